@@ -1,0 +1,254 @@
+"""The values that travel through the library: meshes, sequences, handles, normalisation.
+
+Everything here is immutable and numpy only, so that the editor can use it before torch is loaded. Arrays
+are made read-only on construction. Frames are numbered from 0; frame 0 is the reference (rest) shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import HandleError, MeshError
+
+MIN_FRAMES = 2
+MAX_FRAMES = 200
+# A target further than this many times the shape's longest side is a typing error, not an animation.
+MAX_TARGET_DISTANCE = 100.0
+
+
+def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], name: str) -> NDArray:
+    """Return a read-only contiguous copy of `values`; raises MeshError when the shape does not fit."""
+    array = np.array(values, dtype=dtype, order="C", copy=True)
+    fits = array.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = "x".join("any" if side is None else str(side) for side in shape)
+        raise MeshError(f"{name} has shape {array.shape}, but {wanted} is needed.")
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A surface's look, kept from the input file for export (glTF metallic-roughness terms)."""
+
+    name: str = ""
+    base_color: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 1.0)
+    metallic: float = 0.0
+    roughness: float = 0.8
+    emissive: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    base_color_texture: bytes | None = None  # encoded PNG or JPEG
+    texture_mime: str = "image/png"
+    double_sided: bool = False
+    alpha_mode: str = "OPAQUE"
+
+
+@dataclass(frozen=True, eq=False)
+class MeshPart:
+    """A run of faces of the file's own mesh that shares one material."""
+
+    name: str
+    faces: NDArray[np.int32]  # [F_part, 3], into the file's vertices
+    material: Material | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SourceMesh:
+    """A mesh as the library animates it (welded) together with what its file held (for export).
+
+    `vertices` [V, 3] float32 and `faces` [F, 3] int32 are the welded surface in the file's own units and
+    axes. The file's own vertices are `vertices[file_to_vertex]` ([W] int32); `parts` index those.
+    Handles and sequences always use welded vertex indices.
+    """
+
+    name: str
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    file_to_vertex: NDArray[np.int32]
+    parts: tuple[MeshPart, ...]
+    uv: NDArray[np.float32] | None = None  # [W, 2], origin at the bottom left (OBJ convention)
+    up_axis: str = "y"  # "x", "y" or "z"
+    path: str = ""
+    notes: tuple[str, ...] = ()  # what the reader repaired or dropped, one sentence each
+
+    @property
+    def size(self) -> float:
+        """Longest side of the bounding box, in the file's units."""
+        return float(np.ptp(self.vertices, axis=0).max())
+
+
+@dataclass(frozen=True, eq=False)
+class Normalization:
+    """The map from a file's units to normalised space: box centre at 0, longest side 1, Y up.
+
+    normalised = (rotation @ (p - center)) / scale; `rotation` is a proper axis permutation.
+    """
+
+    center: NDArray[np.float64]  # [3]
+    scale: float
+    up_axis: str = "y"
+
+    @classmethod
+    def of(cls, vertices: ArrayLike, up_axis: str = "y") -> Normalization:
+        """Fit to vertices [V, 3] of the reference frame; raises MeshError when empty, not finite or of zero size."""
+        points = np.asarray(vertices, dtype=np.float64)
+        if points.size == 0:
+            raise MeshError("The mesh has no vertices, so it has no size; open another file.")
+        if not np.isfinite(points).all():
+            raise MeshError("The mesh has vertices that are not finite numbers; repair it in a modelling tool.")
+        low, high = points.min(0), points.max(0)
+        scale = float((high - low).max())
+        if scale <= 0.0:
+            raise MeshError("All vertices lie at one point, so the mesh has zero size; open another file.")
+        return cls(center=(low + high) / 2, scale=scale, up_axis=up_axis)
+
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        """[3, 3] rotation from the file's axes to Y up."""
+        if self.up_axis == "y":
+            return np.eye(3)
+        if self.up_axis == "z":  # x stays, z becomes y
+            return np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+        if self.up_axis == "x":  # z stays, x becomes y
+            return np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+        raise MeshError(f"The up axis is {self.up_axis!r}, but it has to be x, y or z.")
+
+    def apply(self, points: ArrayLike) -> NDArray[np.float64]:
+        """File units to normalised space; any shape that ends in 3."""
+        return ((np.asarray(points, dtype=np.float64) - self.center) @ self.rotation.T) / self.scale
+
+    def invert(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Normalised space to file units; any shape that ends in 3."""
+        return (np.asarray(points, dtype=np.float64) * self.scale) @ self.rotation + self.center
+
+
+@dataclass(frozen=True, eq=False)
+class Handle:
+    """One surface vertex with the positions it has to take, in the source mesh's own units.
+
+    `keys` maps a frame to a position [3]. Between keys the motion is free, unless `hold`: then it is
+    linear between keys (and constant after the last). `pinned` keeps the rest position in every frame.
+    """
+
+    vertex: int
+    keys: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    hold: bool = False
+    pinned: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        keys = {}
+        for frame in sorted(self.keys):
+            position = np.array(self.keys[frame], dtype=np.float64)
+            if position.shape != (3,):
+                raise HandleError(f"The key at frame {frame} of vertex {self.vertex} needs three numbers, x y z.")
+            position.setflags(write=False)
+            keys[int(frame)] = position
+        object.__setattr__(self, "keys", MappingProxyType(keys))
+
+
+@dataclass(frozen=True, eq=False)
+class HandleTracks:
+    """All handles of one animation with its number of frames and frames per second."""
+
+    handles: tuple[Handle, ...]
+    frames: int = 17
+    fps: float = 24.0
+
+    def validate(self, rest: NDArray) -> None:
+        """Check against rest vertices [V, 3] (source units); raises HandleError with the first fault."""
+        if not MIN_FRAMES <= self.frames <= MAX_FRAMES:
+            raise HandleError(
+                f"The animation has {self.frames} frame(s), but {MIN_FRAMES} to {MAX_FRAMES} are possible; "
+                "change the number of frames."
+            )
+        if not (np.isfinite(self.fps) and self.fps > 0):
+            raise HandleError(f"{self.fps} frames per second is not possible; give a positive number.")
+        size = float(np.ptp(rest, axis=0).max())
+        seen: set[int] = set()
+        for handle in self.handles:
+            where = f"Handle at vertex {handle.vertex}"
+            if not 0 <= handle.vertex < len(rest):
+                raise HandleError(f"{where}: the mesh has vertices 0 to {len(rest) - 1} only.")
+            if handle.vertex in seen:
+                raise HandleError(f"{where}: this vertex already has a handle; merge the two into one.")
+            seen.add(handle.vertex)
+            if not handle.pinned and not handle.keys:
+                raise HandleError(f"{where}: it has no keys; add a key or pin it.")
+            for frame, position in handle.keys.items():
+                if not 0 <= frame < self.frames:
+                    raise HandleError(f"{where}: its key is at frame {frame}, but frames are 0 to {self.frames - 1}.")
+                if not np.isfinite(position).all():
+                    raise HandleError(f"{where}: the position at frame {frame} is not a finite number.")
+                if np.abs(position - rest[handle.vertex]).max() > MAX_TARGET_DISTANCE * size:
+                    raise HandleError(
+                        f"{where}: the position at frame {frame} is over {MAX_TARGET_DISTANCE:.0f} times the "
+                        "shape's size away; check its units."
+                    )
+
+    def constraints(self, rest: NDArray) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Targets [K, T, 3] in source units and the mask [K, T] of frames where they are given.
+
+        Frame 0 is always the rest pose and given, whatever a key at frame 0 says.
+        """
+        count = len(self.handles)
+        targets = np.zeros((count, self.frames, 3))
+        given = np.zeros((count, self.frames), dtype=bool)
+        for row, handle in enumerate(self.handles):
+            start = np.asarray(rest[handle.vertex], dtype=np.float64)
+            targets[row] = start
+            given[row, 0] = True
+            if handle.pinned:
+                given[row] = True
+                continue
+            keys = {0: start, **{f: p for f, p in handle.keys.items() if 0 < f < self.frames}}
+            for frame, position in keys.items():
+                targets[row, frame] = position
+                given[row, frame] = True
+            if handle.hold:
+                frames = np.fromiter(keys, dtype=float)
+                stacked = np.stack(list(keys.values()))
+                every = np.arange(self.frames)
+                targets[row] = np.stack([np.interp(every, frames, stacked[:, axis]) for axis in range(3)], -1)
+                given[row] = True
+        return targets, given
+
+
+@dataclass(frozen=True, eq=False)
+class MeshSequence:
+    """A tracked mesh in motion: vertices [T, V, 3] float32, one topology faces [F, 3] int32."""
+
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    fps: float = 24.0
+    uv: NDArray[np.float32] | None = None
+    handles: HandleTracks | None = None
+    name: str = "motion"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vertices", frozen_array(self.vertices, np.float32, (None, None, 3), "vertices"))
+        object.__setattr__(self, "faces", frozen_array(self.faces, np.int32, (None, 3), "faces"))
+        if not np.isfinite(self.vertices).all():
+            raise MeshError("The sequence has vertices that are not finite numbers.")
+        if len(self.faces) and (self.faces.min() < 0 or self.faces.max() >= self.vertices.shape[1]):
+            raise MeshError(f"The faces name vertices outside 0 to {self.vertices.shape[1] - 1}.")
+
+    @property
+    def frames(self) -> int:
+        return self.vertices.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class ScanSequence:
+    """Observed points per frame, [N_t, 3] each; `tracked` when row i is the same surface point in every frame."""
+
+    points: tuple[NDArray[np.float32], ...]
+    fps: float = 24.0
+    tracked: bool = False
+    name: str = "scan"
