@@ -1,0 +1,68 @@
+"""Farthest point sampling and nearest neighbours of batched point sets, in torch, on whatever device the points are."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+# Largest distance table [B, chunk, N] that nearest_indices builds at a time, in entries (64 MB of float32).
+_TABLE_ENTRIES = 1 << 24
+
+
+@torch.no_grad()
+def farthest_point_indices(
+    points: Float[Tensor, "B N 3"], count: int, start: int | Int[Tensor, " B"] | None = None
+) -> Int[Tensor, "B count"]:
+    """Choose `count` points of each set so that every next one is farthest from those already chosen.
+
+    `start` is the first choice (one index, or one per set); left out, it is the point farthest from the
+    set's centroid, so that the answer depends on the points only. Greedy, so the first k of a longer run
+    are the shorter run. With `count` above N the last choices repeat. Paper section 3.2 (latent anchors).
+    Returns int64 on the points' device. Raises ValueError on an empty set, a wrong shape or a start outside it.
+    """
+    if points.ndim != 3 or points.shape[-1] != 3 or points.shape[1] == 0:
+        raise ValueError(f"Farthest points need a non-empty set [B, N, 3], but got {tuple(points.shape)}.")
+    if count < 1:
+        raise ValueError(f"At least one farthest point has to be asked for, but got {count}.")
+    batch, size, _ = points.shape
+    # Half precision would tie most distances; one coordinate per row keeps each pass over contiguous memory.
+    axes = points.detach().to(torch.float32).transpose(1, 2).contiguous()
+    chosen = torch.empty(batch, count, dtype=torch.int64, device=points.device)
+    if start is None:
+        current = (axes - axes.mean(dim=2, keepdim=True)).square_().sum(1).argmax(dim=1)
+    else:
+        current = torch.as_tensor(start, dtype=torch.int64, device=points.device).expand(batch)
+        if isinstance(start, int) and not 0 <= start < size:
+            raise ValueError(f"The first farthest point {start} is not one of the {size} points.")
+    distance = torch.full((batch, size), torch.inf, device=points.device)
+    offset = torch.empty_like(axes)
+    for step in range(count):
+        chosen[:, step] = current
+        if step + 1 == count:
+            break
+        last = axes.gather(2, current.view(batch, 1, 1).expand(batch, 3, 1))
+        torch.sub(axes, last, out=offset)
+        torch.minimum(distance, offset.square_().sum(dim=1), out=distance)
+        current = distance.argmax(dim=1)
+    return chosen
+
+
+@torch.no_grad()
+def nearest_indices(queries: Float[Tensor, "B Q 3"], points: Float[Tensor, "B N 3"], k: int) -> Int[Tensor, "B Q k"]:
+    """The `k` points nearest to each query, nearest first, int64; queries are taken in chunks to bound memory.
+
+    Raises ValueError when `k` is below 1 or above N.
+    """
+    if not 1 <= k <= points.shape[1]:
+        raise ValueError(f"{k} nearest points were asked for, but there are {points.shape[1]}.")
+    queries, points = queries.detach().to(torch.float32), points.detach().to(torch.float32)
+    chunk = max(1, _TABLE_ENTRIES // max(1, points.shape[0] * points.shape[1]))
+    parts = []
+    for piece in queries.split(chunk, dim=1):
+        # The matrix-product shortcut loses near neighbours to cancellation, so distances are taken directly.
+        table = torch.cdist(piece, points, compute_mode="donot_use_mm_for_euclid_dist")
+        parts.append(table.argmin(dim=2, keepdim=True) if k == 1 else table.topk(k, dim=2, largest=False).indices)
+    if not parts:
+        return torch.empty(queries.shape[0], 0, k, dtype=torch.int64, device=queries.device)
+    return torch.cat(parts, dim=1)
