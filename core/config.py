@@ -1,0 +1,260 @@
+"""Configuration: frozen dataclasses, presets in assets/presets/*.yaml, strict loading.
+
+A preset names only what differs from the defaults below. An unknown key is an error that names the
+nearest known one, so that a spelling mistake never trains the wrong model for ten hours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from core.assets import asset_path
+from core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ShapeConfig:
+    """Shape autoencoder (paper 3.1.1): a surface becomes a set of M latent vectors that decode to occupancy."""
+
+    points: int = 2048  # surface points the encoder sees (N)
+    latents: int = 512  # size of the set (M); their anchors are the farthest points of the surface
+    channels: int = 8  # channels of one latent (C_s), the explicit anchor included
+    width: int = 512  # channels inside the network
+    head_dim: int = 64  # channels of one attention head in the decoder trunk
+    layers: int = 24  # self-attention layers of the decoder
+    expansion: int = 4  # hidden size of a feed-forward layer over its width
+    explicit_anchor: bool = False  # the first three channels are the anchor's position; only the rest is learned
+    neighbours: int = 0  # a query attends to this many nearest anchors with relative positions; 0: to all, as published
+    kl_weight: float = 1e-3  # weight of the KL divergence, mean per element
+    near_weight: float = 0.1  # weight of the near-surface queries in the loss
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """Motion autoencoder (paper 3.1.2): a pair of frames becomes a set of latents that decodes to a flow field."""
+
+    points: int = 2048  # tracked surface points the encoder sees
+    latents: int = 512  # size of the set; the first anchors of the shape's farthest points
+    channels: int = 32  # channels of one latent (C_d), the explicit displacement included
+    width: int = 512
+    head_dim: int = 64
+    layers: int = 24
+    expansion: int = 4
+    explicit_displacement: bool = False  # the first three channels are the anchor's displacement
+    flow_head: Literal["absolute", "offset", "affine"] = "absolute"  # what the decoder predicts, see motion_autoencoder
+    neighbours: int = 8  # anchors blended at one query point (flow_head: affine)
+    kl_weight: float = 1e-6
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """A denoiser of latent sets (paper 3.2); `blocks` of attention and feed-forward with adaptive layer norm."""
+
+    width: int = 512
+    blocks: int = 12
+    head_dim: int = 64
+    expansion: int = 4
+    noise_width: int = 256  # sinusoidal embedding of the noise level
+    frames_per_token: int = 1  # consecutive frames folded into one token (motion only); 1 as published
+    time_embedding: Literal["none", "sinusoidal"] = "none"  # none: equivariant to frame order, as published
+    anchor_embedding: bool = False  # each token carries its anchor's position
+    shape_condition: Literal["cross", "token"] = "cross"  # attend to shape latents, or add each anchor's own to its token
+    source_and_target: bool = False  # two condition cross-attentions for observations without correspondence
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """EDM (Karras et al. 2022): preconditioning, training noise levels and samplers."""
+
+    sigma_data: float = 1.0
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+    log_sigma_mean: float = -1.2  # training noise levels are log-normal
+    log_sigma_std: float = 1.2
+    pure_noise: float = 0.0  # share of training examples that see noise only: they teach the posterior mean
+    noise: Literal["white", "smooth"] = "white"  # smooth: correlated over neighbouring anchors and frames
+    condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
+    warm_start: bool = False  # diffuse the difference from the handles' geometric interpolation
+    steps_normal: int = 18
+    steps_best: int = 18
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """Shares of the handle tasks in motion training; they need not sum to 1."""
+
+    full_tracks: float = 1.0  # every handle known in every frame
+    keyframes: float = 0.0  # all handles known in two or three common frames
+    last_frame: float = 0.0  # handles known in the last frame only
+    mixed: float = 0.0  # each handle known in its own random frames, some pinned
+    nothing: float = 0.0  # no handle at all: the unconditional prior
+    most_handles: int = 10
+    fewest_handles: int = 10
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One loop for all stages; the shares say how `m2v train all` divides its time."""
+
+    frames: int = 17
+    batch: int = 24
+    accumulate: int = 1  # batches per optimiser step
+    learning_rate: float = 1e-4
+    warmup_steps: int = 200
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.999
+    occupancy_queries: int = 2048
+    motion_queries: int = 1024  # tracked points the motion autoencoder's loss looks at
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on a GPU that has it
+    compile: bool = False
+    shares: tuple[float, float, float, float] = (0.15, 0.1, 0.1, 0.65)  # of the time, per stage in order
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where training clips come from. The procedural creatures need no file."""
+
+    procedural: float = 1.0  # relative share of procedural clips
+    rigs: str = ""  # a folder of rigged GLB files, or a bank prepared from one; empty: none
+    rigs_share: float = 1.0  # relative share of rig clips when `rigs` is given
+    mirror: bool = True  # reflect half of the clips left to right
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole model with its training. `name` is the preset's name and goes into every checkpoint."""
+
+    name: str = "custom"
+    shape: ShapeConfig = field(default_factory=ShapeConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    shape_denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    motion_denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    tasks: TaskConfig = field(default_factory=TaskConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+T = TypeVar("T")
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the presets that ship with the library."""
+    return tuple(sorted(path.stem for path in asset_path("presets").glob("*.yaml")))
+
+
+def load_config(preset_or_path: str, overrides: Sequence[str] = ()) -> Config:
+    """Read a preset by name or a YAML file by path, then apply `key.path=value` overrides.
+
+    Raises ConfigError for a missing or damaged file, an unknown key (naming the nearest), or a value of
+    the wrong type.
+    """
+    path = Path(preset_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        if preset_or_path not in preset_names():
+            raise ConfigError(f"There is no preset {preset_or_path!r}; choose one of {', '.join(preset_names())}.")
+        path = asset_path("presets", f"{preset_or_path}.yaml")
+    tree = read_yaml(path)
+    tree.setdefault("name", path.stem)
+    for override in overrides:
+        _apply_override(tree, override)
+    return config_from_dict(tree, str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file whose top is a mapping; raises ConfigError otherwise."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error.__class__.__name__}); check the path.") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" near line {where.line + 1}" if where else ""
+        raise ConfigError(f"{path} is not valid YAML{line}; correct it.") from error
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} has to hold names and values at its top level.")
+    return tree
+
+
+def config_from_dict(tree: Mapping[str, Any], where: str = "configuration") -> Config:
+    """Build a Config from plain values (the inverse of `config_to_dict`); raises ConfigError."""
+    return _build(Config, tree, where, "")
+
+
+def config_to_dict(config: Config) -> dict[str, Any]:
+    """Plain values, for a checkpoint's header."""
+    return dataclasses.asdict(config)
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    name, separator, text = override.partition("=")
+    if not separator or not name:
+        raise ConfigError(f"The override {override!r} is not of the form key.path=value.")
+    *parents, leaf = name.split(".")
+    node = tree
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"The override {override!r} goes through {parent!r}, which is a value.")
+    try:
+        node[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The value of the override {override!r} is not valid YAML.") from error
+
+
+def _build(kind: type[T], tree: Any, where: str, prefix: str) -> T:
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"{where}: {prefix.rstrip('.') or 'the top level'} has to hold names and values.")
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in tree.items():
+        if key not in hints:
+            raise ConfigError(f"{where}: {unknown_key(f'{prefix}{key}', str(key), hints)}")
+        values[key] = _convert(hints[key], value, where, f"{prefix}{key}")
+    return kind(**values)
+
+
+def unknown_key(shown: str, key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """The sentence about an unknown key, naming the nearest known one."""
+    near = difflib.get_close_matches(key, [str(name) for name in known], n=1, cutoff=0.0)
+    return f"the key {shown!r} is unknown; did you mean {near[0]!r}?" if near else f"the key {shown!r} is unknown."
+
+
+def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _build(hint, value, where, f"{name}.")
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        if value not in typing.get_args(hint):
+            raise ConfigError(f"{where}: {name} is {value!r}; choose one of {', '.join(map(str, typing.get_args(hint)))}.")
+        return value
+    if origin is tuple:
+        kinds = typing.get_args(hint)
+        if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
+            raise ConfigError(f"{where}: {name} has to be a list of {len(kinds)} values.")
+        return tuple(_convert(kind, item, where, name) for kind, item in zip(kinds, value, strict=True))
+    if origin in (types.UnionType, typing.Union):
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as a string
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where}: {name} is {value!r}, but a value of type {hint.__name__} is needed.")
+    return value

@@ -1,0 +1,168 @@
+"""Geometric warm start: what the handles alone say about every anchor, and how sure that is.
+
+A Gaussian process over the anchors and handles of one shape. Its covariance is smooth along a neighbourhood graph
+(the inverse of a squared graph Laplacian, the discrete biharmonic kernel) with constant and linear terms added, so
+that translation and turning extrapolate. Conditioned on the handles' tracks it gives, for each anchor and frame,
+
+    mean [B, T, M, 3]  the interpolated displacement (linear in time where a handle is free),
+    scale [B, T, M, 1] its standard deviation: small beside a handle in a keyed frame, large far from them,
+    mixing [B, M, M]   a square root of the anchors' correlation, to draw noise that is smooth over the shape.
+
+The motion diffusion models (displacement - mean) / scale. An untrained model is then already a classical editor with
+honest uncertainty; a trained one replaces both by what it has learned. All lengths are in normalised space.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+NEIGHBOURS = 8
+# Prior standard deviations of a displacement: of the whole shape, per unit of distance from the centre (turning
+# and stretching), and of the parts against each other.
+TRANSLATION = 0.10
+LINEAR = 0.25
+LOCAL = 0.10
+STIFFNESS = 0.05  # screening of the Laplacian: larger lets distant parts move more independently
+MEASUREMENT = 1e-4  # variance of a handle's target relative to LOCAL squared
+TIME_SCALE = 4.0  # frames over which an unconstrained motion forgets where it was
+SMALLEST_SCALE = 0.003
+
+
+class HandleCondition(NamedTuple):
+    """Handles of a batch, padded to K; frames are the moving frames 1..T-1 (frame 0 is rest by definition)."""
+
+    positions: Tensor  # [B, K, 3] in frame 0
+    displacements: Tensor  # [B, T, K, 3], only meaningful where given
+    given: Tensor  # [B, T, K] bool
+    present: Tensor  # [B, K] bool: False for padding
+
+
+class WarmStart(NamedTuple):
+    mean: Tensor
+    scale: Tensor
+    mixing: Tensor
+
+
+class FilledTracks(NamedTuple):
+    displacements: Tensor  # [B, T, K, 3], linear in time between given frames, constant after the last
+    before: Tensor  # [B, T, K] frames since the last given frame (frame 0 counts)
+    after: Tensor  # [B, T, K] frames until the next given frame; T when there is none
+
+
+def fill_tracks(handles: HandleCondition) -> FilledTracks:
+    """Interpolate every track in time; frame 0 is given with zero displacement."""
+    batch, frames, count = handles.given.shape
+    device = handles.given.device
+    given = torch.cat([torch.ones(batch, 1, count, dtype=torch.bool, device=device), handles.given], dim=1)
+    values = torch.cat([torch.zeros(batch, 1, count, 3, device=device), handles.displacements], dim=1)
+    time = torch.arange(frames + 1, device=device)[None, :, None].expand_as(given)
+    last = torch.where(given, time, -1).cummax(dim=1).values
+    beyond = frames + 1
+    following = torch.where(given, time, beyond).flip(1).cummin(dim=1).values.flip(1)
+    open_end = following == beyond
+    right = torch.where(open_end, last, following)
+    span = (right - last).clamp_min(1)
+    fraction = ((time - last) / span)[..., None]
+    gather = lambda index: torch.gather(values, 1, index[..., None].expand(-1, -1, -1, 3))  # noqa: E731
+    filled = torch.lerp(gather(last), gather(right), fraction)
+    before = (time - last)[:, 1:].float()
+    after = torch.where(open_end, torch.full_like(time, frames), following - time)[:, 1:].float()
+    return FilledTracks(filled[:, 1:], before, after)
+
+
+def prior_covariance(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Float[Tensor, "B P P"]:
+    """Prior covariance of one displacement component between the points of each shape."""
+    batch, count, _ = points.shape
+    distance = torch.cdist(points, points)
+    distance = distance.masked_fill(~(valid[:, :, None] & valid[:, None, :]), 1e3)
+    near, _ = distance.topk(min(NEIGHBOURS + 1, count), dim=-1, largest=False)
+    radius = near[..., -1:].clamp(1e-6, 10.0)
+    linked = (distance <= radius) | (distance <= radius.transpose(-1, -2))
+    bandwidth = near[..., 1 : NEIGHBOURS + 1].clamp_max(1.0).mean(dim=(1, 2))[:, None, None].clamp_min(1e-3)
+    weight = torch.exp(-0.5 * (distance / bandwidth).square()) * linked + 1e-6
+    weight = weight * (1 - torch.eye(count, device=points.device))
+    weight = weight * (valid[:, :, None] & valid[:, None, :])
+    degree = weight.sum(dim=-1)
+    laplacian = torch.diag_embed(degree) - weight
+    average = degree.sum(dim=-1) / valid.sum(dim=-1).clamp_min(1)
+    screened = laplacian / average[:, None, None].clamp_min(1e-9)
+    screened = screened + STIFFNESS * torch.eye(count, device=points.device)
+    factor = torch.linalg.cholesky(screened)
+    inverse = torch.cholesky_inverse(factor)
+    local = inverse @ inverse
+    deviation = local.diagonal(dim1=-2, dim2=-1).sqrt()
+    local = local / (deviation[:, :, None] * deviation[:, None, :])
+    linear = points @ points.transpose(-1, -2)
+    return TRANSLATION**2 + LINEAR**2 * linear + LOCAL**2 * local
+
+
+def warm_start(
+    anchors: Float[Tensor, "B M 3"], handles: HandleCondition, tracks: FilledTracks | None = None
+) -> WarmStart:
+    """Condition the prior on the handles; see the head of this file. Without handles the mean is zero."""
+    tracks = fill_tracks(handles) if tracks is None else tracks
+    count = anchors.shape[1]
+    frames = handles.given.shape[1]
+    present = handles.present
+    points = torch.cat([anchors, handles.positions], dim=1)
+    valid = torch.cat([torch.ones_like(anchors[..., 0], dtype=torch.bool), present], dim=1)
+    prior = prior_covariance(points, valid)
+    anchor_prior = prior[:, :count, :count]
+    pair = present[:, :, None] & present[:, None, :]
+    eye = torch.eye(present.shape[1], device=anchors.device)
+    between = torch.where(pair, prior[:, count:, count:], eye) + MEASUREMENT * LOCAL**2 * eye
+    cross = prior[:, :count, count:] * present[:, None, :]
+    if present.shape[1]:
+        weights = torch.cholesky_solve(cross.transpose(-1, -2), torch.linalg.cholesky(between)).transpose(-1, -2)
+    else:
+        weights = cross
+    mean = torch.einsum("bmk,btkd->btmd", weights, tracks.displacements * present[:, None, :, None])
+
+    posterior = anchor_prior - weights @ cross.transpose(-1, -2)
+    prior_variance = anchor_prior.diagonal(dim1=-2, dim2=-1)
+    variance = posterior.diagonal(dim1=-2, dim2=-1).clamp_min(0.0)
+    # Between given frames a handle itself is uncertain: like a bridge between keys, free after the last one.
+    bridge = torch.where(
+        tracks.after >= frames, tracks.before, tracks.before * tracks.after / (tracks.before + tracks.after).clamp_min(1)
+    )
+    loose = 1 - torch.exp(-bridge / TIME_SCALE)
+    influence = weights.abs() + 1e-9 * present[:, None, :]
+    share = influence / influence.sum(dim=-1, keepdim=True).clamp_min(1e-9)
+    looseness = torch.einsum("bmk,btk->btm", share, loose * present[:, None, :])
+    looseness = torch.where(present.any(dim=-1)[:, None, None], looseness, torch.ones_like(looseness))
+    time = torch.arange(1, frames + 1, device=anchors.device)
+    growth = (1 - torch.exp(-time / TIME_SCALE))[None, :, None]
+    total = growth * (variance[:, None] + looseness * (prior_variance - variance)[:, None])
+    scale = total.clamp_min(0.0).sqrt().clamp_min(SMALLEST_SCALE)[..., None]
+
+    average = looseness.mean(dim=(1, 2))[:, None, None]
+    covariance = posterior + average * (anchor_prior - posterior)
+    return WarmStart(mean, scale, correlation_root(covariance))
+
+
+def correlation_root(covariance: Float[Tensor, "B M M"]) -> Float[Tensor, "B M M"]:
+    """Lower Cholesky factor of the correlation matrix, with a little independent noise for a safe inverse."""
+    deviation = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(1e-10).sqrt()
+    correlation = covariance / (deviation[:, :, None] * deviation[:, None, :])
+    eye = torch.eye(covariance.shape[-1], device=covariance.device)
+    nugget = 0.05
+    return torch.linalg.cholesky((1 - nugget) * (correlation + correlation.transpose(-1, -2)) / 2 + nugget * eye)
+
+
+def temporal_root(frames: int, length: float = 2.5, nugget: float = 2e-3) -> Float[Tensor, "T T"]:
+    """Lower Cholesky factor of a squared-exponential correlation over frames."""
+    time = torch.arange(frames, dtype=torch.float64)
+    correlation = torch.exp(-0.5 * ((time[:, None] - time[None, :]) / length).square())
+    root = torch.linalg.cholesky((1 - nugget) * correlation + nugget * torch.eye(frames, dtype=torch.float64))
+    return root.float()
+
+
+def smooth_noise(
+    white: Float[Tensor, "B T M C"], mixing: Float[Tensor, "B M M"], over_time: Float[Tensor, "T T"]
+) -> Float[Tensor, "B T M C"]:
+    """Give white noise the correlation of the warm start over anchors and of `temporal_root` over frames."""
+    return torch.einsum("bmn,ts,bsnc->btmc", mixing, over_time.to(white), white)

@@ -1,0 +1,75 @@
+"""What goes into a pipeline and what comes out: plain values without torch, shared by CLI, studio and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import M2VError
+from core.sequence import MeshSequence
+
+Quality = Literal["draft", "normal", "best"]
+QUALITIES: tuple[Quality, ...] = ("draft", "normal", "best")
+MAX_SEEDS = 64
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How to sample. `draft` is the posterior mean (one denoiser call), so it gives one result for every seed."""
+
+    seeds: int = 4
+    seed: int = 0  # the first seed; the others follow it
+    quality: Quality = "normal"
+    steps: int | None = None  # overrides the quality's number of sampler steps
+    guidance: float = 1.0  # 0 invents freely, 1 is the model's own posterior, above 1 follows the handles harder
+
+    def validate(self) -> None:
+        """Raises M2VError with what is wrong and what is possible."""
+        if not 1 <= self.seeds <= MAX_SEEDS:
+            raise M2VError(f"{self.seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
+        if self.quality not in QUALITIES:
+            raise M2VError(f"The quality {self.quality!r} does not exist; choose {', '.join(QUALITIES)}.")
+        if self.steps is not None and not 1 <= self.steps <= 1000:
+            raise M2VError(f"{self.steps} sampler steps are not possible; ask for 1 to 1000.")
+        if not (np.isfinite(self.guidance) and 0.0 <= self.guidance <= 10.0):
+            raise M2VError(f"The guidance {self.guidance} is not possible; ask for 0 to 10.")
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """One report from a running pipeline. `preview` [T, V, 3] shows the first seed so far, in source units."""
+
+    done: int
+    total: int
+    message: str
+    preview: NDArray[np.float32] | None = None
+
+
+# Called between denoiser calls, on the pipeline's own thread; raising core.errors.Cancelled stops cleanly.
+OnStep = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sampled motion. Errors and differences are fractions of the shape's longest side."""
+
+    seed: int
+    sequence: MeshSequence
+    handle_error: float  # largest distance of a handle from its target after the exact solve
+    soft_handle_error: float  # mean distance before it: how well the model itself obeyed
+    difference: float  # mean distance of this motion's vertices from the mean of all seeds
+
+
+@dataclass(frozen=True, eq=False)
+class SampleSet:
+    """All seeds of one request. `disagreement` [T, V] is the standard deviation between seeds, as a fraction of size."""
+
+    samples: tuple[Sample, ...]
+    disagreement: NDArray[np.float32]
+    seconds: float
+    preset: str
+    device: str
