@@ -56,6 +56,8 @@ class MeshPart:
     name: str
     faces: NDArray[np.int32]  # [F_part, 3], into the file's vertices
     material: Material | None = None
+    # [F_part, 3, 2] where a vertex has several texture coordinates (OBJ seams), else None: SourceMesh.uv says it all.
+    corner_uv: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
