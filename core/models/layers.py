@@ -6,7 +6,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from core.shapes import Bool, Float
 from torch import Tensor, nn
 
 KeysValues = tuple[Tensor, Tensor]

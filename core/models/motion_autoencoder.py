@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from core.shapes import Float, Int
 from torch import Tensor, nn
 
 from core.config import MotionConfig

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from core.shapes import Float
 from torch import Tensor, nn
 
 from core.config import ShapeConfig

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from core.shapes import Bool, Float
 from torch import Tensor
 
 NEIGHBOURS = 8

@@ -1,0 +1,69 @@
+"""Conditioners: an observation becomes tokens per frame for a denoiser's condition cross-attention (paper 3.3)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from core.models.layers import CrossAttentionLayer, PointEmbedding
+from core.models.warm_start import FilledTracks, HandleCondition, fill_tracks
+
+
+class ConditionTokens(NamedTuple):
+    """Tokens of one observation; T counts the denoiser's time tokens (frames / frames_per_token)."""
+
+    tokens: Tensor  # [B, T, L, C]
+    visible: Tensor  # [B, T, L] bool: False for padding
+
+
+class HandleConditioner(nn.Module):
+    """Handle tracks as corresponding points (paper Eq. 4): where each handle is in frame 0 and where it has to be.
+
+    A track is filled linearly in time; whether a frame is really given, and how far the given frames before and
+    after it are, goes in beside the position, so that the network can tell a key from an in-between. One token per
+    handle and time token; a learned token that is always visible stands for "no observation".
+    """
+
+    def __init__(self, width: int, frames_per_token: int, expansion: int) -> None:
+        super().__init__()
+        self.frames_per_token = frames_per_token
+        self.source_embedding = PointEmbedding(width // 2)
+        features = PointEmbedding.FEATURES + 3 + 3
+        self.track_embedding = nn.Linear(frames_per_token * features, width - width // 2)
+        self.encoder = CrossAttentionLayer(width, expansion)
+        self.nothing = nn.Parameter(torch.zeros(width))
+        nn.init.normal_(self.nothing, std=0.02)
+
+    def forward(
+        self, handles: HandleCondition, tracks: FilledTracks | None = None, keep: Tensor | None = None
+    ) -> ConditionTokens:
+        """Tokens [B, T / frames_per_token, 1 + K, C]; where `keep` [B] is False the handles are hidden."""
+        tracks = fill_tracks(handles) if tracks is None else tracks
+        batch, frames, count = handles.given.shape
+        patch = self.frames_per_token
+        targets = handles.positions[:, None] + tracks.displacements
+        phases = (targets[..., None] * self.source_embedding.frequencies).flatten(-2)
+        per_frame = torch.cat(
+            [
+                targets,
+                phases.sin(),
+                phases.cos(),
+                tracks.displacements * 10.0,
+                handles.given[..., None],
+                tracks.before[..., None] / 16.0,
+                tracks.after[..., None] / 16.0,
+            ],
+            dim=-1,
+        )  # [B, T, K, F]
+        grouped = per_frame.unflatten(1, (frames // patch, patch)).transpose(2, 3).flatten(-2)
+        source = self.source_embedding(handles.positions)[:, None].expand(-1, frames // patch, -1, -1)
+        tokens = torch.cat([source, self.track_embedding(grouped)], dim=-1)
+        nothing = self.nothing.expand(batch, frames // patch, 1, -1)
+        tokens = torch.cat([nothing.to(tokens.dtype), tokens], dim=2)
+        present = handles.present if keep is None else handles.present & keep[:, None]
+        visible = torch.cat([torch.ones_like(present[:, :1]), present], dim=1)
+        visible = visible[:, None].expand(-1, frames // patch, -1)
+        tokens = self.encoder(tokens, self.encoder.keys_values(tokens), visible)
+        return ConditionTokens(tokens, visible)

@@ -1,0 +1,212 @@
+"""Denoisers of latent sets (paper 3.2): the shape denoiser and the motion denoiser of interleaved attention blocks.
+
+A denoiser here is only the network F of the EDM parametrisation; `diffusion.edm` wraps it. What does not change
+between noise levels (keys and values of shape latents and condition tokens, the tokens' fixed features) is computed
+once by `prepare` and passed to every call.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from core.config import DenoiserConfig
+from core.models.conditioners import ConditionTokens
+from core.models.layers import AdaptiveLayerNorm, Attention, FeedForward, KeysValues, NoiseEmbedding, PointEmbedding, sinusoidal
+from core.shapes import Float
+
+GUIDE_CHANNELS = 4  # the warm start's mean displacement and the logarithm of its scale, per anchor and frame
+
+
+class Prepared(NamedTuple):
+    """Everything of a condition that all denoiser calls share; keys and values are per block."""
+
+    fixed: Tensor  # [B, T, M, C], added to the embedded noisy latents
+    shape: tuple[KeysValues, ...]
+    condition: tuple[tuple[KeysValues, ...], ...]  # per block, per condition (one, or source and target)
+    visible: tuple[Tensor, ...]  # [B * T, L] per condition
+
+    def repeat(self, seeds: int) -> Prepared:
+        """The same condition for several seeds in one batch; needs a batch of 1."""
+        def widen(x: Tensor) -> Tensor:
+            return x.repeat(seeds, *(1,) * (x.dim() - 1))
+
+        pairs = lambda items: tuple((widen(k), widen(v)) for k, v in items)  # noqa: E731
+        return Prepared(
+            widen(self.fixed), pairs(self.shape), tuple(pairs(c) for c in self.condition), tuple(map(widen, self.visible))
+        )
+
+
+class ShapeBlock(nn.Module):
+    """Self-attention over the set, condition cross-attention, feed-forward; each behind an adaptive layer norm."""
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm_self, self.norm_condition, self.norm_feed_forward = (AdaptiveLayerNorm(width, width) for _ in range(3))
+        self.self_attention = Attention(width, config.head_dim)
+        self.condition_attention = Attention(width, config.head_dim)
+        self.feed_forward = FeedForward(width, config.expansion)
+
+    def forward(self, x: Tensor, noise: Tensor, condition: KeysValues, visible: Tensor) -> Tensor:
+        x = x + self.self_attention(self.norm_self(x, noise))
+        x = x + self.condition_attention(self.norm_condition(x, noise), condition, visible)
+        return x + self.feed_forward(self.norm_feed_forward(x, noise))
+
+
+class ShapeDenoiser(nn.Module):
+    """Denoises the shape latents of frame 0 (paper 3.2.1)."""
+
+    def __init__(self, config: DenoiserConfig, channels: int) -> None:
+        super().__init__()
+        self.config = config
+        self.noise_embedding = NoiseEmbedding(config.noise_width, config.width)
+        self.input = nn.Linear(channels, config.width)
+        self.blocks = nn.ModuleList(ShapeBlock(config) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(config.width)
+        self.output = nn.Linear(config.width, channels)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def prepare(self, condition: ConditionTokens) -> Prepared:
+        """`condition` describes frame 0 only: its tokens are [B, 1, L, C]."""
+        tokens = condition.tokens[:, 0]
+        return Prepared(
+            fixed=tokens.new_zeros(()),
+            shape=(),
+            condition=tuple((block.condition_attention.keys_values(tokens),) for block in self.blocks),
+            visible=(condition.visible[:, 0],),
+        )
+
+    def forward(
+        self, x: Float[Tensor, "B M Cs"], noise_level: Float[Tensor, " B"], prepared: Prepared
+    ) -> Float[Tensor, "B M Cs"]:
+        noise = self.noise_embedding(noise_level)
+        x = self.input(x)
+        for block, (condition,) in zip(self.blocks, prepared.condition, strict=True):
+            x = block(x, noise, condition, prepared.visible[0])
+        return self.output(self.norm(x))
+
+
+class MotionBlock(nn.Module):
+    """Interleaved spatio-temporal attention (paper Fig. 4): space, shape, condition, time, feed-forward.
+
+    With `shape_condition: token` the shape attention is left out: each token already carries its anchor's latent.
+    """
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm_space, self.norm_time, self.norm_feed_forward = (AdaptiveLayerNorm(width, width) for _ in range(3))
+        self.space_attention = Attention(width, config.head_dim)
+        self.time_attention = Attention(width, config.head_dim)
+        self.feed_forward = FeedForward(width, config.expansion)
+        cross = config.shape_condition == "cross"
+        self.norm_shape = AdaptiveLayerNorm(width, width) if cross else None
+        self.shape_attention = Attention(width, config.head_dim) if cross else None
+        conditions = 2 if config.source_and_target else 1
+        self.norm_conditions = nn.ModuleList(AdaptiveLayerNorm(width, width) for _ in range(conditions))
+        self.condition_attentions = nn.ModuleList(Attention(width, config.head_dim) for _ in range(conditions))
+
+    def forward(
+        self,
+        x: Tensor,
+        noise: Tensor,
+        shape: KeysValues | None,
+        conditions: tuple[KeysValues, ...],
+        visible: tuple[Tensor, ...],
+    ) -> Tensor:
+        """x [B, T, M, C]. Frames are folded into the batch for attention over the set, anchors for that over time."""
+        batch, frames, count, _ = x.shape
+        x = x + self.space_attention(self.norm_space(x, noise).flatten(0, 1)).unflatten(0, (batch, frames))
+        if self.shape_attention is not None and self.norm_shape is not None:
+            # All frames of a clip look at the same shape: fold them into the queries, not the batch.
+            queries = self.norm_shape(x, noise).flatten(1, 2)
+            x = x + self.shape_attention(queries, shape).unflatten(1, (frames, count))
+        for norm, attention, keys_values, seen in zip(
+            self.norm_conditions, self.condition_attentions, conditions, visible, strict=True
+        ):
+            attended = attention(norm(x, noise).flatten(0, 1), keys_values, seen)
+            x = x + attended.unflatten(0, (batch, frames))
+        by_anchor = self.norm_time(x, noise).transpose(1, 2).flatten(0, 1)
+        x = x + self.time_attention(by_anchor).unflatten(0, (batch, count)).transpose(1, 2)
+        return x + self.feed_forward(self.norm_feed_forward(x, noise))
+
+
+class MotionDenoiser(nn.Module):
+    """Denoises the motion latents of all frames together (paper 3.2.2).
+
+    T here counts moving frames (1 .. T-1 of the sequence) and has to be a multiple of `frames_per_token`.
+    """
+
+    def __init__(self, config: DenoiserConfig, channels: int, shape_channels: int, guided: bool) -> None:
+        super().__init__()
+        self.config = config
+        self.channels = channels
+        width, patch = config.width, config.frames_per_token
+        self.noise_embedding = NoiseEmbedding(config.noise_width, width)
+        self.input = nn.Linear(patch * channels, width)
+        self.from_shape = nn.Linear(shape_channels, width)
+        self.anchor_embedding = PointEmbedding(width) if config.anchor_embedding else None
+        self.from_time = nn.Linear(width, width) if config.time_embedding == "sinusoidal" else None
+        self.from_guide = nn.Linear(patch * GUIDE_CHANNELS, width) if guided else None
+        self.blocks = nn.ModuleList(MotionBlock(config) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, patch * channels)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def prepare(
+        self,
+        shape_latents: Float[Tensor, "B Ms Cs"],
+        anchors: Float[Tensor, "B M 3"],
+        conditions: tuple[ConditionTokens, ...],
+        guide: Float[Tensor, "B T M 4"] | None = None,
+    ) -> Prepared:
+        """Everything that does not depend on the noise. The first M shape latents belong to the M motion anchors."""
+        time_tokens = conditions[0].tokens.shape[1]
+        shape_tokens = self.from_shape(shape_latents)
+        fixed = torch.zeros_like(shape_tokens[:, None, : anchors.shape[1]])
+        if self.config.shape_condition == "token":
+            fixed = fixed + shape_tokens[:, None, : anchors.shape[1]]
+        if self.anchor_embedding is not None:
+            fixed = fixed + self.anchor_embedding(anchors)[:, None]
+        if self.from_time is not None:
+            patch = self.config.frames_per_token
+            centre = (torch.arange(time_tokens, device=anchors.device) + 0.5) * patch
+            fixed = fixed + self.from_time(sinusoidal(centre, self.config.width, longest=1000.0))[None, :, None]
+        if self.from_guide is not None and guide is not None:
+            fixed = fixed + self.from_guide(self._fold(guide))
+        fixed = fixed.expand(-1, time_tokens, -1, -1)
+        shape = tuple(
+            block.shape_attention.keys_values(shape_tokens) for block in self.blocks if block.shape_attention is not None
+        )
+        condition = tuple(
+            tuple(
+                attention.keys_values(observed.tokens.flatten(0, 1))
+                for attention, observed in zip(block.condition_attentions, conditions, strict=True)
+            )
+            for block in self.blocks
+        )
+        return Prepared(fixed, shape, condition, tuple(observed.visible.flatten(0, 1) for observed in conditions))
+
+    def forward(
+        self, x: Float[Tensor, "B T M Cd"], noise_level: Float[Tensor, " B"], prepared: Prepared
+    ) -> Float[Tensor, "B T M Cd"]:
+        noise = self.noise_embedding(noise_level)
+        x = self.input(self._fold(x)) + prepared.fixed
+        for number, block in enumerate(self.blocks):
+            shape = prepared.shape[number] if prepared.shape else None
+            x = block(x, noise, shape, prepared.condition[number], prepared.visible)
+        return self._unfold(self.output(self.norm(x)))
+
+    def _fold(self, x: Tensor) -> Tensor:
+        """[B, T, M, C] -> [B, T / patch, M, patch * C]."""
+        patch = self.config.frames_per_token
+        return x.unflatten(1, (x.shape[1] // patch, patch)).transpose(2, 3).flatten(-2)
+
+    def _unfold(self, x: Tensor) -> Tensor:
+        patch = self.config.frames_per_token
+        return x.unflatten(-1, (patch, x.shape[-1] // patch)).transpose(2, 3).flatten(1, 2)

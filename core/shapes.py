@@ -1,0 +1,20 @@
+"""Array shapes in annotations. jaxtyping checks them in the tests; a bare training machine does without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+else:
+    try:
+        from jaxtyping import Bool, Float, Int
+    except ImportError:
+
+        class _Shape:
+            def __class_getitem__(cls, item: object) -> type:
+                return cls
+
+        Bool = Float = Int = _Shape
+
+__all__ = ["Bool", "Float", "Int"]
