@@ -1,0 +1,99 @@
+"""glTF animation: keyframe tracks (STEP, LINEAR, CUBICSPLINE) and transforms, all vectorised over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """Keys of one animated property: `times` [K] seconds, `values` [K, C] ([K, 3, C] for CUBICSPLINE)."""
+
+    node: int
+    path: str  # translation, rotation, scale or weights
+    interpolation: str
+    times: Floats
+    values: Floats
+
+    def at(self, when: Floats) -> Floats:
+        """Values [T, C] at times [T]; the first and last key hold outside the track."""
+        cubic = self.interpolation == "CUBICSPLINE"
+        keys = self.values[:, 1] if cubic else self.values
+        if len(self.times) == 1:
+            return self._unit(np.repeat(keys, len(when), 0))
+        when = np.clip(when, self.times[0], self.times[-1])
+        left = np.clip(np.searchsorted(self.times, when, side="right") - 1, 0, len(self.times) - 2)
+        span = self.times[left + 1] - self.times[left]
+        u = np.divide(when - self.times[left], span, out=np.zeros_like(when), where=span > 0)[:, None]
+        if self.interpolation == "STEP":
+            return self._unit(np.where(u >= 1.0, keys[left + 1], keys[left]))
+        a, b = keys[left], keys[left + 1]
+        if cubic:
+            out_tangent = self.values[left, 2] * span[:, None]
+            in_tangent = self.values[left + 1, 0] * span[:, None]
+            u2, u3 = u * u, u * u * u
+            start, end = (2 * u3 - 3 * u2 + 1) * a, (3 * u2 - 2 * u3) * b
+            return self._unit(start + (u3 - 2 * u2 + u) * out_tangent + end + (u3 - u2) * in_tangent)
+        if self.path == "rotation":
+            return slerp(unit_quaternions(a), unit_quaternions(b), u)
+        return a + (b - a) * u
+
+    def _unit(self, values: Floats) -> Floats:
+        return unit_quaternions(values) if self.path == "rotation" else values
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One named animation: `start` and `end` in seconds over all its tracks."""
+
+    name: str
+    start: float
+    end: float
+    tracks: tuple[Track, ...]
+
+    @property
+    def duration(self) -> float:
+        return self.end - self.start
+
+
+def unit_quaternions(q: Floats) -> Floats:
+    """Quaternions [..., 4] (x, y, z, w) at length 1; a zero quaternion becomes the identity."""
+    length = np.linalg.norm(q, axis=-1, keepdims=True)
+    return np.where(length > 1e-12, q / np.maximum(length, 1e-12), np.array([0.0, 0.0, 0.0, 1.0]))
+
+
+def slerp(a: Floats, b: Floats, u: Floats) -> Floats:
+    """Shortest-arc interpolation between unit quaternions [..., 4] at u [..., 1]."""
+    dot = (a * b).sum(-1, keepdims=True)
+    b = np.where(dot < 0, -b, b)
+    angle = np.arccos(np.clip(np.abs(dot), 0.0, 1.0))
+    sine = np.sin(angle)
+    close = sine < 1e-6  # nearly the same rotation: linear, to avoid 0 / 0
+    safe = np.where(close, 1.0, sine)
+    wa = np.where(close, 1.0 - u, np.sin((1.0 - u) * angle) / safe)
+    wb = np.where(close, u, np.sin(u * angle) / safe)
+    return unit_quaternions(wa * a + wb * b)
+
+
+def compose(translation: Floats, rotation: Floats, scale: Floats) -> Floats:
+    """Matrices [..., 4, 4] of translations [..., 3], unit quaternions [..., 4] and scales [..., 3]."""
+    x, y, z, w = np.moveaxis(rotation, -1, 0)
+    matrix = np.zeros((*rotation.shape[:-1], 4, 4))
+    matrix[..., 0, 0] = 1 - 2 * (y * y + z * z)
+    matrix[..., 0, 1] = 2 * (x * y - z * w)
+    matrix[..., 0, 2] = 2 * (x * z + y * w)
+    matrix[..., 1, 0] = 2 * (x * y + z * w)
+    matrix[..., 1, 1] = 1 - 2 * (x * x + z * z)
+    matrix[..., 1, 2] = 2 * (y * z - x * w)
+    matrix[..., 2, 0] = 2 * (x * z - y * w)
+    matrix[..., 2, 1] = 2 * (y * z + x * w)
+    matrix[..., 2, 2] = 1 - 2 * (x * x + y * y)
+    matrix[..., :3, :3] *= scale[..., None, :]
+    matrix[..., :3, 3] = translation
+    matrix[..., 3, 3] = 1.0
+    return matrix
