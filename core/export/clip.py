@@ -1,0 +1,190 @@
+"""What every writer gets: a sequence cut, turned and scaled as asked, on the input file's own vertices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import ExportError
+from core.sequence import (
+    HandleTracks,
+    Material,
+    MeshPart,
+    MeshSequence,
+    Normalization,
+    SourceMesh,
+)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to write a sequence.
+
+    `start` and `end` are the first and last frame written, both included; the first becomes frame 0 of the
+    file. `up_axis` is the axis that points up in the file; `scale` multiplies every position.
+    """
+
+    fps: float | None = None  # None: the sequence's own
+    start: int = 0
+    end: int | None = None  # None: the last frame
+    up_axis: str = "y"
+    scale: float = 1.0
+    blender_script: bool = True
+
+    def validate(self, frames: int) -> None:
+        """Check against the number of frames of a sequence; raises ExportError with the first fault."""
+        if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
+            raise ExportError(f"{self.fps} frames per second is not possible; give a positive number.")
+        if not (np.isfinite(self.scale) and self.scale > 0):
+            raise ExportError(f"The scale {self.scale} is not possible; give a positive number.")
+        if self.up_axis not in ("x", "y", "z"):
+            raise ExportError(f"The up axis is {self.up_axis!r}, but it has to be x, y or z.")
+        last = frames - 1 if self.end is None else self.end
+        if not 0 <= self.start <= last < frames:
+            raise ExportError(
+                f"Frames {self.start} to {last} cannot be written: the sequence has frames 0 to {frames - 1}."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class ExportClip:
+    """A motion on the vertices that are written: `frames` [T, W, 3] float32 in the file's axes and units.
+
+    `parts` hold at least one face each. `weld` [W] names the surface point of each vertex: vertices with the
+    same number lie on the same place in every frame.
+    """
+
+    name: str
+    frames: NDArray[np.float32]
+    parts: tuple[MeshPart, ...]
+    weld: NDArray[np.int32]
+    fps: float
+    uv: NDArray[np.float32] | None = None  # [W, 2], origin at the bottom left
+    up_axis: str = "y"
+    handles: HandleTracks | None = None  # their vertices count among the W
+    materials: tuple[Material, ...] = field(init=False)  # each once, in the order of the parts
+
+    def __post_init__(self) -> None:
+        found = {id(part.material): part.material for part in self.parts if part.material is not None}
+        object.__setattr__(self, "materials", tuple(found.values()))
+
+    @property
+    def faces(self) -> NDArray[np.int32]:
+        """[F, 3] the faces of all parts, in their order."""
+        return np.concatenate([part.faces for part in self.parts]).astype(np.int32)
+
+    def material_index(self, part: MeshPart) -> int | None:
+        """Place of the part's material in `materials`; None when it has none."""
+        return next(
+            (i for i, material in enumerate(self.materials) if material is part.material),
+            None,
+        )
+
+    def material_names(self) -> list[str]:
+        """One name for each material, without spaces and all different."""
+        return unique_names(material.name or "material" for material in self.materials)
+
+
+def prepare(sequence: MeshSequence, source: SourceMesh | None, options: ExportOptions, name: str) -> ExportClip:
+    """The clip to write; raises ExportError when the range is empty or the mesh is not the sequence's own."""
+    options.validate(sequence.frames)
+    if not len(sequence.faces):
+        raise ExportError("The sequence has no faces, so there is no surface to export.")
+    clip = _bare(sequence, name) if source is None else _on_file_vertices(sequence, source, name)
+    end = sequence.frames if options.end is None else options.end + 1
+    whole = options.start == 0 and end == sequence.frames
+    turn = _axes(options.up_axis).T @ _axes(clip.up_axis)
+    place = turn * options.scale
+    frames = clip.frames[options.start : end]
+    if not np.array_equal(place, np.eye(3)):  # an export that changes nothing keeps every bit
+        frames = (frames.astype(np.float64) @ place.T).astype(np.float32)
+    return replace(
+        clip,
+        frames=frames,
+        fps=sequence.fps if options.fps is None else options.fps,
+        up_axis=options.up_axis,
+        # Handles are relative to the rest pose, which a cut sequence no longer starts with.
+        handles=_moved_handles(clip.handles, place) if clip.handles is not None and whole else None,
+    )
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """The names with everything but letters, digits, `.`, `-` and `_` replaced, numbered where two are equal."""
+    result: list[str] = []
+    for name in names:
+        stem = re.sub(r"[^\w.-]+", "_", name).strip("_") or "unnamed"
+        unique, number = stem, 1
+        while unique in result:
+            unique, number = f"{stem}_{number}", number + 1
+        result.append(unique)
+    return result
+
+
+def _axes(up_axis: str) -> NDArray[np.float64]:
+    """[3, 3] rotation from a file with this up axis to Y up."""
+    return Normalization(center=np.zeros(3), scale=1.0, up_axis=up_axis).rotation
+
+
+def _bare(sequence: MeshSequence, name: str) -> ExportClip:
+    """A sequence without its source mesh: its own vertices, one part, no material; its up axis is taken as Y."""
+    count = sequence.vertices.shape[1]
+    part = MeshPart(name=sequence.name, faces=sequence.faces)
+    weld = np.arange(count, dtype=np.int32)
+    return ExportClip(
+        name,
+        sequence.vertices,
+        (part,),
+        weld,
+        sequence.fps,
+        sequence.uv,
+        handles=sequence.handles,
+    )
+
+
+def _on_file_vertices(sequence: MeshSequence, source: SourceMesh, name: str) -> ExportClip:
+    """The sequence on the input file's own vertices, in their order."""
+    weld = np.asarray(source.file_to_vertex, dtype=np.int32)
+    welded, written, have = len(source.vertices), len(weld), sequence.vertices.shape[1]
+    first = np.zeros(welded, dtype=np.int32)  # the first file vertex of each surface point
+    first[weld[::-1]] = np.arange(written, dtype=np.int32)[::-1]
+    parts = tuple(part for part in source.parts if len(part.faces))
+    if not parts:
+        parts = (MeshPart(name=source.name, faces=first[source.faces].astype(np.int32)),)
+    file_faces = np.concatenate([part.faces for part in parts])
+    # A sequence that was exported to .npz and read back lies on the file's vertices already.
+    if have == written and (have != welded or _equal(sequence.faces, file_faces)):
+        frames, handles = sequence.vertices, sequence.handles
+    elif have == welded:
+        frames = sequence.vertices[:, weld]
+        handles = sequence.handles
+        if handles is not None:
+            moved = tuple(replace(handle, vertex=int(first[handle.vertex])) for handle in handles.handles)
+            handles = replace(handles, handles=moved)
+    else:
+        raise ExportError(
+            f"The sequence has {have} vertices, but the mesh {source.name!r} has {welded}; "
+            "export it with the mesh that it was made from."
+        )
+    uv = source.uv
+    if uv is None and sequence.uv is not None and len(sequence.uv) == written:
+        uv = sequence.uv
+    return ExportClip(name, frames, parts, weld, sequence.fps, uv, source.up_axis, handles)
+
+
+def _equal(faces: NDArray[np.int32], others: NDArray[np.int32]) -> bool:
+    return faces.shape == others.shape and bool((faces == others).all())
+
+
+def _moved_handles(tracks: HandleTracks, place: NDArray[np.float64]) -> HandleTracks:
+    handles = tuple(
+        replace(
+            handle,
+            keys={frame: place @ position for frame, position in handle.keys.items()},
+        )
+        for handle in tracks.handles
+    )
+    return replace(tracks, handles=handles)

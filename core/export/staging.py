@@ -1,0 +1,69 @@
+"""Writing whole or not at all: everything goes into a hidden folder beside the target and is moved at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import ExportError
+
+PREFIX = ".m2v-export-"
+
+
+def check_target(out: Path, folder_of_frames: bool, own_files: re.Pattern[str]) -> None:
+    """Raises ExportError when `out` is there already and must not be replaced.
+
+    A folder of frames may be replaced only while it holds nothing but files named like ours.
+    """
+    if not folder_of_frames:
+        if out.is_dir():
+            raise ExportError(f"{out} is a folder; give the name of a file.")
+        return
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise ExportError(f"{out} is a file, but the frames need a folder; choose another name.")
+    strangers = sorted(entry.name for entry in out.iterdir() if entry.is_dir() or not own_files.fullmatch(entry.name))
+    if strangers:
+        raise ExportError(
+            f"The folder {out} holds other files than frames ({strangers[0]}); choose another folder or empty it."
+        )
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A folder on the same disk as `out`, gone at the end; raises ExportError when it cannot be written."""
+    folder: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=out.parent))
+        yield folder
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ExportError(f"{out} cannot be written ({reason}); choose another folder or free some space.") from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def commit(folder: Path, out: Path) -> tuple[Path, ...]:
+    """Move everything in the staging folder beside `out`, `out` itself last; returns the paths, `out` first."""
+    companions = [out.parent / name for name in sorted(os.listdir(folder)) if name != out.name]
+    for target in (*companions, out):
+        fresh = folder / target.name
+        if target.is_dir():  # frames of an earlier export, as check_target made sure
+            retired = folder / f"{target.name}.old"
+            target.rename(retired)
+            try:
+                fresh.rename(target)
+            except OSError:
+                retired.rename(target)
+                raise
+        else:
+            os.replace(fresh, target)
+    return (out, *companions)
