@@ -1,14 +1,16 @@
-"""Where the bundled files are: presets, checkpoints, meshes, scans, pictures."""
+"""Where the files that ship with the project are: presets, checkpoints, bundled meshes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent
+import core
+
+_PACKAGE = Path(core.__file__).parent
 
 
 def asset_path(*parts: str) -> Path:
-    """Path of a bundled file or folder, in an installed wheel (core/_assets) or in a checkout (assets/)."""
-    installed = _PACKAGE / "_assets"
-    root = installed if installed.is_dir() else _PACKAGE.parent / "assets"
+    """The path of a shipped file or folder, in an installed wheel (`core/_assets`) or in a checkout (`assets`)."""
+    packaged = _PACKAGE / "_assets"
+    root = packaged if packaged.is_dir() else _PACKAGE.parent / "assets"
     return root.joinpath(*parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from core.shapes import Float, Int
 from torch import Tensor
 
 # Largest distance table [B, chunk, N] that nearest_indices builds at a time, in entries (64 MB of float32).

@@ -67,3 +67,26 @@ class HandleConditioner(nn.Module):
         visible = visible[:, None].expand(-1, frames // patch, -1)
         tokens = self.encoder(tokens, self.encoder.keys_values(tokens), visible)
         return ConditionTokens(tokens, visible)
+
+
+class PointConditioner(nn.Module):
+    """An unordered point set of one frame: embedding, one cross-attention and feed-forward, L tokens (paper 3.3)."""
+
+    def __init__(self, width: int, expansion: int) -> None:
+        super().__init__()
+        self.embedding = PointEmbedding(width)
+        self.encoder = CrossAttentionLayer(width, expansion)
+        self.nothing = nn.Parameter(torch.zeros(width))
+        nn.init.normal_(self.nothing, std=0.02)
+
+    def forward(self, points: Tensor, keep: Tensor | None = None) -> ConditionTokens:
+        """Points [B, L, 3] -> tokens [B, 1, 1 + L, C]; where `keep` [B] is False the points are hidden."""
+        batch, count, _ = points.shape
+        tokens = self.embedding(points)
+        tokens = torch.cat([self.nothing.expand(batch, 1, -1).to(tokens.dtype), tokens], dim=1)
+        present = torch.ones(batch, count, dtype=torch.bool, device=points.device)
+        if keep is not None:
+            present = present & keep[:, None]
+        visible = torch.cat([torch.ones_like(present[:, :1]), present], dim=1)
+        tokens = self.encoder(tokens, self.encoder.keys_values(tokens), visible)
+        return ConditionTokens(tokens[:, None], visible[:, None])

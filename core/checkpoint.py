@@ -1,0 +1,120 @@
+"""Checkpoints: one safetensors file per stage with a JSON header (config, statistics, training record).
+
+Weights are stored as float16 for shipping or float32 while training. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from core.assets import asset_path
+from core.config import Config, config_from_dict, config_to_dict
+from core.errors import CheckpointError, ConfigError
+
+FORMAT = "m2v-checkpoint"
+VERSION = 1
+STAGES = ("shape-autoencoder", "motion-autoencoder", "shape-diffusion", "motion-diffusion")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of one file with what its header says."""
+
+    stage: str
+    config: Config
+    record: Mapping[str, Any]  # steps, clips, hours, machine, figures of the training
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    path: str = ""
+
+    def load_into(self, module: nn.Module) -> None:
+        """Fill `module` with the weights; raises CheckpointError when a tensor is missing or of another shape."""
+        own = module.state_dict()
+        missing = sorted(set(own) - set(self.tensors))
+        extra = sorted(set(self.tensors) - set(own))
+        wrong = sorted(name for name in set(own) & set(self.tensors) if own[name].shape != self.tensors[name].shape)
+        for names, what in ((missing, "lacks"), (extra, "has the unknown"), (wrong, "has another shape for")):
+            if names:
+                raise CheckpointError(
+                    f"{self.path} {what} tensor {names[0]!r} (one of {len(names)}); it was made by another version, "
+                    "so train it again or use the checkpoint that ships with this one."
+                )
+        module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in self.tensors.items()})
+
+
+def save_checkpoint(
+    path: Path, stage: str, config: Config, tensors: Mapping[str, Tensor], record: Mapping[str, Any], half: bool = False
+) -> None:
+    """Write atomically; `half` stores floating point tensors as float16."""
+    header = {"format": FORMAT, "version": str(VERSION), "stage": stage}
+    header["config"] = json.dumps(config_to_dict(config))
+    header["record"] = json.dumps(dict(record))
+    stored = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu()
+        stored[name] = (value.half() if half and value.is_floating_point() else value).contiguous().clone()
+    write_atomically(path, lambda temporary: save_file(stored, temporary, metadata=header))
+
+
+def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
+    """Read and check a file; raises CheckpointError when it is missing, damaged, of another version or stage."""
+    try:
+        with safe_open(str(path), framework="pt") as handle:
+            header = handle.metadata() or {}
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no checkpoint at {path}; check the path or train one with 'm2v train'.") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint; copy it again or train a new one.") from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not an m2v checkpoint; choose a file made by 'm2v train'.")
+    if header.get("version") != str(VERSION):
+        raise CheckpointError(
+            f"{path} has checkpoint version {header.get('version')}, but this program reads version {VERSION}; "
+            "train it again or install the matching version."
+        )
+    if stage is not None and header.get("stage") != stage:
+        raise CheckpointError(f"{path} holds the stage {header.get('stage')!r}, but {stage!r} is needed.")
+    try:
+        config = config_from_dict(json.loads(header["config"]), str(path))
+        record = json.loads(header["record"])
+    except (KeyError, ValueError, ConfigError) as error:
+        raise CheckpointError(f"{path} has a damaged header ({error}); copy it again or train a new one.") from error
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
+        raise CheckpointError(f"{path} holds numbers that are not finite; copy it again or train a new one.")
+    return Checkpoint(str(header.get("stage")), config, record, tensors, str(path))
+
+
+def checkpoint_path(preset_or_folder: str, stage: str) -> Path:
+    """Where a stage's weights are: in a folder given by path, or in the bundled folder of a preset."""
+    folder = Path(preset_or_folder)
+    if not folder.is_dir():
+        folder = asset_path("checkpoints", preset_or_folder)
+    return folder / f"{stage}.safetensors"
+
+
+def write_atomically(path: Path, write: Callable[[str], None]) -> None:
+    """Call `write` with a temporary name in the same folder, then rename; raises CheckpointError when impossible."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(descriptor)
+    except OSError as error:
+        raise CheckpointError(f"{path.parent} cannot be written ({error.strerror}); choose another folder.") from error
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be written ({error.strerror}); free some space or choose another folder.") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,112 @@
+"""What a diffusion stage trains and a pipeline loads: denoiser, conditioner and latent statistics in one module."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from core.config import Config
+from core.models.conditioners import HandleConditioner, PointConditioner
+from core.models.denoisers import MotionDenoiser, Prepared, ShapeDenoiser
+from core.models.motion_autoencoder import MotionAutoencoder
+from core.models.shape_autoencoder import ShapeAutoencoder
+from core.models.warm_start import HandleCondition, WarmStart, fill_tracks, smooth_noise, temporal_root, warm_start
+from core.shapes import Float
+
+
+class ShapeDiffusion(nn.Module):
+    """Shape denoiser with its point conditioner; latents are whitened per channel."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.conditioner = PointConditioner(config.shape_denoiser.width, config.shape_denoiser.expansion)
+        self.denoiser = ShapeDenoiser(config.shape_denoiser, config.shape.channels)
+        self.register_buffer("latent_mean", torch.zeros(config.shape.channels))
+        self.register_buffer("latent_std", torch.ones(config.shape.channels))
+
+    def prepare(self, points: Float[Tensor, "B L 3"], keep: Tensor | None = None) -> Prepared:
+        return self.denoiser.prepare(self.conditioner(points, keep))
+
+    def whiten(self, latents: Tensor) -> Tensor:
+        return (latents - self.latent_mean) / self.latent_std
+
+    def unwhiten(self, whitened: Tensor) -> Tensor:
+        return whitened * self.latent_std + self.latent_mean
+
+
+class MotionCondition(NamedTuple):
+    """A prepared condition with the frame of reference in which its latents are whitened."""
+
+    prepared: Prepared
+    warm: WarmStart | None
+
+
+class MotionDiffusion(nn.Module):
+    """Motion denoiser with its handle conditioner and the latents' statistics.
+
+    With a warm start the displacement channels are whitened as (displacement - mean) / scale of what the handles alone
+    say; the other channels, and all without a warm start, by constants. The constants are fitted once per training.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        denoiser, diffusion = config.motion_denoiser, config.diffusion
+        self.warm = diffusion.warm_start
+        self.smooth = diffusion.noise == "smooth"
+        self.conditioner = HandleConditioner(denoiser.width, denoiser.frames_per_token, denoiser.expansion)
+        self.denoiser = MotionDenoiser(denoiser, config.motion.channels, config.shape.channels, guided=self.warm)
+        self.register_buffer("latent_mean", torch.zeros(config.motion.channels))
+        self.register_buffer("latent_std", torch.ones(config.motion.channels))
+
+    def prepare(
+        self,
+        shape_latents: Float[Tensor, "B Ms Cs"],
+        anchors: Float[Tensor, "B M 3"],
+        handles: HandleCondition,
+        keep: Tensor | None = None,
+    ) -> MotionCondition:
+        """Encode the condition once; `keep` [B] False hides the handles (guidance), though not the warm start's frame."""
+        tracks = fill_tracks(handles)
+        tokens = self.conditioner(handles, tracks, keep)
+        if not self.warm:
+            return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,)), None)
+        warm = warm_start(anchors, handles, tracks)
+        guide = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0], dim=-1)
+        if keep is not None:
+            guide = guide * keep[:, None, None, None]
+        return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,), guide), warm)
+
+    def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
+        if warm is not None:
+            latents = torch.cat([(latents[..., :3] - warm.mean) / warm.scale, latents[..., 3:]], dim=-1)
+        return (latents - self.latent_mean) / self.latent_std
+
+    def unwhiten(self, whitened: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
+        latents = whitened * self.latent_std + self.latent_mean
+        if warm is None:
+            return latents
+        return torch.cat([latents[..., :3] * warm.scale + warm.mean, latents[..., 3:]], dim=-1)
+
+    def noise(self, white: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
+        """Noise with the covariance this model was trained for, from white noise of the same shape."""
+        if warm is None or not self.smooth:
+            return white
+        return smooth_noise(white, warm.mixing, temporal_root(white.shape[1]).to(white.device))
+
+
+def build_shape_autoencoder(config: Config) -> ShapeAutoencoder:
+    return ShapeAutoencoder(config.shape)
+
+
+def build_motion_autoencoder(config: Config) -> MotionAutoencoder:
+    return MotionAutoencoder(config.motion)
+
+
+def build_shape_diffusion(config: Config) -> ShapeDiffusion:
+    return ShapeDiffusion(config)
+
+
+def build_motion_diffusion(config: Config) -> MotionDiffusion:
+    return MotionDiffusion(config)

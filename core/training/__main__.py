@@ -1,0 +1,88 @@
+"""`python -m core.training STAGE ...`: what `m2v train` calls, for a machine with torch and accelerate alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.checkpoint import STAGES
+from core.config import load_config
+from core.errors import M2VError
+from core.training.loop import Report
+from core.training.stages import train
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of training."""
+    result = argparse.ArgumentParser(prog="m2v train", description=__doc__)
+    result.add_argument("stage", choices=(*STAGES, "all"))
+    result.add_argument("--config", default="small", help="a preset's name or a YAML file")
+    result.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE")
+    result.add_argument("--resume", "--out", dest="folder", type=Path, help="folder to write to and to continue from")
+    result.add_argument("--minutes", type=float, help="time budget of this run, divided among the stages")
+    result.add_argument("--steps", type=int, help="number of optimiser steps per stage, earlier runs counted")
+    result.add_argument("--seed", type=int, default=0)
+    result.add_argument("--check-minutes", type=float, default=3.0, help="minutes between held-out checks and saves")
+    return result
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train and print progress; returns the exit code."""
+    config = load_config(arguments.config, arguments.overrides)
+    if arguments.minutes is None and arguments.steps is None:
+        raise M2VError("Say how long to train: --minutes M or --steps N.")
+    folder = arguments.folder or Path("runs") / config.name
+    stages = STAGES if arguments.stage == "all" else (arguments.stage,)
+    bar = ProgressLine()
+    records = train(
+        stages, config, folder, arguments.steps, arguments.minutes, arguments.seed, bar,
+        minutes_between_checks=arguments.check_minutes,
+    )
+    bar.end()
+    for record in records:
+        print(f"{record['stage']}: {record['step']} steps, {record['clips']} clips, {record['checks'][-1:]}")
+    print(f"weights, states and logs are in {folder}")
+    return 0
+
+
+class ProgressLine:
+    """One line that is rewritten on a terminal and printed now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+        self.terminal = sys.stderr.isatty()
+
+    def __call__(self, report: Report) -> None:
+        now = time.monotonic()
+        if now - self.last < (0.2 if self.terminal else 60.0):
+            return
+        self.last = now
+        filled = int(24 * min(1.0, report.fraction))
+        line = (
+            f"{report.stage} [{'#' * filled}{'.' * (24 - filled)}] step {report.step}  loss {report.loss:.4f}  "
+            f"{report.clips_per_second:.1f} clips/s"
+        )
+        print(f"\r{line}\x1b[K" if self.terminal else line, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self.terminal:
+            print(file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point: prints the sentence of an expected error and returns 2, 130 when interrupted."""
+    try:
+        return run(parser().parse_args(argv))
+    except M2VError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted; the state of the last whole step is saved.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""The training loop: one for all four stages, through accelerate, on one CPU, one GPU or many.
+
+Step s draws its clips from seeds made of (run seed, s, block), where a block is one process's share of one
+accumulation step. Hence a run that was killed and resumed, or spread over more processes with the same global batch,
+sees the same data.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from core.checkpoint import save_checkpoint
+from core.config import Config
+from core.data.clips import ClipSource
+from core.training.objectives import Figures, Objective
+from core.training.state import AveragedWeights, load_state, save_state
+
+CHECK_CLIPS = 64
+
+
+@dataclass
+class Budget:
+    """When a stage ends: at a number of steps in all, or after some minutes of this run, whichever comes first.
+
+    The learning rate falls to a tenth over the last third of the minutes (or steps), so weights are settled at the end.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+
+    def fraction(self, step: int, first_step: int, seconds: float) -> float:
+        by_steps = (step - first_step) / max(1, self.steps - first_step) if self.steps is not None else 0.0
+        by_time = seconds / (self.minutes * 60) if self.minutes is not None else 0.0
+        return max(by_steps, by_time)
+
+
+@dataclass
+class Report:
+    """One line for whoever watches: the progress bar, a test, the editor of a log."""
+
+    stage: str
+    step: int
+    fraction: float
+    loss: float
+    clips_per_second: float
+
+
+def learning_rate(config: Config, step: int, fraction: float) -> float:
+    """Warm-up, a plateau, and a linear fall to a tenth over the last third of the budget."""
+    training = config.training
+    warm = min(1.0, (step + 1) / max(1, training.warmup_steps))
+    cool = 1.0 - 0.9 * min(1.0, max(0.0, (fraction - 2 / 3) * 3))
+    return training.learning_rate * warm * cool
+
+
+def train_stage(
+    stage: str,
+    objective: Objective,
+    source: ClipSource,
+    config: Config,
+    budget: Budget,
+    folder: Path,
+    seed: int = 0,
+    on_step: Callable[[Report], None] | None = None,
+    minutes_between_checks: float = 3.0,
+    on_check: Callable[[int, Objective], None] | None = None,
+    accelerator: Accelerator | None = None,
+) -> dict[str, Any]:
+    """Train one stage in `folder` (resuming what is there) and return its training record.
+
+    Writes `<stage>.state.safetensors` (to go on), `<stage>.safetensors` (averaged weights, float16) and lines of
+    `<stage>.log.jsonl`. `on_check` is called with the averaged weights in place. Anything raised in a callback stops
+    the run after the last whole step, saved.
+    """
+    training = config.training
+    accelerator = accelerator or make_accelerator(config)
+    device = accelerator.device
+    objective.to(device)
+    for frozen in getattr(objective, "_frozen", ()):
+        frozen.to(device)
+    trained = objective.trained
+    optimizer = torch.optim.AdamW(
+        trained.parameters(), lr=training.learning_rate, betas=(0.9, 0.98), weight_decay=training.weight_decay
+    )
+    average = AveragedWeights(trained, training.ema_decay)
+    state_path = folder / f"{stage}.state.safetensors"
+    record: dict[str, Any] = {"stage": stage, "step": 0, "clips": 0, "seconds": 0.0, "machines": {}, "checks": []}
+    if state_path.exists():
+        record = load_state(state_path, trained, average, optimizer)
+    else:
+        first = torch.Generator(device=device).manual_seed(_seed(seed, 0, 999))
+        clips = objective.draw(source, 4 * training.batch, first, "train")
+        objective.fit_statistics(clips, torch.Generator(device=device).manual_seed(seed))
+        average = AveragedWeights(trained, training.ema_decay)
+    wrapped = torch.compile(objective) if training.compile else objective
+    wrapped, optimizer = accelerator.prepare(wrapped, optimizer)
+    log = _Log(folder / f"{stage}.log.jsonl") if accelerator.is_main_process else None
+    world, rank = accelerator.num_processes, accelerator.process_index
+    first_step = record["step"]
+    started = last_check = time.monotonic()
+    spent_before = record["seconds"]
+    loss_average: float | None = None
+
+    def save() -> None:
+        if accelerator.is_main_process:
+            save_state(state_path, trained, average, accelerator.unwrap_model(optimizer, False), record)
+            save_checkpoint(folder / f"{stage}.safetensors", stage, config, average.tensors, record, half=True)
+
+    def check() -> None:
+        figures = averaged_check(objective, average, source, config, device, seed)
+        record["checks"].append({"step": record["step"], "clips": record["clips"], "seconds": record["seconds"]} | figures)
+        if log is not None:
+            log.write({"step": record["step"], "clips": record["clips"], "seconds": record["seconds"], "check": figures})
+
+    try:
+        while True:
+            elapsed = time.monotonic() - started
+            fraction = budget.fraction(record["step"], first_step, elapsed)
+            if fraction >= 1.0:
+                break
+            rate = learning_rate(config, record["step"], fraction)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            wrapped.train()
+            loss_value, figures = 0.0, {}
+            for part in range(training.accumulate):
+                generator = torch.Generator(device=device)
+                generator.manual_seed(_seed(seed, record["step"], part * world + rank))
+                clips = objective.draw(source, training.batch, generator, "train")
+                last_part = part == training.accumulate - 1
+                with accelerator.autocast():
+                    if last_part or not hasattr(wrapped, "no_sync"):
+                        loss, figures = wrapped(clips, generator)
+                    else:
+                        with accelerator.no_sync(wrapped):
+                            loss, figures = wrapped(clips, generator)
+                accelerator.backward(loss / training.accumulate)
+                loss_value += float(accelerator.reduce(loss.detach(), "mean")) / training.accumulate
+            accelerator.clip_grad_norm_(trained.parameters(), training.gradient_clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            average.update(trained)
+            record["step"] += 1
+            record["clips"] += training.batch * training.accumulate * world
+            now = time.monotonic()
+            record["seconds"] = round(spent_before + now - started, 1)
+            loss_average = loss_value if loss_average is None else 0.98 * loss_average + 0.02 * loss_value
+            speed = (record["step"] - first_step) * training.batch * training.accumulate * world / (now - started)
+            if log is not None and record["step"] % 20 == 0:
+                values = {name: round(float(value), 6) for name, value in figures.items()}
+                log.write({"step": record["step"], "clips": record["clips"], "seconds": record["seconds"],
+                           "loss": round(loss_value, 6), "rate": rate, "clips_per_second": round(speed, 2)} | values)
+            if now - last_check > minutes_between_checks * 60:
+                check()
+                save()
+                if on_check is not None and accelerator.is_main_process:
+                    with averaged_weights(objective, average):
+                        on_check(record["step"], objective)
+                last_check = time.monotonic()
+            if on_step is not None and accelerator.is_main_process:
+                on_step(Report(stage, record["step"], fraction, loss_average, speed))
+    finally:
+        machine = _machine(device, world)
+        record["machines"][machine] = round(record["machines"].get(machine, 0.0) + time.monotonic() - started, 1)
+        if record["step"] > first_step:
+            save()
+    if record["step"] > first_step:
+        check()
+        save()
+    with torch.no_grad():
+        trained.load_state_dict(average.tensors)
+    return record
+
+
+def averaged_check(
+    objective: Objective, average: AveragedWeights, source: ClipSource, config: Config, device: torch.device, seed: int
+) -> Figures:
+    """The objective's held-out figures on unseen identities, with the averaged weights, on the same clips every time."""
+    generator = torch.Generator(device=device).manual_seed(12_345)
+    totals: dict[str, float] = {}
+    batch = config.training.batch
+    rounds = max(1, CHECK_CLIPS // batch)
+    with averaged_weights(objective, average):
+        for _ in range(rounds):
+            clips = objective.draw(source, batch, generator, "unseen_identity")
+            for name, value in objective.check(clips, generator).items():
+                totals[name] = totals.get(name, 0.0) + value / rounds
+    return {name: round(value, 5) for name, value in totals.items()}
+
+
+class averaged_weights:
+    """With this, the objective's module holds the averaged weights and is in evaluation mode."""
+
+    def __init__(self, objective: Objective, average: AveragedWeights) -> None:
+        self.module, self.average = objective.trained, average
+
+    def __enter__(self) -> None:
+        self.kept = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        self.module.load_state_dict(self.average.tensors)
+        self.module.eval()
+
+    def __exit__(self, *_: object) -> None:
+        self.module.load_state_dict(self.kept)
+        self.module.train()
+
+
+def make_accelerator(config: Config) -> Accelerator:
+    """accelerate chooses device and processes; bf16 only where the GPU has it, unless the configuration insists."""
+    precision = config.training.precision
+    if precision == "auto":
+        precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
+
+
+def _seed(run: int, step: int, block: int) -> int:
+    return ((run * 1_000_003 + step) * 1_009 + block) % (2**63 - 1)
+
+
+def _machine(device: torch.device, processes: int) -> str:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
+    cores = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    return f"{processes} x {name}{cores}"
+
+
+class _Log:
+    """Appends JSON lines and flushes each, so that a killed run keeps its curve."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+
+    def write(self, values: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(values) + "\n")
+
+

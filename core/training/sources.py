@@ -1,0 +1,56 @@
+"""Training clips from several sources, drawn block by block from seeds, so that data never depends on who asks."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.config import DataConfig
+from core.data.clips import ClipBatch, ClipSource
+from core.data.procedural import ProceduralSource
+from core.data.rig_bank import RigSource, prepared_bank
+
+
+class MixedSource:
+    """Procedural creatures and rigs in the shares of the configuration; one block comes from one source."""
+
+    def __init__(self, config: DataConfig, device: torch.device) -> None:
+        self.config = config
+        self.sources: list[tuple[float, ClipSource]] = []
+        if config.procedural > 0 or not config.rigs:
+            self.sources.append((max(config.procedural, 1e-9), ProceduralSource(device=str(device))))
+        if config.rigs:
+            self.sources.append((config.rigs_share, RigSource(prepared_bank(Path(config.rigs)), device=str(device))))
+
+    def sample(
+        self,
+        batch: int,
+        frames: int,
+        points: int,
+        generator: torch.Generator,
+        split: str = "train",
+        occupancy_queries: int = 0,
+    ) -> ClipBatch:
+        device = generator.device
+        shares = torch.tensor([share for share, _ in self.sources], device=device)
+        which = int(torch.multinomial(shares, 1, generator=generator))
+        clips = self.sources[which][1].sample(batch, frames, points, generator, split, occupancy_queries)
+        if self.config.mirror and split == "train":
+            clips = mirrored(clips, torch.rand(batch, device=device, generator=generator) < 0.5)
+        return clips
+
+
+def mirrored(clips: ClipBatch, which: Tensor) -> ClipBatch:
+    """Reflect the clips chosen by `which` [B] at the plane x = 0: a mirrored motion is a motion."""
+    sign = torch.ones(len(which), 3, device=which.device)
+    sign[:, 0] = torch.where(which, -1.0, 1.0)
+    occupancy_points = clips.occupancy_points
+    return dataclasses.replace(
+        clips,
+        points=clips.points * sign[:, None, None],
+        normals=clips.normals * sign[:, None],
+        occupancy_points=None if occupancy_points is None else occupancy_points * sign[:, None],
+    )

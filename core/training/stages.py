@@ -1,0 +1,87 @@
+"""The four stages in order, in one folder that any later run continues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from core.checkpoint import STAGES, load_checkpoint
+from core.config import Config
+from core.data.clips import ClipSource
+from core.errors import CheckpointError
+from core.models.diffusion_models import build_motion_autoencoder, build_shape_autoencoder
+from core.models.motion_autoencoder import MotionAutoencoder
+from core.models.shape_autoencoder import ShapeAutoencoder
+from core.training.loop import Budget, Report, make_accelerator, train_stage
+from core.training.objectives import (
+    MotionAutoencoderObjective,
+    MotionDiffusionObjective,
+    Objective,
+    ShapeAutoencoderObjective,
+    ShapeDiffusionObjective,
+)
+from core.training.sources import MixedSource
+
+
+def trained_shape_autoencoder(config: Config, folder: Path) -> ShapeAutoencoder:
+    """The shape autoencoder trained in `folder`; raises CheckpointError when it is not there yet."""
+    module = build_shape_autoencoder(config)
+    load_checkpoint(folder / f"{STAGES[0]}.safetensors", STAGES[0]).load_into(module)
+    return module
+
+
+def trained_motion_autoencoder(config: Config, folder: Path) -> MotionAutoencoder:
+    """The motion autoencoder trained in `folder`. One without learned channels needs no training to encode."""
+    module = build_motion_autoencoder(config)
+    path = folder / f"{STAGES[1]}.safetensors"
+    if module.learned or path.exists():
+        load_checkpoint(path, STAGES[1]).load_into(module)
+    return module
+
+
+def build_objective(stage: str, config: Config, folder: Path) -> Objective:
+    """The objective of a stage with the earlier stages it stands on, read from `folder`."""
+    if stage == "shape-autoencoder":
+        return ShapeAutoencoderObjective(config)
+    if stage == "motion-autoencoder":
+        return MotionAutoencoderObjective(config)
+    if stage == "shape-diffusion":
+        return ShapeDiffusionObjective(config, trained_shape_autoencoder(config, folder))
+    if stage == "motion-diffusion":
+        return MotionDiffusionObjective(
+            config, trained_shape_autoencoder(config, folder), trained_motion_autoencoder(config, folder)
+        )
+    raise CheckpointError(f"There is no stage {stage!r}; choose one of {', '.join(STAGES)}.")
+
+
+def train(
+    stages: Sequence[str],
+    config: Config,
+    folder: Path,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    on_step: Callable[[Report], None] | None = None,
+    on_check: Callable[[int, Objective], None] | None = None,
+    source: ClipSource | None = None,
+    minutes_between_checks: float = 3.0,
+) -> list[dict[str, Any]]:
+    """Train the named stages one after the other; several stages divide the minutes by `training.shares`."""
+    accelerator: Accelerator = make_accelerator(config)
+    source = source or MixedSource(config.data, accelerator.device)
+    shares = {stage: config.training.shares[STAGES.index(stage)] if len(stages) > 1 else 1.0 for stage in stages}
+    records = []
+    for stage in stages:
+        if shares[stage] <= 0:
+            continue
+        budget = Budget(steps, None if minutes is None else minutes * shares[stage] / sum(shares.values()))
+        objective = build_objective(stage, config, folder)
+        records.append(
+            train_stage(
+                stage, objective, source, config, budget, folder, seed, on_step, minutes_between_checks, on_check, accelerator
+            )
+        )
+    return records

@@ -1,0 +1,75 @@
+"""Handle tasks for motion training: which points of a clip are handles, and in which frames they are known."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.config import TaskConfig
+from core.geometry.farthest_points import farthest_point_indices
+from core.models.warm_start import HandleCondition
+
+CANDIDATES = 256  # tracked points a handle may be
+
+
+def pick_handles(rest: Tensor, count: int, spread: Tensor, generator: torch.Generator) -> Tensor:
+    """Indices [B, count] of distinct tracked points: well spread (farthest points) where `spread` [B], else at random."""
+    batch, points, _ = rest.shape
+    pool = min(CANDIDATES, points)
+    start = torch.randint(pool, (batch,), device=rest.device, generator=generator)
+    far = farthest_point_indices(rest[:, :pool], count, start=start)
+    shuffled = torch.rand(batch, pool, device=rest.device, generator=generator).argsort(dim=1)[:, :count]
+    return torch.where(spread[:, None], far, shuffled)
+
+
+def handles_from_tracks(points: Tensor, index: Tensor, given: Tensor, present: Tensor) -> HandleCondition:
+    """Handles at tracked points [B, T + 1, N, 3]; index [B, K], given [B, T, K], present [B, K]."""
+    expanded = index[:, None, :, None].expand(-1, points.shape[1], -1, 3)
+    tracks = torch.gather(points, 2, expanded)
+    given = given & present[:, None]
+    displacement = (tracks[:, 1:] - tracks[:, :1]) * given[..., None]
+    return HandleCondition(tracks[:, 0], displacement, given, present)
+
+
+def random_handles(points: Tensor, config: TaskConfig, generator: torch.Generator) -> HandleCondition:
+    """A random task per clip, by the shares in `config`. points [B, T + 1, N, 3]."""
+    batch, frames_with_rest = points.shape[:2]
+    frames = frames_with_rest - 1
+    device = points.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, device=device, generator=generator)
+
+    shares = torch.tensor(
+        [config.full_tracks, config.keyframes, config.last_frame, config.mixed, config.nothing], device=device
+    )
+    task = torch.multinomial(shares / shares.sum(), batch, replacement=True, generator=generator)
+    most = config.most_handles
+    spread = uniform(batch) < 0.6
+    index = pick_handles(points[:, 0], most, spread, generator)
+    # Log-uniform: two handles against three is as large a step as ten against fifteen.
+    low = float(config.fewest_handles)
+    counts = (low * ((most + 1.0) / low) ** uniform(batch)).long().clamp(config.fewest_handles, most)
+    present = torch.arange(most, device=device)[None] < counts[:, None]
+    present = present & (task != 4)[:, None]
+
+    last = torch.zeros(frames, dtype=torch.bool, device=device)
+    last[-1] = True
+    scores = uniform(batch, frames) - 2.0 * last * (uniform(batch, 1) < 0.7)
+    keys = 2 + (uniform(batch) < 0.5).long()
+    common = scores.argsort(dim=1).argsort(dim=1) < keys[:, None]
+    own_keys = uniform(batch, frames, most) < (uniform(batch, 1, most) * 3.0 / frames)
+    whole = uniform(batch, 1, most) < 0.3
+    # A handle without any key would say nothing: give it the last frame.
+    own = own_keys | whole | (last[None, :, None] & ~own_keys.any(dim=1, keepdim=True))
+    options = torch.stack(
+        [
+            torch.ones_like(own),
+            common[:, :, None].expand_as(own),
+            last[None, :, None].expand_as(own),
+            own,
+            torch.zeros_like(own),
+        ]
+    )
+    given = options[task, torch.arange(batch, device=device)]
+    return handles_from_tracks(points, index, given, present)
