@@ -110,6 +110,8 @@ class RigBuilder:
         for column in zip(*self.rows, strict=True):
             value = torch.stack([part.expand(self.count, *part.shape[1:]) for part in column], 1)
             padding = value.new_zeros(self.count, PARTS - used, *value.shape[2:])
+            if value.dim() == 4:  # the axes: padding needs a frame too, or its distances would be zero everywhere
+                padding = padding + torch.eye(3, device=self.device)
             stacked.append(torch.cat([value, padding], 1))
         parents = torch.tensor(self.parents + [-1] * (PARTS - used), device=self.device).expand(self.count, PARTS)
         valid = (torch.arange(PARTS, device=self.device) < used).expand(self.count, PARTS)
@@ -127,9 +129,7 @@ class Pose:
         self.root = torch.zeros(*shape, 3, device=builder.device)
         self.heading = torch.zeros(*shape, device=builder.device)
 
-    def turn(
-        self, name: str, x: Tensor | float = 0.0, y: Tensor | float = 0.0, z: Tensor | float = 0.0
-    ) -> None:
+    def turn(self, name: str, x: Tensor | float = 0.0, y: Tensor | float = 0.0, z: Tensor | float = 0.0) -> None:
         """Adds a turn [n, T] (or broadcastable) about the axes to a joint."""
         joint = self.turns[:, :, self._index[name]]
         for axis, value in enumerate((x, y, z)):

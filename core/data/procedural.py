@@ -1,0 +1,231 @@
+"""Procedural 4D data: batches of tracked motion clips of creatures and articulated objects, made on any device.
+
+An identity seed fixes a kind, its proportions and its resting habits; a motion seed fixes what it does. Both are
+hashed, so a seed gives the same clip in whatever batch it appears. Frame 0 is where the geometry lives: the smooth
+union of the posed parts is an exact implicit surface; later frames follow by linear blend skinning from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from core.data.clips import SPLITS, ClipBatch
+from core.data.creatures import appliances, biped, legged, surface, swimmers
+from core.data.creatures.rig import PARTS, Pose, Rig, skinning_transforms
+from core.data.creatures.seeds import Draw, uniforms
+from core.errors import DataError
+from core.sequence import MeshSequence
+
+Maker = Callable[[Draw, Draw, int], tuple[Rig, Pose]]
+
+# Kind: its maker and its share of the mix. The position in this table is the clip's `category`.
+KINDS: dict[str, tuple[Maker, float]] = {
+    "quadruped": (legged.quadruped, 0.26),
+    "biped": (biped.biped, 0.24),
+    "bird": (swimmers.bird, 0.08),
+    "fish": (swimmers.fish, 0.06),
+    "snake": (swimmers.snake, 0.04),
+    "spider": (legged.spider, 0.07),
+    "laptop": (appliances.laptop, 0.035),
+    "door": (appliances.door, 0.035),
+    "stapler": (appliances.stapler, 0.035),
+    "eyeglasses": (appliances.eyeglasses, 0.035),
+    "washing_machine": (appliances.washing_machine, 0.035),
+    "refrigerator": (appliances.refrigerator, 0.035),
+    "oven": (appliances.oven, 0.035),
+}
+
+# Seeds below HELD_OUT are for training; those from HELD_OUT to 2 HELD_OUT never occur there.
+HELD_OUT = 1 << 24
+_FRAME_RATES = [12.0, 16.0, 24.0, 24.0, 30.0]
+_IDENTITY, _MOTION, _KIND = 11, 23, 37  # salts of the hash
+
+
+@dataclass
+class _Posed:
+    """B clips ready for sampling, in raw units."""
+
+    rig: Rig
+    rotation: Tensor  # [B, T, J, 3, 3] from the rest pose
+    translation: Tensor  # [B, T, J, 3]
+    table: Tensor  # [17, B, J] the parts in frame 0
+    category: Tensor  # [B]
+    fps: Tensor  # [B]
+
+    def skinning(self) -> Tensor:
+        """Transforms from frame 0 to every frame [B, J, T, 12], rows of 3x4 matrices."""
+        back = self.rotation[:, :1].transpose(-1, -2)
+        rotation = self.rotation @ back
+        translation = self.translation - (rotation @ self.translation[:, :1, ..., None])[..., 0]
+        return torch.cat([rotation, translation[..., None]], -1).flatten(-2).transpose(1, 2)
+
+
+class ProceduralSource:
+    """A `ClipSource` without files. `kinds` restricts the mix (names of `KINDS`); `seed` changes every identity."""
+
+    def __init__(self, device: str | torch.device = "cpu", seed: int = 0, kinds: Sequence[str] | None = None) -> None:
+        unknown = [kind for kind in kinds or () if kind not in KINDS]
+        if unknown or (kinds is not None and not kinds):
+            raise DataError(f"The kinds {unknown} do not exist; choose from {', '.join(KINDS)}.")
+        self.device = torch.device(device)
+        self.seed = seed
+        self.kinds = tuple(KINDS) if kinds is None else tuple(kinds)
+        shares = torch.tensor([KINDS[kind][1] for kind in self.kinds])
+        self._cumulative = (shares / shares.sum()).cumsum(0).to(self.device)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        batch: int,
+        frames: int,
+        points: int,
+        generator: torch.Generator,
+        split: str = "train",
+        occupancy_queries: int = 0,
+    ) -> ClipBatch:
+        """Draw `batch` random clips of `frames` frames; see `ClipBatch` for shapes and units.
+
+        The same generator state gives the same clips. Raises `DataError` for an unknown split or an empty request.
+        """
+        if split not in SPLITS:
+            raise DataError(f"The split {split!r} does not exist; choose {', '.join(SPLITS)}.")
+        if batch < 1 or frames < 1 or points < 1:
+            raise DataError("A batch needs at least one clip, one frame and one point.")
+        identity, motion = self.draw_seeds(batch, generator, split)
+        return self.clips(identity, motion, frames, points, generator, occupancy_queries)
+
+    def draw_seeds(self, batch: int, generator: torch.Generator, split: str) -> tuple[Tensor, Tensor]:
+        """Identity and motion seeds [B] of a split."""
+        seeds = torch.randint(HELD_OUT, (2, batch), generator=generator, device=generator.device).to(self.device)
+        return seeds[0] + HELD_OUT * (split == "unseen_identity"), seeds[1] + HELD_OUT * (split != "train")
+
+    @torch.no_grad()
+    def clips(
+        self,
+        identity: Tensor,
+        motion: Tensor,
+        frames: int,
+        points: int,
+        generator: torch.Generator,
+        occupancy_queries: int = 0,
+        kind: str | None = None,
+    ) -> ClipBatch:
+        """The clips of given seeds [B]; the generator only chooses which surface points and queries are drawn."""
+        posed = self._pose(identity, motion, frames, kind)
+        batch = len(identity)
+
+        def random(*shape: int) -> Tensor:
+            return torch.rand(*shape, generator=generator, device=generator.device).to(self.device)
+
+        found = surface.sample_surface(posed.rig, posed.table, points, random(9, batch, max(2 * points + 64, 1024)))
+        centre, scale = (found.lower + found.upper) / 2, 1 / (found.upper - found.lower).amax(-1)
+        transforms = (found.weights @ posed.skinning().flatten(2)).unflatten(-1, (frames, 3, 4))
+        moved = (transforms[..., :3] @ found.points[:, :, None, :, None])[..., 0] + transforms[..., 3]
+        moved = (moved.transpose(1, 2) - centre[:, None, None]) * scale[:, None, None, None]
+        clips = ClipBatch(moved, found.normals, posed.fps, posed.category)
+        if occupancy_queries:
+            uniform = (random(batch, occupancy_queries // 2, 3) - 0.5) * 1.1
+            rest = occupancy_queries - uniform.shape[1]
+            row = (random(batch, rest) * points).long().clamp(max=points - 1)
+            near = moved[:, 0].gather(1, row[..., None].expand(-1, -1, 3))
+            sigma = torch.where(random(batch, rest, 1) < 0.5, 0.01, 0.04)
+            noise = torch.randn(batch, rest, 3, generator=generator, device=generator.device).to(self.device)
+            queries = torch.cat([uniform, near + sigma * noise], 1)
+            raw = queries / scale[:, None, None] + centre[:, None]
+            clips.occupancy_points = queries
+            clips.occupancy = (_union(posed, raw) < 0).float()
+        return clips
+
+    @torch.no_grad()
+    def mesh_sequence(
+        self, identity_seed: int, motion_seed: int, frames: int = 17, resolution: int = 128, kind: str | None = None
+    ) -> MeshSequence:
+        """One member as a watertight mesh in motion, in normalised space (frame 0's box: centre 0, longest side 1).
+
+        `resolution` is the number of grid cells along the longest side. `kind` overrides the seed's own kind.
+        Needs scikit-image.
+        """
+        from skimage.measure import marching_cubes
+
+        if kind is not None and kind not in KINDS:
+            raise DataError(f"The kind {kind!r} does not exist; choose from {', '.join(KINDS)}.")
+        seeds = [torch.tensor([seed], device=self.device) for seed in (identity_seed, motion_seed)]
+        posed = self._pose(*seeds, frames, kind)
+        rough = surface.sample_surface(posed.rig, posed.table, 1024, torch.rand(9, 1, 4096, device=self.device))
+        margin = 0.04 * (rough.upper - rough.lower).amax()
+        lower, upper = rough.lower[0] - margin, rough.upper[0] + margin
+        step = float((upper - lower).amax()) / resolution
+        axes = [
+            torch.arange(int((upper[a] - lower[a]) / step) + 2, device=self.device) * step + lower[a] for a in range(3)
+        ]
+        layers = [
+            _union(posed, torch.stack(torch.meshgrid(axes[0][i : i + 4], axes[1], axes[2], indexing="ij"), -1).view(1, -1, 3))
+            for i in range(0, len(axes[0]), 4)
+        ]  # fmt: skip
+        volume = torch.cat([layer[0] for layer in layers]).view(*(len(axis) for axis in axes))
+        vertices, faces, _, _ = marching_cubes(volume.cpu().numpy(), 0.0, spacing=(step,) * 3)
+        # scikit-image orients faces towards larger values, that is outwards, with gradient_direction "descent" reversed.
+        at = torch.from_numpy(vertices.copy()).to(self.device) + lower
+        weights = surface.dense_weights(posed.rig, posed.table, at)
+        transforms = (weights @ posed.skinning()[0].flatten(1)).unflatten(-1, (frames, 3, 4))
+        moved = ((transforms[..., :3] @ at[:, None, :, None])[..., 0] + transforms[..., 3]).transpose(0, 1)
+        low, high = at.amin(0), at.amax(0)
+        moved = (moved - (low + high) / 2) / (high - low).amax()
+        name = list(KINDS)[int(posed.category[0])]
+        return MeshSequence(moved.cpu().numpy(), faces.copy(), fps=float(posed.fps[0]), name=name)
+
+    def _pose(self, identity: Tensor, motion: Tensor, frames: int, kind: str | None = None) -> _Posed:
+        """Builds the rigs kind by kind, puts them in the given order and computes their transforms."""
+        identity, motion = identity.to(self.device), motion.to(self.device)
+        shape = uniforms(identity * 8191 + self.seed, _IDENTITY)
+        # The motion's randomness does not depend on who moves, so one motion can be given to several identities.
+        act = uniforms(motion * 8191 + self.seed, _MOTION)
+        choice = uniforms(identity * 8191 + self.seed, _KIND, 1)[:, 0]
+        which = torch.searchsorted(self._cumulative, choice.contiguous()).clamp(max=len(self.kinds) - 1)
+        rigs, poses, order, category = [], [], [], []
+        for index, name in enumerate(self.kinds if kind is None else (kind,)):
+            rows = torch.arange(len(identity), device=self.device) if kind else (which == index).nonzero()[:, 0]
+            if len(rows) == 0:
+                continue
+            rig, pose = KINDS[name][0](Draw(shape[rows]), Draw(act[rows, 4:]), frames)
+            rigs.append(rig)
+            poses.append(pose)
+            order.append(rows)
+            category.append(torch.full_like(rows, list(KINDS).index(name)))
+        back = torch.cat(order).argsort()
+        rig = Rig(*(torch.cat([getattr(r, column.name) for r in rigs])[back] for column in fields(Rig)))
+        turns, root, heading = (
+            torch.cat([getattr(pose, name) for pose in poses])[back] for name in ("turns", "root", "heading")
+        )
+        heading, root = _face(act, heading, root)
+        rotation, translation = skinning_transforms(rig, turns, root, heading)
+        table = surface.place(rig, rotation[:, 0], translation[:, 0])
+        rates = torch.tensor(_FRAME_RATES, device=self.device)
+        fps = rates[(act[:, 3] * len(rates)).long().clamp(max=len(rates) - 1)]
+        return _Posed(rig, rotation, translation, table, torch.cat(category)[back], fps)
+
+
+def _face(act: Tensor, heading: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
+    """Turns the whole clip about the vertical: half of the clips any way, half along an axis as models mostly stand."""
+    quarter = (act[:, 1] * 4).floor() * (torch.pi / 2)
+    yaw = torch.where(act[:, 0] < 0.5, act[:, 2] * 2 * torch.pi, quarter)[:, None]
+    sine, cosine = yaw.sin(), yaw.cos()
+    x, y, z = root.unbind(-1)
+    return heading + yaw, torch.stack([cosine * x + sine * z, y, cosine * z - sine * x], -1)
+
+
+def _union(posed: _Posed, points: Tensor) -> Tensor:
+    """Signed distance [B, Q] of raw points [B, Q, 3] in frame 0 to the smooth union of all parts."""
+    values = [
+        surface.union_distance(points[row].T, posed.table[:, row, None, : int(posed.rig.valid[row].sum())],
+                               posed.rig.smooth[row].view(1, 1))
+        for row in range(len(points))
+    ]  # fmt: skip
+    return torch.stack(values)
+
+
+__all__ = ["HELD_OUT", "KINDS", "PARTS", "ProceduralSource"]
