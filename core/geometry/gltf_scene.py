@@ -284,9 +284,7 @@ def source_mesh(scene: GltfScene) -> SourceMesh:
     with np.errstate(all="ignore"):
         posed = scene.positions()[0].astype(np.float32)
     if not np.isfinite(posed).all():
-        raise MeshError(
-            f"{scene.path.name} has vertices that are not finite numbers; repair it in a modelling tool."
-        )
+        raise MeshError(f"{scene.path.name} has vertices that are not finite numbers; repair it in a modelling tool.")
     if not np.ptp(posed, axis=0).max() > 0:
         raise MeshError(f"All vertices of {scene.path.name} lie at one point, so it has zero size; open another file.")
     first, file_to_vertex = weld_positions(posed)

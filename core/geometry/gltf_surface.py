@@ -44,9 +44,7 @@ def read_primitive(file: GltfFile, info: Json, name: str, notes: list[str]) -> P
     positions = _columns(file, attributes["POSITION"], 3).astype(np.float64)
     count = len(positions)
     if not np.isfinite(positions).all():
-        raise MeshError(
-            f"{file.path.name} has vertices that are not finite numbers; repair it in a modelling tool."
-        )
+        raise MeshError(f"{file.path.name} has vertices that are not finite numbers; repair it in a modelling tool.")
     if info.get("indices") is None:
         corners = np.arange(count)
     else:

@@ -1,0 +1,323 @@
+"""Reads rigged glTF files once into one compact safetensors file, the rig bank, for training on a bare machine.
+
+A surface point is a fixed barycentric mix of three skinned vertices, so its position is exactly linear in the bone
+matrices: `p(t) = sum_j M_j(t) q_j`, with `q_j` = the (weighted position, weight) that it hangs on bone j by. The bank
+stores those sparse `q_j` [4], not blended weights: points stay on the true mesh. A morph target on bone j is one more
+bone, with matrix `weight(t) M_j(t)` and `q = (displacement, 0)`. Bones are relative to the default pose and all
+lengths to the size of its box, so every number is of order 1 and 16 bits are enough (about 1e-5).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.gltf import CATEGORIES, FPS, clip_split, clip_times, rig_files
+from core.errors import DataError
+from core.geometry.gltf_scene import GltfScene, source_mesh
+from core.geometry.gltf_surface import weld_positions
+
+FORMAT, VERSION = "m2v-rig-bank", 1
+POOL = 4096  # surface points per rig
+MAX_BONES_PER_POINT = 8
+UNIFORM_QUERIES = NEAR_QUERIES = 1536  # per reference frame
+NEAR_SIGMAS = (0.01, 0.04)  # of the shape's size, half of the near-surface queries each
+STATIC = 2e-3  # a clip whose points move less than this fraction of the size is no motion
+CYCLIC = 0.03  # first and last pose this close (relative to the clip's motion) mean that the clip loops
+OnRig = Callable[[int, int, str], None]  # rigs done, rigs in all, file name
+
+
+@dataclass
+class Rig:
+    """One file on its way into the bank; arrays as in the module's head."""
+
+    meta: dict[str, Any]
+    counts: NDArray[np.uint8]  # [P] bones per point
+    bone: NDArray[np.int16]  # [nnz]
+    hang: NDArray[np.float64]  # [nnz, 4], q
+    normals: NDArray[np.float64]  # [P, 3] in the default pose
+    clips: list[dict[str, Any]] = field(default_factory=list)
+    transforms: list[NDArray[np.float64]] = field(default_factory=list)  # per clip [T, J, 3, 4]
+    references: list[dict[str, Any]] = field(default_factory=list)
+    queries: list[tuple[NDArray[np.uint16], NDArray[np.bool_]]] = field(default_factory=list)
+
+
+def prepare_rigs(
+    directory: str | Path, out_file: str | Path, on_rig: OnRig | None = None, references: int = 8, pool: int = POOL
+) -> Path:
+    """Read every rig under `directory` into `out_file` (safetensors), written whole or not at all.
+
+    `references` is the number of reference poses with occupancy per rig and split. The category of a rig is the
+    name of its folder (animals, humans, bodies, objects), `objects` otherwise. Raises DataError or MeshError.
+    """
+    files = rig_files(directory)
+    out = Path(out_file)
+    if not out.parent.is_dir():
+        raise DataError(f"{out.parent} is not a folder; create it or write the rig bank elsewhere.")
+    rigs = []
+    for done, path in enumerate(files):
+        rigs.append(read_rig(path, references, pool))
+        if on_rig is not None:
+            on_rig(done + 1, len(files), path.name)
+    _write(rigs, out, pool)
+    return out
+
+
+def read_rig(path: Path, references: int, pool: int) -> Rig:
+    """Everything the bank needs of one file; deterministic."""
+    random = np.random.default_rng(zlib.crc32(path.stem.encode()))
+    scene, surface = GltfScene(path), _Surface.of(path)
+    faces = np.concatenate([part.faces for part in scene.parts])
+    points = _sample_surface(surface.posed[faces], pool, random)
+    base = scene.bones()[0]
+    rest_of_bone = _invertible(base)
+    bones_used, counts, bone, hang = _hang_points(scene, faces, points, rest_of_bone, surface)
+    triangles = surface.posed[faces[points[0]]]
+    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    normals *= surface.orientation / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-30)
+    category = path.parent.name if path.parent.name in CATEGORIES else "objects"
+    meta = {"file": path.stem, "category": category, "bones": len(bones_used), "clips": len(scene.clips)}
+    rig = Rig(meta, counts, bone, hang, normals)
+    row = np.repeat(np.arange(pool), counts)
+    for number, clip in enumerate(scene.clips):
+        times = clip_times(clip)
+        transforms = _transforms(scene, number, times, bones_used, rest_of_bone, surface)
+        moved = _positions(transforms[:: max(1, len(times) // 16)], row, bone, hang, pool)
+        motion = float(np.linalg.norm(moved - moved[:1], axis=-1).max())
+        ends = _positions(transforms[[0, -1]], row, bone, hang, pool)
+        gap = float(np.linalg.norm(ends[1] - ends[0], axis=-1).max())
+        split = clip_split(path.stem, number, len(scene.clips))
+        rig.clips.append(
+            {
+                "name": clip.name,
+                "index": number,
+                "frames": len(times),
+                "split": split if motion > STATIC else "static",
+                "cyclic": len(times) > 4 and motion > STATIC and gap < CYCLIC * motion,
+                "motion": round(motion, 4),
+            }
+        )
+        rig.transforms.append(transforms)
+    if all(clip["split"] == "static" for clip in rig.clips):  # shapes without motion still teach the autoencoder
+        split = clip_split(path.stem, 0, 0)
+        rig.clips.append(
+            {"name": "rest", "index": -1, "frames": 1, "split": f"rest:{split}", "cyclic": False, "motion": 0.0}
+        )
+        rig.transforms.append(_transforms(scene, None, np.zeros(1), bones_used, rest_of_bone, surface))
+    _add_references(rig, scene, surface, references, random)
+    return rig
+
+
+@dataclass
+class _Surface:
+    """The default pose `posed` [W, 3], its welded topology, and the map to unit size."""
+
+    posed: NDArray[np.float64]
+    first: NDArray[np.int64]
+    faces: NDArray[np.int32]
+    center: NDArray[np.float64]
+    size: float
+    orientation: float
+
+    @classmethod
+    def of(cls, path: Path) -> _Surface:
+        scene = GltfScene(path)
+        mesh = source_mesh(scene)
+        posed = scene.positions()[0]
+        first, _ = weld_positions(posed.astype(np.float32))
+        low, high = posed.min(0), posed.max(0)
+        a, b, c = np.moveaxis(mesh.vertices[mesh.faces].astype(np.float64) - (low + high) / 2, 1, 0)
+        volume = float((a * np.cross(b, c)).sum())
+        return cls(posed, first, mesh.faces, (low + high) / 2, mesh.size, 1.0 if volume >= 0 else -1.0)
+
+    def normalise(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (points - self.center) / self.size
+
+
+def _sample_surface(
+    corners: NDArray[np.float64], pool: int, random: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Faces [P] and barycentric weights [P, 3] of stratified area-uniform points, in random order."""
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    where = (np.arange(pool) + random.random(pool)) / pool * area.sum()
+    face = np.minimum(np.searchsorted(np.cumsum(area), where), len(area) - 1)[random.permutation(pool)]
+    u, v = np.sqrt(random.random(pool)), random.random(pool)
+    return face, np.stack([1 - u, u * (1 - v), u * v], 1)
+
+
+def _invertible(base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bones of the default pose [J, 4, 4]; one that is collapsed to a point is replaced by the identity."""
+    solid = np.abs(np.linalg.det(base[:, :3, :3])) > 1e-12 * np.abs(base[:, :3, :3]).max((1, 2)) ** 3
+    return np.where(solid[:, None, None], base, np.eye(4))
+
+
+def _hang_points(
+    scene: GltfScene,
+    faces: NDArray[np.int32],
+    points: tuple[NDArray[np.int64], NDArray[np.float64]],
+    rest_of_bone: NDArray[np.float64],
+    surface: _Surface,
+) -> tuple[list[tuple[int, int]], NDArray[np.uint8], NDArray[np.int16], NDArray[np.float64]]:
+    """The used bones as (bone, morph slot or -1), and per point the sparse q: counts [P], bone [nnz], q [nnz, 4]."""
+    face, barycentric = points
+    pool = len(face)
+    entries: dict[tuple[int, int], NDArray[np.float64]] = {}
+    layers: list[tuple[int, NDArray[np.float64]]] = [(-1, np.pad(scene.rest, ((0, 0), (0, 1)), constant_values=1.0))]
+    for morph in scene.morphs:
+        deltas = np.zeros((len(scene.rest), 4))
+        deltas[morph.start : morph.start + len(morph.deltas), :3] = morph.deltas
+        layers.append((morph.slot, deltas))
+    for slot, homogeneous in layers:
+        for corner in range(3):
+            vertex = faces[face, corner]
+            for k in range(scene.bone_index.shape[1]):
+                weight = barycentric[:, corner] * scene.bone_weight[vertex, k]
+                j = scene.bone_index[vertex, k]
+                value = np.einsum("pij,pj->pi", rest_of_bone[j], homogeneous[vertex])
+                value[:, :3] = (value[:, :3] - surface.center * value[:, 3:]) / surface.size
+                value *= weight[:, None]
+                for number in np.unique(j[weight > 0]):
+                    mine = (j == number) & (weight > 0)
+                    entries.setdefault((int(number), slot), np.zeros((pool, 4)))[mine] += value[mine]
+    keys = [key for key, q in entries.items() if np.abs(q).max() > 1e-7]
+    dense = np.stack([entries[key] for key in keys], 1)  # [P, J, 4]
+    strength = np.abs(dense).max(-1)
+    rank = np.argsort(-strength, axis=1)[:, :MAX_BONES_PER_POINT]
+    kept = np.zeros_like(strength, dtype=bool)
+    np.put_along_axis(kept, rank, True, axis=1)
+    kept &= strength > 1e-5
+    total = (dense[..., 3] * kept).sum(1)
+    dense = dense / np.where(total > 0.5, total, 1.0)[:, None, None]  # what was cut off is shared by the rest
+    row, bone = np.nonzero(kept)
+    return keys, kept.sum(1).astype(np.uint8), bone.astype(np.int16), dense[row, bone]
+
+
+def _transforms(
+    scene: GltfScene,
+    clip: int | None,
+    times: NDArray[np.float64],
+    used: list[tuple[int, int]],
+    rest_of_bone: NDArray[np.float64],
+    surface: _Surface,
+) -> NDArray[np.float64]:
+    """Matrices [T, J, 3, 4] from the normalised default pose to the normalised pose at `times`."""
+    numbers = np.array([bone for bone, _ in used])
+    moved = scene.bones(clip, times)[:, numbers] @ np.linalg.inv(rest_of_bone)[numbers]
+    result = moved[:, :, :3].copy()
+    shift = result[..., :3] @ surface.center + result[..., 3] - surface.center
+    result[..., 3] = shift / surface.size
+    weights = scene.morph_weights(clip, times)
+    for j, (_, slot) in enumerate(used):
+        if slot >= 0:
+            result[:, j] *= weights[:, slot, None, None]
+    return result
+
+
+def _positions(
+    transforms: NDArray[np.float64], row: NDArray, bone: NDArray, hang: NDArray, pool: int
+) -> NDArray[np.float64]:
+    dense = np.zeros((pool, transforms.shape[1], 4))
+    dense[row, bone] = hang
+    return np.einsum("tjik,pjk->tpi", transforms, dense, optimize=True)
+
+
+def _add_references(
+    rig: Rig, scene: GltfScene, surface: _Surface, references: int, random: np.random.Generator
+) -> None:
+    """Choose reference poses evenly over the clips of each split and label queries around them."""
+    for split in sorted({clip["split"] for clip in rig.clips} - {"static"}):
+        numbers = [n for n, clip in enumerate(rig.clips) if clip["split"] == split]
+        count = references if split in ("train", "unseen_identity") else max(1, references // 3)
+        count = 1 if split.startswith("rest") else count
+        order = random.permutation(numbers)
+        for turn in range(count):
+            number = int(order[turn % len(order)])
+            clip = rig.clips[number]
+            last = clip["frames"] - 1 if clip["cyclic"] else max(1, (clip["frames"] + 1) // 2)
+            frame = 0 if turn < len(order) and turn % 2 == 0 else int(random.integers(last))
+            index = None if clip["index"] < 0 else clip["index"]
+            times = np.zeros(1) if index is None else clip_times(scene.clips[index], FPS, 1, frame)
+            vertices = surface.normalise(scene.positions(index, times)[0])[surface.first]
+            low, high = vertices.min(0), vertices.max(0)
+            queries, inside = _label_queries(vertices, surface.faces, low, high, random)
+            rig.references.append(
+                {"clip": number, "frame": frame, "low": low.round(6).tolist(), "high": high.round(6).tolist()}
+            )
+            rig.queries.append((queries, inside))
+
+
+def query_box(low: NDArray, high: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The box that the 16-bit query coordinates span: the pose's box with a margin of a quarter of its size."""
+    margin = 0.25 * np.max(np.asarray(high) - np.asarray(low))
+    return np.asarray(low) - margin, np.asarray(high) + margin
+
+
+def _label_queries(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], low: NDArray, high: NDArray, random: np.random.Generator
+) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    """Queries [U + S, 3]: uniform in the pose's box, then near the surface; inside by winding number (libigl)."""
+    import igl
+
+    size = float((high - low).max())
+    uniform = low + random.random((UNIFORM_QUERIES, 3)) * (high - low)
+    face, barycentric = _sample_surface(vertices[faces], NEAR_QUERIES, random)
+    sigma = np.where(np.arange(NEAR_QUERIES) % 2 == 0, *NEAR_SIGMAS)[:, None] * size
+    near = (vertices[faces[face]] * barycentric[..., None]).sum(1) + sigma * random.normal(size=(NEAR_QUERIES, 3))
+    start, end = query_box(low.round(6), high.round(6))
+    stored = np.clip((np.concatenate([uniform, near]) - start) / (end - start) * 65535, 0, 65535).round().astype("<u2")
+    points = start + stored / 65535.0 * (end - start)  # labels belong to what is stored
+    winding = igl.fast_winding_number(vertices, faces.astype(np.int64), points)
+    return stored, np.abs(winding) > 0.5
+
+
+def _write(rigs: list[Rig], out: Path, pool: int) -> None:
+    from safetensors.numpy import save_file
+
+    low, step, packed = [], [], []
+    for rig in rigs:
+        for transforms in rig.transforms:
+            flat = transforms.reshape(len(transforms), -1, 12)
+            start, span = flat.min(0), np.ptp(flat, axis=0)
+            low.append(start)
+            step.append(span / 65535.0)
+            packed.append(
+                ((flat - start) / np.where(span > 0, span, 1.0) * 65535).round().astype("<u2").reshape(-1, 12)
+            )
+    hang = np.concatenate([rig.hang for rig in rigs])
+    hang_range = float(np.abs(hang).max())
+    tensors = {
+        "transforms": np.concatenate(packed),
+        "transform_low": np.concatenate(low).astype("<f4"),
+        "transform_step": np.concatenate(step).astype("<f4"),
+        "counts": np.concatenate([rig.counts for rig in rigs]),
+        "bone": np.concatenate([rig.bone for rig in rigs]).astype("<i2"),
+        "hang": (hang / hang_range * 32767).round().astype("<i2"),
+        "normals": (np.concatenate([rig.normals for rig in rigs]) * 32767).round().astype("<i2"),
+        "queries": np.concatenate([q for rig in rigs for q, _ in rig.queries]),
+        "inside": np.packbits(np.concatenate([inside for rig in rigs for _, inside in rig.queries])),
+    }
+    meta = {
+        "format": FORMAT,
+        "version": VERSION,
+        "fps": FPS,
+        "pool": pool,
+        "hang_range": hang_range,
+        "queries": [UNIFORM_QUERIES, NEAR_QUERIES],
+        "rigs": [{**rig.meta, "clip_list": rig.clips, "references": rig.references} for rig in rigs],
+    }
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata={"m2v": json.dumps(meta)})
+        os.replace(temporary, out)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error.strerror or error}); choose another place.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
