@@ -6,7 +6,7 @@ positive turn about X tips the nose down and swings a leg backwards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -35,20 +35,40 @@ class Rig:
 
 
 @dataclass
-class RigBuilder:
-    """Collects the parts of `count` rigs of one kind. Lengths are roughly in units of the creature's size."""
+class _Part:
+    """What a maker said about one part; everything is worked out for all parts at once in `RigBuilder.build`."""
 
-    count: int
-    device: torch.device
-    names: list[str] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
-    rows: list[tuple[Tensor, ...]] = field(default_factory=list)
+    start: Tensor  # [n, 3] one end of the first axis, or a box's centre
+    end: Tensor  # [n, 3] the other end, or a box's full sides
+    joint: Tensor  # [n, 3]
+    radius: Tensor  # [n]
+    end_radius: Tensor  # [n]
+    tall: Tensor  # [n]
+    wide: Tensor  # [n]
+
+
+class RigBuilder:
+    """Collects the parts of `count` rigs of one kind. Lengths are roughly in units of the creature's size.
+
+    Makers run for every batch, so this class keeps the number of small tensor operations low.
+    """
+
+    def __init__(self, count: int, device: torch.device) -> None:
+        self.count = count
+        self.device = device
+        self.names: list[str] = []
+        self.parents: list[int] = []
+        self._parts: list[_Part] = []
+        self._boxes: list[bool] = []
+        self._constants: dict[float, Tensor] = {}
 
     def number(self, value: Tensor | float) -> Tensor:
         """[n] float."""
         if isinstance(value, Tensor):
-            return value.expand(self.count)
-        return torch.full((self.count,), float(value), device=self.device)
+            return value
+        if value not in self._constants:
+            self._constants[value] = torch.full((self.count,), float(value), device=self.device)
+        return self._constants[value]
 
     def vector(self, x: Tensor | float, y: Tensor | float, z: Tensor | float) -> Tensor:
         """[n, 3]."""
@@ -67,17 +87,10 @@ class RigBuilder:
         joint: Tensor | None = None,
     ) -> Tensor:
         """A tapered capsule from `start` to `end` [n, 3]; `tall` and `wide` stretch its cross-section. Gives `end`."""
-        along = end - start
-        length = along.norm(dim=-1, keepdim=True).clamp(min=1e-4)
-        first = along / length
-        up = torch.where(first[:, 1:2].abs() > 0.9, self.vector(0, 0, 1.0), self.vector(0, 1.0, 0))
-        third = torch.nn.functional.normalize(torch.linalg.cross(first, up), dim=-1)
-        second = torch.linalg.cross(third, first)
-        radius = self.number(radius)
-        taper = self.number(1.0) if end_radius is None else self.number(end_radius) / radius
-        half = torch.stack([length[:, 0] / 2, self.number(tall), self.number(wide)], -1)
-        axes = torch.stack([first, second, third], 1)
-        self._add(name, parent, start if joint is None else joint, (start + end) / 2, axes, half, radius, taper)
+        first = self.number(radius)
+        last = first if end_radius is None else self.number(end_radius)
+        pivot = start if joint is None else joint
+        self._add(name, parent, False, _Part(start, end, pivot, first, last, self.number(tall), self.number(wide)))
         return end
 
     def box(
@@ -90,33 +103,61 @@ class RigBuilder:
         rounding: float = 0.006,
     ) -> None:
         """An axis-aligned box of full sides `size` [n, 3] with rounded edges."""
-        rounding_of = torch.minimum(self.number(rounding), size.amin(-1) * 0.45)
-        half = size / 2 - rounding_of[:, None]
-        axes = torch.eye(3, device=self.device).expand(self.count, 3, 3)
-        one = self.number(1.0)
-        self._add(name, parent, centre if joint is None else joint, centre, axes, half, rounding_of, one)
+        soft, none = self.number(rounding), self.number(0.0)
+        self._add(name, parent, True, _Part(centre, size, centre if joint is None else joint, soft, soft, none, none))
 
-    def _add(self, name: str, parent: str | None, *row: Tensor) -> None:
+    def _add(self, name: str, parent: str | None, is_box: bool, part: _Part) -> None:
         self.parents.append(-1 if parent is None else self.names.index(parent))
         self.names.append(name)
-        self.rows.append(row)
+        self._parts.append(part)
+        self._boxes.append(is_box)
 
     def build(self, smooth: Tensor | float, rigid: bool = False) -> Rig:
         """The padded rig; `smooth` is the width of the smooth union of its parts."""
         used = len(self.names)
         if used > PARTS:
             raise ValueError(f"A rig of {used} parts does not fit into {PARTS}.")
-        stacked = []
-        for column in zip(*self.rows, strict=True):
-            value = torch.stack([part.expand(self.count, *part.shape[1:]) for part in column], 1)
-            padding = value.new_zeros(self.count, PARTS - used, *value.shape[2:])
-            if value.dim() == 4:  # the axes: padding needs a frame too, or its distances would be zero everywhere
-                padding = padding + torch.eye(3, device=self.device)
-            stacked.append(torch.cat([value, padding], 1))
-        parents = torch.tensor(self.parents + [-1] * (PARTS - used), device=self.device).expand(self.count, PARTS)
+        columns = [torch.stack([getattr(part, f.name) for part in self._parts], 1) for f in fields(_Part)]
+        start, end, joint, radius, end_radius, tall, wide = columns
+        axes, half = _frames(start, end, tall, wide)
+        centre = (start + end) / 2
+        if any(self._boxes):
+            is_box = torch.tensor(self._boxes, device=self.device)
+            centre = torch.where(is_box[:, None], start, centre)
+            radius = torch.where(is_box, torch.minimum(radius, end.amin(-1) * 0.45), radius)
+            end_radius = torch.where(is_box, radius, end_radius)
+            half = torch.where(is_box[:, None], end / 2 - radius[..., None], half)
+            axes = torch.where(is_box[:, None, None], torch.eye(3, device=self.device), axes)
+        empty = PARTS - used
+        parents = torch.tensor(self.parents + [-1] * empty, device=self.device).expand(self.count, PARTS)
         valid = (torch.arange(PARTS, device=self.device) < used).expand(self.count, PARTS)
-        rigid_of = torch.full((self.count,), rigid, device=self.device)
-        return Rig(parents, *stacked, valid, self.number(smooth), rigid_of)
+        # Padding needs orthonormal axes too, or its distances would be zero everywhere.
+        frame = torch.eye(3, device=self.device).expand(self.count, empty, 3, 3)
+        pad = torch.nn.functional.pad
+        return Rig(
+            parents=parents,
+            joint=pad(joint, (0, 0, 0, empty)),
+            centre=pad(centre, (0, 0, 0, empty)),
+            axes=torch.cat([axes, frame], 1),
+            half=pad(half, (0, 0, 0, empty)),
+            radius=pad(radius, (0, empty)),
+            taper=pad(end_radius / radius, (0, empty)),
+            valid=valid,
+            smooth=self.number(smooth),
+            rigid=torch.full((self.count,), rigid, device=self.device),
+        )
+
+
+def _frames(start: Tensor, end: Tensor, tall: Tensor, wide: Tensor) -> tuple[Tensor, Tensor]:
+    """Axes [n, J, 3, 3] (along the limb, upwards, sideways) and half sides [n, J, 3] of limbs."""
+    along = end - start
+    length = along.norm(dim=-1).clamp(min=1e-4)
+    first = along / length[..., None]
+    basis = torch.eye(3, device=start.device)
+    up = torch.where(first[..., 1:2].abs() > 0.9, basis[2], basis[1])
+    third = torch.nn.functional.normalize(torch.linalg.cross(first, up), dim=-1)
+    second = torch.linalg.cross(third, first)
+    return torch.stack([first, second, third], -2), torch.stack([length / 2, tall, wide], -1)
 
 
 class Pose:
@@ -133,12 +174,14 @@ class Pose:
         """Adds a turn [n, T] (or broadcastable) about the axes to a joint."""
         joint = self.turns[:, :, self._index[name]]
         for axis, value in enumerate((x, y, z)):
-            joint[..., axis] += value
+            if isinstance(value, Tensor) or value != 0.0:
+                joint[..., axis] += value
 
     def move(self, x: Tensor | float = 0.0, y: Tensor | float = 0.0, z: Tensor | float = 0.0) -> None:
         """Adds a translation [n, T] to the root."""
         for axis, value in enumerate((x, y, z)):
-            self.root[..., axis] += value
+            if isinstance(value, Tensor) or value != 0.0:
+                self.root[..., axis] += value
 
 
 def rotation_matrices(turns: Tensor) -> Tensor:
@@ -168,23 +211,21 @@ def skinning_transforms(rig: Rig, turns: Tensor, root: Tensor, heading: Tensor) 
     and then looks twice as far up, so that clips with different trees share one batch.
     """
     batch, frames, count = turns.shape[:3]
-    rotation = rotation_matrices(turns)
+    rotation = rotation_matrices(turns.transpose(1, 2))  # [B, J, T, 3, 3]: a joint's frames lie side by side
     # About its own pivot: x -> R (x - joint) + joint; all in rest coordinates, so composition needs no offsets.
-    joint = rig.joint[:, None]
+    joint = rig.joint[:, :, None]
     translation = joint - (rotation @ joint[..., None])[..., 0]
-    identity = torch.eye(3, device=turns.device).expand(batch, frames, 1, 3, 3)
-    rotation = torch.cat([rotation, identity], 2)
-    translation = torch.cat([translation, translation.new_zeros(batch, frames, 1, 3)], 2)
-    ancestor = torch.where(rig.parents < 0, count, rig.parents)
-    ancestor = torch.cat([ancestor, ancestor.new_full((batch, 1), count)], 1)
-    rows = torch.arange(batch, device=turns.device)[:, None]
+    local = torch.cat([rotation, translation[..., None]], -1)
+    identity = torch.eye(3, 4, device=turns.device).expand(batch, 1, frames, 3, 4)
+    local = torch.cat([local, identity], 1).flatten(0, 1)  # [B (J + 1), T, 3, 4]
+    ancestor = torch.nn.functional.pad(torch.where(rig.parents < 0, count, rig.parents), (0, 1), value=count)
+    ancestor = (ancestor + torch.arange(batch, device=turns.device)[:, None] * (count + 1)).flatten()
     for _ in range(4):  # deep enough for chains of 16 parts
-        above_rotation = rotation.transpose(1, 2)[rows, ancestor].transpose(1, 2)
-        above_translation = translation.transpose(1, 2)[rows, ancestor].transpose(1, 2)
-        translation = (above_rotation @ translation[..., None])[..., 0] + above_translation
-        rotation = above_rotation @ rotation
-        ancestor = ancestor.gather(1, ancestor)
-    facing = yaw_matrices(heading)[:, :, None]
-    rotation = facing @ rotation[:, :, :count]
-    translation = (facing @ translation[:, :, :count, :, None])[..., 0] + root[:, :, None]
-    return rotation, translation
+        above = local.index_select(0, ancestor)
+        turned = above[..., :3] @ local
+        local = torch.cat([turned[..., :3], turned[..., 3:] + above[..., 3:]], -1)
+        ancestor = ancestor.index_select(0, ancestor)
+    local = local.unflatten(0, (batch, count + 1))[:, :count]
+    facing = yaw_matrices(heading)[:, None] @ local
+    translation = facing[..., 3] + root[:, None]
+    return facing[..., :3].transpose(1, 2), translation.transpose(1, 2)

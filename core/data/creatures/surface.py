@@ -120,7 +120,7 @@ def surface_candidates(rig: Rig, table: Tensor, draws: Tensor) -> tuple[Tensor, 
     beyond = classes[chosen % 7].permute(2, 0, 1)  # [3, B, P]
 
     flat = (part + torch.arange(batch, device=table.device)[:, None] * count).flatten()
-    own = table.reshape(table.shape[0], -1)[:, flat].view(table.shape[0], batch, size)
+    own = table.flatten(1).index_select(1, flat).view(-1, batch, size)
     half, radius, taper = own[12:15], own[15], own[16]
     # Along the tapered axis the density follows the cross-section: the inverse of a quadratic distribution.
     along = draws[1] * (1 + taper) / (1 + (1 + (taper**2 - 1) * draws[1]).clamp(min=0).sqrt())
@@ -157,13 +157,13 @@ def sample_surface(rig: Rig, table: Tensor, count: int, draws: Tensor) -> Surfac
     linked = adjacency(rig)
     near = near_parts(table, linked)  # [B, J, K]
     rows = torch.arange(batch, device=table.device)[:, None, None]
-    near_table = table[:, rows, near].reshape(table.shape[0], batch * parts, NEAR)
+    near_table = table.flatten(1).index_select(1, (near + rows * parts).flatten()).view(-1, batch * parts, NEAR)
     near_linked = linked[rows[..., None], near[..., None], near[:, :, None]].view(batch * parts * NEAR, NEAR)
 
     positions, part = surface_candidates(rig, table, draws[:8])
     flat_part = part + torch.arange(batch, device=table.device)[:, None] * parts
     smooth = rig.smooth[:, None].expand(batch, size)
-    own = near_table[:, flat_part.flatten()]
+    own = near_table.index_select(1, flat_part.flatten())
     distance, _ = part_distances(positions.reshape(3, -1), own)
     hidden = (distance.amin(-1) < -0.004).view(batch, size)
     lower = torch.where(hidden, _FAR, positions).amin(-1).T
@@ -173,7 +173,7 @@ def sample_surface(rig: Rig, table: Tensor, count: int, draws: Tensor) -> Surfac
     positions = positions.gather(2, order.expand(3, -1, -1)).reshape(3, -1)
     flat_part = flat_part.gather(1, order).flatten()
     smooth = smooth.gather(1, order).reshape(-1, 1)
-    own = near_table[:, flat_part]
+    own = near_table.index_select(1, flat_part)
     for _ in range(3):
         value, gradient, _ = union_gradient(positions, own, smooth)
         positions = positions - gradient * (value / (gradient * gradient).sum(0).clamp(min=0.1))
@@ -181,9 +181,9 @@ def sample_surface(rig: Rig, table: Tensor, count: int, draws: Tensor) -> Surfac
     normals = gradient / gradient.norm(dim=0).clamp(min=1e-9)
 
     nearest = distance.argmin(-1)
-    shared = near_linked[flat_part * NEAR + nearest]
+    shared = near_linked.index_select(0, flat_part * NEAR + nearest)
     weights = blend_weights(distance, own, shared, nearest)
-    near_index = near.reshape(batch * parts, NEAR)[flat_part].view(batch, count, NEAR)
+    near_index = near.flatten(0, 1).index_select(0, flat_part).view(batch, count, NEAR)
     dense = weights.new_zeros(batch, count, parts).scatter_(2, near_index, weights.view(batch, count, NEAR))
     points = positions.view(3, batch, count).permute(1, 2, 0)
     lower, upper = torch.minimum(lower, points.amin(1)), torch.maximum(upper, points.amax(1))
