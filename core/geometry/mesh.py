@@ -54,6 +54,10 @@ def read_mesh(path: str | Path, up_axis: str | None = None) -> SourceMesh:
         from core.geometry.obj_reader import read_obj
 
         mesh = read_obj(path)
+    elif suffix == ".ply":
+        from core.geometry.ply_reader import read_ply
+
+        mesh = read_ply(path)
     else:
         mesh = _read_with_trimesh(path, suffix)
     return mesh if up_axis is None else replace(mesh, up_axis=up_axis)
@@ -259,5 +263,5 @@ def _check_file(path: Path, suffix: str) -> None:
 def _read_with_trimesh(path: Path, suffix: str) -> SourceMesh:
     from core.geometry.trimesh_reader import read_arrays
 
-    vertices, faces, uv = read_arrays(path, suffix)
-    return build_source_mesh(vertices, faces, uv=uv, name=path.stem, path=path)
+    vertices, faces = read_arrays(path, suffix)
+    return build_source_mesh(vertices, faces, name=path.stem, path=path)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.errors import MeshError
 from core.geometry.mesh import build_source_mesh
+from core.geometry.polygons import polygon_triangles
 from core.sequence import Material, MeshPart, SourceMesh
 
 _IMAGE_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
@@ -70,7 +71,13 @@ def read_obj(path: Path) -> SourceMesh:
         raise MeshError(f"{path.name} has no vertices, so it is not an OBJ mesh; check the file or export it again.")
     points = np.array(positions, dtype=np.float64)
     for faces, corners, uvs in polygons:
-        _cut_polygon(points, faces, corners, uvs)
+        if max(corners) >= len(points):
+            raise MeshError(
+                f"{path.name}: a face names a vertex that does not exist; the file is damaged or cut short."
+            )
+        for a, b, c in polygon_triangles(points[corners]):
+            faces.vertices.append((corners[a], corners[b], corners[c]))
+            faces.coordinates.append((uvs[a], uvs[b], uvs[c]))
 
     notes: list[str] = []
     materials = _read_libraries(path, libraries, notes)
@@ -104,30 +111,9 @@ def _resolve(word: str, count: int) -> int:
     # Numbers start at 1; negative ones count back from the latest element.
     number = int(word)
     index = number - 1 if number > 0 else count + number
-    if number == 0 or index < 0:
+    if number == 0 or index < 0 or index >= 1 << 31:
         raise ValueError("an index is outside the file")
     return index
-
-
-def _cut_polygon(points: NDArray, faces: _Faces, corners: list[int], uvs: list[int]) -> None:
-    """Fan from the first corner whose triangles all face the polygon's way (a concave one needs the right corner)."""
-    count = len(corners)
-    best = 0
-    if max(corners) < len(points):
-        ring = points[corners] - points[corners[0]]
-        normal = np.cross(ring, np.roll(ring, -1, axis=0)).sum(axis=0)
-        best_score = -np.inf
-        for apex in range(count):
-            turned = np.roll(ring, -apex, axis=0) - ring[apex]
-            score = float((np.cross(turned[1:-1], turned[2:]) @ normal).min())
-            if score > 0 or score > best_score:
-                best, best_score = apex, score
-            if score > 0:
-                break
-    for step in range(1, count - 1):
-        triple = (best, (best + step) % count, (best + step + 1) % count)
-        faces.vertices.append((corners[triple[0]], corners[triple[1]], corners[triple[2]]))
-        faces.coordinates.append((uvs[triple[0]], uvs[triple[1]], uvs[triple[2]]))
 
 
 def _parts(
