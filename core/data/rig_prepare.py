@@ -9,8 +9,6 @@ lengths to the size of its box, so every number is of order 1 and 16 bits are en
 
 from __future__ import annotations
 
-import json
-import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.gltf import CATEGORIES, FPS, clip_split, clip_times, rig_files
+from core.data.rig_format import pack, query_box, write_bank
 from core.errors import DataError
 from core.geometry.gltf_scene import GltfScene, source_mesh
 from core.geometry.gltf_surface import weld_positions
 
-FORMAT, VERSION = "m2v-rig-bank", 1
 POOL = 4096  # surface points per rig
 MAX_BONES_PER_POINT = 8
 UNIFORM_QUERIES = NEAR_QUERIES = 1536  # per reference frame
@@ -74,7 +72,8 @@ def prepare_rigs(
 def read_rig(path: Path, references: int, pool: int) -> Rig:
     """Everything the bank needs of one file; deterministic."""
     random = np.random.default_rng(zlib.crc32(path.stem.encode()))
-    scene, surface = GltfScene(path), _Surface.of(path)
+    scene = GltfScene(path)
+    surface = _Surface.of(scene)
     faces = np.concatenate([part.faces for part in scene.parts])
     points = _sample_surface(surface.posed[faces], pool, random)
     base = scene.bones()[0]
@@ -92,7 +91,8 @@ def read_rig(path: Path, references: int, pool: int) -> Rig:
         transforms = _transforms(scene, number, times, bones_used, rest_of_bone, surface)
         moved = _positions(transforms[:: max(1, len(times) // 16)], row, bone, hang, pool)
         motion = float(np.linalg.norm(moved - moved[:1], axis=-1).max())
-        ends = _positions(transforms[[0, -1]], row, bone, hang, pool)
+        whole = np.array([clip.start, clip.end])  # the last frame may lie up to a frame before the end
+        ends = _positions(_transforms(scene, number, whole, bones_used, rest_of_bone, surface), row, bone, hang, pool)
         gap = float(np.linalg.norm(ends[1] - ends[0], axis=-1).max())
         split = clip_split(path.stem, number, len(scene.clips))
         rig.clips.append(
@@ -102,6 +102,7 @@ def read_rig(path: Path, references: int, pool: int) -> Rig:
                 "frames": len(times),
                 "split": split if motion > STATIC else "static",
                 "cyclic": len(times) > 4 and motion > STATIC and gap < CYCLIC * motion,
+                "period": clip.duration * FPS,
                 "motion": round(motion, 4),
             }
         )
@@ -109,7 +110,8 @@ def read_rig(path: Path, references: int, pool: int) -> Rig:
     if all(clip["split"] == "static" for clip in rig.clips):  # shapes without motion still teach the autoencoder
         split = clip_split(path.stem, 0, 0)
         rig.clips.append(
-            {"name": "rest", "index": -1, "frames": 1, "split": f"rest:{split}", "cyclic": False, "motion": 0.0}
+            {"name": "rest", "index": -1, "frames": 1, "split": f"rest:{split}", "cyclic": False}
+            | {"period": 0.0, "motion": 0.0}
         )
         rig.transforms.append(_transforms(scene, None, np.zeros(1), bones_used, rest_of_bone, surface))
     _add_references(rig, scene, surface, references, random)
@@ -128,8 +130,7 @@ class _Surface:
     orientation: float
 
     @classmethod
-    def of(cls, path: Path) -> _Surface:
-        scene = GltfScene(path)
+    def of(cls, scene: GltfScene) -> _Surface:
         mesh = source_mesh(scene)
         posed = scene.positions()[0]
         first, _ = weld_positions(posed.astype(np.float32))
@@ -254,12 +255,6 @@ def _add_references(
             rig.queries.append((queries, inside))
 
 
-def query_box(low: NDArray, high: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The box that the 16-bit query coordinates span: the pose's box with a margin of a quarter of its size."""
-    margin = 0.25 * np.max(np.asarray(high) - np.asarray(low))
-    return np.asarray(low) - margin, np.asarray(high) + margin
-
-
 def _label_queries(
     vertices: NDArray[np.float64], faces: NDArray[np.int32], low: NDArray, high: NDArray, random: np.random.Generator
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
@@ -279,24 +274,13 @@ def _label_queries(
 
 
 def _write(rigs: list[Rig], out: Path, pool: int) -> None:
-    from safetensors.numpy import save_file
-
-    low, step, packed = [], [], []
-    for rig in rigs:
-        for transforms in rig.transforms:
-            flat = transforms.reshape(len(transforms), -1, 12)
-            start, span = flat.min(0), np.ptp(flat, axis=0)
-            low.append(start)
-            step.append(span / 65535.0)
-            packed.append(
-                ((flat - start) / np.where(span > 0, span, 1.0) * 65535).round().astype("<u2").reshape(-1, 12)
-            )
+    packed = [pack(t.reshape(len(t), -1, 12)) for rig in rigs for t in rig.transforms]
     hang = np.concatenate([rig.hang for rig in rigs])
     hang_range = float(np.abs(hang).max())
     tensors = {
-        "transforms": np.concatenate(packed),
-        "transform_low": np.concatenate(low).astype("<f4"),
-        "transform_step": np.concatenate(step).astype("<f4"),
+        "transforms": np.concatenate([values.reshape(-1, 12) for values, _, _ in packed]),
+        "transform_low": np.concatenate([low for _, low, _ in packed]),
+        "transform_step": np.concatenate([step for _, _, step in packed]),
         "counts": np.concatenate([rig.counts for rig in rigs]),
         "bone": np.concatenate([rig.bone for rig in rigs]).astype("<i2"),
         "hang": (hang / hang_range * 32767).round().astype("<i2"),
@@ -305,19 +289,10 @@ def _write(rigs: list[Rig], out: Path, pool: int) -> None:
         "inside": np.packbits(np.concatenate([inside for rig in rigs for _, inside in rig.queries])),
     }
     meta = {
-        "format": FORMAT,
-        "version": VERSION,
         "fps": FPS,
         "pool": pool,
         "hang_range": hang_range,
         "queries": [UNIFORM_QUERIES, NEAR_QUERIES],
         "rigs": [{**rig.meta, "clip_list": rig.clips, "references": rig.references} for rig in rigs],
     }
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, temporary, metadata={"m2v": json.dumps(meta)})
-        os.replace(temporary, out)
-    except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror or error}); choose another place.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bank(out, tensors, meta)

@@ -28,7 +28,7 @@ _DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 # Extensions that change how geometry is stored; every other extension only changes the look.
 _COMPRESSED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
-MAX_ELEMENTS = 20_000_000  # of one accessor that has no bytes of its own (all zeros, or sparse)
+MAX_UNSTORED = 20_000_000  # numbers of all accessors that have no bytes of their own (all zeros, or sparse)
 # What a damaged file can raise inside the parser; `damaged` turns it into one sentence.
 DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, struct.error)
 
@@ -49,6 +49,7 @@ class GltfFile:
             self.json: Json = self._parse(text)
         except DAMAGE as error:
             raise self.damaged(error) from None
+        self._unstored = 0
         self._lists: dict[str, list[Json]] = {}
         self._buffers: dict[int, bytes] = {}
         self._cache: dict[int, NDArray] = {}
@@ -172,9 +173,10 @@ class GltfFile:
             raise self.damaged(f"accessors[{index}] has a negative count")
         if info.get("bufferView") is not None:
             values = self._strided(info["bufferView"], int(info.get("byteOffset") or 0), count, width, dtype)
-        elif count * width > MAX_ELEMENTS:
-            raise self.damaged(f"accessors[{index}] claims {count} elements without data")
         else:
+            self._unstored += count * width
+            if self._unstored > MAX_UNSTORED:
+                raise self.damaged(f"accessors[{index}] claims {count} elements without data")
             values = np.zeros((count, width), dtype)
         sparse = info.get("sparse")
         if sparse:

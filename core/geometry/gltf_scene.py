@@ -20,7 +20,7 @@ from core.geometry.gltf_file import DAMAGE, GltfFile, Json
 from core.geometry.gltf_surface import PrimitiveData, read_primitive, weld_positions
 from core.sequence import MeshPart, SourceMesh
 
-MAX_VERTICES = 20_000_000
+MAX_VERTICES = 5_000_000
 _TRS = {"translation": 3, "rotation": 4, "scale": 3}
 
 
@@ -238,7 +238,8 @@ class GltfScene:
             primitive.weights = np.ones((count, 1))
             return np.full((count, 1), own, dtype=np.int64)
         used = primitive.weights > 0
-        if used.any() and primitive.joints[used].max() >= len(skin):
+        bound = primitive.joints[used]
+        if bound.size and (bound.min() < 0 or bound.max() >= len(skin)):
             raise self.file.damaged("a vertex is bound to a joint that its skin does not have")
         return skin[np.where(used, primitive.joints, 0)]
 
@@ -250,8 +251,8 @@ class GltfScene:
             if node is None or (path not in _TRS and path != "weights"):
                 continue  # an extension animates something that is not geometry
             self.file.item("nodes", node)
-            times = self.file.accessor(sampler["input"])[:, 0].astype(np.float64)
-            values = self.file.accessor(sampler["output"]).astype(np.float64)
+            times = np.asarray(self.file.accessor(sampler["input"])[:, 0], dtype=np.float64)
+            values = np.asarray(self.file.accessor(sampler["output"]), dtype=np.float64)
             kind = sampler.get("interpolation") or "LINEAR"
             rows = 3 * len(times) if kind == "CUBICSPLINE" else len(times)
             width = _TRS.get(path) or self._morph_slots.get(node, (0, 0))[1]
@@ -260,8 +261,11 @@ class GltfScene:
             if values.size != rows * width or not np.isfinite(values).all() or not np.isfinite(times).all():
                 raise self.file.damaged(f"animation {index} has a track that does not fit its keys")
             shape = (len(times), 3, width) if kind == "CUBICSPLINE" else (len(times), width)
-            order = np.argsort(times, kind="stable")  # sorted already, unless an exporter was careless
-            tracks.append(Track(node, path, kind, times[order], values.reshape(shape)[order]))
+            values = values.reshape(shape)
+            if (np.diff(times) < 0).any():  # a careless exporter
+                order = np.argsort(times, kind="stable")
+                times, values = times[order], values[order]
+            tracks.append(Track(node, path, kind, times, values))
         start = min((float(t.times[0]) for t in tracks), default=0.0)
         end = max((float(t.times[-1]) for t in tracks), default=0.0)
         return Clip(str(info.get("name") or f"clip{index}"), start, end, tuple(tracks))

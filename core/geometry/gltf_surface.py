@@ -45,10 +45,8 @@ def read_primitive(file: GltfFile, info: Json, name: str, notes: list[str]) -> P
     count = len(positions)
     if not np.isfinite(positions).all():
         raise MeshError(f"{file.path.name} has vertices that are not finite numbers; repair it in a modelling tool.")
-    if info.get("indices") is None:
-        corners = np.arange(count)
-    else:
-        corners = file.accessor(info["indices"])[:, 0].astype(np.int64)
+    listed = info.get("indices")
+    corners = np.arange(count) if listed is None else file.accessor(listed)[:, 0].astype(np.int64)
     if len(corners) and (corners.min() < 0 or corners.max() >= count):
         raise file.damaged(f"{name} has faces that name vertices beyond its {count}")
     triangles = _triangles(corners, mode)
