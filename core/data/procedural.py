@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.data.clips import SPLITS, ClipBatch
 from core.data.creatures import appliances, biped, legged, surface, swimmers
-from core.data.creatures.rig import PARTS, Pose, Rig, skinning_transforms
+from core.data.creatures.rig import Pose, Rig, skinning_transforms
 from core.data.creatures.seeds import Draw, uniforms
 from core.errors import DataError
 from core.sequence import MeshSequence
@@ -153,30 +153,35 @@ class ProceduralSource:
 
         if kind is not None and kind not in KINDS:
             raise DataError(f"The kind {kind!r} does not exist; choose from {', '.join(KINDS)}.")
-        seeds = [torch.tensor([seed], device=self.device) for seed in (identity_seed, motion_seed)]
-        posed = self._pose(*seeds, frames, kind)
-        rough = surface.sample_surface(posed.rig, posed.table, 1024, torch.rand(9, 1, 4096, device=self.device))
-        margin = 0.04 * (rough.upper - rough.lower).amax()
-        lower, upper = rough.lower[0] - margin, rough.upper[0] + margin
+        if frames < 1 or resolution < 8:
+            raise DataError("A mesh sequence needs at least one frame and a resolution of 8.")
+        identity, motion = (torch.tensor([seed], device=self.device) for seed in (identity_seed, motion_seed))
+        posed = self._pose(identity, motion, frames, kind)
+        generator = torch.Generator().manual_seed(0)
+        draws = torch.rand(9, 1, 4096, generator=generator).to(self.device)
+        rough = surface.sample_surface(posed.rig, posed.table, 1024, draws)
+        # The margin keeps the surface off the grid's border, so that the mesh is closed.
+        lower, upper = rough.lower[0], rough.upper[0]
+        margin = 0.04 * (upper - lower).amax()
+        lower, upper = lower - margin, upper + margin
         step = float((upper - lower).amax()) / resolution
-        axes = [
-            torch.arange(int((upper[a] - lower[a]) / step) + 2, device=self.device) * step + lower[a] for a in range(3)
-        ]
+        xs, ys, zs = (
+            torch.arange(int((high - low) / step) + 2, device=self.device) * step + low
+            for low, high in zip(lower.tolist(), upper.tolist(), strict=True)
+        )
+        plane = torch.stack(torch.meshgrid(ys, zs, indexing="ij"), -1).view(1, -1, 2)
         layers = [
-            _union(posed, torch.stack(torch.meshgrid(axes[0][i : i + 4], axes[1], axes[2], indexing="ij"), -1).view(1, -1, 3))
-            for i in range(0, len(axes[0]), 4)
-        ]  # fmt: skip
-        volume = torch.cat([layer[0] for layer in layers]).view(*(len(axis) for axis in axes))
-        vertices, faces, _, _ = marching_cubes(volume.cpu().numpy(), 0.0, spacing=(step,) * 3)
-        # scikit-image orients faces towards larger values, that is outwards, with gradient_direction "descent" reversed.
-        at = torch.from_numpy(vertices.copy()).to(self.device) + lower
+            _union(posed, torch.cat([x.expand(1, plane.shape[1], 1), plane], -1)).view(len(ys), len(zs)) for x in xs
+        ]
+        vertices, faces, _, _ = marching_cubes(torch.stack(layers).cpu().numpy(), 0.0)
+        at = torch.from_numpy(vertices.copy()).to(self.device, torch.float32) * step + lower
         weights = surface.dense_weights(posed.rig, posed.table, at)
         transforms = (weights @ posed.skinning()[0].flatten(1)).unflatten(-1, (frames, 3, 4))
         moved = ((transforms[..., :3] @ at[:, None, :, None])[..., 0] + transforms[..., 3]).transpose(0, 1)
         low, high = at.amin(0), at.amax(0)
         moved = (moved - (low + high) / 2) / (high - low).amax()
         name = list(KINDS)[int(posed.category[0])]
-        return MeshSequence(moved.cpu().numpy(), faces.copy(), fps=float(posed.fps[0]), name=name)
+        return MeshSequence(moved.cpu().numpy(), faces.astype("int32"), fps=float(posed.fps[0]), name=name)
 
     def _pose(self, identity: Tensor, motion: Tensor, frames: int, kind: str | None = None) -> _Posed:
         """Builds the rigs kind by kind, puts them in the given order and computes their transforms."""
@@ -220,12 +225,15 @@ def _face(act: Tensor, heading: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
 
 def _union(posed: _Posed, points: Tensor) -> Tensor:
     """Signed distance [B, Q] of raw points [B, Q, 3] in frame 0 to the smooth union of all parts."""
-    values = [
-        surface.union_distance(points[row].T, posed.table[:, row, None, : int(posed.rig.valid[row].sum())],
-                               posed.rig.smooth[row].view(1, 1))
-        for row in range(len(points))
-    ]  # fmt: skip
-    return torch.stack(values)
+    used = int(posed.rig.valid.sum(-1).max())
+    # On a CPU one clip at a time stays in the cache; a GPU takes them all at once.
+    step = 1 if points.device.type == "cpu" else len(points)
+    values = []
+    for first in range(0, len(points), step):
+        rows = slice(first, first + step)
+        table = posed.table[:, rows, None, :used]
+        values.append(surface.union_distance(points[rows].movedim(-1, 0), table, posed.rig.smooth[rows, None, None]))
+    return torch.cat(values)
 
 
-__all__ = ["HELD_OUT", "KINDS", "PARTS", "ProceduralSource"]
+__all__ = ["HELD_OUT", "KINDS", "ProceduralSource"]

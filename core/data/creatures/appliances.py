@@ -14,8 +14,8 @@ BLEND = 0.002  # the smooth union of rigid parts is nearly sharp
 
 def opening(act: Draw, frames: int, least: float, most: float) -> Tensor:
     """Angle [n, T] of a hinge: opened, closed, or swung both ways, once, between two random angles."""
-    low = act.between(least, least + 0.35 * (most - least))[:, None]
-    high = act.between(least + 0.5 * (most - least), most)[:, None]
+    low = act.between(least, least + 0.25 * (most - least))[:, None]
+    high = act.between(least + 0.6 * (most - least), most)[:, None]
     once = gesture(act, frames, returns=0.3)
     swinging = act.chance(0.15)[:, None].float()
     once = once + swinging * (0.5 - 0.5 * wave(cycles(act, frames, 0.4, 1.0), 0.25) - once)
@@ -24,11 +24,11 @@ def opening(act: Draw, frames: int, least: float, most: float) -> Tensor:
 
 
 def drift(act: Draw, frames: int, pose: Pose) -> None:
-    """A small slide and turn of the whole object, in a third of the clips."""
-    moving = act.chance(0.33)[:, None].float()
+    """A slide and turn of the whole object, in almost half of the clips."""
+    moving = act.chance(0.45)[:, None].float()
     once = gesture(act, frames, returns=0.2) * moving
-    pose.heading = pose.heading + act.between(-0.4, 0.4)[:, None] * once
-    pose.move(x=act.between(-0.1, 0.1)[:, None] * once, z=act.between(-0.1, 0.1)[:, None] * once)
+    pose.heading = pose.heading + act.between(-0.8, 0.8)[:, None] * once
+    pose.move(x=act.between(-0.18, 0.18)[:, None] * once, z=act.between(-0.18, 0.18)[:, None] * once)
 
 
 def laptop(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
@@ -151,11 +151,11 @@ def refrigerator(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     rig.box("shelf", "back", vec(0, split * shape.between(0.4, 0.6), 0), vec(width, 0.02, deep * 0.8))
     sign = shape.sign()
     hinge = vec(sign * width / 2, 0, deep / 2 + slab * 0.6)
-    for name, low, high in (("lower", 0 * split, split), ("upper", split, tall)):
-        size = vec(width, high - low - 0.014, slab)
-        rig.box(f"{name}", "back", hinge + vec(-sign * width / 2, (low + high) / 2, 0), size, joint=hinge)
-        grip = hinge + vec(-sign * width * 0.9, (low + high) / 2, slab / 2 + 0.015)
-        rig.box(f"grip_{name}", name, grip, vec(0.02, (high - low) * 0.4, 0.03), joint=hinge)
+    for name, low, top in (("lower", rig.number(0.0), split), ("upper", split, tall)):
+        size = vec(width, top - low - 0.014, slab)
+        rig.box(f"{name}", "back", hinge + vec(-sign * width / 2, (low + top) / 2, 0), size, joint=hinge)
+        grip = hinge + vec(-sign * width * 0.9, (low + top) / 2, slab / 2 + 0.015)
+        rig.box(f"grip_{name}", name, grip, vec(0.02, (top - low) * 0.4, 0.03), joint=hinge)
     pose = Pose(rig, frames)
     lower, upper = opening(act, frames, 0.04, 2.1), opening(act, frames, 0.04, 2.1)
     which = act.pick(3)[:, None]
@@ -214,9 +214,9 @@ def washing_machine(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
         size = vec(hole * wide, hole * high, slab)
         rig.box(f"door{index}", parent, at, size, joint=hinge, rounding=0.015)
     rig.box("dome", "door0", at - vec(0, 0, slab), vec(hole * 0.6, hole * 0.6, slab * 2), joint=hinge, rounding=0.03)
-    high = tall * 0.9
-    rig.box("drawer", "back", vec(-width * 0.28, high, deep / 2 + 0.012), vec(width * 0.32, 0.08, 0.05))
-    knob = vec(width * 0.25, high, deep / 2)
+    row = tall * 0.9
+    rig.box("drawer", "back", vec(-width * 0.28, row, deep / 2 + 0.012), vec(width * 0.32, 0.08, 0.05))
+    knob = vec(width * 0.25, row, deep / 2)
     rig.limb("dial", "back", knob, knob + vec(0, 0, 0.035), 0.035, 0.03)
     pose = Pose(rig, frames)
     pose.turn("door0", y=hand[:, None] * opening(act, frames, 0.03, 2.2))

@@ -183,10 +183,10 @@ def _travel(
 ) -> None:
     """Forward motion and turning of the whole body: on the spot for most clips, planted steps for the others."""
     covered = (phase - phase[:, :1]) * stride / duty
-    share = torch.where(act.chance(0.55), 0.0, act.between(0.1, 0.6))[:, None]
+    share = torch.where(act.chance(0.35), 0.0, act.between(0.2, 0.9))[:, None]
     far = covered[:, -1:].abs().clamp(min=1e-3)
-    share = torch.minimum(share, 0.35 / far)
-    bend = torch.where(act.chance(0.6), 0.0, act.between(-0.7, 0.7))[:, None]
+    share = torch.minimum(share, 0.45 / far)
+    bend = torch.where(act.chance(0.45), 0.0, act.between(-0.9, 0.9))[:, None]
     progress = covered / far
     turn = bend * progress * walking
     ahead = walking * share * covered

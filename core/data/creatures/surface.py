@@ -11,15 +11,8 @@ from core.data.creatures.rig import Rig
 
 NEAR = 10  # parts that can matter on the surface of one part
 _FAR = 1e3
+# Rows of a parts table, [17, ..., K]: centre 0-2, axes 3-11 row by row, half sides 12-14, radius 15, taper 16.
 _CLASSES = torch.tensor([[c >> axis & 1 for axis in range(3)] for c in range(1, 8)], dtype=torch.bool)
-
-
-@dataclass
-class Field:
-    """Distance parameters of the candidate parts of some points: every tensor is [P, K] unless said otherwise."""
-
-    table: Tensor  # [17, P or 1, K]: centre, axes row by row, half, radius, taper
-    smooth: Tensor  # [P, 1]
 
 
 def place(rig: Rig, rotation: Tensor, translation: Tensor) -> Tensor:
@@ -33,8 +26,8 @@ def place(rig: Rig, rotation: Tensor, translation: Tensor) -> Tensor:
 
 
 def part_distances(points: Tensor, table: Tensor, gradient: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Signed distances [P, K] of points [3, P] to their parts [17, P or 1, K], and the gradient's x, y, z."""
-    px, py, pz = (points[axis][:, None] - table[axis] for axis in range(3))
+    """Signed distances [..., K] of points [3, ...] to their parts [17, ..., K], and the gradient's x, y, z."""
+    px, py, pz = (points[axis][..., None] - table[axis] for axis in range(3))
     lx = table[3] * px + table[4] * py + table[5] * pz
     ly = table[6] * px + table[7] * py + table[8] * pz
     lz = table[9] * px + table[10] * py + table[11] * pz
@@ -60,9 +53,9 @@ def part_distances(points: Tensor, table: Tensor, gradient: bool = False) -> tup
 
 
 def union_distance(points: Tensor, table: Tensor, smooth: Tensor) -> Tensor:
-    """Signed distance [P] (negative inside) to the smooth union of the parts; `smooth` is [P, 1] or [1, 1]."""
+    """Signed distance [...] (negative inside) to the smooth union of the parts; `smooth` broadcasts to [..., 1]."""
     distance, _ = part_distances(points, table)
-    return -(torch.logsumexp(-distance / smooth, -1) * smooth[:, 0])
+    return -(torch.logsumexp(-distance / smooth, -1) * smooth[..., 0])
 
 
 def union_gradient(points: Tensor, table: Tensor, smooth: Tensor) -> tuple[Tensor, Tensor, Tensor]:

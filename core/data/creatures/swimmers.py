@@ -49,7 +49,7 @@ def fish(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
 
     pose = Pose(rig, frames)
     phase, once = cycles(act, frames, 0.5, 2.0), gesture(act, frames)
-    beat, waves = act.between(0.12, 0.34)[:, None], act.between(0.5, 1.0)[:, None]
+    beat, waves = act.between(0.2, 0.5)[:, None], act.between(0.5, 1.0)[:, None]
     turning = torch.where(act.chance(0.4), act.between(-0.9, 0.9), 0.0)[:, None]
     for index in range(count):
         share = 0.25 + 0.75 * (index / (count - 1)) ** 1.2
