@@ -16,6 +16,7 @@ Run: blender --python {script}   (or open this file in Blender's text editor and
 from pathlib import Path
 
 import bpy
+from mathutils import Matrix
 
 FILE = {file!r}
 FPS = {fps!r}
@@ -73,7 +74,7 @@ def keys_on_whole_frames(mesh):
 
 RESTORE_ORDER = '''
 def restore_order(mesh):
-    """Merge the copies that the importer makes of vertices shared between parts, and put back the file's order."""
+    """Merge the copies that glTF needs of vertices at texture seams and between parts; restore the file's order."""
     import bmesh
 
     work = bmesh.new()
@@ -174,7 +175,7 @@ def blender_script(clip: ExportClip, suffix: str, file: str, tag: str, base: str
 def _glb(clip: ExportClip) -> tuple[str, list[str]]:
     body = ["obj = imported(bpy.ops.import_scene.gltf, filepath=str(FOLDER / FILE))"]
     helpers = GLB
-    if not gltf.layout(clip)[1]:
+    if not gltf.arrange(clip).in_order:
         helpers += RESTORE_ORDER.format(attribute=gltf.ORDER_ATTRIBUTE)
         body.append("restore_order(obj.data)")
     return helpers, [*body, "keys_on_whole_frames(obj.data)"]
@@ -218,4 +219,4 @@ def _stand_up(clip: ExportClip) -> str:
         "z": ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)),
         "x": ((0, -1, 0, 0), (0, 0, -1, 0), (1, 0, 0, 0), (0, 0, 0, 1)),
     }[clip.up_axis]
-    return f"obj.matrix_world = {rows!r}"
+    return f"obj.matrix_world = Matrix({rows!r})"

@@ -63,7 +63,7 @@ class ExportClip:
     parts: tuple[MeshPart, ...]
     weld: NDArray[np.int32]
     fps: float
-    uv: NDArray[np.float32] | None = None  # [W, 2], origin at the bottom left
+    uv: NDArray[np.float32] | None = None  # [W, 2], origin at the bottom left; parts may refine it by corner
     up_axis: str = "y"
     handles: HandleTracks | None = None  # their vertices count among the W
     materials: tuple[Material, ...] = field(init=False)  # each once, in the order of the parts
@@ -76,6 +76,13 @@ class ExportClip:
     def faces(self) -> NDArray[np.int32]:
         """[F, 3] the faces of all parts, in their order."""
         return np.concatenate([part.faces for part in self.parts]).astype(np.int32)
+
+    def corner_uv(self) -> NDArray[np.float32] | None:
+        """[F, 3, 2] where some vertex has several texture coordinates (OBJ seams); None where `uv` says it all."""
+        uv = self.uv
+        if uv is None or all(part.corner_uv is None for part in self.parts):
+            return None
+        return np.concatenate([uv[part.faces] if part.corner_uv is None else part.corner_uv for part in self.parts])
 
     def material_index(self, part: MeshPart) -> int | None:
         """Place of the part's material in `materials`; None when it has none."""

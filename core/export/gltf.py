@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ VERTEX_DATA, INDEX_DATA = 34962, 34963
 # attribute holds each vertex's place in it (a float: custom attributes may not be 32-bit integers).
 ORDER_ATTRIBUTE = "_VERTEX"
 MAX_BYTES = 2**32 - 1
+TOO_LONG = "The sequence is too long for a GLB file, which ends at 4 GB; use .usdc or .pc2."
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,29 @@ class Primitive:
     part: int
 
 
-def layout(clip: ExportClip) -> tuple[list[Primitive], bool]:
-    """The primitives, and whether their vertices follow each other in the file's own order.
+@dataclass(frozen=True)
+class Layout:
+    """The primitives and the file vertex [W'] that each glTF vertex is.
+
+    `in_order` when importers that append primitive after primitive get the file's vertices as they were.
+    """
+
+    clip: ExportClip
+    primitives: tuple[Primitive, ...]
+    origin: NDArray[np.int64]
+    in_order: bool
+
+
+def arrange(clip: ExportClip) -> Layout:
+    """Decide which vertices each primitive has.
 
     Parts whose vertices form one run each get accessors of their own; parts that share or interleave vertices
-    all use the same accessors over the whole file. A vertex without a face gets a face of no area: importers
-    that drop what no face uses would otherwise change the count.
+    all use the same accessors over the whole file. A vertex with several UVs gets copies, after the file's own
+    vertices. A vertex without a face gets a face of no area: importers that drop what no face uses would
+    otherwise change the count.
     """
-    count = len(clip.weld)
+    clip, origin = _one_uv_per_vertex(clip)
+    count = len(origin)
     used = [np.unique(part.faces) for part in clip.parts]
     order = sorted(range(len(used)), key=lambda index: int(used[index][0]))
     ends = [int(used[index][-1]) for index in order]
@@ -56,33 +72,65 @@ def layout(clip: ExportClip) -> tuple[list[Primitive], bool]:
     for place, index in enumerate(order):
         start, stop = (starts[place], [*starts[1:], count][place]) if in_runs else (0, count)
         here = loose[(loose >= start) & (loose < stop)] if in_runs or place == 0 else loose[:0]
-        faces = np.concatenate(
-            [
-                clip.parts[index].faces.astype(np.int64),
-                np.repeat(here[:, None], 3, axis=1),
-            ]
-        )
+        faces = np.concatenate([clip.parts[index].faces.astype(np.int64), np.repeat(here[:, None], 3, axis=1)])
         primitives.append(Primitive(faces - start, start, stop, index))
-    return primitives, in_runs
+    return Layout(clip, tuple(primitives), origin, in_runs and np.array_equal(origin, np.arange(count)))
+
+
+def _one_uv_per_vertex(clip: ExportClip) -> tuple[ExportClip, NDArray[np.int64]]:
+    """The clip with a copy, at the end, of each vertex for each further UV; and the file vertex of every vertex."""
+    origin = np.arange(len(clip.weld))
+    by_corner, faces = clip.corner_uv(), clip.faces.astype(np.int64)
+    if clip.uv is None or by_corner is None:
+        return clip, origin
+    other = (by_corner != clip.uv[faces]).any(-1)
+    keys = np.column_stack([faces[other].astype(np.float64), by_corner[other].astype(np.float64)])
+    copies, places = np.unique(keys, axis=0, return_inverse=True)
+    faces[other] = len(origin) + places.reshape(-1)
+    origin = np.concatenate([origin, copies[:, 0].astype(np.int64)])
+    cuts = np.cumsum([len(part.faces) for part in clip.parts])[:-1]
+    parts = tuple(
+        replace(part, faces=part_faces.astype(np.int32), corner_uv=None)
+        for part, part_faces in zip(clip.parts, np.split(faces, cuts), strict=True)
+    )
+    uv = np.concatenate([clip.uv, copies[:, 1:].astype(np.float32)])
+    return replace(clip, frames=clip.frames[:, origin], parts=parts, weld=clip.weld[origin], uv=uv), origin
 
 
 def write_glb(clip: ExportClip, path: Path) -> None:
     """Write the clip; raises ExportError when the axes are not glTF's or the file would pass 4 GB."""
     if clip.up_axis != "y":
         raise ExportError(f"A GLB file always has Y up, but {clip.up_axis} was asked for; choose y or another format.")
-    later = len(clip.frames) - 1
-    expected = clip.frames.nbytes * 2 + 64 * len(clip.weld)
-    if expected > MAX_BYTES:
-        raise ExportError("The sequence is too long for a GLB file, which ends at 4 GB; use .usdc or .pc2.")
-
+    if 2 * clip.frames.nbytes > MAX_BYTES:
+        raise ExportError(TOO_LONG)
+    layout = arrange(clip)
     buffer = _Buffer()
+    document: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": "m2v studio"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"name": clip.name, "mesh": 0}],
+        "meshes": [{"name": clip.name, "primitives": _primitives(layout, buffer)}],
+    }
+    later = len(clip.frames) - 1
+    if later:
+        document["meshes"][0]["weights"] = [0.0] * later
+        document["meshes"][0]["extras"] = {"targetNames": [f"frame_{t:04d}" for t in range(1, later + 1)]}
+        document["animations"] = [_animation(clip, buffer)]
+    _add_materials(document, clip, buffer)
+    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views, "buffers": [{"byteLength": buffer.size}]}
+    _write_container(path, document, buffer)
+
+
+def _primitives(layout: Layout, buffer: _Buffer) -> list[dict[str, Any]]:
+    """The mesh's primitives with their vertex attributes and morph targets; equal runs share accessors."""
+    clip = layout.clip
     normals = clip_normals(clip)
     offsets = (clip.frames[1:].astype(np.float64) - clip.frames[0]).astype(np.float32)
     turns = normals[1:] - normals[0]
-    primitives, in_order = layout(clip)
     shared: dict[tuple[int, int], tuple[dict[str, int], list[dict[str, int]]]] = {}
     entries = []
-    for primitive in primitives:
+    for primitive in layout.primitives:
         run = (primitive.start, primitive.stop)
         if run not in shared:
             rows = slice(*run)
@@ -92,56 +140,34 @@ def write_glb(clip: ExportClip, path: Path) -> None:
             }
             if clip.uv is not None:
                 attributes["TEXCOORD_0"] = buffer.vertices(np.column_stack([clip.uv[rows, 0], 1 - clip.uv[rows, 1]]))
-            if not in_order:
-                attributes[ORDER_ATTRIBUTE] = buffer.vertices(np.arange(*run))
+            if not layout.in_order:
+                attributes[ORDER_ATTRIBUTE] = buffer.vertices(layout.origin[rows])
             targets = [
-                {
-                    "POSITION": buffer.vertices(offsets[t, rows], limits=True),
-                    "NORMAL": buffer.vertices(turns[t, rows]),
-                }
-                for t in range(later)
+                {"POSITION": buffer.vertices(offset[rows], limits=True), "NORMAL": buffer.vertices(turn[rows])}
+                for offset, turn in zip(offsets, turns, strict=True)
             ]
             shared[run] = (attributes, targets)
         attributes, targets = shared[run]
-        entry: dict[str, Any] = {
-            "attributes": attributes,
-            "indices": buffer.indices(primitive.faces),
-        }
-        material = clip.material_index(clip.parts[primitive.part])
-        if material is not None:
+        part = clip.parts[primitive.part]
+        entry: dict[str, Any] = {"attributes": attributes, "indices": buffer.indices(primitive.faces)}
+        if (material := clip.material_index(part)) is not None:
             entry["material"] = material
         if targets:
             entry["targets"] = targets
-        entry["extras"] = {"name": clip.parts[primitive.part].name}
-        entries.append(entry)
+        entries.append(entry | {"extras": {"name": part.name}})
+    return entries
 
-    mesh: dict[str, Any] = {"name": clip.name, "primitives": entries}
-    document: dict[str, Any] = {
-        "asset": {"version": "2.0", "generator": "m2v studio"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"name": clip.name, "mesh": 0}],
-        "meshes": [mesh],
+
+def _animation(clip: ExportClip, buffer: _Buffer) -> dict[str, Any]:
+    """One-hot weights: exactly one target is fully on at each frame, and its neighbours blend in between."""
+    count = len(clip.frames)
+    sampler = {
+        "input": buffer.numbers((np.arange(count) / clip.fps).astype(np.float32), limits=True),
+        "output": buffer.numbers(np.eye(count, count - 1, k=-1, dtype=np.float32).ravel()),
+        "interpolation": "LINEAR",
     }
-    if later:
-        mesh["weights"] = [0.0] * later
-        mesh["extras"] = {"targetNames": [f"frame_{t:04d}" for t in range(1, later + 1)]}
-        times = (np.arange(later + 1) / clip.fps).astype(np.float32)
-        one_hot = np.eye(later + 1, later, k=-1, dtype=np.float32)
-        sampler = {
-            "input": buffer.numbers(times, limits=True),
-            "output": buffer.numbers(one_hot.ravel()),
-            "interpolation": "LINEAR",
-        }
-        channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
-        document["animations"] = [{"name": clip.name, "samplers": [sampler], "channels": [channel]}]
-    _add_materials(document, clip, buffer)
-    document |= {
-        "accessors": buffer.accessors,
-        "bufferViews": buffer.views,
-        "buffers": [{"byteLength": buffer.size}],
-    }
-    _write_container(path, document, buffer)
+    channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
+    return {"name": clip.name, "samplers": [sampler], "channels": [channel]}
 
 
 def _add_materials(document: dict[str, Any], clip: ExportClip, buffer: _Buffer) -> None:
@@ -240,7 +266,7 @@ def _write_container(path: Path, document: dict[str, Any], buffer: _Buffer) -> N
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + buffer.size
     if total > MAX_BYTES:
-        raise ExportError("The sequence is too long for a GLB file, which ends at 4 GB; use .usdc or .pc2.")
+        raise ExportError(TOO_LONG)
     with path.open("wb") as file:
         file.write(struct.pack("<4sII", b"glTF", 2, total))
         file.write(struct.pack("<I4s", len(text), b"JSON") + text)

@@ -31,7 +31,10 @@ def write_obj(clip: ExportClip, folder: Path, prefix: str) -> str:
 
 
 def write_ply_sequence(clip: ExportClip, folder: Path) -> None:
-    """`frame_0000.ply` ..., binary little-endian; `s` and `t` hold the UVs. PLY knows no materials."""
+    """`frame_0000.ply` ..., binary little-endian; `s` and `t` hold the UVs. PLY knows no materials.
+
+    A vertex has one UV there, so at OBJ seams it is that of one of its corners.
+    """
     folder.mkdir()
     faces = np.empty(len(clip.faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
     faces["count"], faces["corners"] = 3, clip.faces
@@ -63,21 +66,34 @@ def _write_obj_frame(path: Path, name: str, mtl: str | None, points: NDArray[np.
 def _obj_tail(clip: ExportClip) -> str:
     """Everything after the positions: UVs and the faces by part; the same in every frame."""
     chunks: list[str] = []
-    if clip.uv is not None:
-        chunks.append(("vt %.9g %.9g\n" * len(clip.uv)) % tuple(clip.uv.ravel().tolist()))
+    coordinates, by_corner = _texture_coordinates(clip)
+    if coordinates is not None:
+        chunks.append(("vt %.9g %.9g\n" * len(coordinates)) % tuple(coordinates.ravel().tolist()))
     chunks.append("s 1\n")
     names = clip.material_names()
     plain = f"usemtl {_free_name(names)}\n" if names else ""  # not in the MTL file: the reader's own default
+    first = 0
     for group, part in zip(unique_names(part.name for part in clip.parts), clip.parts, strict=True):
         index = clip.material_index(part)
         chunks.append(f"g {group}\n")
         chunks.append(plain if index is None else f"usemtl {names[index]}\n")
-        corners = (part.faces.astype(np.int64) + 1).ravel()
-        if clip.uv is None:
-            chunks.append(("f %d %d %d\n" * len(part.faces)) % tuple(corners.tolist()))
+        corners = part.faces.astype(np.int64) + 1
+        if coordinates is None:
+            chunks.append(("f %d %d %d\n" * len(corners)) % tuple(corners.ravel().tolist()))
         else:
-            chunks.append(("f %d/%d %d/%d %d/%d\n" * len(part.faces)) % tuple(np.repeat(corners, 2).tolist()))
+            pairs = np.stack([corners, by_corner[first : first + len(corners)] + 1], -1)
+            chunks.append(("f %d/%d %d/%d %d/%d\n" * len(corners)) % tuple(pairs.ravel().tolist()))
+        first += len(corners)
     return "".join(chunks)
+
+
+def _texture_coordinates(clip: ExportClip) -> tuple[NDArray[np.float32] | None, NDArray[np.int64]]:
+    """The `vt` rows, and for each corner [F, 3] the row that it uses."""
+    by_corner = clip.corner_uv()
+    if clip.uv is None or by_corner is None:
+        return clip.uv, clip.faces.astype(np.int64)
+    rows, places = np.unique(by_corner.reshape(-1, 2), axis=0, return_inverse=True)
+    return rows, places.reshape(-1, 3)
 
 
 def _free_name(names: list[str]) -> str:

@@ -42,7 +42,7 @@ def write_usd(clip: ExportClip, path: Path, prefix: str) -> None:
 
 
 def _write_stage(clip: ExportClip, path: Path, prefix: str) -> None:
-    from pxr import Sdf, Tf, Usd, UsdGeom, Vt
+    from pxr import Tf, Usd, UsdGeom, Vt
 
     textures = write_textures(clip, path.parent, prefix)
     stage = Usd.Stage.CreateNew(str(path))
@@ -71,17 +71,22 @@ def _write_stage(clip: ExportClip, path: Path, prefix: str) -> None:
         points.Set(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(frame)), t)
         normals.Set(Vt.Vec3fArray.FromNumpy(directions), t)
         extent.Set(Vt.Vec3fArray.FromNumpy(np.stack([frame.min(0), frame.max(0)])), t)
-    if clip.uv is not None:
-        primvar = _primvar(mesh, "st", Sdf.ValueTypeNames.TexCoord2fArray)
-        primvar.Set(Vt.Vec2fArray.FromNumpy(np.ascontiguousarray(clip.uv, dtype=np.float32)))
+    _add_uv(clip, mesh)
     _bind_materials(clip, stage, mesh, textures)
     stage.GetRootLayer().Save()
 
 
-def _primvar(mesh: Any, name: str, kind: Any) -> Any:
-    from pxr import UsdGeom
+def _add_uv(clip: ExportClip, mesh: Any) -> None:
+    """The primvar `st`: by corner where the file has seams, otherwise by vertex."""
+    from pxr import Sdf, UsdGeom, Vt
 
-    return UsdGeom.PrimvarsAPI(mesh).CreatePrimvar(name, kind, UsdGeom.Tokens.vertex)
+    if clip.uv is None:
+        return
+    by_corner = clip.corner_uv()
+    values = clip.uv if by_corner is None else by_corner.reshape(-1, 2)
+    kind = UsdGeom.Tokens.vertex if by_corner is None else UsdGeom.Tokens.faceVarying
+    primvar = UsdGeom.PrimvarsAPI(mesh).CreatePrimvar("st", Sdf.ValueTypeNames.TexCoord2fArray, kind)
+    primvar.Set(Vt.Vec2fArray.FromNumpy(np.ascontiguousarray(values, dtype=np.float32)))
 
 
 def _bind_materials(clip: ExportClip, stage: Any, mesh: Any, textures: list[str | None]) -> None:
