@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from core.shapes import Float, Int
 from torch import Tensor
+
+from core.shapes import Float, Int
 
 # Largest distance table [B, chunk, N] that nearest_indices builds at a time, in entries (64 MB of float32).
 _TABLE_ENTRIES = 1 << 24

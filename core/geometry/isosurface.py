@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ def extract_isosurface(
         spread[::2, ::2, ::2] = known
         known = spread
         wanted = _corners_of(np.repeat(np.repeat(np.repeat(near, 2, 0), 2, 1), 2, 2)) & ~known
-        grid, known = _ask_until_closed(grid, known, wanted, level, lambda index, now=cells: ask(index, now))
+        grid, known = _ask_until_closed(grid, known, wanted, level, partial(ask, cells=cells))
 
     low = min(float(grid.min()), level - 1.0)
     if (grid[1:-1, 1:-1, 1:-1] > level).all():

@@ -187,7 +187,7 @@ def weld(points: NDArray[np.float64], tolerance: float) -> tuple[NDArray[np.int6
     pairs = cKDTree(points[first]).query_pairs(tolerance, output_type="ndarray")
     if len(pairs):
         graph = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(first),) * 2)
-        group = connected_components(graph, directed=False)[1][group]
+        group = connected_components(graph, directed=False)[1].astype(np.int64)[group]
     _, first, group = np.unique(group, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)

@@ -157,6 +157,7 @@ def link_components(
         return nothing, nothing, np.zeros(0)
     neighbours = min(9, len(points))
     distance, nearest = cKDTree(points).query(points, k=neighbours, distance_upper_bound=_LINK_DISTANCE)
+    distance, nearest = np.asarray(distance), np.asarray(nearest)
     found = np.isfinite(distance)
     rows = np.broadcast_to(np.arange(len(points))[:, None], nearest.shape)[found]
     columns, gaps = nearest[found], distance[found]
@@ -172,6 +173,7 @@ def link_components(
     if len(loose):
         anchors = np.flatnonzero(group == main)
         distance, nearest = cKDTree(points[anchors]).query(points[loose])
+        distance, nearest = np.asarray(distance), np.asarray(nearest)
         order = np.lexsort((distance, group[loose]))
         sorted_group = group[loose][order]
         starts = np.flatnonzero(np.r_[True, sorted_group[1:] != sorted_group[:-1]])

@@ -123,8 +123,8 @@ def _read_text(elements: list[_Element], body: bytes) -> dict[str, _Table]:
             if len(block) < element.count * width:
                 raise _Damaged(f"it ends within its {element.count} of {element.name}")
             at += len(block)
-            columns = block.reshape(element.count, width).T if width else []
-            tables[element.name] = {p.name: column for p, column in zip(element.properties, columns, strict=False)}
+            columns = block.reshape(element.count, width).T
+            tables[element.name] = {p.name: columns[row] for row, p in enumerate(element.properties)}
             continue
         for _ in range(element.count):
             for prop in element.properties:
@@ -137,7 +137,7 @@ def _read_text(elements: list[_Element], body: bytes) -> dict[str, _Table]:
                 length = _list_length(numbers[at], len(numbers) - at - 1, element)
                 rows[prop.name].append(numbers[at + 1 : at + 1 + length])
                 at += 1 + length
-        tables[element.name] = {name: values for name, values in rows.items()}
+        tables[element.name] = {name: column for name, column in rows.items()}
     return tables
 
 
@@ -181,23 +181,22 @@ def _read_records(order: str, element: _Element, data: bytes, at: int) -> tuple[
     elif not lists:
         raise cut
     rows: dict[str, list] = {prop.name: [] for prop in element.properties}
-    kinds = [
-        (p.name, np.dtype(order + p.kind), p.count_kind and np.dtype(order + p.count_kind)) for p in element.properties
-    ]
     for _ in range(element.count):
-        for name, kind, count_kind in kinds:
+        for prop in element.properties:
+            kind = np.dtype(order + prop.kind)
             length = 1
-            if count_kind:
+            if prop.count_kind:
+                count_kind = np.dtype(order + prop.count_kind)
                 if at + count_kind.itemsize > len(data):
                     raise cut
                 length = _list_length(np.frombuffer(data, count_kind, 1, at)[0], len(data) - at, element)
                 at += count_kind.itemsize
             if at + length * kind.itemsize > len(data):
                 raise cut
-            values = np.frombuffer(data, kind, length, at)
-            rows[name].append(values if count_kind else values[0])
+            found = np.frombuffer(data, kind, length, at)
+            rows[prop.name].append(found if prop.count_kind else found[0])
             at += length * kind.itemsize
-    return {name: values for name, values in rows.items()}, at
+    return {name: column for name, column in rows.items()}, at
 
 
 def _list_length(value: float, most: int, element: _Element) -> int:

@@ -11,7 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from core.geometry.operators import ScreenedSolver, edge_graph, surface_operator, unit_points
+from core.geometry.operators import (
+    ScreenedSolver,
+    edge_graph,
+    surface_operator,
+    unit_points,
+)
 
 # Screening of the biharmonic solve (squared, units of 1 / size^2): keeps it regular, far below any shape's own scale.
 _BIHARMONIC_KAPPA = 1e-3
@@ -59,7 +64,7 @@ class ResidualSolver:
     residual would carry the whole shape with it.
 
     Green's columns C [V, K] are solved once; for any subset S of handles that a frame constrains, the
-    weights are C[:, S] inv(C[S, S]): a K x K inverse per distinct mask and one product per frame.
+    weights are C[:, S] inv(C[S, S]): a K x K inverse per distinct mask, then one product for all frames.
     """
 
     def __init__(self, vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike, radius: float = 0.25) -> None:
@@ -74,21 +79,17 @@ class ResidualSolver:
         operator = surface_operator(rest, np.asarray(faces))
         columns = _green_columns(ScreenedSolver(operator, 2.0 / radius), self.handles, free_constant=False)
         self.columns = columns / np.abs(columns[self.handles]).max()
-        self._weights: dict[bytes, NDArray[np.float64]] = {}
 
     def weights(self, given: NDArray[np.bool_]) -> NDArray[np.float64]:
         """[V, S] for the S handles where given [K] is true; identity at those handles."""
-        key = np.packbits(given).tobytes()
-        if key not in self._weights:
-            if len(self._weights) >= 32:  # bounds memory when every frame has its own mask
-                self._weights.clear()
-            chosen = self.handles[given]
-            table = self.columns[:, given]
-            weights = table @ np.linalg.pinv(table[chosen], rcond=1e-13)
-            # Handles on neighbouring vertices leave rounding errors; at the handles themselves there are none.
-            weights[chosen] = np.eye(len(chosen))
-            self._weights[key] = weights
-        return self._weights[key]
+        chosen = self.handles[given]
+        weights = self.columns[:, given] @ self._inverse(given)
+        weights[chosen] = np.eye(len(chosen))
+        return weights
+
+    def _inverse(self, given: NDArray[np.bool_]) -> NDArray:
+        # The pseudo-inverse bears handles so close together that their columns are equal to rounding.
+        return np.linalg.pinv(self.columns[np.ix_(self.handles[given], given)], rcond=1e-13)
 
     def solve(self, residuals: ArrayLike, given: ArrayLike | None = None) -> NDArray[np.float64]:
         """Displacements [T, V, 3] that equal residuals [T, K, 3] at the handles where given [T, K] (all, if left out).
@@ -105,17 +106,18 @@ class ResidualSolver:
             raise ValueError(f"The mask needs the shape {values.shape[:2]}, but has {mask.shape}.")
         if not np.isfinite(values[mask]).all():
             raise ValueError("A residual is not a finite number.")
-        moved = np.zeros((len(values), self.vertex_count, 3))
+        strength = np.zeros((count, len(values), 3))  # of each handle's column in each frame
         masks, which = np.unique(mask, axis=0, return_inverse=True)
         for row, chosen in enumerate(masks):
-            if not chosen.any():
-                continue
             frames = np.flatnonzero(which.reshape(-1) == row)
-            moves = values[frames][:, chosen]  # [t, S, 3]
-            if not moves.any():
-                continue
-            flat = self.weights(chosen) @ moves.transpose(1, 0, 2).reshape(int(chosen.sum()), -1)
-            moved[frames] = flat.reshape(self.vertex_count, len(frames), 3).transpose(1, 0, 2)
+            if chosen.any():
+                pulls = values[np.ix_(frames, chosen)]  # [t, S, 3]
+                strength[np.ix_(chosen, frames)] = np.einsum("rs,tsc->rtc", self._inverse(chosen), pulls)
+        moved = (self.columns @ strength.reshape(count, 3 * len(values))).reshape(self.vertex_count, len(values), 3)
+        moved = moved.transpose(1, 0, 2).copy()
+        # Handles on neighbouring vertices leave rounding errors; at the handles themselves there are none.
+        frames, rows = np.nonzero(mask)
+        moved[frames, self.handles[rows]] = values[frames, rows]
         return moved
 
 

@@ -51,7 +51,9 @@ def test_a_shape_that_leaves_the_box_is_closed_at_its_border() -> None:
     assert np.abs(vertices).max() <= 0.55
 
 
-@pytest.mark.parametrize(("value", "word"), [(0.0, "outside everywhere"), (1.0, "inside everywhere"), (np.nan, "finite")])
+@pytest.mark.parametrize(
+    ("value", "word"), [(0.0, "outside everywhere"), (1.0, "inside everywhere"), (np.nan, "finite")]
+)
 def test_nothing_to_extract_is_said(value: float, word: str) -> None:
     with pytest.raises(MeshError, match=word):
         extract_isosurface(lambda points: np.full(len(points), value), resolution=32)
