@@ -84,6 +84,14 @@ class ExportClip:
             return None
         return np.concatenate([uv[part.faces] if part.corner_uv is None else part.corner_uv for part in self.parts])
 
+    def loose_vertices(self) -> NDArray[np.int64]:
+        """The vertices that no face uses, in order.
+
+        Blender's glTF and OBJ importers drop them, which shifts the numbers of all others; a face of no area
+        (the vertex three times) keeps them there and shows nothing.
+        """
+        return np.flatnonzero(np.bincount(self.faces.ravel(), minlength=len(self.weld)) == 0)
+
     def material_index(self, part: MeshPart) -> int | None:
         """Place of the part's material in `materials`; None when it has none."""
         return next(

@@ -57,8 +57,7 @@ def arrange(clip: ExportClip) -> Layout:
 
     Parts whose vertices form one run each get accessors of their own; parts that share or interleave vertices
     all use the same accessors over the whole file. A vertex with several UVs gets copies, after the file's own
-    vertices. A vertex without a face gets a face of no area: importers that drop what no face uses would
-    otherwise change the count.
+    vertices. A vertex without a face gets a face of no area (see `loose_vertices`).
     """
     clip, origin = _one_uv_per_vertex(clip)
     count = len(origin)
@@ -67,7 +66,7 @@ def arrange(clip: ExportClip) -> Layout:
     ends = [int(used[index][-1]) for index in order]
     starts = [0, *(int(used[index][0]) for index in order[1:])]
     in_runs = all(end < start for end, start in zip(ends, starts[1:], strict=False))
-    loose = np.setdiff1d(np.arange(count), np.concatenate(used))
+    loose = clip.loose_vertices()
     primitives = []
     for place, index in enumerate(order):
         start, stop = (starts[place], [*starts[1:], count][place]) if in_runs else (0, count)

@@ -84,6 +84,7 @@ def _obj_tail(clip: ExportClip) -> str:
             pairs = np.stack([corners, by_corner[first : first + len(corners)] + 1], -1)
             chunks.append(("f %d/%d %d/%d %d/%d\n" * len(corners)) % tuple(pairs.ravel().tolist()))
         first += len(corners)
+    chunks += [f"f {number} {number} {number}\n" for number in clip.loose_vertices() + 1]
     return "".join(chunks)
 
 

@@ -9,8 +9,11 @@ from core.export import ExportOptions, export_sequence
 
 
 def read_obj(path):
-    """Positions, UVs, faces [F, 3, (vertex, uv)] and the material of each face, as the text has them."""
-    rows = {"v": [], "vt": [], "f": []}
+    """Positions, UVs, faces [F, 3, (vertex, uv)] and the material of each face, as the text has them.
+
+    Vertices without a face have one without area, which is left out here.
+    """
+    rows = {"v": [], "vt": [], "f": [], "loose": []}
     materials, current = [], None
     for line in path.read_text(encoding="utf-8").splitlines():
         keyword, *words = line.split()
@@ -18,10 +21,18 @@ def read_obj(path):
             current = words[0]
         elif keyword in ("v", "vt"):
             rows[keyword].append([float(word) for word in words])
+        elif keyword == "f" and len(set(words)) == 1:
+            rows["loose"].append(int(words[0]) - 1)
         elif keyword == "f":
             rows["f"].append([[int(number) - 1 for number in word.split("/")] for word in words])
             materials.append(current)
-    return np.array(rows["v"], np.float32), np.array(rows["vt"], np.float32), np.array(rows["f"]), materials
+    return (
+        np.array(rows["v"], np.float32),
+        np.array(rows["vt"], np.float32),
+        np.array(rows["f"]),
+        materials,
+        rows["loose"],
+    )
 
 
 def test_each_obj_frame_has_the_same_faces_and_its_own_positions(case, tmp_path):
@@ -29,9 +40,10 @@ def test_each_obj_frame_has_the_same_faces_and_its_own_positions(case, tmp_path)
     folder = tmp_path / "run.obj"
     frames = [read_obj(folder / f"frame_{t:04d}.obj") for t in range(case.sequence.frames)]
     faces = np.concatenate([part.faces for part in case.source.parts])
-    for t, (points, uv, corners, _) in enumerate(frames):
+    for t, (points, uv, corners, _, loose) in enumerate(frames):
         np.testing.assert_array_equal(points, case.positions[t])
         np.testing.assert_array_equal(corners[..., 0], faces)
+        np.testing.assert_array_equal(loose, np.setdiff1d(np.arange(len(points)), faces))
         np.testing.assert_array_equal(uv[corners[..., 1]], case.corner_uv)
 
 
