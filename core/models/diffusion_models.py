@@ -73,10 +73,13 @@ class MotionDiffusion(nn.Module):
         if not self.warm:
             return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,)), None)
         warm = warm_start(anchors, handles, tracks)
+        return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,), self.guide(warm, keep)), warm)
+
+    @staticmethod
+    def guide(warm: WarmStart, keep: Tensor | None = None) -> Float[Tensor, "B T M 4"]:
+        """The warm start as the denoiser sees it; all zero where `keep` [B] is False."""
         guide = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0], dim=-1)
-        if keep is not None:
-            guide = guide * keep[:, None, None, None]
-        return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,), guide), warm)
+        return guide if keep is None else guide * keep[:, None, None, None]
 
     def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         if warm is not None:

@@ -1,0 +1,81 @@
+"""The last step of the hand's rule: handles end exactly where they were put, and the motion stays smooth in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from core.geometry.solves import ResidualSolver
+
+# Vertices times frames that are worked on at a time: about 100 MB of double precision with its temporaries.
+_CHUNK = 1 << 20
+
+
+def frame_chunks(frames: int, vertices: int) -> Iterator[slice]:
+    """Runs of frames small enough to be worked on in double precision."""
+    step = max(1, _CHUNK // max(1, vertices))
+    for start in range(0, frames, step):
+        yield slice(start, min(start + step, frames))
+
+
+def continue_residuals(
+    residuals: NDArray[np.float64], given: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Residuals [T, K, 3] for every frame from those in given frames [T, K]; given ones are kept exactly.
+
+    Between given frames they follow a monotone cubic, which has no kink at a key and never overshoots; after
+    the last one they stay. Frame 0 is always given. A correction that came and went within one frame would be a pop.
+    """
+    frames, count, _ = residuals.shape
+    result = residuals.copy()
+    every = np.arange(frames)
+    for column in range(count):
+        known = np.flatnonzero(given[:, column])
+        if len(known) == frames:
+            continue
+        values = residuals[known, column]
+        if known[-1] < frames - 1:
+            known, values = (
+                np.append(known, frames - 1),
+                np.append(values, values[-1:], axis=0),
+            )
+        if len(known) == 1:
+            result[:, column] = values[0]
+            continue
+        continued = PchipInterpolator(known, values, axis=0)(every)
+        result[:, column] = np.where(
+            given[:, column, None], residuals[:, column], continued
+        )
+    return result
+
+
+def meet_handles(
+    vertices: NDArray[np.float32],
+    handles: NDArray[np.int64],
+    targets: NDArray[np.float64],
+    given: NDArray[np.bool_],
+    solver: ResidualSolver,
+) -> tuple[float, float]:
+    """Move vertices [T, V, 3] in place so that handles [K] are at targets [T, K, 3] where given [T, K].
+
+    Frame 0 is taken as the rest shape and left alone. Returns the handles' mean distance from their targets before
+    and the largest one after, in the vertices' units; both are 0 without handles.
+    """
+    mask = given.copy()
+    mask[0] = True
+    residuals = np.where(mask[..., None], targets - vertices[:, handles], 0.0)
+    residuals[0] = 0.0
+    moving = mask[1:]
+    before = (
+        float(np.linalg.norm(residuals[1:], axis=-1)[moving].mean())
+        if moving.any()
+        else 0.0
+    )
+    corrections = continue_residuals(residuals, mask)
+    for chunk in frame_chunks(len(vertices), vertices.shape[1]):
+        vertices[chunk] += solver.solve(corrections[chunk])
+    after = np.linalg.norm(targets[1:] - vertices[1:, handles], axis=-1)[moving]
+    return before, float(after.max()) if after.size else 0.0

@@ -1,0 +1,59 @@
+"""Progress of a pipeline: counts steps, and shows previews only as often as they are worth their time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.pipelines.request import OnStep, Progress
+
+PREVIEW_SECONDS = 0.3  # at least, between two previews
+PREVIEW_SHARE = 0.1  # of the time that previews may take
+
+
+class Reporter:
+    """Calls `on_step` with growing step numbers; whatever it raises (Cancelled) passes through."""
+
+    def __init__(self, on_step: OnStep | None, total: int) -> None:
+        self._on_step = on_step
+        self._total = total
+        self._done = 0
+        self._message = ""
+        self._next_preview = 0.0
+
+    def start(self, message: str) -> None:
+        """Say what begins now, without finishing a step."""
+        self._message = message
+        self.pulse()
+
+    def step(
+        self, message: str, preview: Callable[[], NDArray[np.float32]] | None = None
+    ) -> None:
+        """One step is done; `preview` is only called when its turn has come."""
+        self._done = min(self._done + 1, self._total)
+        self._message = message
+        if self._on_step is not None:
+            self._on_step(
+                Progress(self._done, self._total, message, self._preview(preview))
+            )
+
+    def pulse(self) -> None:
+        """A chance to cancel inside a long step."""
+        if self._on_step is not None:
+            self._on_step(Progress(self._done, self._total, self._message))
+
+    def _preview(
+        self, preview: Callable[[], NDArray[np.float32]] | None
+    ) -> NDArray[np.float32] | None:
+        started = time.monotonic()
+        if preview is None or started < self._next_preview:
+            return None
+        shown = preview()
+        ended = time.monotonic()
+        self._next_preview = ended + max(
+            PREVIEW_SECONDS, (ended - started) / PREVIEW_SHARE
+        )
+        return shown
