@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from core.data.clips import SPLITS, ClipBatch
-from core.data.rig_prepare import prepare_rigs
+from core.data.rig_prepare import prepare_rigs, prepared_bank
 from core.data.rig_tables import CATEGORY_NUMBERS, CATEGORY_WEIGHTS, RigTables
 from core.errors import DataError
 
-__all__ = ["CATEGORY_NUMBERS", "CATEGORY_WEIGHTS", "EvaluationClip", "RigSource", "prepare_rigs"]
+__all__ = ["CATEGORY_NUMBERS", "CATEGORY_WEIGHTS", "EvaluationClip", "RigSource", "prepare_rigs", "prepared_bank"]
 
 SPEEDS = (0.5, 2.0)  # playback speeds, drawn log-uniformly
 HALF_BOX = 0.55  # uniform occupancy queries fill the box of side 1.1

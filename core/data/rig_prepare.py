@@ -9,6 +9,8 @@ lengths to the size of its box, so every number is of order 1 and 16 bits are en
 
 from __future__ import annotations
 
+import hashlib
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,17 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.gltf import CATEGORIES, FPS, clip_split, clip_times, rig_files
-from core.data.rig_format import pack, query_box, write_bank
+from core.data.rig_format import VERSION, pack, write_bank
+from core.data.rig_occupancy import NEAR_QUERIES, UNIFORM_QUERIES, label_queries, sample_surface
 from core.errors import DataError
 from core.geometry.gltf_scene import GltfScene, source_mesh
 from core.geometry.gltf_surface import weld_positions
 
 POOL = 4096  # surface points per rig
 MAX_BONES_PER_POINT = 8
-UNIFORM_QUERIES = NEAR_QUERIES = 1536  # per reference frame
-NEAR_SIGMAS = (0.01, 0.04)  # of the shape's size, half of the near-surface queries each
 STATIC = 2e-3  # a clip whose points move less than this fraction of the size is no motion
-CYCLIC = 0.03  # first and last pose this close (relative to the clip's motion) mean that the clip loops
+CLOSED = 0.03  # a clip is closed when its last pose is its first, within this fraction of its motion
 OnRig = Callable[[int, int, str], None]  # rigs done, rigs in all, file name
 
 
@@ -69,13 +70,30 @@ def prepare_rigs(
     return out
 
 
+def prepared_bank(rigs: Path, on_rig: OnRig | None = None) -> Path:
+    """The bank for `rigs`: the file itself, or for a folder of rigs a bank in the user's cache, made when needed."""
+    if not rigs.is_dir():
+        return rigs
+    state = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in rig_files(rigs)]
+    key = hashlib.sha256(repr((VERSION, state)).encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "m2v"
+    bank = cache / f"rigs-{key}.safetensors"
+    if not bank.is_file():
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{cache} cannot be made ({error.strerror}); prepare the rigs into a file.") from None
+        prepare_rigs(rigs, bank, on_rig)
+    return bank
+
+
 def read_rig(path: Path, references: int, pool: int) -> Rig:
     """Everything the bank needs of one file; deterministic."""
     random = np.random.default_rng(zlib.crc32(path.stem.encode()))
     scene = GltfScene(path)
     surface = _Surface.of(scene)
     faces = np.concatenate([part.faces for part in scene.parts])
-    points = _sample_surface(surface.posed[faces], pool, random)
+    points = sample_surface(surface.posed[faces], pool, random)
     base = scene.bones()[0]
     rest_of_bone = _invertible(base)
     bones_used, counts, bone, hang = _hang_points(scene, faces, points, rest_of_bone, surface)
@@ -91,9 +109,11 @@ def read_rig(path: Path, references: int, pool: int) -> Rig:
         transforms = _transforms(scene, number, times, bones_used, rest_of_bone, surface)
         moved = _positions(transforms[:: max(1, len(times) // 16)], row, bone, hang, pool)
         motion = float(np.linalg.norm(moved - moved[:1], axis=-1).max())
-        whole = np.array([clip.start, clip.end])  # the last frame may lie up to a frame before the end
+        whole = np.array([clip.start, clip.end, clip.end - 1 / FPS])  # frames may stop short of the end
         ends = _positions(_transforms(scene, number, whole, bones_used, rest_of_bone, surface), row, bone, hang, pool)
-        gap = float(np.linalg.norm(ends[1] - ends[0], axis=-1).max())
+        gap, step = (float(np.linalg.norm(ends[1] - ends[i], axis=-1).max()) for i in (0, 2))
+        closed = gap < CLOSED * motion
+        cyclic = len(times) > 4 and motion > STATIC and (closed or gap < 1.25 * step)
         split = clip_split(path.stem, number, len(scene.clips))
         rig.clips.append(
             {
@@ -101,8 +121,9 @@ def read_rig(path: Path, references: int, pool: int) -> Rig:
                 "index": number,
                 "frames": len(times),
                 "split": split if motion > STATIC else "static",
-                "cyclic": len(times) > 4 and motion > STATIC and gap < CYCLIC * motion,
-                "period": clip.duration * FPS,
+                "cyclic": cyclic,
+                # A loop that is not closed was exported without its last pose: its first comes one frame later.
+                "period": clip.duration * FPS + (0.0 if closed else 1.0),
                 "motion": round(motion, 4),
             }
         )
@@ -141,17 +162,6 @@ class _Surface:
 
     def normalise(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         return (points - self.center) / self.size
-
-
-def _sample_surface(
-    corners: NDArray[np.float64], pool: int, random: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Faces [P] and barycentric weights [P, 3] of stratified area-uniform points, in random order."""
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    where = (np.arange(pool) + random.random(pool)) / pool * area.sum()
-    face = np.minimum(np.searchsorted(np.cumsum(area), where), len(area) - 1)[random.permutation(pool)]
-    u, v = np.sqrt(random.random(pool)), random.random(pool)
-    return face, np.stack([1 - u, u * (1 - v), u * v], 1)
 
 
 def _invertible(base: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -248,29 +258,11 @@ def _add_references(
             times = np.zeros(1) if index is None else clip_times(scene.clips[index], FPS, 1, frame)
             vertices = surface.normalise(scene.positions(index, times)[0])[surface.first]
             low, high = vertices.min(0), vertices.max(0)
-            queries, inside = _label_queries(vertices, surface.faces, low, high, random)
+            queries, inside = label_queries(vertices, surface.faces, low, high, random)
             rig.references.append(
                 {"clip": number, "frame": frame, "low": low.round(6).tolist(), "high": high.round(6).tolist()}
             )
             rig.queries.append((queries, inside))
-
-
-def _label_queries(
-    vertices: NDArray[np.float64], faces: NDArray[np.int32], low: NDArray, high: NDArray, random: np.random.Generator
-) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-    """Queries [U + S, 3]: uniform in the pose's box, then near the surface; inside by winding number (libigl)."""
-    import igl
-
-    size = float((high - low).max())
-    uniform = low + random.random((UNIFORM_QUERIES, 3)) * (high - low)
-    face, barycentric = _sample_surface(vertices[faces], NEAR_QUERIES, random)
-    sigma = np.where(np.arange(NEAR_QUERIES) % 2 == 0, *NEAR_SIGMAS)[:, None] * size
-    near = (vertices[faces[face]] * barycentric[..., None]).sum(1) + sigma * random.normal(size=(NEAR_QUERIES, 3))
-    start, end = query_box(low.round(6), high.round(6))
-    stored = np.clip((np.concatenate([uniform, near]) - start) / (end - start) * 65535, 0, 65535).round().astype("<u2")
-    points = start + stored / 65535.0 * (end - start)  # labels belong to what is stored
-    winding = igl.fast_winding_number(vertices, faces.astype(np.int64), points)
-    return stored, np.abs(winding) > 0.5
 
 
 def _write(rigs: list[Rig], out: Path, pool: int) -> None:
