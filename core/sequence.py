@@ -23,7 +23,7 @@ MAX_TARGET_DISTANCE = 100.0
 
 def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], name: str) -> NDArray:
     """Return a read-only contiguous copy of `values`; raises MeshError when the shape does not fit."""
-    array = np.array(values, dtype=dtype, order="C", copy=True)
+    array: NDArray = np.array(values, dtype=dtype, order="C", copy=True)
     fits = array.ndim == len(shape) and all(
         want is None or want == have for want, have in zip(shape, array.shape, strict=True)
     )
