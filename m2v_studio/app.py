@@ -1,0 +1,331 @@
+"""The window: its main loop, where the panels are, and `m2v-studio` on the command line.
+
+Polyscope's own `show` would starve background work, so the loop here draws one frame at a time and sleeps the
+rest of a sixtieth of a second. Whatever goes wrong while drawing ends in a dialog, never in a crash.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polyscope as ps
+import polyscope.imgui as psim
+
+from m2v_studio import commands, shortcuts, theme
+from m2v_studio.camera import Region
+from m2v_studio.file_dialog import FileDialog, available
+from m2v_studio.panels import bars, dialogs, overlay, style
+from m2v_studio.panels.export import ExportDialog
+from m2v_studio.panels.generate import GeneratePanel
+from m2v_studio.panels.handles import HandlesPanel
+from m2v_studio.panels.samples import SamplesPanel
+from m2v_studio.panels.source import SourcePanel
+from m2v_studio.panels.widgets import panel
+from m2v_studio.picking import Pointer
+from m2v_studio.scene import SceneBuilder
+from m2v_studio.settings import MIN_WINDOW
+from m2v_studio.state import Notice, default_export_name, is_unsaved, why_not_results
+from m2v_studio.studio import MESH_SUFFIXES, Studio, bundled_meshes
+from m2v_studio.tasks import notice_of
+from m2v_studio.timeline import ROW, RULER, Timeline
+from m2v_studio.viewport import Viewport
+
+FRAME_SECONDS = 1 / 60
+NO_DISPLAY = (
+    "m2v-studio needs a display to open its window, and there is none here; "
+    "run `m2v demo --out DIR` to see the editor at work without one, or `m2v animate` to use it from the command line."
+)
+
+
+@dataclass
+class SaveAs:
+    path: str
+    then: Callable[[], None] | None = None
+
+    def choose(self, path: Path) -> None:
+        self.path = str(path)
+
+
+@dataclass
+class FrameTimes:
+    """Seconds: the longest gap between two frames, and the editor's own work per frame without rendering."""
+
+    longest_gap: float = 0.0
+    host: float = 0.0
+    frames: int = 0
+    _last: float | None = None
+
+    def frame(self, now: float, host: float) -> None:
+        if self._last is not None:
+            self.longest_gap = max(self.longest_gap, now - self._last)
+        self._last = now
+        self.host += host
+        self.frames += 1
+
+
+class App:
+    """One window. `studio` is what it edits; everything here is only about showing it."""
+
+    def __init__(self, studio: Studio, backend: str = "auto", size: tuple[int, int] | None = None) -> None:
+        self.studio = studio
+        self.viewport = Viewport()
+        self.scene = SceneBuilder()
+        self.pointer = Pointer()
+        self.timeline = Timeline()
+        self.source_panel, self.handles_panel = SourcePanel(), HandlesPanel()
+        self.generate_panel, self.samples_panel = GeneratePanel(), SamplesPanel()
+        self.export_dialog = ExportDialog()
+        self.files = FileDialog()
+        self.files_available = available() and backend != "openGL3_egl"
+        self.save_as: SaveAs | None = None
+        self.help_open = False
+        self.closing = False
+        self.times = FrameTimes()
+        self.region = Region(0, 0, 1, 1)  # the free part of the window
+        self._last_tick = time.perf_counter()
+        self._host = 0.0
+        self._dt = FRAME_SECONDS
+        self._open_window(backend, size)
+
+    def _open_window(self, backend: str, size: tuple[int, int] | None) -> None:
+        settings = self.studio.settings
+        width, height = size or (settings.width, settings.height)
+        ps.set_program_name("m2v studio")
+        ps.set_verbosity(0)
+        ps.set_use_prefs_file(False)
+        ps.set_build_default_gui_panels(False)
+        ps.set_open_imgui_window_for_user_callback(False)
+        ps.set_display_message_popups(False)
+        ps.set_errors_throw_exceptions(True)
+        ps.set_give_focus_on_show(False)
+        ps.set_window_size(width, height)
+        if not ps.is_initialized():
+            ps.init(backend)
+        ps.set_frame_tick_limit_fps_mode("ignore_limits")
+        self.viewport.prepare()
+        style.apply(settings.text_scale)
+        psim.GetIO().ConfigInputTextCursorBlink = False
+        ps.set_files_dropped_callback(self._dropped)
+        ps.set_user_callback(self._draw_safely)
+
+    # ---- the loop -----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Draw frames until the window is closed."""
+        while not self.closing:
+            start = time.perf_counter()
+            self.frame()
+            if ps.window_requests_close():
+                self.ask_quit()
+            time.sleep(max(0.0, FRAME_SECONDS - (time.perf_counter() - start)))
+        self.close()
+
+    def frame(self, seconds: float | None = None) -> None:
+        """One frame; `seconds` overrides the clock, for tests and the demo."""
+        now = time.perf_counter()
+        self._dt = min(now - self._last_tick, 0.25) if seconds is None else seconds
+        self._last_tick = now
+        try:
+            self.files.poll()
+            self.studio.tick(self._dt)
+        except Exception as error:
+            self._report(error)
+        self._host = time.perf_counter() - now
+        ps.frame_tick()
+        self.times.frame(now, self._host)
+
+    def close(self) -> None:
+        """Remember the window and end background work."""
+        self.files.close()
+        width, height = (int(side) for side in ps.get_window_size())
+        if width >= MIN_WINDOW[0] and height >= MIN_WINDOW[1]:
+            self.studio.change_settings(width=width, height=height)
+        self.studio.close()
+
+    def _draw_safely(self) -> None:
+        """Polyscope's user callback; an exception that leaves it would break every later frame."""
+        start = time.perf_counter()
+        try:
+            self._draw()
+        except Exception as error:
+            self._report(error)
+        self._host += time.perf_counter() - start
+
+    def _report(self, error: Exception) -> None:
+        notice = notice_of("Something went wrong", error)
+        if os.environ.get("M2V_DEBUG"):
+            print(notice.detail or notice.message, file=sys.stderr)
+        if self.studio.state.notice is None:
+            self.studio.show(commands.notify, notice)
+
+    def _draw(self) -> None:
+        window = tuple(int(side) for side in ps.get_window_size())
+        regions = self._regions(window[0], window[1])
+        self.region = regions["view"]
+        shortcuts.handle(self)
+        if not self.is_modal:
+            self.pointer.update(self, self.region)
+        state = self.studio.state
+        figures = self.scene.figures(state)
+        self.viewport.show(state, figures, self.region, (window[0], window[1]), self._dt)
+        overlay.draw(self, self.region)
+        with panel("left", regions["left"]):
+            self.source_panel.draw(self)
+            self.handles_panel.draw(self)
+            self.generate_panel.draw(self)
+        with panel("right", regions["right"]):
+            self.samples_panel.draw(self)
+        self.timeline.draw(self, regions["timeline"])
+        bars.draw_menu(self, regions["menu"])
+        bars.draw_status(self, regions["status"])
+        self._borders(regions)
+        self.export_dialog.draw(self)
+        dialogs.draw_unsaved(self)
+        dialogs.draw_save_as(self)
+        dialogs.draw_help(self)
+        dialogs.draw_error(self)
+
+    def _regions(self, width: int, height: int) -> dict[str, Region]:
+        """Where everything is, computed from the window: panels at the edges, the view in what is left."""
+        s = self.studio.settings.text_scale
+        left, right = min(theme.LEFT_WIDTH * s, width * 0.36), min(theme.RIGHT_WIDTH * s, width * 0.3)
+        top, bottom = theme.TOP_HEIGHT * s, theme.STATUS_HEIGHT * s
+        rows = min(max(len(self.studio.state.document.handles), 2), 5)
+        strip = min((70 + RULER + rows * ROW) * s, height * 0.4)
+        middle = height - top - bottom - strip
+        return {
+            "menu": Region(0, 0, width, top),
+            "left": Region(0, top, left, height - top - bottom),
+            "right": Region(width - right, top, right, height - top - bottom),
+            "view": Region(left, top, width - left - right, middle),
+            "timeline": Region(left, top + middle, width - left - right, strip),
+            "status": Region(0, height - bottom, width, bottom),
+        }
+
+    def _borders(self, regions: dict[str, Region]) -> None:
+        """Hairlines between the panels."""
+        if self.is_modal:
+            return
+        draw = psim.GetForegroundDrawList() if False else psim.GetBackgroundDrawList()
+        ink = style.packed(theme.BORDER)
+        view = regions["view"]
+        right, bottom = view.x + view.width, view.y + view.height
+        draw.AddLine((view.x, view.y), (view.x, bottom), ink, 1.0)
+        draw.AddLine((right - 1, view.y), (right - 1, bottom), ink, 1.0)
+        draw.AddLine((view.x, bottom - 1), (right, bottom - 1), ink, 1.0)
+
+    # ---- what panels and shortcuts ask for ----------------------------------------------------------------
+
+    @property
+    def is_modal(self) -> bool:
+        """A dialog waits for an answer."""
+        asking = self.studio.ask is not None or self.save_as is not None
+        return asking or self.studio.state.notice is not None or self.export_dialog.is_open
+
+    def set_text_scale(self, value: float) -> None:
+        self.studio.change_settings(text_scale=value)
+        style.apply(value)
+
+    def ask_open(self) -> None:
+        kinds = {"Meshes and projects": " ".join(f"*{suffix}" for suffix in (*MESH_SUFFIXES, ".m2v"))}
+        if not self.files_available:
+            self.studio.show(commands.say, "Type a path in the field at the top left, or drop a file on the window.")
+        else:
+            self.files.ask("open", "Open a mesh or a project", self.studio.open_path, kinds)
+
+    def ask_save(self, title: str, start: Path, then: Callable[[Path], None]) -> None:
+        self.files.ask("save", title, then, start=start)
+
+    def save(self, then: Callable[[], None] | None = None, choose: bool = False) -> None:
+        """Save under the known name, or ask for one."""
+        state = self.studio.state
+        if state.document.source is None:
+            return
+        if state.project and not choose:
+            self.studio.ask = None
+            self.studio.save(Path(state.project), then)
+            return
+        folder = Path(state.project).parent if state.project else Path.home()
+        self.save_as = SaveAs(str(folder / f"{default_export_name(state)}.m2v"), then)
+
+    def open_export(self) -> None:
+        why = why_not_results(self.studio.state)
+        if why:
+            self.studio.show(commands.say, why)
+        else:
+            self.export_dialog.open(self)
+
+    def ask_quit(self) -> None:
+        self.studio.guarded(self._quit)
+
+    def _quit(self) -> None:
+        self.closing = True
+
+    def _dropped(self, paths: list[str]) -> None:
+        if paths:
+            self.studio.open_path(Path(paths[0]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Open the window; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="m2v-studio", description="Animate a mesh by dragging handles: the desktop editor of Motion2VecSets."
+    )
+    parser.add_argument("source", nargs="?", type=Path, help="a mesh file or a project (.m2v) to open")
+    parser.add_argument("--preset", default="small", help="the model to load (default: small)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")
+    arguments = parser.parse_args(argv)
+    if not has_display():
+        print(NO_DISPLAY, file=sys.stderr)
+        return 2
+    from functools import partial
+
+    from m2v_studio.worker import load_animator
+
+    studio = Studio(partial(load_animator, arguments.preset, arguments.device))
+    try:
+        app = App(studio)
+    except RuntimeError as error:
+        studio.close()
+        print(f"The window cannot be opened ({error}); {NO_DISPLAY.split(';')[1].strip()}", file=sys.stderr)
+        return 2
+    open_first(app, arguments.source)
+    app.frame()  # something is on the screen before the model is loaded
+    studio.worker.start()
+    app.run()
+    return 0
+
+
+def open_first(app: App, source: Path | None) -> None:
+    """The file that was asked for, else the first bundled creature."""
+    if source is not None:
+        app.studio.open_path(source, guard=False)
+        return
+    meshes = bundled_meshes()
+    if meshes:
+        app.studio.open_path(meshes[0], guard=False)
+
+
+def has_display() -> bool:
+    """False on Linux without X11 or Wayland; other systems always have one."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def unsaved(app: App) -> bool:
+    return is_unsaved(app.studio.state)
+
+
+def fault(title: str, message: str) -> Notice:
+    return Notice(title, message)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

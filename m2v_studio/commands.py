@@ -1,0 +1,406 @@
+"""Every intent of a person as a pure function State -> State, and the undo history over documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Concatenate, ParamSpec
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from core.errors import HandleError
+from core.pipelines.request import Progress, Quality, SampleSet
+from core.sequence import MAX_FRAMES, MAX_TARGET_DISTANCE, MIN_FRAMES, Handle, SourceMesh
+from m2v_studio.state import (
+    MAX_STUDIO_SEEDS,
+    ColorBy,
+    Document,
+    Job,
+    Layout,
+    Notice,
+    Results,
+    State,
+    View,
+    edit_key,
+    frame_shown,
+)
+
+P = ParamSpec("P")
+MAX_UNDO = 200
+MAX_HANDLES = 64
+
+
+# ---- undo -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Undoable:
+    label: str
+    document: Document
+
+
+class Session:
+    """The current State with its history. One gesture, however many updates it sends, is one undo step."""
+
+    def __init__(self, state: State | None = None) -> None:
+        self.state = state if state is not None else State()
+        self.past: list[Undoable] = []
+        self.future: list[Undoable] = []
+        self._gesture: str | None = None
+
+    def do(
+        self,
+        label: str,
+        command: Callable[Concatenate[State, P], State],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Apply an edit as one undo step; nothing is recorded when the document did not change."""
+        self._apply(label, None, command, *args, **kwargs)
+
+    def drag(
+        self,
+        gesture: str,
+        label: str,
+        command: Callable[Concatenate[State, P], State],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Apply one update of a gesture; updates with the same `gesture` share one step until `end_gesture`."""
+        self._apply(label, gesture, command, *args, **kwargs)
+
+    def show(self, command: Callable[Concatenate[State, P], State], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Apply something that is never undone: view, results, job, messages."""
+        after = command(self.state, *args, **kwargs)
+        if after.document is not self.state.document:
+            raise ValueError(f"{command.__name__} changes the document; use do() so that it can be undone.")
+        self.state = after
+
+    def end_gesture(self) -> None:
+        self._gesture = None
+
+    def undo(self) -> None:
+        self._swap(self.past, self.future, "Undid")
+
+    def redo(self) -> None:
+        self._swap(self.future, self.past, "Redid")
+
+    def reset(self, state: State) -> None:
+        """Start over with another document, forgetting the history."""
+        self.state, self.past, self.future, self._gesture = state, [], [], None
+
+    def _apply(self, label: str, gesture: str | None, command: Callable[..., State], *args: Any, **kwargs: Any) -> None:
+        before = self.state
+        after = command(before, *args, **kwargs)
+        self.state = after
+        if after.document is before.document:
+            return
+        continues = gesture is not None and gesture == self._gesture
+        if not continues:
+            self.past = [*self.past[-(MAX_UNDO - 1) :], Undoable(label, before.document)]
+        self.future = []
+        self._gesture = gesture
+
+    def _swap(self, take: list[Undoable], give: list[Undoable], verb: str) -> None:
+        self._gesture = None
+        if not take:
+            return
+        step = take.pop()
+        give.append(Undoable(step.label, self.state.document))
+        state = replace(self.state, document=step.document, message=f"{verb}: {step.label}.")
+        self.state = _valid_view(state)
+
+
+def _valid_view(state: State) -> State:
+    """Selection and time that still exist after the document was exchanged."""
+    view, document = state.view, state.document
+    selected = view.selected if view.selected is not None and view.selected < len(document.handles) else None
+    key = view.key if selected is not None and view.key in document.handles[selected].keys else None
+    return replace(
+        state, view=replace(view, selected=selected, key=key, time=min(view.time, float(document.frames - 1)))
+    )
+
+
+# ---- source and handles -----------------------------------------------------------------------------------
+
+
+def open_source(state: State, mesh: SourceMesh) -> State:
+    """A fresh document on this mesh; generation settings are kept."""
+    document = replace(state.document, source=mesh, handles=())
+    view = replace(state.view, time=0.0, playing=False, selected=None, key=None, layout="one", solo=0, color="none")
+    return replace(
+        state, document=document, view=view, results=None, job=None, project="", message=f"Opened {mesh.name}."
+    )
+
+
+def add_handle(state: State, vertex: int, pinned: bool = False) -> State:
+    """Add a handle at a vertex and select it; at a vertex that has one, select it (and pin it when asked)."""
+    document = state.document
+    for row, handle in enumerate(document.handles):
+        if handle.vertex == vertex:
+            selected = select_handle(state, row)
+            return set_pinned(selected, row, True) if pinned and not handle.pinned else selected
+    if len(document.handles) >= MAX_HANDLES:
+        raise HandleError(f"There are {MAX_HANDLES} handles already, the most one motion can have; delete one first.")
+    handle = Handle(vertex=int(vertex), pinned=pinned, name=_free_name(document))
+    changed = replace(document, handles=(*document.handles, handle))
+    added = "Pinned" if pinned else "Added"
+    return select_handle(
+        replace(state, document=changed, message=f"{added} {handle.name}."), len(changed.handles) - 1
+    )
+
+
+def _free_name(document: Document) -> str:
+    taken = {handle.name for handle in document.handles}
+    return next(name for i in range(1, MAX_HANDLES + 2) if (name := f"handle {i}") not in taken)
+
+
+def select_handle(state: State, row: int | None) -> State:
+    return replace(state, view=replace(state.view, selected=row, key=None))
+
+
+def select_key(state: State, row: int, frame: int) -> State:
+    return replace(state, view=replace(state.view, selected=row, key=frame))
+
+
+def rename_handle(state: State, row: int, name: str) -> State:
+    name = " ".join(name.split())[:40]
+    return _with_handle(state, row, name=name) if name and name != state.document.handles[row].name else state
+
+
+def set_pinned(state: State, row: int, pinned: bool) -> State:
+    return _with_handle(state, row, pinned=pinned)
+
+
+def set_hold(state: State, row: int, hold: bool) -> State:
+    return _with_handle(state, row, hold=hold)
+
+
+def delete_handle(state: State, row: int) -> State:
+    handles = state.document.handles
+    kept = handles[:row] + handles[row + 1 :]
+    changed = replace(state, document=replace(state.document, handles=kept), message=f"Deleted {handles[row].name}.")
+    selected = min(row, len(kept) - 1) if kept else None
+    return select_handle(changed, selected)
+
+
+def _with_handle(state: State, row: int, **changes: Any) -> State:
+    handles = list(state.document.handles)
+    handles[row] = replace(handles[row], **changes)
+    return replace(state, document=replace(state.document, handles=tuple(handles)))
+
+
+# ---- keys -------------------------------------------------------------------------------------------------
+
+
+def key_frame_for_drag(state: State) -> int:
+    """The frame a drag writes to: the current one, or the last one when the rest pose is shown."""
+    frame = frame_shown(state)
+    return frame if frame > 0 else state.document.frames - 1
+
+
+def set_key(state: State, row: int, frame: int, position: ArrayLike) -> State:
+    """Write a key [3] in source units; frame 0 is the rest pose and cannot have one. Unpins the handle."""
+    document = state.document
+    target = np.asarray(position, dtype=np.float64)
+    if not 0 < frame < document.frames:
+        raise HandleError(f"Frame {frame} cannot have a key; frames 1 to {document.frames - 1} can.")
+    if document.source is not None and np.isfinite(target).all():
+        rest = document.source.vertices[document.handles[row].vertex]
+        reach = 0.99 * MAX_TARGET_DISTANCE * document.source.size
+        target = rest + np.clip(target - rest, -reach, reach)
+    keys = {**document.handles[row].keys, frame: target}
+    return select_key(_with_handle(state, row, keys=keys, pinned=False), row, frame)
+
+
+def delete_key(state: State, row: int, frame: int) -> State:
+    keys = {f: p for f, p in state.document.handles[row].keys.items() if f != frame}
+    return select_handle(_with_handle(state, row, keys=keys), row)
+
+
+def move_key(state: State, row: int, frame: int, to: int, copy: bool = False) -> State:
+    """Move (or copy) a key along the timeline; a key that was there is replaced."""
+    to = min(max(to, 1), state.document.frames - 1)
+    keys = dict(state.document.handles[row].keys)
+    if to == frame or frame not in keys:
+        return state
+    keys[to] = keys[frame]
+    if not copy:
+        del keys[frame]
+    return select_key(_with_handle(state, row, keys=keys), row, to)
+
+
+# ---- generation settings ----------------------------------------------------------------------------------
+
+
+def set_frames(state: State, frames: int) -> State:
+    """Change the length; keys keep their share of it, so an end pose stays at the end."""
+    document = state.document
+    frames = min(max(int(frames), MIN_FRAMES), MAX_FRAMES)
+    if frames == document.frames:
+        return state
+    scale = (frames - 1) / (document.frames - 1)
+
+    def moved(handle: Handle) -> Handle:
+        return replace(handle, keys={max(1, round(f * scale)): p for f, p in handle.keys.items() if f > 0})
+
+    changed = replace(document, frames=frames, handles=tuple(moved(h) for h in document.handles))
+    view = replace(state.view, time=float(round(state.view.time * scale)), key=None)
+    return replace(state, document=changed, view=view)
+
+
+def set_fps(state: State, fps: float) -> State:
+    return _setting(state, fps=float(min(max(fps, 1.0), 240.0)))
+
+
+def set_seeds(state: State, seeds: int) -> State:
+    return _setting(state, seeds=min(max(int(seeds), 1), MAX_STUDIO_SEEDS))
+
+
+def set_seed(state: State, seed: int) -> State:
+    return _setting(state, seed=min(max(int(seed), 0), 999_999))
+
+
+def set_quality(state: State, quality: Quality) -> State:
+    return _setting(state, quality=quality)
+
+
+def set_guidance(state: State, guidance: float) -> State:
+    return _setting(state, guidance=float(min(max(guidance, 0.0), 10.0)))
+
+
+def _setting(state: State, **changes: Any) -> State:
+    if all(getattr(state.document, name) == value for name, value in changes.items()):
+        return state
+    return replace(state, document=replace(state.document, **changes))
+
+
+# ---- generation -------------------------------------------------------------------------------------------
+
+
+def job_started(state: State, request: int, quality: Quality, seeds: int) -> State:
+    job = Job(request=request, key=edit_key(state.document), quality=quality, seeds=seeds)
+    return replace(state, job=job)
+
+
+def job_progressed(state: State, request: int, progress: Progress) -> State:
+    job = state.job
+    if job is None or job.request != request:
+        return state
+    preview = progress.preview if progress.preview is not None else job.preview
+    job = replace(job, done=progress.done, total=progress.total, message=progress.message, preview=preview)
+    return replace(state, job=job)
+
+
+def job_finished(state: State, request: int, samples: SampleSet) -> State:
+    """Take the results in, unless a newer request replaced this one; a draft starts to play."""
+    job = state.job
+    if job is None or job.request != request:
+        return state
+    results = Results(samples=samples, key=job.key, quality=job.quality)
+    several = len(samples.samples) > 1
+    view = replace(
+        state.view,
+        solo=min(state.view.solo, len(samples.samples) - 1) if several else 0,
+        layout=state.view.layout if several else "one",
+        color=state.view.color if several or state.view.color != "disagreement" else "none",
+        playing=True,
+        played=False,
+    )
+    kind = "draft" if job.quality == "draft" and not several else f"{len(samples.samples)} seed(s)"
+    message = f"Generated {kind} in {samples.seconds:.1f} s."
+    return replace(state, results=results, job=None, view=view, message=message)
+
+
+def job_stopped(state: State, request: int | None = None, message: str = "Cancelled.") -> State:
+    if state.job is None or (request is not None and state.job.request != request):
+        return state
+    return replace(state, job=None, message=message)
+
+
+# ---- view -------------------------------------------------------------------------------------------------
+
+
+def with_view(state: State, **changes: Any) -> State:
+    return replace(state, view=replace(state.view, **changes))
+
+
+def set_time(state: State, time: float) -> State:
+    """Scrub; stops playback."""
+    return with_view(state, time=float(min(max(time, 0.0), state.document.frames - 1)), playing=False)
+
+
+def step_frame(state: State, by: int) -> State:
+    """Step by whole frames, wrapping around when looping."""
+    frames = state.document.frames
+    frame = frame_shown(state) + by
+    return set_time(state, frame % frames if state.view.loop else frame)
+
+
+def toggle_play(state: State) -> State:
+    if state.results is None:
+        return with_view(state, playing=False)
+    at_end = not state.view.loop and frame_shown(state) == state.document.frames - 1
+    playing = not state.view.playing
+    time = 0.0 if playing and at_end else state.view.time
+    return with_view(state, playing=playing, time=time, played=state.view.played or playing)
+
+
+def advance(state: State, seconds: float) -> State:
+    """Move the playhead by wall-clock seconds at the document's frames per second and the chosen speed."""
+    view, document = state.view, state.document
+    if not view.playing:
+        return state
+    time = view.time + seconds * document.fps * view.speed
+    if time < document.frames:
+        return with_view(state, time=time)
+    if view.loop:
+        return with_view(state, time=time % document.frames)
+    return with_view(state, time=float(document.frames - 1), playing=False)
+
+
+def solo(state: State, row: int) -> State:
+    """Show one result alone; rows that do not exist are ignored."""
+    if state.results is None or not 0 <= row < len(state.results.samples.samples):
+        return state
+    return with_view(state, layout="one", solo=row)
+
+
+def set_layout(state: State, layout: Layout) -> State:
+    if layout != "one" and (state.results is None or len(state.results.samples.samples) < 2):
+        return state
+    return with_view(state, layout=layout)
+
+
+def set_color(state: State, color: ColorBy) -> State:
+    return with_view(state, color=color)
+
+
+def notify(state: State, notice: Notice | None) -> State:
+    return replace(state, notice=notice)
+
+
+def say(state: State, message: str) -> State:
+    return replace(state, message=message)
+
+
+def set_busy(state: State, busy: str) -> State:
+    return replace(state, busy=busy)
+
+
+def engine_ready(state: State, label: str) -> State:
+    return replace(state, engine="ready", engine_label=label)
+
+
+def engine_failed(state: State, message: str) -> State:
+    return replace(state, engine="failed", engine_label="no model", job=None, message=message)
+
+
+def mark_saved(state: State, project: str, document: Document) -> State:
+    return replace(state, project=project, saved=document, message=f"Saved {project}.")
+
+
+def opened_project(document: Document, results: Results | None, project: str) -> State:
+    """The state right after a project file was read."""
+    return State(document=document, results=results, project=project, saved=document, view=View())

@@ -1,0 +1,160 @@
+"""The menu at the top and the status line at the bottom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polyscope.imgui as psim
+
+from m2v_studio import commands, theme
+from m2v_studio.camera import Region
+from m2v_studio.panels.style import packed, rgba
+from m2v_studio.panels.widgets import button, panel, scale, shorten, tooltip
+from m2v_studio.state import State, is_unsaved, why_not_results
+
+if TYPE_CHECKING:
+    from m2v_studio.app import App
+
+TEXT_SCALES = (1.0, 1.25, 1.5, 2.0)
+
+
+def draw_menu(app: App, region: Region) -> None:
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (10 * scale(), 9 * scale()))
+    with panel("menu", region, psim.ImGuiWindowFlags_MenuBar | psim.ImGuiWindowFlags_NoScrollbar):
+        if psim.BeginMenuBar():
+            _menus(app)
+            _title(app, region)
+            psim.EndMenuBar()
+    psim.PopStyleVar()
+    draw = psim.GetForegroundDrawList()
+    y = region.y + region.height - 1
+    if not app.is_modal:
+        draw.AddLine((region.x, y), (region.x + region.width, y), packed(theme.BORDER), 1.0)
+
+
+def _menus(app: App) -> None:
+    studio = app.studio
+    state = studio.state
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * scale(), 5 * scale()))
+    if psim.BeginMenu("File"):
+        if psim.MenuItem("Open…", "Ctrl+O"):
+            app.ask_open()
+        if psim.BeginMenu("Open recent", bool(studio.settings.recent)):
+            for name in studio.settings.recent:
+                if psim.MenuItem(shorten(name, 420 * scale())):
+                    studio.open_path(Path(name))
+            psim.EndMenu()
+        psim.Separator()
+        has_source = state.document.source is not None
+        if psim.MenuItem("Save project", "Ctrl+S", False, has_source):
+            app.save()
+        if psim.MenuItem("Save project as…", None, False, has_source):
+            app.save(choose=True)
+        if psim.MenuItem("Export…", "Ctrl+E", False, not why_not_results(state)):
+            app.open_export()
+        psim.Separator()
+        if psim.MenuItem("Quit", "Ctrl+Q"):
+            app.ask_quit()
+        psim.EndMenu()
+    if psim.BeginMenu("Edit"):
+        past, future = studio.session.past, studio.session.future
+        if psim.MenuItem(f"Undo {past[-1].label}" if past else "Undo", "Ctrl+Z", False, bool(past)):
+            studio.undo()
+        if psim.MenuItem(f"Redo {future[-1].label}" if future else "Redo", "Ctrl+Shift+Z", False, bool(future)):
+            studio.redo()
+        psim.Separator()
+        if psim.MenuItem("Delete key or handle", "Del", False, state.view.selected is not None):
+            studio.delete_selected()
+        psim.EndMenu()
+    if psim.BeginMenu("View"):
+        if psim.MenuItem("Frame the creature", "F"):
+            app.viewport.forget_framing()
+        if psim.MenuItem("Move gizmo", "W", state.view.gizmo):
+            studio.show(commands.with_view, gizmo=not state.view.gizmo)
+        if psim.MenuItem("Hints", None, studio.settings.hints):
+            studio.change_settings(hints=not studio.settings.hints)
+        if psim.BeginMenu("Text size"):
+            for value in TEXT_SCALES:
+                if psim.MenuItem(f"{value * 100:.0f} %", None, abs(studio.settings.text_scale - value) < 1e-3):
+                    app.set_text_scale(value)
+            psim.EndMenu()
+        psim.EndMenu()
+    if psim.BeginMenu("Help"):
+        if psim.MenuItem("Keyboard and mouse", "F1"):
+            app.help_open = True
+        psim.EndMenu()
+    psim.PopStyleVar()
+
+
+def _title(app: App, region: Region) -> None:
+    """The document in the middle, the model at the right."""
+    state = app.studio.state
+    source = state.document.source
+    s = scale()
+    if source is not None:
+        star = " (unsaved)" if is_unsaved(state) and state.document.handles else ""
+        name = Path(state.project).name if state.project else source.name
+        text = f"{name}{star}     {len(source.vertices):,} vertices"
+        wide = psim.CalcTextSize(text)[0]
+        psim.SetCursorPosX(max((region.width - wide) / 2, psim.GetCursorPosX()))
+        psim.TextUnformatted(text)
+    label = f"model: {state.engine_label}"
+    wide = psim.CalcTextSize(label)[0]
+    psim.SetCursorPosX(region.width - wide - 18 * s)
+    psim.TextColored(rgba(theme.DANGER if state.engine == "failed" else theme.TEXT_MUTED), label)
+    tooltip("The model and the processor it runs on. It is loaded in the background.")
+
+
+def draw_status(app: App, region: Region) -> None:
+    state = app.studio.state
+    s = scale()
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (14 * s, 4 * s))
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * s, 3 * s))
+    psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(theme.PANEL_DEEP))
+    with panel("status", region, psim.ImGuiWindowFlags_NoScrollbar | psim.ImGuiWindowFlags_NoScrollWithMouse):
+        psim.AlignTextToFramePadding()
+        if state.job is None:
+            psim.TextColored(rgba(theme.TEXT_MUTED), shorten(_idle_text(state), region.width - 40 * s))
+        else:
+            _progress(app, region)
+    psim.PopStyleColor()
+    psim.PopStyleVar(2)
+
+
+def _idle_text(state: State) -> str:
+    if state.busy:
+        return f"{state.busy} …"
+    if state.message:
+        return state.message
+    return "Ready." if state.engine == "ready" else "Ready. The model is being loaded in the background."
+
+
+def _progress(app: App, region: Region) -> None:
+    job = app.studio.state.job
+    assert job is not None
+    s = scale()
+    what = "Drafting" if job.quality == "draft" and job.seeds == 1 else f"Generating {job.seeds} seed{'s' if job.seeds > 1 else ''}"
+    if app.studio.state.engine == "loading":
+        text = f"{what}: waiting for the model"
+    elif job.total:
+        text = f"{what}: step {job.done} of {job.total}"
+    else:
+        text = f"{what}: {job.message.lower()}"
+    psim.TextUnformatted(text)
+    tooltip(job.message)
+    psim.SameLine(0.0, 14 * s)
+    fraction = job.done / job.total if job.total else 0.0
+    x, y = psim.GetCursorScreenPos()
+    height = psim.GetFrameHeight()
+    width = min(300 * s, region.width * 0.3)
+    draw = psim.GetWindowDrawList()
+    top, bottom = y + height / 2 - 4 * s, y + height / 2 + 4 * s
+    draw.AddRectFilled((x, top), (x + width, bottom), packed(theme.BUTTON_ACTIVE), 4 * s)
+    if fraction > 0:
+        filled = max(width * min(fraction, 1.0), 8 * s)
+        draw.AddRectFilled((x, top), (x + filled, bottom), packed(theme.ACCENT), 4 * s)
+    psim.Dummy((width, height))
+    psim.SameLine(0.0, 14 * s)
+    if button("Cancel", "Stop generating (Esc); editing goes on meanwhile"):
+        app.studio.cancel()

@@ -1,0 +1,215 @@
+"""The few dialogs: an error, unsaved work, a name to save under, and the list of shortcuts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polyscope.imgui as psim
+
+from m2v_studio import commands, theme
+from m2v_studio.panels.style import packed, rgba
+from m2v_studio.panels.widgets import WHITE, button, gap, heading, muted, scale, tooltip
+
+if TYPE_CHECKING:
+    from m2v_studio.app import App
+
+SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    (
+        "In the view",
+        (
+            ("Click", "add a handle"),
+            ("Shift+click", "pin a vertex"),
+            ("Drag a handle", "write a key"),
+            ("Drag beside it", "turn the view"),
+            ("Right drag", "move the view"),
+            ("Wheel", "come closer"),
+            ("F", "frame the creature"),
+        ),
+    ),
+    (
+        "Handles and keys",
+        (
+            ("P", "pin or unpin"),
+            ("W", "move gizmo"),
+            ("Del", "delete key or handle"),
+            ("Ctrl+Z", "undo"),
+            ("Ctrl+Shift+Z", "redo"),
+        ),
+    ),
+    (
+        "Playing",
+        (
+            ("Space", "play or pause"),
+            (",  .", "step a frame"),
+            ("Home  End", "first, last frame"),
+            ("G", "go to a frame"),
+            ("L", "loop"),
+        ),
+    ),
+    (
+        "Results",
+        (
+            ("Ctrl+Enter", "generate"),
+            ("Esc", "cancel"),
+            ("1 to 9", "one result alone"),
+            ("0", "all results"),
+            ("S", "side by side"),
+            ("O", "overlay"),
+        ),
+    ),
+    (
+        "Files",
+        (
+            ("Ctrl+O", "open"),
+            ("Ctrl+S", "save the project"),
+            ("Ctrl+E", "export"),
+            ("F1", "this list"),
+        ),
+    ),
+)
+DIALOG_FLAGS = (
+    psim.ImGuiWindowFlags_NoResize
+    | psim.ImGuiWindowFlags_NoMove
+    | psim.ImGuiWindowFlags_NoCollapse
+    | psim.ImGuiWindowFlags_NoSavedSettings
+    | psim.ImGuiWindowFlags_AlwaysAutoResize
+    | psim.ImGuiWindowFlags_NoTitleBar
+)
+
+
+@contextmanager
+def begin_modal(title: str, width: float) -> Iterator[bool]:
+    """A dialog in the middle of the window; yields whether its inside is to be drawn."""
+    name = f"##modal {title}"
+    if not psim.IsPopupOpen(name):
+        psim.OpenPopup(name)
+    center = psim.GetMainViewport().GetCenter()
+    psim.SetNextWindowPos(center, psim.ImGuiCond_Always, (0.5, 0.5))
+    psim.SetNextWindowSize((width * scale(), 0.0))
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * scale(), 22 * scale()))
+    visible = psim.BeginPopupModal(name, DIALOG_FLAGS)
+    psim.PopStyleVar()
+    try:
+        if visible:
+            _title(title)
+        yield bool(visible)
+    finally:
+        if visible:
+            psim.EndPopup()
+
+
+def _title(text: str) -> None:
+    x, y = psim.GetCursorScreenPos()
+    size = 22 * scale()
+    psim.GetWindowDrawList().AddText(psim.GetFont(), size, (x, y), packed(theme.TEXT), text)
+    psim.Dummy((1.0, size + 6 * scale()))
+
+
+def draw_error(app: App) -> None:
+    """The error in the state, until it is closed."""
+    notice = app.studio.state.notice
+    if notice is None:
+        return
+    with begin_modal(notice.title, 520) as visible:
+        if not visible:
+            return
+        psim.PushTextWrapPos(0.0)
+        psim.TextUnformatted(notice.message)
+        psim.PopTextWrapPos()
+        if notice.detail and psim.TreeNode("Details for a report"):
+            psim.BeginChild("##detail", (0.0, 180 * scale()), psim.ImGuiChildFlags_Borders)
+            psim.PushTextWrapPos(0.0)
+            psim.TextUnformatted(notice.detail)
+            psim.PopTextWrapPos()
+            psim.EndChild()
+            psim.TreePop()
+        gap(6)
+        width = 110 * scale()
+        psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - width)
+        pressed = button("Close", "Go on working (Esc or Enter)", primary=True, width=width)
+        if pressed or psim.IsKeyPressed(psim.ImGuiKey_Escape, False) or psim.IsKeyPressed(psim.ImGuiKey_Enter, False):
+            app.studio.show(commands.notify, None)
+
+
+def draw_unsaved(app: App) -> None:
+    """Asked before something would lose unsaved work."""
+    action = app.studio.ask
+    if action is None or app.save_as is not None:
+        return
+    with begin_modal("Save your work first?", 500) as visible:
+        if not visible:
+            return
+        muted("The handles and motions of this document are not saved yet.")
+        gap(6)
+        if button("Save…", "Save the project, then go on", primary=True):
+            app.save(then=action)
+        psim.SameLine()
+        if button("Don't save", "Go on and lose the changes"):
+            app.studio.ask = None
+            action()
+        psim.SameLine()
+        if button("Cancel", "Stay here (Esc)") or psim.IsKeyPressed(psim.ImGuiKey_Escape, False):
+            app.studio.ask = None
+
+
+def draw_save_as(app: App) -> None:
+    """A name for a project that has none yet."""
+    asked = app.save_as
+    if asked is None:
+        return
+    with begin_modal("Save the project", 540) as visible:
+        if not visible:
+            return
+        psim.SetNextItemWidth(-96 * scale())
+        entered, asked.path = psim.InputText("##project", asked.path, psim.ImGuiInputTextFlags_EnterReturnsTrue)
+        tooltip("The project file; it holds the mesh, the handles and the results.")
+        psim.SameLine()
+        why = "" if app.files_available else "No system file dialog here; type the path."
+        if button("Browse…", "Choose where to save it", why, width=-1.0):
+            app.ask_save("Save the project", Path(asked.path), asked.choose)
+        gap(6)
+        why = "" if asked.path.strip() else "Give a file name."
+        if button("Save", "Write the project", why, True) or (entered and not why):
+            app.save_as = None
+            app.studio.ask = None
+            app.studio.save(Path(asked.path.strip()).expanduser(), asked.then)
+        psim.SameLine()
+        if button("Cancel", "Do not save (Esc)") or psim.IsKeyPressed(psim.ImGuiKey_Escape, False):
+            app.save_as = None
+
+
+def draw_help(app: App) -> None:
+    """F1: the shortcuts, beside the work rather than instead of it."""
+    if not app.help_open:
+        return
+    s = scale()
+    center = psim.GetMainViewport().GetCenter()
+    psim.SetNextWindowPos(center, psim.ImGuiCond_Always, (0.5, 0.5))
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * s, 22 * s))
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * s)
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowBorderSize, 1.0)
+    psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(WHITE))
+    psim.Begin("##help", DIALOG_FLAGS)
+    _title("Keyboard and mouse")
+    if psim.BeginTable("##shortcuts", 2, psim.ImGuiTableFlags_SizingFixedFit, (560 * s, 0.0)):
+        for column in (SHORTCUTS[:2], SHORTCUTS[2:]):
+            psim.TableNextColumn()
+            for title, lines in column:
+                heading(title)
+                for key, meaning in lines:
+                    start = psim.GetCursorPosX()
+                    psim.TextColored(rgba(theme.ACCENT), key)
+                    psim.SameLine()
+                    psim.SetCursorPosX(start + 118 * s)
+                    psim.TextUnformatted(meaning)
+                gap(4)
+            psim.Dummy((280 * s, 1.0))
+        psim.EndTable()
+    if button("Close", "Close this list (F1 or Esc)"):
+        app.help_open = False
+    psim.End()
+    psim.PopStyleColor()
+    psim.PopStyleVar(3)

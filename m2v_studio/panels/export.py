@@ -1,0 +1,162 @@
+"""The export dialog: format, which results, speed, range, axes, scale and where to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polyscope.imgui as psim
+
+from m2v_studio import theme
+from m2v_studio.panels.dialogs import begin_modal
+from m2v_studio.panels.style import rgba
+from m2v_studio.panels.widgets import button, gap, label_left, muted, scale, segmented, tooltip
+from m2v_studio.state import default_export_name, is_stale
+
+if TYPE_CHECKING:
+    from m2v_studio.app import App
+
+# Suffix, short name, what it is for.
+FORMATS: tuple[tuple[str, str, str], ...] = (
+    (".glb", "glTF (.glb)", "Blender, game engines, the web; keeps UVs and materials"),
+    (".usdc", "USD (.usdc)", "Blender, Houdini, Maya, Omniverse"),
+    (".usda", "USD text (.usda)", "USD that can be read and compared as text"),
+    (".usdz", "USD package (.usdz)", "One file with its textures, for Quick Look"),
+    (".pc2", "Point cache (.pc2)", "3ds Max and Blender, with a base OBJ beside it"),
+    (".mdd", "Point cache (.mdd)", "Maya, LightWave and Blender, with a base OBJ beside it"),
+    (".obj", "OBJ sequence", "A folder with one OBJ file per frame"),
+    (".ply", "PLY sequence", "A folder with one PLY file per frame"),
+    (".npz", "Arrays (.npz)", "NumPy arrays, for scripts and m2v export"),
+)
+AXES = ("y", "z", "x")
+
+
+@dataclass
+class ExportDialog:
+    """The choices last made are kept while the window is open."""
+
+    is_open: bool = False
+    format: int = 0
+    every: bool = False  # all results instead of the one shown
+    fps: float = 24.0
+    start: int = 0
+    end: int = 16
+    axis: int = 0
+    scale: float = 1.0
+    path: str = ""
+
+    def open(self, app: App) -> None:
+        document = app.studio.state.document
+        self.is_open, self.fps, self.start, self.end = True, document.fps, 0, document.frames - 1
+        source = document.source
+        folder = Path(self.path).parent if self.path else _folder_of(source.path if source is not None else "")
+        self.path = str(folder / f"{default_export_name(app.studio.state)}{FORMATS[self.format][0]}")
+
+    def draw(self, app: App) -> None:
+        if not self.is_open:
+            return
+        with begin_modal("Export", 560) as visible:
+            if visible:
+                self._body(app)
+
+    def _body(self, app: App) -> None:
+        state = app.studio.state
+        results = state.results
+        count = 0 if results is None else len(results.samples.samples)
+        self._format()
+        label_left("Motions", "Which results to write", 110)
+        shown = "the one shown" if results is None else f"Seed {results.samples.samples[min(state.view.solo, count - 1)].seed}"
+        why = "" if count > 1 else "There is only one result."
+        pressed = segmented(
+            "which",
+            (
+                (shown, "Only the result chosen in the table", "", not self.every or count < 2),
+                (f"All {count} seeds", "Every result, with its seed in the file name", why, self.every and count > 1),
+            ),
+        )
+        if pressed is not None:
+            self.every = pressed == 1
+        label_left("Speed", "Frames per second written into the file", 110)
+        _, self.fps = psim.DragFloat("##fps", self.fps, 0.25, 1.0, 240.0, "%.4g frames per second", psim.ImGuiSliderFlags_AlwaysClamp)
+        tooltip("Frames per second written into the file")
+        last = state.document.frames - 1
+        label_left("Frames", "The first and last frame to write", 110)
+        _, (self.start, self.end) = psim.DragInt2("##range", (self.start, self.end), 0.2, 0, last, "frame %d")
+        tooltip("The first and last frame to write")
+        self.start = min(max(self.start, 0), last)
+        self.end = min(max(self.end, self.start), last)
+        label_left("Up axis", "The axis that points up in the file", 110)
+        tips = ("Y up: glTF, Maya, Houdini, Unity", "Z up: Blender, 3ds Max, Unreal", "X up")
+        axes = tuple((f"{axis.upper()} up", tip, "", index == self.axis) for index, (axis, tip) in enumerate(zip(AXES, tips, strict=True)))
+        pressed = segmented("axis", axes)
+        self.axis = self.axis if pressed is None else pressed
+        label_left("Scale", "Factor on all positions; 1 keeps the units of the opened file", 110)
+        _, self.scale = psim.DragFloat("##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g", psim.ImGuiSliderFlags_AlwaysClamp)
+        tooltip("Factor on all positions; 1 keeps the units of the opened file")
+        self._path(app)
+        if is_stale(state):
+            psim.TextColored(rgba(theme.DANGER), "These results belong to an older edit.")
+        gap(6)
+        self._buttons(app, count)
+
+    def _format(self) -> None:
+        label_left("Format", "The kind of file", 110)
+        chosen = FORMATS[self.format]
+        if psim.BeginCombo("##format", f"{chosen[1]}   {chosen[2].split(';')[0].split(',')[0]}"):
+            for index, (suffix, name, purpose) in enumerate(FORMATS):
+                if psim.Selectable(f"{name}   {purpose}##{suffix}", index == self.format):
+                    self._choose(index)
+            psim.EndCombo()
+        tooltip(chosen[2])
+        psim.SetCursorPosX(psim.GetCursorPosX() + 110 * scale())
+        muted(chosen[2])
+
+    def _choose(self, index: int) -> None:
+        """Another format: the name keeps its stem and gets the new ending."""
+        old = FORMATS[self.format][0]
+        self.format = index
+        path = self.path[: -len(old)] if self.path.endswith(old) else self.path
+        self.path = f"{path}{FORMATS[index][0]}"
+
+    def _path(self, app: App) -> None:
+        label_left("File", "Where to write it; missing folders are made", 110)
+        psim.SetNextItemWidth(-96 * scale())
+        _, self.path = psim.InputText("##out", self.path, psim.ImGuiInputTextFlags_ElideLeft)
+        tooltip(f"Where to write it; missing folders are made.\n{self.path}")
+        psim.SameLine()
+        why = "" if app.files_available else "No system file dialog here; type the path."
+        if button("Browse…", "Choose where to write it", why, width=-1.0):
+            app.ask_save("Export as", Path(self.path), self._chosen)
+
+    def _chosen(self, path: Path) -> None:
+        self.path = str(path)
+
+    def _buttons(self, app: App, count: int) -> None:
+        why = "" if self.path.strip() else "Give a file name."
+        width = 120 * scale()
+        psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - 2 * width - psim.GetStyle().ItemSpacing[0])
+        if button("Cancel", "Close without writing (Esc)", width=width) or psim.IsKeyPressed(psim.ImGuiKey_Escape, False):
+            self.is_open = False
+        psim.SameLine()
+        if button("Export", "Write the files in the background", why, True, width=width):
+            self._export(app, count)
+
+    def _export(self, app: App, count: int) -> None:
+        from core.export import ExportOptions
+
+        state = app.studio.state
+        options = ExportOptions(
+            fps=float(self.fps), start=self.start, end=self.end, up_axis=AXES[self.axis], scale=float(self.scale)
+        )
+        rows = tuple(range(count)) if self.every else (min(state.view.solo, count - 1),)
+        app.studio.export(Path(self.path.strip()).expanduser(), rows, options)
+        self.is_open = False
+
+
+def _folder_of(path: str) -> Path:
+    """Beside the opened file when that can be written, else the home folder."""
+    import os
+
+    folder = Path(path).parent if path else Path.home()
+    return folder if path and os.access(folder, os.W_OK) else Path.home()

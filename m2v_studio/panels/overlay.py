@@ -1,0 +1,263 @@
+"""What is drawn over the view: handles, trajectories, labels, the legend and the hint of the next step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polyscope.imgui as psim
+from numpy.typing import NDArray
+
+from core.sequence import Handle
+from m2v_studio import theme
+from m2v_studio.camera import Projection, Region
+from m2v_studio.panels.style import packed
+from m2v_studio.panels.widgets import WHITE, scale
+from m2v_studio.scene import Figure
+from m2v_studio.state import State, frame_shown, handle_label, is_stale, next_step, usable_handles
+from m2v_studio.theme import Color
+
+if TYPE_CHECKING:
+    from m2v_studio.app import App
+
+HANDLE_RADIUS = 7.0
+HINTS = {
+    "open": "Open a mesh, choose a sample on the left, or drop a file here.",
+    "add_handle": "Click the creature to add a handle, then drag it.",
+    "drag": "Drag the handle to where it should be in the last frame.",
+}
+
+
+def draw(app: App, region: Region) -> None:
+    """Everything above the scene and below the panels."""
+    state, viewport = app.studio.state, app.viewport
+    canvas = psim.GetBackgroundDrawList()
+    canvas.PushClipRect((region.x, region.y), (region.x + region.width, region.y + region.height), True)
+    if viewport.projection is not None:
+        for figure in viewport.figures:
+            _handles_of(canvas, app, figure, viewport.projection)
+            if figure.label:
+                _label(canvas, figure, viewport.cells.get(figure.name, region))
+        _overlay_names(canvas, state, viewport.figures, region)
+        _legend(canvas, app, region)
+    _hint(canvas, app, region)
+    canvas.PopClipRect()
+
+
+def handle_color(handle: Handle) -> Color:
+    if handle.pinned:
+        return theme.PINNED
+    return theme.MOVED if any(frame > 0 for frame in handle.keys) else theme.UNUSED
+
+
+# ---- handles and their paths ------------------------------------------------------------------------------
+
+
+def _handles_of(canvas: psim.ImDrawList, app: App, figure: Figure, projection: Projection) -> None:
+    state, viewport = app.studio.state, app.viewport
+    overlay = state.view.layout == "overlay" and len(viewport.figures) > 1
+    first = figure is viewport.figures[0]
+    for row, handle in enumerate(state.document.handles):
+        selected = row == state.view.selected
+        if not handle.pinned:
+            _trajectory(canvas, app, figure, handle, projection, overlay, selected)
+        if overlay and not first and handle.pinned:
+            continue
+        if not handle.pinned and (not overlay or first):
+            _targets(canvas, app, figure, row, handle, projection)
+        _knob(canvas, app, figure, row, handle, projection)
+
+
+def _trajectory(
+    canvas: psim.ImDrawList,
+    app: App,
+    figure: Figure,
+    handle: Handle,
+    projection: Projection,
+    overlay: bool,
+    selected: bool,
+) -> None:
+    """The handle's path through all frames, with a small dot per frame."""
+    if len(figure.track) < 2 or not any(frame > 0 for frame in handle.keys):
+        return
+    points, depth = projection.project(app.viewport.to_view(figure, figure.track[:, handle.vertex]))
+    if (depth <= 0).any():
+        return
+    stale = is_stale(app.studio.state)
+    color = figure.color if overlay else theme.MOVED
+    alpha = 0.30 if stale else 0.85 if selected or overlay else 0.6
+    _line(canvas, points, packed(color, alpha), 2.4 * scale())
+    ink = packed(color, alpha)
+    for point in points:
+        canvas.AddCircleFilled((float(point[0]), float(point[1])), 2.3 * scale(), ink, 10)
+
+
+def _targets(
+    canvas: psim.ImDrawList, app: App, figure: Figure, row: int, handle: Handle, projection: Projection
+) -> None:
+    """Keys as diamonds; dashed from the rest position through them while no motion passes there."""
+    source = app.studio.state.document.source
+    keys = {frame: position for frame, position in handle.keys.items() if frame > 0}
+    if not keys or source is None:
+        return
+    chain = np.stack([source.vertices[handle.vertex].astype(np.float64), *keys.values()])
+    points, depth = projection.project(app.viewport.to_view(figure, chain))
+    if (depth <= 0).any():
+        return
+    if len(figure.track) < 2 or is_stale(app.studio.state):
+        for a, b in zip(points[:-1], points[1:], strict=True):
+            _dashed(canvas, a, b, packed(theme.MOVED, 0.9), 2.0 * scale())
+    view = app.studio.state.view
+    for frame, point in zip(keys, points[1:], strict=True):
+        chosen = view.selected == row and view.key == frame
+        _diamond(canvas, point, (6.0 if chosen else 4.8) * scale(), theme.MOVED, chosen)
+
+
+def _knob(
+    canvas: psim.ImDrawList, app: App, figure: Figure, row: int, handle: Handle, projection: Projection
+) -> None:
+    point, depth = projection.project(knob_position(app, figure, handle))
+    if float(depth) <= 0:
+        return
+    state = app.studio.state
+    center, s = (float(point[0]), float(point[1])), scale()
+    color = handle_color(handle)
+    hovered = app.pointer.hovered == row
+    radius = (HANDLE_RADIUS + (1.5 if hovered else 0.0)) * s
+    if figure.cell is not None:
+        radius *= 0.75
+    if row == state.view.selected:
+        canvas.AddCircle(center, radius + 5 * s, packed(WHITE, 0.9), 40, 4.0 * s)
+        canvas.AddCircle(center, radius + 5 * s, packed(color), 40, 2.2 * s)
+    canvas.AddCircleFilled((center[0], center[1] + 1.2 * s), radius + 1.6 * s, packed((0.1, 0.1, 0.15), 0.22), 32)
+    canvas.AddCircleFilled(center, radius + 1.6 * s, packed(WHITE), 32)
+    canvas.AddCircleFilled(center, radius, packed(color), 32)
+    shine = (center[0] - radius * 0.30, center[1] - radius * 0.34)
+    canvas.AddCircleFilled(shine, radius * 0.28, packed(WHITE, 0.5), 16)
+    if row == state.view.selected or hovered:
+        _chip(canvas, (center[0] + radius + 12 * s, center[1] - 11 * s), handle_label(state.document, row), color)
+
+
+def knob_position(app: App, figure: Figure, handle: Handle) -> NDArray[np.float64]:
+    """Where a handle is drawn: on the surface, or at its key while that has no motion of its own yet."""
+    state = app.studio.state
+    frame = frame_shown(state)
+    target = handle.keys.get(frame)
+    unmet = state.results is None or is_stale(state)
+    if target is not None and frame > 0 and unmet and not handle.pinned:
+        return app.viewport.to_view(figure, target)
+    return app.viewport.position(figure, handle.vertex)
+
+
+# ---- texts ------------------------------------------------------------------------------------------------
+
+
+def _label(canvas: psim.ImDrawList, figure: Figure, cell: Region) -> None:
+    if figure.cell is None and figure.opacity < 1.0:
+        return
+    s = scale()
+    x, y = cell.x + 16 * s, cell.y + 14 * s
+    canvas.AddCircleFilled((x + 6 * s, y + 9 * s), 5.5 * s, packed(figure.color), 24)
+    canvas.AddText(psim.GetFont(), 16 * s, (x + 20 * s, y), packed(theme.TEXT), figure.label)
+    if figure.cell is not None:
+        canvas.AddRect(
+            (cell.x + 5 * s, cell.y + 5 * s),
+            (cell.x + cell.width - 5 * s, cell.y + cell.height - 5 * s),
+            packed(theme.BORDER),
+            10 * s,
+            0,
+            1.0 * s,
+        )
+
+
+def _overlay_names(canvas: psim.ImDrawList, state: State, figures: tuple[Figure, ...], region: Region) -> None:
+    """In the overlay every seed's colour is named, one under the other."""
+    if state.view.layout != "overlay":
+        return
+    s = scale()
+    others = [figure for figure in figures if figure.opacity < 1.0]
+    for line, figure in enumerate(others, start=1):
+        x, y = region.x + 16 * s, region.y + (14 + 22 * line) * s
+        canvas.AddCircleFilled((x + 6 * s, y + 9 * s), 5.5 * s, packed(figure.color), 24)
+        canvas.AddText(psim.GetFont(), 16 * s, (x + 20 * s, y), packed(theme.TEXT), figure.label)
+
+
+def _legend(canvas: psim.ImDrawList, app: App, region: Region) -> None:
+    """The viridis bar in per cent of the shape's size."""
+    figure = next((f for f in app.viewport.figures if f.heat is not None), None)
+    if figure is None:
+        return
+    s = scale()
+    width, height = 220 * s, 12 * s
+    x, y = region.x + region.width - width - 24 * s, region.y + region.height - 46 * s
+    names = {"disagreement": "Disagreement of the seeds", "handle_error": "Handle error"}
+    title = names.get(app.studio.state.view.color, "")
+    card = packed(WHITE, 0.88)
+    canvas.AddRectFilled((x - 14 * s, y - 36 * s), (x + width + 14 * s, y + height + 28 * s), card, 8 * s)
+    canvas.AddText(psim.GetFont(), 15 * s, (x, y - 27 * s), packed(theme.TEXT), f"{title}, % of size")
+    steps = len(theme.VIRIDIS) - 1
+    for index in range(steps):
+        a, b = packed(theme.VIRIDIS[index]), packed(theme.VIRIDIS[index + 1])
+        left, right = x + width * index / steps, x + width * (index + 1) / steps
+        canvas.AddRectFilledMultiColor((left, y), (right, y + height), a, b, b, a)
+    for share in (0.0, 0.5, 1.0):
+        text = f"{100 * figure.heat_max * share:.3g} %"
+        wide = psim.CalcTextSize(text)[0] * 14 / 17
+        at = x + share * width - wide * share
+        canvas.AddText(psim.GetFont(), 14 * s, (at, y + height + 5 * s), packed(theme.TEXT_MUTED), text)
+
+
+def _hint(canvas: psim.ImDrawList, app: App, region: Region) -> None:
+    state = app.studio.state
+    step = next_step(state)
+    if state.busy.startswith("Opening"):
+        text = f"{state.busy} …"
+    elif step in HINTS and (app.studio.settings.hints or step == "open"):
+        text = HINTS[step]
+    else:
+        return
+    if step == "drag" and app.pointer.dragging:
+        return
+    s = scale()
+    size = 19 * s
+    wide = psim.CalcTextSize(text)[0] * 19 / 17
+    middle = region.y + region.height / 2 if step == "open" else region.y + region.height - 46 * s
+    x, y = region.center[0] - wide / 2, middle - size / 2
+    box = (x - 20 * s, y - 11 * s), (x + wide + 20 * s, y + size + 13 * s)
+    canvas.AddRectFilled(*box, packed(theme.ACCENT, 0.94), 18 * s)
+    canvas.AddText(psim.GetFont(), size, (x, y), packed(WHITE), text)
+
+
+# ---- drawing helpers --------------------------------------------------------------------------------------
+
+
+def _chip(canvas: psim.ImDrawList, at: tuple[float, float], text: str, color: Color) -> None:
+    s = scale()
+    wide = psim.CalcTextSize(text)[0] * 15 / 17
+    canvas.AddRectFilled(at, (at[0] + wide + 16 * s, at[1] + 23 * s), packed(WHITE, 0.92), 6 * s)
+    canvas.AddText(psim.GetFont(), 15 * s, (at[0] + 8 * s, at[1] + 3 * s), packed(theme.mix(color, theme.TEXT, 0.25)), text)
+
+
+def _line(canvas: psim.ImDrawList, points: NDArray, color: int, thickness: float) -> None:
+    canvas.AddPolyline(np.asfortranarray(points, dtype=np.float32), color, 0, thickness)
+
+
+def _dashed(canvas: psim.ImDrawList, a: NDArray, b: NDArray, color: int, thickness: float) -> None:
+    length = float(np.linalg.norm(b - a))
+    dash = 7.0 * scale()
+    count = max(int(length / dash), 1)
+    for index in range(0, count, 2):
+        p, q = a + (b - a) * (index / count), a + (b - a) * (min(index + 1, count) / count)
+        canvas.AddLine((float(p[0]), float(p[1])), (float(q[0]), float(q[1])), color, thickness)
+
+
+def _diamond(canvas: psim.ImDrawList, point: NDArray, radius: float, color: Color, chosen: bool) -> None:
+    x, y = float(point[0]), float(point[1])
+    outer = radius + 1.8 * scale()
+    canvas.AddQuadFilled((x, y - outer), (x + outer, y), (x, y + outer), (x - outer, y), packed(WHITE))
+    fill = theme.ACCENT if chosen else color
+    canvas.AddQuadFilled((x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y), packed(fill))
+
+
+def constraint_count(state: State) -> int:
+    return len(usable_handles(state.document))

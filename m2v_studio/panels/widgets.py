@@ -1,0 +1,238 @@
+"""The few controls every panel is made of: each has a tooltip, and says why when it is disabled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import polyscope.imgui as psim
+
+from m2v_studio import theme
+from m2v_studio.camera import Region
+from m2v_studio.panels.style import packed, rgba
+from m2v_studio.theme import Color
+
+PANEL_FLAGS = (
+    psim.ImGuiWindowFlags_NoTitleBar
+    | psim.ImGuiWindowFlags_NoResize
+    | psim.ImGuiWindowFlags_NoMove
+    | psim.ImGuiWindowFlags_NoCollapse
+    | psim.ImGuiWindowFlags_NoSavedSettings
+    | psim.ImGuiWindowFlags_NoBringToFrontOnFocus
+)
+WHITE: Color = (1.0, 1.0, 1.0)
+
+
+def scale() -> float:
+    """The text scale; sizes in pixels are given for scale 1 and multiplied by it."""
+    return float(psim.GetStyle().FontScaleMain)
+
+
+@contextmanager
+def panel(name: str, region: Region, flags: int = 0) -> Iterator[None]:
+    """A fixed panel that fills `region`."""
+    psim.SetNextWindowPos((region.x, region.y))
+    psim.SetNextWindowSize((region.width, region.height))
+    psim.Begin(f"##{name}", PANEL_FLAGS | flags)
+    try:
+        yield
+    finally:
+        psim.End()
+
+
+@contextmanager
+def disabled(why: str) -> Iterator[None]:
+    """Grey out what is inside when there is a reason."""
+    psim.BeginDisabled(bool(why))
+    try:
+        yield
+    finally:
+        psim.EndDisabled()
+
+
+def tooltip(text: str, why: str = "") -> None:
+    """For the item just drawn; the reason why it is disabled comes first."""
+    flags = psim.ImGuiHoveredFlags_ForTooltip | psim.ImGuiHoveredFlags_AllowWhenDisabled
+    if not psim.IsItemHovered(flags):
+        return
+    psim.BeginTooltip()
+    psim.PushTextWrapPos(300 * scale())
+    if why:
+        psim.TextColored(rgba(theme.DANGER), why)
+    if text:
+        psim.TextUnformatted(text)
+    psim.PopTextWrapPos()
+    psim.EndTooltip()
+
+
+def heading(text: str) -> None:
+    """A small muted title of a section."""
+    draw = psim.GetWindowDrawList()
+    x, y = psim.GetCursorScreenPos()
+    size = 13.0 * scale()
+    draw.AddText(psim.GetFont(), size, (x, y), packed(theme.TEXT_MUTED), text.upper())
+    psim.Dummy((1.0, size + 2 * scale()))
+
+
+def gap(pixels: float) -> None:
+    psim.Dummy((1.0, pixels * scale()))
+
+
+def rule() -> None:
+    """A thin line between sections."""
+    gap(3)
+    x, y = psim.GetCursorScreenPos()
+    width = psim.GetContentRegionAvail()[0]
+    psim.GetWindowDrawList().AddLine((x, y), (x + width, y), packed(theme.BORDER), 1.0)
+    gap(5)
+
+
+def muted(text: str) -> None:
+    psim.PushStyleColor(psim.ImGuiCol_Text, rgba(theme.TEXT_MUTED))
+    psim.PushTextWrapPos(0.0)
+    psim.TextUnformatted(text)
+    psim.PopTextWrapPos()
+    psim.PopStyleColor()
+
+
+def button(
+    label: str,
+    tip: str,
+    why: str = "",
+    primary: bool = False,
+    width: float = 0.0,
+    height: float = 0.0,
+    active: bool = False,
+) -> bool:
+    """A button; `primary` is the highlighted next step, `active` a chosen option. Width -1 fills the line."""
+    colors = 0
+    if primary:
+        fill = (theme.ACCENT, theme.ACCENT_HOVER, theme.ACCENT)
+        text = WHITE
+    elif active:
+        fill = (theme.ACCENT_SOFT, theme.ACCENT_SOFT, theme.ACCENT_SOFT)
+        text = theme.ACCENT
+    else:
+        fill, text = (theme.BUTTON, theme.BUTTON_HOVER, theme.BUTTON_ACTIVE), theme.TEXT
+    names = (psim.ImGuiCol_Button, psim.ImGuiCol_ButtonHovered, psim.ImGuiCol_ButtonActive)
+    for name, color in zip(names, fill, strict=True):
+        psim.PushStyleColor(name, rgba(color))
+        colors += 1
+    psim.PushStyleColor(psim.ImGuiCol_Text, rgba(text))
+    with disabled(why):
+        pressed = psim.Button(label, (width, height))
+    psim.PopStyleColor(colors + 1)
+    tooltip(tip, why)
+    return bool(pressed)
+
+
+def segmented(identifier: str, options: tuple[tuple[str, str, str, bool], ...]) -> int | None:
+    """Equal buttons in a row: (label, tooltip, why disabled, chosen). Returns the index just pressed."""
+    available = psim.GetContentRegionAvail()[0]
+    space = 4 * scale()
+    width = (available - space * (len(options) - 1)) / len(options)
+    pressed = None
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (2 * scale(), 5 * scale()))
+    for index, (label, tip, why, chosen) in enumerate(options):
+        if index:
+            psim.SameLine(0.0, space)
+        if button(f"{label}##{identifier}", tip, why, width=width, active=chosen):
+            pressed = index
+    psim.PopStyleVar()
+    return pressed
+
+
+def label_left(text: str, tip: str, width: float = 92.0) -> None:
+    """A label in the left column; the next item fills the rest of the line."""
+    start = psim.GetCursorPosX()
+    psim.AlignTextToFramePadding()
+    psim.TextUnformatted(text)
+    tooltip(tip)
+    psim.SameLine()
+    psim.SetCursorPosX(start + width * scale())
+    psim.SetNextItemWidth(-1.0)
+
+
+class Edited:
+    """What happened to a number this frame: `changed` with a new `value`, `ended` when the gesture is over."""
+
+    def __init__(self, changed: bool, value: float) -> None:
+        self.changed, self.value = changed, value
+        self.ended = bool(psim.IsItemDeactivated())
+
+
+def int_row(label: str, value: int, low: int, high: int, form: str, tip: str, why: str = "", slider: bool = True) -> Edited:
+    """A labelled whole number; the unit is in `form`. Ctrl+click types a value."""
+    label_left(label, tip)
+    flags = psim.ImGuiSliderFlags_AlwaysClamp
+    with disabled(why):
+        if slider:
+            changed, new = psim.SliderInt(f"##{label}", value, low, high, form, flags)
+        else:
+            changed, new = psim.DragInt(f"##{label}", value, 0.25, low, high, form, flags)
+    edited = Edited(bool(changed), int(new))
+    tooltip(f"{tip}\nCtrl+click to type a number.", why)
+    return edited
+
+
+def float_row(label: str, value: float, low: float, high: float, form: str, tip: str, why: str = "") -> Edited:
+    label_left(label, tip)
+    with disabled(why):
+        changed, new = psim.DragFloat(
+            f"##{label}", value, max((high - low) / 400, 1e-3), low, high, form, psim.ImGuiSliderFlags_AlwaysClamp
+        )
+    edited = Edited(bool(changed), float(new))
+    tooltip(f"{tip}\nCtrl+click to type a number.", why)
+    return edited
+
+
+def dot(color: Color, radius: float = 5.0, ring: bool = False) -> None:
+    """A coloured dot in the line, as high as a frame."""
+    x, y = psim.GetCursorScreenPos()
+    height = psim.GetFrameHeight()
+    r = radius * scale()
+    draw = psim.GetWindowDrawList()
+    center = (x + r + 1, y + height / 2)
+    if ring:
+        draw.AddCircle(center, r - 1, packed(color), 24, 2.0 * scale())
+    else:
+        draw.AddCircleFilled(center, r, packed(color), 24)
+    psim.Dummy((2 * r + 2, height))
+
+
+Icon = Callable[[psim.ImDrawList, tuple[float, float], float, int], None]
+
+
+def icon_button(identifier: str, icon: Icon, tip: str, why: str = "", primary: bool = False, active: bool = False) -> bool:
+    """A square button with a drawn icon, since the font has no symbols."""
+    size = psim.GetFrameHeight()
+    x, y = psim.GetCursorScreenPos()
+    with disabled(why):
+        pressed = psim.InvisibleButton(identifier, (size * 1.25, size))
+    hovered = psim.IsItemHovered() and not why
+    if primary:
+        fill, ink = (theme.ACCENT_HOVER if hovered else theme.ACCENT), WHITE
+    elif active:
+        fill, ink = theme.ACCENT_SOFT, theme.ACCENT
+    else:
+        fill, ink = (theme.BUTTON_HOVER if hovered else theme.BUTTON), theme.TEXT
+    alpha = 0.45 if why else 1.0
+    draw = psim.GetWindowDrawList()
+    draw.AddRectFilled((x, y), (x + size * 1.25, y + size), packed(fill, alpha), 6 * scale())
+    icon(draw, (x + size * 0.625, y + size / 2), size * 0.22, packed(ink, alpha))
+    tooltip(tip, why)
+    return bool(pressed)
+
+
+def shorten(text: str, width: float) -> str:
+    """Cut the middle out of a text that is wider than `width` pixels."""
+    if psim.CalcTextSize(text)[0] <= width:
+        return text
+    keep = len(text)
+    while keep > 4:
+        keep -= 1
+        head, tail = (keep + 1) // 2, keep // 2
+        short = f"{text[:head]}…{text[-tail:]}"
+        if psim.CalcTextSize(short)[0] <= width:
+            return short
+    return text[:3] + "…"

@@ -1,0 +1,158 @@
+"""Which figures a State shows, in what colour and at which frame. Pure: the viewport only carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.sequence import HandleTracks, SourceMesh
+from m2v_studio import theme
+from m2v_studio.state import State, frame_shown, is_stale, shown_samples, tracks
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One mesh in the view. `track` [T, V, 3] in source units is shown at `frame`; `cell` places it in the grid."""
+
+    name: str
+    track: NDArray[np.float32]
+    frame: int
+    color: theme.Color
+    opacity: float = 1.0
+    label: str = ""
+    cell: int | None = None
+    heat: NDArray[np.float32] | None = None  # [V], fraction of the shape's size
+    heat_max: float = 0.0
+    heat_stamp: Hashable = None
+
+    @property
+    def positions(self) -> NDArray[np.float32]:
+        """[V, 3], source units."""
+        return self.track[self.frame]
+
+    @property
+    def stamp(self) -> Hashable:
+        """Changes exactly when the positions have to be sent again."""
+        return id(self.track), self.frame
+
+
+class SceneBuilder:
+    """Builds figures; keeps only what is worth not computing twice (the rest track, heat map ranges)."""
+
+    def __init__(self) -> None:
+        self._rest: tuple[SourceMesh, NDArray[np.float32]] | None = None
+        self._range: tuple[Hashable, float] | None = None
+
+    def figures(self, state: State) -> tuple[Figure, ...]:
+        source = state.document.source
+        if source is None:
+            return ()
+        frame = frame_shown(state)
+        job = state.job
+        if job is not None and job.preview is not None:
+            track = job.preview
+            label = f"seed {state.document.seed}, being generated"
+            return (Figure("result-0", track, min(frame, len(track) - 1), theme.result_color(0), label=label),)
+        if state.results is None:
+            return (Figure("source", self._rest_track(source), 0, theme.CLAY),)
+        return tuple(self._result(state, row, frame) for row in shown_samples(state))
+
+    def _rest_track(self, source: SourceMesh) -> NDArray[np.float32]:
+        if self._rest is None or self._rest[0] is not source:
+            self._rest = (source, np.asarray(source.vertices, dtype=np.float32)[None])
+        return self._rest[1]
+
+    def _result(self, state: State, row: int, frame: int) -> Figure:
+        assert state.results is not None
+        sample = state.results.samples.samples[row]
+        track = sample.sequence.vertices
+        frame = min(frame, len(track) - 1)
+        stale = is_stale(state)
+        color = theme.result_color(row)
+        if stale:
+            color = theme.mix(color, theme.BACKGROUND, 0.72)
+        opacity = 1.0
+        if state.view.layout == "overlay" and row != state.view.solo:
+            opacity = 0.55
+        heat, heat_max = (None, 0.0) if stale else self._heat(state, row, frame)
+        return Figure(
+            name=f"result-{row}",
+            track=track,
+            frame=frame,
+            color=color,
+            opacity=opacity,
+            label=f"seed {sample.seed}" + (", of an older edit" if stale else ""),
+            cell=row if state.view.layout == "side" else None,
+            heat=heat,
+            heat_max=heat_max,
+            heat_stamp=(state.view.color, id(track), frame, heat_max),
+        )
+
+    def _heat(self, state: State, row: int, frame: int) -> tuple[NDArray[np.float32] | None, float]:
+        assert state.results is not None
+        samples = state.results.samples
+        if state.view.color == "disagreement":
+            return samples.disagreement[min(frame, len(samples.disagreement) - 1)], self.heat_max(state)
+        if state.view.color == "handle_error" and state.document.source is not None:
+            given = tracks(state.document)
+            errors = handle_error_map(state.document.source, samples.samples[row].sequence.vertices, given, frame)
+            return errors, self.heat_max(state)
+        return None, 0.0
+
+    def heat_max(self, state: State) -> float:
+        """Top of the legend, as a fraction of size: fixed for a set of results, so that colours compare."""
+        if state.results is None or state.view.color == "none":
+            return 0.0
+        if state.view.color == "handle_error":
+            return max(0.01, nice_ceiling(max(s.handle_error for s in state.results.samples.samples)))
+        disagreement = state.results.samples.disagreement
+        if self._range is None or self._range[0] != id(disagreement):
+            top = float(np.quantile(disagreement.max(axis=0), 0.995)) if disagreement.size else 0.0
+            self._range = (id(disagreement), nice_ceiling(max(top, 1e-3)))
+        return self._range[1]
+
+
+def nice_ceiling(value: float) -> float:
+    """The next of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten."""
+    if not value > 0.0:
+        return 0.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= value * 0.9999))
+
+
+def handle_error_map(
+    source: SourceMesh, track: NDArray[np.float32], given: HandleTracks, frame: int, radius: float = 0.12
+) -> NDArray[np.float32]:
+    """Distance of each handle from its target at this frame, faded out over `radius` (fractions of size): [V]."""
+    total = np.zeros(len(source.vertices), dtype=np.float32)
+    if not given.handles or frame >= given.frames:
+        return total
+    targets, fixed = given.constraints(source.vertices)
+    for row, handle in enumerate(given.handles):
+        if not fixed[row, frame]:
+            continue
+        error = float(np.linalg.norm(track[frame, handle.vertex] - targets[row, frame])) / source.size
+        distance = np.linalg.norm(source.vertices - source.vertices[handle.vertex], axis=1) / source.size
+        np.maximum(total, error * np.exp(-((distance / radius) ** 2)), out=total, casting="same_kind")
+    return total
+
+
+def content_box(state: State, source: SourceMesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners of everything that moves through the view, in source units: rest shape, results and handle keys."""
+    lows, highs = [source.vertices.min(0)], [source.vertices.max(0)]
+    if state.results is not None:
+        for row in shown_samples(state):
+            track = state.results.samples.samples[row].sequence.vertices
+            lows.append(track.min((0, 1)))
+            highs.append(track.max((0, 1)))
+    for handle in state.document.handles:
+        for position in handle.keys.values():
+            lows.append(position)
+            highs.append(position)
+    # A handle dragged far out must not shrink the creature to a dot.
+    low, high = np.min(lows, axis=0).astype(float), np.max(highs, axis=0).astype(float)
+    middle, reach = (source.vertices.min(0) + source.vertices.max(0)) / 2, 1.5 * source.size
+    return np.maximum(low, middle - reach), np.minimum(high, middle + reach)

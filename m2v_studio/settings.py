@@ -1,0 +1,80 @@
+"""What the window remembers between runs: its size, text scale and recent files, in one small JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+MAX_RECENT = 8
+MIN_WINDOW = (960, 600)
+DEFAULT_WINDOW = (1440, 900)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything has a default, so a missing or damaged file only means the defaults."""
+
+    width: int = DEFAULT_WINDOW[0]
+    height: int = DEFAULT_WINDOW[1]
+    text_scale: float = 1.0
+    recent: tuple[str, ...] = ()
+    hints: bool = True  # the one-line hints in the view
+
+    def with_recent(self, path: Path) -> Settings:
+        """The same with `path` first among the recent files."""
+        name = str(path.expanduser().resolve())
+        return replace(self, recent=(name, *(old for old in self.recent if old != name))[:MAX_RECENT])
+
+
+def config_dir() -> Path:
+    """The folder for settings and autosaves; `M2V_CONFIG_DIR` overrides the platform's usual one."""
+    chosen = os.environ.get("M2V_CONFIG_DIR")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("APPDATA", str(Path.home()))) / "m2v-studio"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "m2v-studio"
+    return Path(os.environ.get("XDG_CONFIG_HOME", str(Path.home() / ".config"))) / "m2v-studio"
+
+
+def load_settings() -> Settings:
+    """Read the settings; anything missing, damaged or out of range becomes its default."""
+    try:
+        raw = json.loads((config_dir() / "settings.json").read_text(encoding="utf-8"))
+        if not isinstance(raw, dict):
+            return Settings()
+        return Settings(
+            width=min(max(int(raw.get("width", DEFAULT_WINDOW[0])), MIN_WINDOW[0]), 7680),
+            height=min(max(int(raw.get("height", DEFAULT_WINDOW[1])), MIN_WINDOW[1]), 4320),
+            text_scale=min(max(float(raw.get("text_scale", 1.0)), 0.75), 3.0),
+            recent=tuple(str(name) for name in raw.get("recent", ()))[:MAX_RECENT],
+            hints=bool(raw.get("hints", True)),
+        )
+    except (OSError, ValueError, TypeError):
+        return Settings()
+
+
+def save_settings(settings: Settings) -> None:
+    """Write the settings atomically; a folder that cannot be written is no reason to stop the window."""
+    try:
+        write_atomic(config_dir() / "settings.json", json.dumps(asdict(settings), indent=2).encode("utf-8"))
+    except OSError:
+        return
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write to a temporary name in the same folder, then replace, so that a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,211 @@
+"""The document and everything else the window shows, as immutable values. No Polyscope, no torch.
+
+`Document` is what a person edits, undoes and saves. `State` adds what is not undone: the view, the results,
+the running job. Whatever can be derived is a function here, not a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.pipelines.request import Quality, SampleSet, SamplingOptions
+from core.sequence import Handle, HandleTracks, Normalization, SourceMesh
+
+Layout = Literal["one", "side", "overlay"]
+ColorBy = Literal["none", "disagreement", "handle_error"]
+Step = Literal["open", "add_handle", "drag", "generate", "wait", "play", "export"]
+Engine = Literal["loading", "ready", "failed"]
+
+MAX_STUDIO_SEEDS = 16
+SPEEDS = (0.25, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """The undoable part: the source, its handles, and what Generate is asked for."""
+
+    source: SourceMesh | None = None
+    handles: tuple[Handle, ...] = ()
+    frames: int = 17
+    fps: float = 24.0
+    seeds: int = 4
+    seed: int = 0
+    quality: Quality = "normal"
+    guidance: float = 1.0
+
+
+@dataclass(frozen=True)
+class View:
+    """What is looked at; never undone."""
+
+    time: float = 0.0  # frames; the frame shown is its whole part
+    playing: bool = False
+    loop: bool = True
+    speed: float = 1.0
+    selected: int | None = None  # row in Document.handles
+    key: int | None = None  # frame of the selected key of the selected handle
+    layout: Layout = "one"
+    solo: int = 0  # row in the results
+    color: ColorBy = "none"
+    gizmo: bool = False
+    played: bool = False  # the newest full results have been watched
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Samples with the edit they belong to; they are stale when the document has moved on."""
+
+    samples: SampleSet
+    key: Hashable
+    quality: Quality
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A running generation. `preview` [T, V, 3] is the first seed so far, in source units."""
+
+    request: int
+    key: Hashable
+    quality: Quality
+    seeds: int
+    done: int = 0
+    total: int = 0
+    message: str = "Starting"
+    preview: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """An error shown in a dialog: what went wrong in one sentence, with details for a report."""
+
+    title: str
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    document: Document = field(default_factory=Document)
+    view: View = field(default_factory=View)
+    results: Results | None = None
+    job: Job | None = None
+    engine: Engine = "loading"
+    engine_label: str = "loading the model"
+    notice: Notice | None = None
+    busy: str = ""  # what a background file task is doing
+    message: str = ""  # the last thing that was done, for the status line
+    project: str = ""  # path of the project file, empty before the first save
+    saved: Document | None = None  # the document as it is on disk
+
+
+def frame_shown(state: State) -> int:
+    """The whole frame under the playhead."""
+    return min(max(int(state.view.time + 1e-6), 0), state.document.frames - 1)
+
+
+def usable_handles(document: Document) -> tuple[Handle, ...]:
+    """Handles that constrain something: pinned, or with a key after the rest pose."""
+    return tuple(h for h in document.handles if h.pinned or any(frame > 0 for frame in h.keys))
+
+
+def tracks(document: Document) -> HandleTracks:
+    """What the pipeline is asked to meet."""
+    return HandleTracks(usable_handles(document), frames=document.frames, fps=document.fps)
+
+
+def sampling(document: Document) -> SamplingOptions:
+    return SamplingOptions(
+        seeds=document.seeds, seed=document.seed, quality=document.quality, guidance=document.guidance
+    )
+
+
+def edit_key(document: Document) -> Hashable:
+    """Equal for two documents that ask for the same motion, whatever their seeds and quality."""
+    handles = tuple(
+        (h.vertex, h.pinned, h.hold, tuple((f, p.tobytes()) for f, p in h.keys.items() if f > 0))
+        for h in usable_handles(document)
+    )
+    return (id(document.source), handles, document.frames, document.guidance)
+
+
+def is_stale(state: State) -> bool:
+    """True when the results belong to an older edit."""
+    return state.results is not None and state.results.key != edit_key(state.document)
+
+
+def is_unsaved(state: State) -> bool:
+    return state.document.source is not None and state.document is not state.saved
+
+
+def has_moved_handle(document: Document) -> bool:
+    return any(not h.pinned and any(frame > 0 for frame in h.keys) for h in document.handles)
+
+
+def next_step(state: State) -> Step:
+    """The one thing to do next; its control is the highlighted one."""
+    document = state.document
+    if document.source is None:
+        return "open"
+    if not document.handles or all(h.pinned for h in document.handles):
+        return "add_handle"
+    if not has_moved_handle(document):
+        return "drag"
+    if state.job is not None and state.job.quality != "draft":
+        return "wait"
+    results = state.results
+    asked_for_drafts = document.quality == "draft"
+    if results is None or is_stale(state) or (results.quality == "draft" and not asked_for_drafts):
+        return "generate"
+    return "export" if state.view.played or state.view.playing else "play"
+
+
+def why_not_generate(state: State) -> str:
+    """Empty when Generate can be pressed, else what is missing."""
+    if state.document.source is None:
+        return "Open a mesh first."
+    if not has_moved_handle(state.document):
+        return "Click the creature to add a handle and drag it somewhere first."
+    if state.engine == "failed":
+        return "The model could not be loaded; see the message in the status line."
+    return ""
+
+
+def why_not_results(state: State) -> str:
+    """Empty when there is something to play, compare and export."""
+    return "" if state.results is not None else "Generate a motion first."
+
+
+def normalization(source: SourceMesh) -> Normalization:
+    return Normalization.of(source.vertices, source.up_axis)
+
+
+def handle_label(document: Document, row: int) -> str:
+    handle = document.handles[row]
+    return handle.name or f"handle {row + 1}"
+
+
+def default_export_name(state: State) -> str:
+    source = state.document.source
+    return "motion" if source is None else f"{source.name}-motion"
+
+
+def shown_samples(state: State) -> tuple[int, ...]:
+    """Rows of the results that are visible."""
+    if state.results is None:
+        return ()
+    count = len(state.results.samples.samples)
+    if state.view.layout == "one":
+        return (min(state.view.solo, count - 1),)
+    return tuple(range(count))
+
+
+def positions_at(state: State, row: int) -> NDArray[np.float32] | None:
+    """[T, V, 3] of one result."""
+    if state.results is None or not 0 <= row < len(state.results.samples.samples):
+        return None
+    return state.results.samples.samples[row].sequence.vertices

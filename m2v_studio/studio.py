@@ -1,0 +1,332 @@
+"""What the window does, without the window: the session, the background worker, files, settings.
+
+Panels, shortcuts and the mouse call these methods; everything they change goes through a command.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core.assets import asset_path
+from core.errors import DataError, M2VError
+from core.pipelines.request import SamplingOptions
+from core.sequence import SourceMesh
+from m2v_studio import commands, worker
+from m2v_studio.commands import Session
+from m2v_studio.project import autosave_path, load_project, save_project
+from m2v_studio.settings import Settings, load_settings, save_settings
+from m2v_studio.state import (
+    Document,
+    Notice,
+    Results,
+    State,
+    frame_shown,
+    has_moved_handle,
+    is_unsaved,
+    sampling,
+    tracks,
+    why_not_generate,
+    why_not_results,
+)
+from m2v_studio.tasks import Tasks, notice_of
+
+MESH_SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
+PROJECT_SUFFIX = ".m2v"
+AUTOSAVE_SECONDS = 45.0
+
+
+class Studio:
+    """One open window's worth of state and background work."""
+
+    def __init__(self, factory: worker.AnimatorFactory = worker.load_animator, isolate: bool = True) -> None:
+        self.session = Session()
+        self.worker = worker.GenerationWorker(factory, isolate=isolate)
+        self.tasks = Tasks()
+        self.settings: Settings = load_settings()
+        self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
+        self.last_draft = 0
+        self._autosaved: Document | None = None
+        self._autosave_due = time.monotonic() + AUTOSAVE_SECONDS
+        self.recovery = autosave_path() if autosave_path().exists() else None
+
+    @property
+    def state(self) -> State:
+        return self.session.state
+
+    # ---- every frame --------------------------------------------------------------------------------------
+
+    def tick(self, seconds: float) -> None:
+        """Take in background reports and move the playhead by `seconds` of wall-clock time."""
+        for event in self.worker.poll():
+            self._on_event(event)
+        self.tasks.poll()
+        show = self.session.show
+        if self.tasks.busy != self.state.busy:
+            show(commands.set_busy, self.tasks.busy)
+        show(commands.advance, seconds)
+        if time.monotonic() > self._autosave_due:
+            self.autosave()
+
+    def _on_event(self, event: worker.Event) -> None:
+        show = self.session.show
+        match event:
+            case worker.EngineReady(label):
+                show(commands.engine_ready, label)
+            case worker.EngineFailed(message, detail):
+                show(commands.engine_failed, message)
+                show(commands.notify, Notice("The model is not available", message, detail))
+            case worker.Progressed(request, progress):
+                show(commands.job_progressed, request, progress)
+            case worker.Finished(request, samples):
+                show(commands.job_finished, request, samples)
+            case worker.Stopped(request):
+                show(commands.job_stopped, request)
+            case worker.Failed(request, message, detail):
+                show(commands.job_stopped, request, "Generation failed.")
+                show(commands.notify, Notice("Generation failed", message, detail))
+
+    # ---- edits --------------------------------------------------------------------------------------------
+
+    def do(self, label: str, command: Callable[..., State], *args: Any, **kwargs: Any) -> None:
+        """One undoable edit; an edit that is not possible becomes a notice."""
+        try:
+            self.session.do(label, command, *args, **kwargs)
+        except M2VError as error:
+            self.fail(label, error)
+
+    def drag(self, gesture: str, label: str, command: Callable[..., State], *args: Any, **kwargs: Any) -> None:
+        try:
+            self.session.drag(gesture, label, command, *args, **kwargs)
+        except M2VError as error:
+            self.fail(label, error)
+
+    def show(self, command: Callable[..., State], *args: Any, **kwargs: Any) -> None:
+        self.session.show(command, *args, **kwargs)
+
+    def fail(self, title: str, error: BaseException) -> None:
+        """Show an error in a dialog."""
+        self.show(commands.notify, notice_of(title, error))
+
+    def undo(self) -> None:
+        self.session.undo()
+
+    def redo(self) -> None:
+        self.session.redo()
+
+    def delete_selected(self) -> None:
+        """The selected key, or without one the selected handle."""
+        view = self.state.view
+        if view.selected is None:
+            return
+        if view.key is not None and view.key in self.state.document.handles[view.selected].keys:
+            self.do("delete key", commands.delete_key, view.selected, view.key)
+        else:
+            self.do("delete handle", commands.delete_handle, view.selected)
+        self.request_draft()
+
+    def toggle_pin(self) -> None:
+        row = self.state.view.selected
+        if row is not None:
+            pinned = not self.state.document.handles[row].pinned
+            self.do("pin" if pinned else "unpin", commands.set_pinned, row, pinned)
+            self.request_draft()
+
+    # ---- generation ---------------------------------------------------------------------------------------
+
+    def generate(self) -> None:
+        """Sample with the document's settings."""
+        if why_not_generate(self.state):
+            self.show(commands.say, why_not_generate(self.state))
+            return
+        self._submit(sampling(self.state.document))
+
+    def request_draft(self) -> None:
+        """Show something at once after an edit: the draft of the first seed."""
+        document = self.state.document
+        if why_not_generate(self.state):
+            self.cancel()
+            return
+        self._submit(SamplingOptions(seeds=1, seed=document.seed, quality="draft", guidance=document.guidance))
+
+    def _submit(self, options: SamplingOptions) -> None:
+        document = self.state.document
+        assert document.source is not None
+        asked = tracks(document)
+        try:
+            asked.validate(document.source.vertices)
+            options.validate()
+            request = self.worker.submit(document.source, asked, options)
+        except M2VError as error:
+            self.fail("Generation is not possible", error)
+            return
+        self.show(commands.job_started, request, options.quality, options.seeds)
+
+    def cancel(self) -> None:
+        self.worker.cancel()
+        self.show(commands.job_stopped)
+
+    def play(self) -> None:
+        if why_not_results(self.state):
+            self.show(commands.say, why_not_results(self.state))
+        self.show(commands.toggle_play)
+
+    # ---- files --------------------------------------------------------------------------------------------
+
+    def guarded(self, action: Callable[[], None]) -> None:
+        """Do something that loses the document, after asking when there is unsaved work."""
+        worth_keeping = is_unsaved(self.state) and bool(self.state.document.handles)
+        if worth_keeping:
+            self.ask = action
+        else:
+            action()
+
+    def open_path(self, path: Path, guard: bool = True) -> None:
+        """Open a mesh or a project, whichever the name says."""
+        if guard:
+            self.guarded(lambda: self.open_path(path, guard=False))
+            return
+        title = f"Opening {path.name}"
+        if path.suffix.lower() == PROJECT_SUFFIX:
+            self.tasks.run(title, lambda: load_project(path), lambda got: self._opened_project(path, *got), self._failed)
+        else:
+            self.tasks.run(title, lambda: read_source(path), lambda mesh: self._opened_mesh(path, mesh), self._failed)
+
+    def _failed(self, notice: Notice) -> None:
+        self.show(commands.notify, notice)
+
+    def _opened_mesh(self, path: Path, mesh: SourceMesh) -> None:
+        self.worker.cancel()
+        state = commands.open_source(self.state, mesh)
+        self.session.reset(replace(state, saved=None, notice=None))
+        self._remember(path)
+
+    def _opened_project(self, path: Path, document: Document, results: Results | None) -> None:
+        self.worker.cancel()
+        recovered = path == autosave_path()
+        old = self.state
+        state = commands.opened_project(document, results, "" if recovered else str(path))
+        state = replace(state, engine=old.engine, engine_label=old.engine_label)
+        if recovered:
+            state = replace(state, saved=None, message="Recovered the unsaved work of last time.")
+            self.recovery = None
+        else:
+            self._remember(path)
+        self.session.reset(state)
+
+    def _remember(self, path: Path) -> None:
+        if asset_path("meshes").resolve() not in path.resolve().parents:
+            self.settings = self.settings.with_recent(path)
+            save_settings(self.settings)
+
+    def save(self, path: Path, then: Callable[[], None] | None = None) -> None:
+        """Save the project in the background, then do what waited for it."""
+        path = path if path.suffix.lower() == PROJECT_SUFFIX else path.with_name(path.name + PROJECT_SUFFIX)
+        snapshot = self.state
+
+        def done(_: object) -> None:
+            self.show(commands.mark_saved, str(path), snapshot.document)
+            self._remember(path)
+            autosave_path().unlink(missing_ok=True)
+            if then is not None:
+                then()
+
+        self.tasks.run(f"Saving {path.name}", lambda: save_project(snapshot, path), done, self._failed)
+
+    def autosave(self) -> None:
+        """Keep unsaved work aside; silent, and only when something changed since."""
+        self._autosave_due = time.monotonic() + AUTOSAVE_SECONDS
+        snapshot = self.state
+        if not is_unsaved(snapshot) or not snapshot.document.handles or snapshot.document is self._autosaved:
+            return
+        self._autosaved = snapshot.document
+        self.tasks.run(
+            "Autosaving", lambda: save_project(snapshot, autosave_path()), _ignore, lambda notice: None, quiet=True
+        )
+
+    def recover(self) -> None:
+        if self.recovery is not None:
+            self.open_path(self.recovery)
+
+    def forget_recovery(self) -> None:
+        if self.recovery is not None:
+            self.recovery.unlink(missing_ok=True)
+            self.recovery = None
+
+    def export(self, out: Path, rows: tuple[int, ...], options: Any) -> None:
+        """Export results in the background; several get the seed in their names."""
+        state = self.state
+        if state.results is None or state.document.source is None:
+            self.show(commands.say, why_not_results(state))
+            return
+        source = state.document.source
+        chosen = [state.results.samples.samples[row] for row in rows]
+
+        def work() -> list[Path]:
+            from core.export import export_sequence
+
+            written = []
+            for sample in chosen:
+                target = out if len(chosen) == 1 else with_seed(out, sample.seed)
+                export_sequence(sample.sequence, target, source, options=options)
+                written.append(target)
+            return written
+
+        def done(written: list[Path]) -> None:
+            names = written[0].name if len(written) == 1 else f"{len(written)} files"
+            self.show(commands.say, f"Exported {names} to {written[0].parent}.")
+
+        self.tasks.run(f"Exporting {out.name}", work, done, self._failed)
+
+    # ---- settings and the end -----------------------------------------------------------------------------
+
+    def change_settings(self, **changes: Any) -> None:
+        self.settings = replace(self.settings, **changes)
+        save_settings(self.settings)
+
+    def close(self) -> None:
+        """End background work; the autosave goes when the person has left on purpose."""
+        self.worker.close()
+        self.tasks.close()
+        self.tasks.poll()
+        save_settings(self.settings)
+        if self.recovery is None:
+            autosave_path().unlink(missing_ok=True)
+
+
+def _ignore(_: object) -> None:
+    return None
+
+
+def with_seed(out: Path, seed: int) -> Path:
+    """`name-seed0.glb` for `name.glb`."""
+    return out.with_name(f"{out.stem}-seed{seed}{out.suffix}")
+
+
+def read_source(path: Path) -> SourceMesh:
+    """Read a mesh for the editor; a folder or an unknown kind of file is refused with one sentence."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; open one of the mesh files in it ({', '.join(MESH_SUFFIXES)}).")
+    from core.geometry.mesh import read_mesh
+
+    return read_mesh(path)
+
+
+def bundled_meshes() -> tuple[Path, ...]:
+    """The meshes that ship with the studio, by name."""
+    folder = asset_path("meshes")
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in MESH_SUFFIXES and os.access(p, os.R_OK)))
+
+
+def can_play(state: State) -> bool:
+    return state.results is not None and state.document.frames > 1
+
+
+def at_rest(state: State) -> bool:
+    return frame_shown(state) == 0 or not has_moved_handle(state.document)

@@ -1,0 +1,320 @@
+"""Background generation: the latest request wins, progress and previews stream back, cancel is quick.
+
+The model lives in a process of its own, so that neither importing torch (which holds the interpreter for up to
+a second) nor sampling can ever delay a window frame, and so that running out of memory ends in a message.
+The same loop also runs on a thread, which the tests use.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+from core.errors import Cancelled, M2VError
+from core.pipelines.request import OnStep, Progress, SampleSet, SamplingOptions
+from core.sequence import Handle, HandleTracks, SourceMesh
+
+
+class AnimatorLike(Protocol):
+    """What the worker needs of `core.pipelines.animate.Animator`."""
+
+    def animate(
+        self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None = None
+    ) -> SampleSet: ...
+
+
+AnimatorFactory = Callable[[], AnimatorLike]
+
+
+def load_animator(preset: str = "small", device: str = "auto") -> AnimatorLike:
+    """The real factory: imports torch and reads the checkpoint, which takes seconds."""
+    from core.pipelines.animate import Animator
+
+    animator: AnimatorLike = Animator.load(preset, device)
+    return animator
+
+
+# Handles keep their keys in a read-only mapping, which pickle refuses; rebuild them from plain values.
+def _reduce_handle(handle: Handle) -> tuple[Any, ...]:
+    return Handle, (handle.vertex, dict(handle.keys), handle.hold, handle.pinned, handle.name)
+
+
+copyreg.pickle(Handle, _reduce_handle)  # type: ignore[arg-type]
+
+
+# ---- events, oldest first from poll() ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EngineReady:
+    label: str
+
+
+@dataclass(frozen=True)
+class EngineFailed:
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Progressed:
+    request: int
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    request: int
+    samples: SampleSet
+
+
+@dataclass(frozen=True)
+class Stopped:
+    request: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    request: int
+    message: str
+    detail: str = ""
+
+
+Event = EngineReady | EngineFailed | Progressed | Finished | Stopped | Failed
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    request: int
+    mesh_token: int
+    mesh: SourceMesh | None  # None when the other side has the mesh of this token already
+    tracks: HandleTracks
+    options: SamplingOptions
+
+
+@dataclass(frozen=True)
+class _Cancel:
+    request: int
+
+
+# ---- the window's side ------------------------------------------------------------------------------------
+
+
+class GenerationWorker:
+    """Runs one request at a time; a newer request or `cancel` stops the running one between denoiser calls."""
+
+    def __init__(self, factory: AnimatorFactory = load_animator, isolate: bool = True) -> None:
+        self._factory = factory
+        self._isolate = isolate
+        self._connection: Connection | None = None
+        self._process: Any = None
+        self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
+        self._generation = 0  # of the process: reports of an ended one are ignored
+        self._request = 0
+        self._active: int | None = None
+        self._mesh: SourceMesh | None = None
+        self._mesh_token = 0
+        self._mesh_sent = False
+        self._closing = False
+
+    @property
+    def active(self) -> int | None:
+        """The request that is running or queued, if any."""
+        return self._active
+
+    def start(self) -> None:
+        """Begin loading the model in the background; returns at once."""
+        if self._connection is not None:
+            return
+        ours, theirs = multiprocessing.Pipe()
+        self._generation += 1
+        self._mesh_sent = False
+        if self._isolate:
+            context = multiprocessing.get_context("spawn")
+            self._process = context.Process(
+                target=_serve_process, args=(theirs, self._factory), name="m2v-generate", daemon=True
+            )
+            self._process.start()
+            theirs.close()
+        else:
+            threading.Thread(target=_serve, args=(theirs, self._factory), name="m2v-generate", daemon=True).start()
+        self._connection = ours
+        reader = threading.Thread(
+            target=self._read, args=(ours, self._process, self._generation), name="m2v-events", daemon=True
+        )
+        reader.start()
+
+    def submit(self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions) -> int:
+        """Ask for samples; returns the request's number. Anything still running is given up for it."""
+        self.start()
+        self._request += 1
+        self._active = self._request
+        if mesh is not self._mesh:
+            self._mesh, self._mesh_token, self._mesh_sent = mesh, self._mesh_token + 1, False
+        job = _Run(self._request, self._mesh_token, None if self._mesh_sent else mesh, tracks, options)
+        self._send(job)
+        self._mesh_sent = True
+        return self._request
+
+    def cancel(self) -> None:
+        """Stop the running request; nothing more is reported of it."""
+        if self._active is not None:
+            self._send(_Cancel(self._active))
+            self._active = None
+
+    def poll(self) -> list[Event]:
+        """Reports since the last call; those of requests that are no longer wanted are left out."""
+        events: list[Event] = []
+        while True:
+            try:
+                generation, event = self._events.get_nowait()
+            except queue.Empty:
+                return events
+            if generation != self._generation:
+                continue
+            if isinstance(event, EngineFailed):
+                self._active = None
+                self._connection = None  # the next request starts a new process
+            elif not isinstance(event, EngineReady):
+                if event.request != self._active:
+                    continue
+                if not isinstance(event, Progressed):
+                    self._active = None
+            events.append(event)
+
+    def close(self) -> None:
+        """End the background side; a running request is given up."""
+        self._closing = True
+        connection, self._connection = self._connection, None
+        self._active = None
+        self._generation += 1
+        if connection is not None:
+            try:
+                connection.send(None)
+            except (OSError, ValueError):
+                pass
+        if self._process is not None:
+            self._process.join(timeout=0.2)
+            if self._process.is_alive():
+                self._process.terminate()
+                self._process.join(timeout=2.0)
+
+    def _send(self, message: _Run | _Cancel) -> None:
+        try:
+            assert self._connection is not None
+            self._connection.send(message)
+        except (OSError, ValueError):
+            # The process has ended; its reader reports that and the next request starts another.
+            return
+
+    def _read(self, connection: Connection, process: Any, generation: int) -> None:
+        while True:
+            try:
+                event = connection.recv()
+            except (EOFError, OSError):
+                break
+            self._events.put((generation, event))
+            if isinstance(event, EngineFailed):
+                return
+        if self._closing:
+            return
+        code = None
+        if process is not None:
+            process.join(timeout=1.0)
+            code = process.exitcode
+        reason = "it ran out of memory" if code in (-9, 137) else f"exit code {code}"
+        self._events.put(
+            (generation, EngineFailed(f"The generator stopped unexpectedly ({reason}); generate again to restart it."))
+        )
+
+
+# ---- the background side ----------------------------------------------------------------------------------
+
+
+def _serve_process(connection: Connection, factory: AnimatorFactory) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in the terminal is for the window's process
+    if hasattr(os, "nice"):
+        os.nice(5)  # the window's frames come first
+    _serve(connection, factory)
+
+
+def _serve(connection: Connection, factory: AnimatorFactory) -> None:
+    try:
+        animator = factory()
+    except M2VError as error:
+        connection.send(EngineFailed(str(error)))
+        return
+    except Exception:
+        connection.send(EngineFailed("The model could not be loaded.", traceback.format_exc()))
+        return
+    connection.send(EngineReady(_label(animator)))
+    mesh: SourceMesh | None = None
+    pending: Any = _NOTHING
+    while True:
+        try:
+            message = connection.recv() if pending is _NOTHING else pending
+        except (EOFError, OSError):
+            return
+        pending = _NOTHING
+        if message is None:
+            return
+        if isinstance(message, _Cancel):
+            continue
+        mesh = message.mesh if message.mesh is not None else mesh
+        pending = _run(connection, animator, message, mesh)
+
+
+_NOTHING = object()
+
+
+def _run(connection: Connection, animator: AnimatorLike, job: _Run, mesh: SourceMesh | None) -> Any:
+    """Run one request; returns the message that interrupted it, or `_NOTHING`."""
+    interrupted: Any = _NOTHING
+
+    def on_step(progress: Progress) -> None:
+        nonlocal interrupted
+        if connection.poll():
+            interrupted = connection.recv()
+            if not isinstance(interrupted, _Cancel) or interrupted.request == job.request:
+                raise Cancelled
+            interrupted = _NOTHING
+        connection.send(Progressed(job.request, progress))
+
+    try:
+        assert mesh is not None
+        on_step(Progress(0, 0, "Preparing"))
+        samples = animator.animate(mesh, job.tracks, job.options, on_step)
+        connection.send(Finished(job.request, samples))
+    except Cancelled:
+        connection.send(Stopped(job.request))
+    except M2VError as error:
+        connection.send(Failed(job.request, str(error)))
+    except (EOFError, BrokenPipeError):
+        return None
+    except MemoryError:
+        message = "There is not enough memory for this; ask for fewer seeds or frames, or a smaller mesh."
+        connection.send(Failed(job.request, message))
+    except Exception:
+        connection.send(Failed(job.request, "Generation failed because of a fault in it.", traceback.format_exc()))
+    return interrupted
+
+
+def _label(animator: AnimatorLike) -> str:
+    """For the title line, such as "small, cpu", from whatever the animator tells about itself."""
+    parts = [str(getattr(animator, name)) for name in ("preset", "device") if isinstance_text(animator, name)]
+    return ", ".join(parts) or "model ready"
+
+
+def isinstance_text(animator: object, name: str) -> bool:
+    """True when the attribute prints as a short word (a torch.device does)."""
+    value = getattr(animator, name, None)
+    return value is not None and not callable(value) and 0 < len(str(value)) <= 24
