@@ -113,6 +113,7 @@ def write_atomically(path: Path, write: Callable[[str], None]) -> None:
         raise CheckpointError(f"{path.parent} cannot be written ({error.strerror}); choose another folder.") from error
     try:
         write(temporary)
+        os.chmod(temporary, 0o644)  # mkstemp makes files private
         os.replace(temporary, path)
     except OSError as error:
         raise CheckpointError(f"{path} could not be written ({error.strerror}); free some space or choose another folder.") from error

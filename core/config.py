@@ -85,6 +85,7 @@ class DiffusionConfig:
     noise: Literal["white", "smooth"] = "white"  # smooth: correlated over neighbouring anchors and frames
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
     warm_start: bool = False  # diffuse the difference from the handles' geometric interpolation
+    warm_start_nodes: int = 192  # surface points of its neighbourhood graph, the motion's anchors among them
     steps_normal: int = 18
     steps_best: int = 18
 

@@ -55,6 +55,7 @@ class MotionDiffusion(nn.Module):
         denoiser, diffusion = config.motion_denoiser, config.diffusion
         self.warm = diffusion.warm_start
         self.smooth = diffusion.noise == "smooth"
+        self.latents = config.motion.latents
         self.conditioner = HandleConditioner(denoiser.width, denoiser.frames_per_token, denoiser.expansion)
         self.denoiser = MotionDenoiser(denoiser, config.motion.channels, config.shape.channels, guided=self.warm)
         self.register_buffer("latent_mean", torch.zeros(config.motion.channels))
@@ -63,16 +64,20 @@ class MotionDiffusion(nn.Module):
     def prepare(
         self,
         shape_latents: Float[Tensor, "B Ms Cs"],
-        anchors: Float[Tensor, "B M 3"],
+        nodes: Float[Tensor, "B P 3"],
         handles: HandleCondition,
         keep: Tensor | None = None,
     ) -> MotionCondition:
-        """Encode the condition once; `keep` [B] False hides the handles (guidance), though not the warm start's frame."""
+        """Encode the condition once; `keep` [B] False hides the handles (guidance), though not the warm start's frame.
+
+        `nodes` are farthest points of the surface, of which the first M are the motion's anchors.
+        """
         tracks = fill_tracks(handles)
         tokens = self.conditioner(handles, tracks, keep)
+        anchors = nodes[:, : self.latents]
         if not self.warm:
             return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,)), None)
-        warm = warm_start(anchors, handles, tracks)
+        warm = warm_start(nodes, self.latents, handles, tracks)
         return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,), self.guide(warm, keep)), warm)
 
     @staticmethod

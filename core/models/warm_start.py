@@ -20,13 +20,13 @@ import torch
 from core.shapes import Bool, Float
 from torch import Tensor
 
-NEIGHBOURS = 8
+NEIGHBOURS = 5
 # Prior standard deviations of a displacement: of the whole shape, per unit of distance from the centre (turning
 # and stretching), and of the parts against each other.
 TRANSLATION = 0.10
-LINEAR = 0.25
+LINEAR = 0.10
 LOCAL = 0.10
-STIFFNESS = 0.05  # screening of the Laplacian: larger lets distant parts move more independently
+STIFFNESS = 0.008  # screening of the Laplacian: larger lets distant parts move more independently
 MEASUREMENT = 1e-4  # variance of a handle's target relative to LOCAL squared
 TIME_SCALE = 4.0  # frames over which an unconstrained motion forgets where it was
 SMALLEST_SCALE = 0.003
@@ -77,20 +77,22 @@ def fill_tracks(handles: HandleCondition) -> FilledTracks:
 def prior_covariance(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Float[Tensor, "B P P"]:
     """Prior covariance of one displacement component between the points of each shape."""
     batch, count, _ = points.shape
-    distance = torch.cdist(points, points)
+    # In double precision: the kernel inverts a nearly singular Laplacian, and the matrix is small.
+    points = points.double()
+    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     distance = distance.masked_fill(~(valid[:, :, None] & valid[:, None, :]), 1e3)
     near, _ = distance.topk(min(NEIGHBOURS + 1, count), dim=-1, largest=False)
     radius = near[..., -1:].clamp(1e-6, 10.0)
     linked = (distance <= radius) | (distance <= radius.transpose(-1, -2))
     bandwidth = near[..., 1 : NEIGHBOURS + 1].clamp_max(1.0).mean(dim=(1, 2))[:, None, None].clamp_min(1e-3)
     weight = torch.exp(-0.5 * (distance / bandwidth).square()) * linked + 1e-6
-    weight = weight * (1 - torch.eye(count, device=points.device))
+    weight = weight * (1 - torch.eye(count, device=points.device, dtype=points.dtype))
     weight = weight * (valid[:, :, None] & valid[:, None, :])
     degree = weight.sum(dim=-1)
     laplacian = torch.diag_embed(degree) - weight
     average = degree.sum(dim=-1) / valid.sum(dim=-1).clamp_min(1)
     screened = laplacian / average[:, None, None].clamp_min(1e-9)
-    screened = screened + STIFFNESS * torch.eye(count, device=points.device)
+    screened = screened + STIFFNESS * torch.eye(count, device=points.device, dtype=points.dtype)
     factor = torch.linalg.cholesky(screened)
     inverse = torch.cholesky_inverse(factor)
     local = inverse @ inverse
@@ -101,26 +103,29 @@ def prior_covariance(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"])
 
 
 def warm_start(
-    anchors: Float[Tensor, "B M 3"], handles: HandleCondition, tracks: FilledTracks | None = None
+    nodes: Float[Tensor, "B P 3"], count: int, handles: HandleCondition, tracks: FilledTracks | None = None
 ) -> WarmStart:
-    """Condition the prior on the handles; see the head of this file. Without handles the mean is zero."""
+    """Condition the prior on the handles; see the head of this file. Without handles the mean is zero.
+
+    `nodes` are the graph's surface points, the finer the better; the first `count` are the motion's anchors (M).
+    """
     tracks = fill_tracks(handles) if tracks is None else tracks
-    count = anchors.shape[1]
     frames = handles.given.shape[1]
     present = handles.present
-    points = torch.cat([anchors, handles.positions], dim=1)
-    valid = torch.cat([torch.ones_like(anchors[..., 0], dtype=torch.bool), present], dim=1)
+    size = nodes.shape[1]
+    points = torch.cat([nodes, handles.positions], dim=1)
+    valid = torch.cat([torch.ones_like(nodes[..., 0], dtype=torch.bool), present], dim=1)
     prior = prior_covariance(points, valid)
     anchor_prior = prior[:, :count, :count]
     pair = present[:, :, None] & present[:, None, :]
-    eye = torch.eye(present.shape[1], device=anchors.device)
-    between = torch.where(pair, prior[:, count:, count:], eye) + MEASUREMENT * LOCAL**2 * eye
-    cross = prior[:, :count, count:] * present[:, None, :]
+    eye = torch.eye(present.shape[1], device=nodes.device, dtype=prior.dtype)
+    between = torch.where(pair, prior[:, size:, size:], eye) + MEASUREMENT * LOCAL**2 * eye
+    cross = prior[:, :count, size:] * present[:, None, :]
     if present.shape[1]:
         weights = torch.cholesky_solve(cross.transpose(-1, -2), torch.linalg.cholesky(between)).transpose(-1, -2)
     else:
         weights = cross
-    mean = torch.einsum("bmk,btkd->btmd", weights, tracks.displacements * present[:, None, :, None])
+    mean = torch.einsum("bmk,btkd->btmd", weights.to(nodes.dtype), tracks.displacements * present[:, None, :, None])
 
     posterior = anchor_prior - weights @ cross.transpose(-1, -2)
     prior_variance = anchor_prior.diagonal(dim1=-2, dim2=-1)
@@ -132,23 +137,23 @@ def warm_start(
     loose = 1 - torch.exp(-bridge / TIME_SCALE)
     influence = weights.abs() + 1e-9 * present[:, None, :]
     share = influence / influence.sum(dim=-1, keepdim=True).clamp_min(1e-9)
-    looseness = torch.einsum("bmk,btk->btm", share, loose * present[:, None, :])
+    looseness = torch.einsum("bmk,btk->btm", share, loose.to(share) * present[:, None, :])
     looseness = torch.where(present.any(dim=-1)[:, None, None], looseness, torch.ones_like(looseness))
-    time = torch.arange(1, frames + 1, device=anchors.device)
+    time = torch.arange(1, frames + 1, device=nodes.device)
     growth = (1 - torch.exp(-time / TIME_SCALE))[None, :, None]
     total = growth * (variance[:, None] + looseness * (prior_variance - variance)[:, None])
     scale = total.clamp_min(0.0).sqrt().clamp_min(SMALLEST_SCALE)[..., None]
 
     average = looseness.mean(dim=(1, 2))[:, None, None]
     covariance = posterior + average * (anchor_prior - posterior)
-    return WarmStart(mean, scale, correlation_root(covariance))
+    return WarmStart(mean, scale.to(nodes.dtype), correlation_root(covariance).to(nodes.dtype))
 
 
 def correlation_root(covariance: Float[Tensor, "B M M"]) -> Float[Tensor, "B M M"]:
     """Lower Cholesky factor of the correlation matrix, with a little independent noise for a safe inverse."""
     deviation = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(1e-10).sqrt()
     correlation = covariance / (deviation[:, :, None] * deviation[:, None, :])
-    eye = torch.eye(covariance.shape[-1], device=covariance.device)
+    eye = torch.eye(covariance.shape[-1], device=covariance.device, dtype=covariance.dtype)
     nugget = 0.05
     return torch.linalg.cholesky((1 - nugget) * (correlation + correlation.transpose(-1, -2)) / 2 + nugget * eye)
 

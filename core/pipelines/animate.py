@@ -130,7 +130,7 @@ class Animator:
             self.motion_diffusion,
             self.config,
             prepared.shape_latents,
-            prepared.anchors,
+            prepared.nodes,
             handle_condition(prepared, tracks, self.device),
             options.guidance,
         )

@@ -35,7 +35,7 @@ def prepare_motion(
     diffusion: MotionDiffusion,
     config: Config,
     shape_latents: Float[Tensor, "1 Ms Cs"],
-    anchors: Float[Tensor, "1 M 3"],
+    nodes: Float[Tensor, "1 P 3"],
     handles: HandleCondition,
     guidance: float,
 ) -> MotionCondition:
@@ -49,12 +49,12 @@ def prepare_motion(
         given=torch.nn.functional.pad(handles.given, (0, 0, 0, free)),
     )
     conditional, warm = prepare_windows(
-        diffusion, windows, shape_latents, anchors, handles
+        diffusion, windows, shape_latents, nodes, handles
     )
     hidden = None
     if guidance != 1.0:
         hidden, _ = prepare_windows(
-            diffusion, windows, shape_latents, anchors, handles, keep=False
+            diffusion, windows, shape_latents, nodes, handles, keep=False
         )
     return MotionCondition(windows, warm, conditional, hidden, guidance)
 
@@ -88,7 +88,7 @@ def sample_motion(
         if warm is None
         else WarmStart(*(part.expand(len(seeds), *part.shape[1:]) for part in warm))
     )
-    noise = diffusion.noise(white.to(diffusion.latent_mean.device), every)
+    noise = diffusion.noise(white.to(condition.conditional.fixed.device), every)
 
     def on_step(done: int, total: int, estimate: Tensor) -> None:
         on_call(diffusion.unwhiten(estimate[:1], warm))

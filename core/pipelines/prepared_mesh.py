@@ -23,7 +23,7 @@ _SURFACE_SEED = 20231  # the same mesh always gives the same anchors
 
 
 class PreparedMesh:
-    """A mesh in normalised space with its anchors [1, M, 3] and shape latents [1, Ms, Cs]."""
+    """A mesh in normalised space with surface nodes [1, P, 3], the anchors among them, and shape latents [1, Ms, Cs]."""
 
     def __init__(
         self,
@@ -40,11 +40,15 @@ class PreparedMesh:
         rng = np.random.default_rng(_SURFACE_SEED)
         surface = sample_surface(rest, source.faces, config.shape.points, rng).at(rest)
         points = torch.from_numpy(surface.astype(np.float32)).to(device)[None]
-        shape_anchors = gather_rows(
-            points, farthest_point_indices(points, config.shape.latents)
+        count = max(
+            config.shape.latents,
+            config.diffusion.warm_start_nodes if config.diffusion.warm_start else 0,
         )
-        self.shape_latents: Tensor = autoencoder.encode(points, shape_anchors)[0]
-        self.anchors: Tensor = shape_anchors[:, : config.motion.latents]
+        self.nodes: Tensor = gather_rows(points, farthest_point_indices(points, count))
+        self.shape_latents: Tensor = autoencoder.encode(
+            points, self.nodes[:, : config.shape.latents]
+        )[0]
+        self.anchors: Tensor = self.nodes[:, : config.motion.latents]
         self._solvers: OrderedDict[bytes, ResidualSolver] = OrderedDict()
 
     def solver(self, handles: NDArray[np.int64]) -> ResidualSolver:

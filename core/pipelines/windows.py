@@ -78,7 +78,7 @@ def prepare_windows(
     diffusion: MotionDiffusion,
     windows: Windows,
     shape_latents: Float[Tensor, "1 Ms Cs"],
-    anchors: Float[Tensor, "1 M 3"],
+    nodes: Float[Tensor, "1 P 3"],
     handles: HandleCondition,
     keep: bool = True,
 ) -> tuple[Prepared, WarmStart | None]:
@@ -86,8 +86,8 @@ def prepare_windows(
 
     `handles` cover all `windows.frames` frames of one clip. `keep=False` hides them, for guidance.
     """
-    kept = None if keep else torch.zeros(1, dtype=torch.bool, device=anchors.device)
-    whole, warm = diffusion.prepare(shape_latents, anchors, handles, kept)
+    kept = None if keep else torch.zeros(1, dtype=torch.bool, device=nodes.device)
+    whole, warm = diffusion.prepare(shape_latents, nodes, handles, kept)
     count = len(windows.starts)
     if count == 1:
         return whole, warm
@@ -100,13 +100,13 @@ def prepare_windows(
     )
     observed = diffusion.conditioner(handles, near, kept)
     patch = diffusion.denoiser.config.frames_per_token
-    first = torch.tensor(windows.starts, device=anchors.device)[:, None] // patch
-    index = first + torch.arange(windows.length // patch, device=anchors.device)
+    first = torch.tensor(windows.starts, device=nodes.device)[:, None] // patch
+    index = first + torch.arange(windows.length // patch, device=nodes.device)
     tokens = ConditionTokens(observed.tokens[0][index], observed.visible[0][index])
     guide = windows.split(diffusion.guide(warm, kept))[0] if warm is not None else None
     shape_latents, anchors = (
         shape_latents.expand(count, -1, -1),
-        anchors.expand(count, -1, -1),
+        nodes[:, : diffusion.latents].expand(count, -1, -1),
     )
     return diffusion.denoiser.prepare(shape_latents, anchors, (tokens,), guide), warm
 

@@ -112,7 +112,7 @@ def train_stage(
 
     def save() -> None:
         if accelerator.is_main_process:
-            save_state(state_path, trained, average, accelerator.unwrap_model(optimizer, False), record)
+            save_state(state_path, trained, average, optimizer, record)
             save_checkpoint(folder / f"{stage}.safetensors", stage, config, average.tensors, record, half=True)
 
     def check() -> None:

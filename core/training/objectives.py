@@ -204,20 +204,20 @@ class MotionDiffusionObjective(Objective):
 
     @torch.no_grad()
     def fit_statistics(self, clips: ClipBatch, generator: torch.Generator) -> None:
-        shape_latents, anchors, latents = self._encode(clips)
+        shape_latents, nodes, latents = self._encode(clips)
         handles = random_handles(clips.points, self.config.tasks, generator)
-        warm = self.trained.prepare(shape_latents, anchors, handles).warm
+        warm = self.trained.prepare(shape_latents, nodes, handles).warm
         whitened = self.trained.whiten(latents, warm)  # the constants are still 0 and 1
         self.trained.latent_mean.copy_(whitened.mean(dim=(0, 1, 2)) * (0.0 if warm is not None else 1.0))
         self.trained.latent_std.copy_(whitened.std(dim=(0, 1, 2)).clamp_min(1e-4))
 
     def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            shape_latents, anchors, latents = self._encode(clips)
+            shape_latents, nodes, latents = self._encode(clips)
         batch, device = len(latents), latents.device
         handles = random_handles(clips.points, self.config.tasks, generator)
         keep = torch.rand(batch, device=device, generator=generator) >= self.config.diffusion.condition_dropout
-        condition = self.trained.prepare(shape_latents, anchors, handles, keep)
+        condition = self.trained.prepare(shape_latents, nodes, handles, keep)
         clean = self.trained.whiten(latents, condition.warm)
         sigma, pure = self.loss.noise_levels(batch, device, generator)
         white = torch.randn(clean.shape, device=device, generator=generator)
@@ -234,7 +234,7 @@ class MotionDiffusionObjective(Objective):
     @torch.no_grad()
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:
         """Error of the posterior mean over that of the warm start (or of no motion) at the anchors, per task."""
-        shape_latents, anchors, latents = self._encode(clips)
+        shape_latents, nodes, latents = self._encode(clips)
         frames = latents.shape[1]
         batch, device = len(latents), latents.device
         figures: Figures = {}
@@ -246,7 +246,7 @@ class MotionDiffusionObjective(Objective):
             given = mask[None, :, None].expand(batch, -1, count)
             present = torch.ones(batch, count, dtype=torch.bool, device=device)
             handles = handles_from_tracks(clips.points, index, given, present)
-            figures |= self._posterior_figures(name, shape_latents, anchors, latents, handles, generator)
+            figures |= self._posterior_figures(name, shape_latents, nodes, latents, handles, generator)
         loss, _ = self(clips, generator)
         return figures | {"loss": float(loss)}
 
@@ -254,12 +254,12 @@ class MotionDiffusionObjective(Objective):
         self,
         name: str,
         shape_latents: Tensor,
-        anchors: Tensor,
+        nodes: Tensor,
         latents: Tensor,
         handles: HandleCondition,
         generator: torch.Generator,
     ) -> Figures:
-        condition = self.trained.prepare(shape_latents, anchors, handles)
+        condition = self.trained.prepare(shape_latents, nodes, handles)
         white = torch.randn(latents.shape, device=latents.device, generator=generator)
         network = lambda x, level: self.trained.denoiser(x, level, condition.prepared)  # noqa: E731
         denoise = denoiser_of(network, self.config.diffusion)
@@ -273,11 +273,13 @@ class MotionDiffusionObjective(Objective):
         return {f"{name}_warm": float(warm_error), f"{name}_ratio": float(error / warm_error.clamp_min(1e-9))}
 
     def _encode(self, clips: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Shape latents [B, Ms, Cs], motion anchors [B, M, 3] and motion latents [B, T, M, Cd]."""
+        """Shape latents [B, Ms, Cs], surface nodes [B, P, 3] (the first M are anchors), motion latents [B, T, M, Cd]."""
         shape_autoencoder, motion_autoencoder = self._frozen
         rest = clips.points[:, 0]
-        index = farthest_point_indices(rest, self.config.shape.latents)
-        shape_latents, _ = shape_autoencoder.encode(rest, gather_rows(rest, index))
-        index = index[:, : self.config.motion.latents]
-        latents, _ = motion_autoencoder.encode(rest, clips.points[:, 1:], index)
-        return shape_latents, gather_rows(rest, index), latents
+        shape_count, motion_count = self.config.shape.latents, self.config.motion.latents
+        count = max(shape_count, self.config.diffusion.warm_start_nodes if self.trained.warm else 0)
+        index = farthest_point_indices(rest, count)
+        nodes = gather_rows(rest, index)
+        shape_latents, _ = shape_autoencoder.encode(rest, nodes[:, :shape_count])
+        latents, _ = motion_autoencoder.encode(rest, clips.points[:, 1:], index[:, :motion_count])
+        return shape_latents, nodes, latents

@@ -11,7 +11,6 @@ from torch import Tensor
 from core.config import DataConfig
 from core.data.clips import ClipBatch, ClipSource
 from core.data.procedural import ProceduralSource
-from core.data.rig_bank import RigSource, prepared_bank
 
 
 class MixedSource:
@@ -23,6 +22,8 @@ class MixedSource:
         if config.procedural > 0 or not config.rigs:
             self.sources.append((max(config.procedural, 1e-9), ProceduralSource(device=str(device))))
         if config.rigs:
+            from core.data.rig_bank import RigSource, prepared_bank
+
             self.sources.append((config.rigs_share, RigSource(prepared_bank(Path(config.rigs)), device=str(device))))
 
     def sample(
