@@ -18,20 +18,24 @@ def clip_normals(clip: ExportClip) -> NDArray[np.float32]:
     where it does not. Copies in one part with one UV can only be there for a hard edge; for the others the angle
     between them in frame 0 decides, so that shading does not change its kind during the motion.
     """
+    from scipy.sparse import csr_matrix
+
     faces = clip.faces
+    corners = faces.ravel()
+    shape = (len(clip.weld), len(faces))
+    around = csr_matrix((np.ones(len(corners)), (corners, np.arange(len(corners)) // 3)), shape)
     result = np.empty_like(clip.frames)
     smooth = _split_but_not_for_an_edge(clip)
-    points = len(smooth)
     for t, positions in enumerate(clip.frames):
-        corners = positions[faces].astype(np.float64)
-        weighted = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        normals = _unit(_sums(np.repeat(weighted, 3, axis=0), faces.ravel(), len(positions)))
+        a, b, c = (positions[faces[:, corner]].astype(np.float64) for corner in range(3))
+        sums = around @ np.cross(b - a, c - a)
+        normals = _unit(sums)
         if t == 0 and smooth.any():
-            mean = _unit(_sums(normals, clip.weld, points))
+            mean = _unit(_sums(normals, clip.weld, len(smooth)))
             far = np.einsum("ij,ij->i", normals, mean[clip.weld]) < CREASE_COSINE
             smooth[clip.weld[far]] = False
         if smooth.any():
-            shared = _unit(_sums(np.repeat(weighted, 3, axis=0), clip.weld[faces].ravel(), points))
+            shared = _unit(_sums(sums, clip.weld, len(smooth)))
             normals = np.where(smooth[clip.weld][:, None], shared[clip.weld], normals)
         result[t] = normals
     return result
@@ -54,12 +58,12 @@ def _split_but_not_for_an_edge(clip: ExportClip) -> NDArray[np.bool_]:
     copies = np.bincount(clip.weld)
     smooth = copies > 1
     rows = np.flatnonzero(smooth[clip.weld])
-    if clip.uv is None or not len(rows):
+    if not len(rows):
         return smooth
     part_of = np.zeros(len(clip.weld))
     for number, part in enumerate(clip.parts):
         part_of[part.faces] = number
-    keys = np.column_stack([clip.weld[rows], part_of[rows], clip.uv[rows]])
+    keys = np.column_stack([clip.weld[rows], part_of[rows], *([] if clip.uv is None else [clip.uv[rows]])])
     keys = keys[np.lexsort(keys.T)]
     same = (keys[1:] == keys[:-1]).all(1)
     smooth[keys[1:][same][:, 0].astype(np.int64)] = False
