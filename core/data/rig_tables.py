@@ -15,7 +15,8 @@ from core.data.rig_format import query_box, read_bank
 from core.errors import DataError
 
 CATEGORY_WEIGHTS = {"animals": 0.4, "humans": 0.25, "bodies": 0.3, "objects": 0.05}
-CATEGORY_NUMBERS = {name: number for number, name in enumerate(CATEGORY_WEIGHTS)}  # what ClipBatch.category holds
+# What ClipBatch.category holds; procedural kinds count from 0, so the two never meet.
+CATEGORY_NUMBERS = {name: 100 + number for number, name in enumerate(CATEGORY_WEIGHTS)}
 MAX_DENSE = 1 << 25  # numbers in one batched product; larger batches are cut
 
 
