@@ -71,9 +71,7 @@ class Animator:
         """
         place = choose_device(device)
         stages = ("shape-autoencoder", "motion-autoencoder", "motion-diffusion")
-        shape, motion, diffusion = (
-            load_checkpoint(checkpoint_path(preset, stage), stage) for stage in stages
-        )
+        shape, motion, diffusion = (load_checkpoint(checkpoint_path(preset, stage), stage) for stage in stages)
         config = diffusion.config
         _check_fit(shape, diffusion, ("shape",))
         _check_fit(motion, diffusion, ("motion",))
@@ -96,9 +94,7 @@ class Animator:
         device: str | torch.device = "cpu",
     ) -> Animator:
         """From models in memory, trained or not."""
-        return cls(
-            config, shape_autoencoder, motion_autoencoder, motion_diffusion, device
-        )
+        return cls(config, shape_autoencoder, motion_autoencoder, motion_diffusion, device)
 
     @torch.inference_mode()
     def animate(
@@ -118,10 +114,7 @@ class Animator:
         options.validate()
         tracks.validate(mesh.vertices)
         # The posterior mean is the same for every seed.
-        seeds = [
-            options.seed + number
-            for number in range(1 if options.quality == "draft" else options.seeds)
-        ]
+        seeds = [options.seed + number for number in range(1 if options.quality == "draft" else options.seeds)]
         report = Reporter(on_step, denoiser_calls(options, self.config) + len(seeds))
         report.start("Reading the shape")
         prepared = self._meshes.of(mesh)
@@ -137,11 +130,7 @@ class Animator:
         previewed = len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT
 
         def on_call(latents: Tensor) -> None:
-            show = (
-                (lambda: self._decode(prepared, latents[:, :moving]))
-                if previewed
-                else None
-            )
+            show = (lambda: self._decode(prepared, latents[:, :moving])) if previewed else None
             report.step("Finding the motion", show)
 
         latents = sample_motion(
@@ -160,9 +149,7 @@ class Animator:
             report.step("Moving the surface")
         return self._collect(prepared, tracks, seeds, motions, errors, started)
 
-    def _decode(
-        self, mesh: PreparedMesh, latents: Float[Tensor, "1 T M C"]
-    ) -> NDArray[np.float32]:
+    def _decode(self, mesh: PreparedMesh, latents: Float[Tensor, "1 T M C"]) -> NDArray[np.float32]:
         """The mesh's vertices [1 + T, V, 3] in source units, the rest shape first; bounded memory."""
         frames, count = latents.shape[1] + 1, mesh.rest.shape[1]
         vertices = np.empty((frames, count, 3), dtype=np.float32)
@@ -170,31 +157,21 @@ class Animator:
         context = self.motion_autoencoder.context(latents, mesh.anchors)
         affine = self.config.motion.flow_head == "affine"
         per_point = (
-            12 * frames + 512
-            if affine
-            else (self.config.motion.width * 4 + self.config.motion.latents) * frames
+            12 * frames + 512 if affine else (self.config.motion.width * 4 + self.config.motion.latents) * frames
         )
         step = max(1, _DECODER_NUMBERS // per_point)
         for start in range(0, count, step):
-            moved = self.motion_autoencoder.query(
-                context, mesh.rest[:, start : start + step]
-            )[0]
-            vertices[1:, start : start + step] = mesh.normalization.invert(
-                moved.cpu().numpy()
-            )
+            moved = self.motion_autoencoder.query(context, mesh.rest[:, start : start + step])[0]
+            vertices[1:, start : start + step] = mesh.normalization.invert(moved.cpu().numpy())
         return vertices
 
-    def _meet(
-        self, mesh: PreparedMesh, vertices: NDArray[np.float32], tracks: HandleTracks
-    ) -> tuple[float, float]:
+    def _meet(self, mesh: PreparedMesh, vertices: NDArray[np.float32], tracks: HandleTracks) -> tuple[float, float]:
         """Make the handles exact in place; their error before (mean) and after (largest) in source units."""
         if not tracks.handles:
             return 0.0, 0.0
         handles = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
         targets, given = tracks.constraints(mesh.source.vertices)
-        return meet_handles(
-            vertices, handles, targets.swapaxes(0, 1), given.T, mesh.solver(handles)
-        )
+        return meet_handles(vertices, handles, targets.swapaxes(0, 1), given.T, mesh.solver(handles))
 
     def _collect(
         self,
@@ -206,9 +183,7 @@ class Animator:
         started: float,
     ) -> SampleSet:
         if not all(np.isfinite(motion).all() for motion in motions):
-            raise M2VError(
-                "The model gave numbers that are not finite for these handles; move them less far."
-            )
+            raise M2VError("The model gave numbers that are not finite for these handles; move them less far.")
         differences, disagreement = compare_motions(motions, mesh.size)
         samples = []
         for number, seed in enumerate(seeds):
@@ -231,9 +206,7 @@ class Animator:
                 )
             )
         seconds = time.perf_counter() - started
-        return SampleSet(
-            tuple(samples), disagreement, seconds, self.preset, str(self.device)
-        )
+        return SampleSet(tuple(samples), disagreement, seconds, self.preset, str(self.device))
 
 
 def choose_device(name: str) -> torch.device:
@@ -243,29 +216,21 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise M2VError(
-            f"There is no device {name!r}; choose auto, cpu or cuda."
-        ) from error
+        raise M2VError(f"There is no device {name!r}; choose auto, cpu or cuda.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise M2VError("There is no CUDA device on this machine; choose cpu or auto.")
     return device
 
 
-def handle_condition(
-    mesh: PreparedMesh, tracks: HandleTracks, device: torch.device
-) -> HandleCondition:
+def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, device: torch.device) -> HandleCondition:
     """The handles of one clip in normalised space, over its moving frames 1 .. T-1."""
     targets, given = tracks.constraints(mesh.source.vertices)
     vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
     rest = mesh.normalization.apply(mesh.source.vertices[vertices])
-    displacements = np.where(
-        given[..., None], mesh.normalization.apply(targets) - rest[:, None], 0.0
-    )
+    displacements = np.where(given[..., None], mesh.normalization.apply(targets) - rest[:, None], 0.0)
 
     def batch(array: NDArray, dtype: type) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=dtype)).to(device)[
-            None
-        ]
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=dtype)).to(device)[None]
 
     return HandleCondition(
         positions=batch(rest, np.float32),
@@ -275,9 +240,7 @@ def handle_condition(
     )
 
 
-def compare_motions(
-    motions: Sequence[NDArray[np.float32]], size: float
-) -> tuple[NDArray, NDArray[np.float32]]:
+def compare_motions(motions: Sequence[NDArray[np.float32]], size: float) -> tuple[NDArray, NDArray[np.float32]]:
     """Each motion's mean distance from the mean of all [S], and the seeds' standard deviation [T, V], over `size`."""
     frames, count, _ = motions[0].shape
     disagreement = np.zeros((frames, count), dtype=np.float32)
@@ -294,14 +257,8 @@ def compare_motions(
 def _check_fit(part: Checkpoint, whole: Checkpoint, sections: Sequence[str]) -> None:
     """The diffusion was trained on the latents of certain autoencoders: their sections have to agree."""
     for section in sections:
-        own, wanted = (
-            dataclasses.asdict(getattr(item.config, section)) for item in (part, whole)
-        )
-        changed = [
-            key
-            for key in wanted
-            if own[key] != wanted[key] and not key.endswith("weight")
-        ]
+        own, wanted = (dataclasses.asdict(getattr(item.config, section)) for item in (part, whole))
+        changed = [key for key in wanted if own[key] != wanted[key] and not key.endswith("weight")]
         if changed:
             raise CheckpointError(
                 f"{part.path} and {whole.path} belong to different models ({section}.{changed[0]} differs); "

@@ -21,9 +21,7 @@ def frame_chunks(frames: int, vertices: int) -> Iterator[slice]:
         yield slice(start, min(start + step, frames))
 
 
-def continue_residuals(
-    residuals: NDArray[np.float64], given: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def continue_residuals(residuals: NDArray[np.float64], given: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Residuals [T, K, 3] for every frame from those in given frames [T, K]; given ones are kept exactly.
 
     Between given frames they follow a monotone cubic, which has no kink at a key and never overshoots; after
@@ -46,9 +44,7 @@ def continue_residuals(
             result[:, column] = values[0]
             continue
         continued = PchipInterpolator(known, values, axis=0)(every)
-        result[:, column] = np.where(
-            given[:, column, None], residuals[:, column], continued
-        )
+        result[:, column] = np.where(given[:, column, None], residuals[:, column], continued)
     return result
 
 
@@ -69,11 +65,7 @@ def meet_handles(
     residuals = np.where(mask[..., None], targets - vertices[:, handles], 0.0)
     residuals[0] = 0.0
     moving = mask[1:]
-    before = (
-        float(np.linalg.norm(residuals[1:], axis=-1)[moving].mean())
-        if moving.any()
-        else 0.0
-    )
+    before = float(np.linalg.norm(residuals[1:], axis=-1)[moving].mean()) if moving.any() else 0.0
     corrections = continue_residuals(residuals, mask)
     for chunk in frame_chunks(len(vertices), vertices.shape[1]):
         vertices[chunk] += solver.solve(corrections[chunk])

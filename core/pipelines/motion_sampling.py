@@ -43,19 +43,13 @@ def prepare_motion(
     windows = Windows.cover(handles.given.shape[1], config)
     free = windows.frames - handles.given.shape[1]
     handles = handles._replace(
-        displacements=torch.nn.functional.pad(
-            handles.displacements, (0, 0, 0, 0, 0, free)
-        ),
+        displacements=torch.nn.functional.pad(handles.displacements, (0, 0, 0, 0, 0, free)),
         given=torch.nn.functional.pad(handles.given, (0, 0, 0, free)),
     )
-    conditional, warm = prepare_windows(
-        diffusion, windows, shape_latents, nodes, handles
-    )
+    conditional, warm = prepare_windows(diffusion, windows, shape_latents, nodes, handles)
     hidden = None
     if guidance != 1.0:
-        hidden, _ = prepare_windows(
-            diffusion, windows, shape_latents, nodes, handles, keep=False
-        )
+        hidden, _ = prepare_windows(diffusion, windows, shape_latents, nodes, handles, keep=False)
     return MotionCondition(windows, warm, conditional, hidden, guidance)
 
 
@@ -71,50 +65,34 @@ def sample_motion(
     """Motion latents of all seeds in one batch. `on_call` gets the first seed's latents so far [1, T, M, C]."""
 
     def denoiser(prepared: Prepared) -> Denoiser:
-        network = windowed_network(
-            diffusion.denoiser, condition.windows, prepared, pulse
-        )
+        network = windowed_network(diffusion.denoiser, condition.windows, prepared, pulse)
         return denoiser_of(network, config.diffusion)
 
     denoise = denoiser(condition.conditional)
     if condition.hidden is not None:
         denoise = guided(denoise, denoiser(condition.hidden), condition.guidance)
-    white = seeded_noise(
-        seeds, (condition.windows.frames, config.motion.latents, config.motion.channels)
-    )
+    white = seeded_noise(seeds, (condition.windows.frames, config.motion.latents, config.motion.channels))
     warm = condition.warm
-    every = (
-        None
-        if warm is None
-        else WarmStart(*(part.expand(len(seeds), *part.shape[1:]) for part in warm))
-    )
+    every = None if warm is None else WarmStart(*(part.expand(len(seeds), *part.shape[1:]) for part in warm))
     noise = diffusion.noise(white.to(condition.conditional.fixed.device), every)
 
     def on_step(done: int, total: int, estimate: Tensor) -> None:
         on_call(diffusion.unwhiten(estimate[:1], warm))
 
-    return diffusion.unwhiten(
-        run_sampler(denoise, noise, options, config, on_step), every
-    )
+    return diffusion.unwhiten(run_sampler(denoise, noise, options, config, on_step), every)
 
 
 def seeded_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     """White noise [S, *shape]: one CPU generator per seed, so that a seed's noise depends on nothing else."""
     generators = [torch.Generator().manual_seed(seed % (1 << 63)) for seed in seeds]
-    return torch.stack(
-        [torch.randn(shape, generator=generator) for generator in generators]
-    )
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
 
 
 def sampler_steps(options: SamplingOptions, config: Config) -> int:
     """How many noise levels the sampler visits."""
     if options.quality == "draft":
         return 1
-    preset = (
-        config.diffusion.steps_best
-        if options.quality == "best"
-        else config.diffusion.steps_normal
-    )
+    preset = config.diffusion.steps_best if options.quality == "best" else config.diffusion.steps_normal
     return preset if options.steps is None else options.steps
 
 

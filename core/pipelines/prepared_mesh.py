@@ -45,9 +45,7 @@ class PreparedMesh:
             config.diffusion.warm_start_nodes if config.diffusion.warm_start else 0,
         )
         self.nodes: Tensor = gather_rows(points, farthest_point_indices(points, count))
-        self.shape_latents: Tensor = autoencoder.encode(
-            points, self.nodes[:, : config.shape.latents]
-        )[0]
+        self.shape_latents: Tensor = autoencoder.encode(points, self.nodes[:, : config.shape.latents])[0]
         self.anchors: Tensor = self.nodes[:, : config.motion.latents]
         self._solvers: OrderedDict[bytes, ResidualSolver] = OrderedDict()
 
@@ -55,9 +53,7 @@ class PreparedMesh:
         """The residual solve for handles [K]; the last few sets of handles are kept."""
         key = handles.tobytes()
         if key not in self._solvers:
-            self._solvers[key] = ResidualSolver(
-                self.source.vertices, self.source.faces, handles
-            )
+            self._solvers[key] = ResidualSolver(self.source.vertices, self.source.faces, handles)
         self._solvers.move_to_end(key)
         while len(self._solvers) > SOLVERS_KEPT:
             self._solvers.popitem(last=False)
@@ -67,9 +63,7 @@ class PreparedMesh:
 class PreparedMeshes:
     """The last few prepared meshes, by identity (a SourceMesh never changes)."""
 
-    def __init__(
-        self, config: Config, autoencoder: ShapeAutoencoder, device: torch.device
-    ) -> None:
+    def __init__(self, config: Config, autoencoder: ShapeAutoencoder, device: torch.device) -> None:
         self._config, self._autoencoder, self._device = config, autoencoder, device
         self._kept: OrderedDict[int, PreparedMesh] = OrderedDict()
 
@@ -77,9 +71,7 @@ class PreparedMeshes:
         """Raises MeshError when the mesh is empty, not finite, of zero size or without area."""
         key = id(source)  # stays this mesh's own: the prepared mesh holds it
         if key not in self._kept:
-            self._kept[key] = PreparedMesh(
-                source, self._config, self._autoencoder, self._device
-            )
+            self._kept[key] = PreparedMesh(source, self._config, self._autoencoder, self._device)
         self._kept.move_to_end(key)
         while len(self._kept) > MESHES_KEPT:
             self._kept.popitem(last=False)

@@ -29,31 +29,23 @@ class Reporter:
         self._message = message
         self.pulse()
 
-    def step(
-        self, message: str, preview: Callable[[], NDArray[np.float32]] | None = None
-    ) -> None:
+    def step(self, message: str, preview: Callable[[], NDArray[np.float32]] | None = None) -> None:
         """One step is done; `preview` is only called when its turn has come."""
         self._done = min(self._done + 1, self._total)
         self._message = message
         if self._on_step is not None:
-            self._on_step(
-                Progress(self._done, self._total, message, self._preview(preview))
-            )
+            self._on_step(Progress(self._done, self._total, message, self._preview(preview)))
 
     def pulse(self) -> None:
         """A chance to cancel inside a long step."""
         if self._on_step is not None:
             self._on_step(Progress(self._done, self._total, self._message))
 
-    def _preview(
-        self, preview: Callable[[], NDArray[np.float32]] | None
-    ) -> NDArray[np.float32] | None:
+    def _preview(self, preview: Callable[[], NDArray[np.float32]] | None) -> NDArray[np.float32] | None:
         started = time.monotonic()
         if preview is None or started < self._next_preview:
             return None
         shown = preview()
         ended = time.monotonic()
-        self._next_preview = ended + max(
-            PREVIEW_SECONDS, (ended - started) / PREVIEW_SHARE
-        )
+        self._next_preview = ended + max(PREVIEW_SECONDS, (ended - started) / PREVIEW_SHARE)
         return shown

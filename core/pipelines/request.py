@@ -30,21 +30,13 @@ class SamplingOptions:
     def validate(self) -> None:
         """Raises M2VError with what is wrong and what is possible."""
         if not 1 <= self.seeds <= MAX_SEEDS:
-            raise M2VError(
-                f"{self.seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}."
-            )
+            raise M2VError(f"{self.seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
         if self.quality not in QUALITIES:
-            raise M2VError(
-                f"The quality {self.quality!r} does not exist; choose {', '.join(QUALITIES)}."
-            )
+            raise M2VError(f"The quality {self.quality!r} does not exist; choose {', '.join(QUALITIES)}.")
         if self.steps is not None and not 1 <= self.steps <= 1000:
-            raise M2VError(
-                f"{self.steps} sampler steps are not possible; ask for 1 to 1000."
-            )
+            raise M2VError(f"{self.steps} sampler steps are not possible; ask for 1 to 1000.")
         if not (np.isfinite(self.guidance) and 0.0 <= self.guidance <= 10.0):
-            raise M2VError(
-                f"The guidance {self.guidance} is not possible; ask for 0 to 10."
-            )
+            raise M2VError(f"The guidance {self.guidance} is not possible; ask for 0 to 10.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,15 +59,9 @@ class Sample:
 
     seed: int
     sequence: MeshSequence
-    handle_error: (
-        float  # largest distance of a handle from its target after the exact solve
-    )
-    soft_handle_error: (
-        float  # mean distance before it: how well the model itself obeyed
-    )
-    difference: (
-        float  # mean distance of this motion's vertices from the mean of all seeds
-    )
+    handle_error: float  # largest distance of a handle from its target after the exact solve
+    soft_handle_error: float  # mean distance before it: how well the model itself obeyed
+    difference: float  # mean distance of this motion's vertices from the mean of all seeds
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,26 +51,18 @@ class Windows:
         phase = (torch.arange(self.length) + 0.5) / self.length
         bump = torch.sin(torch.pi * phase).square()
         table = bump.expand(len(self.starts), -1).clone()
-        total = self.join(torch.ones_like(table)[None, :, :, None, None], table)[
-            0, :, 0, 0
-        ]
+        total = self.join(torch.ones_like(table)[None, :, :, None, None], table)[0, :, 0, 0]
         return table / self.split(total[None, :, None, None])[0, :, :, 0, 0]
 
     def split(self, x: Float[Tensor, "S T M C"]) -> Float[Tensor, "S W L M C"]:
         """Cut a whole clip into its windows."""
-        return torch.stack(
-            [x[:, start : start + self.length] for start in self.starts], dim=1
-        )
+        return torch.stack([x[:, start : start + self.length] for start in self.starts], dim=1)
 
-    def join(
-        self, parts: Float[Tensor, "S W L M C"], weights: Float[Tensor, "W L"]
-    ) -> Float[Tensor, "S T M C"]:
+    def join(self, parts: Float[Tensor, "S W L M C"], weights: Float[Tensor, "W L"]) -> Float[Tensor, "S T M C"]:
         """Weighted sum of the windows' answers."""
         whole = parts.new_zeros(parts.shape[0], self.frames, *parts.shape[3:])
         for number, start in enumerate(self.starts):
-            whole[:, start : start + self.length] += parts[:, number] * weights[number][
-                None, :, None, None
-            ].to(parts)
+            whole[:, start : start + self.length] += parts[:, number] * weights[number][None, :, None, None].to(parts)
         return whole
 
 
@@ -139,9 +131,9 @@ def windowed_network(
                 inputs = cut[seeds, chosen]
                 condition = select_clips(prepared, chosen, count).repeat(width)
                 levels = level[seeds].repeat_interleave(inputs.shape[1])
-                answers[seeds, chosen] = denoiser(
-                    inputs.flatten(0, 1), levels, condition
-                ).unflatten(0, inputs.shape[:2])
+                answers[seeds, chosen] = denoiser(inputs.flatten(0, 1), levels, condition).unflatten(
+                    0, inputs.shape[:2]
+                )
         return answers[:, 0] if count == 1 else windows.join(answers, weights)
 
     return network
@@ -157,8 +149,6 @@ def select_clips(prepared: Prepared, chosen: slice, count: int) -> Prepared:
     return Prepared(
         fixed=rows(prepared.fixed),
         shape=tuple((rows(keys), rows(values)) for keys, values in prepared.shape),
-        condition=tuple(
-            tuple((rows(k), rows(v)) for k, v in block) for block in prepared.condition
-        ),
+        condition=tuple(tuple((rows(k), rows(v)) for k, v in block) for block in prepared.condition),
         visible=tuple(rows(seen) for seen in prepared.visible),
     )

@@ -1,0 +1,228 @@
+"""Handle files: the YAML a person writes to say which vertices go where, in the source mesh's own units.
+
+    frames: 17
+    fps: 24
+    handles:
+      - vertex: 1203              # or `position: [x, y, z]`, snapped to the nearest vertex
+        keys: {8: [0.1, 0.4, 0.0], 16: [0.3, 0.9, 0.1]}
+        hold: false               # false: free before the first key and between keys; true: linear between
+      - vertex: 88
+        pinned: true              # stays where it is in every frame
+
+Vertices are numbered as the program shows them: those of the welded surface, which are the file's own unless it
+repeats positions. Frame 0 is always the mesh as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from core.config import unknown_key
+from core.errors import ExportError, HandleError
+from core.sequence import Handle, HandleTracks, SourceMesh
+
+_TOP_KEYS = ("frames", "fps", "handles")
+_HANDLE_KEYS = ("vertex", "position", "keys", "hold", "pinned", "name")
+_MAX_BYTES = 16 << 20
+# A key at frame 0 may repeat the rest position, up to this fraction of the size.
+_REST_TOLERANCE = 1e-4
+
+
+def read_handle_file(path: str | Path, mesh: SourceMesh, frames: int | None = None) -> HandleTracks:
+    """Read and check a handle file against its mesh; `frames` overrides the file's number of frames.
+
+    Raises HandleError, which names the file and the first fault.
+    """
+    path = Path(path)
+    tree = _parse(path)
+    try:
+        tracks = _tracks(tree, mesh)
+        if frames is not None:
+            tracks = replace(tracks, frames=frames)
+        tracks.validate(mesh.vertices)
+        _check_first_frame(tracks, mesh)
+    except HandleError as error:
+        raise HandleError(f"{path.name}: {error}") from None
+    return tracks
+
+
+def write_handle_file(path: str | Path, tracks: HandleTracks) -> None:
+    """Write tracks so that `read_handle_file` gives them back; replaces the file whole. Raises ExportError."""
+    path = Path(path)
+    entries: list[dict[str, Any]] = []
+    for handle in tracks.handles:
+        entry: dict[str, Any] = {"vertex": int(handle.vertex)}
+        if handle.name:
+            entry["name"] = handle.name
+        if handle.pinned:
+            entry["pinned"] = True
+        else:
+            entry["keys"] = {frame: [float(value) for value in at] for frame, at in handle.keys.items()}
+            if handle.hold:
+                entry["hold"] = True
+        entries.append(entry)
+    tree = {"frames": int(tracks.frames), "fps": float(tracks.fps), "handles": entries}
+    text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written ({error.strerror or error}); choose another folder.") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML in which a repeated key is an error, not a silent choice of the last one."""
+
+
+def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        key = str(key_node.value)
+        if key in seen:
+            line = key_node.start_mark.line + 1
+            raise HandleError(f"the key {key!r} is there twice near line {line}; remove one.")
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def _parse(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise HandleError(f"{path.name} is too large to be a handle file; check the path.")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise HandleError(f"The handle file {path} cannot be read ({reason}); check the path.") from error
+    try:
+        tree = yaml.load(text, Loader=_StrictLoader)
+    except HandleError as error:
+        raise HandleError(f"{path.name}: {error}") from None
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" near line {mark.line + 1}" if mark else ""
+        raise HandleError(f"{path.name} is not valid YAML{where}; correct it.") from error
+    if not isinstance(tree, dict):
+        empty = "is empty" if tree is None else "has no names and values at its top level"
+        raise HandleError(f"{path.name} {empty}; it needs 'handles:' with one entry per handle.")
+    return tree
+
+
+def _tracks(tree: Mapping[str, Any], mesh: SourceMesh) -> HandleTracks:
+    _check_keys(tree, _TOP_KEYS, "")
+    entries = tree.get("handles")
+    if not isinstance(entries, list):
+        raise HandleError("it needs 'handles:' with a list of handles, each starting with '- vertex: N'.")
+    handles = tuple(_handle(entry, number, mesh) for number, entry in enumerate(entries, start=1))
+    defaults = HandleTracks(())
+    frames = _whole(tree.get("frames", defaults.frames), "frames")
+    fps = _number(tree.get("fps", defaults.fps), "fps")
+    return HandleTracks(handles, frames=frames, fps=fps)
+
+
+def _handle(entry: Any, number: int, mesh: SourceMesh) -> Handle:
+    where = f"handle {number}"
+    if not isinstance(entry, dict):
+        raise HandleError(f"{where} has to hold names and values, such as 'vertex: 12'.")
+    _check_keys(entry, _HANDLE_KEYS, f"{where}: ")
+    if ("vertex" in entry) == ("position" in entry):
+        raise HandleError(f"{where} needs either a vertex or a position (one of the two).")
+    if "vertex" in entry:
+        vertex = _whole(entry["vertex"], f"{where}: vertex")
+    else:
+        vertex = _nearest_vertex(_point(entry["position"], f"{where}: position"), mesh)
+    hold = _flag(entry.get("hold", False), f"{where}: hold")
+    pinned = _flag(entry.get("pinned", False), f"{where}: pinned")
+    keys = entry.get("keys") or {}
+    if not isinstance(keys, dict):
+        raise HandleError(f"{where}: keys have to be written as {{frame: [x, y, z], ...}}.")
+    if pinned and keys:
+        raise HandleError(f"{where} is pinned and has keys; remove one of the two.")
+    points = {_whole(frame, f"{where}: the frame of a key"): at for frame, at in keys.items()}
+    return Handle(
+        vertex=vertex,
+        keys={frame: _point(at, f"{where}: the key at frame {frame}") for frame, at in points.items()},
+        hold=hold,
+        pinned=pinned,
+        name=_text(entry.get("name", ""), f"{where}: name"),
+    )
+
+
+def _check_first_frame(tracks: HandleTracks, mesh: SourceMesh) -> None:
+    for handle in tracks.handles:
+        at = handle.keys.get(0)
+        if at is not None and np.abs(at - mesh.vertices[handle.vertex]).max() > _REST_TOLERANCE * mesh.size:
+            raise HandleError(
+                f"the handle at vertex {handle.vertex} has a key at frame 0, which is always the mesh as it is; "
+                "move the key to a later frame."
+            )
+
+
+def _check_keys(tree: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
+    for key in tree:
+        if key not in known:
+            raise HandleError(where + unknown_key(str(key), str(key), known))
+
+
+def _nearest_vertex(position: NDArray[np.float64], mesh: SourceMesh) -> int:
+    return int(np.square(mesh.vertices.astype(np.float64) - position).sum(axis=1).argmin())
+
+
+def _whole(value: Any, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise HandleError(f"{what} is {value!r}, but a whole number is needed.")
+    return value
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise HandleError(f"{what} is {value!r}, but a number is needed.")
+    try:
+        return float(value)
+    except OverflowError:
+        raise HandleError(f"{what} is too large a number.") from None
+
+
+def _point(value: Any, what: str) -> NDArray[np.float64]:
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        raise HandleError(f"{what} needs three numbers, [x, y, z].")
+    point = np.array([_number(item, what) for item in value])
+    if not np.isfinite(point).all():
+        raise HandleError(f"{what} is not a finite number.")
+    return point
+
+
+def _flag(value: Any, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise HandleError(f"{what} is {value!r}, but true or false is needed.")
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise HandleError(f"{what} is {value!r}, but a text is needed.")
+    return value
