@@ -195,26 +195,34 @@ def washing_machine(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     """A closed cabinet with a drum opening, a round-cornered porthole door, a drawer and a dial."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
-    width, tall, deep = shape.between(0.65, 0.9), shape.between(0.9, 1.0), shape.between(0.55, 0.8)
+    width, top, deep = shape.between(0.65, 0.9), shape.between(0.9, 1.0), shape.between(0.55, 0.8)
     wall, slab = shape.between(0.03, 0.05), shape.between(0.03, 0.06)
-    _cabinet(rig, width, tall, deep, wall)
-    hole, centre = width * shape.between(0.5, 0.66), tall * shape.between(0.42, 0.52)
+    _cabinet(rig, width, top, deep, wall)
+    hole, centre = width * shape.between(0.5, 0.66), top * shape.between(0.42, 0.52)
     front = deep / 2 - wall / 2
-    rig.box("above", "back", vec(0, (centre + hole / 2 + tall) / 2, front), vec(width, tall - centre - hole / 2, wall))
+    rig.box("above", "back", vec(0, (centre + hole / 2 + top) / 2, front), vec(width, top - centre - hole / 2, wall))
     rig.box("below", "back", vec(0, (centre - hole / 2) / 2, front), vec(width, centre - hole / 2, wall))
     for side, sign in (("l", 1.0), ("r", -1.0)):
         strip = (width - hole) / 2
-        rig.box(f"front_{side}", "back", vec(sign * (width - strip) / 2, centre, front), vec(strip, hole, wall))
+        rig.box(
+            f"front_{side}",
+            "back",
+            vec(sign * (width - strip) / 2, centre, front),
+            vec(strip - 0.008, hole + 0.03, wall - 0.008),
+        )
     hand = shape.sign()
     hinge = vec(hand * hole * 0.56, centre, deep / 2 + slab * 0.6)
     at = hinge - vec(hand * hole * 0.56, 0, 0)
-    # A round door: three crossed slabs whose corners lie on one circle.
-    for index, (wide, high) in enumerate(((1.06, 0.62), (0.86, 0.86), (0.62, 1.06))):
+    # A round door: four crossed slabs, together an octagon.
+    half, rim = hole * 0.53, 0.012
+    for index, (x, y) in enumerate(((1.0, 0.0), (0.7071, 0.7071), (-0.7071, 0.7071), (0.0, 1.0))):
+        tip = vec(half - rim, half - rim, 0) * vec(x, y, 0)
+        broad, thick = half * 0.4142 - rim, slab / 2 - rim
+        tall, wide = (thick, broad) if index == 3 else (broad, thick)
         parent = "back" if index == 0 else "door0"
-        size = vec(hole * wide, hole * high, slab)
-        rig.box(f"door{index}", parent, at, size, joint=hinge, rounding=0.015)
+        rig.limb(f"door{index}", parent, at - tip, at + tip, rim, tall=tall, wide=wide, joint=hinge)
     rig.box("dome", "door0", at - vec(0, 0, slab), vec(hole * 0.6, hole * 0.6, slab * 2), joint=hinge, rounding=0.03)
-    row = tall * 0.9
+    row = top * 0.9
     rig.box("drawer", "back", vec(-width * 0.28, row, deep / 2 + 0.012), vec(width * 0.32, 0.08, 0.05))
     knob = vec(width * 0.25, row, deep / 2)
     rig.limb("dial", "back", knob, knob + vec(0, 0, 0.035), 0.035, 0.03)

@@ -20,7 +20,8 @@ def biped(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
     leg, trunk = shape.between(0.4, 0.52), shape.between(0.27, 0.34)
-    girth, shoulder = shape.between(0.045, 0.085), shape.between(0.085, 0.13)
+    girth = shape.between(0.045, 0.08)
+    shoulder = 0.95 * girth + shape.between(0.045, 0.065)
     hip_width = shape.between(0.045, 0.065)
     limb = shape.between(0.028, 0.046)
     arm = shape.between(0.26, 0.36)
@@ -28,15 +29,16 @@ def biped(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     pelvis = vec(0, leg, 0)
     waist = pelvis + vec(0, trunk * 0.38, shape.between(-0.01, 0.015))
     collar = waist + vec(0, trunk * 0.52, 0)
-    rig.limb("pelvis", None, pelvis, pelvis + vec(0, 0.03, 0), girth * 0.95, wide=hip_width * 0.7)
-    rig.limb("belly", "pelvis", pelvis + vec(0, 0.04, 0), waist, girth * shape.between(0.8, 1.25), girth * 0.95,
+    rig.limb("pelvis", None, pelvis, pelvis + vec(0, 0.03, 0), girth * 0.95, wide=hip_width * 0.5)
+    rig.limb("belly", "pelvis", pelvis + vec(0, 0.04, 0), waist, girth * shape.between(0.8, 1.12), girth * 0.95,
              wide=hip_width * 0.5)  # fmt: skip
-    rig.limb("chest", "belly", waist, collar, girth, girth * 0.85, wide=shoulder * 0.5)
+    rig.limb("chest", "belly", waist, collar, girth, girth * 0.85, wide=0.8 * shoulder - 0.6 * girth)
     crown = rig.limb("neck", "chest", collar, collar + vec(0, 0.055, 0.012), girth * 0.5, girth * 0.45)
     rig.limb("head", "neck", crown + vec(0, skull * 0.5, 0.01), crown + vec(0, skull * 1.15, 0.012), skull,
              joint=crown)  # fmt: skip
     legs: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
-    spread = shape.between(0.0, 1.2) ** 2
+    # Arms keep clear of the trunk, or the two would be one surface.
+    spread = 0.24 + 1.2 * shape.unit() ** 2
     arms: dict[str, Tensor] = {}
     stance = shape.between(0.0, 0.03)
     for side, sign in SIDES:
@@ -48,7 +50,7 @@ def biped(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
         rig.limb(f"foot_{side}", f"shank_{side}", ankle + vec(0, -0.02, -0.012), ankle + vec(0, -0.028, 0.075),
                  limb * 0.66, limb * 0.5, wide=0.008, joint=ankle)  # fmt: skip
         legs[side] = (hip, knee, ankle)
-        top = collar + vec(sign * shoulder, -0.02, 0)
+        top = collar + vec(sign * (shoulder + 0.5 * limb), -0.02, 0)
         along = vec(sign * spread.sin(), -spread.cos(), 0)
         elbow = rig.limb(f"upper_{side}", "chest", top, top + along * (arm * 0.52)[:, None], limb * 0.95, limb * 0.75)
         wrist = rig.limb(f"fore_{side}", f"upper_{side}", elbow, elbow + along * (arm * 0.48)[:, None],
@@ -117,7 +119,7 @@ def _arms(act: Draw, pose: Pose, phase: Tensor, once: Tensor, spread: Tensor, wa
     fold = act.between(0.5, 1.6)[:, None]  # the elbow is folded half-way through a reach and straight at its end
     raise_by, rate = act.between(1.6, 2.7)[:, None], 1 + act.pick(3)[:, None]
     keep = act.chance(0.3)[:, None].float()  # arms that stay as they rest, as in a T pose
-    lowered = (spread - 0.12).clamp(min=0) * (1 - keep)
+    lowered = (spread - 0.25).clamp(min=0) * (1 - keep)
     for index, (side, sign) in enumerate(SIDES):
         chosen = torch.maximum(both, right if index else 1 - right)
         reach, hail = reaching * chosen * once, waving * chosen

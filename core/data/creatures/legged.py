@@ -124,14 +124,14 @@ def _quadruped_motion(
     drop = sitting * once * 0.42 * height[:, None] * act.between(0.7, 1.1)[:, None] + jumping * crouch
     sway = walking * (1 - bound) * act.between(0.02, 0.12)[:, None] * wave(phase)
     pose.turn("hips", x=pitch, y=0.5 * sway, z=0.3 * sway)
-    pose.turn("chest", x=-2.2 * rock * act.between(0.5, 1.2)[:, None], y=-sway)
+    pose.turn("chest", x=-1.8 * rock, y=-sway)
     pose.move(y=bob - drop * torch.where(sitting > 0, 0.55, 1.0) + jumping * flight)
     for index, (name, points) in enumerate(legs.items()):
         forward, up = step_cycle(phase + offset[:, index : index + 1], duty)
         hip, ankle = points[0], points[2]
         rest_forward, rest_down = (ankle - hip)[:, 2:3], (hip - ankle)[:, 1:2]
         is_front = name[0] == "f"
-        local_pitch = pitch - (2.2 * rock if is_front else 0.0)
+        local_pitch = pitch - (1.8 * rock if is_front else 0.0)
         # How far the body's pitch raises this hip; the foot stays on the ground below it.
         rise = hip[:, 2:3] * -pitch.sin()
         settle = bob - drop * torch.where(sitting > 0, 0.55, 1.0)
@@ -165,7 +165,9 @@ def _trunk_follows(
 ) -> None:
     """Neck, head, ears and tail: nodding at the step frequency, looking about, and the tail's late wave."""
     nod = walking * act.between(0.02, 0.12)[:, None] * wave(2 * phase, 0.15)
-    graze, look = act.between(-0.5, 1.0)[:, None], act.between(-0.8, 0.8)[:, None]
+    down = act.chance(0.6)
+    graze = torch.where(down, act.between(0.5, 1.2), act.between(-0.6, -0.25))[:, None]
+    look = act.sign()[:, None] * act.between(0.25, 0.9)[:, None]
     lift = 0.5 * graze * looking * once - 0.5 * pitch
     pose.turn("neck1", x=lift + nod, y=0.4 * look * looking * once)
     pose.turn("neck2", x=0.6 * lift - 0.4 * nod, y=0.4 * look * looking * once)
@@ -201,7 +203,7 @@ def spider(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     vec = rig.vector
     body, belly = shape.between(0.05, 0.08), shape.between(0.07, 0.14)
     height, reach = shape.between(0.08, 0.2), shape.between(0.28, 0.42)
-    leg = shape.between(0.011, 0.02)
+    leg = shape.between(0.013, 0.021)
     middle, front, rear = vec(0, height, 0), vec(0, height, body * 1.2), vec(0, height, -body * 1.2)
     rig.limb("rear", None, middle, rear, body, wide=body * 0.3)
     rig.limb("front", "rear", middle, front, body, wide=body * 0.3)
@@ -223,7 +225,7 @@ def spider(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
             parent = "front" if index < 2 else "rear"
             rig.limb(f"{side}{index}a", parent, hip, knee, leg * 1.3, leg * 1.1)
             rig.limb(f"{side}{index}b", f"{side}{index}a", knee, ankle, leg * 1.1, leg * 0.9)
-            rig.limb(f"{side}{index}c", f"{side}{index}b", ankle, toe, leg * 0.9, leg * 0.5)
+            rig.limb(f"{side}{index}c", f"{side}{index}b", ankle, toe, leg * 0.9, leg * 0.65)
 
     pose = Pose(rig, frames)
     phase, once = cycles(act, frames), gesture(act, frames)
@@ -247,4 +249,4 @@ def spider(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     pose.move(y=bob + 0.06 * rearing * once)
     stride = 2 * swing * reach[:, None]
     _travel(act, frames, pose, phase, walking, stride, duty, walking)
-    return rig.build(shape.between(0.005, 0.009)), pose
+    return rig.build(shape.between(0.004, 0.007)), pose

@@ -58,13 +58,26 @@ def union_distance(points: Tensor, table: Tensor, smooth: Tensor) -> Tensor:
     return -(torch.logsumexp(-distance / smooth, -1) * smooth[..., 0])
 
 
-def union_gradient(points: Tensor, table: Tensor, smooth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distance [P] to the smooth union, its gradient [3, P], and the distances [P, K] to its parts."""
+def union_gradient(points: Tensor, table: Tensor, smooth: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Distance [P] to the smooth union, its gradient [3, P], the parts' distances [P, K], the nearest part's normal."""
     distance, parts = part_distances(points, table, gradient=True)
     scaled = -distance / smooth
     weights = scaled.softmax(-1)
     gradient = torch.stack([(weights * part).sum(-1) for part in parts])
-    return -(torch.logsumexp(scaled, -1) * smooth[:, 0]), gradient, distance
+    nearest = weights.argmax(-1, keepdim=True)
+    own = torch.stack([part.gather(-1, nearest)[:, 0] for part in parts])
+    return -(torch.logsumexp(scaled, -1) * smooth[:, 0]), gradient, distance, own
+
+
+def bounding_box(rig: Rig, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper corners [B, 3] of the sharp union of the parts; the smooth one is larger by a trifle."""
+    lower, upper = [], []
+    for end, cross in ((-1.0, torch.ones_like(table[16])), (1.0, table[16])):
+        middle = table[0:3] + end * table[3:6] * table[12]
+        reach = cross * (table[6:9].abs() * table[13] + table[9:12].abs() * table[14] + table[15])
+        lower.append(torch.where(rig.valid, middle - reach, _FAR).amin(-1))
+        upper.append(torch.where(rig.valid, middle + reach, -_FAR).amax(-1))
+    return torch.minimum(*lower).T, torch.maximum(*upper).T
 
 
 def adjacency(rig: Rig) -> Tensor:
@@ -159,8 +172,6 @@ def sample_surface(rig: Rig, table: Tensor, count: int, draws: Tensor) -> Surfac
     own = near_table.index_select(1, flat_part.flatten())
     distance, _ = part_distances(positions.reshape(3, -1), own)
     hidden = (distance.amin(-1) < -0.004).view(batch, size)
-    lower = torch.where(hidden, _FAR, positions).amin(-1).T
-    upper = torch.where(hidden, -_FAR, positions).amax(-1).T
     order = (draws[8] + 2 * hidden).topk(count, dim=-1, largest=False, sorted=False).indices
 
     positions = positions.gather(2, order.expand(3, -1, -1)).reshape(3, -1)
@@ -168,9 +179,11 @@ def sample_surface(rig: Rig, table: Tensor, count: int, draws: Tensor) -> Surfac
     smooth = smooth.gather(1, order).reshape(-1, 1)
     own = near_table.index_select(1, flat_part)
     for _ in range(3):
-        value, gradient, _ = union_gradient(positions, own, smooth)
+        value, gradient, _, _ = union_gradient(positions, own, smooth)
         positions = positions - gradient * (value / (gradient * gradient).sum(0).clamp(min=0.1))
-    _, gradient, distance = union_gradient(positions, own, smooth)
+    _, gradient, distance, own_normal = union_gradient(positions, own, smooth)
+    # Where two parts touch face to face their gradients cancel.
+    gradient = torch.where(gradient.norm(dim=0) < 0.05, own_normal, gradient)
     normals = gradient / gradient.norm(dim=0).clamp(min=1e-9)
 
     nearest = distance.argmin(-1)
@@ -179,6 +192,7 @@ def sample_surface(rig: Rig, table: Tensor, count: int, draws: Tensor) -> Surfac
     near_index = near.flatten(0, 1).index_select(0, flat_part).view(batch, count, NEAR)
     dense = weights.new_zeros(batch, count, parts).scatter_(2, near_index, weights.view(batch, count, NEAR))
     points = positions.view(3, batch, count).permute(1, 2, 0)
+    lower, upper = bounding_box(rig, table)
     lower, upper = torch.minimum(lower, points.amin(1)), torch.maximum(upper, points.amax(1))
     return SurfaceSamples(points, normals.view(3, batch, count).permute(1, 2, 0), dense, lower, upper)
 

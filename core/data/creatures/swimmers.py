@@ -66,7 +66,7 @@ def fish(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     rise = torch.where(act.chance(0.7), 0.0, act.between(-0.4, 0.4))[:, None] * once
     pose.turn("body0", x=-rise)
     pose.move(y=rise * 0.3, z=advance.clamp(max=0.4))
-    return rig.build(shape.between(0.012, 0.02)), pose
+    return rig.build(shape.between(0.004, 0.007)), pose
 
 
 def snake(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
@@ -111,7 +111,7 @@ def snake(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     going = torch.where(act.chance(0.4), 0.0, act.between(0.05, 0.3))[:, None]
     pose.heading = pose.heading + torch.where(act.chance(0.6), 0.0, act.between(-0.4, 0.4))[:, None] * once
     pose.move(z=(going * (phase - phase[:, :1])).clamp(max=0.35))
-    return rig.build(shape.between(0.008, 0.014)), pose
+    return rig.build(shape.between(0.004, 0.007)), pose
 
 
 def bird(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
@@ -186,4 +186,4 @@ def bird(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     pose.move(
         z=(going * (phase - phase[:, :1])).clamp(max=0.35), y=0.15 * act.between(-1.0, 1.0)[:, None] * gliding * once
     )
-    return rig.build(shape.between(0.008, 0.014)), pose
+    return rig.build(shape.between(0.005, 0.009)), pose
