@@ -55,8 +55,9 @@ class RigSource:
     ) -> ClipBatch:
         """Draw clips (see ClipSource). With `occupancy_queries` each clip starts at a pose with stored queries.
 
-        Rigs are drawn by CATEGORY_WEIGHTS, evenly within a category; clips evenly; speed 0.5x to 2x; training clips
-        are turned about Y at random. `fps` is the rate of the original motion, so slow playback has a high rate.
+        Rigs are drawn by CATEGORY_WEIGHTS, evenly within a category, lively clips more often than idles; speed 0.5x
+        to 2x; training clips are turned about Y at random. `fps` is the rate of the original motion, so slow playback
+        has a high rate.
         """
         if split not in SPLITS:
             raise DataError(f"The split {split!r} does not exist; choose {', '.join(SPLITS)}.")

@@ -31,6 +31,7 @@ POOL = 4096  # surface points per rig
 MAX_BONES_PER_POINT = 8
 STATIC = 2e-3  # a clip whose points move less than this fraction of the size is no motion
 CLOSED = 0.03  # a clip is closed when its last pose is its first, within this fraction of its motion
+SNAP = 0.4  # a last step of more than this fraction of the motion is a jump, not motion
 OnRig = Callable[[int, int, str], None]  # rigs done, rigs in all, file name
 
 
@@ -113,7 +114,9 @@ def read_rig(path: Path, references: int, pool: int) -> Rig:
         ends = _positions(_transforms(scene, number, whole, bones_used, rest_of_bone, surface), row, bone, hang, pool)
         gap, step = (float(np.linalg.norm(ends[1] - ends[i], axis=-1).max()) for i in (0, 2))
         closed = gap < CLOSED * motion
-        cyclic = len(times) > 4 and motion > STATIC and (closed or gap < 1.25 * step)
+        snaps = len(times) > 8 and step > SNAP * motion  # an exporter's last key jumps back to the start: cut it off
+        times, transforms = (times[:-1], transforms[:-1]) if snaps else (times, transforms)
+        cyclic = len(times) > 4 and motion > STATIC and not snaps and (closed or gap < min(1.25 * step, SNAP * motion))
         split = clip_split(path.stem, number, len(scene.clips))
         rig.clips.append(
             {
