@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.data.creatures.rig import Rig
 
-NEAR = 10  # parts that can matter on the surface of one part
+NEAR = 8  # parts that can matter on the surface of one part
 _FAR = 1e3
 # Rows of a parts table, [17, ..., K]: centre 0-2, axes 3-11 row by row, half sides 12-14, radius 15, taper 16.
 _CLASSES = torch.tensor([[c >> axis & 1 for axis in range(3)] for c in range(1, 8)], dtype=torch.bool)
@@ -178,7 +178,7 @@ def sample_surface(rig: Rig, table: Tensor, count: int, draws: Tensor) -> Surfac
     flat_part = flat_part.gather(1, order).flatten()
     smooth = smooth.gather(1, order).reshape(-1, 1)
     own = near_table.index_select(1, flat_part)
-    for _ in range(3):
+    for _ in range(2):
         value, gradient, _, _ = union_gradient(positions, own, smooth)
         positions = positions - gradient * (value / (gradient * gradient).sum(0).clamp(min=0.1))
     _, gradient, distance, own_normal = union_gradient(positions, own, smooth)
