@@ -50,25 +50,15 @@ def surface_operator(vertices: NDArray, faces: NDArray) -> SurfaceOperator:
         cotangent = igl.cotmatrix_intrinsic(lengths, corners).tocsr()
         cotangent.resize((count, count))
         laplacian = -cotangent
-        mass += np.bincount(
-            corners.reshape(-1), np.repeat(_areas(lengths) / 3, 3), minlength=count
-        )
+        mass += np.bincount(corners.reshape(-1), np.repeat(_areas(lengths) / 3, 3), minlength=count)
     positive = mass[mass > 0]
-    mass = np.maximum(
-        mass, 1e-3 * np.median(positive) if len(positive) else 1.0 / count
-    )
+    mass = np.maximum(mass, 1e-3 * np.median(positive) if len(positive) else 1.0 / count)
     graph = edge_graph(corners, count)
-    first, second, weight = link_components(
-        points, connected_components(graph, directed=False)[1], mass
-    )
+    first, second, weight = link_components(points, connected_components(graph, directed=False)[1], mass)
     if len(first):
-        link = sparse.coo_matrix(
-            (weight, (first, second)), shape=(count, count)
-        ).tocsr()
+        link = sparse.coo_matrix((weight, (first, second)), shape=(count, count)).tocsr()
         link = link + link.T
-        laplacian = (
-            laplacian + sparse.diags(np.asarray(link.sum(axis=1)).reshape(-1)) - link
-        )
+        laplacian = laplacian + sparse.diags(np.asarray(link.sum(axis=1)).reshape(-1)) - link
     return SurfaceOperator(points, laplacian.tocsr(), mass, size)
 
 
@@ -77,9 +67,7 @@ class ScreenedSolver:
 
     def __init__(self, operator: SurfaceOperator, kappa: float) -> None:
         self.mass = operator.mass
-        self.matrix = (
-            operator.laplacian + sparse.diags(kappa**2 * operator.mass)
-        ).tocsr()
+        self.matrix = (operator.laplacian + sparse.diags(kappa**2 * operator.mass)).tocsr()
         count = len(operator.mass)
         self.prolong: sparse.csr_matrix | None = None
         if count <= DIRECT_VERTICES:
@@ -94,17 +82,9 @@ class ScreenedSolver:
         """x [V, C] for right [V, C]: to rounding when direct, to under one percent on large meshes (kernels need no more)."""
         if self.prolong is None:
             return self._direct.solve(right)
-        return np.concatenate(
-            [
-                self._iterate(right[:, at : at + 16])
-                for at in range(0, right.shape[1], 16)
-            ],
-            axis=1,
-        )
+        return np.concatenate([self._iterate(right[:, at : at + 16]) for at in range(0, right.shape[1], 16)], axis=1)
 
-    def _iterate(
-        self, right: NDArray[np.float64], steps: int = 4, tolerance: float = 1e-3
-    ) -> NDArray[np.float64]:
+    def _iterate(self, right: NDArray[np.float64], steps: int = 4, tolerance: float = 1e-3) -> NDArray[np.float64]:
         """Conjugate gradients, all columns at once, preconditioned by one two-level cycle."""
         x = np.zeros_like(right)
         residual = right.copy()
@@ -115,9 +95,7 @@ class ScreenedSolver:
             new = (residual * z).sum(axis=0)
             direction = z + (new / old if step else 0.0) * direction
             image = self.matrix @ direction
-            scale = new / np.maximum(
-                (direction * image).sum(axis=0), np.finfo(float).tiny
-            )
+            scale = new / np.maximum((direction * image).sum(axis=0), np.finfo(float).tiny)
             x += scale * direction
             residual -= scale * image
             old = np.maximum(new, np.finfo(float).tiny)
@@ -128,9 +106,7 @@ class ScreenedSolver:
     def _cycle(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
         assert self.prolong is not None
         x = self._relax * right
-        x += self.prolong @ self._direct.solve(
-            self.restrict @ (right - self.matrix @ x)
-        )
+        x += self.prolong @ self._direct.solve(self.restrict @ (right - self.matrix @ x))
         return x + self._relax * (right - self.matrix @ x)
 
 
@@ -142,20 +118,14 @@ class _Factor:
         self.data = igl.min_quad_with_fixed_data()
         none = np.zeros(0, dtype=np.int64)
         igl.min_quad_with_fixed_precompute(
-            sparse.csc_matrix(matrix),
-            none,
-            sparse.csc_matrix((0, self.count)),
-            True,
-            self.data,
+            sparse.csc_matrix(matrix), none, sparse.csc_matrix((0, self.count)), True, self.data
         )
 
     def solve(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = right.shape[1]
         empty = np.zeros((0, columns))
         # libigl minimises x'Ax/2 + x'B, so its solution has the opposite sign.
-        return igl.min_quad_with_fixed_solve(
-            self.data, np.ascontiguousarray(-right), empty, empty
-        ).reshape(-1, columns)
+        return igl.min_quad_with_fixed_solve(self.data, np.ascontiguousarray(-right), empty, empty).reshape(-1, columns)
 
 
 def unit_points(vertices: NDArray) -> tuple[NDArray[np.float64], float]:
@@ -171,9 +141,7 @@ def edge_graph(faces: NDArray, count: int) -> sparse.csr_matrix:
     corners = np.asarray(faces, dtype=np.int64)
     first = corners.reshape(-1)
     second = np.roll(corners, -1, axis=1).reshape(-1)
-    return sparse.coo_matrix(
-        (np.ones(len(first), bool), (first, second)), shape=(count, count)
-    ).tocsr()
+    return sparse.coo_matrix((np.ones(len(first), bool), (first, second)), shape=(count, count)).tocsr()
 
 
 def link_components(
@@ -188,9 +156,7 @@ def link_components(
     if labels.max(initial=0) == 0:
         return nothing, nothing, np.zeros(0)
     neighbours = min(9, len(points))
-    distance, nearest = cKDTree(points).query(
-        points, k=neighbours, distance_upper_bound=_LINK_DISTANCE
-    )
+    distance, nearest = cKDTree(points).query(points, k=neighbours, distance_upper_bound=_LINK_DISTANCE)
     distance, nearest = np.asarray(distance), np.asarray(nearest)
     found = np.isfinite(distance)
     rows = np.broadcast_to(np.arange(len(points))[:, None], nearest.shape)[found]
@@ -203,10 +169,7 @@ def link_components(
     weights = mass[rows] / np.maximum(gaps**2, mass[rows])
 
     parts = labels.max() + 1
-    joined = sparse.coo_matrix(
-        (np.ones(len(rows), bool), (labels[rows], labels[columns])),
-        shape=(parts, parts),
-    )
+    joined = sparse.coo_matrix((np.ones(len(rows), bool), (labels[rows], labels[columns])), shape=(parts, parts))
     group = connected_components(joined, directed=False)[1][labels]
     main = np.bincount(group).argmax()
     loose = np.flatnonzero(group != main)
@@ -217,9 +180,7 @@ def link_components(
         order = np.lexsort((distance, group[loose]))
         sorted_group = group[loose][order]
         starts = np.flatnonzero(np.r_[True, sorted_group[1:] != sorted_group[:-1]])
-        rank = np.arange(len(order)) - np.repeat(
-            starts, np.diff(np.r_[starts, len(order)])
-        )
+        rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
         keep = order[rank < _LINKS_PER_LOOSE_GROUP]
         rows = np.concatenate([rows, loose[keep]])
         columns = np.concatenate([columns, anchors[nearest[keep]]])
@@ -227,14 +188,10 @@ def link_components(
     return rows.astype(np.int64), columns.astype(np.int64), weights
 
 
-def _mollified_lengths(
-    points: NDArray[np.float64], corners: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _mollified_lengths(points: NDArray[np.float64], corners: NDArray[np.int64]) -> NDArray[np.float64]:
     """Edge lengths [F, 3], each opposite its corner, that satisfy the triangle inequality with some room."""
     ends = points[corners]
-    lengths = np.linalg.norm(
-        np.roll(ends, -1, axis=1) - np.roll(ends, -2, axis=1), axis=2
-    )
+    lengths = np.linalg.norm(np.roll(ends, -1, axis=1) - np.roll(ends, -2, axis=1), axis=2)
     room = 1e-4 * float(lengths.mean())
     short = 2 * lengths.max(axis=1) - lengths.sum(axis=1) + room
     return lengths + max(0.0, float(short.max()))
@@ -243,9 +200,7 @@ def _mollified_lengths(
 def _areas(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
     """Heron's formula in Kahan's stable order."""
     c, b, a = np.sort(lengths, axis=1).T
-    return 0.25 * np.sqrt(
-        np.maximum((a + (b + c)) * (c - (a - b)) * (c + (a - b)) * (a + (b - c)), 0.0)
-    )
+    return 0.25 * np.sqrt(np.maximum((a + (b + c)) * (c - (a - b)) * (c + (a - b)) * (a + (b - c)), 0.0))
 
 
 def _prolongation(operator: SurfaceOperator) -> sparse.csr_matrix:
@@ -260,20 +215,12 @@ def _prolongation(operator: SurfaceOperator) -> sparse.csr_matrix:
     # One seed per occupied cell; an area A holds about A / h^2 cells of side h.
     cell = float(np.sqrt(operator.mass.sum() / _COARSE_VERTICES))
     seeds = np.arange(count)
-    while (
-        len(seeds) > 2 * _COARSE_VERTICES
-    ):  # the area says little of a mesh of loose scraps: then coarser
-        seeds = np.unique(
-            np.floor(points / cell).astype(np.int64), axis=0, return_index=True
-        )[1]
+    while len(seeds) > 2 * _COARSE_VERTICES:  # the area says little of a mesh of loose scraps: then coarser
+        seeds = np.unique(np.floor(points / cell).astype(np.int64), axis=0, return_index=True)[1]
         cell *= 1.5
-    _, _, source = dijkstra(
-        graph, directed=True, indices=seeds, min_only=True, return_predecessors=True
-    )
+    _, _, source = dijkstra(graph, directed=True, indices=seeds, min_only=True, return_predecessors=True)
     patch = np.searchsorted(np.sort(seeds), source)
-    prolong = sparse.csr_matrix(
-        (np.ones(count), (np.arange(count), patch)), shape=(count, len(seeds))
-    )
+    prolong = sparse.csr_matrix((np.ones(count), (np.arange(count), patch)), shape=(count, len(seeds)))
     smoother = sparse.diags(0.6 / operator.laplacian.diagonal()) @ operator.laplacian
     for _ in range(2):
         prolong = prolong - smoother @ prolong

@@ -11,21 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from core.geometry.operators import (
-    ScreenedSolver,
-    edge_graph,
-    surface_operator,
-    unit_points,
-)
+from core.geometry.operators import ScreenedSolver, edge_graph, surface_operator, unit_points
 
 # Screening of the biharmonic solve (squared, units of 1 / size^2): keeps it regular, far below any shape's own scale.
 _BIHARMONIC_KAPPA = 1e-3
 _FOLLOW_NEIGHBOURS = 12
 
 
-def biharmonic(
-    vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike, targets: ArrayLike
-) -> NDArray:
+def biharmonic(vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike, targets: ArrayLike) -> NDArray:
     """Move handles [K] to targets [T, K, 3] with the displacement of least bending energy; returns [T, V, 3].
 
     Linear in the displacements and exact at the handles; one handle, or equal displacements, translate the
@@ -36,9 +29,7 @@ def biharmonic(
     return rest + np.einsum("vk,tkd->tvd", weights, goals - rest[handles])
 
 
-def biharmonic_weights(
-    vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike
-) -> NDArray[np.float64]:
+def biharmonic_weights(vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike) -> NDArray[np.float64]:
     """Weights [V, K] that carry handle displacements to all vertices; every row sums to 1, handle rows are unit.
 
     The minimiser of u' L M^-1 L u with K fixed values is a constant plus K columns of the operator's Green's
@@ -47,9 +38,7 @@ def biharmonic_weights(
     rest = np.asarray(vertices, dtype=np.float64)
     handles = _checked_handles(handle_indices, len(rest))
     operator = surface_operator(rest, np.asarray(faces))
-    columns = _green_columns(
-        ScreenedSolver(operator, _BIHARMONIC_KAPPA), handles, free_constant=True
-    )
+    columns = _green_columns(ScreenedSolver(operator, _BIHARMONIC_KAPPA), handles, free_constant=True)
     count = len(handles)
     system = np.zeros((count + 1, count + 1))
     system[:count, :count] = columns[handles]
@@ -73,17 +62,9 @@ class ResidualSolver:
     weights are C[:, S] inv(C[S, S]): a K x K inverse per distinct mask, then one product for all frames.
     """
 
-    def __init__(
-        self,
-        vertices: ArrayLike,
-        faces: ArrayLike,
-        handle_indices: ArrayLike,
-        radius: float = 0.25,
-    ) -> None:
+    def __init__(self, vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike, radius: float = 0.25) -> None:
         if not radius > 0:
-            raise ValueError(
-                f"The radius of a residual solve has to be positive, but it is {radius}."
-            )
+            raise ValueError(f"The radius of a residual solve has to be positive, but it is {radius}.")
         rest = np.asarray(vertices, dtype=np.float64)
         self.handles = _checked_handles(handle_indices, len(rest))
         self.vertex_count = len(rest)
@@ -91,9 +72,7 @@ class ResidualSolver:
             self.columns = np.zeros((len(rest), 0))
             return
         operator = surface_operator(rest, np.asarray(faces))
-        columns = _green_columns(
-            ScreenedSolver(operator, 2.0 / radius), self.handles, free_constant=False
-        )
+        columns = _green_columns(ScreenedSolver(operator, 2.0 / radius), self.handles, free_constant=False)
         self.columns = columns / np.abs(columns[self.handles]).max()
 
     def weights(self, given: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -105,13 +84,9 @@ class ResidualSolver:
 
     def _inverse(self, given: NDArray[np.bool_]) -> NDArray:
         # The pseudo-inverse bears handles so close together that their columns are equal to rounding.
-        return np.linalg.pinv(
-            self.columns[np.ix_(self.handles[given], given)], rcond=1e-13
-        )
+        return np.linalg.pinv(self.columns[np.ix_(self.handles[given], given)], rcond=1e-13)
 
-    def solve(
-        self, residuals: ArrayLike, given: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
+    def solve(self, residuals: ArrayLike, given: ArrayLike | None = None) -> NDArray[np.float64]:
         """Displacements [T, V, 3] that equal residuals [T, K, 3] at the handles where given [T, K] (all, if left out).
 
         Handles that are not given in a frame are free there; a frame without any stays as it is. Raises
@@ -120,34 +95,20 @@ class ResidualSolver:
         values = np.asarray(residuals, dtype=np.float64)
         count = len(self.handles)
         if values.ndim != 3 or values.shape[1:] != (count, 3):
-            raise ValueError(
-                f"Residuals need the shape [T, {count}, 3], but have {values.shape}."
-            )
-        mask = (
-            np.ones(values.shape[:2], bool)
-            if given is None
-            else np.asarray(given, dtype=bool)
-        )
+            raise ValueError(f"Residuals need the shape [T, {count}, 3], but have {values.shape}.")
+        mask = np.ones(values.shape[:2], bool) if given is None else np.asarray(given, dtype=bool)
         if mask.shape != values.shape[:2]:
-            raise ValueError(
-                f"The mask needs the shape {values.shape[:2]}, but has {mask.shape}."
-            )
+            raise ValueError(f"The mask needs the shape {values.shape[:2]}, but has {mask.shape}.")
         if not np.isfinite(values[mask]).all():
             raise ValueError("A residual is not a finite number.")
-        strength = np.zeros(
-            (count, len(values), 3)
-        )  # of each handle's column in each frame
+        strength = np.zeros((count, len(values), 3))  # of each handle's column in each frame
         masks, which = np.unique(mask, axis=0, return_inverse=True)
         for row, chosen in enumerate(masks):
             frames = np.flatnonzero(which.reshape(-1) == row)
             if chosen.any():
                 pulls = values[np.ix_(frames, chosen)]  # [t, S, 3]
-                strength[np.ix_(chosen, frames)] = np.einsum(
-                    "rs,tsc->rtc", self._inverse(chosen), pulls
-                )
-        moved = (self.columns @ strength.reshape(count, 3 * len(values))).reshape(
-            self.vertex_count, len(values), 3
-        )
+                strength[np.ix_(chosen, frames)] = np.einsum("rs,tsc->rtc", self._inverse(chosen), pulls)
+        moved = (self.columns @ strength.reshape(count, 3 * len(values))).reshape(self.vertex_count, len(values), 3)
         moved = moved.transpose(1, 0, 2).copy()
         # Handles on neighbouring vertices leave rounding errors; at the handles themselves there are none.
         frames, rows = np.nonzero(mask)
@@ -169,15 +130,9 @@ def arap(
     a handle, and vertices without a proper face, follow the nearest deformed vertices rigidly.
     """
     rest, handles, goals = _checked(vertices, handle_indices, targets)
-    start = (
-        biharmonic(rest, faces, handles, goals)
-        if initial is None
-        else np.asarray(initial, dtype=np.float64)
-    )
+    start = biharmonic(rest, faces, handles, goals) if initial is None else np.asarray(initial, dtype=np.float64)
     if start.shape != (len(goals), len(rest), 3):
-        raise ValueError(
-            f"The start needs the shape {(len(goals), len(rest), 3)}, but has {start.shape}."
-        )
+        raise ValueError(f"The start needs the shape {(len(goals), len(rest), 3)}, but has {start.shape}.")
     points, size = unit_points(rest)
     low = rest.min(axis=0)
     corners = _proper_faces(points, np.asarray(faces, dtype=np.int64))
@@ -194,14 +149,10 @@ def arap(
         data.max_iter = int(iterations)
         body = np.ascontiguousarray(points[solved])
         fixed = number[handles[inside]].astype(np.int32)
-        igl.arap_precomputation(
-            body, number[corners[solved[corners].all(axis=1)]], 3, fixed, data
-        )
+        igl.arap_precomputation(body, number[corners[solved[corners].all(axis=1)]], 3, fixed, data)
         for frame in range(len(goals)):
             goal = np.ascontiguousarray((goals[frame, inside] - low) / size)
-            moved = igl.arap_solve(
-                goal, data, np.ascontiguousarray((start[frame, solved] - low) / size)
-            )
+            moved = igl.arap_solve(goal, data, np.ascontiguousarray((start[frame, solved] - low) / size))
             if np.isfinite(moved).all():  # else the biharmonic start is the answer
                 result[frame, solved] = moved * size + low
     settled = solved.copy()
@@ -212,21 +163,11 @@ def arap(
     return result
 
 
-def _follow(
-    points: NDArray,
-    size: float,
-    low: NDArray,
-    settled: NDArray[np.bool_],
-    result: NDArray,
-) -> None:
+def _follow(points: NDArray, size: float, low: NDArray, settled: NDArray[np.bool_], result: NDArray) -> None:
     """Move the other vertices with the best rigid motion of their nearest settled ones, in place in result [T, V, 3]."""
     anchors, followers = np.flatnonzero(settled), np.flatnonzero(~settled)
     count = min(_FOLLOW_NEIGHBOURS, len(anchors))
-    near = (
-        cKDTree(points[anchors])
-        .query(points[followers], k=count)[1]
-        .reshape(len(followers), count)
-    )
+    near = cKDTree(points[anchors]).query(points[followers], k=count)[1].reshape(len(followers), count)
     source = points[anchors[near]]  # [f, n, 3]
     center = source.mean(axis=1, keepdims=True)
     for frame in range(len(result)):
@@ -234,21 +175,14 @@ def _follow(
         middle = target.mean(axis=1, keepdims=True)
         spread = np.einsum("fni,fnj->fij", target - middle, source - center)
         # A line or a point of neighbours fixes no rotation; the small identity then decides for none.
-        spread += (
-            1e-6 * np.einsum("fni,fni->f", source - center, source - center) + 1e-30
-        )[:, None, None] * np.eye(3)
+        spread += (1e-6 * np.einsum("fni,fni->f", source - center, source - center) + 1e-30)[:, None, None] * np.eye(3)
         left, _, right = np.linalg.svd(spread)
         left[..., 2] *= np.sign(np.linalg.det(left @ right))[:, None]
-        moved = (
-            np.einsum("fij,fj->fi", left @ right, points[followers] - center[:, 0])
-            + middle[:, 0]
-        )
+        moved = np.einsum("fij,fj->fi", left @ right, points[followers] - center[:, 0]) + middle[:, 0]
         result[frame, followers] = moved * size + low
 
 
-def _green_columns(
-    solver: ScreenedSolver, handles: NDArray[np.int64], free_constant: bool
-) -> NDArray[np.float64]:
+def _green_columns(solver: ScreenedSolver, handles: NDArray[np.int64], free_constant: bool) -> NDArray[np.float64]:
     """Columns [V, K] of A^-1 M A^-1 at the handles; with `free_constant` on the space of zero mean."""
     mass = solver.mass[:, None]
     sources = np.zeros((len(mass), len(handles)))
@@ -261,15 +195,11 @@ def _green_columns(
     return solver.solve(mass * first)
 
 
-def _proper_faces(
-    points: NDArray[np.float64], faces: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _proper_faces(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.int64]:
     """The faces whose height is not negligible beside their longest edge (unit-size points)."""
     ends = points[faces]
     longest = np.linalg.norm(ends - np.roll(ends, 1, axis=1), axis=2).max(axis=1)
-    double_area = np.linalg.norm(
-        np.cross(ends[:, 1] - ends[:, 0], ends[:, 2] - ends[:, 0]), axis=1
-    )
+    double_area = np.linalg.norm(np.cross(ends[:, 1] - ends[:, 0], ends[:, 2] - ends[:, 0]), axis=1)
     return faces[(double_area > 1e-6 * longest**2) & (longest > 0)]
 
 
@@ -282,18 +212,14 @@ def _checked_handles(handle_indices: ArrayLike, count: int) -> NDArray[np.int64]
     return handles
 
 
-def _checked(
-    vertices: ArrayLike, handle_indices: ArrayLike, targets: ArrayLike
-) -> tuple[NDArray, NDArray, NDArray]:
+def _checked(vertices: ArrayLike, handle_indices: ArrayLike, targets: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
     rest = np.asarray(vertices, dtype=np.float64)
     handles = _checked_handles(handle_indices, len(rest))
     goals = np.asarray(targets, dtype=np.float64)
     if len(handles) == 0:
         raise ValueError("At least one handle is needed to deform a mesh.")
     if goals.ndim != 3 or goals.shape[1:] != (len(handles), 3):
-        raise ValueError(
-            f"Targets need the shape [T, {len(handles)}, 3], but have {goals.shape}."
-        )
+        raise ValueError(f"Targets need the shape [T, {len(handles)}, 3], but have {goals.shape}.")
     if not np.isfinite(goals).all():
         raise ValueError("A target is not a finite number.")
     return rest, handles, goals

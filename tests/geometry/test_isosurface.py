@@ -21,14 +21,9 @@ def _torus_probability(points: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("field", "level", "volume"),
-    [
-        (_sphere_logits, 0.0, 4 / 3 * np.pi * 0.4**3),
-        (_torus_probability, 0.5, 2 * np.pi**2 * 0.35 * 0.1**2),
-    ],
+    [(_sphere_logits, 0.0, 4 / 3 * np.pi * 0.4**3), (_torus_probability, 0.5, 2 * np.pi**2 * 0.35 * 0.1**2)],
 )
-def test_surface_is_closed_and_has_the_shape_s_volume(
-    field, level: float, volume: float
-) -> None:
+def test_surface_is_closed_and_has_the_shape_s_volume(field, level: float, volume: float) -> None:
     asked = 0
 
     def counted(points: np.ndarray) -> np.ndarray:
@@ -39,34 +34,25 @@ def test_surface_is_closed_and_has_the_shape_s_volume(
     vertices, faces = extract_isosurface(counted, resolution=64, level=level)
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     assert mesh.is_watertight
-    assert mesh.volume == pytest.approx(
-        volume, rel=0.02
-    )  # positive: faces turn outward
+    assert mesh.volume == pytest.approx(volume, rel=0.02)  # positive: faces turn outward
     assert asked < 0.4 * 65**3
 
 
 def test_refined_surface_equals_the_full_grid_s() -> None:
-    fine, _ = extract_isosurface(
-        _torus_probability, resolution=64, coarse_resolution=16
-    )
-    full, _ = extract_isosurface(
-        _torus_probability, resolution=64, coarse_resolution=64
-    )
+    fine, _ = extract_isosurface(_torus_probability, resolution=64, coarse_resolution=16)
+    full, _ = extract_isosurface(_torus_probability, resolution=64, coarse_resolution=64)
     assert fine.shape == full.shape
     assert np.allclose(np.sort(fine, axis=0), np.sort(full, axis=0), atol=1e-6)
 
 
 def test_a_shape_that_leaves_the_box_is_closed_at_its_border() -> None:
-    vertices, faces = extract_isosurface(
-        lambda p: (p[:, 0] < 0.1).astype(np.float32), resolution=32
-    )
+    vertices, faces = extract_isosurface(lambda p: (p[:, 0] < 0.1).astype(np.float32), resolution=32)
     assert trimesh.Trimesh(vertices, faces, process=False).is_watertight
     assert np.abs(vertices).max() <= 0.55
 
 
 @pytest.mark.parametrize(
-    ("value", "word"),
-    [(0.0, "outside everywhere"), (1.0, "inside everywhere"), (np.nan, "finite")],
+    ("value", "word"), [(0.0, "outside everywhere"), (1.0, "inside everywhere"), (np.nan, "finite")]
 )
 def test_nothing_to_extract_is_said(value: float, word: str) -> None:
     with pytest.raises(MeshError, match=word):

@@ -12,13 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import MeshError
-from core.geometry.mesh import (
-    build_source_mesh,
-    file_vertices,
-    guess_up_axis,
-    read_mesh,
-    split_seams,
-)
+from core.geometry.mesh import build_source_mesh, file_vertices, guess_up_axis, read_mesh, split_seams
 from core.sequence import SourceMesh
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
@@ -54,16 +48,12 @@ def check(mesh: SourceMesh) -> None:
     assert mesh.faces.max() < len(mesh.vertices)
     assert np.array_equal(np.unique(mesh.file_to_vertex), np.arange(len(mesh.vertices)))
     for part in mesh.parts:
-        assert len(part.faces) == 0 or 0 <= part.faces.min() <= part.faces.max() < len(
-            mesh.file_to_vertex
-        )
+        assert len(part.faces) == 0 or 0 <= part.faces.min() <= part.faces.max() < len(mesh.file_to_vertex)
     assert mesh.uv is None or mesh.uv.shape == (len(mesh.file_to_vertex), 2)
 
 
 @pytest.mark.parametrize("suffix", ["obj", "ply", "off", "stl"])
-def test_the_file_s_own_vertices_come_back_in_order(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_the_file_s_own_vertices_come_back_in_order(tmp_path: Path, suffix: str) -> None:
     sphere = trimesh.creation.icosphere(2)
     path = tmp_path / f"ball.{suffix}"
     sphere.export(path)
@@ -71,19 +61,13 @@ def test_the_file_s_own_vertices_come_back_in_order(
     check(mesh)
     assert len(mesh.vertices) == len(sphere.vertices)
     assert len(mesh.faces) == len(sphere.faces)
-    own = (
-        sphere.vertices[sphere.faces].reshape(-1, 3)
-        if suffix == "stl"
-        else sphere.vertices
-    )
+    own = sphere.vertices[sphere.faces].reshape(-1, 3) if suffix == "stl" else sphere.vertices
     assert np.allclose(file_vertices(mesh, mesh.vertices), own, atol=1e-6)
     motion = np.stack([mesh.vertices, mesh.vertices + 1])
     assert file_vertices(mesh, motion).shape == (2, len(own), 3)
 
 
-def test_obj_keeps_polygons_materials_pictures_seams_and_unused_vertices(
-    tmp_path: Path,
-) -> None:
+def test_obj_keeps_polygons_materials_pictures_seams_and_unused_vertices(tmp_path: Path) -> None:
     (tmp_path / "board.obj").write_text(QUAD_OBJ)
     (tmp_path / "two words.mtl").write_text(
         "newmtl wood\nKd 0.5 0.5 0.5\nmap_Kd wood.png\nd 0.5\nPm 1\nnewmtl paint\nKd 1 0 bad\nKd 1 0 0\nmap_Kd none.png\n"
@@ -132,34 +116,22 @@ def test_concave_quads_are_cut_inside() -> None:
 
     arrow = np.array([[0, 0, 0], [2, 0, 0], [0.5, 0.5, 0], [0, 2, 0.0]])
     cut = polygon_triangles(arrow)
-    areas = [
-        np.cross(arrow[b] - arrow[a], arrow[c] - arrow[a])[2] / 2 for a, b, c in cut
-    ]
+    areas = [np.cross(arrow[b] - arrow[a], arrow[c] - arrow[a])[2] / 2 for a, b, c in cut]
     assert min(areas) > 0
     assert sum(areas) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_binary_ply_with_mixed_polygons_and_texture_coordinates(
-    tmp_path: Path, order: str
-) -> None:
+def test_binary_ply_with_mixed_polygons_and_texture_coordinates(tmp_path: Path, order: str) -> None:
     name = "little" if order == "<" else "big"
     heading = (
         f"ply\nformat binary_{name}_endian 1.0\ncomment from a modeller\nelement vertex 5\nproperty float x\n"
         "property float y\nproperty float z\nproperty float s\nproperty float t\nelement face 2\n"
         "property uchar flag\nproperty list uchar int vertex_indices\nelement edge 1\nproperty int a\nend_header\n"
     ).encode()
-    points = [
-        (0, 0, 0, 0, 0),
-        (1, 0, 0, 1, 0),
-        (1, 1, 0, 1, 1),
-        (0, 1, 0, 0, 1),
-        (0.5, 0.5, 1, 0.5, 0.5),
-    ]
+    points = [(0, 0, 0, 0, 0), (1, 0, 0, 1, 0), (1, 1, 0, 1, 1), (0, 1, 0, 0, 1), (0.5, 0.5, 1, 0.5, 0.5)]
     body = b"".join(struct.pack(order + "5f", *point) for point in points)
-    body += struct.pack(order + "BB4i", 7, 4, 0, 1, 2, 3) + struct.pack(
-        order + "BB3i", 7, 3, 0, 1, 4
-    )
+    body += struct.pack(order + "BB4i", 7, 4, 0, 1, 2, 3) + struct.pack(order + "BB3i", 7, 3, 0, 1, 4)
     path = tmp_path / "mixed.ply"
     path.write_bytes(heading + body + struct.pack(order + "i", 3))
     mesh = read_mesh(path)
@@ -188,9 +160,7 @@ def test_text_ply_with_texture_coordinates_per_face(tmp_path: Path) -> None:
 
 
 def test_welding_joins_seams_keeps_numbering_and_drops_faces_without_area() -> None:
-    vertices = np.array(
-        [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 2e-7], [0, 1, 0], [1, 1, 0], [3, 3, 3]]
-    )
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 2e-7], [0, 1, 0], [1, 1, 0], [3, 3, 3]])
     faces = np.array([[0, 1, 2], [3, 5, 4], [1, 3, 5], [0, 0, 1]])
     mesh = build_source_mesh(vertices, faces)
     check(mesh)
@@ -255,9 +225,7 @@ TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
         ("lie.ply", b"ply\nformat ascii 1.0\nelement vertex 99999999\nproperty float x\nend_header\n1\n", "cut short"),
     ],
 )  # fmt: skip
-def test_bad_files_get_one_sentence(
-    tmp_path: Path, name: str, content: bytes | None, words: str
-) -> None:
+def test_bad_files_get_one_sentence(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -285,15 +253,9 @@ def test_too_many_vertices_are_refused() -> None:
 
 def _valid_files() -> list[tuple[str, bytes]]:
     ball = trimesh.creation.icosphere(1)
-    files = [
-        (kind, ball.export(file_type=kind))
-        for kind in ("obj", "ply", "off", "stl", "stl_ascii")
-    ]
+    files = [(kind, ball.export(file_type=kind)) for kind in ("obj", "ply", "off", "stl", "stl_ascii")]
     files.append(("ply", ball.export(file_type="ply", encoding="ascii")))
-    return [
-        (kind[:3], data.encode() if isinstance(data, str) else data)
-        for kind, data in files
-    ]
+    return [(kind[:3], data.encode() if isinstance(data, str) else data) for kind, data in files]
 
 
 VALID = _valid_files()
@@ -311,15 +273,10 @@ def _reads_or_says_why(path: Path, data: bytes) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.sampled_from(VALID),
-    st.floats(0, 1),
-    st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=4),
+    st.sampled_from(VALID), st.floats(0, 1), st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=4)
 )
 def test_cut_and_changed_files_are_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory,
-    file: tuple[str, bytes],
-    cut: float,
-    changes: list[tuple[float, int]],
+    tmp_path_factory: pytest.TempPathFactory, file: tuple[str, bytes], cut: float, changes: list[tuple[float, int]]
 ) -> None:
     kind, data = file
     changed = bytearray(data)
@@ -333,16 +290,7 @@ def test_cut_and_changed_files_are_read_or_refused(
 @settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(["obj", "ply", "off", "stl"]),
-    st.sampled_from(
-        [
-            b"",
-            b"ply\n",
-            b"OFF\n",
-            b"solid a\nfacet ",
-            b"v 0 0 0\nf ",
-            b"ply\nformat ascii 1.0\nelement ",
-        ]
-    ),
+    st.sampled_from([b"", b"ply\n", b"OFF\n", b"solid a\nfacet ", b"v 0 0 0\nf ", b"ply\nformat ascii 1.0\nelement "]),
     st.binary(max_size=300),
 )
 def test_random_bytes_are_refused(
