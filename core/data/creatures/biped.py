@@ -109,8 +109,10 @@ def _motion(act: Draw, frames: int, pose: Pose, legs: dict[str, tuple[Tensor, Te
     _travel(act, frames, pose, phase, walking, stride, duty, jumping)
 
 
-def _arms(act: Draw, pose: Pose, phase: Tensor, once: Tensor, spread: Tensor, walking: Tensor, running: Tensor,
-          sitting: Tensor, leap: Tensor, reaching: Tensor, waving: Tensor, dancing: Tensor, lean: Tensor) -> None:  # fmt: skip
+def _arms(
+    act: Draw, pose: Pose, phase: Tensor, once: Tensor, spread: Tensor, walking: Tensor, running: Tensor,
+    sitting: Tensor, leap: Tensor, reaching: Tensor, waving: Tensor, dancing: Tensor, lean: Tensor,
+) -> None:  # fmt: skip
     """Counter-swing while walking, one- and two-handed reaching, a waving hand, arms thrown up in a jump."""
     both, right = act.chance(0.4)[:, None].float(), act.chance(0.5)[:, None].float()
     swing = act.between(0.2, 0.7)[:, None] * (1 + 0.4 * running)

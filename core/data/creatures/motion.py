@@ -1,4 +1,4 @@
-"""What the motions are made of: clocks, gaits, one-shot gestures, two-bone legs. All times are in clips of 17 frames."""
+"""What the motions are made of: clocks, gaits, one-shot gestures, two-bone legs. Times are in clips of 17 frames."""
 
 from __future__ import annotations
 
