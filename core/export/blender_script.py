@@ -8,7 +8,7 @@ from __future__ import annotations
 from core.export import gltf
 from core.export.clip import ExportClip
 
-START = '''"""Imports {file} into Blender and sets the scene's frame rate and range.
+START = '''"""Imports {title} into Blender and sets the scene's frame rate and range.
 
 Run: blender --python {script}   (or open this file in Blender's text editor and run it there)
 """
@@ -149,12 +149,8 @@ def blender_script(clip: ExportClip, suffix: str, file: str, tag: str, base: str
 
     `tag` is the script's name without `import_` and `.py`; `base` the OBJ that a point cache is played on.
     """
-    start = START.format(
-        file=file,
-        script=f"import_{tag}.py",
-        fps=float(clip.fps),
-        frames=len(clip.frames),
-    )
+    names = {"file": file, "title": f"{clip.name}{suffix}", "script": f"import_{tag}.py"}
+    start = START.format(**names, fps=float(clip.fps), frames=len(clip.frames))
     if suffix == ".glb":
         helpers, body = _glb(clip)
     elif suffix in (".usdc", ".usda", ".usdz"):

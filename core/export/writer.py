@@ -53,7 +53,7 @@ def export_sequence(
         )
     staging.check_target(out, suffix in FOLDERS, re.compile(mesh_files.FRAME_FILES))
     clip = prepare(sequence, source, options, unique_names([out.stem])[0])
-    tag = f"{out.stem}_{suffix[1:]}"
+    tag = f"{clip.name}_{suffix[1:]}"  # without spaces and quotes, which OBJ readers trip over
     with staging.staged(out) as folder:
         path = folder / f"{out.stem}{suffix}"
         base = _write(clip, path, tag)

@@ -105,16 +105,21 @@ def _case(name: str, vertices: NDArray, uv: NDArray[np.float32], parts: tuple[Me
     return Case(source, sequence, sequence.vertices[:, file_to_vertex], corner_uv)
 
 
-@pytest.fixture(params=[separate_parts, shared_vertices], ids=["separate", "shared"])
-def case(request: pytest.FixtureRequest) -> Case:
-    return request.param()
+@pytest.fixture(scope="session")
+def cases() -> dict[str, Case]:
+    return {"separate": separate_parts(), "shared": shared_vertices()}
+
+
+@pytest.fixture(params=["separate", "shared"])
+def case(request: pytest.FixtureRequest, cases: dict[str, Case]) -> Case:
+    return cases[request.param]
 
 
 @pytest.fixture
-def separate() -> Case:
-    return separate_parts()
+def separate(cases: dict[str, Case]) -> Case:
+    return cases["separate"]
 
 
 @pytest.fixture
-def shared() -> Case:
-    return shared_vertices()
+def shared(cases: dict[str, Case]) -> Case:
+    return cases["shared"]

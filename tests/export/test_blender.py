@@ -46,15 +46,12 @@ def blender_python() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory):
+def shown(cases, tmp_path_factory):
     """What Blender shows of every export: {(layout, variant, suffix): arrays}; one Blender for all of them."""
-    from conftest import separate_parts, shared_vertices
-
     python = blender_python()
     if python is None:
         pytest.skip("no Python with bpy in $M2V_BPY_PYTHON, /opt/m2v-bpy or .bpy-venv (see the head of this file)")
     folder = tmp_path_factory.mktemp("blender")
-    cases = {"separate": separate_parts(), "shared": shared_vertices()}
     jobs = []
     for layout, variant, suffix in KEYS:
         case, place = cases[layout], folder / f"{layout}-{variant}"
@@ -67,14 +64,13 @@ def shown(tmp_path_factory):
     result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     arrays = {key: dict(np.load(job["out"])) for key, job in zip(KEYS, jobs, strict=True)}
-    return cases, arrays
+    return arrays
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
-def test_blender_shows_the_export(shown, key):
-    cases, arrays = shown
+def test_blender_shows_the_export(shown, cases, key):
     layout, variant, suffix = key
-    case, found = cases[layout], arrays[key]
+    case, found = cases[layout], shown[key]
     options = ExportOptions(**VARIANTS[variant][0])
     last = case.sequence.frames if options.end is None else options.end + 1
     positions = options.scale * case.positions[options.start : last].astype(np.float64)
@@ -101,5 +97,5 @@ def test_blender_shows_the_export(shown, key):
 
 def test_the_variants_differ(shown):
     """A comparison with a frozen first frame would pass for a mesh that does not move."""
-    frames = shown[1]["shared", "plain", ".glb"]["frames"]
+    frames = shown["shared", "plain", ".glb"]["frames"]
     assert np.abs(np.diff(frames, axis=0)).max(axis=(1, 2)).min() > 0.05

@@ -33,6 +33,17 @@ def test_every_format_returns_exactly_what_it_wrote(case, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("stem", ['Über fox #2 """q', "3d.v1 [a]{b}", "back\\slash"])
+def test_odd_names_give_plain_companions(shared, tmp_path, suffix, stem):
+    out, *companions = export_sequence(shared.sequence, tmp_path / f"{stem}{suffix}", shared.source)
+    assert out.exists() and out.name == f"{stem}{suffix}"
+    for path in companions:
+        assert path.exists() and not set(path.name) & set(' #"[]{}\\')
+        if path.suffix == ".py":
+            ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_writing_again_gives_the_same_files(case, tmp_path, suffix):
     first = export_sequence(case.sequence, tmp_path / f"run{suffix}", case.source)
     assert export_sequence(case.sequence, tmp_path / f"run{suffix}", case.source) == first
