@@ -1,4 +1,4 @@
-"""Reading a mesh file into a SourceMesh: the welded surface that is animated, and the file's own vertices for export."""
+"""Reading a mesh file into a SourceMesh: the welded surface to animate, and the file's own vertices for export."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class _Element:
     properties: list[_Property]
 
 
-class _Damaged(ValueError):
+class _DamagedError(ValueError):
     """What is wrong with the file, as a part of a sentence."""
 
 
@@ -52,10 +52,10 @@ def read_ply(path: Path) -> SourceMesh:
         tables = _read_text(elements, data[start:]) if form == "ascii" else _read_binary(form, elements, data, start)
         vertex, face = tables.get("vertex", {}), tables.get("face", {})
         if not all(isinstance(vertex.get(axis), np.ndarray) for axis in "xyz"):
-            raise _Damaged("it has no vertices with x, y and z")
+            raise _DamagedError("it has no vertices with x, y and z")
         points = np.stack([np.asarray(vertex[axis], dtype=np.float64) for axis in "xyz"], axis=1)
         faces, corner_uv = _triangles(points, face)
-    except _Damaged as error:
+    except _DamagedError as error:
         raise MeshError(f"{path.name} is not a PLY file that can be read: {error}; copy or export it again.") from error
     uv = None
     for first, second in _UV_NAMES:
@@ -80,7 +80,7 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
     """The format, the declared elements and where the body starts."""
     end = data.find(b"end_header")
     if not data.startswith(b"ply") or end < 0:
-        raise _Damaged("its heading is missing or cut short")
+        raise _DamagedError("its heading is missing or cut short")
     line_end = data.find(b"\n", end)
     if line_end < 0:
         line_end = len(data)
@@ -94,17 +94,19 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
             elif words[:1] == ["element"]:
                 elements.append(_Element(words[1], int(words[2]), []))
                 if not 0 <= elements[-1].count <= len(data):
-                    raise _Damaged(f"it declares {words[2]} of {words[1]}, more than it can hold, so it is cut short")
+                    raise _DamagedError(
+                        f"it declares {words[2]} of {words[1]}, more than it can hold, so it is cut short"
+                    )
             elif words[:2] == ["property", "list"]:
                 elements[-1].properties.append(_Property(words[4], _TYPES[words[3]], _TYPES[words[2]]))
             elif words[:1] == ["property"]:
                 elements[-1].properties.append(_Property(words[2], _TYPES[words[1]]))
         except (IndexError, KeyError, ValueError) as error:
-            if isinstance(error, _Damaged):
+            if isinstance(error, _DamagedError):
                 raise
-            raise _Damaged(f"its heading has the line {line.strip()[:60]!r}") from error
+            raise _DamagedError(f"its heading has the line {line.strip()[:60]!r}") from error
     if form not in ("ascii", "binary_little_endian", "binary_big_endian"):
-        raise _Damaged(f"its format {form!r} is unknown")
+        raise _DamagedError(f"its format {form!r} is unknown")
     return form, elements, line_end + 1
 
 
@@ -112,7 +114,7 @@ def _read_text(elements: list[_Element], body: bytes) -> dict[str, _Table]:
     try:
         numbers = np.array(body.split(), dtype=np.float64)
     except ValueError as error:
-        raise _Damaged("its body holds something that is not a number") from error
+        raise _DamagedError("its body holds something that is not a number") from error
     tables: dict[str, _Table] = {}
     at = 0
     for element in elements:
@@ -121,7 +123,7 @@ def _read_text(elements: list[_Element], body: bytes) -> dict[str, _Table]:
             width = len(element.properties)
             block = numbers[at : at + element.count * width]
             if len(block) < element.count * width:
-                raise _Damaged(f"it ends within its {element.count} of {element.name}")
+                raise _DamagedError(f"it ends within its {element.count} of {element.name}")
             at += len(block)
             columns = block.reshape(element.count, width).T
             tables[element.name] = {p.name: columns[row] for row, p in enumerate(element.properties)}
@@ -129,7 +131,7 @@ def _read_text(elements: list[_Element], body: bytes) -> dict[str, _Table]:
         for _ in range(element.count):
             for prop in element.properties:
                 if at >= len(numbers):
-                    raise _Damaged(f"it ends within its {element.count} of {element.name}")
+                    raise _DamagedError(f"it ends within its {element.count} of {element.name}")
                 if not prop.count_kind:
                     rows[prop.name].append(numbers[at])
                     at += 1
@@ -137,7 +139,7 @@ def _read_text(elements: list[_Element], body: bytes) -> dict[str, _Table]:
                 length = _list_length(numbers[at], len(numbers) - at - 1, element)
                 rows[prop.name].append(numbers[at + 1 : at + 1 + length])
                 at += 1 + length
-        tables[element.name] = {name: column for name, column in rows.items()}
+        tables[element.name] = dict(rows)
     return tables
 
 
@@ -152,7 +154,7 @@ def _read_binary(form: str, elements: list[_Element], data: bytes, at: int) -> d
 
 def _read_records(order: str, element: _Element, data: bytes, at: int) -> tuple[_Table, int]:
     """One element's records; those with lists first as if all lists had the first record's lengths, else one by one."""
-    cut = _Damaged(f"it ends within its {element.count} of {element.name}")
+    cut = _DamagedError(f"it ends within its {element.count} of {element.name}")
     if element.count == 0 or not element.properties:
         return {}, at
     fields: list[tuple] = []
@@ -196,12 +198,12 @@ def _read_records(order: str, element: _Element, data: bytes, at: int) -> tuple[
             found = np.frombuffer(data, kind, length, at)
             rows[prop.name].append(found if prop.count_kind else found[0])
             at += length * kind.itemsize
-    return {name: column for name, column in rows.items()}, at
+    return dict(rows), at
 
 
 def _list_length(value: float, most: int, element: _Element) -> int:
     if not (np.isfinite(value) and 0 <= value <= most and int(value) == value):
-        raise _Damaged(f"it ends within its {element.count} of {element.name}")
+        raise _DamagedError(f"it ends within its {element.count} of {element.name}")
     return int(value)
 
 
@@ -234,5 +236,5 @@ def _triangles(points: NDArray[np.float64], face: _Table) -> tuple[NDArray[np.in
 
 def _indices(values: NDArray, count: int) -> NDArray[np.int64]:
     if values.size and not (np.isfinite(values).all() and values.min() >= 0 and values.max() < count):
-        raise _Damaged("a face names a vertex that does not exist, so it is damaged")
+        raise _DamagedError("a face names a vertex that does not exist, so it is damaged")
     return values.astype(np.int64)

@@ -60,7 +60,7 @@ def face_normals(vertices: ArrayLike, faces: ArrayLike) -> NDArray[np.float64]:
 
 
 def vertex_normals(vertices: ArrayLike, faces: ArrayLike) -> NDArray[np.float64]:
-    """Unit normals [V, 3] (or [T, V, 3]), each the area-weighted mean of its faces'; zero for a vertex without faces."""
+    """Unit normals [V, 3] (or [T, V, 3]), each the area-weighted mean of its faces'; zero without faces."""
     points, corners = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)
     vectors = _area_vectors(points, corners)
     frames = vectors.reshape(-1, len(corners), 3)

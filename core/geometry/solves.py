@@ -1,4 +1,4 @@
-"""Classical deformation from handles: biharmonic, as-rigid-as-possible, and the residual solve that makes handles exact.
+"""Classical deformation from handles: biharmonic, as-rigid-as-possible, and the residual solve for exact handles.
 
 All work on non-manifold meshes, holes, zero-area faces, several components and loose vertices.
 """
@@ -164,7 +164,7 @@ def arap(
 
 
 def _follow(points: NDArray, size: float, low: NDArray, settled: NDArray[np.bool_], result: NDArray) -> None:
-    """Move the other vertices with the best rigid motion of their nearest settled ones, in place in result [T, V, 3]."""
+    """Move the other vertices of result [T, V, 3], in place, with the best rigid motion of their nearest settled ones."""
     anchors, followers = np.flatnonzero(settled), np.flatnonzero(~settled)
     count = min(_FOLLOW_NEIGHBOURS, len(anchors))
     near = cKDTree(points[anchors]).query(points[followers], k=count)[1].reshape(len(followers), count)
@@ -205,7 +205,7 @@ def _proper_faces(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDAr
 
 def _checked_handles(handle_indices: ArrayLike, count: int) -> NDArray[np.int64]:
     handles = np.asarray(handle_indices, dtype=np.int64).reshape(-1)
-    if len(handles) and not (0 <= handles.min() and handles.max() < count):
+    if len(handles) and not (handles.min() >= 0 and handles.max() < count):
         raise ValueError(f"The handles name vertices outside 0 to {count - 1}.")
     if len(np.unique(handles)) != len(handles):
         raise ValueError("Two handles are on one vertex; merge them.")

@@ -44,7 +44,7 @@ def check(mesh: SourceMesh) -> None:
     assert np.isfinite(mesh.vertices).all()
     assert mesh.size > 0
     assert len(mesh.faces) > 0
-    assert 0 <= mesh.faces.min()
+    assert mesh.faces.min() >= 0
     assert mesh.faces.max() < len(mesh.vertices)
     assert np.array_equal(np.unique(mesh.file_to_vertex), np.arange(len(mesh.vertices)))
     for part in mesh.parts:
@@ -70,7 +70,8 @@ def test_the_file_s_own_vertices_come_back_in_order(tmp_path: Path, suffix: str)
 def test_obj_keeps_polygons_materials_pictures_seams_and_unused_vertices(tmp_path: Path) -> None:
     (tmp_path / "board.obj").write_text(QUAD_OBJ)
     (tmp_path / "two words.mtl").write_text(
-        "newmtl wood\nKd 0.5 0.5 0.5\nmap_Kd wood.png\nd 0.5\nPm 1\nnewmtl paint\nKd 1 0 bad\nKd 1 0 0\nmap_Kd none.png\n"
+        "newmtl wood\nKd 0.5 0.5 0.5\nmap_Kd wood.png\nd 0.5\nPm 1\nnewmtl paint\nKd 1 0 bad\n"
+        "Kd 1 0 0\nmap_Kd none.png\n"
     )
     (tmp_path / "wood.png").write_bytes(PNG)
     mesh = read_mesh(tmp_path / "board.obj", up_axis="z")

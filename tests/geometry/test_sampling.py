@@ -79,7 +79,7 @@ def test_open_and_overlapping_and_degenerate_meshes_have_an_inside() -> None:
     vertices, faces = _sphere()
     hole = faces[vertices[faces].mean(1)[:, 1] < 0.36]  # the top cap is missing
     assert len(hole) < len(faces)
-    both = np.concatenate([vertices, vertices + [0.3, 0, 0]])
+    both = np.concatenate([vertices, vertices + np.array([0.3, 0, 0])])
     overlapping = np.concatenate([hole, hole + len(vertices), [[0, 0, 1]]])
     queries = np.array([[0, 0, 0], [0.15, 0, 0], [0.3, 0, 0], [-0.5, 0, 0], [0.15, 0.5, 0.5]])
     assert is_inside(both, overlapping, queries).tolist() == [True, True, True, False, False]

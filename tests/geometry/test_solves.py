@@ -30,7 +30,9 @@ def troubled() -> tuple[np.ndarray, np.ndarray]:
     vertices, faces = ball()
     small, small_faces = ball(1, 0.2)
     count, more = len(vertices), len(small)
-    everything = np.concatenate([vertices, small + [1.21, 0, 0], small + [6, 0, 0], [[0, 3, 0], [0, 0, 2.0]]])
+    everything = np.concatenate(
+        [vertices, small + np.array([1.21, 0, 0]), small + np.array([6, 0, 0]), [[0, 3, 0], [0, 0, 2.0]]]
+    )
     # Between the first two vertices, on a line: a face without area that does not repeat a corner.
     everything = np.concatenate([everything, [(vertices[0] + vertices[faces[5, 0]]) / 2]])
     fin = [[faces[3, 0], faces[3, 1], count + 2 * more + 1]]
