@@ -79,7 +79,7 @@ class ScreenedSolver:
         self._relax = 0.6 / self.matrix.diagonal()[:, None]
 
     def solve(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
-        """x [V, C] for right [V, C]: to rounding when direct; on large meshes to under one percent (enough for kernels)."""
+        """x [V, C] for right [V, C]: to rounding when direct; on large meshes to under one percent."""
         if self.prolong is None:
             return self._direct.solve(right)
         return np.concatenate([self._iterate(right[:, at : at + 16]) for at in range(0, right.shape[1], 16)], axis=1)

@@ -164,7 +164,7 @@ def arap(
 
 
 def _follow(points: NDArray, size: float, low: NDArray, settled: NDArray[np.bool_], result: NDArray) -> None:
-    """Move the other vertices of result [T, V, 3], in place, with the best rigid motion of their nearest settled ones."""
+    """Move the other vertices of result [T, V, 3], in place, with the rigid motion of their nearest settled ones."""
     anchors, followers = np.flatnonzero(settled), np.flatnonzero(~settled)
     count = min(_FOLLOW_NEIGHBOURS, len(anchors))
     near = cKDTree(points[anchors]).query(points[followers], k=count)[1].reshape(len(followers), count)
