@@ -1,0 +1,46 @@
+"""`python -m core.evaluation PROTOCOL --out REPORT.json`: the evaluation without the rest of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from core.errors import M2VError
+from core.evaluation.protocols import PROTOCOLS, run_protocol
+from core.pipelines.request import QUALITIES
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns 0, or 2 for bad input, with one sentence on the error stream."""
+    parser = argparse.ArgumentParser(prog="python -m core.evaluation", description=__doc__)
+    parser.add_argument("protocol", choices=sorted(PROTOCOLS))
+    parser.add_argument("--out", required=True, help="report, .json; a .md is written beside it")
+    parser.add_argument("--preset", default="small", help="bundled preset, or a folder with one file per stage")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--untrained", action="store_true", help="fresh weights: the geometric warm start alone")
+    parser.add_argument("--clips", type=int, default=24, help="procedural clips")
+    parser.add_argument("--rigs", help="folder of rigged GLB files")
+    parser.add_argument("--rigs-per-identity", type=int, default=1, help="clips of each unseen identity")
+    parser.add_argument("--rigs-unseen-motion", type=int, default=0, help="unseen-motion clips over all rigs")
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--quality", choices=QUALITIES, default="normal")
+    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--vertices", type=int, default=1500, help="of a procedural mesh, about")
+    parser.add_argument("--all-tasks", action="store_true", help="1, 3, 5, 10 handles x full, keyframes, last frame")
+    options = vars(parser.parse_args(arguments))
+    name = options.pop("protocol")
+    try:
+        run_protocol(name, options.pop("out"), on_progress=_progress, **options)
+    except M2VError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _progress(done: int, total: int, what: str) -> None:
+    print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""Handle editing against true motions and classical peers: `m2v evaluate handles` (notes/method.md, "Metrics").
+
+For every held-out clip and task the handles are farthest-point vertices of the rest mesh with true positions in some
+frames; everything else is to be found. Ours: the draft (posterior mean), each seed, the vertex mean and the best of
+all seeds, as the pipeline returns them (exact at the handles). Peers get the same handles in the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DataError
+from core.evaluation import metrics
+from core.evaluation.baselines import classical_motions
+from core.evaluation.clips import ClipName, EvaluationClip, load
+from core.evaluation.reporting import OnProgress, PartialResults, machine, write_json, write_text
+from core.pipelines.request import Quality, SampleSet, SamplingOptions
+from core.sequence import Handle, HandleTracks, SourceMesh
+
+
+class Animates(Protocol):
+    """What is evaluated: `core.pipelines.animate.Animator`, or anything that answers the same call."""
+
+    def animate(self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions) -> SampleSet: ...
+
+
+@dataclass(frozen=True)
+class HandleTask:
+    """How many handles there are and in which frames they are given."""
+
+    handles: int
+    frames: str  # "full": every frame, "keyframes": a third, two thirds and the last, "last": the last frame only
+
+    @property
+    def name(self) -> str:
+        return f"{self.frames}_{self.handles}"
+
+    def keyed(self, frames: int) -> list[int]:
+        """The moving frames in which every handle is given."""
+        last = frames - 1
+        if self.frames == "full":
+            return list(range(1, frames))
+        if self.frames == "keyframes":
+            return sorted({max(1, round(last / 3)), max(1, round(2 * last / 3)), last})
+        return [last]
+
+
+FIGURES_VERSION = 1  # of what is computed for one clip and task; figures kept from another version are not used
+TASKS = (HandleTask(10, "full"), HandleTask(3, "full"), HandleTask(5, "last"))
+ALL_TASKS = tuple(HandleTask(count, kind) for kind in ("full", "keyframes", "last") for count in (1, 3, 5, 10))
+
+
+@dataclass(frozen=True)
+class HandleSettings:
+    """What is asked of the model and of the data."""
+
+    tasks: tuple[HandleTask, ...] = TASKS
+    seeds: int = 8
+    quality: Quality = "normal"
+    guidance: float = 1.0
+    steps: int | None = None
+    frames: int = 17
+    vertices: int = 1500  # of a procedural mesh, about
+
+
+def evaluate_handles(
+    animator: Animates,
+    clips: Sequence[ClipName],
+    out: Path,
+    settings: HandleSettings | None = None,
+    model: Mapping[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Evaluate on every clip and write the report `out` (JSON) and the same name with .md; returns the report.
+
+    `model` describes the weights (preset, hash, training record): it goes into the report, and figures kept from an
+    interrupted run are used again only for the same description. Raises DataError without a single usable clip.
+    """
+    from core.evaluation.handles_report import handles_markdown, summarise
+
+    settings = settings or HandleSettings()
+    model = dict(model or {})
+    data = {"version": FIGURES_VERSION}
+    sampling = {k: v for k, v in asdict(settings).items() if k != "tasks"}
+    partial = PartialResults(
+        out.with_suffix(".partial.json"),
+        {"peers": data, "ours": data | sampling | {"weights": model.get("weights", "")}},
+    )
+    results = []
+    total = len(clips) * len(settings.tasks)
+    for number, name in enumerate(clips):
+        result = _evaluate_clip(animator, name, settings, partial, on_progress, number * len(settings.tasks), total)
+        if result is not None:
+            results.append(result)
+    if not results:
+        raise DataError("None of the clips moves enough to be evaluated; choose other clips.")
+    report = {
+        "protocol": "handles",
+        "settings": asdict(settings),
+        "model": model,
+        "machine": machine(),
+        "summary": summarise(results, [task.name for task in settings.tasks]),
+        "clips": results,
+    }
+    write_json(out, report)
+    write_text(out.with_suffix(".md"), handles_markdown(report))
+    return report
+
+
+def handle_vertices(rest: NDArray, count: int) -> NDArray[np.int64]:
+    """`count` farthest-point vertices [K] of the rest mesh [V, 3]; deterministic, and fewer are a prefix of more."""
+    import torch
+
+    from core.geometry.farthest_points import farthest_point_indices
+
+    points = torch.from_numpy(np.ascontiguousarray(rest, dtype=np.float32))
+    return farthest_point_indices(points[None], min(count, len(rest)))[0].numpy()
+
+
+def task_tracks(clip: EvaluationClip, task: HandleTask) -> HandleTracks:
+    """The handles of a task with their true positions as keys."""
+    frames = len(clip.vertices)
+    handles = [
+        Handle(int(vertex), {frame: clip.vertices[frame, vertex] for frame in task.keyed(frames)})
+        for vertex in handle_vertices(clip.vertices[0], task.handles)
+    ]
+    return HandleTracks(tuple(handles), frames, clip.fps)
+
+
+def _evaluate_clip(
+    animator: Animates,
+    name: ClipName,
+    settings: HandleSettings,
+    partial: PartialResults,
+    on_progress: OnProgress | None,
+    done: int,
+    total: int,
+) -> dict[str, Any] | None:
+    """All tasks of one clip; figures are taken from the partial results where the same motion was evaluated before."""
+    clip = load(name, settings.frames, settings.vertices)
+    tasks: dict[str, Any] = {}
+    for offset, task in enumerate(settings.tasks):
+        if clip is not None:
+            # The motion itself is part of the key: a change of the generator or the reader starts afresh.
+            key = f"{name.key}|{clip.fingerprint}|{task.name}"
+            peers = partial.recall("peers", key, lambda task=task: peer_figures(clip, task))
+            ours = partial.recall("ours", key, lambda task=task: our_figures(animator, clip, task, settings))
+            tasks[task.name] = {**peers, **ours}
+        if on_progress is not None:
+            on_progress(done + offset + 1, total, f"{name.key} {task.name}")
+    return None if clip is None else {**_identity(name), **_describe(clip), "tasks": tasks}
+
+
+def _identity(name: ClipName) -> dict[str, Any]:
+    return {"clip": name.key, "source": name.source, "split": name.split, "category": name.category}
+
+
+def _describe(clip: EvaluationClip) -> dict[str, Any]:
+    return {
+        "vertices": clip.vertices.shape[1],
+        "motion": metrics.motion_size(clip.vertices),
+        "jitter": metrics.jitter(clip.vertices),
+        "volume_change": metrics.volume_change(clip.vertices, clip.faces),
+    }
+
+
+def peer_figures(clip: EvaluationClip, task: HandleTask) -> dict[str, Any]:
+    """{peer: {error, jitter, volume_change}} of the classical motions."""
+    tracks = task_tracks(clip, task)
+    targets, given = tracks.constraints(clip.vertices[0])
+    handles = np.array([handle.vertex for handle in tracks.handles])
+    motions = classical_motions(clip.vertices[0], clip.faces, handles, targets, given)
+    return {peer: _figures(motion, clip) for peer, motion in motions.items()}
+
+
+def our_figures(animator: Animates, clip: EvaluationClip, task: HandleTask, settings: HandleSettings) -> dict[str, Any]:
+    """Figures of the draft, of a single seed (mean over seeds), of the mean of seeds and of the best seed."""
+    tracks, mesh = task_tracks(clip, task), clip.mesh
+    draft_set = animator.animate(mesh, tracks, SamplingOptions(seeds=1, quality="draft", guidance=settings.guidance))
+    options = SamplingOptions(settings.seeds, 0, settings.quality, settings.steps, settings.guidance)
+    sample_set = animator.animate(mesh, tracks, options)
+    samples = np.stack([sample.sequence.vertices for sample in sample_set.samples]).astype(np.float64)
+    errors = metrics.seed_errors(samples, clip.vertices)
+    per_seed = [_figures(sample, clip) for sample in samples]
+    single = {key: float(np.mean([figures[key] for figures in per_seed])) for key in per_seed[0]}
+    return {
+        "draft": _figures(draft_set.samples[0].sequence.vertices, clip)
+        | {"seconds": draft_set.seconds, "handle_error_before_solve": draft_set.samples[0].soft_handle_error},
+        "single": single | {"std_over_seeds": float(errors.std()), "seconds": sample_set.seconds},
+        "mean_of_seeds": _figures(samples.mean(axis=0), clip),
+        "best_of_seeds": per_seed[int(errors.argmin())],
+        "seeds": {
+            "errors": [round(float(error), 6) for error in errors],
+            "mean_pairwise_distance": metrics.mean_pairwise_distance(samples),
+            "handle_error_before_solve": float(np.mean([s.soft_handle_error for s in sample_set.samples])),
+            "handle_error_after_solve": float(max(s.handle_error for s in sample_set.samples)),
+        },
+    }
+
+
+def _figures(motion: NDArray, clip: EvaluationClip) -> dict[str, float]:
+    return {
+        "error": metrics.vertex_error(motion, clip.vertices),
+        "jitter": metrics.jitter(motion),
+        "volume_change": metrics.volume_change(motion, clip.faces),
+    }

@@ -1,0 +1,45 @@
+"""The models a protocol evaluates: from files or freshly initialised, with what a report has to say about them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+
+from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
+from core.config import load_config
+from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
+from core.pipelines.animate import Animator
+
+
+def animator_for(preset: str, device: str = "auto", untrained: bool = False, seed: int = 0) -> Animator:
+    """A preset's animator. `untrained` initialises it afresh: its draft is then the geometric warm start alone."""
+    if not untrained:
+        return Animator.load(preset, device)
+    config = load_config(preset)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        modules = build_shape_autoencoder(config), build_motion_autoencoder(config), build_motion_diffusion(config)
+    return Animator.from_modules(config, *modules, "cpu" if device == "auto" else device)
+
+
+def describe(animator: Animator, preset: str, untrained: bool = False) -> dict[str, Any]:
+    """Preset, device, a hash of all weights in use, and the training records of the files they came from."""
+    digest = hashlib.sha256()
+    for module in (animator.shape_autoencoder, animator.motion_autoencoder, animator.motion_diffusion):
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    about: dict[str, Any] = {
+        "preset": preset,
+        "device": str(animator.device),
+        "untrained": untrained,
+        "weights": digest.hexdigest()[:16],
+    }
+    if not untrained:
+        paths = {stage: checkpoint_path(preset, stage) for stage in STAGES}
+        about["records"] = {
+            stage: dict(load_checkpoint(path, stage).record) for stage, path in paths.items() if path.is_file()
+        }
+    return about

@@ -1,0 +1,102 @@
+"""Metrics on motions whose figures are known by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.evaluation import metrics
+
+RNG = np.random.default_rng(3)
+CUBE = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
+CUBE_FACES = np.array(
+    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+)  # fmt: skip
+
+
+def still(frames: int = 6, vertices: int = 5) -> np.ndarray:
+    return np.broadcast_to(RNG.normal(size=(vertices, 3)), (frames, vertices, 3)).copy()
+
+
+def test_vertex_error_is_the_mean_distance_over_moving_frames() -> None:
+    true = still()
+    predicted = true + [0.3, 0.0, 0.4]
+    predicted[0] = true[0] + 100.0  # frame 0 does not count
+    assert metrics.vertex_error(predicted, true) == pytest.approx(0.5)
+    predicted[1:, 0] = true[1:, 0]
+    assert metrics.vertex_error(predicted, true) == pytest.approx(0.5 * 4 / 5)
+
+
+def test_motion_size_is_the_error_of_not_moving() -> None:
+    true = still() + np.arange(6)[:, None, None] * np.array([0.0, 0.0, 2.0])
+    assert metrics.motion_size(true) == pytest.approx(2.0 * np.mean([1, 2, 3, 4, 5]))
+    assert metrics.motion_size(still()) == 0.0
+
+
+def test_jitter_of_a_parabola_is_zero_and_of_a_cubic_six() -> None:
+    time = np.arange(8.0)[:, None, None]
+    start = RNG.normal(size=(1, 4, 3))
+    assert metrics.jitter(start + time**2 * [1.0, -2.0, 0.5]) == pytest.approx(0.0, abs=1e-9)
+    assert metrics.jitter(start + time**3 * [0.0, 1.0, 0.0]) == pytest.approx(6.0)
+    # Alternating by one: third differences are 8.
+    assert metrics.jitter(start + (-1.0) ** time * [0.5, 0.0, 0.0]) == pytest.approx(4.0)
+
+
+def test_pairwise_distance_is_the_mean_over_pairs() -> None:
+    true = still()
+    seeds = np.stack([true, true + [1.0, 0, 0], true + [3.0, 0, 0]])
+    assert metrics.mean_pairwise_distance(seeds) == pytest.approx((1 + 3 + 2) / 3)
+    assert metrics.mean_pairwise_distance(seeds[:1]) == 0.0
+
+
+def test_mean_of_opposite_seeds_is_better_than_either() -> None:
+    true = still()
+    seeds = np.stack([true + [0.1, 0, 0], true - [0.1, 0, 0], true + [0, 0.4, 0]])
+    assert metrics.seed_errors(seeds, true) == pytest.approx([0.1, 0.1, 0.4])
+    assert metrics.seed_errors(seeds, true).min() == pytest.approx(0.1)
+    assert metrics.mean_of_seeds_error(seeds[:2], true) == pytest.approx(0.0)
+
+
+def test_single_sample_of_a_posterior_is_sqrt_2_of_its_mean() -> None:
+    # True motion and seeds are drawn from one Gaussian, so the sample's squared error is twice the mean's.
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(65, 5, 400, 3))
+    true, seeds = draws[0], draws[1:]
+    single = metrics.seed_errors(seeds, true).mean()
+    assert single / metrics.mean_of_seeds_error(seeds, true) == pytest.approx(np.sqrt(2), rel=0.03)
+
+
+def test_handle_error_counts_only_given_moving_frames() -> None:
+    predicted = still(4, 3)
+    targets = predicted[:, [0, 2]].transpose(1, 0, 2).copy()
+    targets[0, 0] += 9.0
+    targets[0, 1] += [0.0, 0.2, 0.0]
+    targets[1, 2] += 5.0
+    given = np.zeros((2, 4), bool)
+    given[:, 0] = given[0, 1] = given[1, 3] = True
+    assert metrics.handle_error(predicted, [0, 2], targets, given) == pytest.approx(0.1)
+    assert metrics.handle_error(predicted, [0, 2], targets, np.zeros((2, 4), bool)) == 0.0
+
+
+def test_volume_change_of_scaling_is_cubic() -> None:
+    tracks = np.stack([CUBE, CUBE * 1.1, CUBE @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]]) + 7.0])
+    assert metrics.volume_change(tracks, CUBE_FACES) == pytest.approx((1.1**3 - 1) / 2)
+
+
+def test_ratio_of_means_weighs_clips_by_size() -> None:
+    assert metrics.ratio_of_means([1.0, 0.01], [2.0, 0.0]) == pytest.approx(1.01 / 2.0)
+    assert np.isnan(metrics.ratio_of_means([1.0], [0.0]))
+
+
+def test_iou_of_boxes() -> None:
+    x = np.linspace(0, 1, 1001)
+    assert metrics.intersection_over_union(x < 0.5, x >= 0.25) == pytest.approx(0.25, abs=2e-3)
+    assert metrics.intersection_over_union(x < 0, x < 0) == 1.0
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (1, 4, 3), (5, 4, 2)])
+def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        metrics.motion_size(np.zeros(shape))
+    with pytest.raises(ValueError, match="frames"):
+        metrics.jitter(np.zeros((3, 4, 3)))
