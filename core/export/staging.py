@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
@@ -53,7 +52,7 @@ def staged(out: Path) -> Iterator[Path]:
 
 def commit(folder: Path, out: Path) -> tuple[Path, ...]:
     """Move everything in the staging folder beside `out`, `out` itself last; returns the paths, `out` first."""
-    companions = [out.parent / name for name in sorted(os.listdir(folder)) if name != out.name]
+    companions = [out.parent / entry.name for entry in sorted(folder.iterdir()) if entry.name != out.name]
     for target in (*companions, out):
         fresh = folder / target.name
         if target.is_dir():  # frames of an earlier export, as check_target made sure
@@ -65,5 +64,5 @@ def commit(folder: Path, out: Path) -> tuple[Path, ...]:
                 retired.rename(target)
                 raise
         else:
-            os.replace(fresh, target)
+            fresh.replace(target)
     return (out, *companions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def export_sequence(
     with staging.staged(out) as folder:
         path = folder / f"{out.stem}{suffix}"
         base = _write(clip, path, tag)
-        os.replace(path, folder / out.name)  # the writers know lower-case suffixes only
+        path.replace(folder / out.name)  # the writers know lower-case suffixes only
         script = blender_script(clip, suffix, out.name, tag, base) if options.blender_script else None
         if script is not None:
             (folder / f"import_{tag}.py").write_text(script, encoding="utf-8", newline="\n")

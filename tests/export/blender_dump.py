@@ -6,6 +6,7 @@ Usage: python blender_dump.py JOBS.json, where JOBS is a list of {"script": path
 import json
 import runpy
 import sys
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -65,7 +66,5 @@ def dump(script, out):
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as file:
-        jobs = json.load(file)
-    for job in jobs:
+    for job in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
         dump(job["script"], job["out"])

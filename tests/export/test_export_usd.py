@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_every_frame_and_its_box(case, tmp_path, suffix):
 
 def test_uv_for_every_corner(case, tmp_path):
     export_sequence(case.sequence, tmp_path / "run.usdc", case.source)
-    stage, mesh = open_mesh(tmp_path / "run.usdc")
+    _stage, mesh = open_mesh(tmp_path / "run.usdc")
     st = UsdGeom.PrimvarsAPI(mesh).GetPrimvar("st")
     values = np.array(st.Get())
     faces = np.concatenate([part.faces for part in case.source.parts])
@@ -50,7 +51,7 @@ def test_uv_for_every_corner(case, tmp_path):
 
 def test_each_part_is_a_subset_with_its_material(case, tmp_path):
     export_sequence(case.sequence, tmp_path / "run.usda", case.source)
-    stage, mesh = open_mesh(tmp_path / "run.usda")
+    _stage, mesh = open_mesh(tmp_path / "run.usda")
     subsets = UsdShade.MaterialBindingAPI(mesh).GetMaterialBindSubsets()
     first = 0
     for part, subset in zip(case.source.parts, subsets, strict=True):
@@ -67,8 +68,7 @@ def test_each_part_is_a_subset_with_its_material(case, tmp_path):
         else:
             image = UsdShade.Shader(shader.GetInput("diffuseColor").GetConnectedSources()[0][0].source)
             texture = image.GetInput("file").Get()
-            with open(texture.resolvedPath, "rb") as file:
-                assert file.read() == part.material.base_color_texture
+            assert Path(texture.resolvedPath).read_bytes() == part.material.base_color_texture
 
 
 def test_a_package_holds_its_textures_and_nothing_lies_beside_it(separate, tmp_path):

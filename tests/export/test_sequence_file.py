@@ -103,7 +103,7 @@ def arrays(**changes):
 def test_wrong_contents_are_named(tmp_path, changes, words):
     path = tmp_path / "wrong.npz"
     np.savez(path, **arrays(**changes))
-    with pytest.raises(MeshError, match="wrong.npz") as caught:
+    with pytest.raises(MeshError, match=r"wrong\.npz") as caught:
         read_sequence(path)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -171,7 +171,7 @@ def test_a_folder_with_other_files_is_never_touched(separate, tmp_path, suffix):
     out.mkdir()
     (out / "thesis.txt").write_text("the only copy")
     (out / f"frame_0000{suffix}").write_text("old")
-    with pytest.raises(ExportError, match="thesis.txt"):
+    with pytest.raises(ExportError, match=r"thesis\.txt"):
         export_sequence(separate.sequence, f"{out}/", separate.source)
     assert (out / "thesis.txt").read_text() == "the only copy"
     assert (out / f"frame_0000{suffix}").read_text() == "old"
