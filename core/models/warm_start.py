@@ -27,7 +27,7 @@ TRANSLATION = 0.10
 LINEAR = 0.10
 LOCAL = 0.10
 STIFFNESS = 0.008  # screening of the Laplacian: larger lets distant parts move more independently
-MEASUREMENT = 1e-4  # variance of a handle's target relative to LOCAL squared
+MEASUREMENT = 1e-6  # variance of a handle's target relative to LOCAL squared
 TIME_SCALE = 4.0  # frames over which an unconstrained motion forgets where it was
 SMALLEST_SCALE = 0.003
 
@@ -84,7 +84,8 @@ def prior_covariance(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"])
     near, _ = distance.topk(min(NEIGHBOURS + 1, count), dim=-1, largest=False)
     radius = near[..., -1:].clamp(1e-6, 10.0)
     linked = (distance <= radius) | (distance <= radius.transpose(-1, -2))
-    bandwidth = near[..., 1 : NEIGHBOURS + 1].clamp_max(1.0).mean(dim=(1, 2))[:, None, None].clamp_min(1e-3)
+    spacing = near[..., 1 : NEIGHBOURS + 1].clamp_max(1.0).mean(dim=2) * valid
+    bandwidth = (spacing.sum(dim=1) / valid.sum(dim=1).clamp_min(1))[:, None, None].clamp_min(1e-3)
     weight = torch.exp(-0.5 * (distance / bandwidth).square()) * linked + 1e-6
     weight = weight * (1 - torch.eye(count, device=points.device, dtype=points.dtype))
     weight = weight * (valid[:, :, None] & valid[:, None, :])

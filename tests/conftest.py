@@ -1,0 +1,11 @@
+"""Shared test settings: array shapes in annotations of the networks are checked at run time."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+from jaxtyping import install_import_hook
+
+install_import_hook(["core.models", "core.diffusion"], "beartype.beartype")

@@ -1,0 +1,96 @@
+"""Autoencoders: what must hold whatever the weights are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from core.config import MotionConfig, ShapeConfig
+from core.models.layers import DiagonalGaussian
+from core.models.motion_autoencoder import MotionAutoencoder
+from core.models.shape_autoencoder import ShapeAutoencoder
+
+SMALL = {"width": 32, "head_dim": 16, "layers": 1, "expansion": 2}
+
+
+def shape_autoencoder(**changes) -> ShapeAutoencoder:
+    torch.manual_seed(0)
+    return ShapeAutoencoder(ShapeConfig(points=64, latents=16, channels=8, **SMALL, **changes)).eval()
+
+
+def motion_autoencoder(**changes) -> MotionAutoencoder:
+    torch.manual_seed(0)
+    return MotionAutoencoder(MotionConfig(points=64, latents=16, neighbours=6, **SMALL, **changes)).eval()
+
+
+@pytest.mark.parametrize("changes", [{}, {"explicit_anchor": True, "neighbours": 4}])
+def test_a_shape_is_a_set(changes: dict) -> None:
+    """The order of the points and of the latents changes nothing."""
+    network = shape_autoencoder(**changes)
+    points, queries = torch.rand(2, 64, 3) - 0.5, torch.rand(2, 10, 3) - 0.5
+    latents, _ = network.encode(points, points[:, :16])
+    shuffled, _ = network.encode(points[:, torch.randperm(64)], points[:, :16])
+    assert torch.allclose(latents, shuffled, atol=1e-5)
+    answer = network.query(network.context(latents), queries)
+    again = network.query(network.context(latents[:, torch.randperm(16)]), queries)
+    assert torch.allclose(answer, again, atol=1e-4)
+
+
+def test_explicit_anchors_are_the_first_channels() -> None:
+    network = shape_autoencoder(explicit_anchor=True, neighbours=4)
+    points = torch.rand(1, 64, 3)
+    latents, _ = network.encode(points, points[:, :16])
+    assert torch.equal(latents[..., :3], points[:, :16])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channels": 8},
+        {"channels": 8, "flow_head": "offset"},
+        {"channels": 3, "flow_head": "affine", "explicit_displacement": True},
+        {"channels": 7, "flow_head": "affine", "explicit_displacement": True},
+    ],
+)
+def test_motion_shapes(changes: dict) -> None:
+    network = motion_autoencoder(**changes)
+    rest = torch.rand(2, 64, 3)
+    moved = rest[:, None] + 0.1 * torch.randn(2, 4, 64, 3)
+    index = torch.arange(16).expand(2, 16)
+    latents, kl = network.encode(rest, moved, index)
+    assert latents.shape == (2, 4, 16, changes["channels"])
+    assert torch.isfinite(kl)
+    context = network.context(latents, rest[:, :16])
+    assert network.query(context, torch.rand(2, 9, 3)).shape == (2, 4, 9, 3)
+
+
+def rotation(angle: float) -> torch.Tensor:
+    c, s = torch.cos(torch.tensor(angle)), torch.sin(torch.tensor(angle))
+    return torch.tensor([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+
+
+def test_untrained_affine_head_reproduces_rigid_motion() -> None:
+    """The fitted local maps are exact for affine motion, so training starts from a good deformation."""
+    network = motion_autoencoder(channels=3, flow_head="affine", explicit_displacement=True)
+    rest = torch.rand(1, 64, 3) - 0.5
+    turn = rotation(0.7)
+    move = lambda x: x @ turn.T + torch.tensor([0.2, 0.0, -0.1])  # noqa: E731
+    latents, _ = network.encode(rest, move(rest)[:, None], torch.arange(16)[None])
+    queries = torch.rand(1, 20, 3) - 0.5
+    predicted = network.query(network.context(latents, rest[:, :16]), queries)
+    error = (predicted[:, 0] - move(queries)).norm(dim=-1)
+    assert error.mean() < 0.02 and error.max() < 0.06
+    assert error.mean() < 0.1 * (move(queries) - queries).norm(dim=-1).mean()
+
+
+def test_blend_weights_are_convex_and_local() -> None:
+    network = motion_autoencoder(channels=3, flow_head="affine", explicit_displacement=True)
+    anchors, queries = torch.rand(1, 16, 3), torch.rand(1, 30, 3)
+    weights = network.head.blend_weights(torch.randn(1, 16, 32), anchors, queries)
+    assert torch.allclose(weights.sum(-1), torch.ones(1, 30), atol=1e-5)
+    assert (weights >= 0).all() and ((weights > 0).sum(-1) <= 6).all()
+
+
+def test_kl_is_zero_for_a_unit_normal() -> None:
+    assert DiagonalGaussian(torch.zeros(3, 4), torch.zeros(3, 4)).kl() == 0
+    assert DiagonalGaussian(torch.ones(3, 4), torch.zeros(3, 4)).kl() == pytest.approx(0.5)
