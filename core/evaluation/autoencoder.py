@@ -144,9 +144,9 @@ def _markdown(report: Mapping[str, Any]) -> str:
         [
             "# Autoencoders alone",
             "",
-            f"Preset `{model.get('preset', '?')}`. Vertex error: true tracked points encoded, decoded at the mesh's own "
-            "vertices, mean distance over moving frames in units of the shape's longest side. Shape IoU at "
-            f"{report['settings']['occupancy_points']:,} uniform points of the box of side 1.1 against winding numbers.",
+            f"Preset `{model.get('preset', '?')}`. Vertex error: true tracked points encoded, decoded at the mesh's "
+            "own vertices, mean distance over moving frames in units of the shape's longest side. Shape IoU at "
+            f"{report['settings']['occupancy_points']:,} uniform points of the box of side 1.1 (winding number).",
             "",
             markdown_table(head, table),
             "",

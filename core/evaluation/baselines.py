@@ -25,7 +25,7 @@ def linear_targets(targets: NDArray, given: NDArray) -> NDArray[np.float64]:
 
 
 def linear_in_betweens(poses: NDArray, keys: NDArray, frames: int) -> NDArray[np.float64]:
-    """Vertices [frames, V, 3] linear in time between poses [P, V, 3] at the frames keys [P]; constant after the last."""
+    """Vertices [frames, V, 3] linear in time between poses [P, V, 3] at frames keys [P]; constant after the last."""
     result = np.empty((frames, *poses.shape[1:]))
     for frame in range(frames):
         right = int(np.searchsorted(keys, frame))

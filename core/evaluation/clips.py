@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.gltf import FPS, UNSEEN_IDENTITIES, clip_frames, clip_split, read_clip, rig_files
+from core.data.gltf import UNSEEN_IDENTITIES, clip_frames, clip_split, read_clip, rig_files
 from core.errors import DataError
 from core.geometry.gltf_scene import GltfScene
 from core.sequence import MeshPart, Normalization, SourceMesh, frozen_array

@@ -44,7 +44,7 @@ def handle_error(predicted: ArrayLike, vertices: ArrayLike, targets: ArrayLike, 
 
 
 def mean_pairwise_distance(samples: ArrayLike) -> float:
-    """Diversity of seeds [S, T, V, 3]: mean vertex distance over all pairs of seeds and moving frames; 0 for one seed."""
+    """Diversity of seeds [S, T, V, 3]: mean vertex distance over pairs of seeds and moving frames; 0 for one seed."""
     seeds = _samples(samples)[:, 1:]
     pairs = [
         np.linalg.norm(seeds[i] - seeds[j], axis=-1).mean() for i in range(len(seeds)) for j in range(i + 1, len(seeds))

@@ -9,9 +9,14 @@ from core.evaluation import metrics
 
 RNG = np.random.default_rng(3)
 CUBE = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
+# Two triangles per side, outwards.
 CUBE_FACES = np.array(
-    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
-)  # fmt: skip
+    [0, 1, 3, 0, 3, 2, 4, 6, 7, 4, 7, 5, 0, 4, 5, 0, 5, 1, 2, 3, 7, 2, 7, 6, 0, 2, 6, 0, 6, 4, 1, 5, 7, 1, 7, 3]
+).reshape(12, 3)
+
+
+def along(x: float, y: float, z: float) -> np.ndarray:
+    return np.array([x, y, z])
 
 
 def still(frames: int = 6, vertices: int = 5) -> np.ndarray:
@@ -20,7 +25,7 @@ def still(frames: int = 6, vertices: int = 5) -> np.ndarray:
 
 def test_vertex_error_is_the_mean_distance_over_moving_frames() -> None:
     true = still()
-    predicted = true + [0.3, 0.0, 0.4]
+    predicted = true + along(0.3, 0.0, 0.4)
     predicted[0] = true[0] + 100.0  # frame 0 does not count
     assert metrics.vertex_error(predicted, true) == pytest.approx(0.5)
     predicted[1:, 0] = true[1:, 0]
@@ -44,14 +49,14 @@ def test_jitter_of_a_parabola_is_zero_and_of_a_cubic_six() -> None:
 
 def test_pairwise_distance_is_the_mean_over_pairs() -> None:
     true = still()
-    seeds = np.stack([true, true + [1.0, 0, 0], true + [3.0, 0, 0]])
+    seeds = np.stack([true, true + along(1.0, 0, 0), true + along(3.0, 0, 0)])
     assert metrics.mean_pairwise_distance(seeds) == pytest.approx((1 + 3 + 2) / 3)
     assert metrics.mean_pairwise_distance(seeds[:1]) == 0.0
 
 
 def test_mean_of_opposite_seeds_is_better_than_either() -> None:
     true = still()
-    seeds = np.stack([true + [0.1, 0, 0], true - [0.1, 0, 0], true + [0, 0.4, 0]])
+    seeds = np.stack([true + along(0.1, 0, 0), true - along(0.1, 0, 0), true + along(0, 0.4, 0)])
     assert metrics.seed_errors(seeds, true) == pytest.approx([0.1, 0.1, 0.4])
     assert metrics.seed_errors(seeds, true).min() == pytest.approx(0.1)
     assert metrics.mean_of_seeds_error(seeds[:2], true) == pytest.approx(0.0)
