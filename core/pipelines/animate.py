@@ -124,13 +124,14 @@ class Animator:
             self.config,
             prepared.shape_latents,
             prepared.nodes,
-            handle_condition(prepared, tracks, self.device),
+            handle_condition(prepared, tracks, self.config.tasks.most_handles, self.device),
             options.guidance,
         )
         previewed = len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT
 
-        def on_call(latents: Tensor) -> None:
-            show = (lambda: self._decode(prepared, latents[:, :moving])) if previewed else None
+        def on_call(latents: Tensor, last: bool) -> None:
+            # After the last call the motion itself is on its way.
+            show = None if last or not previewed else lambda: self._decode(prepared, latents[:, :moving])
             report.step("Finding the motion", show)
 
         latents = sample_motion(
@@ -222,21 +223,27 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, device: torch.device) -> HandleCondition:
-    """The handles of one clip in normalised space, over its moving frames 1 .. T-1."""
+def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, device: torch.device) -> HandleCondition:
+    """The handles of one clip in normalised space, over its moving frames 1 .. T-1.
+
+    Padded with absent handles to at least `slots`, as the model saw them in training.
+    """
     targets, given = tracks.constraints(mesh.source.vertices)
     vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
     rest = mesh.normalization.apply(mesh.source.vertices[vertices])
     displacements = np.where(given[..., None], mesh.normalization.apply(targets) - rest[:, None], 0.0)
 
-    def batch(array: NDArray, dtype: type) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array, dtype=dtype)).to(device)[None]
+    free = max(0, slots - len(vertices))
+
+    def batch(array: NDArray, dtype: type, axis: int) -> Tensor:
+        widths = [(0, free if side == axis else 0) for side in range(array.ndim)]
+        return torch.from_numpy(np.ascontiguousarray(np.pad(array, widths), dtype=dtype)).to(device)[None]
 
     return HandleCondition(
-        positions=batch(rest, np.float32),
-        displacements=batch(displacements[:, 1:].swapaxes(0, 1), np.float32),
-        given=batch(given[:, 1:].T, np.bool_),
-        present=torch.ones(1, len(vertices), dtype=torch.bool, device=device),
+        positions=batch(rest, np.float32, 0),
+        displacements=batch(displacements[:, 1:].swapaxes(0, 1), np.float32, 1),
+        given=batch(given[:, 1:].T, np.bool_, 1),
+        present=batch(np.ones(len(vertices)), np.bool_, 0),
     )
 
 

@@ -59,10 +59,13 @@ def sample_motion(
     condition: MotionCondition,
     seeds: Sequence[int],
     options: SamplingOptions,
-    on_call: Callable[[Tensor], None],
+    on_call: Callable[[Tensor, bool], None],
     pulse: Callable[[], None],
 ) -> Float[Tensor, "S T M C"]:
-    """Motion latents of all seeds in one batch. `on_call` gets the first seed's latents so far [1, T, M, C]."""
+    """Motion latents of all seeds in one batch.
+
+    After each denoiser call `on_call` gets the first seed's latents so far [1, T, M, C] and whether it was the last.
+    """
 
     def denoiser(prepared: Prepared) -> Denoiser:
         network = windowed_network(diffusion.denoiser, condition.windows, prepared, pulse)
@@ -77,7 +80,7 @@ def sample_motion(
     noise = diffusion.noise(white.to(condition.conditional.fixed.device), every)
 
     def on_step(done: int, total: int, estimate: Tensor) -> None:
-        on_call(diffusion.unwhiten(estimate[:1], warm))
+        on_call(diffusion.unwhiten(estimate[:1], warm), done == total)
 
     return diffusion.unwhiten(run_sampler(denoise, noise, options, config, on_step), every)
 
