@@ -23,7 +23,7 @@ from torch import Tensor
 NEIGHBOURS = 5
 # Prior standard deviations of a displacement: of the whole shape, per unit of distance from the centre (turning
 # and stretching), and of the parts against each other.
-TRANSLATION = 0.10
+TRANSLATION = 0.20
 LINEAR = 0.10
 LOCAL = 0.10
 STIFFNESS = 0.008  # screening of the Laplacian: larger lets distant parts move more independently
@@ -86,7 +86,7 @@ def prior_covariance(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"])
     linked = (distance <= radius) | (distance <= radius.transpose(-1, -2))
     spacing = near[..., 1 : NEIGHBOURS + 1].clamp_max(1.0).mean(dim=2) * valid
     bandwidth = (spacing.sum(dim=1) / valid.sum(dim=1).clamp_min(1))[:, None, None].clamp_min(1e-3)
-    weight = torch.exp(-0.5 * (distance / bandwidth).square()) * linked + 1e-6
+    weight = 1.0 / ((distance / bandwidth).square() + 0.05) * linked + 1e-6
     weight = weight * (1 - torch.eye(count, device=points.device, dtype=points.dtype))
     weight = weight * (valid[:, :, None] & valid[:, None, :])
     degree = weight.sum(dim=-1)
