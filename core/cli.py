@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return FAULT
-    except Exception as error:  # noqa: BLE001 (the last resort of the command)
+    except Exception as error:
         if os.environ.get("M2V_DEBUG") == "1":
             traceback.print_exc()
         print(

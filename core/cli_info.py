@@ -29,7 +29,8 @@ def show_info(name: str) -> None:
     found = [file for file in found if file.is_file()]
     if not found and name not in preset_names():
         raise CheckpointError(
-            f"There is no checkpoint, folder of checkpoints or preset {name!r}; presets are {', '.join(preset_names())}."
+            f"There is no checkpoint, folder of checkpoints or preset {name!r}; "
+            f"presets are {', '.join(preset_names())}."
         )
     config = load_checkpoint(found[-1]).config if found else load_config(name)
     _show_config(
@@ -61,7 +62,7 @@ def _show_config(console: Console, config: Config, where: str) -> None:
     table = _table(f"preset {config.name}, {where}")
     for section in dataclasses.fields(config):
         value = getattr(config, section.name)
-        if not dataclasses.is_dataclass(value):
+        if not dataclasses.is_dataclass(value) or isinstance(value, type):
             continue
         default = type(value)()
         for field in dataclasses.fields(value):

@@ -78,7 +78,7 @@ def write_handle_file(path: str | Path, tracks: HandleTracks) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
         temporary = None
     except OSError as error:
         raise ExportError(f"{path} cannot be written ({error.strerror or error}); choose another folder.") from error

@@ -135,10 +135,10 @@ def test_a_mistake_is_named_in_one_sentence(tmp_path, text, sentence):
 
 
 def test_a_missing_or_unreadable_file_is_named(tmp_path):
-    with pytest.raises(HandleError, match="nowhere.yaml cannot be read .No such file"):
+    with pytest.raises(HandleError, match=r"nowhere.yaml cannot be read \(No such file"):
         read_handle_file(tmp_path / "nowhere.yaml", MESH)
     with pytest.raises(HandleError, match="cannot be read"):
         read_handle_file(tmp_path, MESH)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(HandleError, match="cannot be read .it is not text"):
+    with pytest.raises(HandleError, match=r"cannot be read \(it is not text"):
         read_handle_file(tmp_path / "binary.yaml", MESH)

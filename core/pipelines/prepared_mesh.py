@@ -23,7 +23,7 @@ _SURFACE_SEED = 20231  # the same mesh always gives the same anchors
 
 
 class PreparedMesh:
-    """A mesh in normalised space with surface nodes [1, P, 3], the anchors among them, and shape latents [1, Ms, Cs]."""
+    """A mesh in normalised space with surface `nodes` [1, P, 3], of which the first are the anchors, and latents."""
 
     def __init__(
         self,

@@ -66,7 +66,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class SampleSet:
-    """All seeds of one request. `disagreement` [T, V] is the standard deviation between seeds, as a fraction of size."""
+    """All seeds of one request. `disagreement` [T, V]: the seeds' standard deviation, as a fraction of the size."""
 
     samples: tuple[Sample, ...]
     disagreement: NDArray[np.float32]

@@ -29,7 +29,7 @@ def tube(rings: int = 24, around: int = 12, length: float = 2.0, radius: float =
 
 def tube_mesh(scale: float = 1.0, up_axis: str = "y", copies: int = 1, **size) -> SourceMesh:
     vertices, faces = tube(**size)
-    parts = [vertices + (0, 0.7 * copy, 0) for copy in range(copies)]
+    parts = [vertices + np.array([0, 0.7 * copy, 0]) for copy in range(copies)]
     corners = [faces + copy * len(vertices) for copy in range(copies)]
     return build_source_mesh(np.concatenate(parts) * scale + 3.0 * scale, np.concatenate(corners), up_axis=up_axis)
 
