@@ -10,6 +10,7 @@ from core.shapes import Bool, Float
 from torch import Tensor, nn
 
 KeysValues = tuple[Tensor, Tensor]
+SHORT = 4  # sequences up to this length go through `short_attention`
 
 
 class PointEmbedding(nn.Module):
@@ -52,12 +53,26 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "*batch N C"]:
         """Attend from x to `keys_values` (to x itself when None); `mask` is True where a token may be seen."""
         keys, values = self.keys_values(x) if keys_values is None else keys_values
-        visible = None if mask is None else mask[..., None, None, :]
-        attended = F.scaled_dot_product_attention(self._split(self.query(x)), keys, values, attn_mask=visible)
+        queries = self._split(self.query(x))
+        if mask is None and keys.shape[-2] <= SHORT:
+            attended = short_attention(queries, keys, values)
+        else:
+            visible = None if mask is None else mask[..., None, None, :]
+            attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible)
         return self.output(attended.transpose(-3, -2).flatten(-2))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
+
+
+def short_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention over a handful of tokens by broadcasting.
+
+    Fused kernels are called once per sequence; time attention has thousands of sequences of two or four tokens, and
+    there the calls cost more than the arithmetic.
+    """
+    scores = (queries[..., :, None, :] * keys[..., None, :, :]).sum(dim=-1) / math.sqrt(queries.shape[-1])
+    return (scores.softmax(dim=-1)[..., None] * values[..., None, :, :]).sum(dim=-2)
 
 
 class FeedForward(nn.Module):

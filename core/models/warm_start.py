@@ -171,4 +171,5 @@ def smooth_noise(
     white: Float[Tensor, "B T M C"], mixing: Float[Tensor, "B M M"], over_time: Float[Tensor, "T T"]
 ) -> Float[Tensor, "B T M C"]:
     """Give white noise the correlation of the warm start over anchors and of `temporal_root` over frames."""
-    return torch.einsum("bmn,ts,bsnc->btmc", mixing, over_time.to(white), white)
+    in_time = torch.einsum("ts,bsnc->btnc", over_time.to(white), white)
+    return mixing[:, None] @ in_time
