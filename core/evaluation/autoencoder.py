@@ -115,7 +115,7 @@ def _summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for row in rows:
         groups.setdefault(f"{row['source']}/{row['split']}", []).append(row)
         groups.setdefault(f"{row['source']}/{row['split']}/{row['category']}", []).append(row)
-    summary = {}
+    summary: dict[str, Any] = {}
     for group, members in sorted(groups.items()):
         summary[group] = {"clips": len(members)}
         for key in ("motion", "vertex_error", "jitter_over_truth", "shape_iou"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial as bound
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -149,8 +150,8 @@ def _evaluate_clip(
         if clip is not None:
             # The motion itself is part of the key: a change of the generator or the reader starts afresh.
             key = f"{name.key}|{clip.fingerprint}|{task.name}"
-            peers = partial.recall("peers", key, lambda task=task: peer_figures(clip, task))
-            ours = partial.recall("ours", key, lambda task=task: our_figures(animator, clip, task, settings))
+            peers = partial.recall("peers", key, bound(peer_figures, clip, task))
+            ours = partial.recall("ours", key, bound(our_figures, animator, clip, task, settings))
             tasks[task.name] = {**peers, **ours}
         if on_progress is not None:
             on_progress(done + offset + 1, total, f"{name.key} {task.name}")

@@ -1,0 +1,113 @@
+"""How smooth the window is, measured on the real one without a display; `m2v bench` runs this in its own process.
+
+`python -m m2v_studio.bench MESH.npz PRESET DEVICE` prints one line of JSON. The file holds rest vertices [V, 3],
+faces [F, 3], handles [K] and their targets [K, 3] in the last frame.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from core.geometry.mesh import build_source_mesh
+from core.sequence import SourceMesh
+from m2v_studio import commands
+from m2v_studio.app import FRAME_SECONDS, App, FrameTimes
+from m2v_studio.studio import Studio
+from m2v_studio.worker import AnimatorFactory, load_animator
+
+PLAYED_FRAMES = 150
+PATIENCE = 300.0  # seconds that loading, or one generation, may take
+SIZE = (1280, 800)
+
+
+def measure_window(
+    mesh: SourceMesh, handles: np.ndarray, targets: np.ndarray, factory: AnimatorFactory, backend: str = "openGL3_egl"
+) -> dict[str, float]:
+    """Longest gap between frames while four seeds are generated, and the editor's own cost per frame while playing (its median).
+
+    Seconds. The gap includes drawing (in software where there is no GPU); the host cost does not. The draft before
+    the measured generation lets the model process warm up, as an edit does for a person.
+    """
+    app = App(Studio(factory), backend=backend, size=SIZE)
+    try:
+        studio = app.studio
+        studio.session.reset(commands.open_source(studio.state, mesh))
+        last = studio.state.document.frames - 1
+        for row, (vertex, target) in enumerate(zip(handles, targets, strict=True)):
+            studio.do("handle", commands.add_handle, int(vertex))
+            studio.do("key", commands.set_key, row, last, target)
+        studio.do("seeds", commands.set_seeds, 4)
+        studio.do("quality", commands.set_quality, "normal")
+        studio.worker.start()
+        _draw_until(app, lambda: studio.state.engine != "loading")
+        studio.request_draft()
+        _draw_until(app, lambda: studio.state.job is None)
+        app.times = FrameTimes()
+        start = time.perf_counter()
+        studio.generate()
+        _draw_until(app, lambda: studio.state.job is None)
+        generating, seconds = app.times, time.perf_counter() - start
+        _stop_on_notice(app)
+        studio.play()
+        app.times = FrameTimes()
+        costs = []
+        for _ in range(PLAYED_FRAMES):
+            before = app.times.host
+            _paced_frame(app)
+            costs.append(app.times.host - before)
+        playing = app.times
+        return {
+            "longest_gap": generating.longest_gap,
+            "generation_seconds": seconds,
+            "frames_while_generating": generating.frames,
+            "host_per_frame_generating": generating.host / max(generating.frames, 1),
+            "host_per_frame": float(np.median(costs)),
+            "host_per_frame_mean": float(np.mean(costs)),
+            "longest_gap_playing": playing.longest_gap,
+            "vertices": float(len(mesh.vertices)),
+        }
+    finally:
+        app.close()
+
+
+def _draw_until(app: App, ready: Callable[[], bool]) -> None:
+    deadline = time.perf_counter() + PATIENCE
+    while not ready():
+        _stop_on_notice(app)
+        if time.perf_counter() > deadline:
+            raise TimeoutError("the generator did not answer in time")
+        _paced_frame(app)
+    _stop_on_notice(app)
+
+
+def _stop_on_notice(app: App) -> None:
+    notice = app.studio.state.notice
+    if notice is not None:
+        raise RuntimeError(f"{notice.title}: {notice.message}")
+
+
+def _paced_frame(app: App) -> None:
+    """One frame of the main loop."""
+    start = time.perf_counter()
+    app.frame()
+    time.sleep(max(0.0, FRAME_SECONDS - (time.perf_counter() - start)))
+
+
+def main(path: str, preset: str, device: str) -> None:
+    with np.load(Path(path), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    mesh = build_source_mesh(arrays["vertices"], arrays["faces"], name="benchmark")
+    handles = mesh.file_to_vertex[arrays["handles"]]
+    figures = measure_window(mesh, handles, arrays["targets"], partial(load_animator, preset, device))
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3])
