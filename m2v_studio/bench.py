@@ -30,9 +30,9 @@ SIZE = (1280, 800)
 def measure_window(
     mesh: SourceMesh, handles: np.ndarray, targets: np.ndarray, factory: AnimatorFactory, backend: str = "openGL3_egl"
 ) -> dict[str, float]:
-    """Longest gap between frames while four seeds are generated, and the editor's own cost per frame while playing (its median).
+    """Longest gap between frames while four seeds are generated, and the editor's own cost per frame while playing.
 
-    Seconds. The gap includes drawing (in software where there is no GPU); the host cost does not. The draft before
+    Seconds; the cost is the median. The gap includes drawing (in software without a GPU), the cost does not. The draft before
     the measured generation lets the model process warm up, as an edit does for a person.
     """
     app = App(Studio(factory), backend=backend, size=SIZE)

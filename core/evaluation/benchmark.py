@@ -132,11 +132,11 @@ def time_animate(
     options = SamplingOptions(seeds=seeds, quality=quality)
     runs = []
     for _ in range(repeats + 1):
-        phases = _Phases()
         start = time.perf_counter()
+        phases = _Phases()
         animator.animate(mesh, tracks, options, phases)
-        total = time.perf_counter() - start
-        runs.append((total, phases.closed()))
+        parts = phases.closed()
+        runs.append((time.perf_counter() - start, parts))
     warm = sorted(runs[1:], key=lambda run: run[0])
     median = warm[len(warm) // 2]
     return {"first": runs[0][0], "warm": median[0], "runs": [run[0] for run in runs[1:]], "phases": median[1]}
