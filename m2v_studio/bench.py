@@ -32,8 +32,8 @@ def measure_window(
 ) -> dict[str, float]:
     """Longest gap between frames while four seeds are generated, and the editor's own cost per frame while playing.
 
-    Seconds; the cost is the median. The gap includes drawing (in software without a GPU), the cost does not. The draft before
-    the measured generation lets the model process warm up, as an edit does for a person.
+    Seconds; the cost is the median. The gap includes drawing (in software without a GPU), the cost does not. The
+    draft before the measured generation lets the model process warm up, as an edit does for a person.
     """
     app = App(Studio(factory), backend=backend, size=SIZE)
     try:

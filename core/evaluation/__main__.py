@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from core.errors import M2VError
 from core.evaluation.protocols import PROTOCOLS, run_protocol
+from core.evaluation.reporting import OnProgress
 from core.pipelines.request import QUALITIES
 
 
@@ -29,17 +33,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--vertices", type=int, default=1500, help="of a procedural mesh, about")
     parser.add_argument("--all-tasks", action="store_true", help="1, 3, 5, 10 handles x full, keyframes, last frame")
     options = vars(parser.parse_args(arguments))
-    name = options.pop("protocol")
+    name, out = options.pop("protocol"), Path(options.pop("out"))
     try:
-        run_protocol(name, options.pop("out"), on_progress=_progress, **options)
+        with _progress_bar() as on_progress:
+            report = run_protocol(name, out, on_progress=on_progress, **options)
     except M2VError as error:
         print(error, file=sys.stderr)
         return 2
+    print(f"{len(report['clips'])} clips evaluated; the report is in {out.with_suffix('.md')} and {out}.")
     return 0
 
 
-def _progress(done: int, total: int, what: str) -> None:
-    print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
+@contextmanager
+def _progress_bar() -> Iterator[OnProgress]:
+    """A bar in a terminal, a line per step elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, what: print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("Starting", total=None)
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 
 from core.errors import DataError, M2VError
 from core.evaluation import handles as protocol
+from core.evaluation.__main__ import main
 from core.evaluation.baselines import classical_motions, linear_in_betweens, linear_targets
 from core.evaluation.clips import load, procedural_clips
 from core.evaluation.handles import HandleSettings, HandleTask, evaluate_handles, handle_vertices, task_tracks
@@ -162,3 +163,13 @@ def test_bad_requests_are_one_sentence(tmp_path: Path) -> None:
         run_protocol("nonsense", tmp_path / "x.json")
     with pytest.raises(M2VError, match=r"\.json"):
         run_protocol("handles", tmp_path / "x.txt")
+
+
+def test_command_writes_both_reports_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "autoencoders.json"
+    asked = ["autoencoders", "--out", str(out), "--preset", "tiny", "--untrained", "--clips", "1", "--vertices", "100"]
+    assert main(asked) == 0
+    assert out.is_file() and out.with_suffix(".md").is_file()
+    assert str(out) in capsys.readouterr().out
+    assert main(["handles", "--out", str(out), "--untrained", "--rigs", str(tmp_path / "nowhere")]) == 2
+    assert "not a folder" in capsys.readouterr().err
