@@ -132,7 +132,10 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text, add_help=False)
 
     bench = command("bench", run_bench, "Time the pipeline on this machine and write a report.")
-    bench.add_argument("--out", type=Path, required=True, metavar="BENCH.json")
+    bench.add_argument("--out", type=Path, required=True, metavar="BENCH.json", help="a .md is written beside it")
+    bench.add_argument("--repeats", type=int, default=3, help="calls of which the median counts")
+    bench.add_argument("--untrained", action="store_true", help="fresh weights: speed does not depend on them")
+    bench.add_argument("--no-window", action="store_true", help="leave the editor's window out")
     _model_arguments(bench)
 
     export = command("export", run_export, "Convert a sequence file to another format.")
@@ -196,7 +199,7 @@ def _model_arguments(command: argparse.ArgumentParser) -> None:
 
 def run_animate(options: argparse.Namespace) -> None:
     """`m2v animate`: everything that can be wrong is found before the model is loaded."""
-    from core.geometry.mesh import read_mesh
+    from core.geometry.mesh import guess_up_axis, read_mesh
     from core.handle_file import read_handle_file
     from core.pipelines.request import SamplingOptions
 
@@ -205,6 +208,10 @@ def run_animate(options: argparse.Namespace) -> None:
     check_output(options.out)
     mesh = read_mesh(options.source, options.up)
     tracks = read_handle_file(options.handles, mesh, options.frames)
+    for note in mesh.notes:
+        print(f"{options.source.name}: {note}", file=sys.stderr)
+    if options.up is None and (up := guess_up_axis(mesh)) != mesh.up_axis:
+        print(f"{options.source.name} seems to stand on the ground with {up} up; say --up {up} if so.", file=sys.stderr)
 
     from core.export import export_sequence
     from core.pipelines.animate import Animator
@@ -299,8 +306,18 @@ def run_bench(options: argparse.Namespace) -> None:
     """`m2v bench`."""
     check_writable(options.out)
     from core.evaluation.benchmark import run_benchmark
+    from core.pipelines.request import Progress
 
-    run_benchmark(options.out, preset=options.preset, device=options.device)
+    with progress_bar() as on_step:
+        run_benchmark(
+            options.out,
+            preset=options.preset,
+            device=options.device,
+            untrained=options.untrained,
+            repeats=options.repeats,
+            window=not options.no_window,
+            on_progress=lambda done, total, what: on_step(Progress(done, total, what)),
+        )
     print(options.out)
 
 
@@ -326,7 +343,7 @@ def run_info(options: argparse.Namespace) -> None:
 
 def run_demo(options: argparse.Namespace) -> None:
     """`m2v demo`."""
-    check_writable(options.out / "x")
+    check_writable(options.out)
     from m2v_studio.demo import run_demo as demo
 
     demo(options.out)

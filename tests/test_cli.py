@@ -259,6 +259,25 @@ def test_train_and_evaluate_are_passed_on(capsys):
     assert cli.main(["evaluate", "nothing", "--out", "x.json"]) == 2
 
 
+def test_a_mesh_that_seems_to_stand_on_z_is_pointed_out(place, weights, capsys):
+    """An STL says nothing about its up axis; a wrong one gives a worse motion, so a person is asked."""
+    import trimesh
+
+    vertices = VERTICES[:, [1, 2, 0]]  # along z
+    trimesh.Trimesh(vertices - [0, 0, vertices[:, 2].min()], FACES, process=False).export(place / "tube.stl")
+    (place / "none.yaml").write_text("handles: []")
+    assert animate(weights, "--quality", "draft", source="tube.stl", handles="none.yaml") == 0
+    assert "say --up z" in capsys.readouterr().err
+    assert animate(weights, "--quality", "draft", "--up", "z", source="tube.stl", handles="none.yaml") == 0
+    assert "--up" not in capsys.readouterr().err
+
+
+def test_preparing_needs_rigs(place, capsys):
+    assert cli.main(["prepare", "rigs", "nowhere", "bank.safetensors"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert cli.main(["prepare", "cups", "nowhere", "bank.safetensors"]) == 2
+
+
 def test_ctrl_c_exits_130_and_leaves_nothing(place, weights, capsys, monkeypatch):
     def interrupted(*_arguments, **_options):
         signal.raise_signal(signal.SIGINT)
