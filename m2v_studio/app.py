@@ -108,8 +108,9 @@ class App:
         if not ps.is_initialized():
             ps.init(backend)
         ps.set_frame_tick_limit_fps_mode("ignore_limits")
+        ps.set_ground_plane_mode("none")
+        ps.frame_tick()  # the first frame resets the camera and the style; ours come after it
         self.viewport.prepare()
-        style.apply(settings.text_scale)
         psim.GetIO().ConfigInputTextCursorBlink = False
         ps.set_files_dropped_callback(self._dropped)
         ps.set_user_callback(self._draw_safely)
@@ -166,6 +167,7 @@ class App:
 
     def _draw(self) -> None:
         window = tuple(int(side) for side in ps.get_window_size())
+        style.ensure(self.studio.settings.text_scale)
         regions = self._regions(window[0], window[1])
         self.region = regions["view"]
         shortcuts.handle(self)
@@ -212,7 +214,7 @@ class App:
         """Hairlines between the panels."""
         if self.is_modal:
             return
-        draw = psim.GetForegroundDrawList() if False else psim.GetBackgroundDrawList()
+        draw = psim.GetBackgroundDrawList()
         ink = style.packed(theme.BORDER)
         view = regions["view"]
         right, bottom = view.x + view.width, view.y + view.height
@@ -230,7 +232,6 @@ class App:
 
     def set_text_scale(self, value: float) -> None:
         self.studio.change_settings(text_scale=value)
-        style.apply(value)
 
     def ask_open(self) -> None:
         kinds = {"Meshes and projects": " ".join(f"*{suffix}" for suffix in (*MESH_SUFFIXES, ".m2v"))}

@@ -142,7 +142,7 @@ class Timeline:
                 draw.AddLine((at, y + (15 if long else 19) * s), (at, y + 23 * s), packed(theme.BORDER), 1.0)
             if long:
                 text = str(frame)
-                wide = psim.CalcTextSize(text)[0] * 13 / 17
+                wide = _width(text, 13 * s)
                 draw.AddText(psim.GetFont(), 13 * s, (at - wide / 2, y), packed(theme.TEXT_MUTED), text)
 
     def _row(self, app: App, row: int, x: float, left: float, right: float, y: float, width: float) -> None:
@@ -220,6 +220,10 @@ class Timeline:
             app.studio.request_draft()
 
 
+def _width(text: str, size: float) -> float:
+    return float(psim.CalcTextSize(text)[0]) * size / float(psim.GetFontSize())
+
+
 def _x_of(frame: int, frames: int, left: float, right: float) -> float:
     return left + (right - left) * frame / max(frames - 1, 1)
 
@@ -244,9 +248,9 @@ def _marker(draw: psim.ImDrawList, x: float, y: float, color: theme.Color, big: 
 def _playhead(draw: psim.ImDrawList, at: float, y: float, app: App) -> None:
     s = scale()
     text = str(frame_shown(app.studio.state))
-    half = max(psim.CalcTextSize(text)[0] * 13 / 17 / 2 + 6 * s, 12 * s)
+    half = max(_width(text, 13 * s) / 2 + 6 * s, 12 * s)
     draw.AddRectFilled((at - half, y - 1), (at + half, y + 17 * s), packed(theme.ACCENT), 5 * s)
-    wide = psim.CalcTextSize(text)[0] * 13 / 17
+    wide = _width(text, 13 * s)
     draw.AddText(psim.GetFont(), 13 * s, (at - wide / 2, y + 0.5 * s), packed(WHITE), text)
 
 

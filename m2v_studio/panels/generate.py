@@ -62,7 +62,7 @@ class GeneratePanel:
         width = psim.GetContentRegionAvail()[0]
         draw, ink, font = psim.GetWindowDrawList(), packed(theme.TEXT), psim.GetFont()
         draw.AddText(font, 15 * s, (x, y), ink, "Follow handles")
-        wide = psim.CalcTextSize("Invent")[0] * 15 / 17
+        wide = psim.CalcTextSize("Invent")[0] * 15 * s / psim.GetFontSize()
         draw.AddText(font, 15 * s, (x + width - wide, y), ink, "Invent")
         psim.Dummy((1.0, 14 * s))
         psim.SetNextItemWidth(-1.0)

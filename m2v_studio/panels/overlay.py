@@ -202,7 +202,7 @@ def _legend(canvas: psim.ImDrawList, app: App, region: Region) -> None:
         canvas.AddRectFilledMultiColor((left, y), (right, y + height), a, b, b, a)
     for share in (0.0, 0.5, 1.0):
         text = f"{100 * figure.heat_max * share:.3g} %"
-        wide = psim.CalcTextSize(text)[0] * 14 / 17
+        wide = _width(text, 14 * s)
         at = x + share * width - wide * share
         canvas.AddText(psim.GetFont(), 14 * s, (at, y + height + 5 * s), packed(theme.TEXT_MUTED), text)
 
@@ -220,7 +220,7 @@ def _hint(canvas: psim.ImDrawList, app: App, region: Region) -> None:
         return
     s = scale()
     size = 19 * s
-    wide = psim.CalcTextSize(text)[0] * 19 / 17
+    wide = _width(text, size)
     middle = region.y + region.height / 2 if step == "open" else region.y + region.height - 46 * s
     x, y = region.center[0] - wide / 2, middle - size / 2
     box = (x - 20 * s, y - 11 * s), (x + wide + 20 * s, y + size + 13 * s)
@@ -231,9 +231,14 @@ def _hint(canvas: psim.ImDrawList, app: App, region: Region) -> None:
 # ---- drawing helpers --------------------------------------------------------------------------------------
 
 
+def _width(text: str, size: float) -> float:
+    """Width of a text that is drawn at `size` pixels, which need not be the font's own size."""
+    return float(psim.CalcTextSize(text)[0]) * size / float(psim.GetFontSize())
+
+
 def _chip(canvas: psim.ImDrawList, at: tuple[float, float], text: str, color: Color) -> None:
     s = scale()
-    wide = psim.CalcTextSize(text)[0] * 15 / 17
+    wide = _width(text, 15 * s)
     canvas.AddRectFilled(at, (at[0] + wide + 16 * s, at[1] + 23 * s), packed(WHITE, 0.92), 6 * s)
     canvas.AddText(psim.GetFont(), 15 * s, (at[0] + 8 * s, at[1] + 3 * s), packed(theme.mix(color, theme.TEXT, 0.25)), text)
 

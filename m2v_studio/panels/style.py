@@ -17,10 +17,20 @@ def packed(color: Color, alpha: float = 1.0) -> int:
     return int(psim.GetColorU32(rgba(color, alpha)))
 
 
-def apply(scale: float) -> None:
-    """Set every colour and size; call again when the text scale changes."""
+FONT_SIZE = 17.0
+
+
+def ensure(scale: float) -> None:
+    """Apply the theme unless it is in force: Polyscope starts a fresh style whenever it makes a new context."""
     style = psim.GetStyle()
-    style.FontSizeBase = 17.0
+    if style.FontSizeBase != FONT_SIZE or abs(style.FontScaleMain - scale) > 1e-6:
+        apply(scale)
+
+
+def apply(scale: float) -> None:
+    """Set every colour and size for a text scale."""
+    style = psim.GetStyle()
+    style.FontSizeBase = FONT_SIZE
     style.FontScaleMain = scale
     _sizes(style, scale)
     t = theme
