@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
 import polyscope as ps
 import polyscope.imgui as psim
@@ -30,13 +31,14 @@ from m2v_studio.panels.widgets import panel
 from m2v_studio.picking import Pointer
 from m2v_studio.scene import SceneBuilder
 from m2v_studio.settings import MIN_WINDOW
-from m2v_studio.state import Notice, default_export_name, is_unsaved, why_not_results
+from m2v_studio.state import default_export_name, why_not_results
 from m2v_studio.studio import MESH_SUFFIXES, Studio, bundled_meshes
 from m2v_studio.tasks import notice_of
 from m2v_studio.timeline import ROW, RULER, Timeline
 from m2v_studio.viewport import Viewport
 
 FRAME_SECONDS = 1 / 60
+Backend = Literal["auto", "openGL3_glfw", "openGL3_egl", "openGL_mock"]
 NO_DISPLAY = (
     "m2v-studio needs a display to open its window, and there is none here; "
     "run `m2v demo --out DIR` to see the editor at work without one, or `m2v animate` to use it from the command line."
@@ -106,7 +108,7 @@ class App:
         ps.set_give_focus_on_show(False)
         ps.set_window_size(width, height)
         if not ps.is_initialized():
-            ps.init(backend)
+            ps.init(cast(Backend, backend))
         ps.set_frame_tick_limit_fps_mode("ignore_limits")
         ps.set_ground_plane_mode("none")
         ps.frame_tick()  # the first frame resets the camera and the style; ours come after it
@@ -318,14 +320,6 @@ def has_display() -> bool:
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def unsaved(app: App) -> bool:
-    return is_unsaved(app.studio.state)
-
-
-def fault(title: str, message: str) -> Notice:
-    return Notice(title, message)
 
 
 if __name__ == "__main__":

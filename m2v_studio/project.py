@@ -180,7 +180,7 @@ def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
     mapping = frozen_array(arrays["file_to_vertex"], np.int32, (None,), "file_to_vertex")
     if not len(vertices) or not len(faces) or not np.isfinite(vertices).all():
         raise ValueError("the mesh is empty or not finite")
-    if not (0 <= faces.min() and faces.max() < len(vertices) and 0 <= mapping.min() and mapping.max() < len(vertices)):
+    if any(index.size and not 0 <= index.min() <= index.max() < len(vertices) for index in (faces, mapping)):
         raise ValueError("the mesh names vertices that do not exist")
     parts = []
     for index, part in enumerate(raw["parts"]):
@@ -188,11 +188,15 @@ def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
         material = None
         if part["material"] is not None:
             known = {f.name for f in fields(Material)}
-            values = {k: tuple(v) if isinstance(v, list) else v for k, v in part["material"].items() if k in known}
+            values: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in part["material"].items() if k in known
+            }
             material = Material(**values)
             if texture is not None:
                 material = replace(material, base_color_texture=texture.tobytes())
-        parts.append(MeshPart(str(part["name"]), frozen_array(arrays[f"part{index}"], np.int32, (None, 3), "part"), material))
+        parts.append(
+            MeshPart(str(part["name"]), frozen_array(arrays[f"part{index}"], np.int32, (None, 3), "part"), material)
+        )
     uv = arrays.get("uv")
     return SourceMesh(
         name=str(raw["name"]),

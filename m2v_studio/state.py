@@ -202,10 +202,3 @@ def shown_samples(state: State) -> tuple[int, ...]:
     if state.view.layout == "one":
         return (min(state.view.solo, count - 1),)
     return tuple(range(count))
-
-
-def positions_at(state: State, row: int) -> NDArray[np.float32] | None:
-    """[T, V, 3] of one result."""
-    if state.results is None or not 0 <= row < len(state.results.samples.samples):
-        return None
-    return state.results.samples.samples[row].sequence.vertices

@@ -17,7 +17,7 @@ from core.errors import DataError, M2VError
 from core.pipelines.request import SamplingOptions
 from core.sequence import SourceMesh
 from m2v_studio import commands, worker
-from m2v_studio.commands import Session
+from m2v_studio.history import Session
 from m2v_studio.project import autosave_path, load_project, save_project
 from m2v_studio.settings import Settings, load_settings, save_settings
 from m2v_studio.state import (
@@ -25,8 +25,6 @@ from m2v_studio.state import (
     Notice,
     Results,
     State,
-    frame_shown,
-    has_moved_handle,
     is_unsaved,
     sampling,
     tracks,
@@ -49,7 +47,6 @@ class Studio:
         self.tasks = Tasks()
         self.settings: Settings = load_settings()
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
-        self.last_draft = 0
         self._autosaved: Document | None = None
         self._autosave_due = time.monotonic() + AUTOSAVE_SECONDS
         self.recovery = autosave_path() if autosave_path().exists() else None
@@ -192,7 +189,9 @@ class Studio:
             return
         title = f"Opening {path.name}"
         if path.suffix.lower() == PROJECT_SUFFIX:
-            self.tasks.run(title, lambda: load_project(path), lambda got: self._opened_project(path, *got), self._failed)
+            self.tasks.run(
+                title, lambda: load_project(path), lambda got: self._opened_project(path, *got), self._failed
+            )
         else:
             self.tasks.run(title, lambda: read_source(path), lambda mesh: self._opened_mesh(path, mesh), self._failed)
 
@@ -322,11 +321,3 @@ def bundled_meshes() -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
     return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in MESH_SUFFIXES and os.access(p, os.R_OK)))
-
-
-def can_play(state: State) -> bool:
-    return state.results is not None and state.document.frames > 1
-
-
-def at_rest(state: State) -> bool:
-    return frame_shown(state) == 0 or not has_moved_handle(state.document)

@@ -67,7 +67,19 @@ STATUS_HEIGHT = 34
 
 # What Polyscope's tone mapping makes of a background value, measured; flat surfaces pass unchanged.
 _TONE_IN = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
-_TONE_OUT = (0.0, 154 / 255, 176 / 255, 194 / 255, 211 / 255, 226 / 255, 234 / 255, 241 / 255, 247 / 255, 254 / 255, 1.0)
+_TONE_OUT = (
+    0.0,
+    154 / 255,
+    176 / 255,
+    194 / 255,
+    211 / 255,
+    226 / 255,
+    234 / 255,
+    241 / 255,
+    247 / 255,
+    254 / 255,
+    1.0,
+)
 
 
 def result_color(row: int) -> Color:

@@ -11,7 +11,7 @@ from m2v_studio import commands, theme
 from m2v_studio.camera import Region
 from m2v_studio.panels import widgets
 from m2v_studio.panels.overlay import handle_color
-from m2v_studio.panels.style import packed
+from m2v_studio.panels.style import packed, rgba
 from m2v_studio.panels.widgets import WHITE, icon_button, panel, scale, shorten, tooltip
 from m2v_studio.state import SPEEDS, frame_shown, handle_label, next_step, why_not_results
 
@@ -68,9 +68,13 @@ class Timeline:
         psim.SameLine()
         if icon_button("##last", _last, "Last frame (End)"):
             studio.show(commands.set_time, float(last))
-        psim.SameLine(0.0, 18 * scale())
+        if self._room() < 80 * scale():
+            return
+        psim.SameLine(0.0, 14 * scale())
         if widgets.button("Loop", "Start again at the end (L)", active=view.loop):
             studio.show(commands.with_view, loop=not view.loop)
+        if self._room() < 120 * scale():
+            return
         psim.SameLine()
         psim.SetNextItemWidth(92 * scale())
         labels = [f"{speed:g}x" for speed in SPEEDS]
@@ -79,8 +83,13 @@ class Timeline:
         tooltip("Playback speed; the file keeps its frames per second.")
         if changed:
             studio.show(commands.with_view, speed=SPEEDS[chosen])
-        psim.SameLine(0.0, 18 * scale())
-        self._frame_field(app, last)
+        if self._room() > 160 * scale():
+            psim.SameLine(0.0, 14 * scale())
+            self._frame_field(app, last)
+
+    def _room(self) -> float:
+        """Pixels between the last control and the panel's edge."""
+        return float(psim.GetWindowPos()[0] + psim.GetWindowSize()[0] - psim.GetItemRectMax()[0])
 
     def _frame_field(self, app: App, last: int) -> None:
         psim.AlignTextToFramePadding()
@@ -95,11 +104,15 @@ class Timeline:
         tooltip("The frame shown; type a number to go there (G). Frame 0 is the rest pose.")
         if changed:
             app.studio.show(commands.set_time, float(value))
-        psim.SameLine()
         document = state.document
         seconds = document.frames / document.fps
-        psim.AlignTextToFramePadding()
-        widgets.muted(f"of {last}    {document.fps:g} frames per second, {seconds:.2f} s")
+        for text in (f"of {last}    {document.fps:g} frames per second, {seconds:.2f} s", f"of {last}"):
+            end = psim.GetItemRectMax()[0] + psim.CalcTextSize(text)[0] + 20 * scale()
+            if end < psim.GetWindowPos()[0] + psim.GetWindowSize()[0]:
+                psim.SameLine()
+                psim.AlignTextToFramePadding()
+                psim.TextColored(rgba(theme.TEXT_MUTED), text)
+                return
 
     # ---- tracks -------------------------------------------------------------------------------------------
 

@@ -77,7 +77,9 @@ class Viewport:
 
     # ---- every frame --------------------------------------------------------------------------------------
 
-    def show(self, state: State, figures: tuple[Figure, ...], region: Region, window: tuple[int, int], dt: float) -> None:
+    def show(
+        self, state: State, figures: tuple[Figure, ...], region: Region, window: tuple[int, int], dt: float
+    ) -> None:
         source = state.document.source
         if source is not self._source:
             self._exchange(source)
@@ -138,8 +140,8 @@ class Viewport:
         dt: float,
     ) -> None:
         assert self.norm is not None
-        key = (id(source), id(state.results), shown_samples(state), tuple(h.keys for h in state.document.handles))
-        key = (*key[:3], tuple(id(keys) for keys in key[3]))
+        keys = tuple(id(handle.keys) for handle in state.document.handles)
+        key = (id(source), id(state.results), shown_samples(state), keys)
         if self._box is None or self._box[0] != key:
             low, high = (self.norm.apply(corner) for corner in content_box(state, source))
             self._box = (key, (np.minimum(low, high), np.maximum(low, high)))
@@ -258,8 +260,8 @@ class Viewport:
         assert self.norm is not None
         total = np.zeros((FLOOR_CELLS, FLOOR_CELLS))
         for figure in figures:
-            points = figure.positions
-            points = self.norm.apply(points[:: max(1, len(points) // SHADOW_POINTS)])
+            every = max(1, len(figure.positions) // SHADOW_POINTS)
+            points = self.norm.apply(figure.positions[::every])
             cell = (points[:, [0, 2]] + FLOOR_RADIUS) * (FLOOR_CELLS / (2 * FLOOR_RADIUS))
             cell = cell.astype(np.int64)
             inside = ((cell >= 0) & (cell < FLOOR_CELLS)).all(1)

@@ -7,6 +7,7 @@ The same loop also runs on a thread, which the tests use.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import multiprocessing
 import os
@@ -198,10 +199,8 @@ class GenerationWorker:
         self._active = None
         self._generation += 1
         if connection is not None:
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 connection.send(None)
-            except (OSError, ValueError):
-                pass
         if self._process is not None:
             self._process.join(timeout=0.2)
             if self._process.is_alive():
@@ -310,11 +309,11 @@ def _run(connection: Connection, animator: AnimatorLike, job: _Run, mesh: Source
 
 def _label(animator: AnimatorLike) -> str:
     """For the title line, such as "small, cpu", from whatever the animator tells about itself."""
-    parts = [str(getattr(animator, name)) for name in ("preset", "device") if isinstance_text(animator, name)]
+    parts = [str(getattr(animator, name)) for name in ("preset", "device") if _is_word(animator, name)]
     return ", ".join(parts) or "model ready"
 
 
-def isinstance_text(animator: object, name: str) -> bool:
+def _is_word(animator: object, name: str) -> bool:
     """True when the attribute prints as a short word (a torch.device does)."""
     value = getattr(animator, name, None)
     return value is not None and not callable(value) and 0 < len(str(value)) <= 24

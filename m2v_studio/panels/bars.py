@@ -134,7 +134,11 @@ def _progress(app: App, region: Region) -> None:
     job = app.studio.state.job
     assert job is not None
     s = scale()
-    what = "Drafting" if job.quality == "draft" and job.seeds == 1 else f"Generating {job.seeds} seed{'s' if job.seeds > 1 else ''}"
+    what = (
+        "Drafting"
+        if job.quality == "draft" and job.seeds == 1
+        else f"Generating {job.seeds} seed{'s' if job.seeds > 1 else ''}"
+    )
     if app.studio.state.engine == "loading":
         text = f"{what}: waiting for the model"
     elif job.total:

@@ -90,8 +90,10 @@ def begin_modal(title: str, width: float) -> Iterator[bool]:
     psim.SetNextWindowPos(center, psim.ImGuiCond_Always, (0.5, 0.5))
     psim.SetNextWindowSize((width * scale(), 0.0))
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * scale(), 22 * scale()))
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * scale())
+    psim.PushStyleVar(psim.ImGuiStyleVar_PopupBorderSize, 0.0)
     visible = psim.BeginPopupModal(name, DIALOG_FLAGS)
-    psim.PopStyleVar()
+    psim.PopStyleVar(3)
     try:
         if visible:
             _title(title)
@@ -208,7 +210,9 @@ def draw_help(app: App) -> None:
                 gap(4)
             psim.Dummy((280 * s, 1.0))
         psim.EndTable()
-    if button("Close", "Close this list (F1 or Esc)"):
+    width = 110 * s
+    psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - width)
+    if button("Close", "Close this list (F1 or Esc)", width=width):
         app.help_open = False
     psim.End()
     psim.PopStyleColor()

@@ -66,7 +66,11 @@ class ExportDialog:
         count = 0 if results is None else len(results.samples.samples)
         self._format()
         label_left("Motions", "Which results to write", 110)
-        shown = "the one shown" if results is None else f"Seed {results.samples.samples[min(state.view.solo, count - 1)].seed}"
+        shown = (
+            "the one shown"
+            if results is None
+            else f"Seed {results.samples.samples[min(state.view.solo, count - 1)].seed}"
+        )
         why = "" if count > 1 else "There is only one result."
         pressed = segmented(
             "which",
@@ -78,7 +82,9 @@ class ExportDialog:
         if pressed is not None:
             self.every = pressed == 1
         label_left("Speed", "Frames per second written into the file", 110)
-        _, self.fps = psim.DragFloat("##fps", self.fps, 0.25, 1.0, 240.0, "%.4g frames per second", psim.ImGuiSliderFlags_AlwaysClamp)
+        _, self.fps = psim.DragFloat(
+            "##fps", self.fps, 0.25, 1.0, 240.0, "%.4g frames per second", psim.ImGuiSliderFlags_AlwaysClamp
+        )
         tooltip("Frames per second written into the file")
         last = state.document.frames - 1
         label_left("Frames", "The first and last frame to write", 110)
@@ -88,11 +94,16 @@ class ExportDialog:
         self.end = min(max(self.end, self.start), last)
         label_left("Up axis", "The axis that points up in the file", 110)
         tips = ("Y up: glTF, Maya, Houdini, Unity", "Z up: Blender, 3ds Max, Unreal", "X up")
-        axes = tuple((f"{axis.upper()} up", tip, "", index == self.axis) for index, (axis, tip) in enumerate(zip(AXES, tips, strict=True)))
+        axes = tuple(
+            (f"{axis.upper()} up", tip, "", index == self.axis)
+            for index, (axis, tip) in enumerate(zip(AXES, tips, strict=True))
+        )
         pressed = segmented("axis", axes)
         self.axis = self.axis if pressed is None else pressed
         label_left("Scale", "Factor on all positions; 1 keeps the units of the opened file", 110)
-        _, self.scale = psim.DragFloat("##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g", psim.ImGuiSliderFlags_AlwaysClamp)
+        _, self.scale = psim.DragFloat(
+            "##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g", psim.ImGuiSliderFlags_AlwaysClamp
+        )
         tooltip("Factor on all positions; 1 keeps the units of the opened file")
         self._path(app)
         if is_stale(state):
@@ -103,7 +114,7 @@ class ExportDialog:
     def _format(self) -> None:
         label_left("Format", "The kind of file", 110)
         chosen = FORMATS[self.format]
-        if psim.BeginCombo("##format", f"{chosen[1]}   {chosen[2].split(';')[0].split(',')[0]}"):
+        if psim.BeginCombo("##format", chosen[1]):
             for index, (suffix, name, purpose) in enumerate(FORMATS):
                 if psim.Selectable(f"{name}   {purpose}##{suffix}", index == self.format):
                     self._choose(index)
@@ -135,8 +146,11 @@ class ExportDialog:
     def _buttons(self, app: App, count: int) -> None:
         why = "" if self.path.strip() else "Give a file name."
         width = 120 * scale()
-        psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - 2 * width - psim.GetStyle().ItemSpacing[0])
-        if button("Cancel", "Close without writing (Esc)", width=width) or psim.IsKeyPressed(psim.ImGuiKey_Escape, False):
+        both = 2 * width + psim.GetStyle().ItemSpacing[0]
+        psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - both)
+        if button("Cancel", "Close without writing (Esc)", width=width) or psim.IsKeyPressed(
+            psim.ImGuiKey_Escape, False
+        ):
             self.is_open = False
         psim.SameLine()
         if button("Export", "Write the files in the background", why, True, width=width):

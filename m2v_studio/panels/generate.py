@@ -34,10 +34,12 @@ class GeneratePanel:
         studio = app.studio
         document = studio.state.document
         heading("Generate")
-        self._edit(app, "seeds", commands.set_seeds, int_row("Motions", document.seeds, 1, MAX_STUDIO_SEEDS, "%d seeds", SEEDS))
-        row = int_row("First seed", document.seed, 0, 999_999, "no. %d", FIRST_SEED, slider=False)
+        self._edit(
+            app, "seeds", commands.set_seeds, int_row("Motions", document.seeds, 1, MAX_STUDIO_SEEDS, "%d seeds", SEEDS)
+        )
+        row = int_row("First seed", document.seed, 0, 999_999, "no. %d", FIRST_SEED)
         self._edit(app, "seed", commands.set_seed, row)
-        row = int_row("Length", document.frames, MIN_FRAMES, MAX_FRAMES, "%d frames", FRAMES, slider=False)
+        row = int_row("Length", document.frames, MIN_FRAMES, MAX_FRAMES, "%d frames", FRAMES)
         self._edit(app, "frames", commands.set_frames, row)
         self._edit(app, "fps", commands.set_fps, float_row("Speed", document.fps, 1.0, 240.0, "%.4g fps", FPS))
         label_left("Quality", QUALITY)
@@ -64,11 +66,14 @@ class GeneratePanel:
         draw.AddText(font, 15 * s, (x, y), ink, "Follow handles")
         wide = psim.CalcTextSize("Invent")[0] * 15 * s / psim.GetFontSize()
         draw.AddText(font, 15 * s, (x + width - wide, y), ink, "Invent")
+        value = f"{app.studio.state.document.guidance:.2f}"
+        middle = x + (width - psim.CalcTextSize(value)[0] * 15 * s / psim.GetFontSize()) / 2
+        draw.AddText(font, 15 * s, (middle, y), packed(theme.TEXT_MUTED), value)
         psim.Dummy((1.0, 14 * s))
         psim.SetNextItemWidth(-1.0)
-        changed, position = psim.SliderFloat(
-            "##guidance", position, 0.0, 1.0, f"guidance {app.studio.state.document.guidance:.2f}"
-        )
+        psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * s, 1 * s))
+        changed, position = psim.SliderFloat("##guidance", position, 0.0, 1.0, "", psim.ImGuiSliderFlags_NoInput)
+        psim.PopStyleVar()
         edited = Edited(bool(changed), guidance_of(float(position)))
         tooltip(GUIDANCE)
         self._edit(app, "guidance", commands.set_guidance, edited)

@@ -7,16 +7,28 @@ from typing import TYPE_CHECKING
 import polyscope.imgui as psim
 
 from core.sequence import Handle
-from m2v_studio import commands
+from m2v_studio import commands, theme
 from m2v_studio.panels.overlay import handle_color
-from m2v_studio.panels.style import rgba
-from m2v_studio.panels.widgets import button, dot, gap, heading, muted, rule, scale, shorten, tooltip
+from m2v_studio.panels.style import packed
+from m2v_studio.panels.widgets import (
+    button,
+    check_box,
+    gap,
+    heading,
+    muted,
+    rule,
+    same_line_if_fits,
+    scale,
+    shorten,
+    tooltip,
+)
 from m2v_studio.state import handle_label
-from m2v_studio import theme
 
 if TYPE_CHECKING:
     from m2v_studio.app import App
 
+HOLD = "Move straight from key to key. Without it the motion is free between keys."
+GIZMO = "Show arrows at the selected handle, to drag it along one axis (W)"
 EMPTY = "Click the creature to add one. Shift-click pins a vertex where it is."
 
 
@@ -28,7 +40,6 @@ class HandlesPanel:
             muted(EMPTY)
             rule()
             return
-        line = psim.GetFrameHeightWithSpacing()
         rows = min(len(document.handles), 5)
         psim.PushStyleVar(psim.ImGuiStyleVar_ItemSpacing, (6 * scale(), 2 * scale()))
         psim.BeginChild("##handles", (0.0, rows * (psim.GetFrameHeight() + 2 * scale()) + 2 * scale()))
@@ -40,33 +51,35 @@ class HandlesPanel:
         selected = app.studio.state.view.selected
         if selected is not None and selected < len(app.studio.state.document.handles):
             self._details(app, selected)
-        elif line:
+        else:
             muted("Choose one to rename, pin or delete it.")
         rule()
 
     def _line(self, app: App, row: int) -> None:
         document, view = app.studio.state.document, app.studio.state.view
         handle = document.handles[row]
+        s = scale()
         psim.PushID(f"handle{row}")
-        dot(handle_color(handle))
-        psim.SameLine()
-        width = psim.GetContentRegionAvail()[0]
-        psim.PushStyleVar(psim.ImGuiStyleVar_SelectableTextAlign, (0.0, 0.5))
-        size = (width - 30 * scale(), psim.GetFrameHeight())
-        if psim.Selectable(f"{shorten(handle_label(document, row), width - 110 * scale())}##name", view.selected == row, 0, size):
+        size = (psim.GetContentRegionAvail()[0] - 30 * s, psim.GetFrameHeight())
+        if psim.Selectable("##line", view.selected == row, 0, size):
             app.studio.show(commands.select_handle, row)
-        psim.PopStyleVar()
         tooltip(f"Vertex {handle.vertex}. Drag it in the view; at frame 0 the drag goes to the last frame.")
         left, top = psim.GetItemRectMin()
+        middle = top + (size[1] - psim.GetFontSize()) / 2
+        draw = psim.GetWindowDrawList()
+        draw.AddCircleFilled((left + 11 * s, top + size[1] / 2), 5.5 * s, packed(handle_color(handle)), 24)
+        name = shorten(handle_label(document, row), size[0] - 110 * s)
+        draw.AddText((left + 24 * s, middle), packed(theme.TEXT), name)
         text = _state_text(handle)
-        wide = psim.CalcTextSize(text)[0]
-        at = (left + size[0] - wide - 8 * scale(), top + (size[1] - psim.GetFontSize()) / 2)
-        psim.GetWindowDrawList().AddText(at, psim.GetColorU32(rgba(theme.TEXT_MUTED)), text)
+        at = left + size[0] - psim.CalcTextSize(text)[0] - 8 * s
+        draw.AddText((at, middle), packed(theme.TEXT_MUTED), text)
         psim.SameLine()
         psim.PushStyleColor(psim.ImGuiCol_Button, (0.0, 0.0, 0.0, 0.0))
-        if psim.Button("×", (24 * scale(), psim.GetFrameHeight())):
+        psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (0.0, 5 * s))
+        if psim.Button("\u00d7", (24 * s, psim.GetFrameHeight())):
             app.studio.do("delete handle", commands.delete_handle, row)
             app.studio.request_draft()
+        psim.PopStyleVar()
         psim.PopStyleColor()
         tooltip("Delete this handle (Del)")
         psim.PopID()
@@ -82,33 +95,29 @@ class HandlesPanel:
             studio.drag(f"rename {row}", "rename handle", commands.rename_handle, row, name)
         if psim.IsItemDeactivated():
             studio.session.end_gesture()
-        changed, pinned = psim.Checkbox("Pinned", handle.pinned)
-        tooltip("Stays where it is in every frame (P)")
-        if changed:
-            studio.do("pin" if pinned else "unpin", commands.set_pinned, row, bool(pinned))
+        pinned = check_box("Pinned", handle.pinned, "Stays where it is in every frame (P)")
+        if pinned is not None:
+            studio.do("pin" if pinned else "unpin", commands.set_pinned, row, pinned)
             studio.request_draft()
-        psim.SameLine()
+        same_line_if_fits("Hold")
         why = "A pinned handle does not move." if handle.pinned else ""
-        psim.BeginDisabled(bool(why))
-        changed, hold = psim.Checkbox("Hold", handle.hold)
-        psim.EndDisabled()
-        tooltip("Move straight from key to key. Without it the motion is free between keys.", why)
-        if changed:
-            studio.do("hold" if hold else "free", commands.set_hold, row, bool(hold))
+        hold = check_box("Hold", handle.hold, HOLD, why)
+        if hold is not None:
+            studio.do("hold" if hold else "free", commands.set_hold, row, hold)
             studio.request_draft()
-        psim.SameLine()
-        changed, gizmo = psim.Checkbox("Gizmo", studio.state.view.gizmo)
-        tooltip("Show arrows at the selected handle, to drag it along one axis (W)")
-        if changed:
-            studio.show(commands.with_view, gizmo=bool(gizmo))
+        same_line_if_fits("Gizmo")
+        gizmo = check_box("Gizmo", studio.state.view.gizmo, GIZMO)
+        if gizmo is not None:
+            studio.show(commands.with_view, gizmo=gizmo)
         self._key_buttons(app, row)
 
     def _key_buttons(self, app: App, row: int) -> None:
         studio = app.studio
         view, handle = studio.state.view, studio.state.document.handles[row]
-        if view.key is not None and view.key in handle.keys:
-            if button(f"Delete key at frame {view.key}", "Delete the selected key (Del)", width=-1.0):
-                studio.delete_selected()
+        if view.key is None or view.key not in handle.keys:
+            return
+        if button(f"Delete key at frame {view.key}", "Delete the selected key (Del)", width=-1.0):
+            studio.delete_selected()
 
 
 def _state_text(handle: Handle) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from m2v_studio.camera import Projection, Region
 from m2v_studio.panels.style import packed
 from m2v_studio.panels.widgets import WHITE, scale
 from m2v_studio.scene import Figure
-from m2v_studio.state import State, frame_shown, handle_label, is_stale, next_step, usable_handles
+from m2v_studio.state import State, frame_shown, handle_label, is_stale, next_step
 from m2v_studio.theme import Color
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _targets(
     if (depth <= 0).any():
         return
     if len(figure.track) < 2 or is_stale(app.studio.state):
-        for a, b in zip(points[:-1], points[1:], strict=True):
+        for a, b in pairwise(points):
             _dashed(canvas, a, b, packed(theme.MOVED, 0.9), 2.0 * scale())
     view = app.studio.state.view
     for frame, point in zip(keys, points[1:], strict=True):
@@ -113,9 +114,7 @@ def _targets(
         _diamond(canvas, point, (6.0 if chosen else 4.8) * scale(), theme.MOVED, chosen)
 
 
-def _knob(
-    canvas: psim.ImDrawList, app: App, figure: Figure, row: int, handle: Handle, projection: Projection
-) -> None:
+def _knob(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, handle: Handle, projection: Projection) -> None:
     point, depth = projection.project(knob_position(app, figure, handle))
     if float(depth) <= 0:
         return
@@ -124,7 +123,7 @@ def _knob(
     color = handle_color(handle)
     hovered = app.pointer.hovered == row
     radius = (HANDLE_RADIUS + (1.5 if hovered else 0.0)) * s
-    if figure.cell is not None:
+    if figure.cell is not None or figure.opacity < 1.0:
         radius *= 0.75
     if row == state.view.selected:
         canvas.AddCircle(center, radius + 5 * s, packed(WHITE, 0.9), 40, 4.0 * s)
@@ -134,7 +133,7 @@ def _knob(
     canvas.AddCircleFilled(center, radius, packed(color), 32)
     shine = (center[0] - radius * 0.30, center[1] - radius * 0.34)
     canvas.AddCircleFilled(shine, radius * 0.28, packed(WHITE, 0.5), 16)
-    if row == state.view.selected or hovered:
+    if figure is app.viewport.figures[0] and (row == state.view.selected or hovered):
         _chip(canvas, (center[0] + radius + 12 * s, center[1] - 11 * s), handle_label(state.document, row), color)
 
 
@@ -188,13 +187,13 @@ def _legend(canvas: psim.ImDrawList, app: App, region: Region) -> None:
     if figure is None:
         return
     s = scale()
-    width, height = 220 * s, 12 * s
+    width, height = min(220 * s, region.width * 0.55), 12 * s
     x, y = region.x + region.width - width - 24 * s, region.y + region.height - 46 * s
-    names = {"disagreement": "Disagreement of the seeds", "handle_error": "Handle error"}
+    names = {"disagreement": "Seeds differ by, % of size", "handle_error": "Handle error, % of size"}
     title = names.get(app.studio.state.view.color, "")
     card = packed(WHITE, 0.88)
     canvas.AddRectFilled((x - 14 * s, y - 36 * s), (x + width + 14 * s, y + height + 28 * s), card, 8 * s)
-    canvas.AddText(psim.GetFont(), 15 * s, (x, y - 27 * s), packed(theme.TEXT), f"{title}, % of size")
+    canvas.AddText(psim.GetFont(), 15 * s, (x, y - 27 * s), packed(theme.TEXT), title)
     steps = len(theme.VIRIDIS) - 1
     for index in range(steps):
         a, b = packed(theme.VIRIDIS[index]), packed(theme.VIRIDIS[index + 1])
@@ -240,7 +239,9 @@ def _chip(canvas: psim.ImDrawList, at: tuple[float, float], text: str, color: Co
     s = scale()
     wide = _width(text, 15 * s)
     canvas.AddRectFilled(at, (at[0] + wide + 16 * s, at[1] + 23 * s), packed(WHITE, 0.92), 6 * s)
-    canvas.AddText(psim.GetFont(), 15 * s, (at[0] + 8 * s, at[1] + 3 * s), packed(theme.mix(color, theme.TEXT, 0.25)), text)
+    canvas.AddText(
+        psim.GetFont(), 15 * s, (at[0] + 8 * s, at[1] + 3 * s), packed(theme.mix(color, theme.TEXT, 0.25)), text
+    )
 
 
 def _line(canvas: psim.ImDrawList, points: NDArray, color: int, thickness: float) -> None:
@@ -262,7 +263,3 @@ def _diamond(canvas: psim.ImDrawList, point: NDArray, radius: float, color: Colo
     canvas.AddQuadFilled((x, y - outer), (x + outer, y), (x, y + outer), (x - outer, y), packed(WHITE))
     fill = theme.ACCENT if chosen else color
     canvas.AddQuadFilled((x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y), packed(fill))
-
-
-def constraint_count(state: State) -> int:
-    return len(usable_handles(state.document))

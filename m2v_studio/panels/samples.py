@@ -8,7 +8,18 @@ import polyscope.imgui as psim
 
 from m2v_studio import commands, theme
 from m2v_studio.panels.style import packed, rgba
-from m2v_studio.panels.widgets import button, gap, heading, muted, rule, scale, segmented, tooltip
+from m2v_studio.panels.widgets import (
+    button,
+    disabled,
+    gap,
+    heading,
+    muted,
+    outlined,
+    rule,
+    scale,
+    segmented,
+    tooltip,
+)
 from m2v_studio.state import ColorBy, Layout, is_stale, next_step, shown_samples, why_not_results
 
 if TYPE_CHECKING:
@@ -16,7 +27,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     ("seed", "The number this motion was started from; the key 1 to 9 shows it alone."),
-    ("handle err.", "Largest distance of a handle from where you put it, in per cent of the shape's size."),
+    ("error", "Largest distance of a handle from where you put it, in per cent of the shape's size."),
     ("differs", "Mean distance of this motion from the average of all, in per cent of the shape's size."),
 )
 COLORS: tuple[tuple[ColorBy | None, str, str], ...] = (
@@ -62,7 +73,7 @@ class SamplesPanel:
         outer = (0.0, (rows + 1) * (psim.GetTextLineHeight() + 12 * s) if len(samples) > rows else 0.0)
         if not psim.BeginTable("##results", 3, flags, outer):
             return
-        for (name, _), weight in zip(COLUMNS, (1.05, 1.15, 0.9), strict=True):
+        for (name, _), weight in zip(COLUMNS, (0.8, 1.0, 1.1), strict=True):
             psim.TableSetupColumn(name, psim.ImGuiTableColumnFlags_WidthStretch, weight)
         psim.TableNextRow()
         for name, tip in COLUMNS:
@@ -78,7 +89,7 @@ class SamplesPanel:
             height = psim.GetTextLineHeight()
             chosen = alone and row in shown
             span = psim.ImGuiSelectableFlags_SpanAllColumns
-            if psim.Selectable(f"     {sample.seed}##row{row}", chosen, span, (0.0, height + 4 * s)):
+            if psim.Selectable(f"     {sample.seed}##row{row}", chosen, span, (0.0, height)):
                 app.studio.show(commands.solo, row)
             tooltip(f"Show seed {sample.seed} alone" + (f" (key {row + 1})" if row < 9 else ""))
             color = theme.result_color(row)
@@ -87,7 +98,7 @@ class SamplesPanel:
             psim.TableNextColumn()
             psim.TextUnformatted(_percent(sample.handle_error))
             psim.TableNextColumn()
-            psim.TextUnformatted(_percent(sample.difference) if len(samples) > 1 else "–")
+            psim.TextUnformatted(_percent(sample.difference) if len(samples) > 1 else "-")
         psim.EndTable()
         gap(1)
         result = state.results.samples
@@ -105,7 +116,7 @@ class SamplesPanel:
             "layout",
             (
                 ("Solo", "One result alone (1 to 9)", none, now == "one"),
-                ("Side by side", "All results beside each other (S)", single, now == "side"),
+                (_fitting("Side by side", "Side"), "All results beside each other (S)", single, now == "side"),
                 ("Overlay", "All results in one place (O)", single, now == "overlay"),
             ),
         )
@@ -122,11 +133,16 @@ class SamplesPanel:
                 why = "The source is a mesh; this needs scans."
             elif value == "disagreement" and not why and len(state.results.samples.samples) < 2:  # type: ignore[union-attr]
                 why = "There is only one result; generate more."
-            psim.BeginDisabled(bool(why))
-            if psim.RadioButton(label, state.view.color == value) and value is not None:
-                app.studio.show(commands.set_color, value)
-            psim.EndDisabled()
+            with outlined(), disabled(why):
+                if psim.RadioButton(label, state.view.color == value) and value is not None:
+                    app.studio.show(commands.set_color, value)
             tooltip(tip, why)
+
+
+def _fitting(long: str, short: str) -> str:
+    """The short name where three buttons in a row would cut the long one."""
+    third = psim.GetContentRegionAvail()[0] / 3 - 6 * scale()
+    return long if psim.CalcTextSize(long)[0] <= third else short
 
 
 def _percent(fraction: float) -> str:

@@ -161,17 +161,24 @@ class Edited:
         self.ended = bool(psim.IsItemDeactivated())
 
 
-def int_row(label: str, value: int, low: int, high: int, form: str, tip: str, why: str = "", slider: bool = True) -> Edited:
-    """A labelled whole number; the unit is in `form`. Ctrl+click types a value."""
+def int_row(label: str, value: int, low: int, high: int, form: str, tip: str, why: str = "") -> Edited:
+    """A labelled whole number between a minus and a plus button; the unit is in `form`."""
     label_left(label, tip)
-    flags = psim.ImGuiSliderFlags_AlwaysClamp
+    side, space = psim.GetFrameHeight(), 3 * scale()
+    psim.PushID(label)
     with disabled(why):
-        if slider:
-            changed, new = psim.SliderInt(f"##{label}", value, low, high, form, flags)
-        else:
-            changed, new = psim.DragInt(f"##{label}", value, 0.25, low, high, form, flags)
-    edited = Edited(bool(changed), int(new))
-    tooltip(f"{tip}\nCtrl+click to type a number.", why)
+        less = button("-", "One less", width=side)
+        psim.SameLine(0.0, space)
+        psim.SetNextItemWidth(psim.GetContentRegionAvail()[0] - side - space)
+        changed, new = psim.DragInt("##value", value, 0.25, low, high, form, psim.ImGuiSliderFlags_AlwaysClamp)
+        edited = Edited(bool(changed), int(new))
+        tooltip(f"{tip}\nDrag sideways to change it, Ctrl+click to type a number.", why)
+        psim.SameLine(0.0, space)
+        more = button("+", "One more", width=side)
+    psim.PopID()
+    if less or more:
+        edited.changed, edited.ended = True, True
+        edited.value = min(max(value + (1 if more else -1), low), high)
     return edited
 
 
@@ -182,28 +189,47 @@ def float_row(label: str, value: float, low: float, high: float, form: str, tip:
             f"##{label}", value, max((high - low) / 400, 1e-3), low, high, form, psim.ImGuiSliderFlags_AlwaysClamp
         )
     edited = Edited(bool(changed), float(new))
-    tooltip(f"{tip}\nCtrl+click to type a number.", why)
+    tooltip(f"{tip}\nDrag sideways to change it, Ctrl+click to type a number.", why)
     return edited
 
 
-def dot(color: Color, radius: float = 5.0, ring: bool = False) -> None:
-    """A coloured dot in the line, as high as a frame."""
-    x, y = psim.GetCursorScreenPos()
-    height = psim.GetFrameHeight()
-    r = radius * scale()
-    draw = psim.GetWindowDrawList()
-    center = (x + r + 1, y + height / 2)
-    if ring:
-        draw.AddCircle(center, r - 1, packed(color), 24, 2.0 * scale())
-    else:
-        draw.AddCircleFilled(center, r, packed(color), 24)
-    psim.Dummy((2 * r + 2, height))
+@contextmanager
+def outlined() -> Iterator[None]:
+    """Check boxes and radio buttons get an outline and less padding, so that empty ones can be seen."""
+    s = scale()
+    psim.PushStyleVar(psim.ImGuiStyleVar_FrameBorderSize, 1.0)
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * s, 2 * s))
+    psim.PushStyleColor(psim.ImGuiCol_Border, rgba(theme.BUTTON_ACTIVE))
+    psim.PushStyleColor(psim.ImGuiCol_FrameBg, rgba(WHITE))
+    try:
+        yield
+    finally:
+        psim.PopStyleColor(2)
+        psim.PopStyleVar(2)
+
+
+def check_box(label: str, value: bool, tip: str, why: str = "") -> bool | None:
+    """A check box; returns the new value when it was just changed."""
+    with outlined(), disabled(why):
+        changed, new = psim.Checkbox(label, value)
+    tooltip(tip, why)
+    return bool(new) if changed else None
+
+
+def same_line_if_fits(text: str) -> None:
+    """Go on in this line when a check box with this label still fits."""
+    needed = psim.CalcTextSize(text)[0] + 34 * scale()
+    left = psim.GetItemRectMax()[0] + needed
+    if left < psim.GetWindowPos()[0] + psim.GetWindowSize()[0] - 20 * scale():
+        psim.SameLine(0.0, 14 * scale())
 
 
 Icon = Callable[[psim.ImDrawList, tuple[float, float], float, int], None]
 
 
-def icon_button(identifier: str, icon: Icon, tip: str, why: str = "", primary: bool = False, active: bool = False) -> bool:
+def icon_button(
+    identifier: str, icon: Icon, tip: str, why: str = "", primary: bool = False, active: bool = False
+) -> bool:
     """A square button with a drawn icon, since the font has no symbols."""
     size = psim.GetFrameHeight()
     x, y = psim.GetCursorScreenPos()
