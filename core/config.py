@@ -34,6 +34,8 @@ class ShapeConfig:
     expansion: int = 4  # hidden size of a feed-forward layer over its width
     explicit_anchor: bool = False  # the first three channels are the anchor's position; only the rest is learned
     neighbours: int = 0  # a query attends to this many nearest anchors with relative positions; 0: to all, as published
+    encoder_neighbours: int = 0  # likewise, an anchor to this many nearest surface points
+    normals: bool = False  # the next three channels are the anchor's outward normal; needs encoder_neighbours
     kl_weight: float = 1e-3  # weight of the KL divergence, mean per element
     near_weight: float = 0.1  # weight of the near-surface queries in the loss
 

@@ -22,7 +22,7 @@ from core.evaluation.clips import ClipName, EvaluationClip, load_all
 from core.evaluation.reporting import OnProgress, machine, markdown_table, write_json, write_text
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.occupancy import is_inside, uniform_box_points
-from core.geometry.sampling import sample_surface
+from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface
 from core.models.layers import gather_rows
 from core.pipelines.animate import Animator
 
@@ -79,7 +79,7 @@ def evaluate_autoencoders(
 def reconstruct_motion(animator: Animator, clip: EvaluationClip) -> NDArray[np.float64]:
     """Encode true tracked surface points of a clip and decode them at its vertices: tracks [T, V, 3]."""
     network, config = animator.motion_autoencoder, animator.config
-    tracked = _surface_points(clip, max(config.motion.points, config.shape.points))
+    tracked = _surface_samples(clip, max(config.motion.points, config.shape.points)).at(clip.vertices)
     points = torch.from_numpy(tracked.astype(np.float32)).to(animator.device)
     rest, moved = points[None, 0], points[None, 1:]
     index = farthest_point_indices(rest, config.motion.latents)
@@ -94,20 +94,23 @@ def reconstruct_motion(animator: Animator, clip: EvaluationClip) -> NDArray[np.f
 def shape_reconstruction_iou(animator: Animator, clip: EvaluationClip, count: int = OCCUPANCY_POINTS) -> float:
     """IoU of the decoded occupancy with the mesh's winding number at `count` uniform points of the box."""
     network, config = animator.shape_autoencoder, animator.config
-    rest = _surface_points(clip, config.shape.points)[0]
+    samples = _surface_samples(clip, config.shape.points)
+    rest = samples.at(clip.vertices[0])
     points = torch.from_numpy(rest.astype(np.float32)).to(animator.device)[None]
     anchors = gather_rows(points, farthest_point_indices(points, config.shape.latents))
-    context = network.context(network.encode(points, anchors)[0])
+    outward = face_normals(clip.vertices[0], clip.faces)[samples.face] * orientation(clip.vertices[0], clip.faces)
+    normals = torch.from_numpy(outward.astype(np.float32)).to(animator.device)[None]
+    context = network.context(network.encode(points, anchors, normals)[0])
     places = uniform_box_points(count, np.random.default_rng(0))
     queries = torch.from_numpy(places.astype(np.float32)).to(animator.device)[None]
     decoded = [(network.query(context, piece)[0] > 0).cpu().numpy() for piece in queries.split(_QUERIES, dim=1)]
     return metrics.intersection_over_union(np.concatenate(decoded), is_inside(clip.vertices[0], clip.faces, places))
 
 
-def _surface_points(clip: EvaluationClip, count: int) -> NDArray[np.float64]:
-    """Tracked points [T, count, 3], uniform by area in frame 0; the same for a clip in every run."""
+def _surface_samples(clip: EvaluationClip, count: int) -> SurfaceSamples:
+    """Surface points that can be tracked, uniform by area in frame 0; the same for a clip in every run."""
     rng = np.random.default_rng(zlib.crc32(clip.name.key.encode()))
-    return sample_surface(clip.vertices[0], clip.faces, count, rng).at(clip.vertices)
+    return sample_surface(clip.vertices[0], clip.faces, count, rng)
 
 
 def _summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

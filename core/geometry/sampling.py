@@ -59,6 +59,14 @@ def face_normals(vertices: ArrayLike, faces: ArrayLike) -> NDArray[np.float64]:
     return _unit(_area_vectors(vertices, faces))
 
 
+def orientation(vertices: ArrayLike, faces: ArrayLike) -> float:
+    """1.0 when the faces' normals point outward as a whole, -1.0 when the surface is inside out (negative volume)."""
+    points, corners = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)
+    centred = points - points.mean(axis=0)
+    volume = np.einsum("fd,fd->", centred[corners[:, 0]], _area_vectors(points, corners))
+    return -1.0 if volume < 0 else 1.0
+
+
 def vertex_normals(vertices: ArrayLike, faces: ArrayLike) -> NDArray[np.float64]:
     """Unit normals [V, 3] (or [T, V, 3]), each the area-weighted mean of its faces'; zero without faces."""
     points, corners = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)

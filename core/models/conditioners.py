@@ -63,7 +63,7 @@ class HandleConditioner(nn.Module):
         nothing = self.nothing.expand(batch, frames // patch, 1, -1)
         tokens = torch.cat([nothing.to(tokens.dtype), tokens], dim=2)
         present = handles.present if keep is None else handles.present & keep[:, None]
-        visible = torch.cat([torch.ones_like(present[:, :1]), present], dim=1)
+        visible = torch.cat([present.new_ones(batch, 1), present], dim=1)
         visible = visible[:, None].expand(-1, frames // patch, -1)
         tokens = self.encoder(tokens, self.encoder.keys_values(tokens), visible)
         return ConditionTokens(tokens, visible)

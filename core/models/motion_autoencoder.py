@@ -54,6 +54,7 @@ class MotionAutoencoder(nn.Module):
             self.encoder = CrossAttentionLayer(width, config.expansion)
             self.to_mean = nn.Linear(width, self.learned)
             self.to_log_variance = nn.Linear(width, self.learned)
+            nn.init.constant_(self.to_log_variance.bias, -4.0)  # little noise at first, see the shape autoencoder
         self.from_latents = nn.Linear(config.channels, width)
         self.trunk = nn.ModuleList(
             SelfAttentionLayer(width, config.head_dim, config.expansion) for _ in range(config.layers)

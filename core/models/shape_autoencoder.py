@@ -3,9 +3,11 @@
     points [B, N, 3] --embed--> keys;  anchors [B, M, 3] --embed--> queries;  one cross-attention
     -> latents [B, M, C_s] -> self-attention layers -> context -> one cross-attention per query point -> logit
 
-Two things can differ from the published network, each by a config field: `explicit_anchor` stores the
-anchor's position in the first three channels, so a sampled set says where its latents sit; `neighbours`
-lets a query look at its nearest anchors only, with relative positions, which is cheaper and sharper.
+What can differ from the published network, each by a config field: `explicit_anchor` stores the
+anchor's position in the first three channels, so a sampled set says where its latents sit; `encoder_neighbours`
+and `neighbours` let an anchor look at the nearest points only, and a query at the nearest anchors, with relative
+positions. That need not be learned then, so it is cheaper and sharper. `normals` stores the anchor's outward normal
+beside its position, and the decoder learns the difference from the surface of their tangent planes.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from core.shapes import Float
 from torch import Tensor, nn
 
 from core.config import ShapeConfig
+from core.errors import ConfigError
 from core.models.layers import (
     CrossAttentionLayer,
     DiagonalGaussian,
@@ -31,87 +34,144 @@ class ShapeContext(NamedTuple):
     """What all query points of one shape share: computed once, queried many times."""
 
     tokens: Tensor  # [B, M, C]
-    keys_values: KeysValues
+    keys_values: KeysValues | None  # of the tokens, for queries that attend to all of them
     anchors: Tensor | None  # [B, M, 3] when the latents carry their anchors
+    normals: Tensor | None  # [B, M, 3] when they carry normals
 
 
 class ShapeAutoencoder(nn.Module):
     def __init__(self, config: ShapeConfig) -> None:
         super().__init__()
         self.config = config
-        self.learned = config.channels - 3 * config.explicit_anchor
+        self.explicit = 3 * config.explicit_anchor + 3 * config.normals
+        self.learned = config.channels - self.explicit
+        if bool(config.neighbours) != bool(config.encoder_neighbours) or (config.neighbours and not config.explicit_anchor):
+            raise ConfigError("shape.neighbours and shape.encoder_neighbours go together, and with explicit_anchor.")
         self.point_embedding = PointEmbedding(config.width)
-        self.encoder = CrossAttentionLayer(config.width, config.expansion)
+        half = config.width // 2
+        if config.encoder_neighbours:
+            self.local_encoder = LocalAttention(config.encoder_neighbours, half, 3 if config.normals else 0)
+            self.from_local = nn.Linear(half, config.width)
+        else:
+            self.encoder = CrossAttentionLayer(config.width, config.expansion)
         self.to_mean = nn.Linear(config.width, self.learned)
         self.to_log_variance = nn.Linear(config.width, self.learned)
-        self.from_latents = nn.Linear(self.learned, config.width)
+        # Start with little noise: at unit variance it would drown the untrained means for hundreds of steps.
+        nn.init.constant_(self.to_log_variance.bias, -4.0)
+        self.from_latents = nn.Linear(config.channels - 3 * config.explicit_anchor, config.width)
         self.trunk = nn.ModuleList(
             SelfAttentionLayer(config.width, config.head_dim, config.expansion) for _ in range(config.layers)
         )
         if config.neighbours:
-            self.local = LocalOccupancy(config)
+            self.local = LocalAttention(config.neighbours, half, config.width)
+            self.to_occupancy = nn.Linear(half, 1)
+            if config.normals:  # start from the tangent planes alone
+                nn.init.zeros_(self.to_occupancy.weight)
+                nn.init.zeros_(self.to_occupancy.bias)
+            self.log_sharpness = nn.Parameter(torch.tensor(4.0))  # of the tangent planes' occupancy
         else:
             self.query_embedding = PointEmbedding(config.width)
             self.query_attention = CrossAttentionLayer(config.width, config.expansion, feed_forward=False, residual=False)
             self.to_occupancy = nn.Linear(config.width, 1)
 
     def encode(
-        self, points: Float[Tensor, "B N 3"], anchors: Float[Tensor, "B M 3"]
+        self,
+        points: Float[Tensor, "B N 3"],
+        anchors: Float[Tensor, "B M 3"],
+        normals: Float[Tensor, "B N 3"] | None = None,
     ) -> tuple[Float[Tensor, "B M Cs"], Float[Tensor, ""]]:
-        """Latents (the mean; a sample of the posterior while training) and the KL divergence."""
-        keys_values = self.encoder.keys_values(self.point_embedding(points))
-        tokens = self.encoder(self.point_embedding(anchors), keys_values)
+        """Latents (the mean; a sample of the posterior while training) and the KL divergence.
+
+        `normals` are outward unit normals of the points, needed when the configuration says so.
+        """
+        tokens = self.point_embedding(anchors)
+        if self.config.encoder_neighbours:
+            assert normals is not None or not self.config.normals, "this autoencoder encodes points with normals"
+            # Relative positions only: the anchor itself is an explicit channel.
+            tokens = self.from_local(self.local_encoder(anchors, points, normals if self.config.normals else None))
+        else:
+            tokens = self.encoder(tokens, self.encoder.keys_values(self.point_embedding(points)))
         posterior = DiagonalGaussian(self.to_mean(tokens), self.to_log_variance(tokens))
         learned = posterior.sample() if self.training else posterior.mean
-        latents = torch.cat([anchors, learned], dim=-1) if self.config.explicit_anchor else learned
-        return latents, posterior.kl()
+        parts = [anchors] if self.config.explicit_anchor else []
+        if self.config.normals and normals is not None:
+            parts.append(smoothed_normals(anchors, points, normals))
+        return torch.cat([*parts, learned], dim=-1), posterior.kl()
 
     def context(self, latents: Float[Tensor, "B M Cs"]) -> ShapeContext:
         """Run the decoder's trunk once for a shape."""
         anchors = latents[..., :3] if self.config.explicit_anchor else None
-        tokens = self.from_latents(latents[..., -self.learned :])
+        normals = latents[..., 3:6] if self.config.normals else None
+        tokens = self.from_latents(latents[..., 3 * self.config.explicit_anchor :])
         if anchors is not None:
             tokens = tokens + self.point_embedding(anchors)
         for layer in self.trunk:
             tokens = layer(tokens)
         if self.config.neighbours:
-            return ShapeContext(tokens, (tokens, tokens), anchors)
-        return ShapeContext(tokens, self.query_attention.keys_values(tokens), anchors)
+            return ShapeContext(tokens, None, anchors, normals)
+        return ShapeContext(tokens, self.query_attention.keys_values(tokens), anchors, normals)
 
     def query(self, context: ShapeContext, points: Float[Tensor, "B Q 3"]) -> Float[Tensor, "B Q"]:
         """Occupancy logits at query points: positive inside."""
         if self.config.neighbours:
             assert context.anchors is not None
-            return self.local(context.tokens, context.anchors, points)
+            logits = self.to_occupancy(self.local(points, context.anchors, context.tokens)).squeeze(-1)
+            if context.normals is None:
+                return logits
+            return logits - self.log_sharpness.exp() * tangent_distance(points, context.anchors, context.normals)
+        assert context.keys_values is not None
         queries = self.query_embedding(points)
         return self.to_occupancy(self.query_attention(queries, context.keys_values)).squeeze(-1)
 
 
-class LocalOccupancy(nn.Module):
-    """Occupancy at a point from its k nearest latents: attention whose keys know the relative position."""
+def smoothed_normals(anchors: Tensor, points: Tensor, normals: Tensor, neighbours: int = 4) -> Tensor:
+    """Unit normals [B, M, 3] at the anchors: the mean over the nearest points."""
+    index = torch.cdist(anchors, points).topk(min(neighbours, points.shape[1]), dim=-1, largest=False).indices
+    near = gather_rows(normals, index.flatten(1)).unflatten(1, index.shape[1:])
+    return nn.functional.normalize(near.mean(dim=2), dim=-1)
 
-    def __init__(self, config: ShapeConfig) -> None:
+
+def tangent_distance(queries: Tensor, anchors: Tensor, normals: Tensor, neighbours: int = 8) -> Tensor:
+    """Signed distance [B, Q] (positive outside) to the blended tangent planes of the nearest anchors.
+
+    An implicit moving least squares surface (Kolluri 2008): already a fair shape before anything is learned.
+    """
+    distance, index = torch.cdist(queries, anchors).topk(min(neighbours, anchors.shape[1]), dim=-1, largest=False)
+    flat, shape = index.flatten(1), index.shape[1:]
+    offset = queries[:, :, None] - gather_rows(anchors, flat).unflatten(1, shape)
+    height = (offset * gather_rows(normals, flat).unflatten(1, shape)).sum(dim=-1)
+    squared = distance.square()
+    weights = torch.softmax(-12.0 * squared / squared[..., -1:].clamp_min(1e-8), dim=-1)
+    return (weights * height).sum(dim=-1)
+
+
+class LocalAttention(nn.Module):
+    """Features at query points from their k nearest source points: attention that knows relative positions only.
+
+    Nearer sources win unless the network says otherwise; the distance of the last neighbour sets the scale, and its
+    own weight is all but zero, so that features stay continuous where the neighbours change.
+    """
+
+    def __init__(self, neighbours: int, width: int, token_width: int = 0) -> None:
         super().__init__()
-        self.neighbours = config.neighbours
-        half = config.width // 2
-        self.relative = PointEmbedding(half)
-        self.from_token = nn.Linear(config.width, half, bias=False)
-        self.hidden = nn.Linear(half, half)
-        self.score = nn.Linear(half, 1)
-        self.value = nn.Linear(half, half)
-        self.to_occupancy = nn.Linear(half, 1)
+        self.neighbours = neighbours
+        self.relative = PointEmbedding(width)
+        self.from_token = nn.Linear(token_width, width, bias=False) if token_width else None
+        self.hidden = nn.Linear(width, width)
+        self.score = nn.Linear(width, 1)
+        self.value = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, anchors: Tensor, points: Tensor) -> Tensor:
-        count = min(self.neighbours, anchors.shape[1])
-        distance, index = torch.cdist(points, anchors).topk(count, dim=-1, largest=False)  # [B, Q, k]
-        batch, queries, _ = index.shape
-        flat = index.flatten(1)
-        near_tokens = gather_rows(self.from_token(tokens), flat).unflatten(1, (queries, count))
-        offset = points[:, :, None] - gather_rows(anchors, flat).unflatten(1, (queries, count))
-        features = nn.functional.silu(near_tokens + self.relative(offset))
-        features = nn.functional.silu(self.hidden(features))
-        # Nearer anchors win unless the network says otherwise; the spacing of anchors sets the scale.
-        spacing = distance[..., -1:].square().clamp_min(1e-8)
-        weights = torch.softmax(self.score(features).squeeze(-1) - 4.0 * distance.square() / spacing, dim=-1)
-        blended = (weights[..., None] * self.value(features)).sum(dim=2)
-        return self.to_occupancy(nn.functional.silu(blended)).squeeze(-1)
+    def forward(
+        self, queries: Float[Tensor, "B Q 3"], sources: Float[Tensor, "B N 3"], tokens: Tensor | None = None
+    ) -> Float[Tensor, "B Q C"]:
+        count = min(self.neighbours, sources.shape[1])
+        distance, index = torch.cdist(queries, sources).topk(count, dim=-1, largest=False)  # [B, Q, k]
+        flat, shape = index.flatten(1), (queries.shape[1], count)
+        features = self.relative(queries[:, :, None] - gather_rows(sources, flat).unflatten(1, shape))
+        if self.from_token is not None and tokens is not None:
+            features = features + gather_rows(self.from_token(tokens), flat).unflatten(1, shape)
+        features = nn.functional.silu(self.hidden(nn.functional.silu(features)))
+        squared = distance.square()
+        nearness = -4.0 * squared / squared[..., -1:].clamp_min(1e-8)
+        weights = torch.softmax(self.score(features).squeeze(-1) + nearness, dim=-1)
+        return nn.functional.silu((weights[..., None] * self.value(features)).sum(dim=2))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.config import Config
 from core.geometry.farthest_points import farthest_point_indices
-from core.geometry.sampling import sample_surface
+from core.geometry.sampling import face_normals, orientation, sample_surface
 from core.geometry.solves import ResidualSolver
 from core.models.layers import gather_rows
 from core.models.shape_autoencoder import ShapeAutoencoder
@@ -38,14 +38,17 @@ class PreparedMesh:
         rest = self.normalization.apply(source.vertices)
         self.rest = torch.from_numpy(rest.astype(np.float32)).to(device)[None]
         rng = np.random.default_rng(_SURFACE_SEED)
-        surface = sample_surface(rest, source.faces, config.shape.points, rng).at(rest)
+        samples = sample_surface(rest, source.faces, config.shape.points, rng)
+        surface = samples.at(rest)
         points = torch.from_numpy(surface.astype(np.float32)).to(device)[None]
+        outward = face_normals(rest, source.faces)[samples.face] * orientation(rest, source.faces)
+        normals = torch.from_numpy(outward.astype(np.float32)).to(device)[None]
         count = max(
             config.shape.latents,
             config.diffusion.warm_start_nodes if config.diffusion.warm_start else 0,
         )
         self.nodes: Tensor = gather_rows(points, farthest_point_indices(points, count))
-        self.shape_latents: Tensor = autoencoder.encode(points, self.nodes[:, : config.shape.latents])[0]
+        self.shape_latents: Tensor = autoencoder.encode(points, self.nodes[:, : config.shape.latents], normals)[0]
         self.anchors: Tensor = self.nodes[:, : config.motion.latents]
         self._solvers: OrderedDict[bytes, ResidualSolver] = OrderedDict()
 

@@ -78,7 +78,8 @@ class ShapeAutoencoderObjective(Objective):
         # Paper 4: per-axis scaling between 0.75 and 1.25, then back to the unit box.
         stretch = 0.75 + 0.5 * torch.rand(len(points), 1, 3, device=points.device, generator=generator)
         stretch = stretch / stretch.amax(dim=-1, keepdim=True)
-        logits, kl = self._logits(points * stretch, queries * stretch)
+        normals = F.normalize(clips.normals / stretch, dim=-1)
+        logits, kl = self._logits(points * stretch, normals, queries * stretch)
         uniform, near = self._losses(logits, clips.occupancy)
         config = self.config.shape
         loss = uniform + config.near_weight * near + config.kl_weight * kl
@@ -87,16 +88,16 @@ class ShapeAutoencoderObjective(Objective):
     @torch.no_grad()
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:
         assert clips.occupancy_points is not None and clips.occupancy is not None
-        logits, _ = self._logits(clips.points[:, 0], clips.occupancy_points)
+        logits, _ = self._logits(clips.points[:, 0], clips.normals, clips.occupancy_points)
         half = logits.shape[1] // 2
         inside, truth = logits[:, :half] > 0, clips.occupancy[:, :half] > 0.5
         iou = (inside & truth).sum(1) / (inside | truth).sum(1).clamp_min(1)
         near = ((logits[:, half:] > 0) == (clips.occupancy[:, half:] > 0.5)).float().mean()
         return {"iou": float(iou.mean()), "near_accuracy": float(near)}
 
-    def _logits(self, points: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+    def _logits(self, points: Tensor, normals: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
         anchors = gather_rows(points, farthest_point_indices(points, self.config.shape.latents))
-        latents, kl = self.trained.encode(points, anchors)
+        latents, kl = self.trained.encode(points, anchors, normals)
         return self.trained.query(self.trained.context(latents), queries), kl
 
     def _losses(self, logits: Tensor, occupancy: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,7 +182,7 @@ class ShapeDiffusionObjective(Objective):
     def _latents(self, clips: ClipBatch) -> Tensor:
         points = clips.points[:, 0]
         anchors = gather_rows(points, farthest_point_indices(points, self.config.shape.latents))
-        return self._frozen[0].encode(points, anchors)[0]
+        return self._frozen[0].encode(points, anchors, clips.normals)[0]
 
 
 class MotionDiffusionObjective(Objective):
@@ -280,6 +281,6 @@ class MotionDiffusionObjective(Objective):
         count = max(shape_count, self.config.diffusion.warm_start_nodes if self.trained.warm else 0)
         index = farthest_point_indices(rest, count)
         nodes = gather_rows(rest, index)
-        shape_latents, _ = shape_autoencoder.encode(rest, nodes[:, :shape_count])
+        shape_latents, _ = shape_autoencoder.encode(rest, nodes[:, :shape_count], clips.normals)
         latents, _ = motion_autoencoder.encode(rest, clips.points[:, 1:], index[:, :motion_count])
         return shape_latents, nodes, latents

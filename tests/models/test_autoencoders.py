@@ -23,7 +23,7 @@ def motion_autoencoder(**changes) -> MotionAutoencoder:
     return MotionAutoencoder(MotionConfig(points=64, latents=16, neighbours=6, **SMALL, **changes)).eval()
 
 
-@pytest.mark.parametrize("changes", [{}, {"explicit_anchor": True, "neighbours": 4}])
+@pytest.mark.parametrize("changes", [{}, {"explicit_anchor": True, "neighbours": 4, "encoder_neighbours": 6}])
 def test_a_shape_is_a_set(changes: dict) -> None:
     """The order of the points and of the latents changes nothing."""
     network = shape_autoencoder(**changes)
@@ -37,7 +37,7 @@ def test_a_shape_is_a_set(changes: dict) -> None:
 
 
 def test_explicit_anchors_are_the_first_channels() -> None:
-    network = shape_autoencoder(explicit_anchor=True, neighbours=4)
+    network = shape_autoencoder(explicit_anchor=True, neighbours=4, encoder_neighbours=6)
     points = torch.rand(1, 64, 3)
     latents, _ = network.encode(points, points[:, :16])
     assert torch.equal(latents[..., :3], points[:, :16])
