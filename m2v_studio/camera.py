@@ -69,15 +69,24 @@ def focal_length(window_height: float) -> float:
     return window_height / 2 / math.tan(math.radians(FIELD_OF_VIEW) / 2)
 
 
-def fit_distance(camera: Camera, low: ArrayLike, high: ArrayLike, width: float, height: float, focal: float) -> float:
-    """Distance from the box's middle at which all its corners lie within `width` x `height` pixels."""
+def fit_distance(
+    camera: Camera,
+    low: ArrayLike,
+    high: ArrayLike,
+    size: tuple[float, float],
+    focal: float,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> float:
+    """Distance from the box's middle at which all its corners lie within `size` pixels, seen `shift` pixels off the
+    window's middle (corners nearer to the viewer than the middle move further outwards there)."""
     low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
     pick = np.array([[(i >> axis) & 1 for axis in range(3)] for i in range(8)])
     corners = np.where(pick, high, low) - (low + high) / 2
     right, up, back = (corners @ axis for axis in camera.axes())
-    half_width, half_height = max(width, 40.0) * MARGIN / 2 / focal, max(height, 40.0) * MARGIN / 2 / focal
-    needed = np.maximum(np.abs(right) / half_width, np.abs(up) / half_height) + back
-    return float(max(needed.max(), 0.2))
+    half_width, half_height = max(size[0], 40.0) * MARGIN / 2, max(size[1], 40.0) * MARGIN / 2
+    across = np.abs(focal * right + shift[0] * back) / half_width
+    along = np.abs(focal * up - shift[1] * back) / half_height
+    return float(max((np.maximum(across, along) + back).max(), 0.2))
 
 
 @dataclass(frozen=True, eq=False)

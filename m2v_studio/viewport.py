@@ -101,6 +101,10 @@ class Viewport:
         self.camera = replace(self.camera, zoom=1.0, pan=(0.0, 0.0, 0.0))
         self._distance = None
 
+    def settle(self) -> None:
+        """End the camera's easing: the next frame shows the content framed as it will stay."""
+        self._distance = None
+
     def position(self, figure: Figure, vertex: int) -> NDArray[np.float64]:
         """Where a vertex of a figure is shown, in normalised space with the figure's offset."""
         assert self.norm is not None
@@ -153,7 +157,8 @@ class Viewport:
             spread = (high - low) @ np.abs(self.camera.axes()).T
             columns, rows = grid(len(side), region, float(spread[0] / max(spread[1], 1e-6)))
         cell = region.width / columns, region.height / rows
-        wanted = fit_distance(self.camera, low, high, cell[0], cell[1], focal) * self.camera.zoom
+        shift = region.center[0] - window[0] / 2, region.center[1] - window[1] / 2
+        wanted = fit_distance(self.camera, low, high, cell, focal, shift) * self.camera.zoom
         target = (low + high) / 2
         if self._distance is None:
             self._distance, self._target = wanted, target

@@ -1,0 +1,135 @@
+"""Works the real window by real input events: for `m2v demo` and the tests of the interface, with no display.
+
+Events go into Dear ImGui's own queue, so everything a person's mouse and keys would do happens the same way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polyscope as ps
+import polyscope.imgui as psim
+
+from m2v_studio.app import App
+from m2v_studio.scene import Figure
+
+Point = tuple[float, float]
+FRAME = 1 / 60
+
+
+class Driver:
+    """One pair of hands on one App."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    # ---- time ---------------------------------------------------------------------------------------------
+
+    def tick(self, frames: int = 2, seconds: float = FRAME) -> None:
+        """Draw frames, each `seconds` apart on the playback clock."""
+        for _ in range(frames):
+            self.app.frame(seconds)
+
+    def settle(self) -> None:
+        """Let the camera come to rest and finished events arrive, with playback standing still."""
+        for _ in range(6):
+            self.app.viewport.settle()
+            self.app.frame(0.0)
+
+    def until(self, ready: Callable[[], bool], patience: float = 120.0) -> None:
+        """Draw frames until `ready`; raises TimeoutError after `patience` seconds."""
+        limit = time.monotonic() + patience
+        while not ready():
+            if time.monotonic() > limit:
+                raise TimeoutError("The editor did not get there in time.")
+            self.app.frame(FRAME)
+            time.sleep(0.002)
+
+    # ---- mouse and keys -----------------------------------------------------------------------------------
+
+    def move(self, at: Point) -> None:
+        psim.GetIO().AddMousePosEvent(float(at[0]), float(at[1]))
+        self.tick()
+
+    def press(self, button: int = 0) -> None:
+        psim.GetIO().AddMouseButtonEvent(button, True)
+        self.tick()
+
+    def release(self, button: int = 0) -> None:
+        psim.GetIO().AddMouseButtonEvent(button, False)
+        self.tick()
+
+    def click(self, at: Point, shift: bool = False) -> None:
+        self.move(at)
+        if shift:
+            self.hold(psim.ImGuiMod_Shift, True)
+        self.press()
+        self.release()
+        if shift:
+            self.hold(psim.ImGuiMod_Shift, False)
+
+    def drag(self, start: Point, end: Point, steps: int = 6, release: bool = True) -> None:
+        """Press at `start`, move to `end` in steps, and let go."""
+        self.move(start)
+        self.press()
+        for step in range(1, steps + 1):
+            share = step / steps
+            self.move((start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share))
+        if release:
+            self.release()
+
+    def wheel(self, steps: float) -> None:
+        psim.GetIO().AddMouseWheelEvent(0.0, float(steps))
+        self.tick()
+
+    def hold(self, key: int, down: bool) -> None:
+        psim.GetIO().AddKeyEvent(key, down)
+        self.tick()
+
+    def key(self, key: int, *modifiers: int) -> None:
+        """Press and let go of a key, with modifiers held."""
+        for modifier in modifiers:
+            self.hold(modifier, True)
+        self.hold(key, True)
+        self.hold(key, False)
+        for modifier in modifiers:
+            self.hold(modifier, False)
+
+    def type(self, text: str) -> None:
+        psim.GetIO().AddInputCharactersUTF8(text)
+        self.tick()
+
+    # ---- looking ------------------------------------------------------------------------------------------
+
+    def at_vertex(self, vertex: int, figure: int = 0) -> Point:
+        """Where a vertex is on the screen."""
+        viewport = self.app.viewport
+        shown: Figure = viewport.figures[figure]
+        assert viewport.projection is not None
+        pixel, _ = viewport.projection.project(viewport.position(shown, vertex))
+        return float(pixel[0]), float(pixel[1])
+
+    def at_knob(self, row: int, figure: int = 0) -> Point:
+        """Where a handle's knob is on the screen."""
+        from m2v_studio.panels.overlay import knob_position
+
+        viewport = self.app.viewport
+        assert viewport.projection is not None
+        handle = self.app.studio.state.document.handles[row]
+        pixel, _ = viewport.projection.project(knob_position(self.app, viewport.figures[figure], handle))
+        return float(pixel[0]), float(pixel[1])
+
+    def picture(self, path: Path, panels: bool = True, fine: bool = True) -> Path:
+        """A screenshot; `fine` smooths edges by drawing at twice the size."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.settle()
+        if fine:
+            ps.set_SSAA_factor(2)
+            self.app.frame(0.0)
+        ps.screenshot(str(path), transparent_bg=False, include_UI=panels)
+        if fine:
+            ps.set_SSAA_factor(1)
+            self.app.frame(0.0)
+        return path

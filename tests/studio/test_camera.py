@@ -1,0 +1,85 @@
+"""The camera keeps the creature in the free part of the window; figures are what the state says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from m2v_studio import commands, theme
+from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
+from m2v_studio.panels.generate import freedom_of, guidance_of
+from m2v_studio.scene import SceneBuilder, nice_ceiling
+from m2v_studio.state import edit_key
+
+from .shapes import opened_state, sample_set
+
+ANGLES = st.tuples(st.floats(0, 360), st.floats(-20, 89))
+WINDOW = (1440.0, 900.0)
+
+
+@given(ANGLES, st.floats(300, 1100), st.floats(100, 700))
+def test_the_content_is_centred_in_the_free_region_and_fits(angles: tuple, x: float, y: float) -> None:
+    camera = Camera(*angles)
+    low, high = np.array([-0.2, -0.4, -0.5]), np.array([0.3, 0.1, 0.5])
+    region = Region(x - 250, y - 180, 500, 360)
+    shift = region.center[0] - WINDOW[0] / 2, region.center[1] - WINDOW[1] / 2
+    distance = fit_distance(camera, low, high, (region.width, region.height), focal_length(WINDOW[1]), shift)
+    projection = Projection.of(camera, (low + high) / 2, distance, region.center, WINDOW)
+    middle, depth = projection.project((low + high) / 2)
+    np.testing.assert_allclose(middle, region.center, atol=1e-6)
+    assert depth == pytest.approx(distance)
+    corners = np.array([[a, b, c] for a in (low[0], high[0]) for b in (low[1], high[1]) for c in (low[2], high[2])])
+    pixels, depths = projection.project(corners)
+    assert (depths > 0).all()
+    assert (np.abs(pixels - region.center) <= np.array([region.width, region.height]) / 2).all()
+
+
+@given(ANGLES, st.floats(-80, 80), st.floats(-80, 80))
+def test_a_drag_in_the_camera_plane_follows_the_mouse(angles: tuple, dx: float, dy: float) -> None:
+    projection = Projection.of(Camera(*angles), np.zeros(3), 2.5, (700, 400), WINDOW)
+    point = np.array([0.1, 0.2, -0.3])
+    before, depth = projection.project(point)
+    after, depth_after = projection.project(point + projection.in_plane(point, dx, dy))
+    np.testing.assert_allclose(after - before, [dx, dy], atol=1e-6)
+    assert depth_after == pytest.approx(depth)
+
+
+def test_the_grid_makes_figures_as_large_as_it_can() -> None:
+    assert grid(4, Region(0, 0, 860, 650), 1.6) == (2, 2)
+    assert grid(4, Region(0, 0, 860, 220), 1.0) == (4, 1)
+    assert grid(1, Region(0, 0, 860, 650), 1.6) == (1, 1)
+
+
+@given(st.floats(0, 3))
+def test_the_follow_or_invent_slider_and_guidance_are_inverse(guidance: float) -> None:
+    assert guidance_of(freedom_of(guidance)) == pytest.approx(guidance, abs=0.006)
+
+
+@given(st.floats(1e-6, 1e3))
+def test_legends_end_at_a_round_number_just_above(value: float) -> None:
+    top = nice_ceiling(value)
+    assert value * 0.999 <= top <= value * 1.6
+
+
+def test_figures_follow_layout_preview_and_staleness() -> None:
+    build = SceneBuilder().figures
+    state = opened_state()
+    assert [(f.name, f.color) for f in build(state)] == [("source", theme.CLAY)]
+    state = commands.set_key(commands.add_handle(state, 3), 0, 16, [0, 1, 0])
+    state = commands.job_finished(commands.job_started(state, 1, "normal", 4), 1, sample_set(state))
+    assert [f.name for f in build(state)] == ["result-0"]
+    side = commands.set_layout(state, "side")
+    assert [f.cell for f in build(side)] == [0, 1, 2, 3]
+    over = commands.set_layout(state, "overlay")
+    assert [f.opacity < 1 for f in build(over)] == [False, True, True, True]
+    heat = build(commands.set_color(side, "disagreement"))
+    assert all(f.heat is not None and f.heat.shape == (len(f.positions),) for f in heat)
+    stale = commands.set_key(state, 0, 16, [0, 2, 0])
+    assert edit_key(stale.document) != edit_key(state.document)
+    assert build(stale)[0].color != build(state)[0].color
+    shorter = replace(state, view=replace(state.view, time=16.0))
+    assert build(shorter)[0].frame == 16
