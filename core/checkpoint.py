@@ -73,7 +73,9 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
             header = handle.metadata() or {}
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError as error:
-        raise CheckpointError(f"There is no checkpoint at {path}; check the path or train one with 'm2v train'.") from error
+        raise CheckpointError(
+            f"There is no checkpoint at {path}; check the path or train one with 'm2v train'."
+        ) from error
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged or not a checkpoint; copy it again or train a new one.") from error
     if header.get("format") != FORMAT:
@@ -113,9 +115,11 @@ def write_atomically(path: Path, write: Callable[[str], None]) -> None:
         raise CheckpointError(f"{path.parent} cannot be written ({error.strerror}); choose another folder.") from error
     try:
         write(temporary)
-        os.chmod(temporary, 0o644)  # mkstemp makes files private
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)  # mkstemp makes files private
+        Path(temporary).replace(path)
     except OSError as error:
-        raise CheckpointError(f"{path} could not be written ({error.strerror}); free some space or choose another folder.") from error
+        raise CheckpointError(
+            f"{path} could not be written ({error.strerror}); free some space or choose another folder."
+        ) from error
     finally:
         Path(temporary).unlink(missing_ok=True)

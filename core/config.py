@@ -69,7 +69,9 @@ class DenoiserConfig:
     frames_per_token: int = 1  # consecutive frames folded into one token (motion only); 1 as published
     time_embedding: Literal["none", "sinusoidal"] = "none"  # none: equivariant to frame order, as published
     anchor_embedding: bool = False  # each token carries its anchor's position
-    shape_condition: Literal["cross", "token"] = "cross"  # attend to shape latents, or add each anchor's own to its token
+    shape_condition: Literal["cross", "token"] = (
+        "cross"  # attend to shape latents, or add each anchor's own to its token
+    )
     source_and_target: bool = False  # two condition cross-attentions for observations without correspondence
 
 
@@ -242,7 +244,9 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
     origin = typing.get_origin(hint)
     if origin is Literal:
         if value not in typing.get_args(hint):
-            raise ConfigError(f"{where}: {name} is {value!r}; choose one of {', '.join(map(str, typing.get_args(hint)))}.")
+            raise ConfigError(
+                f"{where}: {name} is {value!r}; choose one of {', '.join(map(str, typing.get_args(hint)))}."
+            )
         return value
     if origin is tuple:
         kinds = typing.get_args(hint)

@@ -41,7 +41,7 @@ class HandleConditioner(nn.Module):
     ) -> ConditionTokens:
         """Tokens [B, T / frames_per_token, 1 + K, C]; where `keep` [B] is False the handles are hidden."""
         tracks = fill_tracks(handles) if tracks is None else tracks
-        batch, frames, count = handles.given.shape
+        batch, frames, _ = handles.given.shape
         patch = self.frames_per_token
         targets = handles.positions[:, None] + tracks.displacements
         phases = (targets[..., None] * self.source_embedding.frequencies).flatten(-2)

@@ -7,14 +7,22 @@ once by `prepare` and passed to every call.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from core.config import DenoiserConfig
 from core.models.conditioners import ConditionTokens
-from core.models.layers import AdaptiveLayerNorm, Attention, FeedForward, KeysValues, NoiseEmbedding, PointEmbedding, sinusoidal
+from core.models.layers import (
+    AdaptiveLayerNorm,
+    Attention,
+    FeedForward,
+    KeysValues,
+    NoiseEmbedding,
+    PointEmbedding,
+    sinusoidal,
+)
 from core.shapes import Float
 
 GUIDE_CHANNELS = 4  # the warm start's mean displacement and the logarithm of its scale, per anchor and frame
@@ -30,12 +38,16 @@ class Prepared(NamedTuple):
 
     def repeat(self, seeds: int) -> Prepared:
         """The same condition for several seeds in one batch; needs a batch of 1."""
+
         def widen(x: Tensor) -> Tensor:
             return x.repeat(seeds, *(1,) * (x.dim() - 1))
 
         pairs = lambda items: tuple((widen(k), widen(v)) for k, v in items)  # noqa: E731
         return Prepared(
-            widen(self.fixed), pairs(self.shape), tuple(pairs(c) for c in self.condition), tuple(map(widen, self.visible))
+            widen(self.fixed),
+            pairs(self.shape),
+            tuple(pairs(c) for c in self.condition),
+            tuple(map(widen, self.visible)),
         )
 
 
@@ -45,7 +57,9 @@ class ShapeBlock(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         width = config.width
-        self.norm_self, self.norm_condition, self.norm_feed_forward = (AdaptiveLayerNorm(width, width) for _ in range(3))
+        self.norm_self, self.norm_condition, self.norm_feed_forward = (
+            AdaptiveLayerNorm(width, width) for _ in range(3)
+        )
         self.self_attention = Attention(width, config.head_dim)
         self.condition_attention = Attention(width, config.head_dim)
         self.feed_forward = FeedForward(width, config.expansion)
@@ -70,13 +84,16 @@ class ShapeDenoiser(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
+    def _blocks(self) -> list[ShapeBlock]:
+        return cast(list[ShapeBlock], list(self.blocks))
+
     def prepare(self, condition: ConditionTokens) -> Prepared:
         """`condition` describes frame 0 only: its tokens are [B, 1, L, C]."""
         tokens = condition.tokens[:, 0]
         return Prepared(
             fixed=tokens.new_zeros(()),
             shape=(),
-            condition=tuple((block.condition_attention.keys_values(tokens),) for block in self.blocks),
+            condition=tuple((block.condition_attention.keys_values(tokens),) for block in self._blocks()),
             visible=(condition.visible[:, 0],),
         )
 
@@ -85,7 +102,7 @@ class ShapeDenoiser(nn.Module):
     ) -> Float[Tensor, "B M Cs"]:
         noise = self.noise_embedding(noise_level)
         x = self.input(x)
-        for block, (condition,) in zip(self.blocks, prepared.condition, strict=True):
+        for block, (condition,) in zip(self._blocks(), prepared.condition, strict=True):
             x = block(x, noise, condition, prepared.visible[0])
         return self.output(self.norm(x))
 
@@ -109,6 +126,10 @@ class MotionBlock(nn.Module):
         conditions = 2 if config.source_and_target else 1
         self.norm_conditions = nn.ModuleList(AdaptiveLayerNorm(width, width) for _ in range(conditions))
         self.condition_attentions = nn.ModuleList(Attention(width, config.head_dim) for _ in range(conditions))
+
+    def attentions(self) -> list[Attention]:
+        """The condition cross-attentions: one, or source and target."""
+        return cast(list[Attention], list(self.condition_attentions))
 
     def forward(
         self,
@@ -181,14 +202,16 @@ class MotionDenoiser(nn.Module):
             fixed = fixed + self.from_guide(self._fold(guide))
         fixed = fixed.expand(-1, time_tokens, -1, -1)
         shape = tuple(
-            block.shape_attention.keys_values(shape_tokens) for block in self.blocks if block.shape_attention is not None
+            block.shape_attention.keys_values(shape_tokens)
+            for block in self._blocks()
+            if block.shape_attention is not None
         )
         condition = tuple(
             tuple(
                 attention.keys_values(observed.tokens.flatten(0, 1))
-                for attention, observed in zip(block.condition_attentions, conditions, strict=True)
+                for attention, observed in zip(block.attentions(), conditions, strict=True)
             )
-            for block in self.blocks
+            for block in self._blocks()
         )
         return Prepared(fixed, shape, condition, tuple(observed.visible.flatten(0, 1) for observed in conditions))
 
@@ -197,10 +220,13 @@ class MotionDenoiser(nn.Module):
     ) -> Float[Tensor, "B T M Cd"]:
         noise = self.noise_embedding(noise_level)
         x = self.input(self._fold(x)) + prepared.fixed
-        for number, block in enumerate(self.blocks):
+        for number, block in enumerate(self._blocks()):
             shape = prepared.shape[number] if prepared.shape else None
             x = block(x, noise, shape, prepared.condition[number], prepared.visible)
         return self._unfold(self.output(self.norm(x)))
+
+    def _blocks(self) -> list[MotionBlock]:
+        return cast(list[MotionBlock], list(self.blocks))
 
     def _fold(self, x: Tensor) -> Tensor:
         """[B, T, M, C] -> [B, T / patch, M, patch * C]."""

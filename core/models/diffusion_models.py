@@ -19,6 +19,9 @@ from core.shapes import Float
 class ShapeDiffusion(nn.Module):
     """Shape denoiser with its point conditioner; latents are whitened per channel."""
 
+    latent_mean: Tensor
+    latent_std: Tensor
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.conditioner = PointConditioner(config.shape_denoiser.width, config.shape_denoiser.expansion)
@@ -49,6 +52,9 @@ class MotionDiffusion(nn.Module):
     With a warm start the displacement channels are whitened as (displacement - mean) / scale of what the handles alone
     say; the other channels, and all without a warm start, by constants. The constants are fitted once per training.
     """
+
+    latent_mean: Tensor
+    latent_std: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()

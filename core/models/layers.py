@@ -6,8 +6,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from core.shapes import Bool, Float
 from torch import Tensor, nn
+
+from core.shapes import Bool, Float
 
 KeysValues = tuple[Tensor, Tensor]
 SHORT = 4  # sequences up to this length go through `short_attention`
@@ -18,6 +19,7 @@ class PointEmbedding(nn.Module):
 
     OCTAVES = 8
     FEATURES = 2 * 3 * OCTAVES + 3
+    frequencies: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()

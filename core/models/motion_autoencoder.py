@@ -18,7 +18,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from core.shapes import Float, Int
 from torch import Tensor, nn
 
 from core.config import MotionConfig
@@ -30,6 +29,7 @@ from core.models.layers import (
     SelfAttentionLayer,
     gather_rows,
 )
+from core.shapes import Float, Int
 
 
 class MotionContext(NamedTuple):
@@ -143,7 +143,7 @@ class AffineHead(nn.Module):
 
         A small ridge keeps it finite where the neighbours lie on a line or in a plane.
         """
-        batch, frames, count, _ = displacement.shape
+        frames, count = displacement.shape[1:3]
         neighbours = min(self.neighbours + 1, count)
         distance, index = torch.cdist(anchors, anchors).topk(neighbours, dim=-1, largest=False)
         flat = index.flatten(1)

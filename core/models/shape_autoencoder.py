@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from core.shapes import Float
 from torch import Tensor, nn
 
 from core.config import ShapeConfig
@@ -28,6 +27,7 @@ from core.models.layers import (
     SelfAttentionLayer,
     gather_rows,
 )
+from core.shapes import Float
 
 
 class ShapeContext(NamedTuple):
@@ -45,7 +45,9 @@ class ShapeAutoencoder(nn.Module):
         self.config = config
         self.explicit = 3 * config.explicit_anchor + 3 * config.normals
         self.learned = config.channels - self.explicit
-        if bool(config.neighbours) != bool(config.encoder_neighbours) or (config.neighbours and not config.explicit_anchor):
+        if bool(config.neighbours) != bool(config.encoder_neighbours) or (
+            config.neighbours and not config.explicit_anchor
+        ):
             raise ConfigError("shape.neighbours and shape.encoder_neighbours go together, and with explicit_anchor.")
         self.point_embedding = PointEmbedding(config.width)
         half = config.width // 2
@@ -71,7 +73,9 @@ class ShapeAutoencoder(nn.Module):
             self.log_sharpness = nn.Parameter(torch.tensor(4.0))  # of the tangent planes' occupancy
         else:
             self.query_embedding = PointEmbedding(config.width)
-            self.query_attention = CrossAttentionLayer(config.width, config.expansion, feed_forward=False, residual=False)
+            self.query_attention = CrossAttentionLayer(
+                config.width, config.expansion, feed_forward=False, residual=False
+            )
             self.to_occupancy = nn.Linear(config.width, 1)
 
     def encode(

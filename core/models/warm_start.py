@@ -17,8 +17,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from core.shapes import Bool, Float
 from torch import Tensor
+
+from core.shapes import Bool, Float
 
 NEIGHBOURS = 5
 # Prior standard deviations of a displacement: of the whole shape, per unit of distance from the centre (turning
@@ -76,7 +77,7 @@ def fill_tracks(handles: HandleCondition) -> FilledTracks:
 
 def prior_covariance(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Float[Tensor, "B P P"]:
     """Prior covariance of one displacement component between the points of each shape."""
-    batch, count, _ = points.shape
+    count = points.shape[1]
     # In double precision: the kernel inverts a nearly singular Laplacian, and the matrix is small.
     points = points.double()
     distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
@@ -133,7 +134,9 @@ def warm_start(
     variance = posterior.diagonal(dim1=-2, dim2=-1).clamp_min(0.0)
     # Between given frames a handle itself is uncertain: like a bridge between keys, free after the last one.
     bridge = torch.where(
-        tracks.after >= frames, tracks.before, tracks.before * tracks.after / (tracks.before + tracks.after).clamp_min(1)
+        tracks.after >= frames,
+        tracks.before,
+        tracks.before * tracks.after / (tracks.before + tracks.after).clamp_min(1),
     )
     loose = 1 - torch.exp(-bridge / TIME_SCALE)
     influence = weights.abs() + 1e-9 * present[:, None, :]

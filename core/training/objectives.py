@@ -17,6 +17,8 @@ from core.diffusion.edm import EdmLoss, denoiser_of
 from core.diffusion.samplers import posterior_mean
 from core.geometry.farthest_points import farthest_point_indices
 from core.models.diffusion_models import (
+    MotionDiffusion,
+    ShapeDiffusion,
     build_motion_autoencoder,
     build_motion_diffusion,
     build_shape_autoencoder,
@@ -64,9 +66,11 @@ class Objective(nn.Module):
 class ShapeAutoencoderObjective(Objective):
     """Occupancy cross-entropy, uniform and near the surface, and a small KL divergence (paper Eq. 3)."""
 
+    trained: ShapeAutoencoder
+
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.trained: ShapeAutoencoder = build_shape_autoencoder(config)
+        self.trained = build_shape_autoencoder(config)
         self.occupancy_queries = config.training.occupancy_queries
 
     def draw(self, source: ClipSource, batch: int, generator: torch.Generator, split: str) -> ClipBatch:
@@ -109,9 +113,11 @@ class ShapeAutoencoderObjective(Objective):
 class MotionAutoencoderObjective(Objective):
     """Squared error of tracked points and a very small KL divergence (paper Eq. 5)."""
 
+    trained: MotionAutoencoder
+
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.trained: MotionAutoencoder = build_motion_autoencoder(config)
+        self.trained = build_motion_autoencoder(config)
 
     @property
     def points(self) -> int:
@@ -142,6 +148,8 @@ class MotionAutoencoderObjective(Objective):
 
 class ShapeDiffusionObjective(Objective):
     """EDM loss on whitened shape latents given sparse noisy points of frame 0 (paper Eq. 4)."""
+
+    trained: ShapeDiffusion
 
     SPARSE = 300
     NOISE = 0.001
@@ -187,6 +195,8 @@ class ShapeDiffusionObjective(Objective):
 
 class MotionDiffusionObjective(Objective):
     """EDM loss on whitened motion latents of all frames given shape latents and handles (paper Eq. 6)."""
+
+    trained: MotionDiffusion
 
     def __init__(
         self, config: Config, shape_autoencoder: ShapeAutoencoder, motion_autoencoder: MotionAutoencoder

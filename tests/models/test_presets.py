@@ -80,7 +80,7 @@ def test_every_preset_loads_and_survives_a_round_trip(name: str) -> None:
 
 
 def test_unknown_key_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match="'motion.latent' is unknown; did you mean 'latents'"):
+    with pytest.raises(ConfigError, match=r"'motion\.latent' is unknown; did you mean 'latents'"):
         config_from_dict({"motion": {"latent": 3}})
 
 

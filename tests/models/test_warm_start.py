@@ -13,7 +13,9 @@ def surface(count: int = 96) -> torch.Tensor:
     return 0.5 * points / points.norm(dim=-1, keepdim=True)
 
 
-def condition(nodes: torch.Tensor, index: list[int], displacement: torch.Tensor, given: torch.Tensor) -> HandleCondition:
+def condition(
+    nodes: torch.Tensor, index: list[int], displacement: torch.Tensor, given: torch.Tensor
+) -> HandleCondition:
     return HandleCondition(
         nodes[:, index], displacement * given[..., None], given, torch.ones(1, len(index), dtype=torch.bool)
     )
@@ -39,7 +41,10 @@ def test_a_common_translation_moves_everything() -> None:
 def test_without_handles_nothing_moves_and_uncertainty_grows() -> None:
     nodes = surface()
     empty = HandleCondition(
-        torch.zeros(1, 4, 3), torch.zeros(1, 8, 4, 3), torch.zeros(1, 8, 4, dtype=torch.bool), torch.zeros(1, 4, dtype=torch.bool)
+        torch.zeros(1, 4, 3),
+        torch.zeros(1, 8, 4, 3),
+        torch.zeros(1, 8, 4, dtype=torch.bool),
+        torch.zeros(1, 4, dtype=torch.bool),
     )
     result = warm_start(nodes, 32, empty)
     assert torch.equal(result.mean, torch.zeros_like(result.mean))
