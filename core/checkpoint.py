@@ -105,7 +105,7 @@ def checkpoint_path(preset_or_folder: str, stage: str) -> Path:
     return folder / f"{stage}.safetensors"
 
 
-def write_atomically(path: Path, write: Callable[[str], None]) -> None:
+def write_atomically(path: Path, write: Callable[[str], object]) -> None:
     """Call `write` with a temporary name in the same folder, then rename; raises CheckpointError when impossible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from accelerate import PartialState
+
 from core.checkpoint import STAGES
 from core.config import load_config
 from core.errors import M2VError
-from core.training.loop import Report
+from core.training.interrupts import stopped_like_interrupted
+from core.training.loop import Budget, Report
+from core.training.pictures import SamplePictures
 from core.training.stages import train
 
 
@@ -32,16 +36,24 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Train and print progress; returns the exit code."""
     config = load_config(arguments.config, arguments.overrides)
-    if arguments.minutes is None and arguments.steps is None:
-        raise M2VError("Say how long to train: --minutes M or --steps N.")
+    Budget(arguments.steps, arguments.minutes)  # says now what is wrong with them
     folder = arguments.folder or Path("runs") / config.name
     stages = STAGES if arguments.stage == "all" else (arguments.stage,)
     bar = ProgressLine()
     records = train(
-        stages, config, folder, arguments.steps, arguments.minutes, arguments.seed, bar,
+        stages,
+        config,
+        folder,
+        arguments.steps,
+        arguments.minutes,
+        arguments.seed,
+        bar,
+        on_check=SamplePictures(folder),
         minutes_between_checks=arguments.check_minutes,
     )
     bar.end()
+    if not PartialState().is_main_process:  # of several processes the first one speaks
+        return 0
     for record in records:
         print(f"{record['stage']}: {record['step']} steps, {record['clips']} clips, {record['checks'][-1:]}")
     print(f"weights, states and logs are in {folder}")
@@ -65,7 +77,9 @@ class ProgressLine:
             f"{report.stage} [{'#' * filled}{'.' * (24 - filled)}] step {report.step}  loss {report.loss:.4f}  "
             f"{report.clips_per_second:.1f} clips/s"
         )
-        print(f"\r{line}\x1b[K" if self.terminal else line, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r{line}\x1b[K" if self.terminal else line, end="" if self.terminal else "\n", file=sys.stderr, flush=True
+        )
 
     def end(self) -> None:
         if self.terminal:
@@ -75,7 +89,8 @@ class ProgressLine:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point: prints the sentence of an expected error and returns 2, 130 when interrupted."""
     try:
-        return run(parser().parse_args(argv))
+        with stopped_like_interrupted():
+            return run(parser().parse_args(argv))
     except M2VError as error:
         print(error, file=sys.stderr)
         return 2

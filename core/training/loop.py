@@ -1,14 +1,15 @@
 """The training loop: one for all four stages, through accelerate, on one CPU, one GPU or many.
 
 Step s draws its clips from seeds made of (run seed, s, block), where a block is one process's share of one
-accumulation step. Hence a run that was killed and resumed, or spread over more processes with the same global batch,
-sees the same data.
+accumulation step; the noise of the networks themselves comes from such seeds too. Hence a run that was killed and
+resumed, or spread over more processes with the same global batch, is the same run.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +18,22 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 
 from core.checkpoint import save_checkpoint
 from core.config import Config
 from core.data.clips import ClipSource
+from core.errors import CheckpointError, ConfigError
+from core.training.interrupts import interrupts_wait
+from core.training.log import Log
 from core.training.objectives import Figures, Objective
-from core.training.state import AveragedWeights, load_state, save_state
+from core.training.state import AveragedWeights, averaged_weights, load_state, save_state
 
 CHECK_CLIPS = 64
+LOG_EVERY = 20  # steps
+
+# Called at each held-out check, with the averaged weights in place: stage, step, objective, source.
+OnCheck = Callable[[str, int, Objective, ClipSource], None]
 
 
 @dataclass
@@ -32,13 +41,23 @@ class Budget:
     """When a stage ends: at a number of steps in all, or after some minutes of this run, whichever comes first.
 
     The learning rate falls to a tenth over the last third of the minutes (or steps), so weights are settled at the end.
+    Steps count earlier runs, so that a run stopped halfway and resumed has the same schedule as one that was not.
     """
 
     steps: int | None = None
     minutes: float | None = None
 
-    def fraction(self, step: int, first_step: int, seconds: float) -> float:
-        by_steps = (step - first_step) / max(1, self.steps - first_step) if self.steps is not None else 0.0
+    def __post_init__(self) -> None:
+        if self.steps is None and self.minutes is None:
+            raise ConfigError("Say how long to train: --minutes M or --steps N.")
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"{self.steps} training steps are not possible; ask for 1 or more.")
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise ConfigError(f"{self.minutes} minutes of training are not possible; give a positive number.")
+
+    def fraction(self, step: int, seconds: float) -> float:
+        """How much of the budget is used: 1 or more when the stage is over. `seconds` are those of this run."""
+        by_steps = step / self.steps if self.steps is not None else 0.0
         by_time = seconds / (self.minutes * 60) if self.minutes is not None else 0.0
         return max(by_steps, by_time)
 
@@ -72,18 +91,20 @@ def train_stage(
     seed: int = 0,
     on_step: Callable[[Report], None] | None = None,
     minutes_between_checks: float = 3.0,
-    on_check: Callable[[int, Objective], None] | None = None,
+    on_check: OnCheck | None = None,
     accelerator: Accelerator | None = None,
 ) -> dict[str, Any]:
     """Train one stage in `folder` (resuming what is there) and return its training record.
 
     Writes `<stage>.state.safetensors` (to go on), `<stage>.safetensors` (averaged weights, float16) and lines of
     `<stage>.log.jsonl`. `on_check` is called with the averaged weights in place. Anything raised in a callback stops
-    the run after the last whole step, saved.
+    the run after the last whole step, saved. With several processes the first one alone checks, writes and calls back,
+    and its clock decides when the stage ends.
     """
     training = config.training
     accelerator = accelerator or make_accelerator(config)
     device = accelerator.device
+    check_writable(folder)
     objective.to(device)
     for frozen in getattr(objective, "_frozen", ()):
         frozen.to(device)
@@ -103,7 +124,7 @@ def train_stage(
         average = AveragedWeights(trained, training.ema_decay)
     wrapped = torch.compile(objective) if training.compile else objective
     wrapped, optimizer = accelerator.prepare(wrapped, optimizer)
-    log = _Log(folder / f"{stage}.log.jsonl") if accelerator.is_main_process else None
+    log = Log(folder / f"{stage}.log.jsonl", record["step"]) if accelerator.is_main_process else None
     world, rank = accelerator.num_processes, accelerator.process_index
     first_step = record["step"]
     started = last_check = time.monotonic()
@@ -116,15 +137,21 @@ def train_stage(
             save_checkpoint(folder / f"{stage}.safetensors", stage, config, average.tensors, record, half=True)
 
     def check() -> None:
+        if log is None:
+            return
         figures = averaged_check(objective, average, source, config, device, seed)
-        record["checks"].append({"step": record["step"], "clips": record["clips"], "seconds": record["seconds"]} | figures)
-        if log is not None:
-            log.write({"step": record["step"], "clips": record["clips"], "seconds": record["seconds"], "check": figures})
+        record["checks"].append(
+            {"step": record["step"], "clips": record["clips"], "seconds": record["seconds"]} | figures
+        )
+        log.write({"step": record["step"], "clips": record["clips"], "seconds": record["seconds"], "check": figures})
+        if on_check is not None:
+            with averaged_weights(objective.trained, average):
+                on_check(stage, record["step"], objective, source)
 
     try:
         while True:
             elapsed = time.monotonic() - started
-            fraction = budget.fraction(record["step"], first_step, elapsed)
+            fraction = _agreed(budget.fraction(record["step"], elapsed), accelerator)
             if fraction >= 1.0:
                 break
             rate = learning_rate(config, record["step"], fraction)
@@ -135,6 +162,8 @@ def train_stage(
             for part in range(training.accumulate):
                 generator = torch.Generator(device=device)
                 generator.manual_seed(_seed(seed, record["step"], part * world + rank))
+                # Networks that sample while training (the autoencoders' posteriors) use the global generator.
+                torch.manual_seed(_seed(seed, record["step"], 500 + part * world + rank))
                 clips = objective.draw(source, training.batch, generator, "train")
                 last_part = part == training.accumulate - 1
                 with accelerator.autocast():
@@ -146,25 +175,32 @@ def train_stage(
                 accelerator.backward(loss / training.accumulate)
                 loss_value += float(accelerator.reduce(loss.detach(), "mean")) / training.accumulate
             accelerator.clip_grad_norm_(trained.parameters(), training.gradient_clip)
-            optimizer.step()
+            with interrupts_wait():
+                optimizer.step()
+                average.update(trained)
+                record["step"] += 1
+                record["clips"] += training.batch * training.accumulate * world
             optimizer.zero_grad(set_to_none=True)
-            average.update(trained)
-            record["step"] += 1
-            record["clips"] += training.batch * training.accumulate * world
             now = time.monotonic()
             record["seconds"] = round(spent_before + now - started, 1)
             loss_average = loss_value if loss_average is None else 0.98 * loss_average + 0.02 * loss_value
             speed = (record["step"] - first_step) * training.batch * training.accumulate * world / (now - started)
-            if log is not None and record["step"] % 20 == 0:
+            if log is not None and record["step"] % LOG_EVERY == 0:
                 values = {name: round(float(value), 6) for name, value in figures.items()}
-                log.write({"step": record["step"], "clips": record["clips"], "seconds": record["seconds"],
-                           "loss": round(loss_value, 6), "rate": rate, "clips_per_second": round(speed, 2)} | values)
+                log.write(
+                    {
+                        "step": record["step"],
+                        "clips": record["clips"],
+                        "seconds": record["seconds"],
+                        "loss": round(loss_value, 6),
+                        "rate": rate,
+                        "clips_per_second": round(speed, 2),
+                    }
+                    | values
+                )
             if now - last_check > minutes_between_checks * 60:
                 check()
                 save()
-                if on_check is not None and accelerator.is_main_process:
-                    with averaged_weights(objective, average):
-                        on_check(record["step"], objective)
                 last_check = time.monotonic()
             if on_step is not None and accelerator.is_main_process:
                 on_step(Report(stage, record["step"], fraction, loss_average, speed))
@@ -176,6 +212,7 @@ def train_stage(
     if record["step"] > first_step:
         check()
         save()
+    accelerator.wait_for_everyone()  # the next stage reads this one's file
     with torch.no_grad():
         trained.load_state_dict(average.tensors)
     return record
@@ -184,33 +221,17 @@ def train_stage(
 def averaged_check(
     objective: Objective, average: AveragedWeights, source: ClipSource, config: Config, device: torch.device, seed: int
 ) -> Figures:
-    """The objective's held-out figures on unseen identities, with the averaged weights, on the same clips every time."""
+    """Held-out figures on unseen identities, with the averaged weights, on the same clips every time."""
     generator = torch.Generator(device=device).manual_seed(12_345)
     totals: dict[str, float] = {}
     batch = config.training.batch
     rounds = max(1, CHECK_CLIPS // batch)
-    with averaged_weights(objective, average):
+    with averaged_weights(objective.trained, average):
         for _ in range(rounds):
             clips = objective.draw(source, batch, generator, "unseen_identity")
             for name, value in objective.check(clips, generator).items():
                 totals[name] = totals.get(name, 0.0) + value / rounds
     return {name: round(value, 5) for name, value in totals.items()}
-
-
-class averaged_weights:
-    """With this, the objective's module holds the averaged weights and is in evaluation mode."""
-
-    def __init__(self, objective: Objective, average: AveragedWeights) -> None:
-        self.module, self.average = objective.trained, average
-
-    def __enter__(self) -> None:
-        self.kept = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
-        self.module.load_state_dict(self.average.tensors)
-        self.module.eval()
-
-    def __exit__(self, *_: object) -> None:
-        self.module.load_state_dict(self.kept)
-        self.module.train()
 
 
 def make_accelerator(config: Config) -> Accelerator:
@@ -231,15 +252,18 @@ def _machine(device: torch.device, processes: int) -> str:
     return f"{processes} x {name}{cores}"
 
 
-class _Log:
-    """Appends JSON lines and flushes each, so that a killed run keeps its curve."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-
-    def write(self, values: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(values) + "\n")
+def check_writable(folder: Path) -> None:
+    """Raise CheckpointError now, not after hours, when `folder` cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
 
 
+def _agreed(value: float, accelerator: Accelerator) -> float:
+    """The first process's value: processes whose clocks disagree about the end would wait for each other forever."""
+    if accelerator.num_processes == 1:
+        return value
+    return float(broadcast(torch.tensor(value, device=accelerator.device), from_process=0))

@@ -1,6 +1,6 @@
 """One objective per stage: a module whose forward turns a batch of clips into a loss, and a held-out check.
 
-    objective(clips, generator) -> (loss, figures)      objective.validate(source, generator) -> figures
+    objective(clips, generator) -> (loss, figures)      objective.check(clips, generator) -> figures
 
 `trained` is the module whose weights are optimised and saved. Modules of earlier stages are frozen.
 """
@@ -17,6 +17,7 @@ from core.diffusion.edm import EdmLoss, denoiser_of
 from core.diffusion.samplers import posterior_mean
 from core.geometry.farthest_points import farthest_point_indices
 from core.models.diffusion_models import (
+    MotionCondition,
     MotionDiffusion,
     ShapeDiffusion,
     build_motion_autoencoder,
@@ -25,7 +26,7 @@ from core.models.diffusion_models import (
     build_shape_diffusion,
 )
 from core.models.layers import gather_rows
-from core.models.motion_autoencoder import MotionAutoencoder
+from core.models.motion_autoencoder import MotionAutoencoder, MotionContext
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.warm_start import HandleCondition
 from core.training.tasks import handles_from_tracks, pick_handles, random_handles
@@ -51,9 +52,7 @@ class Objective(nn.Module):
         """Fit constants (latent whitening) once before the first step."""
 
     def draw(self, source: ClipSource, batch: int, generator: torch.Generator, split: str) -> ClipBatch:
-        return source.sample(
-            batch, self.config.training.frames, self.points, generator, split, self.occupancy_queries
-        )
+        return source.sample(batch, self.config.training.frames, self.points, generator, split, self.occupancy_queries)
 
     def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         raise TypeError("An objective defines its own loss.")
@@ -136,14 +135,22 @@ class MotionAutoencoderObjective(Objective):
         motion = (truth - clips.points[:, :1, -queries:]).norm(dim=-1).mean()
         return {"vertex_error": float((predicted - truth).norm(dim=-1).mean()), "motion": float(motion)}
 
+    def reconstruct(self, clips: ClipBatch) -> Tensor:
+        """All points of the clips in the moving frames [B, T, N, 3], encoded and decoded."""
+        return self.trained.query(self._encode(clips)[0], clips.points[:, 0])
+
     def _reconstruct(self, clips: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
         # The points the loss looks at are not among those the encoder sees.
         queries = self.config.training.motion_queries
-        rest, moved = clips.points[:, 0], clips.points[:, 1:]
-        index = farthest_point_indices(rest[:, :-queries], self.config.motion.latents)
-        latents, kl = self.trained.encode(rest[:, :-queries], moved[:, :, :-queries], index)
-        context = self.trained.context(latents, gather_rows(rest, index))
-        return self.trained.query(context, rest[:, -queries:]), moved[:, :, -queries:], kl
+        context, kl = self._encode(clips)
+        return self.trained.query(context, clips.points[:, 0, -queries:]), clips.points[:, 1:, -queries:], kl
+
+    def _encode(self, clips: ClipBatch) -> tuple[MotionContext, Tensor]:
+        seen = clips.points[:, :, : -self.config.training.motion_queries]
+        rest, moved = seen[:, 0], seen[:, 1:]
+        index = farthest_point_indices(rest, self.config.motion.latents)
+        latents, kl = self.trained.encode(rest, moved, index)
+        return self.trained.context(latents, gather_rows(rest, index)), kl
 
 
 class ShapeDiffusionObjective(Objective):
@@ -253,7 +260,9 @@ class MotionDiffusionObjective(Objective):
         last[-1] = True
         tasks = {"full_10": (10, torch.ones_like(last)), "full_3": (3, torch.ones_like(last)), "last_5": (5, last)}
         for name, (count, mask) in tasks.items():
-            index = pick_handles(clips.points[:, 0], count, torch.ones(batch, dtype=torch.bool, device=device), generator)
+            index = pick_handles(
+                clips.points[:, 0], count, torch.ones(batch, dtype=torch.bool, device=device), generator
+            )
             given = mask[None, :, None].expand(batch, -1, count)
             present = torch.ones(batch, count, dtype=torch.bool, device=device)
             handles = handles_from_tracks(clips.points, index, given, present)
@@ -271,20 +280,31 @@ class MotionDiffusionObjective(Objective):
         generator: torch.Generator,
     ) -> Figures:
         condition = self.trained.prepare(shape_latents, nodes, handles)
-        white = torch.randn(latents.shape, device=latents.device, generator=generator)
-        network = lambda x, level: self.trained.denoiser(x, level, condition.prepared)  # noqa: E731
-        denoise = denoiser_of(network, self.config.diffusion)
-        noise = self.trained.noise(white, condition.warm)
-        sample = posterior_mean(denoise, noise, self.config.diffusion.sigma_max)
-        sample = self.trained.unwhiten(sample, condition.warm)
+        sample = self._posterior_mean(condition, latents, generator)
         error = (sample - latents)[..., :3].norm(dim=-1).mean()
         if condition.warm is None:
             return {f"{name}_error": float(error)}
         warm_error = (condition.warm.mean - latents[..., :3]).norm(dim=-1).mean()
         return {f"{name}_warm": float(warm_error), f"{name}_ratio": float(error / warm_error.clamp_min(1e-9))}
 
+    def draft(self, clips: ClipBatch, handles: HandleCondition, generator: torch.Generator) -> Tensor:
+        """All points of the clips in the moving frames [B, T, N, 3], as the posterior mean moves them."""
+        shape_latents, nodes, latents = self._encode(clips)
+        sample = self._posterior_mean(self.trained.prepare(shape_latents, nodes, handles), latents, generator)
+        motion_autoencoder = self._frozen[1]
+        context = motion_autoencoder.context(sample, nodes[:, : self.config.motion.latents])
+        return motion_autoencoder.query(context, clips.points[:, 0])
+
+    def _posterior_mean(self, condition: MotionCondition, like: Tensor, generator: torch.Generator) -> Tensor:
+        """Motion latents of the shape of `like` from one call of the denoiser on pure noise."""
+        white = torch.randn(like.shape, device=like.device, generator=generator)
+        network = lambda x, level: self.trained.denoiser(x, level, condition.prepared)  # noqa: E731
+        noise = self.trained.noise(white, condition.warm)
+        sample = posterior_mean(denoiser_of(network, self.config.diffusion), noise, self.config.diffusion.sigma_max)
+        return self.trained.unwhiten(sample, condition.warm)
+
     def _encode(self, clips: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Shape latents [B, Ms, Cs], surface nodes [B, P, 3] (the first M are anchors), motion latents [B, T, M, Cd]."""
+        """Shape latents [B, Ms, Cs], nodes [B, P, 3] (the first M are anchors) and motion latents [B, T, M, Cd]."""
         shape_autoencoder, motion_autoencoder = self._frozen
         rest = clips.points[:, 0]
         shape_count, motion_count = self.config.shape.latents, self.config.motion.latents

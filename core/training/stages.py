@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 
 from core.checkpoint import STAGES, load_checkpoint
@@ -15,7 +16,7 @@ from core.errors import CheckpointError
 from core.models.diffusion_models import build_motion_autoencoder, build_shape_autoencoder
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
-from core.training.loop import Budget, Report, make_accelerator, train_stage
+from core.training.loop import Budget, OnCheck, Report, check_writable, make_accelerator, train_stage
 from core.training.objectives import (
     MotionAutoencoderObjective,
     MotionDiffusionObjective,
@@ -65,23 +66,37 @@ def train(
     minutes: float | None = None,
     seed: int = 0,
     on_step: Callable[[Report], None] | None = None,
-    on_check: Callable[[int, Objective], None] | None = None,
+    on_check: OnCheck | None = None,
     source: ClipSource | None = None,
     minutes_between_checks: float = 3.0,
 ) -> list[dict[str, Any]]:
     """Train the named stages one after the other; several stages divide the minutes by `training.shares`."""
     accelerator: Accelerator = make_accelerator(config)
-    source = source or MixedSource(config.data, accelerator.device)
+    check_writable(folder)
+    if source is None:
+        with accelerator.main_process_first():  # the first one prepares the rigs, if that is still to do
+            source = MixedSource(config.data, accelerator.device)
     shares = {stage: config.training.shares[STAGES.index(stage)] if len(stages) > 1 else 1.0 for stage in stages}
     records = []
     for stage in stages:
         if shares[stage] <= 0:
             continue
         budget = Budget(steps, None if minutes is None else minutes * shares[stage] / sum(shares.values()))
+        torch.manual_seed(seed)  # the same first weights in every process and every run of this seed
         objective = build_objective(stage, config, folder)
         records.append(
             train_stage(
-                stage, objective, source, config, budget, folder, seed, on_step, minutes_between_checks, on_check, accelerator
+                stage,
+                objective,
+                source,
+                config,
+                budget,
+                folder,
+                seed,
+                on_step,
+                minutes_between_checks,
+                on_check,
+                accelerator,
             )
         )
     return records

@@ -6,6 +6,8 @@ Data are drawn from seeds that depend on the step only, so these tensors are all
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,19 @@ class AveragedWeights:
                 self.tensors[name].copy_(tensor)
 
 
+@contextmanager
+def averaged_weights(module: nn.Module, average: AveragedWeights) -> Iterator[None]:
+    """With this, the module holds the averaged weights and is in evaluation mode."""
+    kept = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    try:
+        module.load_state_dict(average.tensors)
+        module.eval()
+        yield
+    finally:
+        module.load_state_dict(kept)
+        module.train()
+
+
 def save_state(
     path: Path, module: nn.Module, average: AveragedWeights, optimizer: torch.optim.Optimizer, counters: dict[str, Any]
 ) -> None:
@@ -58,12 +73,25 @@ def load_state(
         with safe_open(str(path), framework="pt") as handle:
             counters = json.loads((handle.metadata() or {})["counters"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+        updates = int(counters.pop("average_updates"))
+        missing = [name for name in ("step", "clips", "seconds", "machines", "checks") if name not in counters]
+        if missing:
+            raise ValueError(f"no counter {missing[0]}")
         _restore(tensors, module, average, optimizer)
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+    ) as error:
         raise CheckpointError(
             f"{path} is damaged or belongs to another configuration; delete it to start this stage again."
         ) from error
-    average.updates = int(counters.pop("average_updates"))
+    average.updates = updates
     return counters
 
 
@@ -78,6 +106,10 @@ def _restore(
     for name, tensor in part("optimizer.").items():
         number, key = name.split(".", 1)
         moments.setdefault(int(number), {})[key] = tensor
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, entries in moments.items():
+        if any(entry.dim() and entry.shape != parameters[index].shape for entry in entries.values()):
+            raise ValueError(f"moments of parameter {index} have another shape")
     state = optimizer.state_dict()
     state["state"] = moments
     optimizer.load_state_dict(state)

@@ -13,7 +13,7 @@ CANDIDATES = 256  # tracked points a handle may be
 
 
 def pick_handles(rest: Tensor, count: int, spread: Tensor, generator: torch.Generator) -> Tensor:
-    """Indices [B, count] of distinct tracked points: well spread (farthest points) where `spread` [B], else at random."""
+    """Indices [B, count] of distinct tracked points: farthest points where `spread` [B], else random ones."""
     batch, points, _ = rest.shape
     pool = min(CANDIDATES, points)
     start = torch.randint(pool, (batch,), device=rest.device, generator=generator)
