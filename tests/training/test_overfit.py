@@ -1,0 +1,115 @@
+"""Every stage learns a few clips by heart: a network, loss or data path that is broken does not."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.checkpoint import STAGES
+from core.config import Config, load_config, preset_names
+from core.training.loop import averaged_check
+from core.training.objectives import Figures
+from core.training.stages import build_objective, train
+from core.training.state import AveragedWeights
+from tests.training.fixed import FixedClips, tiny
+
+
+@pytest.fixture(autouse=True)
+def few_check_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.training.loop.CHECK_CLIPS", 16)
+
+
+FAST = {"ema_decay": 0.95, "learning_rate": 5e-3}
+
+
+def learn(stage: str, config: Config, folder: Path, steps: int) -> tuple[Figures, Figures]:
+    """Held-out figures before and after; held out are the training clips here."""
+    source = FixedClips()
+    earlier = {"shape-diffusion": STAGES[:1], "motion-diffusion": STAGES[:2]}.get(stage, ())
+    train(earlier, config, folder, steps=1, source=source)
+    torch.manual_seed(0)
+    objective = build_objective(stage, config, folder)
+    generator = torch.Generator().manual_seed(0)
+    objective.fit_statistics(objective.draw(source, 4 * config.training.batch, generator, "train"), generator)
+    before = averaged_check(objective, AveragedWeights(objective.trained, 0.9), source, config, torch.device("cpu"), 0)
+    (record,) = train([stage], config, folder, steps=steps, source=source)
+    return before, record["checks"][-1]
+
+
+PUBLISHED_SHAPE = {"explicit_anchor": False, "neighbours": 0, "encoder_neighbours": 0, "normals": False}
+
+
+@pytest.mark.parametrize("shape", [{}, PUBLISHED_SHAPE], ids=["ours", "published"])
+def test_shape_autoencoder(tmp_path: Path, shape: dict[str, object]) -> None:
+    config = tiny(training=FAST | {"occupancy_queries": 256}, shape=shape)
+    before, after = learn("shape-autoencoder", config, tmp_path, 150)
+    assert after["iou"] > before["iou"] + 0.3
+    assert after["near_accuracy"] > before["near_accuracy"]
+
+
+@pytest.mark.parametrize(
+    "motion",
+    [
+        {"channels": 3},
+        {"channels": 6},
+        {"channels": 8, "explicit_displacement": False, "flow_head": "absolute"},
+        {"channels": 8, "explicit_displacement": False, "flow_head": "offset"},
+    ],
+    ids=["displacements only", "learned channels", "published", "offset"],
+)
+def test_motion_autoencoder(tmp_path: Path, motion: dict[str, object]) -> None:
+    before, after = learn("motion-autoencoder", tiny(training=FAST, motion=motion), tmp_path, 120)
+    assert after["vertex_error"] < 0.35 * before["vertex_error"]
+    assert after["vertex_error"] < 0.5 * after["motion"]
+
+
+def test_shape_diffusion(tmp_path: Path) -> None:
+    config = tiny(training=FAST, diffusion={"pure_noise": 0.0, "condition_dropout": 0.0})
+    before, after = learn("shape-diffusion", config, tmp_path, 200)
+    assert after["loss"] < 0.8 * before["loss"]
+
+
+def test_motion_diffusion_improves_on_its_warm_start(tmp_path: Path) -> None:
+    tasks = {"keyframes": 0.0, "last_frame": 0.0, "mixed": 0.0, "nothing": 0.0, "fewest_handles": 6}
+    before, after = learn("motion-diffusion", tiny(training=FAST, tasks=tasks), tmp_path, 80)
+    assert before["full_3_ratio"] == pytest.approx(1.0, abs=0.05), "untrained, the model is the warm start"
+    assert after["full_3_ratio"] < 0.9 and after["full_10_ratio"] < 0.93
+    assert after["loss"] < 0.85 * before["loss"]
+
+
+def test_motion_diffusion_without_warm_start(tmp_path: Path) -> None:
+    config = tiny(training=FAST, diffusion={"warm_start": False, "noise": "white"})
+    before, after = learn("motion-diffusion", config, tmp_path, 80)
+    assert after["full_10_error"] < before["full_10_error"]
+    assert after["loss"] < 0.85 * before["loss"]
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_weight_of_every_preset_gets_a_gradient(tmp_path: Path, preset: str, stage: str) -> None:
+    """An idle weight is dead in a file that ships, and stops training on several processes."""
+    small, full = load_config("tiny"), load_config(preset)
+    sizes = ("points", "latents", "width", "head_dim", "layers", "blocks", "noise_width", "expansion")
+
+    def shrunk(section: str) -> object:
+        own, tiny_one = getattr(full, section), getattr(small, section)
+        return dataclasses.replace(own, **{name: getattr(tiny_one, name) for name in sizes if hasattr(own, name)})
+
+    config = dataclasses.replace(
+        full,
+        **{section: shrunk(section) for section in ("shape", "motion", "shape_denoiser", "motion_denoiser")},
+        training=dataclasses.replace(small.training, frames=1 + 2 * full.motion_denoiser.frames_per_token),
+        diffusion=dataclasses.replace(full.diffusion, warm_start_nodes=16),
+    )
+    for earlier in STAGES[: {"shape-diffusion": 1, "motion-diffusion": 2}.get(stage, 0)]:
+        train([earlier], config, tmp_path, steps=1, source=FixedClips())
+    objective = build_objective(stage, config, tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    clips = objective.draw(FixedClips(), 2, generator, "train")
+    objective.fit_statistics(clips, generator)
+    loss, _ = objective(clips, generator)
+    loss.backward()
+    assert [name for name, weight in objective.trained.named_parameters() if weight.grad is None] == []
