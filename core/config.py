@@ -72,6 +72,8 @@ class DenoiserConfig:
     shape_condition: Literal["cross", "token"] = (
         "cross"  # attend to shape latents, or add each anchor's own to its token
     )
+    geometric_attention: bool = False  # attention is biased by how closely two points hang together (needs warm_start)
+    output_directions: bool = False  # the output may also scale classical guesses, which turn with the shape (likewise)
     source_and_target: bool = False  # two condition cross-attentions for observations without correspondence
 
 
@@ -90,6 +92,7 @@ class DiffusionConfig:
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
     warm_start: bool = False  # diffuse the difference from the handles' geometric interpolation
     warm_start_nodes: int = 192  # surface points of its neighbourhood graph, the motion's anchors among them
+    outlier_variance: float = 0.0  # a clip of whitened variance v counts 1 / (1 + v / this) in the loss; 0: all alike
     steps_normal: int = 18
     steps_best: int = 18
 

@@ -25,7 +25,10 @@ from core.models.layers import (
 )
 from core.shapes import Float
 
-GUIDE_CHANNELS = 4  # the warm start's mean displacement and the logarithm of its scale, per anchor and frame
+GUESSES = 4  # the warm start's mean, and the classical guesses as differences from it
+# Per anchor and frame: the mean displacement, the logarithm of its scale, and each guess as a bounded direction.
+GUIDE_CHANNELS = 4 + 3 * GUESSES
+FAINT = 0.02  # affinities below this count as this
 
 
 class Prepared(NamedTuple):
@@ -35,6 +38,9 @@ class Prepared(NamedTuple):
     shape: tuple[KeysValues, ...]
     condition: tuple[tuple[KeysValues, ...], ...]  # per block, per condition (one, or source and target)
     visible: tuple[Tensor, ...]  # [B * T, L] per condition
+    space_affinity: Tensor | None = None  # [B, M, M] logarithm, for attention over the set
+    condition_affinity: Tensor | None = None  # [B, M, L] logarithm, for the (first) condition's attention
+    directions: Tensor | None = None  # [B, T, M, guesses, 3] in frames, not time tokens
 
     def repeat(self, seeds: int) -> Prepared:
         """The same condition for several seeds in one batch; needs a batch of 1."""
@@ -48,6 +54,7 @@ class Prepared(NamedTuple):
             pairs(self.shape),
             tuple(pairs(c) for c in self.condition),
             tuple(map(widen, self.visible)),
+            *(None if x is None else widen(x) for x in (self.space_affinity, self.condition_affinity, self.directions)),
         )
 
 
@@ -126,6 +133,11 @@ class MotionBlock(nn.Module):
         conditions = 2 if config.source_and_target else 1
         self.norm_conditions = nn.ModuleList(AdaptiveLayerNorm(width, width) for _ in range(conditions))
         self.condition_attentions = nn.ModuleList(Attention(width, config.head_dim) for _ in range(conditions))
+        heads = self.space_attention.heads
+        geometric = config.geometric_attention
+        # From heads that see everything alike to heads that look next door only.
+        self.space_reach = nn.Parameter(torch.linspace(0.0, 6.0, heads)) if geometric else None
+        self.condition_reach = nn.Parameter(torch.linspace(0.0, 6.0, heads)) if geometric else None
 
     def attentions(self) -> list[Attention]:
         """The condition cross-attentions: one, or source and target."""
@@ -138,10 +150,15 @@ class MotionBlock(nn.Module):
         shape: KeysValues | None,
         conditions: tuple[KeysValues, ...],
         visible: tuple[Tensor, ...],
+        space_affinity: Tensor | None = None,
+        condition_affinity: Tensor | None = None,
     ) -> Tensor:
         """x [B, T, M, C]. Frames are folded into the batch for attention over the set, anchors for that over time."""
         batch, frames, count, _ = x.shape
-        x = x + self.space_attention(self.norm_space(x, noise).flatten(0, 1)).unflatten(0, (batch, frames))
+        near = per_head(self.space_reach, space_affinity, frames)
+        near_condition = per_head(self.condition_reach, condition_affinity, frames)
+        attended = self.space_attention(self.norm_space(x, noise).flatten(0, 1), bias=near)
+        x = x + attended.unflatten(0, (batch, frames))
         if self.shape_attention is not None and self.norm_shape is not None:
             # All frames of a clip look at the same shape: fold them into the queries, not the batch.
             queries = self.norm_shape(x, noise).flatten(1, 2)
@@ -149,11 +166,19 @@ class MotionBlock(nn.Module):
         for norm, attention, keys_values, seen in zip(
             self.norm_conditions, self.condition_attentions, conditions, visible, strict=True
         ):
-            attended = attention(norm(x, noise).flatten(0, 1), keys_values, seen)
+            attended = attention(norm(x, noise).flatten(0, 1), keys_values, seen, near_condition)
             x = x + attended.unflatten(0, (batch, frames))
         by_anchor = self.norm_time(x, noise).transpose(1, 2).flatten(0, 1)
         x = x + self.time_attention(by_anchor).unflatten(0, (batch, count)).transpose(1, 2)
         return x + self.feed_forward(self.norm_feed_forward(x, noise))
+
+
+def per_head(reach: Tensor | None, affinity: Tensor | None, frames: int) -> Tensor | None:
+    """Attention bias [B * T, heads, N, L]: the logarithmic affinity [B, N, L] times each head's reach."""
+    if reach is None or affinity is None:
+        return None
+    bias = reach[:, None, None] * affinity[:, None]
+    return bias[:, None].expand(-1, frames, -1, -1, -1).flatten(0, 1)
 
 
 class MotionDenoiser(nn.Module):
@@ -178,15 +203,23 @@ class MotionDenoiser(nn.Module):
         self.output = nn.Linear(width, patch * channels)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
+        self.to_scales = nn.Linear(width, patch * GUESSES) if config.output_directions else None
+        if self.to_scales is not None:
+            nn.init.zeros_(self.to_scales.weight)
+            nn.init.zeros_(self.to_scales.bias)
 
     def prepare(
         self,
         shape_latents: Float[Tensor, "B Ms Cs"],
         anchors: Float[Tensor, "B M 3"],
         conditions: tuple[ConditionTokens, ...],
-        guide: Float[Tensor, "B T M 4"] | None = None,
+        guide: Float[Tensor, "B T M G"] | None = None,
+        affinity: Float[Tensor, "B M M"] | None = None,
     ) -> Prepared:
-        """Everything that does not depend on the noise. The first M shape latents belong to the M motion anchors."""
+        """Everything that does not depend on the noise. The first M shape latents belong to the M motion anchors.
+
+        `guide` and `affinity` come from the warm start (`MotionDiffusion.guide`).
+        """
         time_tokens = conditions[0].tokens.shape[1]
         shape_tokens = self.from_shape(shape_latents)
         fixed = torch.zeros_like(shape_tokens[:, None, : anchors.shape[1]])
@@ -213,7 +246,21 @@ class MotionDenoiser(nn.Module):
             )
             for block in self._blocks()
         )
-        return Prepared(fixed, shape, condition, tuple(observed.visible.flatten(0, 1) for observed in conditions))
+        visible = tuple(observed.visible.flatten(0, 1) for observed in conditions)
+        geometric = self.config.geometric_attention and affinity is not None
+        first = conditions[0].affinity
+        directions = None
+        if self.to_scales is not None and guide is not None:
+            directions = guide[..., -3 * GUESSES :].unflatten(-1, (GUESSES, 3))
+        return Prepared(
+            fixed,
+            shape,
+            condition,
+            visible,
+            affinity.clamp_min(FAINT).log() if geometric and affinity is not None else None,
+            first.clamp_min(FAINT).log() if geometric and first is not None else None,
+            directions,
+        )
 
     def forward(
         self, x: Float[Tensor, "B T M Cd"], noise_level: Float[Tensor, " B"], prepared: Prepared
@@ -222,8 +269,21 @@ class MotionDenoiser(nn.Module):
         x = self.input(self._fold(x)) + prepared.fixed
         for number, block in enumerate(self._blocks()):
             shape = prepared.shape[number] if prepared.shape else None
-            x = block(x, noise, shape, prepared.condition[number], prepared.visible)
-        return self._unfold(self.output(self.norm(x)))
+            x = block(
+                x,
+                noise,
+                shape,
+                prepared.condition[number],
+                prepared.visible,
+                prepared.space_affinity,
+                prepared.condition_affinity,
+            )
+        x = self.norm(x)
+        answer = self._unfold(self.output(x))
+        if self.to_scales is None or prepared.directions is None:
+            return answer
+        scaled = (self._unfold(self.to_scales(x))[..., None] * prepared.directions).sum(dim=-2)
+        return answer + torch.nn.functional.pad(scaled, (0, self.channels - 3))
 
     def _blocks(self) -> list[MotionBlock]:
         return cast(list[MotionBlock], list(self.blocks))

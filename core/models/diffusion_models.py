@@ -8,12 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from core.config import Config
-from core.models.conditioners import HandleConditioner, PointConditioner
+from core.errors import ConfigError
+from core.models.conditioners import ConditionTokens, HandleConditioner, PointConditioner
 from core.models.denoisers import MotionDenoiser, Prepared, ShapeDenoiser
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.warm_start import HandleCondition, WarmStart, fill_tracks, smooth_noise, temporal_root, warm_start
 from core.shapes import Float
+
+
+NOTHING_AFFINITY = 0.3
 
 
 class ShapeDiffusion(nn.Module):
@@ -59,6 +63,8 @@ class MotionDiffusion(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         denoiser, diffusion = config.motion_denoiser, config.diffusion
+        if (denoiser.geometric_attention or denoiser.output_directions) and not diffusion.warm_start:
+            raise ConfigError("geometric_attention and output_directions need diffusion.warm_start: true.")
         self.warm = diffusion.warm_start
         self.smooth = diffusion.noise == "smooth"
         self.latents = config.motion.latents
@@ -84,12 +90,21 @@ class MotionDiffusion(nn.Module):
         if not self.warm:
             return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,)), None)
         warm = warm_start(nodes, self.latents, handles, tracks)
-        return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,), self.guide(warm, keep)), warm)
+        prepared = self.denoiser.prepare(
+            shape_latents, anchors, (with_affinity(tokens, warm),), self.guide(warm, keep), warm.affinity
+        )
+        return MotionCondition(prepared, warm)
 
     @staticmethod
-    def guide(warm: WarmStart, keep: Tensor | None = None) -> Float[Tensor, "B T M 4"]:
-        """The warm start as the denoiser sees it; all zero where `keep` [B] is False."""
-        guide = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0], dim=-1)
+    def guide(warm: WarmStart, keep: Tensor | None = None) -> Float[Tensor, "B T M G"]:
+        """The warm start as the denoiser sees it; all zero where `keep` [B] is False.
+
+        The guesses become directions of length below 1: what matters is how they compare with the scale.
+        """
+        directions = torch.cat([warm.mean[..., None, :], warm.guesses - warm.mean[..., None, :]], dim=-2)
+        length = directions.square().sum(dim=-1, keepdim=True) + warm.scale[..., None].square()
+        bounded = (directions * length.rsqrt()).flatten(-2)
+        guide = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, bounded], dim=-1)
         return guide if keep is None else guide * keep[:, None, None, None]
 
     def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
@@ -108,6 +123,13 @@ class MotionDiffusion(nn.Module):
         if warm is None or not self.smooth:
             return white
         return smooth_noise(white, warm.mixing, temporal_root(white.shape[1]).to(white.device))
+
+
+def with_affinity(tokens: ConditionTokens, warm: WarmStart) -> ConditionTokens:
+    """Handle tokens with the affinity of each anchor to each handle; the token for "nothing" is a little akin to all."""
+    affinity = warm.handle_affinity.expand(len(tokens.tokens), -1, -1)
+    nothing = torch.full_like(affinity[..., :1], NOTHING_AFFINITY)
+    return tokens._replace(affinity=torch.cat([nothing, affinity], dim=-1))
 
 
 def build_shape_autoencoder(config: Config) -> ShapeAutoencoder:

@@ -52,11 +52,20 @@ class Attention(nn.Module):
         x: Float[Tensor, "*batch N C"],
         keys_values: KeysValues | None = None,
         mask: Bool[Tensor, "*batch L"] | None = None,
+        bias: Float[Tensor, "*#batch heads N L"] | None = None,
     ) -> Float[Tensor, "*batch N C"]:
-        """Attend from x to `keys_values` (to x itself when None); `mask` is True where a token may be seen."""
+        """Attend from x to `keys_values` (to x itself when None); `mask` is True where a token may be seen.
+
+        `bias` is added to the scores before the softmax.
+        """
         keys, values = self.keys_values(x) if keys_values is None else keys_values
         queries = self._split(self.query(x))
-        if mask is None and keys.shape[-2] <= SHORT:
+        if bias is not None:
+            scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1]) + bias
+            if mask is not None:
+                scores = scores.masked_fill(~mask[..., None, None, :], -torch.inf)
+            attended = scores.softmax(dim=-1) @ values
+        elif mask is None and keys.shape[-2] <= SHORT:
             attended = short_attention(queries, keys, values)
         else:
             visible = None if mask is None else mask[..., None, None, :]

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from core.models.classical_guesses import as_rigid_as_possible, common_motion, nearest_motion
 from core.shapes import Bool, Float
 
 NEIGHBOURS = 5
@@ -43,9 +44,12 @@ class HandleCondition(NamedTuple):
 
 
 class WarmStart(NamedTuple):
-    mean: Tensor
-    scale: Tensor
-    mixing: Tensor
+    mean: Tensor  # [B, T, M, 3]
+    scale: Tensor  # [B, T, M, 1]
+    mixing: Tensor  # [B, M, M]
+    affinity: Tensor  # [B, M, M] prior correlation of the parts' motion at two anchors
+    handle_affinity: Tensor  # [B, M, K] likewise of an anchor and a handle, 0 for padding
+    guesses: Tensor  # [B, T, M, G, 3] what other classical methods answer, see `core.models.classical_guesses`
 
 
 class FilledTracks(NamedTuple):
@@ -75,8 +79,14 @@ def fill_tracks(handles: HandleCondition) -> FilledTracks:
     return FilledTracks(filled[:, 1:], before, after)
 
 
-def prior_covariance(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Float[Tensor, "B P P"]:
-    """Prior covariance of one displacement component between the points of each shape."""
+class Prior(NamedTuple):
+    covariance: Tensor  # [B, P, P] of one displacement component between the points of each shape
+    local: Tensor  # [B, P, P] correlation of the parts' own motion, without the common translation and turning
+    weight: Tensor  # [B, P, P] edge weights of the neighbourhood graph
+
+
+def graph_prior(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Prior:
+    """The prior of the head of this file, in double precision."""
     count = points.shape[1]
     # In double precision: the kernel inverts a nearly singular Laplacian, and the matrix is small.
     points = points.double()
@@ -101,7 +111,7 @@ def prior_covariance(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"])
     deviation = local.diagonal(dim1=-2, dim2=-1).sqrt()
     local = local / (deviation[:, :, None] * deviation[:, None, :])
     linear = points @ points.transpose(-1, -2)
-    return TRANSLATION**2 + LINEAR**2 * linear + LOCAL**2 * local
+    return Prior(TRANSLATION**2 + LINEAR**2 * linear + LOCAL**2 * local, local, weight)
 
 
 def warm_start(
@@ -117,17 +127,22 @@ def warm_start(
     size = nodes.shape[1]
     points = torch.cat([nodes, handles.positions], dim=1)
     valid = torch.cat([torch.ones_like(nodes[..., 0], dtype=torch.bool), present], dim=1)
-    prior = prior_covariance(points, valid)
+    graph = graph_prior(points, valid)
+    prior = graph.covariance
     anchor_prior = prior[:, :count, :count]
     pair = present[:, :, None] & present[:, None, :]
     eye = torch.eye(present.shape[1], device=nodes.device, dtype=prior.dtype)
     between = torch.where(pair, prior[:, size:, size:], eye) + MEASUREMENT * LOCAL**2 * eye
-    cross = prior[:, :count, size:] * present[:, None, :]
+    cross = prior[:, :, size:] * present[:, None, :]
     if present.shape[1]:
-        weights = torch.cholesky_solve(cross.transpose(-1, -2), torch.linalg.cholesky(between)).transpose(-1, -2)
+        root = torch.linalg.cholesky(between)
+        every_weight = torch.cholesky_solve(cross.transpose(-1, -2), root).transpose(-1, -2)
     else:
-        weights = cross
-    mean = torch.einsum("bmk,btkd->btmd", weights.to(nodes.dtype), tracks.displacements * present[:, None, :, None])
+        every_weight = cross
+    weights, cross = every_weight[:, :count], cross[:, :count]
+    known = tracks.displacements * present[:, None, :, None]
+    every_mean = torch.einsum("bpk,btkd->btpd", every_weight.to(nodes.dtype), known)
+    mean = every_mean[:, :, :count]
 
     posterior = anchor_prior - weights @ cross.transpose(-1, -2)
     prior_variance = anchor_prior.diagonal(dim1=-2, dim2=-1)
@@ -150,7 +165,17 @@ def warm_start(
 
     average = looseness.mean(dim=(1, 2))[:, None, None]
     covariance = posterior + average * (anchor_prior - posterior)
-    return WarmStart(mean, scale.to(nodes.dtype), correlation_root(covariance).to(nodes.dtype))
+    handle_affinity = (graph.local[:, :count, size:] * present[:, None, :]).to(nodes.dtype)
+    rigid = as_rigid_as_possible(points, graph.weight.to(nodes.dtype), every_mean, known, present)[:, :, :count]
+    guesses = [rigid, nearest_motion(known, handle_affinity), common_motion(known, present).expand_as(mean)]
+    return WarmStart(
+        mean,
+        scale.to(nodes.dtype),
+        correlation_root(covariance).to(nodes.dtype),
+        graph.local[:, :count, :count].to(nodes.dtype),
+        handle_affinity,
+        torch.stack(guesses, dim=3),
+    )
 
 
 def correlation_root(covariance: Float[Tensor, "B M M"]) -> Float[Tensor, "B M M"]:

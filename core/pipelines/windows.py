@@ -17,7 +17,7 @@ from torch import Tensor
 from core.config import Config
 from core.models.conditioners import ConditionTokens
 from core.models.denoisers import Prepared
-from core.models.diffusion_models import MotionDiffusion
+from core.models.diffusion_models import MotionDiffusion, with_affinity
 from core.models.warm_start import FilledTracks, HandleCondition, WarmStart, fill_tracks
 from core.shapes import Float
 
@@ -95,12 +95,16 @@ def prepare_windows(
     first = torch.tensor(windows.starts, device=nodes.device)[:, None] // patch
     index = first + torch.arange(windows.length // patch, device=nodes.device)
     tokens = ConditionTokens(observed.tokens[0][index], observed.visible[0][index])
-    guide = windows.split(diffusion.guide(warm, kept))[0] if warm is not None else None
+    guide = affinity = None
+    if warm is not None:
+        tokens = with_affinity(tokens, warm)
+        guide = windows.split(diffusion.guide(warm, kept))[0]
+        affinity = warm.affinity.expand(count, -1, -1)
     shape_latents, anchors = (
         shape_latents.expand(count, -1, -1),
         nodes[:, : diffusion.latents].expand(count, -1, -1),
     )
-    return diffusion.denoiser.prepare(shape_latents, anchors, (tokens,), guide), warm
+    return diffusion.denoiser.prepare(shape_latents, anchors, (tokens,), guide, affinity), warm
 
 
 def windowed_network(
@@ -151,4 +155,7 @@ def select_clips(prepared: Prepared, chosen: slice, count: int) -> Prepared:
         shape=tuple((rows(keys), rows(values)) for keys, values in prepared.shape),
         condition=tuple(tuple((rows(k), rows(v)) for k, v in block) for block in prepared.condition),
         visible=tuple(rows(seen) for seen in prepared.visible),
+        space_affinity=None if prepared.space_affinity is None else rows(prepared.space_affinity),
+        condition_affinity=None if prepared.condition_affinity is None else rows(prepared.condition_affinity),
+        directions=None if prepared.directions is None else rows(prepared.directions),
     )

@@ -247,6 +247,10 @@ class MotionDiffusionObjective(Objective):
             "loss_pure": (loss * share).sum().detach() / share.sum().clamp_min(1),
             "clean_variance": clean.square().mean().detach(),
         }
+        if self.config.diffusion.outlier_variance > 0:
+            # A few clips that the warm start misses by many of its own deviations would drown all the others.
+            variance = clean.square().mean(dim=(1, 2, 3))
+            loss = loss / (1 + variance / self.config.diffusion.outlier_variance)
         return loss.mean(), figures
 
     @torch.no_grad()

@@ -1,0 +1,99 @@
+"""Classical answers to "where do the other points go", as further inputs of the motion denoiser.
+
+Each is [B, T, M, 3], a displacement per anchor and moving frame from the handles' filled tracks. None is right
+everywhere; which to believe where is easier to learn than the motion itself.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.shapes import Bool, Float
+
+ITERATIONS = 2
+HOLD = 100.0  # weight of a handle's target, in units of the mean degree of the graph
+NEWTON_STEPS = 5
+
+
+def common_motion(known: Float[Tensor, "B T K 3"], present: Bool[Tensor, "B K"]) -> Float[Tensor, "B T 1 3"]:
+    """The mean displacement of all handles."""
+    count = present.sum(dim=1).clamp_min(1)[:, None, None, None]
+    return known.sum(dim=2, keepdim=True) / count
+
+
+def nearest_motion(known: Float[Tensor, "B T K 3"], affinity: Float[Tensor, "B M K"]) -> Float[Tensor, "B T M 3"]:
+    """The displacement of the handles that an anchor hangs together with most closely."""
+    sharp = affinity.clamp_min(0.0) ** 8
+    share = sharp / sharp.sum(dim=-1, keepdim=True).clamp_min(1e-9)
+    return torch.einsum("bmk,btkd->btmd", share, known)
+
+
+def as_rigid_as_possible(
+    points: Float[Tensor, "B P 3"],
+    weight: Float[Tensor, "B P P"],
+    start: Float[Tensor, "B T P 3"],
+    known: Float[Tensor, "B T K 3"],
+    present: Bool[Tensor, "B K"],
+) -> Float[Tensor, "B T P 3"]:
+    """Local-global iterations on the neighbourhood graph (Sorkine and Alexa 2007), the handles being the last K points.
+
+    `start` is the displacement to begin with. Returns the displacement of all points.
+    """
+    if not present.shape[1]:
+        return start
+    count = points.shape[1]
+    held = torch.cat([torch.zeros_like(points[:, : count - present.shape[1], 0]), present.to(points.dtype)], dim=1)
+    degree = weight.sum(dim=-1)
+    average = degree.sum(dim=-1, keepdim=True) / count
+    hold = HOLD * average * held + 1e-4 * average  # the last term ties points without neighbours to where they start
+    system = torch.diag_embed(degree + hold) - weight
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(system))
+    targets = torch.cat([start[:, :, : count - present.shape[1]], known], dim=2).transpose(1, 2)
+    frames = start.shape[1]
+    # Frames go into the columns, [B, P, T, C]: products with the graph are then few and large.
+    rest = points[:, :, None]
+    near_rest = (weight @ points)[:, :, None]
+    pull = hold[:, :, None, None] * (rest + targets)
+    moved = rest + start.transpose(1, 2)
+    spread = lambda x: (weight @ x.flatten(2)).unflatten(2, (frames, -1))  # noqa: E731
+    for _ in range(ITERATIONS):
+        pairs = (moved[..., :, None] * rest[..., None, :]).flatten(-2)
+        covariance = (
+            (degree[:, :, None, None] * pairs + spread(pairs)).unflatten(-1, (3, 3))
+            - moved[..., :, None] * near_rest[..., None, :]
+            - spread(moved)[..., :, None] * rest[..., None, :]
+        )
+        rotation = polar_rotation(covariance)
+        turn = lambda x: (rotation * x[..., None, :]).sum(dim=-1)  # noqa: B023, E731
+        turned = turn(rest)  # R_i x_i
+        mixed = spread(rotation.flatten(-2)).unflatten(-1, (3, 3))
+        theirs = (mixed * rest[..., None, :]).sum(dim=-1) - spread(turned)
+        right = 0.5 * (degree[:, :, None, None] * turned - turn(near_rest) + theirs) + pull
+        moved = (inverse @ right.flatten(2)).unflatten(2, (frames, 3))
+    return (moved - rest).transpose(1, 2)
+
+
+def polar_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """An approximate rotation factor by Newton's iteration X <- (X + X^-T) / 2, started near the identity's side."""
+    eye = torch.eye(3, device=matrix.device, dtype=matrix.dtype)
+    x = 1.7 * matrix / matrix.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
+    flipped = _determinant(x)[..., None, None] <= 1e-3
+    x = torch.where(flipped, x + 2.0 * eye, x + 0.05 * eye)
+    # Row by row with elementwise products: there are tens of thousands of tiny matrices.
+    for _ in range(NEWTON_STEPS):
+        a, b, c = x.unbind(dim=-2)
+        cofactor = torch.stack([_cross(b, c), _cross(c, a), _cross(a, b)], dim=-2)
+        determinant = (a * cofactor[..., 0, :]).sum(dim=-1)[..., None, None]
+        x = 0.5 * (x + cofactor / torch.where(determinant.abs() < 1e-6, 1e-6, determinant))
+    return x
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    (a0, a1, a2), (b0, b1, b2) = a.unbind(dim=-1), b.unbind(dim=-1)
+    return torch.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], dim=-1)
+
+
+def _determinant(x: Tensor) -> Tensor:
+    a, b, c = x.unbind(dim=-2)
+    return (a * _cross(b, c)).sum(dim=-1)
