@@ -38,6 +38,7 @@ from m2v_studio.timeline import ROW, RULER, Timeline
 from m2v_studio.viewport import Viewport
 
 FRAME_SECONDS = 1 / 60
+SLOW_DRAWING = 0.15
 Backend = Literal["auto", "openGL3_glfw", "openGL3_egl", "openGL_mock"]
 NO_DISPLAY = (
     "m2v-studio needs a display to open its window, and there is none here; "
@@ -140,7 +141,10 @@ class App:
         except Exception as error:
             self._report(error)
         self._host = time.perf_counter() - now
+        drawing = time.perf_counter()
         ps.frame_tick()
+        if self.viewport.transparent and time.perf_counter() - drawing > SLOW_DRAWING:
+            self.viewport.dear = True
         self.times.frame(now, self._host)
 
     def close(self) -> None:
@@ -150,6 +154,11 @@ class App:
         if width >= MIN_WINDOW[0] and height >= MIN_WINDOW[1]:
             self.studio.change_settings(width=width, height=height)
         self.studio.close()
+        # Polyscope would otherwise hold the window's objects past the end of Python.
+        ps.clear_user_callback()
+        ps.clear_files_dropped_callback()
+        self.viewport.clear()
+        self.pointer.clear()
 
     def _draw_safely(self) -> None:
         """Polyscope's user callback; an exception that leaves it would break every later frame."""

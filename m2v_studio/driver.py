@@ -34,7 +34,7 @@ class Driver:
 
     def settle(self) -> None:
         """Let the camera come to rest and finished events arrive, with playback standing still."""
-        for _ in range(6):
+        for _ in range(3):
             self.app.viewport.settle()
             self.app.frame(0.0)
 
@@ -124,12 +124,16 @@ class Driver:
     def picture(self, path: Path, panels: bool = True, fine: bool = True) -> Path:
         """A screenshot; `fine` smooths edges by drawing at twice the size."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.settle()
-        if fine:
-            ps.set_SSAA_factor(2)
-            self.app.frame(0.0)
-        ps.screenshot(str(path), transparent_bg=False, include_UI=panels)
-        if fine:
-            ps.set_SSAA_factor(1)
-            self.app.frame(0.0)
+        self.app.studio.frozen = True
+        try:
+            self.settle()
+            if fine:
+                ps.set_SSAA_factor(2)
+                self.app.frame(0.0)
+            ps.screenshot(str(path), transparent_bg=False, include_UI=panels)
+            if fine:
+                ps.set_SSAA_factor(1)
+                self.app.frame(0.0)
+        finally:
+            self.app.studio.frozen = False
         return path

@@ -41,13 +41,20 @@ class Pointer:
         self._gizmo_at: NDArray[np.float64] | None = None
         self._gizmo_moving = False
 
+    def clear(self) -> None:
+        """Let go of the gizmo."""
+        if self._gizmo is not None:
+            self._gizmo.remove()
+            self._gizmo = None
+
     def update(self, app: App, region: Region) -> None:
         """Read this frame's mouse; call before the panels are drawn."""
         io = psim.GetIO()
-        at = (float(io.MousePos[0]), float(io.MousePos[1]))
+        # Outside the window the position is a huge negative number; a drag then waits where it was.
+        at = (float(io.MousePos[0]), float(io.MousePos[1])) if psim.IsMousePosValid() else self._last
         self._update_gizmo(app)
         free = region.contains(at) and not io.WantCaptureMouse and app.viewport.projection is not None
-        self.hovered = self._row
+        app.viewport.still = self.dragging or self._gizmo_moving
         hit = self._hit(app, at) if free or self.mode == "handle" else None
         self.hovered = self._row if self.mode == "handle" else None if hit is None else hit[0]
         if self.mode is None and free:

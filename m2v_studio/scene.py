@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.sequence import HandleTracks, SourceMesh
 from m2v_studio import theme
-from m2v_studio.state import State, frame_shown, is_stale, shown_samples, tracks
+from m2v_studio.state import Same, State, frame_shown, is_stale, shown_samples, tracks
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Figure:
     @property
     def stamp(self) -> Hashable:
         """Changes exactly when the positions have to be sent again."""
-        return id(self.track), self.frame
+        return Same(self.track), self.frame
 
 
 class SceneBuilder:
@@ -88,7 +88,7 @@ class SceneBuilder:
             cell=row if state.view.layout == "side" else None,
             heat=heat,
             heat_max=heat_max,
-            heat_stamp=(state.view.color, id(track), frame, heat_max),
+            heat_stamp=(state.view.color, Same(state.results), row, frame, heat_max),
         )
 
     def _heat(self, state: State, row: int, frame: int) -> tuple[NDArray[np.float32] | None, float]:
@@ -109,9 +109,9 @@ class SceneBuilder:
         if state.view.color == "handle_error":
             return max(0.01, nice_ceiling(max(s.handle_error for s in state.results.samples.samples)))
         disagreement = state.results.samples.disagreement
-        if self._range is None or self._range[0] != id(disagreement):
+        if self._range is None or self._range[0] != Same(disagreement):
             top = float(np.quantile(disagreement.max(axis=0), 0.995)) if disagreement.size else 0.0
-            self._range = (id(disagreement), nice_ceiling(max(top, 1e-3)))
+            self._range = (Same(disagreement), nice_ceiling(max(top, 1e-3)))
         return self._range[1]
 
 
@@ -154,5 +154,5 @@ def content_box(state: State, source: SourceMesh) -> tuple[NDArray[np.float64], 
             highs.append(position)
     # A handle dragged far out must not shrink the creature to a dot.
     low, high = np.min(lows, axis=0).astype(float), np.max(highs, axis=0).astype(float)
-    middle, reach = (source.vertices.min(0) + source.vertices.max(0)) / 2, 1.5 * source.size
+    middle, reach = (source.vertices.min(0) + source.vertices.max(0)) / 2, 0.9 * source.size
     return np.maximum(low, middle - reach), np.minimum(high, middle + reach)

@@ -18,29 +18,29 @@ def handle(app: App) -> None:
     psim.SetNextFrameWantCaptureKeyboard(True)
     if psim.GetIO().WantTextInput or app.is_modal:
         return
-    ctrl, shift = psim.ImGuiMod_Ctrl, psim.ImGuiMod_Shift
+    ctrl, shift = int(psim.ImGuiMod_Ctrl), int(psim.ImGuiMod_Shift)
 
     def chord(key: int) -> bool:
-        return bool(psim.IsKeyChordPressed(int(key)))
+        return bool(psim.IsKeyChordPressed(key))
 
     studio = app.studio
-    if chord(ctrl | shift | psim.ImGuiKey_Z) or chord(ctrl | psim.ImGuiKey_Y):
+    if chord(ctrl | shift | int(psim.ImGuiKey_Z)) or chord(ctrl | int(psim.ImGuiKey_Y)):
         studio.redo()
-    elif chord(ctrl | psim.ImGuiKey_Z):
+    elif chord(ctrl | int(psim.ImGuiKey_Z)):
         studio.undo()
-    elif chord(ctrl | psim.ImGuiKey_S):
+    elif chord(ctrl | int(psim.ImGuiKey_S)):
         app.save()
-    elif chord(ctrl | psim.ImGuiKey_O):
+    elif chord(ctrl | int(psim.ImGuiKey_O)):
         app.ask_open()
-    elif chord(ctrl | psim.ImGuiKey_E):
+    elif chord(ctrl | int(psim.ImGuiKey_E)):
         app.open_export()
-    elif chord(ctrl | psim.ImGuiKey_Q):
+    elif chord(ctrl | int(psim.ImGuiKey_Q)):
         app.ask_quit()
-    elif chord(ctrl | psim.ImGuiKey_Enter) or chord(ctrl | psim.ImGuiKey_KeypadEnter):
+    elif chord(ctrl | int(psim.ImGuiKey_Enter)) or chord(ctrl | int(psim.ImGuiKey_KeypadEnter)):
         studio.generate()
-    elif chord(psim.ImGuiKey_F1):
+    elif chord(int(psim.ImGuiKey_F1)):
         app.help_open = not app.help_open
-    elif chord(psim.ImGuiKey_Escape):
+    elif chord(int(psim.ImGuiKey_Escape)):
         if app.help_open:
             app.help_open = False
         elif studio.state.job is not None:

@@ -25,6 +25,20 @@ MAX_STUDIO_SEEDS = 16
 SPEEDS = (0.25, 0.5, 1.0, 2.0)
 
 
+class Same:
+    """Equal only to a `Same` of the very same object. Unlike `id`, it keeps the object alive, so that a new one at
+    the old one's address is not taken for it."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
 @dataclass(frozen=True, eq=False)
 class Document:
     """The undoable part: the source, its handles, and what Generate is asked for."""
@@ -130,7 +144,7 @@ def edit_key(document: Document) -> Hashable:
         (h.vertex, h.pinned, h.hold, tuple((f, p.tobytes()) for f, p in h.keys.items() if f > 0))
         for h in usable_handles(document)
     )
-    return (id(document.source), handles, document.frames, document.guidance)
+    return (Same(document.source), handles, document.frames, document.guidance)
 
 
 def is_stale(state: State) -> bool:

@@ -46,6 +46,7 @@ class Studio:
         self.worker = worker.GenerationWorker(factory, isolate=isolate)
         self.tasks = Tasks()
         self.settings: Settings = load_settings()
+        self.frozen = False  # leave background reports waiting, while a picture is taken
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
         self._autosaved: Document | None = None
         self._autosave_due = time.monotonic() + AUTOSAVE_SECONDS
@@ -59,8 +60,9 @@ class Studio:
 
     def tick(self, seconds: float) -> None:
         """Take in background reports and move the playhead by `seconds` of wall-clock time."""
-        for event in self.worker.poll():
-            self._on_event(event)
+        if not self.frozen:
+            for event in self.worker.poll():
+                self._on_event(event)
         self.tasks.poll()
         show = self.session.show
         if self.tasks.busy != self.state.busy:

@@ -13,11 +13,11 @@ from core.sequence import Normalization, SourceMesh
 from m2v_studio import theme
 from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
 from m2v_studio.scene import Figure, content_box
-from m2v_studio.state import State, normalization, shown_samples
+from m2v_studio.state import Same, State, normalization, shown_samples
 
 FLOOR_CELLS = 72
 FLOOR_RADIUS = 1.7
-SHADOW_POINTS = 4000
+SHADOW_POINTS = 1500
 EASE_SECONDS = 0.10  # how quickly the camera follows when the content grows
 
 
@@ -51,8 +51,11 @@ class Viewport:
         self._shown: dict[str, _Shown] = {}
         self._view: NDArray | None = None
         self._distance: float | None = None
+        self.still = False  # a handle is being dragged: the camera must not answer to what it drags
         self._target: NDArray[np.float64] = np.zeros(3)
         self._box: tuple[Hashable, tuple[NDArray, NDArray]] | None = None
+        self._transparent: bool | None = None
+        self.dear = False  # transparency is too slow here (no graphics card): solid colours while playing
         self._floor: ps.SurfaceMesh | None = None
         self._floor_height = 0.0
         self._floor_stamp: Hashable = None
@@ -66,6 +69,7 @@ class Viewport:
         ps.set_length_scale(1.0)
         ps.set_bounding_box((-0.5, -0.5, -0.5), (0.5, 0.5, 0.5))
         ps.set_ground_plane_mode("none")
+        ps.set_transparency_render_passes(4)
         ps.set_up_dir("y_up")
         ps.set_navigation_style("none")
         ps.set_do_default_mouse_interaction(False)
@@ -90,11 +94,17 @@ class Viewport:
         self._place_camera(state, source, figures, region, window, dt)
         for figure in figures:
             self._show_figure(figure, source)
+        see_through = any(figure.opacity < 1.0 for figure in figures)
+        self._set_transparency(see_through and not (self.dear and state.view.playing))
         visible = {figure.name for figure in figures}
         for name, shown in self._shown.items():
             if shown.mesh.is_enabled() != (name in visible):
                 shown.mesh.set_enabled(name in visible)
         self._show_floor(figures)
+
+    def clear(self) -> None:
+        """Take everything out of Polyscope."""
+        self._exchange(None)
 
     def forget_framing(self) -> None:
         """Frame the content afresh (key F): no pan, no zoom, at once."""
@@ -103,7 +113,8 @@ class Viewport:
 
     def settle(self) -> None:
         """End the camera's easing: the next frame shows the content framed as it will stay."""
-        self._distance = None
+        if not self.still:
+            self._distance = None
 
     def position(self, figure: Figure, vertex: int) -> NDArray[np.float64]:
         """Where a vertex of a figure is shown, in normalised space with the figure's offset."""
@@ -118,6 +129,16 @@ class Viewport:
     def to_source(self, figure: Figure, points: NDArray) -> NDArray[np.float64]:
         assert self.norm is not None
         return self.norm.invert(points - self.offsets.get(figure.name, np.zeros(3)))
+
+    def _set_transparency(self, wanted: bool) -> None:
+        """Polyscope turns depth peeling on by itself and never off again; it makes every frame several times dearer."""
+        if wanted != self._transparent:
+            ps.set_transparency_mode("pretty" if wanted else "none")
+            self._transparent = wanted
+
+    @property
+    def transparent(self) -> bool:
+        return bool(self._transparent)
 
     # ---- parts --------------------------------------------------------------------------------------------
 
@@ -144,8 +165,8 @@ class Viewport:
         dt: float,
     ) -> None:
         assert self.norm is not None
-        keys = tuple(id(handle.keys) for handle in state.document.handles)
-        key = (id(source), id(state.results), shown_samples(state), keys)
+        keys = tuple(Same(handle.keys) for handle in state.document.handles)
+        key = (Same(source), Same(state.results), shown_samples(state), keys)
         if self._box is None or self._box[0] != key:
             low, high = (self.norm.apply(corner) for corner in content_box(state, source))
             self._box = (key, (np.minimum(low, high), np.maximum(low, high)))
@@ -162,7 +183,7 @@ class Viewport:
         target = (low + high) / 2
         if self._distance is None:
             self._distance, self._target = wanted, target
-        share = 1.0 - float(np.exp(-dt / EASE_SECONDS))
+        share = 0.0 if self.still else 1.0 - float(np.exp(-dt / EASE_SECONDS))
         self._distance += (wanted - self._distance) * share
         self._target = self._target + (target - self._target) * share
         projection = Projection.of(self.camera, self._target, self._distance, region.center, (window[0], window[1]))
@@ -200,7 +221,10 @@ class Viewport:
             mesh.set_selection_mode("vertices_only")
             mesh.set_back_face_policy("identical")
             mesh.set_color(figure.color)
+            # Polyscope keeps these by name, from a mesh of this name that was removed before.
             mesh.set_transparency(1.0)
+            mesh.set_transform(np.eye(4))
+            mesh.set_enabled(True)
             shown = _Shown(mesh, source.faces, len(source.vertices), figure.stamp, figure.color, 1.0, (0.0, 0.0, 0.0))
             self._shown[figure.name] = shown
         if shown.stamp != figure.stamp:
@@ -219,9 +243,14 @@ class Viewport:
             shown.offset = offset
         self._show_heat(shown, figure)
 
-    def _vertices(self, figure: Figure) -> NDArray[np.float64]:
+    def _vertices(self, figure: Figure) -> NDArray[np.float32]:
+        """[V, 3] normalised, in single precision: this runs for every frame that is played."""
+        return self._fast(figure.positions)
+
+    def _fast(self, points: NDArray) -> NDArray[np.float32]:
         assert self.norm is not None
-        return self.norm.apply(figure.positions)
+        turn = (self.norm.rotation.T / self.norm.scale).astype(np.float32)
+        return (points - self.norm.center.astype(np.float32)) @ turn
 
     def _show_heat(self, shown: _Shown, figure: Figure) -> None:
         if figure.heat is None:
@@ -266,13 +295,15 @@ class Viewport:
         total = np.zeros((FLOOR_CELLS, FLOOR_CELLS))
         for figure in figures:
             every = max(1, len(figure.positions) // SHADOW_POINTS)
-            points = self.norm.apply(figure.positions[::every])
+            points = self._fast(figure.positions[::every])
             cell = (points[:, [0, 2]] + FLOOR_RADIUS) * (FLOOR_CELLS / (2 * FLOOR_RADIUS))
             cell = cell.astype(np.int64)
             inside = ((cell >= 0) & (cell < FLOOR_CELLS)).all(1)
             weight = np.exp(-3.0 * np.maximum(points[inside, 1] - self._floor_height, 0.0))
             flat = cell[inside] @ np.array([FLOOR_CELLS, 1])
-            total += np.bincount(flat, weights=weight, minlength=FLOOR_CELLS**2).reshape(FLOOR_CELLS, FLOOR_CELLS)
+            total += np.bincount(flat, weights=every * weight, minlength=FLOOR_CELLS**2).reshape(
+                FLOOR_CELLS, FLOOR_CELLS
+            )
         covered = 1.0 - np.exp(-total / max(len(figures), 1))
         return self._blur @ covered @ self._blur.T
 

@@ -70,7 +70,7 @@ SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
 )
-DIALOG_FLAGS = (
+DIALOG_FLAGS = int(
     psim.ImGuiWindowFlags_NoResize
     | psim.ImGuiWindowFlags_NoMove
     | psim.ImGuiWindowFlags_NoCollapse

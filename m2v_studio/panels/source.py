@@ -41,10 +41,15 @@ class SourcePanel:
         if source is not None:
             width = psim.GetContentRegionAvail()[0]
             muted(shorten(f"{source.name}, {len(source.vertices):,} vertices", width))
+            if not psim.IsItemHovered():
+                return self._end(app)
             notes = "\n".join(source.notes)
             size = f"Longest side {source.size:.4g} file units, {source.up_axis.upper()} up."
             tooltip(f"{source.path}\n{len(source.faces):,} triangles. {size}\n{notes}".strip())
-        if studio.recovery is not None:
+        self._end(app)
+
+    def _end(self, app: App) -> None:
+        if app.studio.recovery is not None:
             self._recovery(app)
         rule()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import polyscope.imgui as psim
 
 from m2v_studio import theme
@@ -12,25 +14,26 @@ def rgba(color: Color, alpha: float = 1.0) -> tuple[float, float, float, float]:
     return (color[0], color[1], color[2], alpha)
 
 
+@lru_cache(maxsize=1024)
 def packed(color: Color, alpha: float = 1.0) -> int:
-    """For draw lists."""
-    return int(psim.GetColorU32(rgba(color, alpha)))
+    """For draw lists: one byte each of alpha, blue, green and red. Drawn by the thousand, so kept."""
+    red, green, blue, opacity = (round(255 * min(max(value, 0.0), 1.0)) for value in (*color, alpha))
+    return opacity << 24 | blue << 16 | green << 8 | red
 
 
-FONT_SIZE = 17.0
+GRAB_SIZE = 11.0  # pixels, not the default 12: it tells whether the theme is in force
 
 
 def ensure(scale: float) -> None:
     """Apply the theme unless it is in force: Polyscope starts a fresh style whenever it makes a new context."""
     style = psim.GetStyle()
-    if style.FontSizeBase != FONT_SIZE or abs(style.FontScaleMain - scale) > 1e-6:
+    if abs(style.GrabMinSize - GRAB_SIZE * scale) > 1e-3 or abs(style.FontScaleMain - scale) > 1e-3:
         apply(scale)
 
 
 def apply(scale: float) -> None:
     """Set every colour and size for a text scale."""
     style = psim.GetStyle()
-    style.FontSizeBase = FONT_SIZE
     style.FontScaleMain = scale
     _sizes(style, scale)
     t = theme
@@ -89,7 +92,7 @@ def _sizes(style: psim.ImGuiStyle, scale: float) -> None:
     style.CellPadding = (6 * s, 4 * s)
     style.IndentSpacing = 16 * s
     style.ScrollbarSize = 11 * s
-    style.GrabMinSize = 12 * s
+    style.GrabMinSize = GRAB_SIZE * s
     style.WindowRounding = 0.0
     style.ChildRounding = 6 * s
     style.FrameRounding = 6 * s

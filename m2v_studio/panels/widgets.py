@@ -12,7 +12,7 @@ from m2v_studio.camera import Region
 from m2v_studio.panels.style import packed, rgba
 from m2v_studio.theme import Color
 
-PANEL_FLAGS = (
+PANEL_FLAGS = int(
     psim.ImGuiWindowFlags_NoTitleBar
     | psim.ImGuiWindowFlags_NoResize
     | psim.ImGuiWindowFlags_NoMove
@@ -20,6 +20,7 @@ PANEL_FLAGS = (
     | psim.ImGuiWindowFlags_NoSavedSettings
     | psim.ImGuiWindowFlags_NoBringToFrontOnFocus
 )
+TOOLTIP_FLAGS = int(psim.ImGuiHoveredFlags_ForTooltip | psim.ImGuiHoveredFlags_AllowWhenDisabled)
 WHITE: Color = (1.0, 1.0, 1.0)
 
 
@@ -33,7 +34,7 @@ def panel(name: str, region: Region, flags: int = 0) -> Iterator[None]:
     """A fixed panel that fills `region`."""
     psim.SetNextWindowPos((region.x, region.y))
     psim.SetNextWindowSize((region.width, region.height))
-    psim.Begin(f"##{name}", PANEL_FLAGS | flags)
+    psim.Begin(f"##{name}", PANEL_FLAGS | int(flags))
     try:
         yield
     finally:
@@ -52,8 +53,7 @@ def disabled(why: str) -> Iterator[None]:
 
 def tooltip(text: str, why: str = "") -> None:
     """For the item just drawn; the reason why it is disabled comes first."""
-    flags = psim.ImGuiHoveredFlags_ForTooltip | psim.ImGuiHoveredFlags_AllowWhenDisabled
-    if not psim.IsItemHovered(flags):
+    if not psim.IsItemHovered(TOOLTIP_FLAGS):
         return
     psim.BeginTooltip()
     psim.PushTextWrapPos(300 * scale())

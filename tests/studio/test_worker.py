@@ -133,7 +133,7 @@ def test_a_model_that_cannot_be_loaded_is_reported_once() -> None:
     worker = GenerationWorker(broken, isolate=False)
     worker.start()
     events = gather(worker, has(EngineFailed))
-    assert [event for event in events if isinstance(event, EngineFailed)][0].message.endswith("install it.")
+    assert next(event for event in events if isinstance(event, EngineFailed)).message.endswith("install it.")
     worker.close()
 
 

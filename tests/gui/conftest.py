@@ -1,0 +1,66 @@
+"""One real window for the whole test run (Polyscope can be opened once per process), a fresh document per test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from m2v_studio import commands
+from m2v_studio.history import Session
+from m2v_studio.settings import Settings
+from m2v_studio.state import State
+
+from ..studio.fake_animator import FakeAnimator
+from ..studio.shapes import ball
+
+WINDOW = (1040, 660)
+
+
+@pytest.fixture(scope="session")
+def _window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("M2V_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
+    from m2v_studio.app import App
+    from m2v_studio.driver import Driver
+    from m2v_studio.studio import Studio
+
+    animator = FakeAnimator()
+    studio = Studio(lambda: animator, isolate=False)
+    try:
+        app = App(studio, "openGL3_egl", WINDOW)
+    except RuntimeError as error:
+        pytest.skip(f"no off-screen drawing here: {error}")
+    driver = Driver(app)
+    driver.animator = animator  # type: ignore[attr-defined]
+    studio.worker.start()
+    driver.until(lambda: studio.state.engine == "ready")
+    yield driver
+    app.close()
+    patch.undo()
+
+
+@pytest.fixture
+def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """Hands on the window with the ball opened and nothing else."""
+    from m2v_studio.driver import Driver
+
+    assert isinstance(_window, Driver)
+    monkeypatch.setenv("M2V_CONFIG_DIR", str(tmp_path / "config"))
+    app = _window.app
+    app.studio.worker.cancel()
+    app.studio.session = Session(commands.engine_ready(State(), "small, cpu"))
+    app.studio.show(commands.set_busy, "")
+    app.studio.do("open", commands.open_source, ball())
+    app.studio.session.past.clear()
+    app.studio.ask, app.save_as, app.help_open, app.closing = None, None, False, False
+    app.export_dialog.is_open = False
+    app.studio.settings = Settings(width=WINDOW[0], height=WINDOW[1])
+    _window.animator.gate, _window.animator.calls = None, []  # type: ignore[attr-defined]
+    _window.move((500.0, 60.0))
+    _window.settle()
+    yield _window
+    if app.studio.state.notice is not None:
+        app.studio.show(commands.notify, None)
+    _window.tick(2)

@@ -1,0 +1,126 @@
+"""The window under a real display server with a real mouse: what the off-screen tests do, once, for real."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ..studio.shapes import write_ball
+
+NEEDED = ("Xvfb", "xdotool")
+PATIENCE = 90.0
+
+RUNNER = """
+import json, sys, time
+from pathlib import Path
+from m2v_studio.app import App
+from m2v_studio.studio import Studio
+from tests.studio.fake_animator import make_fake
+app = App(Studio(make_fake, isolate=False), "openGL3_glfw", (1000, 640))
+app.studio.open_path(Path(sys.argv[1]), guard=False)
+app.studio.worker.start()
+limit = time.monotonic() + float(sys.argv[3])
+while time.monotonic() < limit:
+    app.frame()
+    state, region = app.studio.state, app.region
+    told = {"open": state.document.source is not None and app.viewport.projection is not None}
+    told["region"] = [region.x, region.y, region.width, region.height]
+    told["handles"] = [[h.vertex, sorted(h.keys)] for h in state.document.handles]
+    told["knob"] = None
+    if state.document.handles and app.viewport.projection is not None:
+        figure = app.viewport.figures[0]
+        at = app.viewport.position(figure, state.document.handles[0].vertex)
+        told["knob"] = [float(v) for v in app.viewport.projection.project(at)[0]]
+    told["results"] = state.results is not None
+    out = Path(sys.argv[2])
+    out.with_suffix(".part").write_text(json.dumps(told))
+    out.with_suffix(".part").replace(out)
+    if told["results"]:
+        break
+    time.sleep(0.01)
+app.close()
+"""
+
+
+@pytest.mark.skipif(any(shutil.which(name) is None for name in NEEDED), reason="needs Xvfb and xdotool")
+def test_a_real_mouse_adds_a_handle_and_drags_it(tmp_path: Path) -> None:
+    display = f":{400 + os.getpid() % 5000}"
+    server = subprocess.Popen(
+        ["Xvfb", display, "-screen", "0", "1100x720x24"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    environment = {**os.environ, "DISPLAY": display, "M2V_CONFIG_DIR": str(tmp_path / "config")}
+    report = tmp_path / "state.json"
+    window = None
+    try:
+        wait(lambda: Path(f"/tmp/.X11-unix/X{display[1:]}").exists())
+        window = subprocess.Popen(
+            [sys.executable, "-c", RUNNER, str(write_ball(tmp_path / "ball.obj")), str(report), str(PATIENCE)],
+            env=environment,
+            cwd=Path(__file__).parents[2],
+        )
+        told = wait(lambda: read(report, lambda state: state["open"]), window)
+        origin = window_origin(environment)
+        x, y, width, height = told["region"]
+        middle = (origin[0] + x + width / 2, origin[1] + y + height / 2)
+        mouse(environment, "mousemove", *middle)
+        time.sleep(0.3)
+        mouse(environment, "click", 1)
+        told = wait(lambda: read(report, lambda state: state["knob"] is not None), window)
+        knob = origin[0] + told["knob"][0], origin[1] + told["knob"][1]
+        mouse(environment, "mousemove", *knob)
+        time.sleep(0.3)
+        mouse(environment, "mousedown", 1)
+        for step in range(1, 6):
+            time.sleep(0.2)
+            mouse(environment, "mousemove", knob[0] + 10 * step, knob[1] - 14 * step)
+        time.sleep(0.3)
+        mouse(environment, "mouseup", 1)
+        told = wait(lambda: read(report, lambda state: state["results"]), window)
+        assert [keys for _, keys in told["handles"]] == [[16]]
+    finally:
+        for process in (window, server):
+            if process is not None:
+                process.terminate()
+                process.wait(timeout=20)
+
+
+def wait(ready, process: subprocess.Popen | None = None):  # type: ignore[no-untyped-def, type-arg]
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        found = ready()
+        if found:
+            return found
+        assert process is None or process.poll() in (None, 0), "the window ended"
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def read(report: Path, enough):  # type: ignore[no-untyped-def]
+    import json
+
+    if not report.exists():
+        return None
+    state = json.loads(report.read_text())
+    return state if enough(state) else None
+
+
+def mouse(environment: dict[str, str], action: str, *values: float) -> None:
+    subprocess.run(["xdotool", action, *(str(round(value)) for value in values)], env=environment, check=True)
+
+
+def window_origin(environment: dict[str, str]) -> tuple[float, float]:
+    """Where the window's inside begins on the screen."""
+    found = subprocess.run(
+        ["xdotool", "search", "--name", "m2v studio"], env=environment, capture_output=True, text=True
+    ).stdout.split()
+    shape = subprocess.run(
+        ["xdotool", "getwindowgeometry", "--shell", found[-1]], env=environment, capture_output=True, text=True
+    ).stdout
+    values = dict(line.split("=") for line in shape.split())
+    return float(values["X"]), float(values["Y"])

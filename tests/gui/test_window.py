@@ -1,0 +1,370 @@
+"""The real window, worked by real input events without a display."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import polyscope as ps
+import polyscope.imgui as psim
+import pytest
+
+from m2v_studio import commands
+from m2v_studio.driver import Driver
+from m2v_studio.state import State
+
+from ..studio.shapes import write_ball
+
+CTRL, SHIFT = psim.ImGuiMod_Ctrl, psim.ImGuiMod_Shift
+
+
+def front_vertex(driver: Driver, rank: int = 0) -> int:
+    """A vertex in the middle of what the camera sees; higher ranks are further from it."""
+    source = driver.app.studio.state.document.source
+    assert source is not None and driver.app.viewport.norm is not None
+    shape = driver.app.viewport.norm.apply(source.vertices)
+    return int(np.argsort(-(shape @ driver.app.viewport.camera.axes()[2]))[rank])
+
+
+def add_and_drag(driver: Driver, by: tuple[float, float] = (60.0, -80.0)) -> int:
+    vertex = front_vertex(driver)
+    driver.click(driver.at_vertex(vertex))
+    start = driver.at_knob(0)
+    driver.drag(start, (start[0] + by[0], start[1] + by[1]))
+    return vertex
+
+
+def finish(driver: Driver) -> State:
+    studio = driver.app.studio
+    driver.until(lambda: studio.state.job is None and studio.state.results is not None, 30.0)
+    return studio.state
+
+
+def generate(driver: Driver) -> State:
+    add_and_drag(driver)
+    finish(driver)
+    driver.key(psim.ImGuiKey_Enter, CTRL)
+    driver.until(lambda: len(driver.app.studio.state.results.samples.samples) == 4, 30.0)  # type: ignore[union-attr]
+    return finish(driver)
+
+
+def test_a_click_adds_a_handle_at_the_vertex_under_the_mouse(driver: Driver) -> None:
+    vertex = front_vertex(driver)
+    driver.click(driver.at_vertex(vertex))
+    handles = driver.app.studio.state.document.handles
+    assert [handle.vertex for handle in handles] == [vertex]
+    assert driver.app.studio.state.view.selected == 0
+
+
+def test_a_click_beside_the_creature_adds_nothing(driver: Driver) -> None:
+    region = driver.app.region
+    driver.click((region.x + 30, region.y + 60))
+    assert driver.app.studio.state.document.handles == ()
+
+
+def test_a_drag_writes_a_key_in_the_last_frame_and_a_draft_plays(driver: Driver) -> None:
+    vertex = add_and_drag(driver, (60.0, -80.0))
+    state = driver.app.studio.state
+    handle = state.document.handles[0]
+    assert list(handle.keys) == [16] and state.view.time == 16.0
+    assert [step.label for step in driver.app.studio.session.past] == ["add handle", "move handle"]
+    # The key is where the mouse let go, in the plane through the vertex that faces the camera.
+    projection, norm = driver.app.viewport.projection, driver.app.viewport.norm
+    source = state.document.source
+    assert projection is not None and norm is not None and source is not None
+    offset = norm.apply(handle.keys[16]) - norm.apply(source.vertices[vertex])
+    assert abs(offset @ projection.view[2, :3]) < 1e-3
+    assert offset @ projection.view[0, :3] > 0.03 and offset @ projection.view[1, :3] > 0.04
+    state = finish(driver)
+    assert state.results is not None and state.results.quality == "draft" and state.view.playing
+    reached = state.results.samples.samples[0].sequence.vertices[16, vertex]
+    assert np.abs(reached - handle.keys[16]).max() < 1e-3
+
+
+def test_the_mouse_leaving_the_window_does_not_throw_the_handle_away(driver: Driver) -> None:
+    vertex = front_vertex(driver)
+    driver.click(driver.at_vertex(vertex))
+    start = driver.at_knob(0)
+    driver.drag(start, (start[0] + 40, start[1] - 40), release=False)
+    before = driver.app.studio.state.document.handles[0].keys[16]
+    driver.move((-3.4e38, -3.4e38))
+    driver.release()
+    np.testing.assert_allclose(driver.app.studio.state.document.handles[0].keys[16], before)
+
+
+def test_shift_click_pins_and_undo_takes_it_back(driver: Driver) -> None:
+    driver.click(driver.at_vertex(front_vertex(driver)), shift=True)
+    assert driver.app.studio.state.document.handles[0].pinned
+    driver.key(psim.ImGuiKey_Z, CTRL)
+    assert driver.app.studio.state.document.handles == ()
+    driver.key(psim.ImGuiKey_Z, CTRL, SHIFT)
+    assert driver.app.studio.state.document.handles[0].pinned
+
+
+def test_a_drag_beside_a_handle_turns_the_camera_and_adds_nothing(driver: Driver) -> None:
+    before = driver.app.viewport.camera
+    start = driver.at_vertex(front_vertex(driver))
+    driver.drag(start, (start[0] + 80, start[1] + 10))
+    after = driver.app.viewport.camera
+    assert after.yaw != before.yaw and driver.app.studio.state.document.handles == ()
+    driver.move(driver.app.region.center)
+    driver.wheel(2.0)
+    assert driver.app.viewport.camera.zoom < after.zoom
+    driver.key(psim.ImGuiKey_F)
+    assert driver.app.viewport.camera.zoom == 1.0
+
+
+def test_the_creature_stays_clear_of_the_panels(driver: Driver) -> None:
+    projection, norm, region = driver.app.viewport.projection, driver.app.viewport.norm, driver.app.region
+    source = driver.app.studio.state.document.source
+    assert projection is not None and norm is not None and source is not None
+    pixels, _ = projection.project(norm.apply(source.vertices))
+    assert pixels.min(0)[0] > region.x and pixels.min(0)[1] > region.y
+    assert pixels.max(0)[0] < region.x + region.width and pixels.max(0)[1] < region.y + region.height
+    assert np.ptp(pixels[:, 0]) > 0.5 * region.width or np.ptp(pixels[:, 1]) > 0.5 * region.height
+
+
+def test_generate_solo_side_by_side_overlay_and_all(driver: Driver) -> None:
+    generate(driver)
+    studio = driver.app.studio
+    assert [call.quality for call in driver.animator.calls] == ["draft", "normal"]  # type: ignore[attr-defined]
+    driver.key(psim.ImGuiKey_3)
+    assert (studio.state.view.layout, studio.state.view.solo) == ("one", 2)
+    assert [figure.name for figure in driver.app.viewport.figures] == ["result-2"]
+    driver.key(psim.ImGuiKey_S)
+    driver.settle()
+    cells = list(driver.app.viewport.cells.values())
+    assert len(cells) == 4 and len({(cell.x, cell.y) for cell in cells}) == 4
+    for index, figure in enumerate(driver.app.viewport.figures):
+        x, y = driver.at_vertex(0, index)
+        assert driver.app.viewport.cells[figure.name].contains((x, y))
+    driver.key(psim.ImGuiKey_O)
+    assert studio.state.view.layout == "overlay" and len(driver.app.viewport.figures) == 4
+    driver.key(psim.ImGuiKey_1)
+    driver.key(psim.ImGuiKey_0)
+    assert studio.state.view.layout == "side"
+
+
+def test_editing_goes_on_while_generating_and_escape_cancels(driver: Driver) -> None:
+    go = threading.Event()
+    add_and_drag(driver)
+    finish(driver)
+    driver.animator.gate = lambda: go.wait(20)  # type: ignore[attr-defined]
+    driver.key(psim.ImGuiKey_Enter, CTRL)
+    studio = driver.app.studio
+    assert studio.state.job is not None and studio.state.job.quality == "normal"
+    studio.show(commands.set_time, 0.0)
+    driver.settle()
+    other = front_vertex(driver, 12)
+    driver.click(driver.at_vertex(other))
+    assert len(studio.state.document.handles) == 2
+    driver.key(psim.ImGuiKey_Escape)
+    assert studio.state.job is None
+    go.set()
+    driver.tick(4)
+    assert studio.state.results is not None and studio.state.results.quality == "draft"
+
+
+def test_a_preview_is_shown_while_it_is_generated(driver: Driver) -> None:
+    step = threading.Semaphore(0)
+    add_and_drag(driver)
+    finish(driver)
+    driver.animator.gate = lambda: step.acquire(timeout=20)  # type: ignore[attr-defined]
+    driver.key(psim.ImGuiKey_Enter, CTRL)
+    studio = driver.app.studio
+    for _ in range(3):
+        step.release()
+    driver.until(lambda: studio.state.job is not None and studio.state.job.done == 3, 30.0)
+    driver.tick()
+    assert driver.app.viewport.figures[0].label.endswith("being generated")
+    for _ in range(20):
+        step.release()
+    assert len(finish(driver).results.samples.samples) in (1, 4)  # type: ignore[union-attr]
+
+
+def test_the_timeline_scrubs_and_moves_copies_and_deletes_keys(driver: Driver) -> None:
+    studio = driver.app.studio
+    add_and_drag(driver)
+    finish(driver)
+    studio.show(commands.with_view, playing=False)
+    studio.show(commands.select_handle, None)
+    driver.tick()
+    left, right, ruler, row = timeline_geometry(driver)
+    at = lambda frame: left + (right - left) * frame / 16  # noqa: E731
+    driver.drag((at(2), ruler), (at(9), ruler))
+    assert studio.state.view.time == 9.0
+    driver.drag((at(16), row), (at(6), row))
+    assert list(studio.state.document.handles[0].keys) == [6]
+    driver.hold(CTRL, True)
+    driver.drag((at(6), row), (at(12), row))
+    driver.hold(CTRL, False)
+    assert list(studio.state.document.handles[0].keys) == [6, 12]
+    driver.click((at(6), row))
+    driver.key(psim.ImGuiKey_Delete)
+    assert list(studio.state.document.handles[0].keys) == [12]
+    for _ in range(3):
+        driver.key(psim.ImGuiKey_Z, CTRL)
+    assert list(studio.state.document.handles[0].keys) == [16]
+
+
+def timeline_geometry(driver: Driver) -> tuple[float, float, float, float]:
+    """Pixels of frame 0, the last frame, the ruler and the first row, found from the frame under the mouse."""
+    from m2v_studio.timeline import LABELS, ROW, RULER
+
+    region = driver.app._regions(*ps.get_window_size())["timeline"]
+    style = psim.GetStyle()
+    x = region.x + style.WindowPadding[0]
+    width = region.width - 2 * style.WindowPadding[0]
+    bar = style.FontSizeBase + 2 * style.FramePadding[1]
+    top = region.y + style.WindowPadding[1] + bar + 2 * style.ItemSpacing[1] + 1
+    return x + LABELS, x + width - 16, top + 8, top + RULER + ROW / 2
+
+
+def test_space_plays_and_the_playhead_moves(driver: Driver) -> None:
+    add_and_drag(driver)
+    finish(driver)
+    studio = driver.app.studio
+    studio.show(commands.set_time, 0.0)
+    driver.key(psim.ImGuiKey_Space)
+    assert studio.state.view.playing
+    before = studio.state.view.time
+    driver.tick(1, 2.0 / 24)
+    assert studio.state.view.time == pytest.approx(before + 2.0)
+    driver.key(psim.ImGuiKey_Space)
+    driver.key(psim.ImGuiKey_Period)
+    driver.key(psim.ImGuiKey_Home)
+    assert not studio.state.view.playing and studio.state.view.time == 0.0
+
+
+def test_only_what_changed_is_sent(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_and_drag(driver)
+    finish(driver)
+    studio = driver.app.studio
+    studio.show(commands.set_time, 4.0)
+    driver.tick(3)
+    sent: list[int] = []
+    original = ps.SurfaceMesh.update_vertex_positions
+
+    def counted(mesh: ps.SurfaceMesh, vertices: np.ndarray) -> None:
+        sent.append(1)
+        original(mesh, vertices)
+
+    monkeypatch.setattr(ps.SurfaceMesh, "update_vertex_positions", counted)
+    driver.tick(5, 0.0)
+    assert not sent
+    studio.show(commands.set_time, 5.0)
+    driver.tick(3, 0.0)
+    assert len(sent) == 1
+
+
+def test_heat_maps_change_with_the_frame(driver: Driver) -> None:
+    generate(driver)
+    studio = driver.app.studio
+    studio.show(commands.set_color, "disagreement")
+    for frame in (3.0, 8.0):
+        studio.show(commands.set_time, frame)
+        driver.tick()
+        figure = driver.app.viewport.figures[0]
+        assert studio.state.results is not None
+        np.testing.assert_array_equal(figure.heat, studio.state.results.samples.disagreement[int(frame)])
+    studio.show(commands.set_color, "none")
+    driver.tick()
+    assert driver.app.viewport.figures[0].heat is None
+
+
+def test_the_export_dialog_writes_the_file(driver: Driver, tmp_path: Path) -> None:
+    generate(driver)
+    app = driver.app
+    driver.key(psim.ImGuiKey_E, CTRL)
+    assert app.export_dialog.is_open
+    driver.key(psim.ImGuiKey_Escape)
+    assert not app.export_dialog.is_open
+    driver.key(psim.ImGuiKey_E, CTRL)
+    app.export_dialog.path = str(tmp_path / "out" / "motion.glb")
+    driver.tick(2)
+    app.export_dialog._export(app, 4)
+    driver.until(lambda: not app.studio.tasks.busy, 60.0)
+    assert app.studio.state.notice is None, app.studio.state.notice
+    assert (tmp_path / "out" / "motion.glb").stat().st_size > 1000
+
+
+def test_a_file_that_cannot_be_read_is_a_dialog_that_closes(driver: Driver, tmp_path: Path) -> None:
+    studio = driver.app.studio
+    (tmp_path / "bad.glb").write_bytes(b"not a mesh")
+    studio.open_path(tmp_path / "bad.glb")
+    driver.until(lambda: studio.state.notice is not None, 30.0)
+    driver.tick()
+    assert studio.state.notice is not None and "bad.glb" in studio.state.notice.message
+    before = studio.state.document
+    driver.key(psim.ImGuiKey_Delete)
+    driver.key(psim.ImGuiKey_Escape)
+    assert studio.state.notice is None and studio.state.document is before
+
+
+def test_a_fault_while_drawing_is_a_dialog_and_the_window_goes_on(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver.app.samples_panel, "draw", lambda app: 1 / 0)
+    driver.tick(3)
+    monkeypatch.undo()
+    driver.tick(3)
+    notice = driver.app.studio.state.notice
+    assert notice is not None and "ZeroDivisionError" in notice.detail
+    driver.key(psim.ImGuiKey_Enter)
+    assert driver.app.studio.state.notice is None
+
+
+def test_unsaved_work_is_asked_about_and_saved(driver: Driver, tmp_path: Path) -> None:
+    app, studio = driver.app, driver.app.studio
+    add_and_drag(driver)
+    finish(driver)
+    driver.key(psim.ImGuiKey_Q, CTRL)
+    assert studio.ask is not None and not app.closing
+    driver.key(psim.ImGuiKey_Escape)
+    assert studio.ask is None and not app.closing
+    studio.save(tmp_path / "work")
+    driver.until(lambda: studio.state.saved is studio.state.document, 30.0)
+    assert (tmp_path / "work.m2v").exists()
+    driver.key(psim.ImGuiKey_Q, CTRL)
+    assert app.closing
+
+
+def test_opening_another_mesh_replaces_the_first(driver: Driver, tmp_path: Path) -> None:
+    studio = driver.app.studio
+    driver.click(driver.at_vertex(front_vertex(driver)))
+    studio.open_path(write_ball(tmp_path / "other.obj"), guard=False)
+    driver.until(
+        lambda: studio.state.document.source is not None and studio.state.document.source.name == "other", 30.0
+    )
+    driver.settle()
+    assert studio.state.document.handles == () and not studio.session.past
+    assert str(tmp_path / "other.obj") in studio.settings.recent[0]
+
+
+def test_text_at_twice_the_size_still_draws_every_panel(driver: Driver) -> None:
+    generate(driver)
+    driver.app.set_text_scale(2.0)
+    driver.tick(3)
+    assert driver.app.studio.state.notice is None
+    assert psim.GetStyle().FontScaleMain == 2.0
+    driver.app.set_text_scale(1.0)
+    driver.tick(3)
+
+
+def test_a_picture_shows_the_creature_in_its_colour(driver: Driver, tmp_path: Path) -> None:
+    from PIL import Image
+
+    generate(driver)
+    driver.key(psim.ImGuiKey_1)
+    driver.app.studio.show(commands.set_time, 8.0)
+    driver.settle()
+    middle = driver.at_vertex(front_vertex(driver, 8))
+    path = driver.picture(tmp_path / "window.png", fine=False)
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"), dtype=int)
+    x, y = (round(side) for side in middle)
+    patch = pixels[y - 4 : y + 4, x - 4 : x + 4].reshape(-1, 3).mean(0)
+    assert patch[1] > patch[0] + 40, "the first result is green"
+    panel = pixels[-200:-100, 5:60].reshape(-1, 3)
+    assert np.median(panel) > 235, "panels are light"
