@@ -239,7 +239,8 @@ def make_accelerator(config: Config) -> Accelerator:
     precision = config.training.precision
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
-    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
+    # Without an accelerator, say so: only then does accelerate join several processes on the CPU.
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="bf16" if precision == "bf16" else "no")
 
 
 def _seed(run: int, step: int, block: int) -> int:
