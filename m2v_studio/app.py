@@ -32,13 +32,14 @@ from m2v_studio.picking import Pointer
 from m2v_studio.scene import SceneBuilder
 from m2v_studio.settings import MIN_WINDOW
 from m2v_studio.state import default_export_name, why_not_results
-from m2v_studio.studio import MESH_SUFFIXES, Studio, bundled_meshes
+from m2v_studio.studio import MESH_SUFFIXES, Studio, first_mesh
 from m2v_studio.tasks import notice_of
 from m2v_studio.timeline import ROW, RULER, Timeline
 from m2v_studio.viewport import Viewport
 
 FRAME_SECONDS = 1 / 60
 SLOW_DRAWING = 0.15
+OPENING_SECONDS = 0.1
 Backend = Literal["auto", "openGL3_glfw", "openGL3_egl", "openGL_mock"]
 NO_DISPLAY = (
     "m2v-studio needs a display to open its window, and there is none here; "
@@ -127,7 +128,11 @@ class App:
             self.frame()
             if ps.window_requests_close():
                 self.ask_quit()
-            time.sleep(max(0.0, FRAME_SECONDS - (time.perf_counter() - start)))
+            state = self.studio.state
+            # Nothing to see yet: leave the processor to the thread that reads the first mesh.
+            waiting = state.document.source is None and bool(state.busy)
+            pause = OPENING_SECONDS if waiting else FRAME_SECONDS
+            time.sleep(max(0.0, pause - (time.perf_counter() - start)))
         self.close()
 
     def frame(self, seconds: float | None = None) -> None:
@@ -301,27 +306,24 @@ def main(argv: list[str] | None = None) -> int:
     from m2v_studio.worker import load_animator
 
     studio = Studio(partial(load_animator, arguments.preset, arguments.device))
+    open_first(studio, arguments.source)  # read in the background while the window opens
     try:
         app = App(studio)
     except RuntimeError as error:
         studio.close()
         print(f"The window cannot be opened ({error}); {NO_DISPLAY.split(';')[1].strip()}", file=sys.stderr)
         return 2
-    open_first(app, arguments.source)
     app.frame()  # something is on the screen before the model is loaded
     studio.worker.start()
     app.run()
     return 0
 
 
-def open_first(app: App, source: Path | None) -> None:
-    """The file that was asked for, else the first bundled creature."""
-    if source is not None:
-        app.studio.open_path(source, guard=False)
-        return
-    meshes = bundled_meshes()
-    if meshes:
-        app.studio.open_path(meshes[0], guard=False)
+def open_first(studio: Studio, source: Path | None) -> None:
+    """The file that was asked for, else a bundled creature."""
+    mesh = source if source is not None else first_mesh()
+    if mesh is not None:
+        studio.open_path(mesh, guard=False)
 
 
 def has_display() -> bool:

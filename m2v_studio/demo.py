@@ -20,7 +20,7 @@ from m2v_studio import commands
 from m2v_studio.app import App
 from m2v_studio.driver import Driver
 from m2v_studio.state import State, normalization
-from m2v_studio.studio import Studio, bundled_meshes
+from m2v_studio.studio import Studio, first_mesh
 from m2v_studio.worker import AnimatorFactory, load_animator
 
 WINDOW = (1440, 900)
@@ -39,7 +39,7 @@ def run_demo(
 
     Raises DataError when there is no mesh to show or this machine cannot draw without a display.
     """
-    mesh = source or next(iter(bundled_meshes()), None)
+    mesh = source or first_mesh()
     if mesh is None:
         raise DataError("No mesh is bundled with this installation; give one with a source path.")
     out.mkdir(parents=True, exist_ok=True)

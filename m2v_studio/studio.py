@@ -35,6 +35,7 @@ from m2v_studio.tasks import Tasks, notice_of
 
 MESH_SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 PROJECT_SUFFIX = ".m2v"
+FIRST_MESH = "hound"
 AUTOSAVE_SECONDS = 45.0
 
 
@@ -323,3 +324,9 @@ def bundled_meshes() -> tuple[Path, ...]:
     if not folder.is_dir():
         return ()
     return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in MESH_SUFFIXES and os.access(p, os.R_OK)))
+
+
+def first_mesh() -> Path | None:
+    """The bundled mesh that a first run shows: the four-legged one, which has most to take hold of."""
+    meshes = bundled_meshes()
+    return next((path for path in meshes if path.stem == FIRST_MESH), meshes[0] if meshes else None)
