@@ -124,8 +124,9 @@ class Story:
         self.studio.show(commands.select_handle, row)
         self.picture("02-handle")
         start = driver.at_knob(row)
+        outward = 1.0 if start[0] > self.app.region.center[0] else -1.0
         reach = 0.16 * self.app.region.width
-        driver.drag(start, (start[0] - 0.35 * reach, start[1] - 0.75 * reach), steps=8, release=False)
+        driver.drag(start, (start[0] + 0.35 * outward * reach, start[1] - 0.75 * reach), steps=8, release=False)
         self.picture("03-drag")
         driver.release()
         self.wait()
@@ -206,8 +207,11 @@ class Story:
         source = self.state.document.source
         assert source is not None
         shape = normalization(source).apply(source.vertices)
-        seen = self._visible(shape)
-        forward, height, aside = shape[:, 2], shape[:, 1], shape[:, 0]
+        # Creatures are longest from tail to head and look along the positive side of that axis.
+        along = 2 if np.ptp(shape[:, 2]) >= np.ptp(shape[:, 0]) else 0
+        turned = shape[:, [2 - along, 1, along]]
+        seen = self._visible(turned)
+        forward, height, aside = turned[:, 2], turned[:, 1], turned[:, 0]
         head = _best(seen, 1.4 * forward + 0.9 * height)
         near = _best(seen, -3.0 * height - 0.6 * forward + 0.5 * aside)
         far = np.linalg.norm(shape - shape[near], axis=1) > 0.25

@@ -129,7 +129,7 @@ class Timeline:
         if not rows:
             ink = packed(theme.TEXT_MUTED)
             text = "Keys of your handles appear here: drag them to another frame, Ctrl+drag to copy, Del to delete."
-            psim.GetWindowDrawList().AddText(psim.GetFont(), 15 * s, (left, y + (RULER + 9) * s), ink, text)
+            psim.GetWindowDrawList().AddText(psim.GetFont(), 15 * s, (left + 14 * s, y + (RULER + 9) * s), ink, text)
             psim.Dummy((1.0, ROW * s))
         bottom = y + RULER * s + max(rows, 1) * ROW * s
         at = _x_of(frame_shown(app.studio.state), document.frames, left, right)
