@@ -1,0 +1,155 @@
+"""Who may import whom: the table of the design, checked on the source text and in fresh interpreters."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMON = {"core.sequence", "core.config", "core.errors", "core.assets", "core.shapes"}
+
+# What each part may import of `core`, besides itself. None: everything.
+ALLOWED: dict[str, set[str] | None] = {
+    "core.geometry": COMMON,
+    "core.models": COMMON,
+    "core.diffusion": COMMON,
+    "core.export": COMMON,
+    "core.data": COMMON | {"core.geometry"},
+    "core.training": COMMON | {"core.data", "core.models", "core.diffusion", "core.geometry", "core.checkpoint"},
+    "core.pipelines": COMMON | {"core.models", "core.diffusion", "core.geometry", "core.checkpoint"},
+    "core.evaluation": COMMON
+    | {"core.pipelines", "core.data", "core.models", "core.diffusion", "core.geometry", "core.checkpoint"},
+    "core.checkpoint": COMMON,
+    "core.handle_file": COMMON,
+    "core.cli": None,
+    "core.cli_info": None,
+    "m2v_studio": COMMON | {"core.pipelines", "core.export", "core.geometry", "core.handle_file"},
+}
+
+# The only modules of the editor that may know Polyscope and its immediate-mode interface: the window and what draws in
+# it or listens to it. State, commands, projects, worker and settings never do.
+POLYSCOPE = {
+    "app",
+    "viewport",
+    "picking",
+    "timeline",
+    "panels",
+    "shortcuts",
+    "theme",
+    "camera",
+    "driver",
+    "demo",
+    "bench",
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in ("core", "m2v_studio") for path in (ROOT / package).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of what a file imports anywhere, inside functions too."""
+    package = name_of(path).split(".")[: None if path.name == "__init__.py" else -1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def within(name: str, part: str) -> bool:
+    return name == part or name.startswith(part + ".")
+
+
+def test_there_are_modules_to_check() -> None:
+    names = {name_of(path) for path in modules()}
+    assert {"core.training.loop", "core.models.layers", "m2v_studio.app"} <= names
+    parts = {".".join(name.split(".")[:2]) for name in names if name.startswith("core.")}
+    assert parts - COMMON <= set(ALLOWED), "a new part of core needs a line in the table"
+
+
+@pytest.mark.parametrize("part", sorted(ALLOWED))
+def test_a_part_imports_only_what_the_design_allows(part: str) -> None:
+    allowed = ALLOWED[part]
+    if allowed is None:
+        return
+    wrong = [
+        f"{name_of(path)} imports {name}"
+        for path in modules()
+        if within(name_of(path), part)
+        for name in sorted(imports(path))
+        if name.split(".")[0] in ("core", "m2v_studio")
+        and not within(name, part)
+        and not any(within(name, other) for other in allowed)
+    ]
+    assert wrong == []
+
+
+def test_common_modules_stand_on_each_other_only() -> None:
+    for path in modules():
+        if name_of(path) in COMMON:
+            own = {name for name in imports(path) if within(name, "core") and name != "core"}
+            assert all(any(within(name, common) for common in COMMON) for name in own), name_of(path)
+
+
+def test_core_never_imports_the_editor_except_from_its_command() -> None:
+    for path in modules():
+        if within(name_of(path), "core") and name_of(path) != "core.cli":
+            assert not any(within(name, "m2v_studio") for name in imports(path)), name_of(path)
+
+
+def test_polyscope_is_known_to_the_window_only() -> None:
+    for path in modules():
+        if any(within(name, "polyscope") for name in imports(path)):
+            package, *rest = name_of(path).split(".")
+            assert package == "m2v_studio" and rest[0] in POLYSCOPE, f"{name_of(path)} imports polyscope"
+
+
+def run_python(code: str) -> None:
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_training_runs_on_a_bare_machine() -> None:
+    """With torch, numpy, scipy, pyyaml, safetensors and accelerate alone; one step is really made."""
+    run_python("""
+import importlib.util, sys, tempfile
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+MISSING = ("trimesh", "polyscope", "igl", "skimage", "pxr", "rich", "jaxtyping", "PIL", "pygltflib", "matplotlib")
+
+class Bare(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in MISSING else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Bare if finder is PathFinder else finder for finder in sys.meta_path]
+assert not any(importlib.util.find_spec(name) for name in MISSING)
+import core.training.stages
+from core.training.__main__ import main
+with tempfile.TemporaryDirectory() as folder:
+    assert main(["all", "--config", "tiny", "--set", "training.batch=2", "--steps", "1", "--out", folder]) == 0
+    assert len(list(Path(folder).glob("*.png"))) == 2
+""")
+
+
+def test_the_editor_opens_without_torch() -> None:
+    """Importing torch takes seconds: the worker does it in the background once the window is there."""
+    run_python("import sys, m2v_studio.app; assert 'torch' not in sys.modules, 'm2v_studio.app imports torch'")
+
+
+def test_the_command_line_starts_without_torch_and_without_a_window() -> None:
+    run_python("import sys, core.cli; assert not {'torch', 'polyscope'} & set(sys.modules), sorted(sys.modules)")
