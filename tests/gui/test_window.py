@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import numpy as np
 import polyscope as ps
@@ -12,41 +11,8 @@ import pytest
 
 from m2v_studio import commands
 from m2v_studio.driver import Driver
-from m2v_studio.state import State
 
-from ..studio.shapes import write_ball
-
-CTRL, SHIFT = psim.ImGuiMod_Ctrl, psim.ImGuiMod_Shift
-
-
-def front_vertex(driver: Driver, rank: int = 0) -> int:
-    """A vertex in the middle of what the camera sees; higher ranks are further from it."""
-    source = driver.app.studio.state.document.source
-    assert source is not None and driver.app.viewport.norm is not None
-    shape = driver.app.viewport.norm.apply(source.vertices)
-    return int(np.argsort(-(shape @ driver.app.viewport.camera.axes()[2]))[rank])
-
-
-def add_and_drag(driver: Driver, by: tuple[float, float] = (60.0, -80.0)) -> int:
-    vertex = front_vertex(driver)
-    driver.click(driver.at_vertex(vertex))
-    start = driver.at_knob(0)
-    driver.drag(start, (start[0] + by[0], start[1] + by[1]))
-    return vertex
-
-
-def finish(driver: Driver) -> State:
-    studio = driver.app.studio
-    driver.until(lambda: studio.state.job is None and studio.state.results is not None, 30.0)
-    return studio.state
-
-
-def generate(driver: Driver) -> State:
-    add_and_drag(driver)
-    finish(driver)
-    driver.key(psim.ImGuiKey_Enter, CTRL)
-    driver.until(lambda: len(driver.app.studio.state.results.samples.samples) == 4, 30.0)  # type: ignore[union-attr]
-    return finish(driver)
+from .hands import CTRL, SHIFT, add_and_drag, finish, front_vertex, generate
 
 
 def test_a_click_adds_a_handle_at_the_vertex_under_the_mouse(driver: Driver) -> None:
@@ -271,100 +237,3 @@ def test_heat_maps_change_with_the_frame(driver: Driver) -> None:
     studio.show(commands.set_color, "none")
     driver.tick()
     assert driver.app.viewport.figures[0].heat is None
-
-
-def test_the_export_dialog_writes_the_file(driver: Driver, tmp_path: Path) -> None:
-    generate(driver)
-    app = driver.app
-    driver.key(psim.ImGuiKey_E, CTRL)
-    assert app.export_dialog.is_open
-    driver.key(psim.ImGuiKey_Escape)
-    assert not app.export_dialog.is_open
-    driver.key(psim.ImGuiKey_E, CTRL)
-    app.export_dialog.path = str(tmp_path / "out" / "motion.glb")
-    driver.tick(2)
-    app.export_dialog._export(app, 4)
-    driver.until(lambda: not app.studio.tasks.busy, 60.0)
-    assert app.studio.state.notice is None, app.studio.state.notice
-    assert (tmp_path / "out" / "motion.glb").stat().st_size > 1000
-
-
-def test_a_file_that_cannot_be_read_is_a_dialog_that_closes(driver: Driver, tmp_path: Path) -> None:
-    studio = driver.app.studio
-    (tmp_path / "bad.glb").write_bytes(b"not a mesh")
-    studio.open_path(tmp_path / "bad.glb")
-    driver.until(lambda: studio.state.notice is not None, 30.0)
-    driver.tick()
-    assert studio.state.notice is not None and "bad.glb" in studio.state.notice.message
-    before = studio.state.document
-    driver.key(psim.ImGuiKey_Delete)
-    driver.key(psim.ImGuiKey_Escape)
-    assert studio.state.notice is None and studio.state.document is before
-
-
-def test_a_fault_while_drawing_is_a_dialog_and_the_window_goes_on(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(driver.app.samples_panel, "draw", lambda app: 1 / 0)
-    driver.tick(3)
-    monkeypatch.undo()
-    driver.tick(3)
-    notice = driver.app.studio.state.notice
-    assert notice is not None and "ZeroDivisionError" in notice.detail
-    driver.key(psim.ImGuiKey_Enter)
-    assert driver.app.studio.state.notice is None
-
-
-def test_unsaved_work_is_asked_about_and_saved(driver: Driver, tmp_path: Path) -> None:
-    app, studio = driver.app, driver.app.studio
-    add_and_drag(driver)
-    finish(driver)
-    driver.key(psim.ImGuiKey_Q, CTRL)
-    assert studio.ask is not None and not app.closing
-    driver.key(psim.ImGuiKey_Escape)
-    assert studio.ask is None and not app.closing
-    studio.save(tmp_path / "work")
-    driver.until(lambda: studio.state.saved is studio.state.document, 30.0)
-    assert (tmp_path / "work.m2v").exists()
-    driver.key(psim.ImGuiKey_Q, CTRL)
-    assert app.closing
-
-
-def test_opening_another_mesh_replaces_the_first(driver: Driver, tmp_path: Path) -> None:
-    studio = driver.app.studio
-    driver.click(driver.at_vertex(front_vertex(driver)))
-    studio.open_path(write_ball(tmp_path / "other.obj"), guard=False)
-    driver.until(
-        lambda: studio.state.document.source is not None and studio.state.document.source.name == "other", 30.0
-    )
-    driver.settle()
-    assert studio.state.document.handles == () and not studio.session.past
-    assert str(tmp_path / "other.obj") in studio.settings.recent[0]
-
-
-def test_text_at_twice_the_size_still_draws_every_panel(driver: Driver) -> None:
-    generate(driver)
-    driver.app.set_text_scale(2.0)
-    driver.tick(3)
-    assert driver.app.studio.state.notice is None
-    assert psim.GetStyle().FontScaleMain == 2.0
-    driver.app.set_text_scale(1.0)
-    driver.tick(3)
-
-
-def test_a_picture_shows_the_creature_in_its_colour(driver: Driver, tmp_path: Path) -> None:
-    from PIL import Image
-
-    generate(driver)
-    driver.key(psim.ImGuiKey_1)
-    driver.app.studio.show(commands.set_time, 8.0)
-    driver.settle()
-    middle = driver.at_vertex(front_vertex(driver, 8))
-    path = driver.picture(tmp_path / "window.png", fine=False)
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture.convert("RGB"), dtype=int)
-    x, y = (round(side) for side in middle)
-    patch = pixels[y - 4 : y + 4, x - 4 : x + 4].reshape(-1, 3).mean(0)
-    assert patch[1] > patch[0] + 40, "the first result is green"
-    panel = pixels[-200:-100, 5:60].reshape(-1, 3)
-    assert np.median(panel) > 235, "panels are light"

@@ -1,0 +1,41 @@
+"""What the tests of the window do again and again."""
+
+from __future__ import annotations
+
+import numpy as np
+import polyscope.imgui as psim
+
+from m2v_studio.driver import Driver
+from m2v_studio.state import State
+
+CTRL, SHIFT = psim.ImGuiMod_Ctrl, psim.ImGuiMod_Shift
+
+
+def front_vertex(driver: Driver, rank: int = 0) -> int:
+    """A vertex in the middle of what the camera sees; higher ranks are further from it."""
+    source = driver.app.studio.state.document.source
+    assert source is not None and driver.app.viewport.norm is not None
+    shape = driver.app.viewport.norm.apply(source.vertices)
+    return int(np.argsort(-(shape @ driver.app.viewport.camera.axes()[2]))[rank])
+
+
+def add_and_drag(driver: Driver, by: tuple[float, float] = (60.0, -80.0)) -> int:
+    vertex = front_vertex(driver)
+    driver.click(driver.at_vertex(vertex))
+    start = driver.at_knob(0)
+    driver.drag(start, (start[0] + by[0], start[1] + by[1]))
+    return vertex
+
+
+def finish(driver: Driver) -> State:
+    studio = driver.app.studio
+    driver.until(lambda: studio.state.job is None and studio.state.results is not None, 30.0)
+    return studio.state
+
+
+def generate(driver: Driver) -> State:
+    add_and_drag(driver)
+    finish(driver)
+    driver.key(psim.ImGuiKey_Enter, CTRL)
+    driver.until(lambda: len(driver.app.studio.state.results.samples.samples) == 4, 30.0)  # type: ignore[union-attr]
+    return finish(driver)
