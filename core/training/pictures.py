@@ -76,7 +76,7 @@ def contact_sheet(objective: Objective, source: ClipSource, seed: int = 777) -> 
     rows = []
     for clip in range(CLIPS):
         low, high = true[clip].min(axis=(0, 1)), true[clip].max(axis=(0, 1))
-        frame_of = ((low + high) / 2, 0.85 * float(np.linalg.norm(high - low)) or 1.0)
+        frame_of = ((low + high) / 2, float(np.linalg.norm(high - low)) or 1.0)
         for points, colour in ((true[clip], TRUE), (made_points[clip], MADE)):
             tiles = [draw_points(points[t], colour, marks[clip][t], *frame_of) for t in columns]
             rows.append(np.concatenate(tiles, axis=1))
