@@ -240,7 +240,8 @@ def make_accelerator(config: Config) -> Accelerator:
     if precision == "auto":
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
     # Without an accelerator, say so: only then does accelerate join several processes on the CPU.
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="bf16" if precision == "bf16" else "no")
+    mixed = "bf16" if precision == "bf16" else "no"
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=mixed)
 
 
 def _seed(run: int, step: int, block: int) -> int:
