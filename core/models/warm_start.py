@@ -187,8 +187,12 @@ def correlation_root(covariance: Float[Tensor, "B M M"]) -> Float[Tensor, "B M M
     return torch.linalg.cholesky((1 - nugget) * (correlation + correlation.transpose(-1, -2)) / 2 + nugget * eye)
 
 
-def temporal_root(frames: int, length: float = 2.5, nugget: float = 2e-3) -> Float[Tensor, "T T"]:
-    """Lower Cholesky factor of a squared-exponential correlation over frames."""
+def temporal_root(frames: int, length: float = 6.0, nugget: float = 2e-4) -> Float[Tensor, "T T"]:
+    """Lower Cholesky factor of a squared-exponential correlation over frames.
+
+    Measured residuals of the warm start stay correlated for most of a clip; noise that is smoother than they are costs
+    some detail, rougher noise leaves jitter that only long training removes.
+    """
     time = torch.arange(frames, dtype=torch.float64)
     correlation = torch.exp(-0.5 * ((time[:, None] - time[None, :]) / length).square())
     root = torch.linalg.cholesky((1 - nugget) * correlation + nugget * torch.eye(frames, dtype=torch.float64))

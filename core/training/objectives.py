@@ -227,7 +227,11 @@ class MotionDiffusionObjective(Objective):
         warm = self.trained.prepare(shape_latents, nodes, handles).warm
         whitened = self.trained.whiten(latents, warm)  # the constants are still 0 and 1
         self.trained.latent_mean.copy_(whitened.mean(dim=(0, 1, 2)) * (0.0 if warm is not None else 1.0))
-        self.trained.latent_std.copy_(whitened.std(dim=(0, 1, 2)).clamp_min(1e-4))
+        outlier = self.config.diffusion.outlier_variance
+        variance = whitened.square().mean(dim=(1, 2, 3), keepdim=True)
+        weight = 1 / (1 + variance / outlier) if outlier > 0 else torch.ones_like(variance)
+        second = (weight * whitened.square()).mean(dim=(0, 1, 2)) / weight.mean()
+        self.trained.latent_std.copy_((second - self.trained.latent_mean.square()).clamp_min(1e-8).sqrt())
 
     def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
