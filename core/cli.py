@@ -119,6 +119,12 @@ def parser() -> argparse.ArgumentParser:
         help="0 invents freely, above 1 obeys harder",
     )
     animate.add_argument(
+        "--variety",
+        type=float,
+        metavar="V",
+        help="how far motions depart from their mean: 0 not at all, 1 as far as the model does",
+    )
+    animate.add_argument(
         "--up",
         choices=("x", "y", "z"),
         help="the mesh's up axis, when it is not the format's own",
@@ -203,7 +209,7 @@ def run_animate(options: argparse.Namespace) -> None:
     from core.handle_file import read_handle_file
     from core.pipelines.request import SamplingOptions
 
-    sampling = SamplingOptions(options.seeds, options.seed, options.quality, options.steps, options.guidance)
+    sampling = SamplingOptions(options.seeds, options.seed, options.quality, options.steps, options.guidance, options.variety)
     sampling.validate()
     check_output(options.out)
     mesh = read_mesh(options.source, options.up)

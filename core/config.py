@@ -93,6 +93,7 @@ class DiffusionConfig:
     warm_start: bool = False  # diffuse the difference from the handles' geometric interpolation
     warm_start_nodes: int = 192  # surface points of its neighbourhood graph, the motion's anchors among them
     outlier_variance: float = 0.0  # a clip of whitened variance v counts 1 / (1 + v / this) in the loss; 0: all alike
+    variety: float = 1.0  # how far samples keep their distance from the posterior mean; below 1 calms a young model
     steps_normal: int = 18
     steps_best: int = 18
 

@@ -74,15 +74,29 @@ def sample_motion(
     denoise = denoiser(condition.conditional)
     if condition.hidden is not None:
         denoise = guided(denoise, denoiser(condition.hidden), condition.guidance)
-    white = seeded_noise(seeds, (condition.windows.frames, config.motion.latents, config.motion.channels))
+    shape = (condition.windows.frames, config.motion.latents, config.motion.channels)
     warm = condition.warm
-    every = None if warm is None else WarmStart(*(part.expand(len(seeds), *part.shape[1:]) for part in warm))
-    noise = diffusion.noise(white.to(condition.conditional.fixed.device), every)
+
+    def noise(white: Tensor) -> Tensor:
+        every = None if warm is None else WarmStart(*(part.expand(len(white), *part.shape[1:]) for part in warm))
+        return diffusion.noise(white.to(condition.conditional.fixed.device), every)
 
     def on_step(done: int, total: int, estimate: Tensor) -> None:
         on_call(diffusion.unwhiten(estimate[:1], warm), done == total)
 
-    return diffusion.unwhiten(run_sampler(denoise, noise, options, config, on_step), every)
+    # One fixed noise and its negative: the mean is the same for all seeds, and most of the noise's trace cancels.
+    once = noise(seeded_noise([0], shape))
+    both = torch.cat([once, -once])
+    every = None if warm is None else WarmStart(*(part.expand(len(seeds), *part.shape[1:]) for part in warm))
+    if options.quality == "draft":
+        mean = posterior_mean(denoise, both, config.diffusion.sigma_max, on_step).mean(dim=0, keepdim=True)
+        return diffusion.unwhiten(mean.expand(len(seeds), -1, -1, -1), every)
+    sample = run_sampler(denoise, noise(seeded_noise(seeds, shape)), options, config, on_step)
+    variety = config.diffusion.variety if options.variety is None else options.variety
+    if variety != 1.0:
+        mean = posterior_mean(denoise, both, config.diffusion.sigma_max).mean(dim=0, keepdim=True)
+        sample = mean + variety * (sample - mean)
+    return diffusion.unwhiten(sample, every)
 
 
 def seeded_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
@@ -112,9 +126,7 @@ def run_sampler(
     config: Config,
     on_step: StepCallback,
 ) -> Tensor:
-    """draft: the posterior mean; normal: second-order multistep; best: Heun."""
-    if options.quality == "draft":
-        return posterior_mean(denoise, noise, config.diffusion.sigma_max, on_step)
+    """normal: second-order multistep; best: Heun."""
     levels = noise_schedule(sampler_steps(options, config), config.diffusion)
     sampler = heun if options.quality == "best" else multistep
     return sampler(denoise, noise, levels, on_step)

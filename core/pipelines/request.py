@@ -26,6 +26,7 @@ class SamplingOptions:
     quality: Quality = "normal"
     steps: int | None = None  # overrides the quality's number of sampler steps
     guidance: float = 1.0  # 0 invents freely, 1 is the model's own posterior, above 1 follows the handles harder
+    variety: float | None = None  # distance of samples from the posterior mean: 0 none, 1 the model's own; None: preset
 
     def validate(self) -> None:
         """Raises M2VError with what is wrong and what is possible."""
@@ -35,6 +36,8 @@ class SamplingOptions:
             raise M2VError(f"The quality {self.quality!r} does not exist; choose {', '.join(QUALITIES)}.")
         if self.steps is not None and not 1 <= self.steps <= 1000:
             raise M2VError(f"{self.steps} sampler steps are not possible; ask for 1 to 1000.")
+        if self.variety is not None and not (np.isfinite(self.variety) and 0.0 <= self.variety <= 2.0):
+            raise M2VError(f"The variety {self.variety} is not possible; ask for 0 to 2.")
         if not (np.isfinite(self.guidance) and 0.0 <= self.guidance <= 10.0):
             raise M2VError(f"The guidance {self.guidance} is not possible; ask for 0 to 10.")
 
