@@ -35,8 +35,8 @@ def test_pictures_and_links_exist() -> None:
 
 def test_commands_exist() -> None:
     known = parser().format_help()
-    for command in re.findall(r"\bm2v ([a-z]+)\b", README):
-        assert command in known, command
+    for command in re.findall(r"`m2v ([a-z]+)\b|^m2v ([a-z]+)\b|bin/m2v ([a-z]+)\b", README, re.M):
+        assert "".join(command) in known, command
 
 
 @trained

@@ -26,7 +26,8 @@ from core.models.layers import (
 from core.shapes import Float
 
 GUESSES = 4  # the warm start's mean, and the classical guesses as differences from it
-# Per anchor and frame: the mean displacement, the logarithm of its scale, and each guess as a bounded direction.
+# What the network sees per anchor and frame: the mean displacement, the logarithm of its scale, and each guess as a
+# bounded direction. Behind these a guide carries the guesses themselves in whitened units, 3 per guess.
 GUIDE_CHANNELS = 4 + 3 * GUESSES
 FAINT = 0.02  # affinities below this count as this
 
@@ -40,7 +41,7 @@ class Prepared(NamedTuple):
     visible: tuple[Tensor, ...]  # [B * T, L] per condition
     space_affinity: Tensor | None = None  # [B, M, M] logarithm, for attention over the set
     condition_affinity: Tensor | None = None  # [B, M, L] logarithm, for the (first) condition's attention
-    directions: Tensor | None = None  # [B, T, M, guesses, 3] in frames, not time tokens
+    directions: Tensor | None = None  # [B, T, M, guesses, 3] whitened; in frames, not time tokens
 
     def repeat(self, seeds: int) -> Prepared:
         """The same condition for several seeds in one batch; needs a batch of 1."""
@@ -205,8 +206,12 @@ class MotionDenoiser(nn.Module):
         nn.init.zeros_(self.output.bias)
         self.to_scales = nn.Linear(width, patch * GUESSES) if config.output_directions else None
         if self.to_scales is not None:
+            # The first guess besides the mean is the best of them: start there.
             nn.init.zeros_(self.to_scales.weight)
-            nn.init.zeros_(self.to_scales.bias)
+            start = torch.zeros(patch, GUESSES)
+            start[:, 1] = 1.0
+            with torch.no_grad():
+                self.to_scales.bias.copy_(start.flatten())
 
     def prepare(
         self,
@@ -232,7 +237,7 @@ class MotionDenoiser(nn.Module):
             centre = (torch.arange(time_tokens, device=anchors.device) + 0.5) * patch
             fixed = fixed + self.from_time(sinusoidal(centre, self.config.width, longest=1000.0))[None, :, None]
         if self.from_guide is not None and guide is not None:
-            fixed = fixed + self.from_guide(self._fold(guide))
+            fixed = fixed + self.from_guide(self._fold(guide[..., :GUIDE_CHANNELS]))
         fixed = fixed.expand(-1, time_tokens, -1, -1)
         shape = tuple(
             block.shape_attention.keys_values(shape_tokens)
@@ -282,8 +287,11 @@ class MotionDenoiser(nn.Module):
         answer = self._unfold(self.output(x))
         if self.to_scales is None or prepared.directions is None:
             return answer
-        scaled = (self._unfold(self.to_scales(x))[..., None] * prepared.directions).sum(dim=-2)
-        return answer + torch.nn.functional.pad(scaled, (0, self.channels - 3))
+        centre = (self._unfold(self.to_scales(x))[..., None] * prepared.directions).sum(dim=-2)
+        # F of a Gaussian with another mean m differs by (1 - c_skip) / c_out * m.
+        sigma = (4 * noise_level).exp().view(-1, 1, 1, 1)
+        shift = sigma / (1 + sigma.square()).sqrt() * centre
+        return answer + torch.nn.functional.pad(shift, (0, self.channels - 3))
 
     def _blocks(self) -> list[MotionBlock]:
         return cast(list[MotionBlock], list(self.blocks))

@@ -18,6 +18,7 @@ from core.shapes import Float
 
 
 NOTHING_AFFINITY = 0.3
+FARTHEST = 10.0  # scales; a guess further from the mean than this is cut short
 
 
 class ShapeDiffusion(nn.Module):
@@ -95,16 +96,21 @@ class MotionDiffusion(nn.Module):
         )
         return MotionCondition(prepared, warm)
 
-    @staticmethod
-    def guide(warm: WarmStart, keep: Tensor | None = None) -> Float[Tensor, "B T M G"]:
-        """The warm start as the denoiser sees it; all zero where `keep` [B] is False.
+    def guide(self, warm: WarmStart, keep: Tensor | None = None) -> Float[Tensor, "B T M G"]:
+        """The warm start as the denoiser uses it; all zero where `keep` [B] is False.
 
-        The guesses become directions of length below 1: what matters is how they compare with the scale.
+        Guesses enter twice: as directions of length below 1 for the network to look at (what matters is how they
+        compare with the scale), and in whitened units, for the output to be centred between them.
         """
         directions = torch.cat([warm.mean[..., None, :], warm.guesses - warm.mean[..., None, :]], dim=-2)
-        length = directions.square().sum(dim=-1, keepdim=True) + warm.scale[..., None].square()
-        bounded = (directions * length.rsqrt()).flatten(-2)
-        guide = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, bounded], dim=-1)
+        length = directions.square().sum(dim=-1, keepdim=True)
+        bounded = directions * (length + warm.scale[..., None].square()).rsqrt()
+        whitened = directions / warm.scale[..., None]
+        whitened = whitened * (FARTHEST / whitened.norm(dim=-1, keepdim=True).clamp_min(FARTHEST))
+        whitened = whitened / self.latent_std[:3]
+        guide = torch.cat(
+            [warm.mean * 10.0, warm.scale.log() + 3.0, bounded.flatten(-2), whitened.flatten(-2)], dim=-1
+        )
         return guide if keep is None else guide * keep[:, None, None, None]
 
     def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:

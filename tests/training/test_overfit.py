@@ -75,13 +75,18 @@ def test_shape_diffusion(tmp_path: Path) -> None:
 def test_motion_diffusion_improves_on_its_warm_start(tmp_path: Path) -> None:
     tasks = {"keyframes": 0.0, "last_frame": 0.0, "mixed": 0.0, "nothing": 0.0, "fewest_handles": 6}
     before, after = learn("motion-diffusion", tiny(training=FAST, tasks=tasks), tmp_path, 80)
-    assert before["full_3_ratio"] == pytest.approx(1.0, abs=0.05), "untrained, the model is the warm start"
-    assert after["full_3_ratio"] < 0.9 and after["full_10_ratio"] < 0.93
+    assert before["full_3_ratio"] < 1.05, "untrained, the model is the best classical guess"
+    assert after["full_3_ratio"] < 0.97 * before["full_3_ratio"]
+    assert after["full_10_ratio"] < 0.97 * before["full_10_ratio"]
     assert after["loss"] < 0.85 * before["loss"]
 
 
 def test_motion_diffusion_without_warm_start(tmp_path: Path) -> None:
-    config = tiny(training=FAST, diffusion={"warm_start": False, "noise": "white"})
+    config = tiny(
+        training=FAST,
+        diffusion={"warm_start": False, "noise": "white"},
+        motion_denoiser={"geometric_attention": False, "output_directions": False},
+    )
     before, after = learn("motion-diffusion", config, tmp_path, 80)
     assert after["full_10_error"] < before["full_10_error"]
     assert after["loss"] < 0.85 * before["loss"]
