@@ -13,13 +13,16 @@ _TABLE_ENTRIES = 1 << 24
 
 @torch.no_grad()
 def farthest_point_indices(
-    points: Float[Tensor, "B N 3"], count: int, start: int | Int[Tensor, " B"] | None = None
+    points: Float[Tensor, "B N 3"],
+    count: int,
+    start: int | Int[Tensor, " B"] | None = None,
+    given: Float[Tensor, "B G 3"] | None = None,
 ) -> Int[Tensor, "B count"]:
     """Choose `count` points of each set so that every next one is farthest from those already chosen.
 
     `start` is the first choice (one index, or one per set); left out, it is the point farthest from the
     set's centroid, so that the answer depends on the points only. Greedy, so the first k of a longer run
-    are the shorter run. With `count` above N the last choices repeat. Paper section 3.2 (latent anchors).
+    are the shorter run. `given` are places outside the set that count as chosen before the first. With `count` above N the last choices repeat. Paper section 3.2 (latent anchors).
     Returns int64 on the points' device. Raises ValueError on an empty set, a wrong shape or a start outside it.
     """
     if points.ndim != 3 or points.shape[-1] != 3 or points.shape[1] == 0:
@@ -30,13 +33,18 @@ def farthest_point_indices(
     # Half precision would tie most distances; one coordinate per row keeps each pass over contiguous memory.
     axes = points.detach().to(torch.float32).transpose(1, 2).contiguous()
     chosen = torch.empty(batch, count, dtype=torch.int64, device=points.device)
-    if start is None:
+    distance = torch.full((batch, size), torch.inf, device=points.device)
+    if given is not None and given.shape[1]:
+        places = given.detach().to(torch.float32)
+        table = torch.cdist(points.detach().to(torch.float32), places, compute_mode="donot_use_mm_for_euclid_dist")
+        distance = table.amin(dim=2).square()
+        current = distance.argmax(dim=1)
+    elif start is None:
         current = (axes - axes.mean(dim=2, keepdim=True)).square_().sum(1).argmax(dim=1)
     else:
         current = torch.as_tensor(start, dtype=torch.int64, device=points.device).expand(batch)
         if isinstance(start, int) and not 0 <= start < size:
             raise ValueError(f"The first farthest point {start} is not one of the {size} points.")
-    distance = torch.full((batch, size), torch.inf, device=points.device)
     offset = torch.empty_like(axes)
     for step in range(count):
         chosen[:, step] = current

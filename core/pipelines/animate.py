@@ -118,12 +118,13 @@ class Animator:
         report = Reporter(on_step, denoiser_calls(options, self.config) + len(seeds))
         report.start("Reading the shape")
         prepared = self._meshes.of(mesh)
+        surface = prepared.nodes(np.array([handle.vertex for handle in tracks.handles], dtype=np.int64))
         moving = tracks.frames - 1
         condition = prepare_motion(
             self.motion_diffusion,
             self.config,
-            prepared.shape_latents,
-            prepared.nodes,
+            surface.shape_latents,
+            surface.nodes,
             handle_condition(prepared, tracks, self.config.tasks.most_handles, self.device),
             options.guidance,
         )
@@ -131,7 +132,7 @@ class Animator:
 
         def on_call(latents: Tensor, last: bool) -> None:
             # After the last call the motion itself is on its way.
-            show = None if last or not previewed else lambda: self._decode(prepared, latents[:, :moving])
+            show = None if last or not previewed else lambda: self._decode(prepared, surface.anchors, latents[:, :moving])
             report.step("Finding the motion", show)
 
         latents = sample_motion(
@@ -145,17 +146,19 @@ class Animator:
         )[:, :moving]
         motions, errors = [], []
         for number in range(len(seeds)):
-            motions.append(self._decode(prepared, latents[number : number + 1]))
+            motions.append(self._decode(prepared, surface.anchors, latents[number : number + 1]))
             errors.append(self._meet(prepared, motions[-1], tracks))
             report.step("Moving the surface")
         return self._collect(prepared, tracks, seeds, motions, errors, started)
 
-    def _decode(self, mesh: PreparedMesh, latents: Float[Tensor, "1 T M C"]) -> NDArray[np.float32]:
+    def _decode(
+        self, mesh: PreparedMesh, anchors: Float[Tensor, "1 M 3"], latents: Float[Tensor, "1 T M C"]
+    ) -> NDArray[np.float32]:
         """The mesh's vertices [1 + T, V, 3] in source units, the rest shape first; bounded memory."""
         frames, count = latents.shape[1] + 1, mesh.rest.shape[1]
         vertices = np.empty((frames, count, 3), dtype=np.float32)
         vertices[0] = mesh.source.vertices
-        context = self.motion_autoencoder.context(latents, mesh.anchors)
+        context = self.motion_autoencoder.context(latents, anchors)
         affine = self.config.motion.flow_head == "affine"
         per_point = (
             12 * frames + 512 if affine else (self.config.motion.width * 4 + self.config.motion.latents) * frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +23,20 @@ SOLVERS_KEPT = 4
 _SURFACE_SEED = 20231  # the same mesh always gives the same anchors
 
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class SurfaceNodes(NamedTuple):
+    """Farthest points of a surface in normalised space: the warm start's nodes, the anchors among them, the latents."""
+
+    nodes: Tensor  # [1, P, 3]
+    anchors: Tensor  # [1, M, 3], the first nodes
+    shape_latents: Tensor  # [1, Ms, Cs]
+
+
 class PreparedMesh:
-    """A mesh in normalised space with surface `nodes` [1, P, 3], of which the first are the anchors, and latents."""
+    """A mesh in normalised space with points and normals on its surface."""
 
     def __init__(
         self,
@@ -40,27 +53,35 @@ class PreparedMesh:
         rng = np.random.default_rng(_SURFACE_SEED)
         samples = sample_surface(rest, source.faces, config.shape.points, rng)
         surface = samples.at(rest)
-        points = torch.from_numpy(surface.astype(np.float32)).to(device)[None]
+        self._points = torch.from_numpy(surface.astype(np.float32)).to(device)[None]
         outward = face_normals(rest, source.faces)[samples.face] * orientation(rest, source.faces)
-        normals = torch.from_numpy(outward.astype(np.float32)).to(device)[None]
-        count = max(
-            config.shape.latents,
-            config.diffusion.warm_start_nodes if config.diffusion.warm_start else 0,
-        )
-        self.nodes: Tensor = gather_rows(points, farthest_point_indices(points, count))
-        self.shape_latents: Tensor = autoencoder.encode(points, self.nodes[:, : config.shape.latents], normals)[0]
-        self.anchors: Tensor = self.nodes[:, : config.motion.latents]
+        self._normals = torch.from_numpy(outward.astype(np.float32)).to(device)[None]
+        self._config, self._autoencoder = config, autoencoder
+        self._nodes: OrderedDict[bytes, SurfaceNodes] = OrderedDict()
         self._solvers: OrderedDict[bytes, ResidualSolver] = OrderedDict()
+
+    def nodes(self, handles: NDArray[np.int64]) -> SurfaceNodes:
+        """Nodes for handles at these vertices [K]; the last few sets are kept.
+
+        The handles come first, then the surface points farthest from them: the tip of an ear or a hoof, which random
+        surface points miss, is then an anchor itself.
+        """
+        config, key = self._config, handles.tobytes()
+        if key not in self._nodes:
+            count = max(config.shape.latents, config.diffusion.warm_start_nodes if config.diffusion.warm_start else 0)
+            first = self.rest[:, torch.from_numpy(handles[: config.motion.latents // 2]).to(self.rest.device)]
+            rest = farthest_point_indices(self._points, count - first.shape[1], given=first)
+            nodes = torch.cat([first, gather_rows(self._points, rest)], dim=1)
+            latents = self._autoencoder.encode(self._points, nodes[:, : config.shape.latents], self._normals)[0]
+            self._nodes[key] = SurfaceNodes(nodes, nodes[:, : config.motion.latents], latents)
+        return _keep(self._nodes, key, SOLVERS_KEPT)
 
     def solver(self, handles: NDArray[np.int64]) -> ResidualSolver:
         """The residual solve for handles [K]; the last few sets of handles are kept."""
         key = handles.tobytes()
         if key not in self._solvers:
             self._solvers[key] = ResidualSolver(self.source.vertices, self.source.faces, handles)
-        self._solvers.move_to_end(key)
-        while len(self._solvers) > SOLVERS_KEPT:
-            self._solvers.popitem(last=False)
-        return self._solvers[key]
+        return _keep(self._solvers, key, SOLVERS_KEPT)
 
 
 class PreparedMeshes:
@@ -75,7 +96,12 @@ class PreparedMeshes:
         key = id(source)  # stays this mesh's own: the prepared mesh holds it
         if key not in self._kept:
             self._kept[key] = PreparedMesh(source, self._config, self._autoencoder, self._device)
-        self._kept.move_to_end(key)
-        while len(self._kept) > MESHES_KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+        return _keep(self._kept, key, MESHES_KEPT)
+
+
+def _keep(kept: OrderedDict[Key, Value], key: Key, most: int) -> Value:
+    """The value of `key`, which becomes the newest; the oldest beyond `most` are dropped."""
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
+    return kept[key]
