@@ -209,7 +209,9 @@ def run_animate(options: argparse.Namespace) -> None:
     from core.handle_file import read_handle_file
     from core.pipelines.request import SamplingOptions
 
-    sampling = SamplingOptions(options.seeds, options.seed, options.quality, options.steps, options.guidance, options.variety)
+    sampling = SamplingOptions(
+        options.seeds, options.seed, options.quality, options.steps, options.guidance, options.variety
+    )
     sampling.validate()
     check_output(options.out)
     mesh = read_mesh(options.source, options.up)

@@ -19,8 +19,22 @@ from core.sequence import MeshSequence
 
 # Never in training, so that results compare over time.
 UNSEEN_IDENTITIES = frozenset(
-    ("Stag", "ShibaInu", "farm_Zebra", "farm_Pug", "simple_Cat", "Trex", "Shark", "Frog", "Smooth_Female_Dress")
-    + ("Mage", "modular_man_Worker", "Chest", "body_03", "body_13")
+    [
+        "Stag",
+        "ShibaInu",
+        "farm_Zebra",
+        "farm_Pug",
+        "simple_Cat",
+        "Trex",
+        "Shark",
+        "Frog",
+        "Smooth_Female_Dress",
+        "Mage",
+        "modular_man_Worker",
+        "Chest",
+        "body_03",
+        "body_13",
+    ]
 )
 CATEGORIES = ("animals", "humans", "bodies", "objects")
 FPS = 24.0

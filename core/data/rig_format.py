@@ -43,8 +43,8 @@ def write_bank(out: Path, tensors: dict[str, NDArray], meta: dict[str, Any]) -> 
     header = {"m2v": json.dumps({"format": FORMAT, "version": VERSION, **meta})}
     try:
         save_file(tensors, temporary, metadata=header)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, out)
+        temporary.chmod(0o644)
+        temporary.replace(out)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{out} cannot be written ({error}); choose another place.") from None
     finally:

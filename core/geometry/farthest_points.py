@@ -22,7 +22,8 @@ def farthest_point_indices(
 
     `start` is the first choice (one index, or one per set); left out, it is the point farthest from the
     set's centroid, so that the answer depends on the points only. Greedy, so the first k of a longer run
-    are the shorter run. `given` are places outside the set that count as chosen before the first. With `count` above N the last choices repeat. Paper section 3.2 (latent anchors).
+    are the shorter run. `given` are places outside the set that count as chosen before the first. With `count` above
+    N the last choices repeat. Paper section 3.2 (latent anchors).
     Returns int64 on the points' device. Raises ValueError on an empty set, a wrong shape or a start outside it.
     """
     if points.ndim != 3 or points.shape[-1] != 3 or points.shape[1] == 0:

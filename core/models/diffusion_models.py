@@ -16,7 +16,6 @@ from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.warm_start import HandleCondition, WarmStart, fill_tracks, smooth_noise, temporal_root, warm_start
 from core.shapes import Float
 
-
 NOTHING_AFFINITY = 0.3
 FARTHEST = 10.0  # scales; a guess further from the mean than this is cut short
 
@@ -108,9 +107,7 @@ class MotionDiffusion(nn.Module):
         whitened = directions / warm.scale[..., None]
         whitened = whitened * (FARTHEST / whitened.norm(dim=-1, keepdim=True).clamp_min(FARTHEST))
         whitened = whitened / self.latent_std[:3]
-        guide = torch.cat(
-            [warm.mean * 10.0, warm.scale.log() + 3.0, bounded.flatten(-2), whitened.flatten(-2)], dim=-1
-        )
+        guide = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, bounded.flatten(-2), whitened.flatten(-2)], dim=-1)
         return guide if keep is None else guide * keep[:, None, None, None]
 
     def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
@@ -132,7 +129,7 @@ class MotionDiffusion(nn.Module):
 
 
 def with_affinity(tokens: ConditionTokens, warm: WarmStart) -> ConditionTokens:
-    """Handle tokens with the affinity of each anchor to each handle; the token for "nothing" is a little akin to all."""
+    """Add the affinity of each anchor to each handle; the token for "nothing" is a little akin to all of them."""
     affinity = warm.handle_affinity.expand(len(tokens.tokens), -1, -1)
     nothing = torch.full_like(affinity[..., :1], NOTHING_AFFINITY)
     return tokens._replace(affinity=torch.cat([nothing, affinity], dim=-1))

@@ -132,8 +132,8 @@ class Animator:
 
         def on_call(latents: Tensor, last: bool) -> None:
             # After the last call the motion itself is on its way.
-            show = None if last or not previewed else lambda: self._decode(prepared, surface.anchors, latents[:, :moving])
-            report.step("Finding the motion", show)
+            show = lambda: self._decode(prepared, surface.anchors, latents[:, :moving])  # noqa: E731
+            report.step("Finding the motion", None if last or not previewed else show)
 
         latents = sample_motion(
             self.motion_diffusion,
