@@ -177,10 +177,8 @@ def test_checkpoints_are_looked_for_in_a_folder_or_with_a_preset(tmp_path: Path)
     assert checkpoint_path("small", STAGES[1]) == asset_path("checkpoints", "small", "motion-autoencoder.safetensors")
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ["shape-autoencoder", "motion-autoencoder", "motion-diffusion"])
 def test_shipped_weights_are_small_and_load(stage: str) -> None:
     path = checkpoint_path("small", stage)
-    if not path.exists():
-        pytest.skip("this stage does not ship")
     assert path.stat().st_size < 15e6
     assert load_checkpoint(path, stage).config.name == "small"
