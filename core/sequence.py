@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -246,11 +247,33 @@ class MeshSequence:
         return self.vertices.shape[0]
 
 
+Modality = Literal["points", "depth", "voxels", "images"]
+MODALITIES: tuple[Modality, ...] = ("points", "depth", "voxels", "images")
+
+
 @dataclass(frozen=True, eq=False)
 class ScanSequence:
-    """Observed points per frame, [N_t, 3] each; `tracked` when row i is the same surface point in every frame."""
+    """What was observed of a moving shape, frame by frame, in the scanner's own units and axes.
+
+    `points` [N_t, 3] per frame: measured points, for voxels the centres of occupied cells, for images empty. `tracked`
+    says that row i is the same surface point in every frame. Voxels also keep their grids [T, R, R, R] (index order
+    x, y, z), which fill the box of side `voxel_side` around `voxel_center`; images their pixels [T, H, W, 3].
+    """
 
     points: tuple[NDArray[np.float32], ...]
     fps: float = 24.0
     tracked: bool = False
     name: str = "scan"
+    modality: Modality = "points"
+    partial: bool = False  # large parts of the surface are not seen, as from one side
+    up_axis: str = "y"
+    voxels: NDArray[np.bool_] | None = None
+    voxel_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    voxel_side: float = 1.1
+    images: NDArray[np.uint8] | None = None
+    path: str = ""
+    notes: tuple[str, ...] = ()  # what the reader skipped or repaired, one sentence each
+
+    @property
+    def frames(self) -> int:
+        return len(self.points)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import M2VError
-from core.sequence import MeshSequence
+from core.sequence import MeshSequence, Normalization
 
 Quality = Literal["draft", "normal", "best"]
 QUALITIES: tuple[Quality, ...] = ("draft", "normal", "best")
@@ -73,6 +73,48 @@ class SampleSet:
 
     samples: tuple[Sample, ...]
     disagreement: NDArray[np.float32]
+    seconds: float
+    preset: str
+    device: str
+
+
+@dataclass(frozen=True)
+class ReconstructionOptions:
+    """How to turn scans into meshes; the sampling part means the same as for animations."""
+
+    sampling: SamplingOptions = SamplingOptions()
+    normalization: Normalization | None = None  # where the whole shape lies in frame 0; None: guessed from the scans
+    resolution: int = 128  # iso-surface cells along a side, 32 times a power of two
+    faces: int | None = None  # decimate to about this many faces
+    refine: bool = False  # fit the motion to the observed points at the end, by gradient steps on its latents
+    one_shape: bool = False  # all seeds share the first seed's shape in frame 0, so that only motions differ
+
+    def validate(self) -> None:
+        """Raises M2VError with what is wrong and what is possible."""
+        self.sampling.validate()
+        if self.resolution not in (32, 64, 128, 256):
+            raise M2VError(f"The resolution {self.resolution} is not possible; choose 32, 64, 128 or 256.")
+        if self.faces is not None and not 100 <= self.faces <= 2_000_000:
+            raise M2VError(f"A budget of {self.faces} faces is not possible; ask for 100 to 2,000,000.")
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """One seed's complete, tracked surface, in the scan's units. Distances are fractions of the longest side."""
+
+    seed: int
+    sequence: MeshSequence
+    fit: NDArray[np.float32]  # [T] mean distance of a frame's observed points from the surface; NaN without points
+    scan_distance: NDArray[np.float32]  # [T, V] distance of each vertex to the nearest observed point
+    disagreement: NDArray[np.float32]  # [T, V] mean distance to the other seeds' surfaces; 0 for one seed
+
+
+@dataclass(frozen=True, eq=False)
+class ReconstructionSet:
+    """All seeds of one request. Their meshes differ in number of vertices unless `one_shape` was asked for."""
+
+    samples: tuple[Reconstruction, ...]
+    normalization: Normalization
     seconds: float
     preset: str
     device: str
