@@ -6,6 +6,8 @@ everywhere; which to believe where is easier to learn than the motion itself.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -44,34 +46,62 @@ def as_rigid_as_possible(
         return start
     count = points.shape[1]
     held = torch.cat([torch.zeros_like(points[:, : count - present.shape[1], 0]), present.to(points.dtype)], dim=1)
-    degree = weight.sum(dim=-1)
-    average = degree.sum(dim=-1, keepdim=True) / count
-    hold = HOLD * average * held + 1e-4 * average  # the last term ties points without neighbours to where they start
-    system = torch.diag_embed(degree + hold) - weight
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(system))
+    average = weight.sum(dim=-1).sum(dim=-1, keepdim=True) / count
+    # The last term ties points without neighbours to where they start.
+    system = RigidSystem.of(points, weight, HOLD * average * held + 1e-4 * average)
     targets = torch.cat([start[:, :, : count - present.shape[1]], known], dim=2).transpose(1, 2)
-    frames = start.shape[1]
-    # Frames go into the columns, [B, P, T, C]: products with the graph are then few and large.
     rest = points[:, :, None]
-    near_rest = (weight @ points)[:, :, None]
-    pull = hold[:, :, None, None] * (rest + targets)
     moved = rest + start.transpose(1, 2)
-    spread = lambda x: (weight @ x.flatten(2)).unflatten(2, (frames, -1))  # noqa: E731
     for _ in range(ITERATIONS):
+        moved = system.step(moved, rest + targets)
+    return (moved - rest).transpose(1, 2)
+
+
+class RigidSystem(NamedTuple):
+    """The factored linear system of as-rigid-as-possible steps on a graph; frames are columns, [B, P, T, 3].
+
+    Products with the graph are then few and large.
+    """
+
+    rest: Tensor  # [B, P, 1, 3]
+    near_rest: Tensor  # [B, P, 1, 3] weighted sum of each point's neighbours
+    weight: Tensor  # [B, P, P]
+    degree: Tensor  # [B, P]
+    hold: Tensor  # [B, P] how hard each point is pulled to its target
+    inverse: Tensor  # [B, P, P]
+
+    @classmethod
+    def of(
+        cls, points: Float[Tensor, "B P 3"], weight: Float[Tensor, "B P P"], hold: Float[Tensor, "B P"]
+    ) -> RigidSystem:
+        degree = weight.sum(dim=-1)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(torch.diag_embed(degree + hold) - weight))
+        return cls(points[:, :, None], (weight @ points)[:, :, None], weight, degree, hold, inverse)
+
+    def rotations(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
+        """How each point's neighbourhood is turned (the local step)."""
+        rest, degree = self.rest, self.degree[:, :, None, None]
         pairs = (moved[..., :, None] * rest[..., None, :]).flatten(-2)
         covariance = (
-            (degree[:, :, None, None] * pairs + spread(pairs)).unflatten(-1, (3, 3))
-            - moved[..., :, None] * near_rest[..., None, :]
-            - spread(moved)[..., :, None] * rest[..., None, :]
+            (degree * pairs + self._spread(pairs)).unflatten(-1, (3, 3))
+            - moved[..., :, None] * self.near_rest[..., None, :]
+            - self._spread(moved)[..., :, None] * rest[..., None, :]
         )
-        rotation = polar_rotation(covariance)
-        turn = lambda x: (rotation * x[..., None, :]).sum(dim=-1)  # noqa: B023, E731
+        return polar_rotation(covariance)
+
+    def step(self, moved: Float[Tensor, "B P T 3"], targets: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3"]:
+        """One local step (rotations from `moved`) and one global step."""
+        rest, degree = self.rest, self.degree[:, :, None, None]
+        rotation = self.rotations(moved)
+        turn = lambda x: (rotation * x[..., None, :]).sum(dim=-1)  # noqa: E731
         turned = turn(rest)  # R_i x_i
-        mixed = spread(rotation.flatten(-2)).unflatten(-1, (3, 3))
-        theirs = (mixed * rest[..., None, :]).sum(dim=-1) - spread(turned)
-        right = 0.5 * (degree[:, :, None, None] * turned - turn(near_rest) + theirs) + pull
-        moved = (inverse @ right.flatten(2)).unflatten(2, (frames, 3))
-    return (moved - rest).transpose(1, 2)
+        mixed = self._spread(rotation.flatten(-2)).unflatten(-1, (3, 3))
+        theirs = (mixed * rest[..., None, :]).sum(dim=-1) - self._spread(turned)
+        right = 0.5 * (degree * turned - turn(self.near_rest) + theirs) + self.hold[:, :, None, None] * targets
+        return (self.inverse @ right.flatten(2)).unflatten(2, (moved.shape[2], 3))
+
+    def _spread(self, x: Tensor) -> Tensor:
+        return (self.weight @ x.flatten(2)).unflatten(2, (x.shape[2], -1))
 
 
 def polar_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:

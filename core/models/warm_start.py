@@ -41,6 +41,7 @@ class HandleCondition(NamedTuple):
     displacements: Tensor  # [B, T, K, 3], only meaningful where given
     given: Tensor  # [B, T, K] bool
     present: Tensor  # [B, K] bool: False for padding
+    variance: Tensor | None = None  # [B, K] of a displacement component where it was estimated; None: exact
 
 
 class WarmStart(NamedTuple):
@@ -85,11 +86,9 @@ class Prior(NamedTuple):
     weight: Tensor  # [B, P, P] edge weights of the neighbourhood graph
 
 
-def graph_prior(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Prior:
-    """The prior of the head of this file, in double precision."""
+def graph_weights(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Float[Tensor, "B P P"]:
+    """Symmetric edge weights between near points; invalid points have none."""
     count = points.shape[1]
-    # In double precision: the kernel inverts a nearly singular Laplacian, and the matrix is small.
-    points = points.double()
     distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     distance = distance.masked_fill(~(valid[:, :, None] & valid[:, None, :]), 1e3)
     near, _ = distance.topk(min(NEIGHBOURS + 1, count), dim=-1, largest=False)
@@ -100,6 +99,15 @@ def graph_prior(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> P
     weight = 1.0 / ((distance / bandwidth).square() + 0.05) * linked + 1e-6
     weight = weight * (1 - torch.eye(count, device=points.device, dtype=points.dtype))
     weight = weight * (valid[:, :, None] & valid[:, None, :])
+    return weight
+
+
+def graph_prior(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Prior:
+    """The prior of the head of this file, in double precision."""
+    count = points.shape[1]
+    # In double precision: the kernel inverts a nearly singular Laplacian, and the matrix is small.
+    points = points.double()
+    weight = graph_weights(points, valid)
     degree = weight.sum(dim=-1)
     laplacian = torch.diag_embed(degree) - weight
     average = degree.sum(dim=-1) / valid.sum(dim=-1).clamp_min(1)
@@ -133,6 +141,8 @@ def warm_start(
     pair = present[:, :, None] & present[:, None, :]
     eye = torch.eye(present.shape[1], device=nodes.device, dtype=prior.dtype)
     between = torch.where(pair, prior[:, size:, size:], eye) + MEASUREMENT * LOCAL**2 * eye
+    if handles.variance is not None:
+        between = between + torch.diag_embed(handles.variance.to(prior.dtype) * present)
     cross = prior[:, :, size:] * present[:, None, :]
     if present.shape[1]:
         root = torch.linalg.cholesky(between)

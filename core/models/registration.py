@@ -1,0 +1,86 @@
+"""Following a surface through scans without correspondence: from frame to frame by nearest points, as rigid as possible.
+
+The classical half of reconstruction (non-rigid ICP on a neighbourhood graph, after Li et al. 2008). Its answer becomes
+handles with a variance for the motion diffusion's warm start, which corrects it: what the scans show is followed,
+what they hide is left to the prior.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.models.classical_guesses import RigidSystem
+from core.models.warm_start import graph_weights
+from core.shapes import Bool, Float
+
+ITERATIONS = 5
+HOLD = 0.3  # weight of a matched node's target, in units of the mean degree of the graph
+LOOSE = 1e-3  # weight that ties every node to where it was predicted to be
+REACH = (0.10, 0.05)  # distance of a match that counts e^-1, in the first and in the last iteration
+VELOCITY = 0.7  # share of the last frame's displacement that the next one starts with
+
+
+class Registration(NamedTuple):
+    displacements: Tensor  # [B, T, P, 3] of the nodes from frame 0
+    confidence: Tensor  # [B, T, P] in 0..1: how well the node's neighbourhood is observed in that frame
+
+
+def register_scans(
+    nodes: Float[Tensor, "B P 3"],
+    scans: Float[Tensor, "B T L 3"],
+    present: Bool[Tensor, "B T L"],
+) -> Registration:
+    """Follow `nodes`, surface points of frame 0, through the scans of the moving frames 1..T."""
+    with torch.autocast(nodes.device.type, enabled=False):
+        nodes, scans = nodes.float(), scans.float()
+        valid = torch.ones_like(nodes[..., 0], dtype=torch.bool)
+        weight = graph_weights(nodes, valid).float()
+        degree = weight.sum(dim=-1).mean(dim=-1, keepdim=True)
+        current, previous = nodes, nodes
+        displacements, confidences = [], []
+        for frame in range(scans.shape[1]):
+            start = current + VELOCITY * (current - previous)
+            previous = current
+            current, confidence = _follow(nodes, weight, degree, start, scans[:, frame], present[:, frame])
+            displacements.append(current - nodes)
+            confidences.append(confidence)
+        return Registration(torch.stack(displacements, dim=1), torch.stack(confidences, dim=1))
+
+
+def _follow(
+    rest: Tensor, weight: Tensor, degree: Tensor, start: Tensor, scan: Tensor, present: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Positions [B, P, 3] of the nodes in one frame, and the confidence [B, P] of each."""
+    target, confidence = match(start, scan, present, REACH[0])
+    pull, loose = HOLD * confidence, LOOSE
+    system = RigidSystem.of(rest, weight, (pull + loose) * degree)
+    current = start[:, :, None]
+    for step in range(ITERATIONS):
+        if step:
+            reach = REACH[0] + (REACH[1] - REACH[0]) * step / (ITERATIONS - 1)
+            target, now = match(current[:, :, 0], scan, present, reach)
+            share = (now / confidence.clamp_min(1e-6)).clamp_max(1.0)[..., None]
+            target = torch.lerp(current[:, :, 0], target, share)
+        goal = (pull[..., None] * target + loose * start) / (pull + loose)[..., None]
+        current = system.step(current, goal[:, :, None])
+    return current[:, :, 0], match(current[:, :, 0], scan, present, REACH[1])[1]
+
+
+def match(nodes: Tensor, scan: Tensor, present: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+    """Where each node should go [B, P, 3] and how surely [B, P].
+
+    A scan point pulls the node nearest to it, so that nodes of the hidden side, which are never the nearest ones, are
+    not pulled through the shape.
+    """
+    batch, count, _ = nodes.shape
+    distance = torch.cdist(scan, nodes)  # [B, L, P]
+    nearest, index = distance.min(dim=-1)
+    pull = torch.exp(-(nearest / reach).square()) * present
+    flat = index[..., None].expand(-1, -1, 3)
+    total = torch.zeros(batch, count, device=nodes.device).scatter_add(1, index, pull)
+    mean = torch.zeros_like(nodes).scatter_add(1, flat, scan * pull[..., None])
+    mean = mean / total.clamp_min(1e-6)[..., None]
+    return torch.where(total[..., None] > 1e-3, mean, nodes), total / (total + 0.5)
