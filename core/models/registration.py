@@ -1,4 +1,4 @@
-"""Following a surface through scans without correspondence: from frame to frame by nearest points, as rigid as possible.
+"""Following a surface through scans that do not say which point is which, from frame to frame, as rigid as possible.
 
 The classical half of reconstruction (non-rigid ICP on a neighbourhood graph, after Li et al. 2008). Its answer becomes
 handles with a variance for the motion diffusion's warm start, which corrects it: what the scans show is followed,
