@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -138,6 +139,7 @@ def sampling(document: Document) -> SamplingOptions:
     )
 
 
+@lru_cache(maxsize=4)  # asked for many times in every frame, of the same immutable document
 def edit_key(document: Document) -> Hashable:
     """Equal for two documents that ask for the same motion, whatever their seeds and quality."""
     handles = tuple(

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -318,8 +319,9 @@ def read_source(path: Path) -> SourceMesh:
     return read_mesh(path)
 
 
+@lru_cache(maxsize=1)
 def bundled_meshes() -> tuple[Path, ...]:
-    """The meshes that ship with the studio, by name."""
+    """The meshes that ship with the studio, by name; a panel asks in every frame, the folder is read once."""
     folder = asset_path("meshes")
     if not folder.is_dir():
         return ()

@@ -21,6 +21,7 @@ def packed(color: Color, alpha: float = 1.0) -> int:
     return opacity << 24 | blue << 16 | green << 8 | red
 
 
+current_scale = 1.0  # of the theme in force; `ensure` keeps it, so that nobody asks Dear ImGui hundreds of times a frame
 GRAB_SIZE = 11.0  # pixels, not the default 12: it tells whether the theme is in force
 
 
@@ -33,6 +34,8 @@ def ensure(scale: float) -> None:
 
 def apply(scale: float) -> None:
     """Set every colour and size for a text scale."""
+    global current_scale
+    current_scale = scale
     style = psim.GetStyle()
     style.FontScaleMain = scale
     _sizes(style, scale)

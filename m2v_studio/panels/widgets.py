@@ -9,6 +9,7 @@ import polyscope.imgui as psim
 
 from m2v_studio import theme
 from m2v_studio.camera import Region
+from m2v_studio.panels import style
 from m2v_studio.panels.style import packed, rgba
 from m2v_studio.theme import Color
 
@@ -22,11 +23,23 @@ PANEL_FLAGS = int(
 )
 TOOLTIP_FLAGS = int(psim.ImGuiHoveredFlags_ForTooltip | psim.ImGuiHoveredFlags_AllowWhenDisabled)
 WHITE: Color = (1.0, 1.0, 1.0)
+PRIMARY_COLORS = (
+    (psim.ImGuiCol_Button, rgba(theme.ACCENT)),
+    (psim.ImGuiCol_ButtonHovered, rgba(theme.ACCENT_HOVER)),
+    (psim.ImGuiCol_ButtonActive, rgba(theme.ACCENT)),
+    (psim.ImGuiCol_Text, rgba(WHITE)),
+)
+ACTIVE_COLORS = (
+    (psim.ImGuiCol_Button, rgba(theme.ACCENT_SOFT)),
+    (psim.ImGuiCol_ButtonHovered, rgba(theme.ACCENT_SOFT)),
+    (psim.ImGuiCol_ButtonActive, rgba(theme.ACCENT_SOFT)),
+    (psim.ImGuiCol_Text, rgba(theme.ACCENT)),
+)
 
 
 def scale() -> float:
     """The text scale; sizes in pixels are given for scale 1 and multiplied by it."""
-    return float(psim.GetStyle().FontScaleMain)
+    return style.current_scale
 
 
 @contextmanager
@@ -105,23 +118,14 @@ def button(
     active: bool = False,
 ) -> bool:
     """A button; `primary` is the highlighted next step, `active` a chosen option. Width -1 fills the line."""
-    colors = 0
-    if primary:
-        fill = (theme.ACCENT, theme.ACCENT_HOVER, theme.ACCENT)
-        text = WHITE
-    elif active:
-        fill = (theme.ACCENT_SOFT, theme.ACCENT_SOFT, theme.ACCENT_SOFT)
-        text = theme.ACCENT
-    else:
-        fill, text = (theme.BUTTON, theme.BUTTON_HOVER, theme.BUTTON_ACTIVE), theme.TEXT
-    names = (psim.ImGuiCol_Button, psim.ImGuiCol_ButtonHovered, psim.ImGuiCol_ButtonActive)
-    for name, color in zip(names, fill, strict=True):
-        psim.PushStyleColor(name, rgba(color))
-        colors += 1
-    psim.PushStyleColor(psim.ImGuiCol_Text, rgba(text))
-    with disabled(why):
-        pressed = psim.Button(label, (width, height))
-    psim.PopStyleColor(colors + 1)
+    colors = PRIMARY_COLORS if primary else ACTIVE_COLORS if active else ()  # the theme's own otherwise
+    for name, color in colors:
+        psim.PushStyleColor(name, color)
+    psim.BeginDisabled(bool(why))
+    pressed = psim.Button(label, (width, height))
+    psim.EndDisabled()
+    if colors:
+        psim.PopStyleColor(len(colors))
     tooltip(tip, why)
     return bool(pressed)
 
