@@ -63,9 +63,10 @@ class EdmLoss:
         return torch.where(pure, torch.full_like(sigma, config.sigma_max), sigma), pure
 
     def __call__(self, network: Network, clean: Tensor, noise: Tensor, sigma: Tensor, pure: Tensor) -> Tensor:
-        """Loss per element, of the shape of `clean` [B, ...]."""
+        """Loss per element, of the shape of `clean` [B, ...]; in float32 whatever the network computes in."""
+        clean, noise, sigma = clean.float(), noise.float(), sigma.float()
         shape = (-1,) + (1,) * (clean.dim() - 1)
         c_skip, c_out, c_in, c_noise = (c.view(shape) for c in scalings(sigma, self.config.sigma_data))
         noisy = torch.where(pure.view(shape), torch.zeros_like(clean), clean) + sigma.view(shape) * noise
         target = (clean - c_skip * noisy) / c_out
-        return (network(c_in * noisy, c_noise.flatten()) - target).square()
+        return (network(c_in * noisy, c_noise.flatten()).float() - target).square()

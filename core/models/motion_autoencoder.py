@@ -29,6 +29,7 @@ from core.models.layers import (
     SelfAttentionLayer,
     gather_rows,
 )
+from core.precision import full_precision
 from core.shapes import Float, Int
 
 
@@ -138,6 +139,7 @@ class AffineHead(nn.Module):
         nn.init.zeros_(self.score.weight)
         nn.init.zeros_(self.score.bias)
 
+    @full_precision
     def fit_gradient(self, displacement: Tensor, anchors: Tensor) -> Tensor:
         """Least-squares displacement gradient [B, T, M, 3, 3] over each anchor's nearest neighbours.
 
@@ -166,6 +168,11 @@ class AffineHead(nn.Module):
         anchors, translation, gradient = context.anchors, context.translation, context.gradient
         assert translation is not None and gradient is not None and context.blend_tokens is not None
         weights = self.blend_weights(context.blend_tokens, anchors, points)  # [B, Q, M]
+        return self._blend(weights, anchors, translation, gradient, points)
+
+    @full_precision
+    def _blend(self, weights: Tensor, anchors: Tensor, translation: Tensor, gradient: Tensor, points: Tensor) -> Tensor:
+        """Positions [B, T, Q, 3] of the points under the weighted mean of the anchors' maps."""
         constant = translation - torch.einsum("btmdg,bmg->btmd", gradient, anchors)
         frames, count = translation.shape[1:3]
         maps = torch.cat([gradient.flatten(-2), constant], dim=-1)  # [B, T, M, 12]

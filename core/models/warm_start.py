@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from core.models.classical_guesses import as_rigid_as_possible, common_motion, nearest_motion
+from core.precision import full_precision
 from core.shapes import Bool, Float
 
 NEIGHBOURS = 5
@@ -122,6 +123,7 @@ def graph_prior(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> P
     return Prior(TRANSLATION**2 + LINEAR**2 * linear + LOCAL**2 * local, local, weight)
 
 
+@full_precision
 def warm_start(
     nodes: Float[Tensor, "B P 3"], count: int, handles: HandleCondition, tracks: FilledTracks | None = None
 ) -> WarmStart:
@@ -209,6 +211,7 @@ def temporal_root(frames: int, length: float = 6.0, nugget: float = 2e-4) -> Flo
     return root.float()
 
 
+@full_precision
 def smooth_noise(
     white: Float[Tensor, "B T M C"], mixing: Float[Tensor, "B M M"], over_time: Float[Tensor, "T T"]
 ) -> Float[Tensor, "B T M C"]:
