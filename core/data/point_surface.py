@@ -1,0 +1,149 @@
+"""What tracked points tell of the surface between them: moving normals, closed voxel shells, small shaded images."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from core.data.cameras import Cameras, random_cameras
+
+NEIGHBOURS = 6
+CANDIDATES = 512  # only that many points can be neighbours: points come in random order, and the search is quadratic
+FOOTPRINT = 0.034  # standard deviation of a splat, in sizes of the shape at 512 points
+SAME_SURFACE = 0.06  # points this far behind the front of a pixel still colour it
+AMBIENT = 0.25
+LIGHT = (0.35, -0.70, -0.62)  # towards the light in camera axes: from above, a little to the right, behind the camera
+VIEW_SIDE = 1.5  # of the square that an image shows at the distance of the origin
+
+
+def neighbours(points0: Tensor, normals0: Tensor | None, count: int = NEIGHBOURS) -> tuple[Tensor, Tensor]:
+    """Nearest other points in frame 0: indices [B, N, count] and which lie on the same side of the surface (bool).
+
+    points0 [B, N, 3]; with outward normals0 [B, N, 3] the far side of a thin part does not count.
+    """
+    candidates = min(CANDIDATES, points0.shape[1])
+    distance = torch.cdist(points0, points0[:, :candidates])
+    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    near = distance.topk(min(count, candidates - 1), dim=2, largest=False)
+    # A neighbour much farther than usual is across a gap.
+    usual = near.values[..., 0].mean(dim=1)[:, None, None]
+    valid = near.values < 4.0 * usual
+    if normals0 is not None:
+        other = _rows(normals0[:, None], near.indices)[:, 0]
+        valid = valid & ((other * normals0[:, :, None]).sum(-1) > 0.2)
+    return near.indices, valid
+
+
+def tracked_normals(points: Tensor, normals0: Tensor) -> Tensor:
+    """Outward unit normals [B, T, N, 3] in every frame, from points [B, T, N, 3] and frame 0's normals [B, N, 3].
+
+    Each is the mean of the cross products of edges to neighbours, signed as in frame 0; frame 0's own are kept.
+    """
+    index, valid = neighbours(points[:, 0], normals0)
+    # Axis by axis: products over a last axis of three are several times slower.
+    x, y, z = ((_along(points[..., axis], index) - points[..., axis, None]) for axis in range(3))  # [B, T, N, K]
+    u, v, w = (part.roll(1, dims=3) for part in (x, y, z))
+    crossed = (y * w - z * v, z * u - x * w, x * v - y * u)
+    agreement = sum(part[:, 0] * normals0[..., axis, None] for axis, part in enumerate(crossed))
+    sign = torch.sign(torch.as_tensor(agreement)) * (valid & valid.roll(1, dims=2))  # [B, N, K]
+    total = torch.stack([(part * sign[:, None]).sum(dim=3) for part in crossed], dim=-1)
+    length = total.norm(dim=-1, keepdim=True)
+    rest = normals0[:, None].expand_as(total)
+    normals = torch.where(length > 1e-9, total / length.clamp(min=1e-12), rest)
+    return torch.cat([normals0[:, None], normals[:, 1:]], dim=1)
+
+
+def _along(values: Tensor, index: Tensor) -> Tensor:
+    """values [B, T, N] at index [B, N, K] -> [B, T, N, K]."""
+    batch, frames = values.shape[:2]
+    flat = index.reshape(batch, 1, -1).expand(-1, frames, -1)
+    return values.gather(2, flat).view(batch, frames, *index.shape[1:])
+
+
+def _rows(values: Tensor, index: Tensor) -> Tensor:
+    """values [B, T, N, 3] at index [B, N, K] -> [B, T, N, K, 3]."""
+    batch, frames = values.shape[:2]
+    flat = index.reshape(batch, 1, -1, 1).expand(-1, frames, -1, 3)
+    return values.gather(2, flat).view(batch, frames, *index.shape[1:], 3)
+
+
+def surface_voxels(points: Tensor, normals0: Tensor | None = None, resolution: int = 32, side: float = 1.1) -> Tensor:
+    """Cells [B, T, R, R, R] (bool, x, y, z) of the origin-centred box that the surface through points [B, T, N, 3]
+    passes: those with a point or with the middle between two neighbours in frame 0."""
+    batch, frames = points.shape[:2]
+    index, valid = neighbours(points[:, 0], normals0)
+    between = (points[..., None, :] + _rows(points, index)) / 2
+    between = torch.where(valid[:, None, ..., None], between, points[..., None, :])
+    return voxel_grid(torch.cat([points, between.reshape(batch, frames, -1, 3)], dim=2), resolution, side)
+
+
+def voxel_grid(points: Tensor, resolution: int = 32, side: float = 1.1) -> Tensor:
+    """Cells [B, T, R, R, R] (bool, index order x, y, z) of the origin-centred box that hold a point of [B, T, N, 3].
+
+    Sparse points leave holes in the surface's shell; `surface_voxels` closes them.
+    """
+    batch, frames, total, _ = points.shape
+    index = ((points / side + 0.5) * resolution).floor().long()
+    inside = ((index >= 0) & (index < resolution)).all(dim=-1)
+    flat = (index[..., 0] * resolution + index[..., 1]) * resolution + index[..., 2]
+    # Points outside the box go to one spare cell at the end.
+    flat = torch.where(inside, flat, resolution**3).view(batch * frames, total)
+    grid = torch.zeros(batch * frames, resolution**3 + 1, dtype=torch.bool, device=points.device)
+    grid.scatter_(1, flat, True)
+    return grid[:, :-1].reshape(batch, frames, resolution, resolution, resolution)
+
+
+def shaded_images(
+    points: Tensor,
+    normals0: Tensor,
+    cameras: Cameras | None = None,
+    generator: torch.Generator | None = None,
+    size: int = 64,
+) -> Tensor:
+    """Grey images [B, T, size, size] (0 background, 0.25 to 1 surface) of points [B, T, N, 3] drawn as shaded discs.
+
+    Lambert shading by the moving normals with a light fixed to the camera. `normals0` [B, N, 3] are frame 0's outward
+    normals; the camera is random, one per clip, unless given. An image shows a square of side 1.5 around the origin.
+    """
+    batch, frames, total, _ = points.shape
+    if cameras is None:
+        if generator is None:
+            raise ValueError("give cameras or a generator to draw them with")
+        cameras = random_cameras(batch, frames, generator, moving_share=0.0)
+    normals = tracked_normals(points, normals0)
+    seen = cameras.view(points)
+    depth = seen[..., 2].clamp(min=1e-3)
+    distance = cameras.position.norm(dim=-1)[:, :, None]
+    pixel = (seen[..., :2] * (distance / depth)[..., None] / VIEW_SIDE + 0.5) * size - 0.5
+    turned = normals @ cameras.rotation.transpose(-1, -2)
+    light = torch.tensor(LIGHT, device=points.device)
+    shade = AMBIENT + (1 - AMBIENT) * (turned @ (light / light.norm())).clamp(min=0.0)
+    front = (turned * seen).sum(-1) < 0
+    image = torch.arange(batch * frames, device=points.device).view(batch, frames, 1).expand(-1, -1, total)[front]
+    drawn = _draw(pixel[front], depth[front], shade[front], image, batch * frames, size, total)
+    return drawn.view(batch, frames, size, size)
+
+
+def _draw(pixel: Tensor, depth: Tensor, shade: Tensor, image: Tensor, images: int, size: int, total: int) -> Tensor:
+    """Discs at pixel [P, 2] into images [images, size, size]; nearer ones hide what is well behind them."""
+    width = FOOTPRINT * math.sqrt(512 / total) * size / VIEW_SIDE
+    reach = max(1, math.ceil(1.5 * width))
+    steps = torch.arange(-reach, reach + 1, device=pixel.device)
+    step = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).view(-1, 2)
+    place = pixel.round().long()[:, None] + step  # [P, taps, 2]
+    inside = ((place >= 0) & (place < size)).all(dim=-1)
+    square = (place - pixel[:, None]).square().sum(-1)
+    inside = inside & (square <= (1.5 * width) ** 2 + 0.5)
+    flat = (image[:, None] * size + place[..., 1]) * size + place[..., 0]
+    which, tap = inside.nonzero(as_tuple=True)
+    flat, far = flat[which, tap], depth[which]
+    nearest = torch.full((images * size * size,), torch.inf, device=pixel.device)
+    nearest.scatter_reduce_(0, flat, far, "amin")
+    weight = (-square[which, tap] / (2 * width**2)).exp() * (far <= nearest[flat] + SAME_SURFACE)
+    empty = torch.zeros_like(nearest)
+    mass = empty.scatter_add(0, flat, weight)
+    colour = empty.scatter_add(0, flat, weight * shade[which]) / mass.clamp(min=1e-6)
+    # A pixel at the rim, reached by the skirt of one disc only, is partly background.
+    return colour * (mass / 0.5).clamp(max=1.0)
