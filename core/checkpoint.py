@@ -6,9 +6,7 @@ Weights are stored as float16 for shipping or float32 while training. Nothing is
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.assets import asset_path
+from core.atomic import write_atomically
 from core.config import Config, config_from_dict, config_to_dict
 from core.errors import CheckpointError, ConfigError
 
@@ -103,23 +102,3 @@ def checkpoint_path(preset_or_folder: str, stage: str) -> Path:
     if not folder.is_dir():
         folder = asset_path("checkpoints", preset_or_folder)
     return folder / f"{stage}.safetensors"
-
-
-def write_atomically(path: Path, write: Callable[[str], object]) -> None:
-    """Call `write` with a temporary name in the same folder, then rename; raises CheckpointError when impossible."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(descriptor)
-    except OSError as error:
-        raise CheckpointError(f"{path.parent} cannot be written ({error.strerror}); choose another folder.") from error
-    try:
-        write(temporary)
-        Path(temporary).chmod(0o644)  # mkstemp makes files private
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} could not be written ({error.strerror}); free some space or choose another folder."
-        ) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)

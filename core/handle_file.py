@@ -15,8 +15,6 @@ repeats positions. Frame 0 is always the mesh as it is.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +24,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from core.atomic import write_atomically
 from core.config import unknown_key
 from core.errors import ExportError, HandleError
 from core.sequence import Handle, HandleTracks, SourceMesh
@@ -72,19 +71,7 @@ def write_handle_file(path: str | Path, tracks: HandleTracks) -> None:
         entries.append(entry)
     tree = {"frames": int(tracks.frames), "fps": float(tracks.fps), "handles": entries}
     text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).replace(path)
-        temporary = None
-    except OSError as error:
-        raise ExportError(f"{path} cannot be written ({error.strerror or error}); choose another folder.") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), ExportError)
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -15,6 +15,7 @@ import numpy as np
 import polyscope.imgui as psim
 from numpy.typing import NDArray
 
+from core.atomic import fresh_file
 from core.errors import DataError, M2VError
 from m2v_studio import commands
 from m2v_studio.app import App
@@ -251,9 +252,8 @@ class Story:
         for index, tile in enumerate(tiles):
             sheet.paste(tile, ((index % columns) * 430, (index // columns) * 312))
         target = self.out / "contact-sheet.png"
-        temporary = target.with_name(".contact-sheet.png")
-        sheet.save(temporary, format="PNG")
-        temporary.replace(target)
+        with fresh_file(target) as file:
+            sheet.save(file, format="PNG")
         return target
 
 

@@ -16,10 +16,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from core.atomic import write_atomically
 from core.errors import DataError, M2VError
 from core.pipelines.request import QUALITIES, Quality, Sample, SampleSet
 from core.sequence import Handle, HandleTracks, Material, MeshPart, MeshSequence, SourceMesh, frozen_array
-from m2v_studio.settings import config_dir, write_atomic
+from m2v_studio.settings import config_dir
 from m2v_studio.state import Document, Results, State, edit_key, is_stale, tracks
 
 FORMAT = "m2v-project"
@@ -43,10 +44,7 @@ def save_project(state: State, path: Path) -> None:
         archive.writestr("source.npz", _npz(_source_arrays(state.document.source)))
         if state.results is not None:
             archive.writestr("results.npz", _npz(_result_arrays(state.results)))
-    try:
-        write_atomic(path, buffer.getvalue())
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror or error}); choose another folder.") from error
+    write_atomically(path, lambda file: file.write_bytes(buffer.getvalue()), DataError)
 
 
 def load_project(path: Path) -> tuple[Document, Results | None]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+from core.atomic import fresh_file
 
 MAX_RECENT = 8
 MIN_WINDOW = (960, 600)
@@ -62,19 +63,7 @@ def load_settings() -> Settings:
 def save_settings(settings: Settings) -> None:
     """Write the settings atomically; a folder that cannot be written is no reason to stop the window."""
     try:
-        write_atomic(config_dir() / "settings.json", json.dumps(asdict(settings), indent=2).encode("utf-8"))
+        with fresh_file(config_dir() / "settings.json") as file:
+            file.write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
     except OSError:
         return
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write to a temporary name in the same folder, then replace, so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from core.assets import asset_path
-from core.checkpoint import FORMAT, STAGES, VERSION, checkpoint_path, load_checkpoint, save_checkpoint, write_atomically
+from core.atomic import write_atomically
+from core.checkpoint import FORMAT, STAGES, VERSION, checkpoint_path, load_checkpoint, save_checkpoint
 from core.config import config_to_dict, load_config
 from core.errors import CheckpointError
 
@@ -163,8 +164,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "kept.bin"
     path.write_bytes(b"old")
 
-    def fail(temporary: str) -> None:
-        Path(temporary).write_bytes(b"half of the new")
+    def fail(temporary: Path) -> None:
+        temporary.write_bytes(b"half of the new")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(CheckpointError, match="No space left"):

@@ -9,13 +9,13 @@ rigs, their clips (name, index in the file, frames, split, cyclic, period in fra
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.atomic import write_atomically
 from core.errors import DataError
 
 FORMAT, VERSION = "m2v-rig-bank", 1
@@ -39,16 +39,11 @@ def write_bank(out: Path, tensors: dict[str, NDArray], meta: dict[str, Any]) -> 
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     header = {"m2v": json.dumps({"format": FORMAT, "version": VERSION, **meta})}
     try:
-        save_file(tensors, temporary, metadata=header)
-        temporary.chmod(0o644)
-        temporary.replace(out)
-    except (OSError, SafetensorError) as error:
+        write_atomically(out, lambda temporary: save_file(tensors, temporary, metadata=header), DataError)
+    except SafetensorError as error:
         raise DataError(f"{out} cannot be written ({error}); choose another place.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_bank(path: Path) -> tuple[dict[str, Any], dict[str, NDArray]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.atomic import write_atomically
 from core.errors import DataError
 
 OnProgress = Callable[[int, int, str], None]  # steps done, steps in all, what was done; raising stops cleanly
@@ -17,20 +17,7 @@ OnProgress = Callable[[int, int, str], None]  # steps done, steps in all, what w
 
 def write_text(path: Path, text: str) -> None:
     """Write whole or not at all; raises DataError with a sentence when the folder cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    except OSError as error:
-        raise DataError(f"{path.parent} cannot be written ({error.strerror}); choose another folder.") from error
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise DataError(f"{path} could not be written ({error.strerror}); choose another place.") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), DataError)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from core.checkpoint import write_atomically
+from core.atomic import write_atomically
 from core.errors import CheckpointError
 
 
@@ -27,7 +27,7 @@ class Log:
             raise CheckpointError(f"{path} cannot be read; delete it or choose another folder.") from error
         kept = [line for line in lines if _step_of(line) <= step]
         if len(kept) < len(lines):
-            write_atomically(path, lambda temporary: Path(temporary).write_text("".join(kept), encoding="utf-8"))
+            write_atomically(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
 
     def write(self, values: dict[str, Any]) -> None:
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import platform
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 
+from core.atomic import check_writable
 from core.checkpoint import save_checkpoint
 from core.config import Config
 from core.data.clips import ClipSource
-from core.errors import CheckpointError, ConfigError
+from core.errors import ConfigError
 from core.training.interrupts import interrupts_wait
 from core.training.log import Log
 from core.training.objectives import Figures, Objective
@@ -252,16 +252,6 @@ def _machine(device: torch.device, processes: int) -> str:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
     cores = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     return f"{processes} x {name}{cores}"
-
-
-def check_writable(folder: Path) -> None:
-    """Raise CheckpointError now, not after hours, when `folder` cannot be made or written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise CheckpointError(f"{folder} cannot be written ({error.strerror}); choose another folder.") from error
 
 
 def _agreed(value: float, accelerator: Accelerator) -> float:

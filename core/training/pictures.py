@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.checkpoint import write_atomically
+from core.atomic import write_atomically
 from core.data.clips import ClipSource
 from core.training.objectives import MotionAutoencoderObjective, MotionDiffusionObjective, Objective
 from core.training.tasks import handles_from_tracks, pick_handles
@@ -123,4 +123,4 @@ def write_png(path: Path, image: Image) -> None:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b"")):
         content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    write_atomically(path, lambda temporary: Path(temporary).write_bytes(content))
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from core.atomic import check_writable
 from core.checkpoint import STAGES, load_checkpoint
 from core.config import Config
 from core.data.clips import ClipSource
@@ -16,7 +17,7 @@ from core.errors import CheckpointError
 from core.models.diffusion_models import build_motion_autoencoder, build_shape_autoencoder
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
-from core.training.loop import Budget, OnCheck, Report, check_writable, make_accelerator, train_stage
+from core.training.loop import Budget, OnCheck, Report, make_accelerator, train_stage
 from core.training.objectives import (
     MotionAutoencoderObjective,
     MotionDiffusionObjective,

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.checkpoint import write_atomically
+from core.atomic import write_atomically
 from core.errors import CheckpointError
 
 
