@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from core.errors import HandleError
-from core.pipelines.request import Progress, Quality, SampleSet
+from core.pipelines.request import Progress, Quality, ReconstructionSet, SampleSet
 from core.sequence import MAX_FRAMES, MAX_TARGET_DISTANCE, MIN_FRAMES, Handle, SourceMesh
 from m2v_studio.state import (
     MAX_STUDIO_SEEDS,
@@ -23,6 +23,7 @@ from m2v_studio.state import (
     View,
     edit_key,
     frame_shown,
+    why_not_play,
 )
 
 MAX_HANDLES = 64
@@ -32,8 +33,10 @@ MAX_HANDLES = 64
 
 
 def open_source(state: State, mesh: SourceMesh) -> State:
-    """A fresh document on this mesh; generation settings are kept."""
-    document = replace(state.document, source=mesh, handles=())
+    """A fresh document on this mesh; generation settings are kept, the length and speed of scans are not."""
+    document = replace(state.document, source=mesh, handles=(), scans=None, alignment=None)
+    if state.document.scans is not None:
+        document = replace(document, frames=Document.frames, fps=Document.fps)
     view = replace(state.view, time=0.0, playing=False, selected=None, key=None, layout="one", solo=0, color="none")
     return replace(
         state, document=document, view=view, results=None, job=None, project="", message=f"Opened {mesh.name}."
@@ -139,10 +142,10 @@ def move_key(state: State, row: int, frame: int, to: int, copy: bool = False) ->
 
 
 def set_frames(state: State, frames: int) -> State:
-    """Change the length; keys keep their share of it, so an end pose stays at the end."""
+    """Change the length; keys keep their share of it, so an end pose stays at the end. Scans have their own."""
     document = state.document
     frames = min(max(int(frames), MIN_FRAMES), MAX_FRAMES)
-    if frames == document.frames:
+    if frames == document.frames or document.scans is not None:
         return state
     scale = (frames - 1) / (document.frames - 1)
 
@@ -193,11 +196,14 @@ def job_progressed(state: State, request: int, progress: Progress) -> State:
     if job is None or job.request != request:
         return state
     preview = progress.preview if progress.preview is not None else job.preview
-    job = replace(job, done=progress.done, total=progress.total, message=progress.message, preview=preview)
+    faces = progress.preview_faces if progress.preview is not None else job.preview_faces
+    job = replace(
+        job, done=progress.done, total=progress.total, message=progress.message, preview=preview, preview_faces=faces
+    )
     return replace(state, job=job)
 
 
-def job_finished(state: State, request: int, samples: SampleSet) -> State:
+def job_finished(state: State, request: int, samples: SampleSet | ReconstructionSet) -> State:
     """Take the results in, unless a newer request replaced this one; a draft starts to play."""
     job = state.job
     if job is None or job.request != request:
@@ -209,7 +215,7 @@ def job_finished(state: State, request: int, samples: SampleSet) -> State:
         solo=min(state.view.solo, len(samples.samples) - 1) if several else 0,
         layout=state.view.layout if several else "one",
         color=state.view.color if several or state.view.color != "disagreement" else "none",
-        playing=True,
+        playing=state.document.frames > 1,
         played=False,
     )
     kind = "draft" if job.quality == "draft" and not several else f"{len(samples.samples)} seed(s)"
@@ -243,12 +249,13 @@ def step_frame(state: State, by: int) -> State:
 
 
 def toggle_play(state: State) -> State:
-    if state.results is None:
+    if why_not_play(state):
         return with_view(state, playing=False)
     at_end = not state.view.loop and frame_shown(state) == state.document.frames - 1
     playing = not state.view.playing
     time = 0.0 if playing and at_end else state.view.time
-    return with_view(state, playing=playing, time=time, played=state.view.played or playing)
+    watched = state.results is not None and (state.view.played or playing)
+    return with_view(state, playing=playing, time=time, played=watched)
 
 
 def advance(state: State, seconds: float) -> State:

@@ -15,33 +15,22 @@ import queue
 import signal
 import threading
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any
 
 from core.errors import Cancelled, M2VError
-from core.pipelines.request import OnStep, Progress, SampleSet, SamplingOptions
-from core.sequence import Handle, HandleTracks, SourceMesh
-
-
-class AnimatorLike(Protocol):
-    """What the worker needs of `core.pipelines.animate.Animator`."""
-
-    def animate(
-        self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None = None
-    ) -> SampleSet: ...
-
-
-AnimatorFactory = Callable[[], AnimatorLike]
-
-
-def load_animator(preset: str = "small", device: str = "auto") -> AnimatorLike:
-    """The real factory: imports torch and reads the checkpoint, which takes seconds."""
-    from core.pipelines.animate import Animator
-
-    animator: AnimatorLike = Animator.load(preset, device)
-    return animator
+from core.pipelines.request import (
+    Progress,
+    ReconstructionOptions,
+    ReconstructionSet,
+    SampleSet,
+    SamplingOptions,
+)
+from core.sequence import Handle, HandleTracks, ScanSequence, SourceMesh
+from m2v_studio.engine import AnimatorFactory as AnimatorFactory
+from m2v_studio.engine import AnimatorLike as AnimatorLike
+from m2v_studio.engine import load_animator as load_animator
 
 
 # Handles keep their keys in a read-only mapping, which pickle refuses; rebuild them from plain values.
@@ -75,7 +64,7 @@ class Progressed:
 @dataclass(frozen=True, eq=False)
 class Finished:
     request: int
-    samples: SampleSet
+    samples: SampleSet | ReconstructionSet
 
 
 @dataclass(frozen=True)
@@ -93,13 +82,25 @@ class Failed:
 Event = EngineReady | EngineFailed | Progressed | Finished | Stopped | Failed
 
 
+Subject = SourceMesh | ScanSequence
+
+
+@dataclass(frozen=True, eq=False)
+class _Animate:
+    tracks: HandleTracks
+    options: SamplingOptions
+
+
+@dataclass(frozen=True, eq=False)
+class _Reconstruct:
+    options: ReconstructionOptions
+
+
 @dataclass(frozen=True, eq=False)
 class _Run:
     request: int
-    mesh_token: int
-    mesh: SourceMesh | None  # None when the other side has the mesh of this token already
-    tracks: HandleTracks
-    options: SamplingOptions
+    subject: Subject | None  # None when the other side has it already, from the request before
+    task: _Animate | _Reconstruct
 
 
 @dataclass(frozen=True)
@@ -117,14 +118,13 @@ class GenerationWorker:
         self._factory = factory
         self._isolate = isolate
         self._connection: Connection | None = None
+        self._outbox: queue.SimpleQueue[_Run | _Cancel | None] = queue.SimpleQueue()
         self._process: Any = None
         self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
         self._generation = 0  # of the process: reports of an ended one are ignored
         self._request = 0
         self._active: int | None = None
-        self._mesh: SourceMesh | None = None
-        self._mesh_token = 0
-        self._mesh_sent = False
+        self._subject: Subject | None = None  # what the other side has
         self._closing = False
 
     @property
@@ -138,7 +138,7 @@ class GenerationWorker:
             return
         ours, theirs = multiprocessing.Pipe()
         self._generation += 1
-        self._mesh_sent = False
+        self._subject = None
         if self._isolate:
             context = multiprocessing.get_context("spawn")
             self._process = context.Process(
@@ -149,27 +149,36 @@ class GenerationWorker:
         else:
             threading.Thread(target=_serve, args=(theirs, self._factory), name="m2v-generate", daemon=True).start()
         self._connection = ours
+        self._outbox.put(None)  # for the sender of a process that has ended
+        self._outbox = queue.SimpleQueue()
+        # A mesh does not fit into a pipe: sending it waits until the other side reads, which may be loading the model.
+        threading.Thread(target=_write, args=(ours, self._outbox), name="m2v-requests", daemon=True).start()
         reader = threading.Thread(
             target=self._read, args=(ours, self._process, self._generation), name="m2v-events", daemon=True
         )
         reader.start()
 
     def submit(self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions) -> int:
-        """Ask for samples; returns the request's number. Anything still running is given up for it."""
+        """Ask for motions of a mesh; returns the request's number. Anything still running is given up for it."""
+        return self._ask(mesh, _Animate(tracks, options))
+
+    def submit_scans(self, scans: ScanSequence, options: ReconstructionOptions) -> int:
+        """Ask for complete meshes of scans, in the same way."""
+        return self._ask(scans, _Reconstruct(options))
+
+    def _ask(self, subject: Subject, task: _Animate | _Reconstruct) -> int:
         self.start()
         self._request += 1
         self._active = self._request
-        if mesh is not self._mesh:
-            self._mesh, self._mesh_token, self._mesh_sent = mesh, self._mesh_token + 1, False
-        job = _Run(self._request, self._mesh_token, None if self._mesh_sent else mesh, tracks, options)
-        self._send(job)
-        self._mesh_sent = True
+        known = subject is self._subject
+        self._outbox.put(_Run(self._request, None if known else subject, task))
+        self._subject = subject
         return self._request
 
     def cancel(self) -> None:
         """Stop the running request; nothing more is reported of it."""
         if self._active is not None:
-            self._send(_Cancel(self._active))
+            self._outbox.put(_Cancel(self._active))
             self._active = None
 
     def poll(self) -> list[Event]:
@@ -195,25 +204,15 @@ class GenerationWorker:
     def close(self) -> None:
         """End the background side; a running request is given up."""
         self._closing = True
-        connection, self._connection = self._connection, None
+        self._connection = None
         self._active = None
         self._generation += 1
-        if connection is not None:
-            with contextlib.suppress(OSError, ValueError):
-                connection.send(None)
+        self._outbox.put(None)
         if self._process is not None:
             self._process.join(timeout=0.2)
             if self._process.is_alive():
                 self._process.terminate()
                 self._process.join(timeout=2.0)
-
-    def _send(self, message: _Run | _Cancel) -> None:
-        try:
-            assert self._connection is not None
-            self._connection.send(message)
-        except (OSError, ValueError):
-            # The process has ended; its reader reports that and the next request starts another.
-            return
 
     def _read(self, connection: Connection, process: Any, generation: int) -> None:
         while True:
@@ -236,6 +235,17 @@ class GenerationWorker:
         )
 
 
+def _write(connection: Connection, outbox: queue.SimpleQueue[_Run | _Cancel | None]) -> None:
+    """Send requests in order; None, which ends the other side, is the last."""
+    # When the process has ended, its reader reports that and the next request starts another.
+    with contextlib.suppress(OSError, ValueError):
+        while True:
+            message = outbox.get()
+            connection.send(message)
+            if message is None:
+                return
+
+
 # ---- the background side ----------------------------------------------------------------------------------
 
 
@@ -256,7 +266,7 @@ def _serve(connection: Connection, factory: AnimatorFactory) -> None:
         connection.send(EngineFailed("The model could not be loaded.", traceback.format_exc()))
         return
     connection.send(EngineReady(_label(animator)))
-    mesh: SourceMesh | None = None
+    subject: Subject | None = None
     pending: Any = _NOTHING
     while True:
         try:
@@ -268,14 +278,14 @@ def _serve(connection: Connection, factory: AnimatorFactory) -> None:
             return
         if isinstance(message, _Cancel):
             continue
-        mesh = message.mesh if message.mesh is not None else mesh
-        pending = _run(connection, animator, message, mesh)
+        subject = message.subject if message.subject is not None else subject
+        pending = _run(connection, animator, message, subject)
 
 
 _NOTHING = object()
 
 
-def _run(connection: Connection, animator: AnimatorLike, job: _Run, mesh: SourceMesh | None) -> Any:
+def _run(connection: Connection, animator: AnimatorLike, job: _Run, subject: Subject | None) -> Any:
     """Run one request; returns the message that interrupted it, or `_NOTHING`."""
     interrupted: Any = _NOTHING
 
@@ -289,9 +299,14 @@ def _run(connection: Connection, animator: AnimatorLike, job: _Run, mesh: Source
         connection.send(Progressed(job.request, progress))
 
     try:
-        assert mesh is not None
         on_step(Progress(0, 0, "Preparing"))
-        samples = animator.animate(mesh, job.tracks, job.options, on_step)
+        samples: SampleSet | ReconstructionSet
+        if isinstance(job.task, _Animate):
+            assert isinstance(subject, SourceMesh)
+            samples = animator.animate(subject, job.task.tracks, job.task.options, on_step)
+        else:
+            assert isinstance(subject, ScanSequence)
+            samples = animator.reconstruct(subject, job.task.options, on_step)
         connection.send(Finished(job.request, samples))
     except Cancelled:
         connection.send(Stopped(job.request))
@@ -300,7 +315,9 @@ def _run(connection: Connection, animator: AnimatorLike, job: _Run, mesh: Source
     except (EOFError, BrokenPipeError):
         return None
     except MemoryError:
-        message = "There is not enough memory for this; ask for fewer seeds or frames, or a smaller mesh."
+        message = (
+            "There is not enough memory for this; ask for fewer seeds or frames, a smaller mesh or less detail."
+        )
         connection.send(Failed(job.request, message))
     except Exception:
         connection.send(Failed(job.request, "Generation failed because of a fault in it.", traceback.format_exc()))

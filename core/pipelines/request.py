@@ -44,12 +44,16 @@ class SamplingOptions:
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """One report from a running pipeline. `preview` [T, V, 3] shows the first seed so far, in source units."""
+    """One report from a running pipeline. `preview` [T, V, 3] shows the first seed so far, in source units.
+
+    It lies on the source mesh's faces, or where there is none (reconstruction) on `preview_faces` [F, 3].
+    """
 
     done: int
     total: int
     message: str
     preview: NDArray[np.float32] | None = None
+    preview_faces: NDArray[np.int32] | None = None
 
 
 # Called between denoiser calls, on the pipeline's own thread; raising core.errors.Cancelled stops cleanly.

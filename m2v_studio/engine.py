@@ -1,0 +1,66 @@
+"""The models behind the editor: what the background side needs of them, and how they are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from core.pipelines.request import (
+    OnStep,
+    Progress,
+    ReconstructionOptions,
+    ReconstructionSet,
+    SampleSet,
+    SamplingOptions,
+)
+from core.sequence import HandleTracks, ScanSequence, SourceMesh
+
+
+class AnimatorLike(Protocol):
+    """What the worker needs of the models: `core.pipelines.animate.Animator` and `reconstruct.Reconstructor`."""
+
+    def animate(
+        self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None = None
+    ) -> SampleSet: ...
+
+    def reconstruct(
+        self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None = None
+    ) -> ReconstructionSet: ...
+
+
+AnimatorFactory = Callable[[], AnimatorLike]
+
+
+class Pipelines:
+    """Both pipelines of a preset. The animator is loaded at once, the reconstructor when scans are first asked for."""
+
+    def __init__(self, preset: str = "small", device: str = "auto") -> None:
+        from core.pipelines.animate import Animator
+
+        self.preset = preset
+        self._asked_device = device
+        self._animator = Animator.load(preset, device)
+        self._reconstructor: Any = None
+        self.device = self._animator.device
+
+    def animate(
+        self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None = None
+    ) -> SampleSet:
+        return self._animator.animate(mesh, tracks, options, on_step)
+
+    def reconstruct(
+        self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None = None
+    ) -> ReconstructionSet:
+        if self._reconstructor is None:
+            from core.pipelines.reconstruct import Reconstructor
+
+            if on_step is not None:
+                on_step(Progress(0, 0, "Loading the model for scans"))
+            self._reconstructor = Reconstructor.load(self.preset, self._asked_device)
+        result: ReconstructionSet = self._reconstructor.reconstruct(scans, options, on_step)
+        return result
+
+
+def load_animator(preset: str = "small", device: str = "auto") -> AnimatorLike:
+    """The real factory: imports torch and reads the checkpoint, which takes seconds."""
+    return Pipelines(preset, device)

@@ -1,0 +1,86 @@
+"""Opened scans as the editor keeps them, and the box that says where the whole shape lies. No Polyscope, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import DataError
+from core.sequence import MeshSequence, Normalization, ScanSequence
+
+UP_AXES = ("x", "y", "z")
+# The box may be made this many times larger or smaller than the guess, and moved this many guessed sides away.
+MAX_RESIZE = 1000.0
+MAX_SHIFT = 1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedScans:
+    """A scan sequence with what was found beside it. `guess` is the alignment a person starts from."""
+
+    sequence: ScanSequence
+    guess: Normalization
+    truth: MeshSequence | None = None  # the real surface in the scans' units, where it is known
+
+    @property
+    def name(self) -> str:
+        return self.sequence.name
+
+    @property
+    def path(self) -> str:
+        return self.sequence.path
+
+    def point_counts(self) -> NDArray[np.int64]:
+        """[T] measured points per frame."""
+        return np.array([len(points) for points in self.sequence.points], dtype=np.int64)
+
+
+def box_corners(alignment: Normalization) -> NDArray[np.float64]:
+    """[8, 3] corners of normalised space in the scans' units; corner i has bit 0, 1, 2 of i along x, y, z."""
+    return alignment.invert(unit_corners())
+
+
+def unit_corners() -> NDArray[np.float64]:
+    """[8, 3] corners of the unit cube around the origin."""
+    return np.array([[(i >> axis) & 1 for axis in range(3)] for i in range(8)], dtype=np.float64) - 0.5
+
+
+def checked_alignment(guess: Normalization, center: ArrayLike, scale: float, up_axis: str) -> Normalization:
+    """An alignment within reach of the guess: numbers too large or too small are brought back.
+
+    Raises DataError when they are not finite or the axis does not exist.
+    """
+    middle = np.array(center, dtype=np.float64)
+    if middle.shape != (3,) or not np.isfinite(middle).all() or not np.isfinite(scale):
+        raise DataError("The centre and the size of the box have to be finite numbers; type them again.")
+    if up_axis not in UP_AXES:
+        raise DataError(f"The up axis is {up_axis!r}, but it has to be x, y or z.")
+    scale = float(np.clip(scale, guess.scale / MAX_RESIZE, guess.scale * MAX_RESIZE))
+    reach = MAX_SHIFT * guess.scale
+    middle = np.clip(middle, guess.center - reach, guess.center + reach)
+    middle.setflags(write=False)
+    return replace(guess, center=middle, scale=scale, up_axis=up_axis)
+
+
+def same_alignment(a: Normalization, b: Normalization) -> bool:
+    return a.up_axis == b.up_axis and a.scale == b.scale and bool(np.array_equal(a.center, b.center))
+
+
+def view_frame(guess: Normalization, up_axis: str) -> Normalization:
+    """The space scans are looked at in: the guess, turned to the chosen up axis. It stays while the box is moved."""
+    return replace(guess, up_axis=up_axis)
+
+
+def scan_bounds(scans: ScanSequence) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Lowest and highest corner of all measured points but the outermost half per cent, in the scans' units.
+
+    A few flying pixels must not shrink the shape to a dot. None without points, as for images.
+    """
+    filled = [points for points in scans.points if len(points)]
+    if not filled:
+        return None
+    lows = [np.quantile(points, 0.005, axis=0) for points in filled]
+    highs = [np.quantile(points, 0.995, axis=0) for points in filled]
+    return np.min(lows, axis=0).astype(np.float64), np.max(highs, axis=0).astype(np.float64)
