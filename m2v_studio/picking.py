@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from m2v_studio import commands
 from m2v_studio.camera import Region
-from m2v_studio.panels.overlay import knob_position
+from m2v_studio.panels.overlay import knob_key, knob_position
 from m2v_studio.panels.widgets import scale
 from m2v_studio.scene import Figure
 from m2v_studio.state import frame_shown
@@ -184,18 +185,17 @@ class Pointer:
 
     def _hit(self, app: App, at: tuple[float, float]) -> tuple[int, Figure] | None:
         """The nearest handle within reach of the mouse, on whichever figure."""
-        projection = app.viewport.projection
         handles = app.studio.state.document.handles
-        if projection is None or not handles:
+        if app.viewport.projection is None or not handles:
             return None
         best, found = HIT_PIXELS * scale(), None
+        state = app.studio.state
         for figure in app.viewport.figures:
-            points = np.stack([knob_position(app, figure, handle) for handle in handles])
-            pixels, depth = projection.project(points)
-            distance = np.where(depth > 0, np.hypot(pixels[:, 0] - at[0], pixels[:, 1] - at[1]), np.inf)
-            row = int(distance.argmin())
-            if distance[row] < best:
-                best, found = float(distance[row]), (row, figure)
+            for row, place in enumerate(app.viewport.on_screen(figure, handles)):
+                pixel = place.knob(figure.frame, knob_key(state, handles[row]))
+                distance = best if pixel is None else math.hypot(pixel[0] - at[0], pixel[1] - at[1])
+                if distance < best:
+                    best, found = distance, (row, figure)
         return found
 
 

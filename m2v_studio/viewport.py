@@ -9,16 +9,17 @@ import numpy as np
 import polyscope as ps
 from numpy.typing import NDArray
 
-from core.sequence import Normalization, SourceMesh
+from core.sequence import Handle, Normalization, SourceMesh
 from m2v_studio import theme
 from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
+from m2v_studio.floor import Floor
 from m2v_studio.scene import Figure, content_box
+from m2v_studio.screen import HandleOnScreen, handles_on_screen
 from m2v_studio.state import Same, State, normalization, shown_samples
 
-FLOOR_CELLS = 72
-FLOOR_RADIUS = 1.7
-SHADOW_POINTS = 1500
 EASE_SECONDS = 0.10  # how quickly the camera follows when the content grows
+AT_REST = 1e-4  # a camera that is this close to where it goes has arrived
+NO_OFFSET = np.zeros(3)
 
 
 @dataclass
@@ -32,6 +33,7 @@ class _Shown:
     color: theme.Color
     opacity: float
     offset: tuple[float, float, float]
+    enabled: bool = True
     heat_stamp: Hashable = None
     heat_max: float = 0.0
     heat_on: bool = False
@@ -49,17 +51,16 @@ class Viewport:
         self.norm: Normalization | None = None
         self._source: SourceMesh | None = None
         self._shown: dict[str, _Shown] = {}
-        self._view: NDArray | None = None
+        self._camera_stamp: Hashable = None  # what the camera was placed for, once it had come to rest there
+        self._on_screen: dict[str, tuple[Hashable, tuple[HandleOnScreen, ...]]] = {}
         self._distance: float | None = None
         self.still = False  # a handle is being dragged: the camera must not answer to what it drags
         self._target: NDArray[np.float64] = np.zeros(3)
         self._box: tuple[Hashable, tuple[NDArray, NDArray]] | None = None
         self._transparent: bool | None = None
         self.dear = False  # transparency is too slow here (no graphics card): solid colours while playing
-        self._floor: ps.SurfaceMesh | None = None
-        self._floor_height = 0.0
-        self._floor_stamp: Hashable = None
-        self._blur = _blur_matrix(FLOOR_CELLS, 1.7)
+        self._floor = Floor()
+        self._turn, self._center = np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.float32)
 
     # ---- once ---------------------------------------------------------------------------------------------
 
@@ -98,9 +99,10 @@ class Viewport:
         self._set_transparency(see_through and not (self.dear and state.view.playing))
         visible = {figure.name for figure in figures}
         for name, shown in self._shown.items():
-            if shown.mesh.is_enabled() != (name in visible):
-                shown.mesh.set_enabled(name in visible)
-        self._show_floor(figures)
+            if shown.enabled != (name in visible):
+                shown.enabled = name in visible
+                shown.mesh.set_enabled(shown.enabled)
+        self._floor.show(figures, self._fast)
 
     def clear(self) -> None:
         """Take everything out of Polyscope."""
@@ -118,17 +120,29 @@ class Viewport:
 
     def position(self, figure: Figure, vertex: int) -> NDArray[np.float64]:
         """Where a vertex of a figure is shown, in normalised space with the figure's offset."""
-        assert self.norm is not None
-        return self.norm.apply(figure.positions[vertex]) + self.offsets.get(figure.name, np.zeros(3))
+        return self.to_view(figure, figure.positions[vertex])
 
     def to_view(self, figure: Figure, points: NDArray) -> NDArray[np.float64]:
         """Source units [..., 3] to where they are shown beside this figure."""
         assert self.norm is not None
-        return self.norm.apply(points) + self.offsets.get(figure.name, np.zeros(3))
+        return self.norm.apply(points) + self.offsets.get(figure.name, NO_OFFSET)
+
+    def on_screen(self, figure: Figure, handles: tuple[Handle, ...]) -> tuple[HandleOnScreen, ...]:
+        """Where the handles are in pixels beside this figure; kept while nothing that matters has changed."""
+        projection, source = self.projection, self._source
+        assert projection is not None and source is not None
+        stamp = (Same(handles), Same(figure.track), Same(projection), Same(self.offsets.get(figure.name)))
+        kept = self._on_screen.get(figure.name)
+        if kept is None or kept[0] != stamp:
+            found = handles_on_screen(
+                handles, figure.track, source.vertices, projection, lambda points: self.to_view(figure, points)
+            )
+            kept = self._on_screen[figure.name] = (stamp, found)
+        return kept[1]
 
     def to_source(self, figure: Figure, points: NDArray) -> NDArray[np.float64]:
         assert self.norm is not None
-        return self.norm.invert(points - self.offsets.get(figure.name, np.zeros(3)))
+        return self.norm.invert(points - self.offsets.get(figure.name, NO_OFFSET))
 
     def _set_transparency(self, wanted: bool) -> None:
         """Polyscope turns depth peeling on by itself and never off again; it makes every frame several times dearer."""
@@ -146,14 +160,15 @@ class Viewport:
         for shown in self._shown.values():
             shown.mesh.remove()
         self._shown.clear()
-        if self._floor is not None:
-            self._floor.remove()
-            self._floor, self._floor_stamp = None, None
+        self._floor.remove()
         self._source, self.norm = source, None if source is None else normalization(source)
         self.camera = Camera()
-        self._distance, self._box, self._view = None, None, None
+        self._distance, self._box, self._camera_stamp = None, None, None
+        self._on_screen.clear()
         if source is not None and self.norm is not None:
-            self._floor_height = float(self.norm.apply(source.vertices)[:, 1].min()) - 0.002
+            self._turn = (self.norm.rotation.T / self.norm.scale).astype(np.float32)
+            self._center = self.norm.center.astype(np.float32)
+            self._floor.height = float(self.norm.apply(source.vertices)[:, 1].min()) - 0.002
 
     def _place_camera(
         self,
@@ -165,9 +180,11 @@ class Viewport:
         dt: float,
     ) -> None:
         assert self.norm is not None
-        keys = tuple(Same(handle.keys) for handle in state.document.handles)
-        key = (Same(source), Same(state.results), shown_samples(state), keys)
-        if self._box is None or self._box[0] != key:
+        key = (Same(source), Same(state.results), shown_samples(state), Same(state.document.handles))
+        stamp = (key, self.camera, region, window, tuple((figure.name, figure.cell) for figure in figures))
+        if self._distance is not None and stamp == self._camera_stamp:
+            return
+        if self._box is None or (self._box[0] != key and not self.still):
             low, high = (self.norm.apply(corner) for corner in content_box(state, source))
             self._box = (key, (np.minimum(low, high), np.maximum(low, high)))
         low, high = self._box[1]
@@ -186,11 +203,14 @@ class Viewport:
         share = 0.0 if self.still else 1.0 - float(np.exp(-dt / EASE_SECONDS))
         self._distance += (wanted - self._distance) * share
         self._target = self._target + (target - self._target) * share
-        projection = Projection.of(self.camera, self._target, self._distance, region.center, (window[0], window[1]))
-        self.projection = projection
-        if self._view is None or not np.allclose(self._view, projection.view, atol=1e-6):
-            self._view = projection.view
-            ps.set_camera_view_matrix(projection.view)
+        arrived = abs(wanted - self._distance) + float(np.abs(target - self._target).max()) < AT_REST
+        if arrived:
+            self._distance, self._target = wanted, target
+        self._camera_stamp = stamp if arrived and not self.still else None
+        self.projection = Projection.of(
+            self.camera, self._target, self._distance, region.center, (window[0], window[1])
+        )
+        ps.set_camera_view_matrix(self.projection.view)
         self._place_cells(figures, region, columns, cell)
 
     def _place_cells(
@@ -211,7 +231,7 @@ class Viewport:
 
     def _show_figure(self, figure: Figure, source: SourceMesh) -> None:
         assert self.norm is not None
-        raw = self.offsets.get(figure.name, np.zeros(3))
+        raw = self.offsets.get(figure.name, NO_OFFSET)
         offset = (round(float(raw[0]), 6), round(float(raw[1]), 6), round(float(raw[2]), 6))
         shown = self._shown.get(figure.name)
         if shown is None or shown.faces is not source.faces:
@@ -248,9 +268,7 @@ class Viewport:
         return self._fast(figure.positions)
 
     def _fast(self, points: NDArray) -> NDArray[np.float32]:
-        assert self.norm is not None
-        turn = (self.norm.rotation.T / self.norm.scale).astype(np.float32)
-        return (points - self.norm.center.astype(np.float32)) @ turn
+        return (points - self._center) @ self._turn
 
     def _show_heat(self, shown: _Shown, figure: Figure) -> None:
         if figure.heat is None:
@@ -269,77 +287,3 @@ class Viewport:
         else:
             shown.mesh.get_quantity_buffer("heat", "values").update_data(values)
         shown.heat_stamp = figure.heat_stamp
-
-    # ---- the floor ----------------------------------------------------------------------------------------
-
-    def _show_floor(self, figures: tuple[Figure, ...]) -> None:
-        """A round floor that fades into the background, with a soft contact shadow. Polyscope's own ground and
-        shadow cost 90 ms a frame in software rendering; this costs well under 1 ms."""
-        visible = bool(figures) and all(figure.cell is None for figure in figures)
-        if self._floor is None:
-            corners, faces = _floor_mesh(self._floor_height)
-            self._floor = ps.register_surface_mesh("m2v floor", corners, faces, material="flat", smooth_shade=True)
-            self._floor.set_back_face_policy("cull")
-            self._floor.add_color_quantity("shade", _floor_colors(None), enabled=True)
-        if self._floor.is_enabled() != visible:
-            self._floor.set_enabled(visible)
-        stamp = tuple(figure.stamp for figure in figures)
-        if not visible or stamp == self._floor_stamp:
-            return
-        self._floor_stamp = stamp
-        colors = _floor_colors(self._shadow(figures)).astype(np.float32)
-        self._floor.get_quantity_buffer("shade", "colors").update_data(colors)
-
-    def _shadow(self, figures: tuple[Figure, ...]) -> NDArray[np.float64]:
-        assert self.norm is not None
-        total = np.zeros((FLOOR_CELLS, FLOOR_CELLS))
-        for figure in figures:
-            every = max(1, len(figure.positions) // SHADOW_POINTS)
-            points = self._fast(figure.positions[::every])
-            cell = (points[:, [0, 2]] + FLOOR_RADIUS) * (FLOOR_CELLS / (2 * FLOOR_RADIUS))
-            cell = cell.astype(np.int64)
-            inside = ((cell >= 0) & (cell < FLOOR_CELLS)).all(1)
-            weight = np.exp(-3.0 * np.maximum(points[inside, 1] - self._floor_height, 0.0))
-            flat = cell[inside] @ np.array([FLOOR_CELLS, 1])
-            total += np.bincount(flat, weights=every * weight, minlength=FLOOR_CELLS**2).reshape(
-                FLOOR_CELLS, FLOOR_CELLS
-            )
-        covered = 1.0 - np.exp(-total / max(len(figures), 1))
-        return self._blur @ covered @ self._blur.T
-
-
-def _blur_matrix(count: int, sigma: float) -> NDArray[np.float64]:
-    index = np.arange(count)
-    kernel = np.exp(-0.5 * ((index[:, None] - index[None]) / sigma) ** 2)
-    return kernel / kernel.sum(1, keepdims=True)
-
-
-def _floor_grid() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    line = (np.arange(FLOOR_CELLS) + 0.5) * (2 * FLOOR_RADIUS / FLOOR_CELLS) - FLOOR_RADIUS
-    x, z = np.meshgrid(line, line, indexing="ij")
-    return x, z
-
-
-def _floor_mesh(height: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    x, z = _floor_grid()
-    corners = np.stack([x, np.full_like(x, height), z], -1).reshape(-1, 3)
-    row, column = np.meshgrid(np.arange(FLOOR_CELLS - 1), np.arange(FLOOR_CELLS - 1), indexing="ij")
-    first = (row * FLOOR_CELLS + column).ravel()
-    faces = np.concatenate(
-        [
-            np.stack([first, first + 1, first + FLOOR_CELLS + 1], -1),
-            np.stack([first, first + FLOOR_CELLS + 1, first + FLOOR_CELLS], -1),
-        ]
-    )
-    keep = (np.hypot(corners[faces, 0], corners[faces, 2]) < FLOOR_RADIUS).all(1)
-    return corners, faces[keep]
-
-
-def _floor_colors(shadow: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    x, z = _floor_grid()
-    edge = np.clip((FLOOR_RADIUS * 0.97 - np.hypot(x, z)) / (0.75 * FLOOR_RADIUS), 0.0, 1.0)
-    share = (edge * edge * (3 - 2 * edge))[..., None]
-    color = np.array(theme.BACKGROUND) * (1 - share) + np.array(theme.FLOOR) * share
-    if shadow is not None:
-        color = color * (1.0 - 0.42 * (share * shadow[..., None]))
-    return color.reshape(-1, 3)

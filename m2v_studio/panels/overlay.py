@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from core.sequence import Handle
 from m2v_studio import theme
-from m2v_studio.camera import Projection, Region
+from m2v_studio.camera import Region
 from m2v_studio.panels.style import packed
 from m2v_studio.panels.widgets import WHITE, scale
 from m2v_studio.scene import Figure
+from m2v_studio.screen import HandleOnScreen, Pixel
 from m2v_studio.state import State, frame_shown, handle_label, is_stale, next_step
 from m2v_studio.theme import Color
 
@@ -36,7 +37,7 @@ def draw(app: App, region: Region) -> None:
     canvas.PushClipRect((region.x, region.y), (region.x + region.width, region.y + region.height), True)
     if viewport.projection is not None:
         for figure in viewport.figures:
-            _handles_of(canvas, app, figure, viewport.projection)
+            _handles_of(canvas, app, figure)
             if figure.label:
                 _label(canvas, figure, viewport.cells.get(figure.name, region))
         _overlay_names(canvas, state, viewport.figures, region)
@@ -54,72 +55,56 @@ def handle_color(handle: Handle) -> Color:
 # ---- handles and their paths ------------------------------------------------------------------------------
 
 
-def _handles_of(canvas: psim.ImDrawList, app: App, figure: Figure, projection: Projection) -> None:
+def _handles_of(canvas: psim.ImDrawList, app: App, figure: Figure) -> None:
     state, viewport = app.studio.state, app.viewport
     overlay = state.view.layout == "overlay" and len(viewport.figures) > 1
     first = figure is viewport.figures[0]
-    for row, handle in enumerate(state.document.handles):
-        selected = row == state.view.selected
+    handles = state.document.handles
+    for row, (handle, at) in enumerate(zip(handles, viewport.on_screen(figure, handles), strict=True)):
         if not handle.pinned:
-            _trajectory(canvas, app, figure, handle, projection, overlay, selected)
+            _trajectory(canvas, app, figure, row, at, overlay)
         if overlay and not first and handle.pinned:
             continue
         if not handle.pinned and (not overlay or first):
-            _targets(canvas, app, figure, row, handle, projection)
-        _knob(canvas, app, figure, row, handle, projection)
+            _targets(canvas, app, figure, row, at)
+        _knob(canvas, app, figure, row, at)
 
 
-def _trajectory(
-    canvas: psim.ImDrawList,
-    app: App,
-    figure: Figure,
-    handle: Handle,
-    projection: Projection,
-    overlay: bool,
-    selected: bool,
-) -> None:
-    """The handle's path through all frames, with a small dot per frame."""
-    if len(figure.track) < 2 or not any(frame > 0 for frame in handle.keys):
-        return
-    points, depth = projection.project(app.viewport.to_view(figure, figure.track[:, handle.vertex]))
-    if (depth <= 0).any():
-        return
-    stale = is_stale(app.studio.state)
-    color = figure.color if overlay else theme.MOVED
-    alpha = 0.30 if stale else 0.85 if selected or overlay else 0.6
-    _line(canvas, points, packed(color, alpha), 2.4 * scale())
-    ink = packed(color, alpha)
-    for point in points:
-        canvas.AddCircleFilled((float(point[0]), float(point[1])), 2.3 * scale(), ink, 10)
-
-
-def _targets(
-    canvas: psim.ImDrawList, app: App, figure: Figure, row: int, handle: Handle, projection: Projection
-) -> None:
-    """Keys as diamonds; dashed from the rest position through them while no motion passes there."""
-    source = app.studio.state.document.source
-    keys = {frame: position for frame, position in handle.keys.items() if frame > 0}
-    if not keys or source is None:
-        return
-    chain = np.stack([source.vertices[handle.vertex].astype(np.float64), *keys.values()])
-    points, depth = projection.project(app.viewport.to_view(figure, chain))
-    if (depth <= 0).any():
-        return
-    if len(figure.track) < 2 or is_stale(app.studio.state):
-        for a, b in pairwise(points):
-            _dashed(canvas, a, b, packed(theme.MOVED, 0.9), 2.0 * scale())
-    view = app.studio.state.view
-    for frame, point in zip(keys, points[1:], strict=True):
-        chosen = view.selected == row and view.key == frame
-        _diamond(canvas, point, (6.0 if chosen else 4.8) * scale(), theme.MOVED, chosen)
-
-
-def _knob(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, handle: Handle, projection: Projection) -> None:
-    point, depth = projection.project(knob_position(app, figure, handle))
-    if float(depth) <= 0:
+def _trajectory(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: HandleOnScreen, overlay: bool) -> None:
+    """The handle's path through all frames, with a small dot per frame where there is room for them."""
+    if at.line is None or not at.keys:
         return
     state = app.studio.state
-    center, s = (float(point[0]), float(point[1])), scale()
+    color = figure.color if overlay else theme.MOVED
+    selected = row == state.view.selected
+    ink = packed(color, 0.30 if is_stale(state) else 0.85 if selected or overlay else 0.6)
+    canvas.AddPolyline(at.line, ink, 0, 2.4 * scale())
+    radius = 2.3 * scale()
+    for point in at.dots:
+        canvas.AddCircleFilled(point, radius, ink, 10)
+
+
+def _targets(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: HandleOnScreen) -> None:
+    """Keys as diamonds; dashed from the rest position through them while no motion passes there."""
+    if not at.keys or at.chain is None:
+        return
+    if len(figure.track) < 2 or is_stale(app.studio.state):
+        for a, b in pairwise(at.chain):
+            _dashed(canvas, np.array(a), np.array(b), packed(theme.MOVED, 0.9), 2.0 * scale())
+    view = app.studio.state.view
+    for frame, point in at.keys.items():
+        chosen = view.selected == row and view.key == frame
+        if point is not None:
+            _diamond(canvas, point, (6.0 if chosen else 4.8) * scale(), theme.MOVED, chosen)
+
+
+def _knob(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: HandleOnScreen) -> None:
+    state = app.studio.state
+    handle = state.document.handles[row]
+    center = at.knob(figure.frame, knob_key(state, handle))
+    if center is None:
+        return
+    s = scale()
     color = handle_color(handle)
     hovered = app.pointer.hovered == row
     radius = (HANDLE_RADIUS + (1.5 if hovered else 0.0)) * s
@@ -137,15 +122,19 @@ def _knob(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, handle: H
         _chip(canvas, (center[0] + radius + 12 * s, center[1] - 11 * s), handle_label(state.document, row), color)
 
 
-def knob_position(app: App, figure: Figure, handle: Handle) -> NDArray[np.float64]:
-    """Where a handle is drawn: on the surface, or at its key while that has no motion of its own yet."""
-    state = app.studio.state
+def knob_key(state: State, handle: Handle) -> int | None:
+    """The frame of the key a handle is drawn at while it has no motion of its own there yet; else None."""
     frame = frame_shown(state)
-    target = handle.keys.get(frame)
     unmet = state.results is None or is_stale(state)
-    if target is not None and frame > 0 and unmet and not handle.pinned:
-        return app.viewport.to_view(figure, target)
-    return app.viewport.position(figure, handle.vertex)
+    return frame if frame > 0 and unmet and not handle.pinned and frame in handle.keys else None
+
+
+def knob_position(app: App, figure: Figure, handle: Handle) -> NDArray[np.float64]:
+    """Where a handle is drawn in the scene: on the surface, or at its key."""
+    key = knob_key(app.studio.state, handle)
+    if key is None:
+        return app.viewport.position(figure, handle.vertex)
+    return app.viewport.to_view(figure, handle.keys[key])
 
 
 # ---- texts ------------------------------------------------------------------------------------------------
@@ -244,10 +233,6 @@ def _chip(canvas: psim.ImDrawList, at: tuple[float, float], text: str, color: Co
     )
 
 
-def _line(canvas: psim.ImDrawList, points: NDArray, color: int, thickness: float) -> None:
-    canvas.AddPolyline(np.asfortranarray(points, dtype=np.float32), color, 0, thickness)
-
-
 def _dashed(canvas: psim.ImDrawList, a: NDArray, b: NDArray, color: int, thickness: float) -> None:
     length = float(np.linalg.norm(b - a))
     dash = 7.0 * scale()
@@ -257,8 +242,8 @@ def _dashed(canvas: psim.ImDrawList, a: NDArray, b: NDArray, color: int, thickne
         canvas.AddLine((float(p[0]), float(p[1])), (float(q[0]), float(q[1])), color, thickness)
 
 
-def _diamond(canvas: psim.ImDrawList, point: NDArray, radius: float, color: Color, chosen: bool) -> None:
-    x, y = float(point[0]), float(point[1])
+def _diamond(canvas: psim.ImDrawList, point: Pixel, radius: float, color: Color, chosen: bool) -> None:
+    x, y = point
     outer = radius + 1.8 * scale()
     canvas.AddQuadFilled((x, y - outer), (x + outer, y), (x, y + outer), (x - outer, y), packed(WHITE))
     fill = theme.ACCENT if chosen else color

@@ -21,7 +21,9 @@ def packed(color: Color, alpha: float = 1.0) -> int:
     return opacity << 24 | blue << 16 | green << 8 | red
 
 
-current_scale = 1.0  # of the theme in force; `ensure` keeps it, so that nobody asks Dear ImGui hundreds of times a frame
+current_scale = (
+    1.0  # of the theme in force; `ensure` keeps it, so that nobody asks Dear ImGui hundreds of times a frame
+)
 GRAB_SIZE = 11.0  # pixels, not the default 12: it tells whether the theme is in force
 
 
