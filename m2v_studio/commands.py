@@ -44,8 +44,13 @@ def open_source(state: State, mesh: SourceMesh) -> State:
 
 
 def add_handle(state: State, vertex: int, pinned: bool = False) -> State:
-    """Add a handle at a vertex and select it; at a vertex that has one, select it (and pin it when asked)."""
+    """Add a handle at a vertex and select it; at a vertex that has one, select it (and pin it when asked).
+
+    Scans have no handles.
+    """
     document = state.document
+    if document.source is None:
+        return state
     for row, handle in enumerate(document.handles):
         if handle.vertex == vertex:
             selected = select_handle(state, row)

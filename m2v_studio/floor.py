@@ -37,7 +37,7 @@ class Floor:
 
     def show(self, figures: tuple[Figure, ...], normalize: Callable[[NDArray], NDArray[np.float32]]) -> None:
         """Draw it with the figures' shadow; not when they stand side by side. `normalize`: source units to scene."""
-        visible = bool(figures) and all(figure.cell is None for figure in figures)
+        visible = all(figure.cell is None for figure in figures)
         if self._mesh is None:
             corners, faces = _floor_mesh(self.height)
             self._mesh = ps.register_surface_mesh("m2v floor", corners, faces, material="flat", smooth_shade=True)

@@ -73,6 +73,13 @@ def view_frame(guess: Normalization, up_axis: str) -> Normalization:
     return replace(guess, up_axis=up_axis)
 
 
+def upright(sequence: MeshSequence, alignment: Normalization) -> MeshSequence:
+    """The same motion turned to Y up, which is what the export starts from; units and origin stay the scans'."""
+    if alignment.up_axis == "y":
+        return sequence
+    return replace(sequence, vertices=sequence.vertices @ alignment.rotation.T.astype(np.float32))
+
+
 def scan_bounds(scans: ScanSequence) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Lowest and highest corner of all measured points but the outermost half per cent, in the scans' units.
 

@@ -8,17 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.sequence import HandleTracks, SourceMesh
+from core.pipelines.request import ReconstructionSet, SampleSet
+from core.sequence import HandleTracks, Normalization, SourceMesh
 from m2v_studio import theme
-from m2v_studio.state import Same, State, frame_shown, is_stale, shown_samples, tracks
+from m2v_studio.scan_scene import scan_box, scan_stamp
+from m2v_studio.state import (
+    ColorBy,
+    Results,
+    Same,
+    State,
+    frame_shown,
+    is_box_shown,
+    is_open,
+    is_stale,
+    shown_samples,
+    tracks,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """One mesh in the view. `track` [T, V, 3] in source units is shown at `frame`; `cell` places it in the grid."""
+    """One mesh in the view. `track` [T, V, 3] in the opened file's units is shown at `frame` on `faces` [F, 3];
+    `cell` places it in the grid."""
 
     name: str
     track: NDArray[np.float32]
+    faces: NDArray[np.int32]
     frame: int
     color: theme.Color
     opacity: float = 1.0
@@ -48,16 +63,19 @@ class SceneBuilder:
 
     def figures(self, state: State) -> tuple[Figure, ...]:
         source = state.document.source
-        if source is None:
+        if not is_open(state.document):
             return ()
         frame = frame_shown(state)
         job = state.job
         if job is not None and job.preview is not None:
             track = job.preview
-            label = f"seed {state.document.seed}, being generated"
-            return (Figure("result-0", track, min(frame, len(track) - 1), theme.result_color(0), label=label),)
+            faces = job.preview_faces if source is None else source.faces
+            if faces is not None:
+                label = f"seed {state.document.seed}, being generated"
+                at = min(frame, len(track) - 1)
+                return (Figure("result-0", track, faces, at, theme.result_color(0), label=label),)
         if state.results is None:
-            return (Figure("source", self._rest_track(source), 0, theme.CLAY),)
+            return () if source is None else (Figure("source", self._rest_track(source), source.faces, 0, theme.CLAY),)
         return tuple(self._result(state, row, frame) for row in shown_samples(state))
 
     def _rest_track(self, source: SourceMesh) -> NDArray[np.float32]:
@@ -69,6 +87,7 @@ class SceneBuilder:
         assert state.results is not None
         sample = state.results.samples.samples[row]
         track = sample.sequence.vertices
+        source = state.document.source
         frame = min(frame, len(track) - 1)
         stale = is_stale(state)
         color = theme.result_color(row)
@@ -81,6 +100,8 @@ class SceneBuilder:
         return Figure(
             name=f"result-{row}",
             track=track,
+            # Every sequence has a copy of its own; the source's is the same object for all of them.
+            faces=sample.sequence.faces if source is None else source.faces,
             frame=frame,
             color=color,
             opacity=opacity,
@@ -93,26 +114,42 @@ class SceneBuilder:
 
     def _heat(self, state: State, row: int, frame: int) -> tuple[NDArray[np.float32] | None, float]:
         assert state.results is not None
-        samples = state.results.samples
-        if state.view.color == "disagreement":
-            return samples.disagreement[min(frame, len(samples.disagreement) - 1)], self.heat_max(state)
-        if state.view.color == "handle_error" and state.document.source is not None:
+        samples, color = state.results.samples, state.view.color
+        if color == "handle_error":
+            if state.document.source is None or not isinstance(samples, SampleSet):
+                return None, 0.0
             given = tracks(state.document)
             errors = handle_error_map(state.document.source, samples.samples[row].sequence.vertices, given, frame)
             return errors, self.heat_max(state)
-        return None, 0.0
+        values = heat_track(state.results, color, row)
+        return (None, 0.0) if values is None else (values[min(frame, len(values) - 1)], self.heat_max(state))
 
     def heat_max(self, state: State) -> float:
         """Top of the legend, as a fraction of size: fixed for a set of results, so that colours compare."""
-        if state.results is None or state.view.color == "none":
+        results, color = state.results, state.view.color
+        if results is None or color == "none":
             return 0.0
-        if state.view.color == "handle_error":
-            return max(0.01, nice_ceiling(max(s.handle_error for s in state.results.samples.samples)))
-        disagreement = state.results.samples.disagreement
-        if self._range is None or self._range[0] != Same(disagreement):
-            top = float(np.quantile(disagreement.max(axis=0), 0.995)) if disagreement.size else 0.0
-            self._range = (Same(disagreement), nice_ceiling(max(top, 1e-3)))
+        if color == "handle_error":
+            if not isinstance(results.samples, SampleSet):
+                return 0.0
+            return max(0.01, nice_ceiling(max(s.handle_error for s in results.samples.samples)))
+        key = (Same(results), color)
+        if self._range is None or self._range[0] != key:
+            tracks = [heat_track(results, color, row) for row in range(len(results.samples.samples))]
+            tops = [np.quantile(values.max(axis=0), 0.995) for values in tracks if values is not None and values.size]
+            self._range = (key, nice_ceiling(max(float(max(tops, default=0.0)), 1e-3)))
         return self._range[1]
+
+
+def heat_track(results: Results, color: ColorBy, row: int) -> NDArray[np.float32] | None:
+    """Values [T, V] of one result for a heat map that does not depend on the handles; None where there are none."""
+    samples = results.samples
+    if color == "truth_error":
+        return None if results.truth_error is None else results.truth_error[row]
+    if isinstance(samples, ReconstructionSet):
+        maps = {"disagreement": samples.samples[row].disagreement, "to_scan": samples.samples[row].scan_distance}
+        return maps.get(color)
+    return samples.disagreement if color == "disagreement" else None
 
 
 def nice_ceiling(value: float) -> float:
@@ -140,8 +177,28 @@ def handle_error_map(
     return total
 
 
-def content_box(state: State, source: SourceMesh) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Corners of everything that moves through the view, in source units: rest shape, results and handle keys."""
+def content_stamp(state: State) -> Hashable:
+    """Equal while the content of the view needs the same room."""
+    document = state.document
+    if document.scans is not None:
+        return scan_stamp(state)
+    return (Same(document.source), Same(state.results), shown_samples(state), Same(document.handles))
+
+
+def floor_level(state: State, norm: Normalization) -> float:
+    """Normalised height of the floor: under the resting mesh, or under all that was seen and made of scans."""
+    source = state.document.source
+    if source is not None:
+        return float(norm.apply(source.vertices)[:, 1].min())
+    return float(min(norm.apply(corner)[1] for corner in scan_box(state, with_box=False)))
+
+
+def content_box(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners of everything that moves through the view, in the opened file's units: rest shape or scans, results,
+    handle keys and the box of an alignment."""
+    source = state.document.source
+    if source is None:
+        return scan_box(state, is_box_shown(state))
     lows, highs = [source.vertices.min(0)], [source.vertices.max(0)]
     if state.results is not None:
         for row in shown_samples(state):

@@ -74,6 +74,7 @@ class View:
     solo: int = 0  # row in the results
     color: ColorBy = "none"
     gizmo: bool = False
+    points: bool = True  # the measured points, with or without meshes
     played: bool = False  # the newest full results have been watched
 
 
@@ -257,6 +258,12 @@ def view_normalization(document: Document) -> Normalization | None:
     if document.scans is not None and document.alignment is not None:
         return view_frame(document.scans.guess, document.alignment.up_axis)
     return None if document.source is None else normalization(document.source)
+
+
+def view_key(document: Document) -> Hashable:
+    """Changes when the view has to start over: another file, or scans turned to another up axis."""
+    up = None if document.alignment is None else document.alignment.up_axis
+    return (Same(document.source), Same(document.scans), up)
 
 
 def is_box_shown(state: State) -> bool:

@@ -15,21 +15,26 @@ from typing import Any
 
 from core.assets import asset_path
 from core.errors import DataError, M2VError
-from core.pipelines.request import SamplingOptions
+from core.pipelines.request import ReconstructionSet, SamplingOptions
 from core.sequence import SourceMesh
-from m2v_studio import commands, worker
+from m2v_studio import commands, scan_commands, worker
 from m2v_studio.history import Session
 from m2v_studio.project import autosave_path, load_project, save_project
+from m2v_studio.scan_document import OpenedScans, upright
+from m2v_studio.scan_files import KINDS, is_scans, read_scan_document
+from m2v_studio.scan_truth import truth_errors
 from m2v_studio.settings import Settings, load_settings, save_settings
 from m2v_studio.state import (
     Document,
     Notice,
     Results,
     State,
-    is_unsaved,
+    is_worth_keeping,
+    reconstruction,
     sampling,
     tracks,
     why_not_generate,
+    why_not_play,
     why_not_results,
 )
 from m2v_studio.tasks import Tasks, notice_of
@@ -85,6 +90,7 @@ class Studio:
                 show(commands.job_progressed, request, progress)
             case worker.Finished(request, samples):
                 show(commands.job_finished, request, samples)
+                self._compare_with_truth()
             case worker.Stopped(request):
                 show(commands.job_stopped, request)
             case worker.Failed(request, message, detail):
@@ -149,6 +155,8 @@ class Studio:
     def request_draft(self) -> None:
         """Show something at once after an edit: the draft of the first seed."""
         document = self.state.document
+        if document.source is None:
+            return  # scans take longer than an edit may wait: they are reconstructed when asked for
         if why_not_generate(self.state):
             self.cancel()
             return
@@ -156,12 +164,17 @@ class Studio:
 
     def _submit(self, options: SamplingOptions) -> None:
         document = self.state.document
-        assert document.source is not None
-        asked = tracks(document)
         try:
-            asked.validate(document.source.vertices)
-            options.validate()
-            request = self.worker.submit(document.source, asked, options)
+            if document.scans is not None:
+                wanted = reconstruction(document)
+                wanted.validate()
+                request = self.worker.submit_scans(document.scans.sequence, wanted)
+            else:
+                assert document.source is not None
+                asked = tracks(document)
+                asked.validate(document.source.vertices)
+                options.validate()
+                request = self.worker.submit(document.source, asked, options)
         except M2VError as error:
             self.fail("Generation is not possible", error)
             return
@@ -171,23 +184,38 @@ class Studio:
         self.worker.cancel()
         self.show(commands.job_stopped)
 
+    def _compare_with_truth(self) -> None:
+        """Work out how far new results are from the true surface, when that came with the scans."""
+        results, scans = self.state.results, self.state.document.scans
+        if results is None or scans is None or scans.truth is None or results.truth_error is not None:
+            return
+        samples, truth = results.samples, scans.truth
+        if not isinstance(samples, ReconstructionSet):
+            return
+        self.tasks.run(
+            "Comparing with the true surface",
+            lambda: truth_errors(samples, truth),
+            lambda errors: self.show(scan_commands.set_truth_error, results, errors),
+            self._failed,
+            quiet=True,
+        )
+
     def play(self) -> None:
-        if why_not_results(self.state):
-            self.show(commands.say, why_not_results(self.state))
+        if why_not_play(self.state):
+            self.show(commands.say, why_not_play(self.state))
         self.show(commands.toggle_play)
 
     # ---- files --------------------------------------------------------------------------------------------
 
     def guarded(self, action: Callable[[], None]) -> None:
         """Do something that loses the document, after asking when there is unsaved work."""
-        worth_keeping = is_unsaved(self.state) and bool(self.state.document.handles)
-        if worth_keeping:
+        if is_worth_keeping(self.state):
             self.ask = action
         else:
             action()
 
     def open_path(self, path: Path, guard: bool = True) -> None:
-        """Open a mesh or a project, whichever the name says."""
+        """Open a mesh, scans or a project, whichever the name says."""
         if guard:
             self.guarded(lambda: self.open_path(path, guard=False))
             return
@@ -195,6 +223,10 @@ class Studio:
         if path.suffix.lower() == PROJECT_SUFFIX:
             self.tasks.run(
                 title, lambda: load_project(path), lambda got: self._opened_project(path, *got), self._failed
+            )
+        elif is_scans(path):
+            self.tasks.run(
+                title, lambda: read_scan_document(path), lambda scans: self._opened_scans(path, scans), self._failed
             )
         else:
             self.tasks.run(title, lambda: read_source(path), lambda mesh: self._opened_mesh(path, mesh), self._failed)
@@ -205,6 +237,12 @@ class Studio:
     def _opened_mesh(self, path: Path, mesh: SourceMesh) -> None:
         self.worker.cancel()
         state = commands.open_source(self.state, mesh)
+        self.session.reset(replace(state, saved=None, notice=None))
+        self._remember(path)
+
+    def _opened_scans(self, path: Path, scans: OpenedScans) -> None:
+        self.worker.cancel()
+        state = scan_commands.open_scans(self.state, scans)
         self.session.reset(replace(state, saved=None, notice=None))
         self._remember(path)
 
@@ -220,9 +258,11 @@ class Studio:
         else:
             self._remember(path)
         self.session.reset(state)
+        self._compare_with_truth()
 
     def _remember(self, path: Path) -> None:
-        if asset_path("meshes").resolve() not in path.resolve().parents:
+        bundled = (asset_path("meshes").resolve(), asset_path("scans").resolve())
+        if not any(folder in path.resolve().parents for folder in bundled):
             self.settings = self.settings.with_recent(path)
             save_settings(self.settings)
 
@@ -244,7 +284,7 @@ class Studio:
         """Keep unsaved work aside; silent, and only when something changed since."""
         self._autosave_due = time.monotonic() + AUTOSAVE_SECONDS
         snapshot = self.state
-        if not is_unsaved(snapshot) or not snapshot.document.handles or snapshot.document is self._autosaved:
+        if not is_worth_keeping(snapshot) or snapshot.document is self._autosaved:
             return
         self._autosaved = snapshot.document
         self.tasks.run(
@@ -263,10 +303,11 @@ class Studio:
     def export(self, out: Path, rows: tuple[int, ...], options: Any) -> None:
         """Export results in the background; several get the seed in their names."""
         state = self.state
-        if state.results is None or state.document.source is None:
+        if state.results is None:
             self.show(commands.say, why_not_results(state))
             return
         source = state.document.source
+        alignment = state.document.alignment
         chosen = [state.results.samples.samples[row] for row in rows]
 
         def work() -> list[Path]:
@@ -275,7 +316,8 @@ class Studio:
             written = []
             for sample in chosen:
                 target = out if len(chosen) == 1 else with_seed(out, sample.seed)
-                export_sequence(sample.sequence, target, source, options=options)
+                sequence = sample.sequence if alignment is None else upright(sample.sequence, alignment)
+                export_sequence(sequence, target, source, options=options)
                 written.append(target)
             return written
 
@@ -311,9 +353,10 @@ def with_seed(out: Path, seed: int) -> Path:
 
 
 def read_source(path: Path) -> SourceMesh:
-    """Read a mesh for the editor; a folder or an unknown kind of file is refused with one sentence."""
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; open one of the mesh files in it ({', '.join(MESH_SUFFIXES)}).")
+    """Read a mesh for the editor; an unknown kind of file is refused with one sentence."""
+    if path.suffix.lower() not in MESH_SUFFIXES and path.exists():
+        kinds = f"a mesh ({', '.join(MESH_SUFFIXES)}), a project (.m2v) or scans ({KINDS})"
+        raise DataError(f"{path.name} is not a kind of file the studio reads; open {kinds}.")
     from core.geometry.mesh import read_mesh
 
     return read_mesh(path)

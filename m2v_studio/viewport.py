@@ -13,9 +13,9 @@ from core.sequence import Handle, Normalization, SourceMesh
 from m2v_studio import theme
 from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
 from m2v_studio.floor import Floor
-from m2v_studio.scene import Figure, content_box
+from m2v_studio.scene import Figure, content_box, content_stamp, floor_level
 from m2v_studio.screen import HandleOnScreen, handles_on_screen
-from m2v_studio.state import Same, State, normalization, shown_samples
+from m2v_studio.state import Same, State, view_key, view_normalization
 
 EASE_SECONDS = 0.10  # how quickly the camera follows when the content grows
 AT_REST = 1e-4  # a camera that is this close to where it goes has arrived
@@ -49,6 +49,7 @@ class Viewport:
         self.cells: dict[str, Region] = {}
         self.figures: tuple[Figure, ...] = ()
         self.norm: Normalization | None = None
+        self._opened: Hashable = None
         self._source: SourceMesh | None = None
         self._shown: dict[str, _Shown] = {}
         self._camera_stamp: Hashable = None  # what the camera was placed for, once it had come to rest there
@@ -85,16 +86,15 @@ class Viewport:
     def show(
         self, state: State, figures: tuple[Figure, ...], region: Region, window: tuple[int, int], dt: float
     ) -> None:
-        source = state.document.source
-        if source is not self._source:
-            self._exchange(source)
+        if view_key(state.document) != self._opened:
+            self._exchange(state)
         self.figures = figures
-        if source is None or self.norm is None:
+        if self.norm is None:
             self.projection = None
             return
-        self._place_camera(state, source, figures, region, window, dt)
+        self._place_camera(state, figures, region, window, dt)
         for figure in figures:
-            self._show_figure(figure, source)
+            self._show_figure(figure)
         see_through = any(figure.opacity < 1.0 for figure in figures)
         self._set_transparency(see_through and not (self.dear and state.view.playing))
         visible = {figure.name for figure in figures}
@@ -106,7 +106,7 @@ class Viewport:
 
     def clear(self) -> None:
         """Take everything out of Polyscope."""
-        self._exchange(None)
+        self._exchange(State())
 
     def forget_framing(self) -> None:
         """Frame the content afresh (key F): no pan, no zoom, at once."""
@@ -130,7 +130,8 @@ class Viewport:
     def on_screen(self, figure: Figure, handles: tuple[Handle, ...]) -> tuple[HandleOnScreen, ...]:
         """Where the handles are in pixels beside this figure; kept while nothing that matters has changed."""
         projection, source = self.projection, self._source
-        assert projection is not None and source is not None
+        if projection is None or source is None:
+            return ()
         stamp = (Same(handles), Same(figure.track), Same(projection), Same(self.offsets.get(figure.name)))
         kept = self._on_screen.get(figure.name)
         if kept is None or kept[0] != stamp:
@@ -156,37 +157,44 @@ class Viewport:
 
     # ---- parts --------------------------------------------------------------------------------------------
 
-    def _exchange(self, source: SourceMesh | None) -> None:
+    def _exchange(self, state: State) -> None:
         for shown in self._shown.values():
             shown.mesh.remove()
         self._shown.clear()
         self._floor.remove()
-        self._source, self.norm = source, None if source is None else normalization(source)
+        document = state.document
+        self._opened, self._source, self.norm = view_key(document), document.source, view_normalization(document)
         self.camera = Camera()
         self._distance, self._box, self._camera_stamp = None, None, None
         self._on_screen.clear()
-        if source is not None and self.norm is not None:
+        if self.norm is not None:
             self._turn = (self.norm.rotation.T / self.norm.scale).astype(np.float32)
             self._center = self.norm.center.astype(np.float32)
-            self._floor.height = float(self.norm.apply(source.vertices)[:, 1].min()) - 0.002
+
+    def _measure(self, state: State, norm: Normalization) -> tuple[NDArray, NDArray]:
+        """Corners of the content, normalised; the floor is put under it."""
+        level = floor_level(state, norm) - 0.002
+        if abs(level - self._floor.height) > 1e-4:
+            self._floor.remove()
+            self._floor.height = level
+        low, high = (norm.apply(corner) for corner in content_box(state))
+        return np.minimum(low, high), np.maximum(low, high)
 
     def _place_camera(
         self,
         state: State,
-        source: SourceMesh,
         figures: tuple[Figure, ...],
         region: Region,
         window: tuple[int, int],
         dt: float,
     ) -> None:
         assert self.norm is not None
-        key = (Same(source), Same(state.results), shown_samples(state), Same(state.document.handles))
+        key = content_stamp(state)
         stamp = (key, self.camera, region, window, tuple((figure.name, figure.cell) for figure in figures))
         if self._distance is not None and stamp == self._camera_stamp:
             return
         if self._box is None or (self._box[0] != key and not self.still):
-            low, high = (self.norm.apply(corner) for corner in content_box(state, source))
-            self._box = (key, (np.minimum(low, high), np.maximum(low, high)))
+            self._box = (key, self._measure(state, self.norm))
         low, high = self._box[1]
         focal = focal_length(window[1])
         side = [figure for figure in figures if figure.cell is not None]
@@ -229,14 +237,14 @@ class Viewport:
             dx, dy = box.center[0] - region.center[0], box.center[1] - region.center[1]
             self.offsets[figure.name] = self.projection.in_plane(self._target + np.asarray(self.camera.pan), dx, dy)
 
-    def _show_figure(self, figure: Figure, source: SourceMesh) -> None:
+    def _show_figure(self, figure: Figure) -> None:
         assert self.norm is not None
         raw = self.offsets.get(figure.name, NO_OFFSET)
         offset = (round(float(raw[0]), 6), round(float(raw[1]), 6), round(float(raw[2]), 6))
         shown = self._shown.get(figure.name)
-        if shown is None or shown.faces is not source.faces:
+        if shown is None or shown.faces is not figure.faces:
             mesh = ps.register_surface_mesh(
-                f"m2v {figure.name}", self._vertices(figure), source.faces, smooth_shade=True, material="clay"
+                f"m2v {figure.name}", self._vertices(figure), figure.faces, smooth_shade=True, material="clay"
             )
             mesh.set_selection_mode("vertices_only")
             mesh.set_back_face_policy("identical")
@@ -245,7 +253,7 @@ class Viewport:
             mesh.set_transparency(1.0)
             mesh.set_transform(np.eye(4))
             mesh.set_enabled(True)
-            shown = _Shown(mesh, source.faces, len(source.vertices), figure.stamp, figure.color, 1.0, (0.0, 0.0, 0.0))
+            shown = _Shown(mesh, figure.faces, len(figure.positions), figure.stamp, figure.color, 1.0, (0.0, 0.0, 0.0))
             self._shown[figure.name] = shown
         if shown.stamp != figure.stamp:
             shown.mesh.update_vertex_positions(self._vertices(figure))

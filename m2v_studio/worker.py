@@ -315,9 +315,7 @@ def _run(connection: Connection, animator: AnimatorLike, job: _Run, subject: Sub
     except (EOFError, BrokenPipeError):
         return None
     except MemoryError:
-        message = (
-            "There is not enough memory for this; ask for fewer seeds or frames, a smaller mesh or less detail."
-        )
+        message = "There is not enough memory for this; ask for fewer seeds or frames, a smaller mesh or less detail."
         connection.send(Failed(job.request, message))
     except Exception:
         connection.send(Failed(job.request, "Generation failed because of a fault in it.", traceback.format_exc()))
