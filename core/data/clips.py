@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-SPLITS = ("train", "unseen_motion", "unseen_identity")
+from core.data.splits import SPLITS as SPLITS
 
 
 @dataclass

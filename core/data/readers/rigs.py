@@ -1,0 +1,51 @@
+"""Rigged GLB folders as prepared clips: every animation of every file, skinned, with the agreed split.
+
+The rig bank (`m2v prepare rigs SRC DST.safetensors`) is smaller and keeps exact skinning; shards of rigs are for mixing
+them with other sets in one layout, and for comparing the two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.data.gltf import CATEGORIES, FPS, clip_split, rig_files
+from core.data.gltf import read_clip as read_rig_clip
+from core.data.readers.common import ClipEntry, Listing, Reader, TrackedClip, make_clip, relative_name
+from core.errors import DataError, MeshError
+from core.geometry.gltf_scene import GltfScene
+
+
+def list_clips(source: Path) -> Listing:
+    """One clip per animation; a file that cannot be read, or that has none, is skipped and said."""
+    files = [source] if source.is_file() else rig_files(source)
+    root = source if source.is_dir() else source.parent
+    entries, skipped = [], []
+    for path in files:
+        try:
+            names = GltfScene(path).clip_names
+        except (MeshError, DataError) as error:
+            skipped.append((path.name, str(error)))
+            continue
+        if not names:
+            skipped.append((path.name, f"{path.name} has no animation, so there is no motion to learn."))
+        category = path.parent.name if path.parent.name in CATEGORIES else "objects"
+        for number, motion in enumerate(names):
+            name = f"{relative_name(path, root)}/{number:02d}-{motion}"
+            split = clip_split(path.stem, number, len(names))
+            entries.append(ClipEntry("rigs", str(path), str(number), name, path.stem, motion, category, split))
+    return Listing(tuple(entries), tuple(skipped))
+
+
+def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
+    """All welded vertices of one animation at 24 frames per second; raises MeshError or DataError."""
+    sequence = read_rig_clip(entry.path, int(entry.key), FPS)
+    return make_clip(sequence.vertices, sequence.faces, sequence.fps, entry.name)
+
+
+READER = Reader(
+    "rigs",
+    "a folder of rigged .glb files",
+    "per file, see the set's README",
+    list_clips,
+    read_clip,
+)
