@@ -271,6 +271,7 @@ class ScanSequence:
     voxel_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     voxel_side: float = 1.1
     images: NDArray[np.uint8] | None = None
+    viewpoint: tuple[float, float, float] | None = None  # where the camera was in frame 0, if that is known
     path: str = ""
     notes: tuple[str, ...] = ()  # what the reader skipped or repaired, one sentence each
 

@@ -44,16 +44,8 @@ class _DamagedError(ValueError):
 def read_ply(path: Path) -> SourceMesh:
     """Read vertices, faces (polygons are cut into triangles) and texture coordinates; raises MeshError."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MeshError(f"{path} cannot be read ({error}); check its permissions.") from error
-    try:
-        form, elements, start = _header(data)
-        tables = _read_text(elements, data[start:]) if form == "ascii" else _read_binary(form, elements, data, start)
-        vertex, face = tables.get("vertex", {}), tables.get("face", {})
-        if not all(isinstance(vertex.get(axis), np.ndarray) for axis in "xyz"):
-            raise _DamagedError("it has no vertices with x, y and z")
-        points = np.stack([np.asarray(vertex[axis], dtype=np.float64) for axis in "xyz"], axis=1)
+        points, tables = _points(path)
+        vertex, face = tables["vertex"], tables.get("face", {})
         faces, corner_uv = _triangles(points, face)
     except _DamagedError as error:
         raise MeshError(f"{path.name} is not a PLY file that can be read: {error}; copy or export it again.") from error
@@ -74,6 +66,30 @@ def read_ply(path: Path) -> SourceMesh:
         notes.append("The texture coordinates are not finite numbers, so they are left out.")
     part = MeshPart(path.stem, faces.astype(np.int32), corner_uv=corner_uv)
     return build_source_mesh(points, uv=uv, parts=(part,), name=path.stem, path=path, notes=notes)
+
+
+def read_ply_points(path: Path) -> NDArray[np.float64]:
+    """The positions [N, 3] of a file's vertices, as stored, with or without faces; raises MeshError."""
+    try:
+        return _points(path)[0]
+    except _DamagedError as error:
+        raise MeshError(f"{path.name} is not a PLY file that can be read: {error}; copy or export it again.") from error
+
+
+def _points(path: Path) -> tuple[NDArray[np.float64], dict[str, _Table]]:
+    """Positions [N, 3] and all tables; raises MeshError when the file cannot be opened."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MeshError(f"{path} cannot be read ({error}); check its permissions.") from error
+    form, elements, start = _header(data)
+    tables = _read_text(elements, data[start:]) if form == "ascii" else _read_binary(form, elements, data, start)
+    if any(element.name == "vertex" and element.count == 0 for element in elements):
+        return np.zeros((0, 3)), {**tables, "vertex": {}}
+    vertex = tables.get("vertex", {})
+    if not all(isinstance(vertex.get(axis), np.ndarray) for axis in "xyz"):
+        raise _DamagedError("it has no vertices with x, y and z")
+    return np.stack([np.asarray(vertex[axis], dtype=np.float64) for axis in "xyz"], axis=1), tables
 
 
 def _header(data: bytes) -> tuple[str, list[_Element], int]:
