@@ -26,6 +26,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--config", default="small", help="a preset's name or a YAML file")
     result.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE")
     result.add_argument("--resume", "--out", dest="folder", type=Path, help="folder to write to and to continue from")
+    result.add_argument(
+        "--from",
+        dest="weights",
+        metavar="FOLDER|PRESET",
+        help="weights to begin with, where the folder to write to has no state yet",
+    )
     result.add_argument("--minutes", type=float, help="time budget of this run, divided among the stages")
     result.add_argument("--steps", type=int, help="number of optimiser steps per stage, earlier runs counted")
     result.add_argument("--seed", type=int, default=0)
@@ -50,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         bar,
         on_check=SamplePictures(folder),
         minutes_between_checks=arguments.check_minutes,
+        weights=arguments.weights,
     )
     bar.end()
     if not PartialState().is_main_process:  # of several processes the first one speaks

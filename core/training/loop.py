@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import DistributedDataParallelKwargs, broadcast
 
 from core.atomic import check_writable
 from core.checkpoint import save_checkpoint
@@ -27,7 +27,9 @@ from core.errors import ConfigError
 from core.training.interrupts import interrupts_wait
 from core.training.log import Log
 from core.training.objectives import Figures, Objective
-from core.training.state import AveragedWeights, averaged_weights, load_state, save_state
+from core.training.start import Say, begin, say_on_error_stream
+from core.training.state import AveragedWeights, averaged_weights, save_state
+from core.training.throughput import flops_per_clip, peak_flops, usage
 
 CHECK_CLIPS = 64
 LOG_EVERY = 20  # steps
@@ -93,8 +95,12 @@ def train_stage(
     minutes_between_checks: float = 3.0,
     on_check: OnCheck | None = None,
     accelerator: Accelerator | None = None,
+    weights: str | None = None,
+    say: Say = say_on_error_stream,
 ) -> dict[str, Any]:
     """Train one stage in `folder` (resuming what is there) and return its training record.
+
+    Without a state to resume, `weights`, a folder or preset, may hold a checkpoint of this stage to begin with.
 
     Writes `<stage>.state.safetensors` (to go on), `<stage>.safetensors` (averaged weights, float16) and lines of
     `<stage>.log.jsonl`. `on_check` is called with the averaged weights in place. Anything raised in a callback stops
@@ -108,20 +114,12 @@ def train_stage(
     objective.to(device)
     for frozen in getattr(objective, "_frozen", ()):
         frozen.to(device)
-    trained = objective.trained
-    optimizer = torch.optim.AdamW(
-        trained.parameters(), lr=training.learning_rate, betas=(0.9, 0.98), weight_decay=training.weight_decay
-    )
-    average = AveragedWeights(trained, training.ema_decay)
-    state_path = folder / f"{stage}.state.safetensors"
-    record: dict[str, Any] = {"stage": stage, "step": 0, "clips": 0, "seconds": 0.0, "machines": {}, "checks": []}
-    if state_path.exists():
-        record = load_state(state_path, trained, average, optimizer)
-    else:
-        first = torch.Generator(device=device).manual_seed(_seed(seed, 0, 999))
-        clips = objective.draw(source, 4 * training.batch, first, "train")
-        objective.fit_statistics(clips, torch.Generator(device=device).manual_seed(seed))
-        average = AveragedWeights(trained, training.ema_decay)
+    trained, state_path = objective.trained, folder / f"{stage}.state.safetensors"
+    quiet = say if accelerator.is_main_process else _nothing
+    start = begin(stage, objective, source, config, state_path, weights, seed, _seed(seed, 0, 999), quiet)
+    record, average, optimizer = start.record, start.average, start.optimizer
+    bf16 = accelerator.mixed_precision == "bf16"
+    flops, peak = math.nan, peak_flops(device, bf16)
     wrapped = torch.compile(objective) if training.compile else objective
     wrapped, optimizer = accelerator.prepare(wrapped, optimizer)
     log = Log(folder / f"{stage}.log.jsonl", record["step"]) if accelerator.is_main_process else None
@@ -129,7 +127,7 @@ def train_stage(
     first_step = record["step"]
     started = last_check = time.monotonic()
     spent_before = record["seconds"]
-    loss_average: float | None = None
+    loss_average, speed = math.nan, 0.0
 
     def save() -> None:
         if accelerator.is_main_process:
@@ -151,14 +149,14 @@ def train_stage(
     try:
         while True:
             elapsed = time.monotonic() - started
-            fraction = _agreed(budget.fraction(record["step"], elapsed), accelerator)
+            fraction = _agreed(budget.fraction(record["step"] - start.base, elapsed), accelerator)
             if fraction >= 1.0:
                 break
-            rate = learning_rate(config, record["step"], fraction)
+            rate = learning_rate(config, record["step"] - start.base, fraction)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             wrapped.train()
-            loss_value, figures = 0.0, {}
+            losses, figures = [], {}
             for part in range(training.accumulate):
                 generator = torch.Generator(device=device)
                 generator.manual_seed(_seed(seed, record["step"], part * world + rank))
@@ -173,7 +171,7 @@ def train_stage(
                         with accelerator.no_sync(wrapped):
                             loss, figures = wrapped(clips, generator)
                 accelerator.backward(loss / training.accumulate)
-                loss_value += float(accelerator.reduce(loss.detach(), "mean")) / training.accumulate
+                losses.append(loss.detach())
             accelerator.clip_grad_norm_(trained.parameters(), training.gradient_clip)
             with interrupts_wait():
                 optimizer.step()
@@ -183,10 +181,15 @@ def train_stage(
             optimizer.zero_grad(set_to_none=True)
             now = time.monotonic()
             record["seconds"] = round(spent_before + now - started, 1)
-            loss_average = loss_value if loss_average is None else 0.98 * loss_average + 0.02 * loss_value
             speed = (record["step"] - first_step) * training.batch * training.accumulate * world / (now - started)
+            if record["step"] % LOG_EVERY == 0 or math.isnan(loss_average):
+                # Only here does the loop wait for the device: reading a loss stops it from running ahead.
+                loss_value = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))
+                loss_average = loss_value if math.isnan(loss_average) else 0.7 * loss_average + 0.3 * loss_value
             if log is not None and record["step"] % LOG_EVERY == 0:
                 values = {name: round(float(value), 6) for name, value in figures.items()}
+                if math.isnan(flops):
+                    flops = flops_per_clip(objective, source, training.batch, _seed(seed, 0, 998), bf16)
                 log.write(
                     {
                         "step": record["step"],
@@ -196,6 +199,7 @@ def train_stage(
                         "rate": rate,
                         "clips_per_second": round(speed, 2),
                     }
+                    | usage(flops, speed, world, peak)
                     | values
                 )
             if now - last_check > minutes_between_checks * 60:
@@ -234,6 +238,10 @@ def averaged_check(
     return {name: round(value, 5) for name, value in totals.items()}
 
 
+def _nothing(line: str) -> None:
+    """What processes other than the first one say."""
+
+
 def make_accelerator(config: Config) -> Accelerator:
     """accelerate chooses device and processes; bf16 only where the GPU has it, unless the configuration insists."""
     precision = config.training.precision
@@ -241,7 +249,9 @@ def make_accelerator(config: Config) -> Accelerator:
         precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
     # Without an accelerator, say so: only then does accelerate join several processes on the CPU.
     mixed = "bf16" if precision == "bf16" else "no"
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=mixed)
+    # A block trains one kind of observation: conditioners of the others get no gradient in it.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=mixed, kwargs_handlers=[unused])
 
 
 def _seed(run: int, step: int, block: int) -> int:

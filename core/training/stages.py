@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from core.atomic import check_writable
-from core.checkpoint import STAGES, load_checkpoint
+from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
 from core.config import Config
 from core.data.clips import ClipSource
 from core.errors import CheckpointError
@@ -26,6 +26,7 @@ from core.training.objectives import (
     ShapeDiffusionObjective,
 )
 from core.training.sources import MixedSource
+from core.training.start import Say, bring_other_stages, check_weights_exist, say_on_error_stream
 
 
 def trained_shape_autoencoder(config: Config, folder: Path) -> ShapeAutoencoder:
@@ -70,14 +71,25 @@ def train(
     on_check: OnCheck | None = None,
     source: ClipSource | None = None,
     minutes_between_checks: float = 3.0,
+    weights: str | None = None,
+    say: Say = say_on_error_stream,
 ) -> list[dict[str, Any]]:
-    """Train the named stages one after the other; several stages divide the minutes by `training.shares`."""
+    """Train the named stages one after the other; several stages divide the minutes by `training.shares`.
+
+    `weights`, a folder or preset, are where stages without a state in `folder` begin, and where stages that this run
+    does not train are copied from; see `core.training.start`.
+    """
     accelerator: Accelerator = make_accelerator(config)
+    if weights is not None:
+        check_weights_exist(stages, weights)
     check_writable(folder)
     if source is None:
         with accelerator.main_process_first():  # the first one prepares the rigs, if that is still to do
             source = MixedSource(config.data, accelerator.device)
     shares = {stage: config.training.shares[STAGES.index(stage)] if len(stages) > 1 else 1.0 for stage in stages}
+    if weights is not None:
+        with accelerator.main_process_first():
+            bring_other_stages([stage for stage in stages if shares[stage] > 0], folder, weights)
     records = []
     for stage in stages:
         if shares[stage] <= 0:
@@ -98,6 +110,8 @@ def train(
                 minutes_between_checks,
                 on_check,
                 accelerator,
+                weights if weights is not None and checkpoint_path(weights, stage).is_file() else None,
+                say,
             )
         )
     return records

@@ -6,7 +6,7 @@ Data are drawn from seeds that depend on the step only, so these tensors are all
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from core.atomic import write_atomically
 from core.errors import CheckpointError
+from core.training.growth import Fitted, fit, padded
+
+COUNTERS = ("step", "clips", "seconds", "machines", "checks")
 
 
 class AveragedWeights:
@@ -32,11 +35,14 @@ class AveragedWeights:
     def update(self, module: nn.Module) -> None:
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        averaged, current = [], []
         for name, tensor in module.state_dict().items():
             if tensor.is_floating_point():
-                self.tensors[name].lerp_(tensor.detach(), 1 - decay)
+                averaged.append(self.tensors[name])
+                current.append(tensor.detach())
             else:
                 self.tensors[name].copy_(tensor)
+        torch._foreach_lerp_(averaged, current, 1 - decay)  # one kernel on a GPU, not one per tensor
 
 
 @contextmanager
@@ -61,23 +67,32 @@ def save_state(
     for number, entries in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{key}": torch.as_tensor(value) for key, value in entries.items()}
     stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    header = {"counters": json.dumps({**counters, "average_updates": average.updates})}
+    names = [name for name, _ in module.named_parameters()]
+    header = {
+        "counters": json.dumps({**counters, "average_updates": average.updates}),
+        "parameters": json.dumps(names),  # the optimiser's numbers mean these
+    }
     write_atomically(path, lambda temporary: save_file(stored, temporary, metadata=header))
 
 
 def load_state(
     path: Path, module: nn.Module, average: AveragedWeights, optimizer: torch.optim.Optimizer
-) -> dict[str, Any]:
-    """Restore everything `save_state` wrote and return the counters; raises CheckpointError."""
+) -> tuple[dict[str, Any], str | None]:
+    """Restore everything `save_state` wrote; returns the counters and a note on parts the module got since, or None.
+
+    What the file lacks starts fresh, with fresh moments (`core.training.growth`). Raises CheckpointError.
+    """
     try:
         with safe_open(str(path), framework="pt") as handle:
-            counters = json.loads((handle.metadata() or {})["counters"])
+            header = handle.metadata() or {}
+            counters = json.loads(header["counters"])
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
         updates = int(counters.pop("average_updates"))
-        missing = [name for name in ("step", "clips", "seconds", "machines", "checks") if name not in counters]
+        missing = [name for name in COUNTERS if name not in counters]
         if missing:
             raise ValueError(f"no counter {missing[0]}")
-        _restore(tensors, module, average, optimizer)
+        names = json.loads(header["parameters"]) if "parameters" in header else None
+        fitted = _restore(tensors, names, module, average, optimizer)
     except (
         SafetensorError,
         OSError,
@@ -87,29 +102,41 @@ def load_state(
         AttributeError,
         IndexError,
         RuntimeError,
+        CheckpointError,
     ) as error:
         raise CheckpointError(
             f"{path} is damaged or belongs to another configuration; delete it to start this stage again."
         ) from error
     average.updates = updates
-    return counters
+    return counters, fitted.note()
 
 
 def _restore(
-    tensors: dict[str, Tensor], module: nn.Module, average: AveragedWeights, optimizer: torch.optim.Optimizer
-) -> None:
+    tensors: Mapping[str, Tensor],
+    names: list[str] | None,
+    module: nn.Module,
+    average: AveragedWeights,
+    optimizer: torch.optim.Optimizer,
+) -> Fitted:
     part = lambda prefix: {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}  # noqa: E731
-    module.load_state_dict(part("model."))
-    for name, tensor in part("average.").items():
-        average.tensors[name].copy_(tensor)
+    weights = fit(module.state_dict(), part("model."), "the state")
+    if weights.unused:
+        raise ValueError(f"no place for {weights.unused[0]}")
+    averages = fit(average.tensors, part("average."), "the state's average")
+    parameters = dict(module.named_parameters())
+    if names is None:  # a state from before names were kept: its parameters were in today's order
+        names = [name for name in parameters if name not in weights.fresh]
+    numbers = {name: number for number, name in enumerate(parameters)}
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in part("optimizer.").items():
-        number, key = name.split(".", 1)
-        moments.setdefault(int(number), {})[key] = tensor
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for index, entries in moments.items():
-        if any(entry.dim() and entry.shape != parameters[index].shape for entry in entries.values()):
-            raise ValueError(f"moments of parameter {index} have another shape")
+    for key, tensor in part("optimizer.").items():
+        old, kind = key.split(".", 1)
+        name = names[int(old)]
+        value = padded(tensor, parameters[name], f"{kind} of {name}") if tensor.dim() else tensor
+        moments.setdefault(numbers[name], {})[kind] = value
+    module.load_state_dict(weights.tensors)
+    for name, tensor in averages.tensors.items():
+        average.tensors[name].copy_(tensor)
     state = optimizer.state_dict()
     state["state"] = moments
     optimizer.load_state_dict(state)
+    return weights

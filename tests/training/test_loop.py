@@ -29,6 +29,7 @@ from tests.training.fixed import tiny
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.training.loop.CHECK_CLIPS", 4)
     monkeypatch.setattr("core.training.loop.LOG_EVERY", 1)
+    monkeypatch.setattr("core.training.loop.flops_per_clip", lambda *_: 1e6)  # costs a step
 
 
 def stop_at(step: int):

@@ -1,0 +1,131 @@
+"""How a stage begins: from its own state, from the weights of an earlier training, or afresh."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.atomic import write_atomically
+from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
+from core.config import Config
+from core.data.clips import ClipSource
+from core.errors import CheckpointError
+from core.training.growth import check_same_meaning, fit, other_settings
+from core.training.objectives import Objective
+from core.training.state import AveragedWeights, load_state
+
+Say = Callable[[str], None]  # one line for a person
+
+
+def say_on_error_stream(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@dataclass
+class Start:
+    """What the loop goes on from. `record` counts all trainings; the schedule counts from `base`."""
+
+    record: dict[str, Any]
+    average: AveragedWeights
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def base(self) -> int:
+        """Steps of earlier trainings whose weights this one began with."""
+        return int(self.record.get("base", 0))
+
+
+def begin(
+    stage: str,
+    objective: Objective,
+    source: ClipSource,
+    config: Config,
+    state: Path,
+    weights: str | None,
+    seed: int,
+    first_clips: int,
+    say: Say,
+) -> Start:
+    """Fill the objective's trained module and make its average and optimiser.
+
+    `state` is the file to go on from, if it is there. Otherwise `weights`, a folder or preset, are where the network
+    and its average begin, with their statistics, a new optimiser and the record carried on. `first_clips` is the seed
+    of the clips that statistics are fitted to otherwise. Raises CheckpointError.
+    """
+    training, trained = config.training, objective.trained
+    optimizer = torch.optim.AdamW(
+        trained.parameters(), lr=training.learning_rate, betas=(0.9, 0.98), weight_decay=training.weight_decay
+    )
+    if state.exists():
+        average = AveragedWeights(trained, training.ema_decay)
+        record, note = load_state(state, trained, average, optimizer)
+        if note:
+            say(f"{stage} goes on from {state} with a grown network; {note}")
+        if weights is not None:
+            say(f"{stage} goes on from its state {state}; the weights of {weights} are not used")
+        return Start(record, average, optimizer)
+    if weights is not None:
+        record = load_weights(stage, objective, config, weights, say)
+        average = AveragedWeights(trained, training.ema_decay)
+        average.updates = record["step"]  # settled weights are not to be forgotten within a few steps
+        return Start(record, average, optimizer)
+    device = next(trained.parameters()).device
+    clips = objective.draw(source, 4 * training.batch, torch.Generator(device=device).manual_seed(first_clips), "train")
+    objective.fit_statistics(clips, torch.Generator(device=device).manual_seed(seed))
+    record = {"stage": stage, "step": 0, "clips": 0, "seconds": 0.0, "machines": {}, "checks": []}
+    return Start(record, AveragedWeights(trained, training.ema_decay), optimizer)
+
+
+def load_weights(stage: str, objective: Objective, config: Config, weights: str, say: Say) -> dict[str, Any]:
+    """Fill the trained module from a checkpoint in a folder or preset; returns the record that goes on from it."""
+    path = checkpoint_path(weights, stage)
+    checkpoint = load_checkpoint(path, stage)
+    check_same_meaning(stage, config, checkpoint.config, str(path))
+    fitted = fit(objective.trained.state_dict(), checkpoint.tensors, str(path))
+    objective.trained.load_state_dict(fitted.tensors)
+    settings = other_settings(stage, config, checkpoint.config)
+    changed = "settings that differ: " + ", ".join(settings) if settings else None
+    notes = [note for note in (fitted.note(), changed) if note]
+    say("; ".join([f"{stage} starts from {path}", *notes]))
+    earlier = dict(checkpoint.record)
+    step, clips, seconds = (earlier.get(name, 0) for name in ("step", "clips", "seconds"))
+    return {
+        "stage": stage,
+        "step": int(step),
+        "clips": int(clips),
+        "seconds": float(seconds),
+        "machines": dict(earlier.get("machines", {})),
+        "checks": list(earlier.get("checks", [])),
+        "base": int(step),
+        "started_from": [
+            *earlier.get("started_from", []),
+            {"weights": Path(weights).name, "step": int(step), "clips": int(clips), "seconds": float(seconds)},
+        ],
+    }
+
+
+def bring_other_stages(stages: Sequence[str], folder: Path, weights: str) -> None:
+    """Copy the checkpoints of stages that this run does not train, so that `folder` is a whole model.
+
+    Later stages stand on them: motion latents mean what the shape autoencoder says. Files that are there stay.
+    """
+    for stage in STAGES:
+        origin, target = checkpoint_path(weights, stage), folder / f"{stage}.safetensors"
+        if stage in stages or target.exists() or not origin.is_file():
+            continue
+        write_atomically(target, lambda temporary, origin=origin: shutil.copyfile(origin, temporary))  # type: ignore[misc]
+
+
+def check_weights_exist(stages: Sequence[str], weights: str) -> None:
+    """Raises CheckpointError when `weights` is neither a folder nor a preset with a checkpoint of any of the stages."""
+    if not any(checkpoint_path(weights, stage).is_file() for stage in stages):
+        raise CheckpointError(
+            f"There are no weights of {' or '.join(stages)} in {checkpoint_path(weights, stages[0]).parent}; "
+            "give a folder with its .safetensors file, or a preset that ships with weights."
+        )
