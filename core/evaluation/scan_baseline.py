@@ -1,0 +1,266 @@
+"""The non-learned peer of a reconstruction: a screened Poisson surface of frame 0, tracked as rigidly as possible.
+
+What a careful person would do without a learned prior. Frame 0's points get normals (local planes, oriented along a
+minimum spanning tree, turned outward as a whole) and a screened Poisson surface (pymeshlab; Kazhdan and Hoppe 2013),
+from which the points take their normals anew, several times (iterated Poisson, Hou et al. 2022): at 512 points the
+spanning tree alone turns whole limbs inside out. Voxels get a smoothed iso-surface. The surface then follows the later frames by as-rigid-as-possible registration (Sorkine and Alexa
+2007) with soft attachments: the same surface points where the scan is tracked, otherwise nearest points found anew
+while the surface goes from stiff to soft and far matches lose weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import igl
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.ndimage import gaussian_filter
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
+from scipy.spatial import ConvexHull, cKDTree
+
+from core.errors import DataError
+from core.geometry.operators import edge_graph, surface_operator
+from core.geometry.sampling import face_normals
+from core.sequence import MeshSequence, ScanSequence
+
+_VOXEL_BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin parts
+
+
+@dataclass(frozen=True)
+class PeerSettings:
+    """The peer's knobs; the defaults are the best of those tried on clips of the training split."""
+
+    neighbours: int = 6  # points that a normal is estimated from
+    rounds: int = 6  # of taking normals anew from the surface
+    votes: int = 2  # points that each face of the surface gives its normal to
+    rough_depth: int = 6  # of the Poisson octree while normals are sought
+    depth: int = 7  # of the Poisson octree at the end
+    point_weight: float = 4.0  # how closely the Poisson surface interpolates
+    most_faces: int = 8000  # the surface is simplified above this
+    smallest_part: float = 0.05  # components with a smaller share of the faces are taken for noise
+    tracked_weight: float = 1.0  # of an attachment beside the cotangent weights of edges
+    tracked_iterations: int = 20
+    # Untracked: weight of attachments and distance (of the shape's size) at which one counts half, level by level.
+    levels: tuple[tuple[float, float], ...] = ((0.02, 0.3), (0.1, 0.1), (0.5, 0.05), (1.0, 0.03))
+    matches_per_level: int = 4
+    iterations_per_match: int = 3
+
+
+def reconstruct_classically(scans: ScanSequence, settings: PeerSettings | None = None) -> MeshSequence:
+    """The peer's tracked surface of a scan in normalised space (centre of the whole shape at the origin).
+
+    Raises DataError for images, for a first frame with fewer than 10 points, and where pymeshlab is missing.
+    """
+    chosen = settings or PeerSettings()
+    if scans.modality == "images":
+        raise DataError("Images hold no points, so the Poisson and ARAP pipeline cannot use them.")
+    if scans.voxels is not None:
+        vertices, faces = voxel_surface(scans, 0)
+        clouds = [voxel_surface(scans, frame)[0] for frame in range(scans.frames)]
+    else:
+        clouds = [np.asarray(points, dtype=np.float64) for points in scans.points]
+        vertices, faces = poisson_surface(clouds[0], chosen)
+    vertices, faces = _cleaned(vertices, faces, chosen)
+    tracks = track(vertices, faces, clouds, scans.tracked, chosen)
+    return MeshSequence(tracks.astype(np.float32), faces.astype(np.int32), scans.fps, name=scans.name)
+
+
+def poisson_surface(points: NDArray[np.float64], settings: PeerSettings) -> tuple[NDArray, NDArray]:
+    """Closed surface (vertices [V, 3], faces [F, 3]) of points [N, 3] of a shape around the origin.
+
+    Where the Poisson solver finds no surface, the points' convex hull.
+    """
+    if len(points) < 10:
+        raise DataError(f"Frame 0 has {len(points)} points, but a Poisson surface needs 10 or more.")
+    meshlab = _pymeshlab()
+    cloud = meshlab.MeshSet()
+    cloud.add_mesh(meshlab.Mesh(points))
+    cloud.compute_normal_for_point_clouds(k=min(settings.neighbours, len(points) - 1))
+    normals = cloud.current_mesh().vertex_normal_matrix()
+    if np.einsum("ni,ni->", normals, points) < 0:  # the whole shape's centre is known to be the origin
+        normals = -normals
+    tree = cKDTree(points)
+    for _ in range(settings.rounds):
+        vertices, faces = _poisson(points, normals, settings.rough_depth, settings.point_weight)
+        if len(faces) == 0:
+            break
+        middle = vertices[faces].mean(axis=1)
+        _, near = tree.query(middle, k=np.arange(1, settings.votes + 1))
+        given = np.repeat(face_normals(vertices, faces), settings.votes, axis=0)
+        # What was there before decides where no face is near.
+        total = 1e-3 * normals + np.stack(
+            [np.bincount(near.ravel(), given[:, axis], minlength=len(points)) for axis in range(3)], axis=-1
+        )
+        normals = total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)
+    vertices, faces = _poisson(points, normals, settings.depth, settings.point_weight)
+    if len(faces) < 4:
+        hull = ConvexHull(points)
+        return points[hull.vertices], np.searchsorted(hull.vertices, hull.simplices)
+    return vertices, faces
+
+
+def _poisson(
+    points: NDArray[np.float64], normals: NDArray[np.float64], depth: int, point_weight: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Screened Poisson surface (vertices [V, 3], faces [F, 3]) of oriented points; empty where there is none."""
+    meshlab = _pymeshlab()
+    solver = meshlab.MeshSet()
+    solver.add_mesh(meshlab.Mesh(points, v_normals_matrix=normals))
+    try:
+        solver.generate_surface_reconstruction_screened_poisson(
+            depth=depth, pointweight=point_weight, preclean=True, threads=1
+        )
+    except meshlab.PyMeshLabException:
+        return np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64)
+    surface = solver.current_mesh()
+    vertices, faces = surface.vertex_matrix(), surface.face_matrix().astype(np.int64)
+    return (vertices, faces) if np.isfinite(vertices).all() else (vertices[:0], faces[:0])
+
+
+def voxel_surface(scans: ScanSequence, frame: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Smoothed iso-surface (vertices [V, 3], faces [F, 3]) of one frame's voxel grid, in the scan's units."""
+    from skimage.measure import marching_cubes
+
+    assert scans.voxels is not None
+    grid = gaussian_filter(np.pad(scans.voxels[frame].astype(np.float32), 2), _VOXEL_BLUR)
+    level = min(0.5, 0.5 * float(grid.max()))
+    if level <= 0:
+        raise DataError(f"The voxels of frame {frame} are empty; leave that frame out.")
+    vertices, faces, _, _ = marching_cubes(grid, level, gradient_direction="ascent")
+    cell = scans.voxel_side / scans.voxels.shape[1]
+    corner = np.asarray(scans.voxel_center) - scans.voxel_side / 2
+    return corner + (vertices.astype(np.float64) - 2 + 0.5) * cell, faces.astype(np.int64)
+
+
+def track(
+    vertices: NDArray, faces: NDArray, clouds: Sequence[NDArray], tracked: bool, settings: PeerSettings
+) -> NDArray[np.float64]:
+    """Tracks [T, V, 3] of a surface of frame 0 through the observed points [N_t, 3] of all frames, one after another.
+
+    `tracked`: row i is the same surface point in every frame. A frame without points keeps the pose before it.
+    """
+    rest = np.asarray(vertices, dtype=np.float64)
+    body = SoftArap(rest, faces)
+    poses = [rest]
+    if tracked:
+        attachment, _ = closest(rest, faces, clouds[0])
+        solve = body.attached(attachment, np.full(len(clouds[0]), settings.tracked_weight))
+        for cloud in clouds[1:]:
+            poses.append(body.fit(poses[-1], solve, cloud, settings.tracked_iterations))
+        return np.stack(poses)
+    for cloud in clouds[1:]:
+        pose = poses[-1]
+        for weight, reach in settings.levels if len(cloud) else ():
+            for _ in range(settings.matches_per_level):
+                attachment, distance = closest(pose, faces, cloud)
+                # A rare sample counts as much in all as a dense one, so that weights do not depend on the density.
+                share = weight * min(1.0, 500 / len(cloud)) / (1 + (distance / reach) ** 2)
+                pose = body.fit(pose, body.attached(attachment, share), cloud, settings.iterations_per_match)
+        poses.append(pose)
+    return np.stack(poses)
+
+
+@dataclass(frozen=True, eq=False)
+class Attached:
+    """A factorised system with the attachments it was made for."""
+
+    factor: Any
+    pull: sparse.csr_matrix  # [V, N]: weighted transpose of the attachments
+
+
+class SoftArap:
+    """As-rigid-as-possible deformation of vertices [V, 3], faces [F, 3], drawn softly to points on its surface.
+
+    Minimises sum over edges of w_ij |(x_i - x_j) - R_i (p_i - p_j)|^2 + sum over points of c_n |(A x)_n - y_n|^2 by
+    turns over rotations R (libigl) and positions x. Loose components are tied to their neighbours.
+    """
+
+    def __init__(self, vertices: NDArray, faces: NDArray) -> None:
+        self.rest = np.asarray(vertices, dtype=np.float64)
+        off = sparse.triu(-surface_operator(self.rest, faces).laplacian, k=1).tocoo()
+        # Obtuse triangles have negative cotangents; the energy needs weights that are not.
+        weight = np.maximum(off.data, 1e-3)
+        self.start, self.end = np.r_[off.row, off.col], np.r_[off.col, off.row]
+        self.weight = np.r_[weight, weight]
+        count = len(self.rest)
+        self.edges = self.rest[self.start] - self.rest[self.end]
+        self.gather = sparse.csr_matrix(
+            (np.ones(len(self.start)), (self.start, np.arange(len(self.start)))), (count, len(self.start))
+        )
+        adjacent = sparse.csr_matrix((self.weight, (self.start, self.end)), (count, count))
+        self.laplacian = sparse.diags(np.asarray(adjacent.sum(axis=1)).ravel()) - adjacent
+
+    def attached(self, attachment: sparse.csr_matrix, weights: NDArray[np.float64]) -> Attached:
+        """Factorise for attachments [N, V] with weights [N]."""
+        pull = (attachment.T @ sparse.diags(weights)).tocsr()
+        # A trace of mass keeps the system regular where all weights vanish.
+        system = self.laplacian + pull @ attachment + sparse.diags(np.full(len(self.rest), 1e-9))
+        return Attached(splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A"), pull)
+
+    def fit(self, start: NDArray, attached: Attached, targets: NDArray, iterations: int) -> NDArray[np.float64]:
+        """Positions [V, 3] after some turns from `start`, drawn to targets [N, 3]."""
+        positions = start
+        drawn = attached.pull @ targets
+        for _ in range(iterations):
+            turned = np.einsum("eij,ej->ei", self._edge_rotations(positions), self.edges)
+            positions = attached.factor.solve(self.gather @ (self.weight[:, None] * turned) + drawn)
+        return positions
+
+    def _edge_rotations(self, positions: NDArray) -> NDArray[np.float64]:
+        """[E, 3, 3] mean of the best rotations at both ends of every edge."""
+        moved = positions[self.start] - positions[self.end]
+        outer = (self.weight[:, None, None] * self.edges[:, :, None] * moved[:, None, :]).reshape(-1, 9)
+        covariance = (self.gather @ outer).reshape(-1, 3, 3)
+        # libigl wants all first rows, then all second, then all third; it gives rotations side by side.
+        stacked = np.ascontiguousarray(covariance.transpose(1, 0, 2).reshape(-1, 3))
+        turns = igl.fit_rotations(stacked).reshape(3, -1, 3).transpose(1, 0, 2)
+        return 0.5 * (turns[self.start] + turns[self.end])
+
+
+def closest(vertices: NDArray, faces: NDArray, points: NDArray) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
+    """Attachments [N, V] (barycentric weights of each point's nearest surface point) and distances [N]."""
+    surface, corners = np.ascontiguousarray(vertices, dtype=np.float64), np.ascontiguousarray(faces, dtype=np.int64)
+    places = np.ascontiguousarray(points, dtype=np.float64)
+    squared, face, nearest = igl.point_mesh_squared_distance(places, surface, corners)
+    a, b, c = (np.ascontiguousarray(surface[corners[face, corner]]) for corner in range(3))
+    weights = np.nan_to_num(igl.barycentric_coordinates(nearest, a, b, c), nan=1 / 3)
+    rows = np.repeat(np.arange(len(places)), 3)
+    matrix = sparse.csr_matrix((weights.ravel(), (rows, corners[face].ravel())), (len(places), len(surface)))
+    return matrix, np.sqrt(squared)
+
+
+def _cleaned(vertices: NDArray, faces: NDArray, settings: PeerSettings) -> tuple[NDArray, NDArray]:
+    """Without floating crumbs and unused vertices, simplified to `most_faces`."""
+    points, corners = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)
+    label = connected_components(edge_graph(corners, len(points)), directed=False)[1][corners[:, 0]]
+    share = np.bincount(label) / len(corners)
+    corners = corners[(share[label] >= settings.smallest_part) | (share[label] == share.max())]
+    points, corners = _compact(points, corners)
+    if len(corners) > settings.most_faces:
+        fewer, faces_left, *_ = igl.qslim(
+            np.asfortranarray(points), np.asfortranarray(corners, dtype=np.int32), settings.most_faces
+        )
+        if len(faces_left) and np.isfinite(fewer).all():  # libigl gives up on surfaces that are not manifold
+            points, corners = _compact(fewer, faces_left.astype(np.int64))
+    return points, corners
+
+
+def _compact(points: NDArray, corners: NDArray) -> tuple[NDArray, NDArray]:
+    used, renamed = np.unique(corners, return_inverse=True)
+    return points[used], renamed.reshape(-1, 3)
+
+
+def _pymeshlab() -> Any:
+    """The module; raises DataError with what to install."""
+    try:
+        import pymeshlab
+    except ImportError as error:
+        raise DataError(
+            "The Poisson and ARAP peer needs pymeshlab; install it with: pip install 'm2v-studio[evaluation]'."
+        ) from error
+    return pymeshlab
