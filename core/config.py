@@ -78,6 +78,17 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True)
+class ConditionConfig:
+    """What besides handles (motion) and points (shape) the denoisers can be conditioned on (paper 3.3)."""
+
+    scan_channels: int = 0  # features of the scan around each anchor's warm start; 0: motion does not see raw scans
+    scan_neighbours: int = 6  # scan points such a feature looks at
+    voxels: bool = False  # 32^3 grids through 3D convolutions to 512 tokens
+    images: Literal["none", "patches", "dinov2"] = "none"  # RGB frames by a small patch encoder, or DINOv2 features
+    observed_anchors: bool = False  # the shape's latents sit on observed points as far as these reach
+
+
+@dataclass(frozen=True)
 class DiffusionConfig:
     """EDM (Karras et al. 2022): preconditioning, training noise levels and samplers."""
 
@@ -100,7 +111,7 @@ class DiffusionConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """Shares of the handle tasks in motion training; they need not sum to 1."""
+    """Shares of the tasks in motion training: of the handle tasks per clip, of handles and observations per block."""
 
     full_tracks: float = 1.0  # every handle known in every frame
     keyframes: float = 0.0  # all handles known in two or three common frames
@@ -109,6 +120,18 @@ class TaskConfig:
     nothing: float = 0.0  # no handle at all: the unconditional prior
     most_handles: int = 10
     fewest_handles: int = 10
+    handles: float = 1.0  # all of the above
+    tracked: float = 0.0  # many noisy tracked points, one at each anchor
+    scans: float = 0.0  # points without correspondence: sparse, one-sided or cut
+    voxels: float = 0.0
+    images: float = 0.0
+    scan_points: int = 256  # observed points per frame in motion training
+    shape_tracked: float = 1.0  # what the shape stage sees of frame 0: sparse points of the whole
+    shape_scans: float = 0.0
+    shape_voxels: float = 0.0
+    shape_images: float = 0.0
+    shape_points: int = 300  # observed points in shape training, or fewer
+    fewest_points: int = 300
 
 
 @dataclass(frozen=True)
@@ -137,6 +160,9 @@ class DataConfig:
     procedural: float = 1.0  # relative share of procedural clips
     rigs: str = ""  # a folder of rigged GLB files, or a bank prepared from one; empty: none
     rigs_share: float = 1.0  # relative share of rig clips when `rigs` is given
+    shards: str = ""  # a folder of shards made by `m2v prepare FORMAT SRC DIR`, or several such folders in one; empty: none
+    shards_share: float = 1.0  # relative share of their clips when `shards` is given
+    shards_splits: Literal["own", "train", "test"] = "own"  # train, test: all of the set, to train on one, test on another
     mirror: bool = True  # reflect half of the clips left to right
 
 
@@ -149,6 +175,7 @@ class Config:
     motion: MotionConfig = field(default_factory=MotionConfig)
     shape_denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     motion_denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    conditions: ConditionConfig = field(default_factory=ConditionConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     tasks: TaskConfig = field(default_factory=TaskConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.shapes import Float, Int
+from core.shapes import Bool, Float, Int
 
 # Largest distance table [B, chunk, N] that nearest_indices builds at a time, in entries (64 MB of float32).
 _TABLE_ENTRIES = 1 << 24
@@ -56,6 +56,17 @@ def farthest_point_indices(
         torch.minimum(distance, offset.square_().sum(dim=1), out=distance)
         current = distance.argmax(dim=1)
     return chosen
+
+
+@torch.no_grad()
+def farthest_present_indices(
+    points: Float[Tensor, "B N 3"], present: Bool[Tensor, "B N"], count: int
+) -> Int[Tensor, "B count"]:
+    """Farthest points among those that are present [B, N]; once these are used up, the choices repeat."""
+    first = present.to(torch.int64).argmax(dim=1)
+    start = points.gather(1, first[:, None, None].expand(-1, 1, 3))
+    # Absent points take the place of one that is there, so they are only chosen last.
+    return farthest_point_indices(torch.where(present[..., None], points, start), count, start=first)
 
 
 @torch.no_grad()

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from core.models.layers import CrossAttentionLayer, PointEmbedding
 from core.models.warm_start import FilledTracks, HandleCondition, fill_tracks
 
+EXACT_VARIANCE = 1e-6  # an estimated handle of this variance, or less, is as good as a given one
+
 
 class ConditionTokens(NamedTuple):
     """Tokens of one observation; T counts the denoiser's time tokens (frames / frames_per_token)."""
@@ -36,6 +38,7 @@ class HandleConditioner(nn.Module):
         self.encoder = CrossAttentionLayer(width, expansion)
         self.nothing = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.nothing, std=0.02)
+        self.estimated = nn.Parameter(torch.zeros(width))  # marks handles that were estimated, not given by a person
 
     def forward(
         self, handles: HandleCondition, tracks: FilledTracks | None = None, keep: Tensor | None = None
@@ -61,6 +64,9 @@ class HandleConditioner(nn.Module):
         grouped = per_frame.unflatten(1, (frames // patch, patch)).transpose(2, 3).flatten(-2)
         source = self.source_embedding(handles.positions)[:, None].expand(-1, frames // patch, -1, -1)
         tokens = torch.cat([source, self.track_embedding(grouped)], dim=-1)
+        if handles.variance is not None:
+            doubt = (handles.variance / EXACT_VARIANCE + 1.0).log()
+            tokens = tokens + doubt[:, None, :, None] * self.estimated
         nothing = self.nothing.expand(batch, frames // patch, 1, -1)
         tokens = torch.cat([nothing.to(tokens.dtype), tokens], dim=2)
         present = handles.present if keep is None else handles.present & keep[:, None]
@@ -80,12 +86,16 @@ class PointConditioner(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.nothing, std=0.02)
 
-    def forward(self, points: Tensor, keep: Tensor | None = None) -> ConditionTokens:
-        """Points [B, L, 3] -> tokens [B, 1, 1 + L, C]; where `keep` [B] is False the points are hidden."""
+    def forward(self, points: Tensor, keep: Tensor | None = None, present: Tensor | None = None) -> ConditionTokens:
+        """Points [B, L, 3] -> tokens [B, 1, 1 + L, C].
+
+        Points that are not `present` [B, L], and all of them where `keep` [B] is False, are hidden.
+        """
         batch, count, _ = points.shape
         tokens = self.embedding(points)
         tokens = torch.cat([self.nothing.expand(batch, 1, -1).to(tokens.dtype), tokens], dim=1)
-        present = torch.ones(batch, count, dtype=torch.bool, device=points.device)
+        if present is None:
+            present = torch.ones(batch, count, dtype=torch.bool, device=points.device)
         if keep is not None:
             present = present & keep[:, None]
         visible = torch.cat([torch.ones_like(present[:, :1]), present], dim=1)

@@ -29,6 +29,7 @@ GUESSES = 4  # the warm start's mean, and the classical guesses as differences f
 # What the network sees per anchor and frame: the mean displacement, the logarithm of its scale, and each guess as a
 # bounded direction. Behind these a guide carries the guesses themselves in whitened units, 3 per guess.
 GUIDE_CHANNELS = 4 + 3 * GUESSES
+POSITION_SCALE = 0.3  # from whitened positions to about the size of the shape
 FAINT = 0.02  # affinities below this count as this
 
 
@@ -79,13 +80,17 @@ class ShapeBlock(nn.Module):
 
 
 class ShapeDenoiser(nn.Module):
-    """Denoises the shape latents of frame 0 (paper 3.2.1)."""
+    """Denoises the shape latents of frame 0 (paper 3.2.1).
 
-    def __init__(self, config: DenoiserConfig, channels: int) -> None:
+    `anchored`: the first three channels are positions, which are embedded like points besides.
+    """
+
+    def __init__(self, config: DenoiserConfig, channels: int, anchored: bool = False) -> None:
         super().__init__()
         self.config = config
         self.noise_embedding = NoiseEmbedding(config.noise_width, config.width)
         self.input = nn.Linear(channels, config.width)
+        self.position = PointEmbedding(config.width) if anchored else None
         self.blocks = nn.ModuleList(ShapeBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
         self.output = nn.Linear(config.width, channels)
@@ -95,11 +100,11 @@ class ShapeDenoiser(nn.Module):
     def _blocks(self) -> list[ShapeBlock]:
         return cast(list[ShapeBlock], list(self.blocks))
 
-    def prepare(self, condition: ConditionTokens) -> Prepared:
-        """`condition` describes frame 0 only: its tokens are [B, 1, L, C]."""
+    def prepare(self, condition: ConditionTokens, fixed: Float[Tensor, "B M C"] | None = None) -> Prepared:
+        """`condition` describes frame 0 only: its tokens are [B, 1, L, C]. `fixed` is added to the embedded latents."""
         tokens = condition.tokens[:, 0]
         return Prepared(
-            fixed=tokens.new_zeros(()),
+            fixed=tokens.new_zeros(len(tokens), 1, 1) if fixed is None else fixed,
             shape=(),
             condition=tuple((block.condition_attention.keys_values(tokens),) for block in self._blocks()),
             visible=(condition.visible[:, 0],),
@@ -109,7 +114,8 @@ class ShapeDenoiser(nn.Module):
         self, x: Float[Tensor, "B M Cs"], noise_level: Float[Tensor, " B"], prepared: Prepared
     ) -> Float[Tensor, "B M Cs"]:
         noise = self.noise_embedding(noise_level)
-        x = self.input(x)
+        place = 0.0 if self.position is None else self.position(POSITION_SCALE * x[..., :3])
+        x = self.input(x) + place + prepared.fixed
         for block, (condition,) in zip(self._blocks(), prepared.condition, strict=True):
             x = block(x, noise, condition, prepared.visible[0])
         return self.output(self.norm(x))
@@ -188,7 +194,9 @@ class MotionDenoiser(nn.Module):
     T here counts moving frames (1 .. T-1 of the sequence) and has to be a multiple of `frames_per_token`.
     """
 
-    def __init__(self, config: DenoiserConfig, channels: int, shape_channels: int, guided: bool) -> None:
+    def __init__(
+        self, config: DenoiserConfig, channels: int, shape_channels: int, guided: bool, scan_channels: int = 0
+    ) -> None:
         super().__init__()
         self.config = config
         self.channels = channels
@@ -199,6 +207,9 @@ class MotionDenoiser(nn.Module):
         self.anchor_embedding = PointEmbedding(width) if config.anchor_embedding else None
         self.from_time = nn.Linear(width, width) if config.time_embedding == "sinusoidal" else None
         self.from_guide = nn.Linear(patch * GUIDE_CHANNELS, width) if guided else None
+        self.from_scan = nn.Linear(patch * scan_channels, width, bias=False) if scan_channels else None
+        if self.from_scan is not None:
+            nn.init.zeros_(self.from_scan.weight)
         self.blocks = nn.ModuleList(MotionBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, patch * channels)
@@ -220,10 +231,11 @@ class MotionDenoiser(nn.Module):
         conditions: tuple[ConditionTokens, ...],
         guide: Float[Tensor, "B T M G"] | None = None,
         affinity: Float[Tensor, "B M M"] | None = None,
+        scan: Float[Tensor, "B T M S"] | None = None,
     ) -> Prepared:
         """Everything that does not depend on the noise. The first M shape latents belong to the M motion anchors.
 
-        `guide` and `affinity` come from the warm start (`MotionDiffusion.guide`).
+        `guide` and `affinity` come from the warm start (`MotionDiffusion.guide`), `scan` are features of the raw scans.
         """
         time_tokens = conditions[0].tokens.shape[1]
         shape_tokens = self.from_shape(shape_latents)
@@ -238,6 +250,8 @@ class MotionDenoiser(nn.Module):
             fixed = fixed + self.from_time(sinusoidal(centre, self.config.width, longest=1000.0))[None, :, None]
         if self.from_guide is not None and guide is not None:
             fixed = fixed + self.from_guide(self._fold(guide[..., :GUIDE_CHANNELS]))
+        if self.from_scan is not None and scan is not None:
+            fixed = fixed + self.from_scan(self._fold(scan))
         fixed = fixed.expand(-1, time_tokens, -1, -1)
         shape = tuple(
             block.shape_attention.keys_values(shape_tokens)

@@ -9,38 +9,31 @@ from torch import Tensor, nn
 
 from core.config import Config
 from core.errors import ConfigError
-from core.models.conditioners import ConditionTokens, HandleConditioner, PointConditioner
-from core.models.denoisers import MotionDenoiser, Prepared, ShapeDenoiser
+from core.models.conditioners import ConditionTokens, HandleConditioner
+from core.models.denoisers import MotionDenoiser, Prepared
 from core.models.motion_autoencoder import MotionAutoencoder
+from core.models.observation_conditioners import (
+    ScanCondition,
+    ScanFeatures,
+    VoxelConditioner,
+    by_time_token,
+    image_conditioner,
+)
 from core.models.shape_autoencoder import ShapeAutoencoder
-from core.models.warm_start import HandleCondition, WarmStart, fill_tracks, smooth_noise, temporal_root, warm_start
+from core.models.shape_diffusion import ShapeDiffusion
+from core.models.warm_start import (
+    FilledTracks,
+    HandleCondition,
+    WarmStart,
+    fill_tracks,
+    smooth_noise,
+    temporal_root,
+    warm_start,
+)
 from core.shapes import Float
 
 NOTHING_AFFINITY = 0.3
 FARTHEST = 10.0  # scales; a guess further from the mean than this is cut short
-
-
-class ShapeDiffusion(nn.Module):
-    """Shape denoiser with its point conditioner; latents are whitened per channel."""
-
-    latent_mean: Tensor
-    latent_std: Tensor
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.conditioner = PointConditioner(config.shape_denoiser.width, config.shape_denoiser.expansion)
-        self.denoiser = ShapeDenoiser(config.shape_denoiser, config.shape.channels)
-        self.register_buffer("latent_mean", torch.zeros(config.shape.channels))
-        self.register_buffer("latent_std", torch.ones(config.shape.channels))
-
-    def prepare(self, points: Float[Tensor, "B L 3"], keep: Tensor | None = None) -> Prepared:
-        return self.denoiser.prepare(self.conditioner(points, keep))
-
-    def whiten(self, latents: Tensor) -> Tensor:
-        return (latents - self.latent_mean) / self.latent_std
-
-    def unwhiten(self, whitened: Tensor) -> Tensor:
-        return whitened * self.latent_std + self.latent_mean
 
 
 class MotionCondition(NamedTuple):
@@ -69,7 +62,17 @@ class MotionDiffusion(nn.Module):
         self.smooth = diffusion.noise == "smooth"
         self.latents = config.motion.latents
         self.conditioner = HandleConditioner(denoiser.width, denoiser.frames_per_token, denoiser.expansion)
-        self.denoiser = MotionDenoiser(denoiser, config.motion.channels, config.shape.channels, guided=self.warm)
+        conditions, patch = config.conditions, denoiser.frames_per_token
+        if conditions.scan_channels and not diffusion.warm_start:
+            raise ConfigError("conditions.scan_channels needs diffusion.warm_start: true.")
+        self.scan_features = (
+            ScanFeatures(conditions.scan_channels, conditions.scan_neighbours) if conditions.scan_channels else None
+        )
+        self.voxels = VoxelConditioner(denoiser.width, patch + 1) if conditions.voxels else None
+        self.images = image_conditioner(conditions.images, denoiser.width, patch + 1)
+        self.denoiser = MotionDenoiser(
+            denoiser, config.motion.channels, config.shape.channels, self.warm, conditions.scan_channels
+        )
         self.register_buffer("latent_mean", torch.zeros(config.motion.channels))
         self.register_buffer("latent_std", torch.ones(config.motion.channels))
 
@@ -79,21 +82,61 @@ class MotionDiffusion(nn.Module):
         nodes: Float[Tensor, "B P 3"],
         handles: HandleCondition,
         keep: Tensor | None = None,
+        scans: ScanCondition | None = None,
     ) -> MotionCondition:
-        """Encode the condition once; `keep` [B] False hides the handles (guidance), though not the warm start's frame.
+        """Encode the condition once; `keep` [B] False hides it (guidance), though not the warm start's frame.
 
         `nodes` are farthest points of the surface, of which the first M are the motion's anchors.
         """
         tracks = fill_tracks(handles)
-        tokens = self.conditioner(handles, tracks, keep)
         anchors = nodes[:, : self.latents]
+        tokens = self.tokens(handles, tracks, scans, keep)
         if not self.warm:
             return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,)), None)
         warm = warm_start(nodes, self.latents, handles, tracks)
         prepared = self.denoiser.prepare(
-            shape_latents, anchors, (with_affinity(tokens, warm),), self.guide(warm, keep), warm.affinity
+            shape_latents,
+            anchors,
+            (with_affinity(tokens, warm),),
+            self.guide(warm, keep),
+            warm.affinity,
+            self.scan(anchors, warm, scans, keep),
         )
         return MotionCondition(prepared, warm)
+
+    def tokens(
+        self,
+        handles: HandleCondition,
+        tracks: FilledTracks,
+        scans: ScanCondition | None = None,
+        keep: Tensor | None = None,
+    ) -> ConditionTokens:
+        """Tokens [B, T / frames_per_token, L, C] of the handles, then of voxels and images if there are any."""
+        result = self.conditioner(handles, tracks, keep)
+        for observed, encode in ((scans and scans.voxels, self.voxels), (scans and scans.images, self.images)):
+            if observed is None or encode is None:
+                continue
+            batch, times = result.tokens.shape[:2]
+            more = encode(by_time_token(observed.float(), self.conditioner.frames_per_token)).unflatten(
+                0, (batch, times)
+            )
+            seen = torch.ones(more.shape[:3], dtype=torch.bool, device=more.device)
+            if keep is not None:
+                seen = seen & keep[:, None, None]
+            result = ConditionTokens(
+                torch.cat([result.tokens, more.to(result.tokens.dtype)], dim=2),
+                torch.cat([result.visible, seen], dim=2),
+            )
+        return result
+
+    def scan(
+        self, anchors: Float[Tensor, "B M 3"], warm: WarmStart, scans: ScanCondition | None, keep: Tensor | None = None
+    ) -> Float[Tensor, "B T M S"] | None:
+        """Features of the scans around the anchors, where the warm start expects these in each frame."""
+        if self.scan_features is None or scans is None or scans.points is None or scans.present is None:
+            return None
+        features = self.scan_features(anchors[:, None] + warm.mean, scans.points, scans.present)
+        return features if keep is None else features * keep[:, None, None, None]
 
     def guide(self, warm: WarmStart, keep: Tensor | None = None) -> Float[Tensor, "B T M G"]:
         """The warm start as the denoiser uses it; all zero where `keep` [B] is False.
@@ -129,10 +172,11 @@ class MotionDiffusion(nn.Module):
 
 
 def with_affinity(tokens: ConditionTokens, warm: WarmStart) -> ConditionTokens:
-    """Add the affinity of each anchor to each handle; the token for "nothing" is a little akin to all of them."""
+    """Add the affinity of each anchor to each handle; other tokens are a little akin to all anchors."""
     affinity = warm.handle_affinity.expand(len(tokens.tokens), -1, -1)
-    nothing = torch.full_like(affinity[..., :1], NOTHING_AFFINITY)
-    return tokens._replace(affinity=torch.cat([nothing, affinity], dim=-1))
+    others = tokens.tokens.shape[2] - 1 - affinity.shape[-1]
+    akin = lambda count: affinity.new_full((*affinity.shape[:2], count), NOTHING_AFFINITY)  # noqa: E731
+    return tokens._replace(affinity=torch.cat([akin(1), affinity, akin(others)], dim=-1))
 
 
 def build_shape_autoencoder(config: Config) -> ShapeAutoencoder:

@@ -13,13 +13,17 @@ import torch
 from torch import Tensor
 
 from core.models.classical_guesses import RigidSystem
-from core.models.warm_start import graph_weights
+from core.models.warm_start import HandleCondition, graph_weights
 from core.shapes import Bool, Float
 
-ITERATIONS = 5
+NODES = 128  # of the given nodes that are followed
+ITERATIONS = 4
 HOLD = 0.3  # weight of a matched node's target, in units of the mean degree of the graph
 LOOSE = 1e-3  # weight that ties every node to where it was predicted to be
 REACH = (0.10, 0.05)  # distance of a match that counts e^-1, in the first and in the last iteration
+HANDLES = 32  # nodes that become handles
+CONFIDENT = 0.35
+DEVIATION = 0.02  # of a registered node's displacement component from the truth, as measured on visible nodes
 VELOCITY = 0.7  # share of the last frame's displacement that the next one starts with
 
 
@@ -48,6 +52,28 @@ def register_scans(
             displacements.append(current - nodes)
             confidences.append(confidence)
         return Registration(torch.stack(displacements, dim=1), torch.stack(confidences, dim=1))
+
+
+def registered_handles(
+    nodes: Float[Tensor, "B P 3"], scans: Float[Tensor, "B T L 3"], present: Bool[Tensor, "B T L"]
+) -> HandleCondition:
+    """Handles at nodes that the scans show, with the displacements that registration gives them.
+
+    The nodes are taken in their order (farthest points first), those that are observed most of the time.
+    """
+    nodes = nodes[:, :NODES]
+    found = register_scans(nodes, scans, present)
+    given = found.confidence > CONFIDENT
+    often = given.float().mean(dim=1) > 0.3
+    count = min(HANDLES, nodes.shape[1])
+    chosen = (~often).to(torch.int64).argsort(dim=1, stable=True)[:, :count]  # [B, K]
+    shown = often.gather(1, chosen)
+    frames = scans.shape[1]
+    given = given.gather(2, chosen[:, None].expand(-1, frames, -1)) & shown[:, None]
+    displacements = found.displacements.gather(2, chosen[:, None, :, None].expand(-1, frames, -1, 3))
+    positions = nodes.gather(1, chosen[..., None].expand(-1, -1, 3))
+    variance = torch.full_like(positions[..., 0], DEVIATION**2)
+    return HandleCondition(positions, displacements * given[..., None], given, shown, variance)
 
 
 def _follow(

@@ -1,0 +1,135 @@
+"""The shape stage: denoiser of frame 0's latents with its conditioners (paper 3.2.1, 3.3).
+
+With `conditions.observed_anchors` the latents sit on the observed points, as far as these reach: such a latent's
+position is known up to the noise of the scan, and only its normal and its learned channels are left to find, from the
+points around it. Latents of the unseen part are free, and are sampled together with the others.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from core.config import Config
+from core.errors import ConfigError
+from core.models.conditioners import ConditionTokens, PointConditioner
+from core.models.denoisers import Prepared, ShapeDenoiser
+from core.models.layers import PointEmbedding, gather_rows
+from core.models.local_attention import LocalAttention
+from core.models.observation_conditioners import FAR, VoxelConditioner, image_conditioner
+from core.shapes import Bool, Float, Int
+
+SEEN_SCALE = 0.01  # standard deviation of a true position around an observed anchor
+UNSEEN_SCALE = 0.3  # and of an unseen one around the centre
+TOKENS = 128  # points that become tokens; all of them are looked up around the anchors
+NEIGHBOURS = 16
+
+
+class ShapeObservation(NamedTuple):
+    """What is known of frame 0, in normalised space."""
+
+    points: Tensor  # [B, L, 3]
+    present: Tensor  # [B, L] bool: False for padding
+    anchors: Tensor  # [B, M, 3] observed points that latents sit on; anything where not seen
+    seen: Tensor  # [B, M] bool
+    voxels: Tensor | None = None  # [B, 1, 32, 32, 32]
+    images: Tensor | None = None  # [B, 1, H, W], or features [B, 1, L, 768]
+
+    @classmethod
+    def of(
+        cls,
+        points: Float[Tensor, "B L 3"],
+        present: Bool[Tensor, "B L"],
+        latents: int,
+        chosen: Int[Tensor, "B W"] | None,
+        voxels: Tensor | None = None,
+        images: Tensor | None = None,
+    ) -> ShapeObservation:
+        """Put the first of so many latents on the `chosen` points: farthest ones of those present, W <= latents."""
+        anchors = points.new_zeros(len(points), latents, 3)
+        seen = torch.zeros(len(points), latents, dtype=torch.bool, device=points.device)
+        if chosen is not None:
+            wanted = chosen.shape[1]
+            anchors[:, :wanted] = gather_rows(points, chosen)
+            seen[:, :wanted] = torch.arange(wanted, device=points.device)[None] < present.sum(dim=1, keepdim=True)
+        return cls(points, present, anchors, seen, voxels, images)
+
+
+class ShapePrepared(NamedTuple):
+    """What all denoiser calls share, and how the latents of this condition are whitened."""
+
+    network: Prepared
+    mean: Tensor  # [B, M, Cs]
+    scale: Tensor  # [B, M, Cs]
+
+    def repeat(self, seeds: int) -> ShapePrepared:
+        """The same condition for several seeds in one batch; needs a batch of 1."""
+        return ShapePrepared(self.network.repeat(seeds), self.mean.repeat(seeds, 1, 1), self.scale.repeat(seeds, 1, 1))
+
+    def whiten(self, latents: Float[Tensor, "B M Cs"]) -> Tensor:
+        return (latents - self.mean) / self.scale
+
+    def unwhiten(self, whitened: Float[Tensor, "B M Cs"]) -> Tensor:
+        return whitened * self.scale + self.mean
+
+
+class ShapeDiffusion(nn.Module):
+    """Shape denoiser with its conditioners; latents are whitened per channel, positions by what is observed."""
+
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width, conditions = config.shape_denoiser.width, config.conditions
+        self.anchored = conditions.observed_anchors
+        if self.anchored and not config.shape.explicit_anchor:
+            raise ConfigError("conditions.observed_anchors needs shape.explicit_anchor: true.")
+        self.latents = config.shape.latents
+        self.conditioner = PointConditioner(width, config.shape_denoiser.expansion)
+        self.voxels = VoxelConditioner(width, 1) if conditions.voxels else None
+        self.images = image_conditioner(conditions.images, width, 1)
+        self.denoiser = ShapeDenoiser(config.shape_denoiser, config.shape.channels, self.anchored)
+        if self.anchored:
+            self.place = PointEmbedding(width)
+            self.local = LocalAttention(NEIGHBOURS, width // 2)
+            self.from_local = nn.Linear(width // 2, width)
+            self.unseen = nn.Parameter(0.02 * torch.randn(width))
+        self.register_buffer("latent_mean", torch.zeros(config.shape.channels))
+        self.register_buffer("latent_std", torch.ones(config.shape.channels))
+
+    def prepare(self, observed: ShapeObservation, keep: Tensor | None = None) -> ShapePrepared:
+        """Encode the observation once; where `keep` [B] is False its tokens are hidden (guidance)."""
+        tokens = self.conditioner(observed.points[:, :TOKENS], keep, observed.present[:, :TOKENS])
+        for seen, encode in ((observed.voxels, self.voxels), (observed.images, self.images)):
+            if seen is None or encode is None:
+                continue
+            more = encode(seen.float())[:, None]
+            visible = torch.ones(more.shape[:3], dtype=torch.bool, device=more.device)
+            if keep is not None:
+                visible = visible & keep[:, None, None]
+            tokens = ConditionTokens(
+                torch.cat([tokens.tokens, more.to(tokens.tokens.dtype)], dim=2),
+                torch.cat([tokens.visible, visible], dim=2),
+            )
+        fixed = self._fixed(observed) if self.anchored else None
+        return ShapePrepared(self.denoiser.prepare(tokens, fixed), *self._whitening(observed))
+
+    def _fixed(self, observed: ShapeObservation) -> Float[Tensor, "B M C"]:
+        seen = observed.seen[..., None]
+        points = torch.where(observed.present[..., None], observed.points, FAR)
+        known = self.place(observed.anchors) + self.from_local(self.local(observed.anchors, points))
+        return torch.where(seen, known, self.unseen.to(known.dtype))
+
+    def _whitening(self, observed: ShapeObservation) -> tuple[Tensor, Tensor]:
+        batch, count = observed.seen.shape
+        mean = self.latent_mean.expand(batch, count, -1)
+        scale = self.latent_std.expand(batch, count, -1)
+        if not self.anchored:
+            return mean, scale
+        seen = observed.seen[..., None]
+        place = torch.where(seen, observed.anchors, torch.zeros_like(observed.anchors))
+        spread = torch.where(seen, SEEN_SCALE, UNSEEN_SCALE).expand(-1, -1, 3)
+        return torch.cat([place, mean[..., 3:]], dim=-1), torch.cat([spread, scale[..., 3:]], dim=-1)
