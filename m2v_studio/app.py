@@ -26,12 +26,17 @@ from m2v_studio.panels.export import ExportDialog
 from m2v_studio.panels.generate import GeneratePanel
 from m2v_studio.panels.handles import HandlesPanel
 from m2v_studio.panels.samples import SamplesPanel
+from m2v_studio.panels.scans import ScansPanel, draw_box
 from m2v_studio.panels.source import SourcePanel
 from m2v_studio.panels.widgets import panel
 from m2v_studio.picking import Pointer
+from m2v_studio.scan_files import KINDS
+from m2v_studio.scan_gizmo import BoxGizmo
+from m2v_studio.scan_scene import clouds
+from m2v_studio.scan_view import ScanView
 from m2v_studio.scene import SceneBuilder
 from m2v_studio.settings import MIN_WINDOW
-from m2v_studio.state import default_export_name, why_not_results
+from m2v_studio.state import default_export_name, is_open, why_not_results
 from m2v_studio.studio import MESH_SUFFIXES, Studio, first_mesh
 from m2v_studio.tasks import notice_of
 from m2v_studio.timeline import ROW, RULER, Timeline
@@ -41,6 +46,9 @@ FRAME_SECONDS = 1 / 60
 SLOW_DRAWING = 0.15
 OPENING_SECONDS = 0.1
 Backend = Literal["auto", "openGL3_glfw", "openGL3_egl", "openGL_mock"]
+NO_DIALOG = (
+    "There is no system file dialog here; type a path in the field at the top left, or drop a file on the window."
+)
 NO_DISPLAY = (
     "m2v-studio needs a display to open its window, and there is none here; "
     "run `m2v demo --out DIR` to see the editor at work without one, or `m2v animate` to use it from the command line."
@@ -82,10 +90,11 @@ class App:
         self.scene = SceneBuilder()
         self.pointer = Pointer()
         self.timeline = Timeline()
-        self.source_panel, self.handles_panel = SourcePanel(), HandlesPanel()
+        self.scan_view, self.box_gizmo = ScanView(), BoxGizmo()
+        self.source_panel, self.handles_panel, self.scans_panel = SourcePanel(), HandlesPanel(), ScansPanel()
         self.generate_panel, self.samples_panel = GeneratePanel(), SamplesPanel()
         self.export_dialog = ExportDialog()
-        self.files = FileDialog()
+        self.files = FileDialog(self._no_dialog)
         self.files_available = available() and backend != "openGL3_egl"
         self.save_as: SaveAs | None = None
         self.help_open = False
@@ -130,7 +139,7 @@ class App:
                 self.ask_quit()
             state = self.studio.state
             # Nothing to see yet: leave the processor to the thread that reads the first mesh.
-            waiting = state.document.source is None and bool(state.busy)
+            waiting = not is_open(state.document) and bool(state.busy)
             pause = OPENING_SECONDS if waiting else FRAME_SECONDS
             time.sleep(max(0.0, pause - (time.perf_counter() - start)))
         self.close()
@@ -163,6 +172,7 @@ class App:
         ps.clear_user_callback()
         ps.clear_files_dropped_callback()
         self.viewport.clear()
+        self.scan_view.clear()
         self.pointer.clear()
 
     def _draw_safely(self) -> None:
@@ -187,15 +197,17 @@ class App:
         regions = self._regions(window[0], window[1])
         self.region = regions["view"]
         shortcuts.handle(self)
-        if not self.is_modal:
+        if not self.is_modal and not self.box_gizmo.update(self, self.region):
             self.pointer.update(self, self.region)
         state = self.studio.state
         figures = self.scene.figures(state)
         self.viewport.show(state, figures, self.region, (window[0], window[1]), self._dt)
+        self.scan_view.show(clouds(state, figures), self.viewport)
+        draw_box(self, self.region)
         overlay.draw(self, self.region)
         with panel("left", regions["left"]):
             self.source_panel.draw(self)
-            self.handles_panel.draw(self)
+            (self.handles_panel if state.document.scans is None else self.scans_panel).draw(self)
             self.generate_panel.draw(self)
         with panel("right", regions["right"]):
             self.samples_panel.draw(self)
@@ -252,9 +264,19 @@ class App:
     def ask_open(self) -> None:
         kinds = {"Meshes and projects": " ".join(f"*{suffix}" for suffix in (*MESH_SUFFIXES, ".m2v"))}
         if not self.files_available:
-            self.studio.show(commands.say, "Type a path in the field at the top left, or drop a file on the window.")
+            self.studio.show(commands.say, NO_DIALOG)
         else:
             self.files.ask("open", "Open a mesh or a project", self.studio.open_path, kinds)
+
+    def ask_open_scans(self) -> None:
+        if not self.files_available:
+            self.studio.show(commands.say, f"{NO_DIALOG[:-1]}: {KINDS}.")
+        else:
+            self.files.ask("folder", "Open a folder of scans", self.studio.open_path)
+
+    def _no_dialog(self) -> None:
+        self.files_available = False
+        self.studio.show(commands.say, NO_DIALOG)
 
     def ask_save(self, title: str, start: Path, then: Callable[[Path], None]) -> None:
         self.files.ask("save", title, then, start=start)
@@ -262,7 +284,7 @@ class App:
     def save(self, then: Callable[[], None] | None = None, choose: bool = False) -> None:
         """Save under the known name, or ask for one."""
         state = self.studio.state
-        if state.document.source is None:
+        if not is_open(state.document):
             return
         if state.project and not choose:
             self.studio.ask = None
@@ -292,9 +314,10 @@ class App:
 def main(argv: list[str] | None = None) -> int:
     """Open the window; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="m2v-studio", description="Animate a mesh by dragging handles: the desktop editor of Motion2VecSets."
+        prog="m2v-studio",
+        description="The desktop editor of Motion2VecSets: animate meshes by dragging handles, complete partial scans.",
     )
-    parser.add_argument("source", nargs="?", type=Path, help="a mesh file or a project (.m2v) to open")
+    parser.add_argument("source", nargs="?", type=Path, help="a mesh file, a folder of scans or a project to open")
     parser.add_argument("--preset", default="small", help="the model to load (default: small)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")
     arguments = parser.parse_args(argv)

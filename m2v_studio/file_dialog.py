@@ -14,7 +14,9 @@ import sys, tkinter, tkinter.filedialog as dialog
 mode, title, folder, name, kinds = sys.argv[1:6]
 root = tkinter.Tk(); root.withdraw(); root.attributes('-topmost', True)
 types = [tuple(kind.split('=')) for kind in kinds.split('|') if kind] + [('All files', '*')]
-if mode == 'open':
+if mode == 'folder':
+    chosen = dialog.askdirectory(title=title, initialdir=folder or None, mustexist=True)
+elif mode == 'open':
     chosen = dialog.askopenfilename(title=title, initialdir=folder or None, filetypes=types)
 else:
     chosen = dialog.asksaveasfilename(title=title, initialdir=folder or None, initialfile=name, filetypes=types)
@@ -28,9 +30,10 @@ def available() -> bool:
 
 
 class FileDialog:
-    """At most one dialog at a time; `poll` delivers the answer."""
+    """At most one dialog at a time; `poll` delivers the answer, or calls `failed` when no dialog could be shown."""
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[], None] | None = None) -> None:
+        self._failed = failed
         self._process: subprocess.Popen[bytes] | None = None
         self._then: Callable[[Path], None] | None = None
 
@@ -40,7 +43,7 @@ class FileDialog:
 
     def ask(
         self,
-        mode: Literal["open", "save"],
+        mode: Literal["open", "save", "folder"],
         title: str,
         then: Callable[[Path], None],
         kinds: dict[str, str] | None = None,
@@ -66,9 +69,12 @@ class FileDialog:
             return
         assert self._process.stdout is not None
         answer = self._process.stdout.read().decode("utf-8", "replace").strip()
-        then, self._process, self._then = self._then, None, None
+        code, then = self._process.returncode, self._then
+        self._process, self._then = None, None
         if answer and then is not None:
             then(Path(answer))
+        elif code != 0 and self._failed is not None:  # tkinter is there but Tk is not, or it has no display
+            self._failed()
 
     def close(self) -> None:
         if self._process is not None:

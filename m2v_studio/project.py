@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from core.atomic import write_atomically
 from core.errors import DataError, M2VError
-from core.pipelines.request import QUALITIES, Quality, Sample, SampleSet
+from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
 from core.sequence import Handle, HandleTracks, Material, MeshPart, MeshSequence, SourceMesh, frozen_array
 from m2v_studio.settings import config_dir
-from m2v_studio.state import Document, Results, State, edit_key, is_stale, tracks
+from m2v_studio.state import Document, Results, State, edit_key, is_open, is_stale, tracks
 
 FORMAT = "m2v-project"
 VERSION = 1
+SCANS_VERSION = 2  # of a project of scans, which an older studio cannot read
 MAX_MEMBER_BYTES = 4 << 30
 _STALE = ("an older edit",)
 
@@ -36,12 +37,13 @@ def autosave_path() -> Path:
 
 def save_project(state: State, path: Path) -> None:
     """Write the document and its results; raises DataError when the place cannot be written."""
-    if state.document.source is None:
-        raise DataError("There is nothing to save yet; open a mesh first.")
+    if not is_open(state.document):
+        raise DataError("There is nothing to save yet; open a mesh or scans first.")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("project.json", json.dumps(_document_json(state), indent=1))
-        archive.writestr("source.npz", _npz(_source_arrays(state.document.source)))
+        if state.document.source is not None:
+            archive.writestr("source.npz", _npz(_source_arrays(state.document.source)))
         if state.results is not None:
             archive.writestr("results.npz", _npz(_result_arrays(state.results)))
     write_atomically(path, lambda file: file.write_bytes(buffer.getvalue()), DataError)
@@ -59,15 +61,20 @@ def load_project(path: Path) -> tuple[Document, Results | None]:
             description = json.loads(archive.read("project.json"))
             if description.get("format") != FORMAT:
                 raise DataError(f"{path} is a zip file but not an m2v project.")
-            if description.get("version") != VERSION:
+            if description.get("version") not in (VERSION, SCANS_VERSION):
                 raise DataError(
-                    f"{path} is of project version {description.get('version')}, but this studio reads version "
-                    f"{VERSION}; open it with the version that wrote it."
+                    f"{path} is of project version {description.get('version')}, but this studio reads versions "
+                    f"{VERSION} and {SCANS_VERSION}; open it with the version that wrote it."
                 )
-            document = _document(description, _arrays(archive, "source.npz"))
+            of_scans = description["version"] == SCANS_VERSION
+            if of_scans:
+                document = scans_document(description, path)
+            else:
+                document = _document(description, _arrays(archive, "source.npz"))
             results = None
             if "results.npz" in archive.namelist():
-                results = _results(description, _arrays(archive, "results.npz"), document)
+                read = reconstruction_results if of_scans else _results
+                results = read(description, _arrays(archive, "results.npz"), document)
             return document, results
     except DataError:
         raise
@@ -95,7 +102,8 @@ def _arrays(archive: zipfile.ZipFile, name: str) -> dict[str, NDArray]:
 
 def _document_json(state: State) -> dict[str, Any]:
     document, source = state.document, state.document.source
-    assert source is not None
+    if source is None:
+        return {"format": FORMAT, "version": SCANS_VERSION, **scans_json(state)}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -214,7 +222,7 @@ def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
 
 def _results_json(state: State) -> dict[str, Any]:
     results = state.results
-    assert results is not None
+    assert results is not None and isinstance(results.samples, SampleSet)
     samples = results.samples
     return {
         "stale": is_stale(state),
@@ -236,6 +244,8 @@ def _results_json(state: State) -> dict[str, Any]:
 
 
 def _result_arrays(results: Results) -> dict[str, NDArray]:
+    if isinstance(results.samples, ReconstructionSet):
+        return reconstruction_arrays(results)
     arrays: dict[str, NDArray] = {"disagreement": results.samples.disagreement}
     for index, sample in enumerate(results.samples.samples):
         arrays[f"sample{index}"] = sample.sequence.vertices

@@ -30,6 +30,8 @@ def handle(app: App) -> None:
         studio.undo()
     elif chord(ctrl | int(psim.ImGuiKey_S)):
         app.save()
+    elif chord(ctrl | shift | int(psim.ImGuiKey_O)):
+        app.ask_open_scans()
     elif chord(ctrl | int(psim.ImGuiKey_O)):
         app.ask_open()
     elif chord(ctrl | int(psim.ImGuiKey_E)):

@@ -11,9 +11,10 @@ from m2v_studio import commands, theme
 from m2v_studio.camera import Region
 from m2v_studio.panels import widgets
 from m2v_studio.panels.overlay import handle_color
+from m2v_studio.panels.scans import draw_rows
 from m2v_studio.panels.style import packed, rgba
 from m2v_studio.panels.widgets import WHITE, icon_button, panel, scale, shorten, tooltip
-from m2v_studio.state import SPEEDS, frame_shown, handle_label, next_step, why_not_results
+from m2v_studio.state import SPEEDS, frame_shown, handle_label, next_step, why_not_play
 
 if TYPE_CHECKING:
     from m2v_studio.app import App
@@ -51,7 +52,7 @@ class Timeline:
     def _transport(self, app: App) -> None:
         studio = app.studio
         state, view = studio.state, studio.state.view
-        why = why_not_results(state)
+        why = why_not_play(state)
         last = state.document.frames - 1
         if icon_button("##first", _first, "First frame, the rest pose (Home)"):
             studio.show(commands.set_time, 0.0)
@@ -126,7 +127,9 @@ class Timeline:
         rows = len(document.handles)
         for row in range(rows):
             self._row(app, row, x, left, right, y + RULER * s + row * ROW * s, width)
-        if not rows:
+        if document.scans is not None:
+            rows = draw_rows(app, (x, left, right, y + RULER * s, width, ROW * s))
+        elif not rows:
             ink = packed(theme.TEXT_MUTED)
             text = "Keys of your handles appear here: drag them to another frame, Ctrl+drag to copy, Del to delete."
             psim.GetWindowDrawList().AddText(psim.GetFont(), 15 * s, (left + 14 * s, y + (RULER + 9) * s), ink, text)

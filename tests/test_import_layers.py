@@ -35,6 +35,9 @@ ALLOWED: dict[str, set[str] | None] = {
 POLYSCOPE = {
     "app",
     "viewport",
+    "floor",
+    "scan_view",
+    "scan_gizmo",
     "picking",
     "timeline",
     "panels",

@@ -11,7 +11,7 @@ from m2v_studio import commands, theme
 from m2v_studio.camera import Region
 from m2v_studio.panels.style import packed, rgba
 from m2v_studio.panels.widgets import button, panel, scale, shorten, tooltip
-from m2v_studio.state import State, is_unsaved, why_not_results
+from m2v_studio.state import State, is_open, is_worth_keeping, why_not_results
 
 if TYPE_CHECKING:
     from m2v_studio.app import App
@@ -40,13 +40,15 @@ def _menus(app: App) -> None:
     if psim.BeginMenu("File"):
         if psim.MenuItem("Open…", "Ctrl+O"):
             app.ask_open()
+        if psim.MenuItem("Open scans…", "Ctrl+Shift+O"):
+            app.ask_open_scans()
         if psim.BeginMenu("Open recent", bool(studio.settings.recent)):
             for name in studio.settings.recent:
                 if psim.MenuItem(shorten(name, 420 * scale())):
                     studio.open_path(Path(name))
             psim.EndMenu()
         psim.Separator()
-        has_source = state.document.source is not None
+        has_source = is_open(state.document)
         if psim.MenuItem("Save project", "Ctrl+S", False, has_source):
             app.save()
         if psim.MenuItem("Save project as…", None, False, has_source):
@@ -90,12 +92,17 @@ def _menus(app: App) -> None:
 def _title(app: App, region: Region) -> None:
     """The document in the middle, the model at the right."""
     state = app.studio.state
-    source = state.document.source
+    source, scans = state.document.source, state.document.scans
     s = scale()
-    if source is not None:
-        star = " (unsaved)" if is_unsaved(state) and state.document.handles else ""
-        name = Path(state.project).name if state.project else source.name
-        text = f"{name}{star}     {len(source.vertices):,} vertices"
+    if source is not None or scans is not None:
+        star = " (unsaved)" if is_worth_keeping(state) else ""
+        opened, size = ("", "")
+        if source is not None:
+            opened, size = source.name, f"{len(source.vertices):,} vertices"
+        elif scans is not None:
+            opened, size = scans.name, f"{scans.sequence.frames} scans"
+        name = Path(state.project).name if state.project else opened
+        text = f"{name}{star}     {size}"
         wide = psim.CalcTextSize(text)[0]
         psim.SetCursorPosX(max((region.width - wide) / 2, psim.GetCursorPosX()))
         psim.TextUnformatted(text)

@@ -33,7 +33,7 @@ SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "Handles and keys",
         (
             ("P", "pin or unpin"),
-            ("W", "move gizmo"),
+            ("W", "move gizmo, or box"),
             ("Del", "delete key or handle"),
             ("Ctrl+Z", "undo"),
             ("Ctrl+Shift+Z", "redo"),
@@ -64,6 +64,7 @@ SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "Files",
         (
             ("Ctrl+O", "open"),
+            ("Ctrl+Shift+O", "open scans"),
             ("Ctrl+S", "save the project"),
             ("Ctrl+E", "export"),
             ("F1", "this list"),
@@ -144,7 +145,7 @@ def draw_unsaved(app: App) -> None:
     with begin_modal("Save your work first?", 500) as visible:
         if not visible:
             return
-        muted("The handles and motions of this document are not saved yet.")
+        muted("The edits and results of this document are not saved yet.")
         gap(6)
         if button("Save…", "Save the project, then go on", primary=True):
             app.save(then=action)

@@ -8,15 +8,28 @@ import polyscope.imgui as psim
 
 from core.pipelines.request import QUALITIES
 from core.sequence import MAX_FRAMES, MIN_FRAMES
-from m2v_studio import commands, theme
+from m2v_studio import commands, scan_commands, theme
 from m2v_studio.panels.style import packed
-from m2v_studio.panels.widgets import Edited, button, float_row, gap, heading, int_row, label_left, scale, tooltip
-from m2v_studio.state import MAX_STUDIO_SEEDS, next_step, why_not_generate
+from m2v_studio.panels.widgets import (
+    Edited,
+    button,
+    check_box,
+    float_row,
+    gap,
+    heading,
+    int_row,
+    label_left,
+    same_line_if_fits,
+    scale,
+    tooltip,
+)
+from m2v_studio.scan_commands import RESOLUTIONS
+from m2v_studio.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
 
 if TYPE_CHECKING:
     from m2v_studio.app import App
 
-SEEDS = "How many different motions to generate. Each seed is one plausible motion that meets your handles."
+SEEDS = "How many different results to generate. Each seed is one plausible motion that meets your handles or scans."
 FIRST_SEED = "The number the first motion starts from. The same number gives the same motion again."
 FRAMES = "Length of the motion. Changing it stretches the keys, so that an end pose stays at the end."
 FPS = "Playback and export speed. It does not change the motion itself."
@@ -25,6 +38,12 @@ GUIDANCE = (
     "How strictly the model takes your handles as its cue (guidance). Left follows them closely, right invents more "
     "around them. The handles themselves are always met exactly."
 )
+SCAN_GUIDANCE = (
+    "How strictly the model takes the scans as its cue (guidance). Left follows them closely, right invents more."
+)
+DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
+REFINE = "Pull the motion onto the scanned points at the end. Slower; for scans with little noise."
+ONE_SHAPE = "All seeds share the shape of the first, so that they differ in their motion only."
 # The slider runs from strict to free; guidance is 1 in its middle, 3 at the left and 0 at the right.
 MAX_GUIDANCE = 3.0
 
@@ -35,21 +54,45 @@ class GeneratePanel:
         document = studio.state.document
         heading("Generate")
         self._edit(
-            app, "seeds", commands.set_seeds, int_row("Motions", document.seeds, 1, MAX_STUDIO_SEEDS, "%d seeds", SEEDS)
+            app,
+            "seeds",
+            commands.set_seeds,
+            int_row("Meshes" if document.scans else "Motions", document.seeds, 1, MAX_STUDIO_SEEDS, "%d seeds", SEEDS),
         )
         row = int_row("First seed", document.seed, 0, 999_999, "no. %d", FIRST_SEED)
         self._edit(app, "seed", commands.set_seed, row)
-        row = int_row("Length", document.frames, MIN_FRAMES, MAX_FRAMES, "%d frames", FRAMES)
-        self._edit(app, "frames", commands.set_frames, row)
+        if document.scans is None:
+            row = int_row("Length", document.frames, MIN_FRAMES, MAX_FRAMES, "%d frames", FRAMES)
+            self._edit(app, "frames", commands.set_frames, row)
         self._edit(app, "fps", commands.set_fps, float_row("Speed", document.fps, 1.0, 240.0, "%.4g fps", FPS))
         label_left("Quality", QUALITY)
         changed, chosen = psim.Combo("##quality", QUALITIES.index(document.quality), list(QUALITIES))
         tooltip(QUALITY)
         if changed:
             studio.do("quality", commands.set_quality, QUALITIES[chosen])
+        if document.scans is not None:
+            self._for_scans(app)
         self._guidance(app)
         gap(3)
         self._button(app)
+
+    def _for_scans(self, app: App) -> None:
+        studio = app.studio
+        document = studio.state.document
+        label_left("Detail", DETAIL)
+        names = [f"{side} cells" for side in RESOLUTIONS]
+        now = RESOLUTIONS.index(document.resolution) if document.resolution in RESOLUTIONS else 2
+        changed, chosen = psim.Combo("##detail", now, names)
+        tooltip(DETAIL)
+        if changed:
+            studio.do("detail", scan_commands.set_resolution, RESOLUTIONS[chosen])
+        refine = check_box("Fit closely", document.refine, REFINE)
+        if refine is not None:
+            studio.do("fit closely", scan_commands.set_refine, refine)
+        same_line_if_fits("Same shape")
+        one_shape = check_box("Same shape", document.one_shape, ONE_SHAPE)
+        if one_shape is not None:
+            studio.do("same shape", scan_commands.set_one_shape, one_shape)
 
     def _edit(self, app: App, name: str, command: object, edited: Edited) -> None:
         if edited.changed:
@@ -63,7 +106,8 @@ class GeneratePanel:
         x, y = psim.GetCursorScreenPos()
         width = psim.GetContentRegionAvail()[0]
         draw, ink, font = psim.GetWindowDrawList(), packed(theme.TEXT), psim.GetFont()
-        draw.AddText(font, 15 * s, (x, y), ink, "Follow handles")
+        of_scans = app.studio.state.document.scans is not None
+        draw.AddText(font, 15 * s, (x, y), ink, "Follow scans" if of_scans else "Follow handles")
         wide = psim.CalcTextSize("Invent")[0] * 15 * s / psim.GetFontSize()
         draw.AddText(font, 15 * s, (x + width - wide, y), ink, "Invent")
         value = f"{app.studio.state.document.guidance:.2f}"
@@ -75,22 +119,25 @@ class GeneratePanel:
         changed, position = psim.SliderFloat("##guidance", position, 0.0, 1.0, "", psim.ImGuiSliderFlags_NoInput)
         psim.PopStyleVar()
         edited = Edited(bool(changed), guidance_of(float(position)))
-        tooltip(GUIDANCE)
+        tooltip(SCAN_GUIDANCE if of_scans else GUIDANCE)
         self._edit(app, "guidance", commands.set_guidance, edited)
 
     def _button(self, app: App) -> None:
         studio = app.studio
         state = studio.state
-        running = state.job is not None and state.job.quality != "draft"
         why = why_not_generate(state)
-        if running:
+        if is_generating(state):
             if button("Cancel", "Stop generating (Esc)", width=-1.0, height=38 * scale()):
                 studio.cancel()
             return
         count = state.document.seeds
-        label = "Generate 1 motion" if count == 1 else f"Generate {count} motions"
+        what, tip = ("motion", "Sample the motions (Ctrl+Enter)")
+        if state.document.scans is not None:
+            what, tip = ("mesh", "Complete the scans into tracked meshes (Ctrl+Enter)")
+        several = f"{what}es" if what == "mesh" else f"{what}s"
+        label = f"Generate 1 {what}" if count == 1 else f"Generate {count} {several}"
         primary = next_step(state) == "generate"
-        if button(label, "Sample the motions (Ctrl+Enter)", why, primary, width=-1.0, height=38 * scale()):
+        if button(label, tip, why, primary, width=-1.0, height=38 * scale()):
             studio.generate()
 
 

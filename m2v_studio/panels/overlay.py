@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from m2v_studio.app import App
 
 HANDLE_RADIUS = 7.0
+SCAN_HINT = "Press Generate if the box holds the whole shape in frame 0; move the box (W) if not."
 HINTS = {
-    "open": "Open a mesh, choose a sample on the left, or drop a file here.",
+    "open": "Open a mesh or scans, choose a sample on the left, or drop a file here.",
     "add_handle": "Click the creature to add a handle, then drag it.",
     "drag": "Drag the handle to where it should be in the last frame.",
 }
@@ -178,7 +179,12 @@ def _legend(canvas: psim.ImDrawList, app: App, region: Region) -> None:
     s = scale()
     width, height = min(220 * s, region.width * 0.55), 12 * s
     x, y = region.x + region.width - width - 24 * s, region.y + region.height - 46 * s
-    names = {"disagreement": "Seeds differ by, % of size", "handle_error": "Handle error, % of size"}
+    names = {
+        "disagreement": "Seeds differ by, % of size",
+        "handle_error": "Handle error, % of size",
+        "to_scan": "Distance to the scan, % of size",
+        "truth_error": "True error, % of size",
+    }
     title = names.get(app.studio.state.view.color, "")
     card = packed(WHITE, 0.88)
     canvas.AddRectFilled((x - 14 * s, y - 36 * s), (x + width + 14 * s, y + height + 28 * s), card, 8 * s)
@@ -200,11 +206,13 @@ def _hint(canvas: psim.ImDrawList, app: App, region: Region) -> None:
     step = next_step(state)
     if state.busy.startswith("Opening"):
         text = f"{state.busy} …"
+    elif step == "generate" and state.document.scans is not None and state.results is None:
+        text = SCAN_HINT if app.studio.settings.hints else ""
     elif step in HINTS and (app.studio.settings.hints or step == "open"):
         text = HINTS[step]
     else:
         return
-    if step == "drag" and app.pointer.dragging:
+    if not text or (step == "drag" and app.pointer.dragging):
         return
     s = scale()
     size = 19 * s

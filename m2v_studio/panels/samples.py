@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polyscope.imgui as psim
 
+from core.pipelines.request import Reconstruction, Sample, SampleSet
 from m2v_studio import commands, theme
 from m2v_studio.panels.style import packed, rgba
 from m2v_studio.panels.widgets import (
     button,
+    check_box,
     disabled,
     gap,
     heading,
@@ -20,21 +24,40 @@ from m2v_studio.panels.widgets import (
     segmented,
     tooltip,
 )
-from m2v_studio.state import ColorBy, Layout, is_stale, next_step, shown_samples, why_not_results
+from m2v_studio.state import ColorBy, Layout, State, is_stale, next_step, shown_samples, why_not_results
 
 if TYPE_CHECKING:
     from m2v_studio.app import App
 
+SEED = ("seed", "The number this result was started from; the key 1 to 9 shows it alone.")
 COLUMNS = (
-    ("seed", "The number this motion was started from; the key 1 to 9 shows it alone."),
+    SEED,
     ("error", "Largest distance of a handle from where you put it, in per cent of the shape's size."),
     ("differs", "Mean distance of this motion from the average of all, in per cent of the shape's size."),
 )
-COLORS: tuple[tuple[ColorBy | None, str, str], ...] = (
-    ("none", "seed colour", "One colour per seed"),
+SCAN_COLUMNS = (
+    SEED,
+    ("fit", "Mean distance of the scanned points from this surface over all frames, in per cent of the shape's size."),
+    ("differs", "Mean distance of this surface from those of the other seeds, in per cent of the shape's size."),
+)
+NOTHING = "Motions appear here. Drag a handle to see a first draft, then generate several."
+NO_MESHES = "Complete meshes appear here, one for each seed, once you have pressed Generate."
+Coloring = tuple[ColorBy, str, str]
+PLAIN: Coloring = ("none", "seed colour", "One colour per seed")
+COLORS: tuple[Coloring, ...] = (
+    PLAIN,
     ("disagreement", "disagreement", "How far the seeds differ at each point and frame (standard deviation)"),
     ("handle_error", "handle error", "How far each handle is from where it should be at this frame"),
-    (None, "to the scan", "Distance to the scanned points"),
+)
+SCAN_COLORS: tuple[Coloring, ...] = (
+    PLAIN,
+    ("to_scan", "distance to the scan", "How far each point is from the nearest scanned point of this frame"),
+    (
+        "disagreement",
+        "where is it guessing?",
+        "How far each point is from the surfaces of the other seeds (disagreement)",
+    ),
+    ("truth_error", "true error", "How far each point is from the true surface that came with the scans"),
 )
 
 
@@ -43,7 +66,7 @@ class SamplesPanel:
         state = app.studio.state
         heading("Results")
         if state.results is None:
-            muted("Motions appear here. Drag a handle to see a first draft, then generate several.")
+            muted(NOTHING if state.document.scans is None else NO_MESHES)
         else:
             if is_stale(state):
                 muted("These belong to an older edit; generate to replace them.")
@@ -64,7 +87,7 @@ class SamplesPanel:
     def _table(self, app: App) -> None:
         state = app.studio.state
         assert state.results is not None
-        samples = state.results.samples.samples
+        samples: tuple[Sample | Reconstruction, ...] = state.results.samples.samples
         rows = min(len(samples), 9)
         s = scale()
         flags = psim.ImGuiTableFlags_SizingStretchProp
@@ -73,10 +96,11 @@ class SamplesPanel:
         outer = (0.0, (rows + 1) * (psim.GetTextLineHeight() + 12 * s) if len(samples) > rows else 0.0)
         if not psim.BeginTable("##results", 3, flags, outer):
             return
-        for (name, _), weight in zip(COLUMNS, (0.8, 1.0, 1.1), strict=True):
+        columns = COLUMNS if isinstance(state.results.samples, SampleSet) else SCAN_COLUMNS
+        for (name, _), weight in zip(columns, (0.8, 1.0, 1.1), strict=True):
             psim.TableSetupColumn(name, psim.ImGuiTableColumnFlags_WidthStretch, weight)
         psim.TableNextRow()
-        for name, tip in COLUMNS:
+        for name, tip in columns:
             psim.TableNextColumn()
             psim.TextColored(rgba(theme.TEXT_MUTED), name)
             tooltip(tip)
@@ -95,10 +119,9 @@ class SamplesPanel:
             color = theme.result_color(row)
             draw = psim.GetWindowDrawList()
             draw.AddCircleFilled((x + 8 * s, y + height / 2 + 1 * s), 5.5 * s, packed(color), 20)
-            psim.TableNextColumn()
-            psim.TextUnformatted(_percent(sample.handle_error))
-            psim.TableNextColumn()
-            psim.TextUnformatted(_percent(sample.difference) if len(samples) > 1 else "-")
+            for figure in figures_of(sample, len(samples) > 1):
+                psim.TableNextColumn()
+                psim.TextUnformatted(figure)
         psim.EndTable()
         gap(1)
         result = state.results.samples
@@ -122,21 +145,48 @@ class SamplesPanel:
         )
         if pressed is not None:
             app.studio.show(commands.set_layout, layouts[pressed])
+        if state.document.scans is not None:
+            points = check_box("Scanned points", state.view.points, "The scanned points over the meshes")
+            if points is not None:
+                app.studio.show(commands.with_view, points=points)
 
     def _colors(self, app: App) -> None:
         heading("Colour by")
         state = app.studio.state
         none = why_not_results(state)
-        for value, label, tip in COLORS:
-            why = none
-            if value is None:
-                why = "The source is a mesh; this needs scans."
-            elif value == "disagreement" and not why and len(state.results.samples.samples) < 2:  # type: ignore[union-attr]
-                why = "There is only one result; generate more."
+        for value, label, tip in COLORS if state.document.scans is None else SCAN_COLORS:
+            why = none or why_not_color(state, value)
             with outlined(), disabled(why):
-                if psim.RadioButton(label, state.view.color == value) and value is not None:
+                if psim.RadioButton(label, state.view.color == value):
                     app.studio.show(commands.set_color, value)
             tooltip(tip, why)
+
+
+def why_not_color(state: State, color: ColorBy) -> str:
+    """Empty when the results can be coloured so, else what is missing."""
+    results, scans = state.results, state.document.scans
+    if results is None:
+        return why_not_results(state)
+    if color == "disagreement" and len(results.samples.samples) < 2:
+        return "There is only one result; generate more."
+    if color == "to_scan" and scans is not None and not scans.point_counts().any():
+        return "Pictures have no points to measure from."
+    if color == "truth_error":
+        if scans is None or scans.truth is None:
+            return "There is no true surface: put it into the folder of the scans as truth.npz or truth.glb."
+        if results.truth_error is None:
+            return "The distance from the true surface is being worked out."
+    return ""
+
+
+@lru_cache(maxsize=64)
+def figures_of(sample: Sample | Reconstruction, several: bool) -> tuple[str, str]:
+    """The two numbers of a row in the table."""
+    if isinstance(sample, Sample):
+        return _percent(sample.handle_error), _percent(sample.difference) if several else "-"
+    seen = sample.fit[np.isfinite(sample.fit)]
+    fit = _percent(float(seen.mean())) if seen.size else "-"
+    return fit, _percent(float(sample.disagreement.mean())) if several else "-"
 
 
 def _fitting(long: str, short: str) -> str:

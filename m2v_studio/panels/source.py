@@ -1,4 +1,4 @@
-"""What is animated: open a mesh, take a sample, or get unsaved work back."""
+"""What is worked on: open a mesh or scans, take a sample, or get unsaved work back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import polyscope.imgui as psim
 
-from m2v_studio.panels.widgets import button, gap, heading, muted, rule, shorten, tooltip
+from core.sequence import SourceMesh
+from m2v_studio.panels.widgets import button, gap, heading, muted, rule, scale, shorten, tooltip
+from m2v_studio.scan_document import OpenedScans
+from m2v_studio.scan_files import KINDS, bundled_scans
 from m2v_studio.state import next_step
 from m2v_studio.studio import MESH_SUFFIXES, bundled_meshes
 
@@ -23,30 +26,50 @@ class SourcePanel:
         studio = app.studio
         state = studio.state
         heading("Source")
-        tip = f"Open a mesh ({', '.join(MESH_SUFFIXES)}) or a project (.m2v)   Ctrl+O"
         half = (psim.GetContentRegionAvail()[0] - psim.GetStyle().ItemSpacing[0]) / 2
+        tip = f"Open a mesh ({', '.join(MESH_SUFFIXES)}) or a project (.m2v)   Ctrl+O"
         if button("Open mesh…", tip, primary=next_step(state) == "open", width=half):
             app.ask_open()
         psim.SameLine()
-        self._samples(app, half)
-        psim.SetNextItemWidth(-1.0)
+        if button("Open scans…", f"Open {KINDS}   Ctrl+Shift+O", width=half):
+            app.ask_open_scans()
+        width = 92 * scale()
+        psim.SetNextItemWidth(-width - psim.GetStyle().ItemSpacing[0])
         entered, self.path = psim.InputTextWithHint(
-            "##path", "or paste a path, then Enter", self.path, psim.ImGuiInputTextFlags_EnterReturnsTrue
+            "##path", "or paste a path", self.path, psim.ImGuiInputTextFlags_EnterReturnsTrue
         )
-        tooltip("The path of a mesh or project file; press Enter to open it. Files can also be dropped on the window.")
+        tooltip(
+            "The path of a mesh, a project, a scan file or a folder of scans; press Enter to open it. "
+            "Files and folders can also be dropped on the window."
+        )
         if entered and self.path.strip():
             studio.open_path(Path(self.path.strip().strip("'\"")).expanduser())
             self.path = ""
-        source = state.document.source
-        if source is not None:
-            width = psim.GetContentRegionAvail()[0]
-            muted(shorten(f"{source.name}, {len(source.vertices):,} vertices", width))
-            if not psim.IsItemHovered():
-                return self._end(app)
+        psim.SameLine()
+        self._samples(app, width)
+        if state.document.source is not None:
+            self._mesh(state.document.source)
+        elif state.document.scans is not None:
+            self._scans(state.document.scans)
+        self._end(app)
+
+    def _mesh(self, source: SourceMesh) -> None:
+        width = psim.GetContentRegionAvail()[0]
+        muted(shorten(f"{source.name}, {len(source.vertices):,} vertices", width))
+        if psim.IsItemHovered():
             notes = "\n".join(source.notes)
             size = f"Longest side {source.size:.4g} file units, {source.up_axis.upper()} up."
             tooltip(f"{source.path}\n{len(source.faces):,} triangles. {size}\n{notes}".strip())
-        self._end(app)
+
+    def _scans(self, scans: OpenedScans) -> None:
+        width = psim.GetContentRegionAvail()[0]
+        sequence = scans.sequence
+        frames = "1 scan" if sequence.frames == 1 else f"{sequence.frames} scans"
+        muted(shorten(f"{scans.name}, {frames}", width))
+        if psim.IsItemHovered():
+            truth = "" if scans.truth is None else "The true surface is known."
+            notes = "\n".join(sequence.notes)
+            tooltip(f"{scans.path}\n{truth}\n{notes}".strip().replace("\n\n", "\n"))
 
     def _end(self, app: App) -> None:
         if app.studio.recovery is not None:
@@ -54,14 +77,19 @@ class SourcePanel:
         rule()
 
     def _samples(self, app: App, width: float) -> None:
-        meshes = bundled_meshes()
-        why = "" if meshes else "No meshes are bundled with this installation."
-        if button("Samples", "Meshes that come with the studio", why, width=width):
+        meshes, scans = bundled_meshes(), bundled_scans()
+        why = "" if meshes or scans else "No samples are bundled with this installation."
+        if button("Samples", "Meshes and scans that come with the studio", why, width=width):
             psim.OpenPopup("##samples")
         if psim.BeginPopup("##samples"):
-            for path in meshes:
-                if psim.Selectable(path.stem.replace("_", " ")):
-                    app.studio.open_path(path)
+            for title, paths in (("Meshes to animate", meshes), ("Scans to complete", scans)):
+                if paths:
+                    heading(title)
+                for path in paths:
+                    if psim.Selectable(f"{path.stem.replace('_', ' ')}##{path}"):
+                        app.studio.open_path(path)
+                if paths:
+                    gap(2)
             psim.EndPopup()
 
     def _recovery(self, app: App) -> None:

@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.pipelines.request import OnStep, Progress, Sample, SampleSet, SamplingOptions
-from core.sequence import HandleTracks, MeshSequence, SourceMesh
+from core.pipelines.request import (
+    OnStep,
+    Progress,
+    ReconstructionOptions,
+    ReconstructionSet,
+    Sample,
+    SampleSet,
+    SamplingOptions,
+)
+from core.sequence import HandleTracks, MeshSequence, ScanSequence, SourceMesh
+
+from .fake_reconstructor import fake_reconstruction
 
 
 @dataclass
@@ -48,6 +58,12 @@ class FakeAnimator:
             samples.append(Sample(options.seed + row, sequence, error, 0.01 + error, difference))
         disagreement = (np.linalg.norm(stacked.std(0), axis=-1) / mesh.size).astype(np.float32)
         return SampleSet(tuple(samples), disagreement, time.perf_counter() - start, self.preset, self.device)
+
+    def reconstruct(
+        self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None = None
+    ) -> ReconstructionSet:
+        self.calls.append(options.sampling)
+        return fake_reconstruction(scans, options, on_step, self.steps, self.gate, self.device)
 
     def _motion(self, mesh: SourceMesh, tracks: HandleTracks, seed: int) -> np.ndarray:
         """Gaussian falloff around each handle, with a seed's own swing in between that vanishes at handles."""

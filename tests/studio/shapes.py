@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from core.geometry.mesh import build_source_mesh
 from core.pipelines.request import SampleSet, SamplingOptions
-from core.sequence import SourceMesh
-from m2v_studio import commands
+from core.sequence import MeshSequence, Normalization, ScanSequence, SourceMesh
+from m2v_studio import commands, scan_commands
+from m2v_studio.scan_document import OpenedScans
 from m2v_studio.state import State, tracks
 
 from .fake_animator import FakeAnimator
@@ -49,6 +51,28 @@ def write_ball(path: Path) -> Path:
     lines += [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in faces]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def scans(frames: int = 6, points: int = 300, up_axis: str = "y", truth: bool = False) -> OpenedScans:
+    """The front half of a ball of size 36 that walks along x, seen as points."""
+    vertices, faces = ball_arrays(20, 30)
+    generator = np.random.default_rng(0)
+    ways = [np.array([4.0 * frame, 0.0, 0.0]) for frame in range(frames)]
+    seen = vertices[vertices[:, 0] > 0.0]
+    clouds = tuple(
+        (10.0 * seen[generator.choice(len(seen), min(points + 5 * frame, len(seen)), replace=False)] + way).astype(
+            np.float32
+        )
+        for frame, way in enumerate(ways)
+    )
+    sequence = ScanSequence(clouds, fps=12.0, name="walk", partial=True, up_axis=up_axis, path="walk")
+    guess = Normalization(np.zeros(3), 36.0, up_axis)
+    real = np.stack([10.0 * vertices + way for way in ways]).astype(np.float32)
+    return OpenedScans(sequence, guess, MeshSequence(real, faces, fps=12.0) if truth else None)
+
+
+def scanned_state(**wanted: Any) -> State:
+    return replace(scan_commands.open_scans(State(), scans(**wanted)), engine="ready")
 
 
 def opened_state() -> State:
