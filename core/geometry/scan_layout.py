@@ -16,6 +16,7 @@ from core.geometry.scan_voxels import is_grid
 from core.sequence import MODALITIES, Modality
 
 SETTINGS_NAME = "scan.json"
+TRUTH_STEM = "truth"  # the real surface, kept beside the scans to compare with
 _MOST_ENTRIES = 100_000
 _FORMATS = "PLY, PCD, XYZ, OBJ, NPY or NPZ points, depth PNGs, pictures or voxel grids"
 # Two kinds with as many files each: the one that says most about the shape.
@@ -55,7 +56,8 @@ def find_scans(path: Path, modality: Modality | None) -> ScanLayout:
         )
     notes: list[str] = []
     settings = _settings(path / SETTINGS_NAME, notes)
-    own = [f for f in files if f.name != SETTINGS_NAME and f.stem.casefold() not in (*INTRINSICS_STEMS, *POSES_STEMS)]
+    aside = (*INTRINSICS_STEMS, *POSES_STEMS, TRUTH_STEM)
+    own = [f for f in files if f.name != SETTINGS_NAME and f.stem.casefold() not in aside]
     groups = _groups(own)
     fitting = {key: group for key, group in groups.items() if _fits(key[0], modality)}
     if not fitting:

@@ -53,12 +53,9 @@ class GeneratePanel:
         studio = app.studio
         document = studio.state.document
         heading("Generate")
-        self._edit(
-            app,
-            "seeds",
-            commands.set_seeds,
-            int_row("Meshes" if document.scans else "Motions", document.seeds, 1, MAX_STUDIO_SEEDS, "%d seeds", SEEDS),
-        )
+        results = "Motions" if document.scans is None else "Meshes"
+        row = int_row(results, document.seeds, 1, MAX_STUDIO_SEEDS, "%d seeds", SEEDS)
+        self._edit(app, "seeds", commands.set_seeds, row)
         row = int_row("First seed", document.seed, 0, 999_999, "no. %d", FIRST_SEED)
         self._edit(app, "seed", commands.set_seed, row)
         if document.scans is None:
