@@ -1,6 +1,7 @@
 """Project files (.m2v): one zip with the mesh, the handles, the settings and the results.
 
-A project is self-contained: it still opens when the mesh file it came from has moved. It is written to a
+A project is self-contained: it still opens when the mesh file it came from has moved; only scans stay where they
+are (see `scan_project`). It is written to a
 temporary name and renamed, arrays are read without pickle, and anything damaged is one clear sentence.
 """
 
@@ -20,6 +21,7 @@ from core.atomic import write_atomically
 from core.errors import DataError, M2VError
 from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
 from core.sequence import Handle, HandleTracks, Material, MeshPart, MeshSequence, SourceMesh, frozen_array
+from m2v_studio.scan_project import reconstruction_arrays, reconstruction_results, scans_document, scans_json
 from m2v_studio.settings import config_dir
 from m2v_studio.state import Document, Results, State, edit_key, is_open, is_stale, tracks
 

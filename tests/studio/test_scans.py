@@ -1,0 +1,396 @@
+"""Scans in the document: opening, alignment with undo, generation in the worker, projects, and distances from truth."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import DataError
+from core.export import ExportOptions, export_sequence
+from core.pipelines.request import Progress, ReconstructionSet, SamplingOptions
+from core.sequence import MeshSequence
+from m2v_studio import commands, scan_commands
+from m2v_studio.history import Session
+from m2v_studio.panels.samples import figures_of
+from m2v_studio.project import load_project, save_project
+from m2v_studio.scan_document import box_corners, checked_alignment, scan_bounds, upright
+from m2v_studio.scan_files import is_scans, read_scan_document
+from m2v_studio.scan_scene import clouds, scan_box
+from m2v_studio.scan_truth import point_triangle_distance, truth_errors
+from m2v_studio.scene import SceneBuilder, heat_track
+from m2v_studio.state import (
+    State,
+    edit_key,
+    is_box_shown,
+    is_stale,
+    is_unsaved,
+    is_worth_keeping,
+    next_step,
+    reconstruction,
+    view_normalization,
+    why_not_generate,
+    why_not_play,
+)
+from m2v_studio.worker import Failed, Finished, GenerationWorker, Progressed
+
+from .fake_animator import FakeAnimator, make_fake
+from .shapes import ball, scanned_state, scans
+from .test_worker import gather, has
+
+
+def completed_state(seeds: int = 3, **wanted: object) -> State:
+    """Scans with finished meshes."""
+    state = commands.set_seeds(scanned_state(**wanted), seeds)
+    assert state.document.scans is not None
+    made = FakeAnimator(steps=1).reconstruct(state.document.scans.sequence, reconstruction(state.document))
+    return commands.job_finished(commands.job_started(state, 1, "normal", seeds), 1, made)
+
+
+def write_scans(folder: Path, truth: bool = False, frames: int = 4) -> Path:
+    """A folder of point clouds as text, with or without the real surface."""
+    folder.mkdir()
+    opened = scans(frames, truth=True)
+    for frame, points in enumerate(opened.sequence.points):
+        np.savetxt(folder / f"frame{frame}.xyz", points, fmt="%.4f")
+    if truth:
+        assert opened.truth is not None
+        export_sequence(opened.truth, folder / "truth.npz", options=ExportOptions(blender_script=False))
+    return folder
+
+
+# ---- the document -----------------------------------------------------------------------------------------
+
+
+def test_opening_scans_replaces_a_mesh_and_the_other_way_round() -> None:
+    state = commands.set_seeds(commands.open_source(State(), ball()), 7)
+    state = scan_commands.open_scans(state, scans(frames=6))
+    assert state.document.source is None and state.document.scans is not None
+    assert (state.document.frames, state.document.fps, state.document.seeds) == (6, 12.0, 7)
+    assert is_box_shown(state) and is_unsaved(state) and not is_worth_keeping(state)
+    assert not why_not_generate(state) and not why_not_play(state)
+    state = commands.open_source(state, ball())
+    assert state.document.scans is None and state.document.alignment is None
+    assert (state.document.frames, state.document.fps) == (17, 24.0)
+
+
+def test_there_is_one_next_step_from_scans_to_export() -> None:
+    state = replace(scanned_state(), engine="ready")
+    assert next_step(state) == "generate"
+    state = commands.job_started(commands.set_quality(state, "draft"), 1, "draft", 4)
+    assert next_step(state) == "wait"
+    state = commands.with_view(completed_state(), playing=False)
+    assert next_step(state) == "play"
+    assert next_step(commands.toggle_play(state)) == "export"
+    moved = scan_commands.set_alignment(state, scale=50.0)
+    assert next_step(moved) == "generate"
+
+
+def test_scans_play_before_there_are_meshes() -> None:
+    state = commands.toggle_play(scanned_state())
+    assert state.view.playing and not state.view.played
+    assert commands.advance(state, 1 / 12).view.time == pytest.approx(1.0)
+    still = commands.toggle_play(scanned_state(frames=1))
+    assert not still.view.playing
+
+
+def test_handles_and_lengths_are_for_meshes_only() -> None:
+    state = scanned_state()
+    assert commands.add_handle(state, 3) is state
+    assert commands.set_frames(state, 40) is state
+
+
+EDITS = st.one_of(
+    st.tuples(st.just("scale"), st.floats(-1e6, 1e6)),
+    st.tuples(st.just("center"), st.lists(st.floats(-1e7, 1e7), min_size=3, max_size=3)),
+    st.tuples(st.just("up_axis"), st.sampled_from("xyz")),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(EDITS, max_size=8))
+def test_every_alignment_is_undone_exactly_and_stays_usable(edits: list[tuple]) -> None:
+    session = Session(scanned_state())
+    seen = [session.state.document]
+    for name, value in edits:
+        session.do("align", scan_commands.set_alignment, **{name: value})
+        if session.state.document is not seen[-1]:
+            seen.append(session.state.document)
+        place = session.state.document.alignment
+        assert place is not None and place.scale > 0 and np.isfinite(place.center).all()
+        reconstruction(session.state.document).validate()
+    for document in reversed(seen[:-1]):
+        session.undo()
+        assert session.state.document is document
+    assert not session.past
+
+
+def test_an_alignment_that_is_no_number_is_one_sentence() -> None:
+    for bad in ({"scale": float("nan")}, {"center": [0.0, np.inf, 0.0]}, {"center": [1.0]}, {"up_axis": "w"}):
+        with pytest.raises(DataError):
+            scan_commands.set_alignment(scanned_state(), **bad)  # type: ignore[arg-type]
+
+
+def test_the_guess_comes_back_and_an_edit_makes_results_stale_until_it_is_undone() -> None:
+    session = Session(completed_state())
+    session.do("move", scan_commands.set_alignment, center=[1.0, 2.0, 3.0], up_axis="z")
+    assert is_stale(session.state) and is_worth_keeping(session.state)
+    session.do("guess", scan_commands.reset_alignment)
+    assert not is_stale(session.state)
+    session.undo()
+    assert is_stale(session.state)
+    session.undo()
+    assert not is_stale(session.state)
+
+
+@pytest.mark.parametrize("edit", ["set_resolution", "set_refine", "set_one_shape"])
+def test_settings_of_the_surface_ask_for_other_results(edit: str) -> None:
+    state = scanned_state()
+    value = {"set_resolution": 64, "set_refine": True, "set_one_shape": True}[edit]
+    changed = getattr(scan_commands, edit)(state, value)
+    assert edit_key(changed.document) != edit_key(state.document)
+    assert getattr(scan_commands, edit)(changed, value) is changed
+    assert getattr(reconstruction(changed.document), edit.removeprefix("set_")) == value
+
+
+# ---- what is shown ----------------------------------------------------------------------------------------
+
+
+def test_results_are_shown_on_faces_of_their_own_with_the_points_beside_each() -> None:
+    state = completed_state()
+    builder = SceneBuilder()
+    side = commands.set_layout(state, "side")
+    figures = builder.figures(side)
+    assert len({len(figure.positions) for figure in figures}) == 3
+    for figure in figures:
+        assert figure.faces.max() == len(figure.positions) - 1
+    shown = clouds(side, figures)
+    assert [cloud.figure for cloud in shown] == [figure.name for figure in figures]
+    assert len(clouds(state, builder.figures(state))) == 1
+    assert clouds(commands.with_view(state, points=False), ()) == ()
+
+
+def test_a_preview_lies_on_the_faces_it_came_with() -> None:
+    state = commands.job_started(scanned_state(), 1, "normal", 2)
+    assert SceneBuilder().figures(state) == ()
+    shape = ball()
+    track = np.repeat(shape.vertices[None], 6, axis=0)
+    state = commands.job_progressed(state, 1, Progress(1, 4, "Denoising", track, shape.faces))
+    (figure,) = SceneBuilder().figures(state)
+    assert figure.faces is shape.faces and figure.label.endswith("being generated")
+    state = commands.job_progressed(state, 1, Progress(2, 4, "Denoising"))
+    assert SceneBuilder().figures(state)[0].faces is shape.faces
+
+
+def test_heat_maps_come_from_the_result_that_is_shown() -> None:
+    state = completed_state(truth=True)
+    results = state.results
+    assert results is not None and isinstance(results.samples, ReconstructionSet)
+    for row, sample in enumerate(results.samples.samples):
+        np.testing.assert_array_equal(heat_track(results, "to_scan", row), sample.scan_distance)
+        np.testing.assert_array_equal(heat_track(results, "disagreement", row), sample.disagreement)
+        assert heat_track(results, "truth_error", row) is None
+    errors = tuple(np.full(s.scan_distance.shape, 0.25, np.float32) for s in results.samples.samples)
+    state = scan_commands.set_truth_error(state, results, errors)
+    assert not is_stale(state)
+    state = commands.set_color(commands.set_time(state, 2.0), "truth_error")
+    builder = SceneBuilder()
+    assert builder.figures(state)[0].heat is not None
+    assert builder.heat_max(state) == pytest.approx(0.3)
+    assert scan_commands.set_truth_error(state, results, errors) is state, "other results have come since"
+
+
+def test_every_frame_shows_as_many_points_and_flying_ones_do_not_shrink_the_shape() -> None:
+    state = scanned_state()
+    counts = {len(clouds(commands.set_time(state, float(t)), ())[0].points) for t in range(6)}
+    assert len(counts) == 1
+    opened = scans()
+    far = np.concatenate([opened.sequence.points[0], [[1e6, 0.0, 0.0]]]).astype(np.float32)
+    opened = replace(opened, sequence=replace(opened.sequence, points=(far, *opened.sequence.points[1:])))
+    bounds = scan_bounds(opened.sequence)
+    assert bounds is not None and bounds[1][0] < 100.0
+    low, high = scan_box(scan_commands.open_scans(State(), opened), with_box=False)
+    assert (high - low).max() < 100.0
+
+
+def test_the_view_stays_while_the_box_moves_and_turns_with_the_up_axis() -> None:
+    state = scanned_state()
+    before = view_normalization(state.document)
+    moved = scan_commands.set_alignment(state, center=[5.0, 0.0, 0.0], scale=20.0)
+    after = view_normalization(moved.document)
+    assert before is not None and after is not None and moved.document.alignment is not None
+    np.testing.assert_array_equal(before.apply([1.0, 2.0, 3.0]), after.apply([1.0, 2.0, 3.0]))
+    corners = after.apply(box_corners(moved.document.alignment))
+    np.testing.assert_allclose(corners.max(0) - corners.min(0), 20.0 / 36.0)
+    turned = view_normalization(scan_commands.set_alignment(state, up_axis="z").document)
+    assert turned is not None
+    assert turned.apply([0.0, 0.0, 9.0])[1] == pytest.approx(0.25)
+
+
+def test_the_table_tells_fit_and_difference() -> None:
+    results = completed_state().results
+    assert results is not None
+    sample = results.samples.samples[0]
+    fit, differs = figures_of(sample, True)
+    assert fit == f"{100 * float(sample.fit.mean()):.2f} %" and differs.endswith("%")
+    blind = replace(sample, fit=np.full(6, np.nan, np.float32))
+    assert figures_of(blind, False) == ("-", "-")
+
+
+# ---- the worker -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_meshes_come_from_the_same_worker_as_motions(isolate: bool) -> None:
+    worker = GenerationWorker(make_fake, isolate=isolate)
+    document = scanned_state().document
+    assert document.scans is not None
+    request = worker.submit_scans(document.scans.sequence, reconstruction(document))
+    events = gather(worker, has(Finished))
+    last = events[-1]
+    assert isinstance(last, Finished) and last.request == request
+    assert isinstance(last.samples, ReconstructionSet) and len(last.samples.samples) == 4
+    previews = [e.progress for e in events if isinstance(e, Progressed) and e.progress.preview is not None]
+    assert previews and previews[-1].preview_faces is not None
+    worker.close()
+
+
+def test_scans_the_pipeline_refuses_are_one_sentence_and_a_mesh_follows() -> None:
+    worker = GenerationWorker(make_fake, isolate=False)
+    document = scanned_state().document
+    assert document.scans is not None
+    empty = replace(document.scans.sequence, points=(np.zeros((0, 3), np.float32),) * 3)
+    worker.submit_scans(empty, reconstruction(document))
+    failed = next(e for e in gather(worker, has(Failed)) if isinstance(e, Failed))
+    assert "no points" in failed.message and not failed.detail
+    mesh = ball()
+    from core.sequence import Handle, HandleTracks
+
+    worker.submit(mesh, HandleTracks((Handle(3, {16: mesh.vertices[3] + 0.5}),)), SamplingOptions(seeds=1))
+    gather(worker, has(Finished))
+    worker.close()
+
+
+# ---- files ------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_read_with_its_truth(tmp_path: Path) -> None:
+    folder = write_scans(tmp_path / "läufer scans", truth=True)
+    assert is_scans(folder) and is_scans(tmp_path / "a.npz") and not is_scans(tmp_path / "a.glb")
+    opened = read_scan_document(folder)
+    assert opened.sequence.frames == 4 and opened.truth is not None and not opened.sequence.notes
+    assert opened.path == str(folder)
+    real = opened.truth.vertices[0]
+    assert (opened.guess.center > real.min(0)).all() and (opened.guess.center < real.max(0)).all()
+
+
+def test_a_truth_that_does_not_fit_is_named_and_left_out(tmp_path: Path) -> None:
+    folder = write_scans(tmp_path / "scans", truth=True)
+    (folder / "frame3.xyz").unlink()
+    opened = read_scan_document(folder)
+    assert opened.truth is None and opened.sequence.frames == 3
+    assert any("truth.npz has 4 frame(s)" in note for note in opened.sequence.notes)
+
+
+def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="empty"):
+        read_scan_document(tmp_path / "none")
+
+
+def test_a_project_keeps_the_path_the_alignment_and_the_meshes(tmp_path: Path) -> None:
+    folder = write_scans(tmp_path / "scans")
+    opened = read_scan_document(folder)
+    state = commands.set_seeds(scan_commands.open_scans(State(), opened), 2)
+    state = scan_commands.set_alignment(state, center=[1.0, 2.0, 3.0], scale=40.0, up_axis="z")
+    state = scan_commands.set_one_shape(scan_commands.set_resolution(state, 64), True)
+    made = FakeAnimator(steps=1).reconstruct(opened.sequence, reconstruction(state.document))
+    state = commands.job_finished(commands.job_started(state, 1, "best", 2), 1, made)
+    save_project(state, tmp_path / "a.m2v")
+    document, results = load_project(tmp_path / "a.m2v")
+    place = document.alignment
+    assert place is not None and document.scans is not None and results is not None
+    assert (place.center.tolist(), place.scale, place.up_axis) == ([1.0, 2.0, 3.0], 40.0, "z")
+    assert (document.seeds, document.resolution, document.one_shape, document.frames) == (2, 64, True, 4)
+    loaded = commands.opened_project(document, results, "a.m2v")
+    assert not is_stale(loaded) and results.quality == "best"
+    assert isinstance(results.samples, ReconstructionSet)
+    for before, after in zip(made.samples, results.samples.samples, strict=True):
+        np.testing.assert_array_equal(before.sequence.vertices, after.sequence.vertices)
+        np.testing.assert_array_equal(before.sequence.faces, after.sequence.faces)
+        np.testing.assert_array_equal(before.disagreement, after.disagreement)
+        assert before.seed == after.seed
+    save_project(scan_commands.set_refine(loaded, True), tmp_path / "b.m2v")
+    stale, old = load_project(tmp_path / "b.m2v")
+    assert is_stale(commands.opened_project(stale, old, "b.m2v"))
+
+
+def test_scans_that_moved_are_found_beside_the_project_or_asked_for(tmp_path: Path) -> None:
+    folder = write_scans(tmp_path / "scans")
+    save_project(scan_commands.open_scans(State(), read_scan_document(folder)), tmp_path / "a.m2v")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder.rename(elsewhere / "scans")
+    with pytest.raises(DataError, match="are not there; put them back"):
+        load_project(tmp_path / "a.m2v")
+    (tmp_path / "a.m2v").rename(elsewhere / "a.m2v")
+    document, results = load_project(elsewhere / "a.m2v")
+    assert results is None and document.scans is not None and document.scans.path == str(elsewhere / "scans")
+
+
+@pytest.mark.parametrize("change", [{"resolution": 7}, {"scans": {"path": 3}}, {"quality": "x"}, {"seeds": "x"}])
+def test_a_damaged_project_of_scans_is_one_sentence(tmp_path: Path, change: dict) -> None:
+    folder = write_scans(tmp_path / "scans")
+    path = tmp_path / "a.m2v"
+    save_project(scan_commands.open_scans(State(), read_scan_document(folder)), path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["project.json"] = json.dumps({**json.loads(parts["project.json"]), **change}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    with pytest.raises(DataError):
+        load_project(path)
+
+
+# ---- numbers ----------------------------------------------------------------------------------------------
+
+
+def test_the_true_error_is_the_distance_from_the_surface() -> None:
+    state = completed_state(seeds=2, truth=True)
+    results, opened = state.results, state.document.scans
+    assert results is not None and opened is not None and opened.truth is not None
+    assert isinstance(results.samples, ReconstructionSet)
+    same = replace(results.samples.samples[0], sequence=opened.truth)
+    lifted = np.array(opened.truth.vertices)
+    top = int(lifted[0, :, 1].argmax())
+    lifted[:, top, 1] += 3.6
+    raised = replace(same, sequence=MeshSequence(lifted, opened.truth.faces))
+    exact, off = truth_errors(replace(results.samples, samples=(same, raised)), opened.truth)
+    assert exact.shape == opened.truth.vertices.shape[:2] and exact.max() < 1e-5
+    np.testing.assert_allclose(off[:, top], 0.1, atol=1e-3)
+
+
+def test_point_triangle_distance_inside_on_edges_and_at_corners() -> None:
+    triangle = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    points = np.array([[0.2, 0.2, 0.5], [0.5, -2.0, 0.0], [3.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.1, 0.1, 0.0]])
+    found = point_triangle_distance(points, np.repeat(triangle[None], len(points), 0))
+    np.testing.assert_allclose(found, [0.5, 2.0, 2.0, np.sqrt(0.5), 0.0], atol=1e-12)
+    flat = np.repeat(np.array([[[0.0, 0, 0], [1, 0, 0], [0.5, 0, 0]]]), 1, 0)
+    np.testing.assert_allclose(point_triangle_distance(np.array([[0.5, 1.0, 0.0]]), flat), [1.0])
+
+
+def test_meshes_are_exported_upright() -> None:
+    state = completed_state(seeds=1, up_axis="z")
+    place, results = state.document.alignment, state.results
+    assert place is not None and results is not None
+    sequence = results.samples.samples[0].sequence
+    turned = upright(sequence, place)
+    np.testing.assert_allclose(turned.vertices[..., 1], sequence.vertices[..., 2], rtol=1e-6)
+    assert upright(sequence, checked_alignment(place, place.center, place.scale, "y")) is sequence
