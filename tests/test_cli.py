@@ -240,7 +240,7 @@ def test_wrong_usage_exits_2(capsys, arguments):
     assert "usage: m2v" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["animate", "bench", "export", "info", "demo", "prepare", ""])
+@pytest.mark.parametrize("command", ["animate", "reconstruct", "bench", "export", "info", "demo", "prepare", ""])
 def test_help_needs_no_heavy_import(command):
     """--help of every own command answers without torch, and exits 0."""
     code = f"import sys; from core.cli import main; c = main({[*command.split(), '--help']!r}); "

@@ -26,7 +26,10 @@ ALLOWED: dict[str, set[str] | None] = {
     "core.checkpoint": COMMON,
     "core.handle_file": COMMON,
     "core.cli": None,
+    "core.cli_common": None,
     "core.cli_info": None,
+    "core.cli_motions": None,
+    "core.cli_tools": None,
     "m2v_studio": COMMON | {"core.pipelines", "core.export", "core.geometry", "core.handle_file"},
 }
 
