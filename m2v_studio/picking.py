@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from m2v_studio.app import App
 
 HIT_PIXELS = 13.0
+GIZMO_PIXELS = 62.0  # length of the gizmo's arrows
+GIZMO_UNIT = 0.125  # their length in the scene at gizmo scale 1, measured
 MOVE_PIXELS = 4.0  # below this a press is a click
 
 
@@ -41,12 +43,13 @@ class Pointer:
         self._gizmo: ps.TransformationGizmo | None = None
         self._gizmo_at: NDArray[np.float64] | None = None
         self._gizmo_moving = False
+        self._gizmo_scale = 0.0
 
     def clear(self) -> None:
         """Let go of the gizmo."""
         if self._gizmo is not None:
             self._gizmo.remove()
-            self._gizmo = None
+            self._gizmo, self._gizmo_scale = None, 0.0
 
     def update(self, app: App, region: Region) -> None:
         """Read this frame's mouse; call before the panels are drawn."""
@@ -162,7 +165,6 @@ class Pointer:
             self._gizmo = ps.add_transformation_gizmo("m2v handle")
             self._gizmo.set_allow_rotation(False)
             self._gizmo.set_allow_scaling(False)
-            self._gizmo.set_gizmo_scale(0.35)
         if not self._gizmo.get_enabled():
             self._gizmo.set_enabled(True)
         figure = app.viewport.figures[0]
@@ -178,8 +180,19 @@ class Pointer:
             app.studio.request_draft()
         elif not self._gizmo_moving:
             place = np.asarray(knob_position(app, figure, state.document.handles[row]))
+            self._size_gizmo(app, place)
             self._gizmo.set_position(place)
             self._gizmo_at = np.asarray(self._gizmo.get_position(), dtype=np.float64)
+
+    def _size_gizmo(self, app: App, place: NDArray[np.float64]) -> None:
+        """Arrows as long on the screen at every zoom, well clear of the knob they are around."""
+        projection = app.viewport.projection
+        assert self._gizmo is not None and projection is not None
+        _, depth = projection.project(place)
+        wanted = GIZMO_PIXELS * scale() * max(float(depth), 1e-3) / projection.focal / GIZMO_UNIT
+        if abs(wanted - self._gizmo_scale) > 0.02 * wanted:
+            self._gizmo.set_gizmo_scale(wanted)
+            self._gizmo_scale = wanted
 
     # ---- hits ---------------------------------------------------------------------------------------------
 

@@ -39,3 +39,24 @@ def generate(driver: Driver) -> State:
     driver.key(psim.ImGuiKey_Enter, CTRL)
     driver.until(lambda: len(driver.app.studio.state.results.samples.samples) == 4, 30.0)  # type: ignore[union-attr]
     return finish(driver)
+
+
+def button_at(driver: Driver, label: str) -> tuple[float, float]:
+    """Where the middle of a button is, read off while a frame is drawn."""
+    found: list[tuple[float, float]] = []
+    original = psim.Button
+
+    def watched(text: str, *arguments: object) -> bool:
+        pressed = original(text, *arguments)  # type: ignore[arg-type]
+        if text.split("##")[0] == label:
+            low, high = psim.GetItemRectMin(), psim.GetItemRectMax()
+            found.append(((low[0] + high[0]) / 2, (low[1] + high[1]) / 2))
+        return bool(pressed)
+
+    psim.Button = watched  # type: ignore[assignment]
+    try:
+        driver.tick(1)
+    finally:
+        psim.Button = original  # type: ignore[assignment]
+    assert found, f"no button {label!r} is drawn"
+    return found[-1]
