@@ -1,10 +1,10 @@
 """Depth maps to points: reading them, removing the background, back-projecting through the camera.
 
 The background rule, frame by frame: depths are sorted into 256 bins; a gap is a run of bins, at least 4% of the depth
-there wide, with hardly a pixel in it. The cut is at the farthest gap such that what is nearer leaves the picture's
-border free (under a tenth of it) and what is farther covers at least a quarter of it: a wall does, the subject's own
-far side does not. Without such a gap nothing is cut, as in maps whose background is already empty. `depth_max` cuts
-besides.
+there wide, with hardly a pixel in it. The cut is in the middle of the farthest gap such that what is nearer leaves the
+picture's border free (under a tenth of it) and what is farther covers at least a quarter of it: a wall does, the
+subject's own far side does not. Without such a gap nothing is cut, as in maps whose background is already empty.
+`depth_max` cuts besides.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def background_limit(depth: NDArray[np.float64]) -> float | None:
             continue
         nearer, farther = (border > 0) & (border <= near), border >= far
         if nearer.mean() < _FREE_BORDER and farther.mean() >= _COVERED_BORDER:
-            return float(near)
+            return float(near + far) / 2
     return None
 
 
