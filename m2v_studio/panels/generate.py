@@ -35,11 +35,13 @@ FRAMES = "Length of the motion. Changing it stretches the keys, so that an end p
 FPS = "Playback and export speed. It does not change the motion itself."
 QUALITY = "Draft: the average motion, one step, at once. Normal: a few steps. Best: many steps."
 GUIDANCE = (
-    "How strictly the model takes your handles as its cue (guidance). Left follows them closely, right invents more "
-    "around them. The handles themselves are always met exactly."
+    "Guidance: how strongly your handles steer the rest of the body. The middle, 1, is what the model has learned. "
+    "Left, up to 3, exaggerates it; right, down to 0, lets the rest move as if the model had not seen them. "
+    "The handles themselves are always met exactly."
 )
 SCAN_GUIDANCE = (
-    "How strictly the model takes the scans as its cue (guidance). Left follows them closely, right invents more."
+    "Guidance: how strongly the scans steer the result. The middle, 1, is what the model has learned. "
+    "Left, up to 3, exaggerates it; right, down to 0, lets the model invent as if it had not seen them."
 )
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
 REFINE = "Pull the motion onto the scanned points at the end. Slower; for scans with little noise."
