@@ -8,7 +8,6 @@ normalise -> shape latents -> condition (once) -> motion latents (sampler) -> th
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -17,30 +16,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from core.config import Config
-from core.errors import CheckpointError, M2VError
-from core.models.diffusion_models import (
-    MotionDiffusion,
-    build_motion_autoencoder,
-    build_motion_diffusion,
-    build_shape_autoencoder,
-)
+from core.errors import M2VError
+from core.models.diffusion_models import MotionDiffusion
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.warm_start import HandleCondition
+from core.pipelines.decoding import decode_vertices
 from core.pipelines.exact_handles import frame_chunks, meet_handles
+from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
 from core.pipelines.prepared_mesh import PreparedMesh, PreparedMeshes
 from core.pipelines.reporting import Reporter
 from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
 from core.sequence import HandleTracks, MeshSequence, SourceMesh
-from core.shapes import Float
 
 # Positions a preview may have; a larger one would cost more to pass on than it shows.
 PREVIEW_LIMIT = 4_000_000
-# Numbers the decoder may hold for one chunk of query points (times 4 bytes, a few copies).
-_DECODER_NUMBERS = 8_000_000
 
 
 class Animator:
@@ -70,19 +62,9 @@ class Animator:
         made for another model, M2VError for a device that is not there.
         """
         place = choose_device(device)
-        stages = ("shape-autoencoder", "motion-autoencoder", "motion-diffusion")
-        shape, motion, diffusion = (load_checkpoint(checkpoint_path(preset, stage), stage) for stage in stages)
-        config = diffusion.config
-        _check_fit(shape, diffusion, ("shape",))
-        _check_fit(motion, diffusion, ("motion",))
-        modules = (
-            build_shape_autoencoder(config),
-            build_motion_autoencoder(config),
-            build_motion_diffusion(config),
-        )
-        for checkpoint, module in zip((shape, motion, diffusion), modules, strict=True):
-            checkpoint.load_into(module)
-        return cls(config, *modules, place)
+        config, modules = load_modules(preset, ("shape-autoencoder", "motion-autoencoder", "motion-diffusion"))
+        shape, motion, diffusion = modules
+        return cls(config, shape, motion, diffusion, place)
 
     @classmethod
     def from_modules(
@@ -132,7 +114,7 @@ class Animator:
 
         def on_call(latents: Tensor, last: bool) -> None:
             # After the last call the motion itself is on its way.
-            show = lambda: self._decode(prepared, surface.anchors, latents[:, :moving])  # noqa: E731
+            show = lambda: decode_vertices(self.motion_autoencoder, prepared, surface.anchors, latents[:, :moving])  # noqa: E731
             report.step("Finding the motion", None if last or not previewed else show)
 
         latents = sample_motion(
@@ -146,28 +128,12 @@ class Animator:
         )[:, :moving]
         motions, errors = [], []
         for number in range(len(seeds)):
-            motions.append(self._decode(prepared, surface.anchors, latents[number : number + 1]))
+            motions.append(
+                decode_vertices(self.motion_autoencoder, prepared, surface.anchors, latents[number : number + 1])
+            )
             errors.append(self._meet(prepared, motions[-1], tracks))
             report.step("Moving the surface")
         return self._collect(prepared, tracks, seeds, motions, errors, started)
-
-    def _decode(
-        self, mesh: PreparedMesh, anchors: Float[Tensor, "1 M 3"], latents: Float[Tensor, "1 T M C"]
-    ) -> NDArray[np.float32]:
-        """The mesh's vertices [1 + T, V, 3] in source units, the rest shape first; bounded memory."""
-        frames, count = latents.shape[1] + 1, mesh.rest.shape[1]
-        vertices = np.empty((frames, count, 3), dtype=np.float32)
-        vertices[0] = mesh.source.vertices
-        context = self.motion_autoencoder.context(latents, anchors)
-        affine = self.config.motion.flow_head == "affine"
-        per_point = (
-            12 * frames + 512 if affine else (self.config.motion.width * 4 + self.config.motion.latents) * frames
-        )
-        step = max(1, _DECODER_NUMBERS // per_point)
-        for start in range(0, count, step):
-            moved = self.motion_autoencoder.query(context, mesh.rest[:, start : start + step])[0]
-            vertices[1:, start : start + step] = mesh.normalization.invert(moved.cpu().numpy())
-        return vertices
 
     def _meet(self, mesh: PreparedMesh, vertices: NDArray[np.float32], tracks: HandleTracks) -> tuple[float, float]:
         """Make the handles exact in place; their error before (mean) and after (largest) in source units."""
@@ -213,19 +179,6 @@ class Animator:
         return SampleSet(tuple(samples), disagreement, seconds, self.preset, str(self.device))
 
 
-def choose_device(name: str) -> torch.device:
-    """auto, cpu, cuda or cuda:N as a device; raises M2VError when it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise M2VError(f"There is no device {name!r}; choose auto, cpu or cuda.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise M2VError("There is no CUDA device on this machine; choose cpu or auto.")
-    return device
-
-
 def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, device: torch.device) -> HandleCondition:
     """The handles of one clip in normalised space, over its moving frames 1 .. T-1.
 
@@ -262,15 +215,3 @@ def compare_motions(motions: Sequence[NDArray[np.float32]], size: float) -> tupl
             distances += np.sqrt(squared).sum(axis=(1, 2))
             disagreement[chunk] = np.sqrt(squared.mean(axis=0))
     return distances / (frames * count), disagreement
-
-
-def _check_fit(part: Checkpoint, whole: Checkpoint, sections: Sequence[str]) -> None:
-    """The diffusion was trained on the latents of certain autoencoders: their sections have to agree."""
-    for section in sections:
-        own, wanted = (dataclasses.asdict(getattr(item.config, section)) for item in (part, whole))
-        changed = [key for key in wanted if own[key] != wanted[key] and not key.endswith("weight")]
-        if changed:
-            raise CheckpointError(
-                f"{part.path} and {whole.path} belong to different models ({section}.{changed[0]} differs); "
-                "use the files of one training."
-            )

@@ -14,6 +14,7 @@ from core.diffusion.guidance import guided
 from core.diffusion.samplers import StepCallback, heun, multistep, posterior_mean
 from core.models.denoisers import Prepared
 from core.models.diffusion_models import MotionDiffusion
+from core.models.observation_conditioners import ScanCondition
 from core.models.warm_start import HandleCondition, WarmStart
 from core.pipelines.request import SamplingOptions
 from core.pipelines.windows import Windows, prepare_windows, windowed_network
@@ -38,18 +39,20 @@ def prepare_motion(
     nodes: Float[Tensor, "1 P 3"],
     handles: HandleCondition,
     guidance: float,
+    scans: ScanCondition | None = None,
 ) -> MotionCondition:
-    """Encode shape and handles once. `handles` cover the moving frames; free frames are added to fill the windows."""
+    """Encode shape, handles and scans once. They cover the moving frames; free frames are added to fill the windows."""
     windows = Windows.cover(handles.given.shape[1], config)
     free = windows.frames - handles.given.shape[1]
     handles = handles._replace(
         displacements=torch.nn.functional.pad(handles.displacements, (0, 0, 0, 0, 0, free)),
         given=torch.nn.functional.pad(handles.given, (0, 0, 0, free)),
     )
-    conditional, warm = prepare_windows(diffusion, windows, shape_latents, nodes, handles)
+    scans = None if scans is None else scans.extended(windows.frames)
+    conditional, warm = prepare_windows(diffusion, windows, shape_latents, nodes, handles, scans=scans)
     hidden = None
     if guidance != 1.0:
-        hidden, _ = prepare_windows(diffusion, windows, shape_latents, nodes, handles, keep=False)
+        hidden, _ = prepare_windows(diffusion, windows, shape_latents, nodes, handles, False, scans)
     return MotionCondition(windows, warm, conditional, hidden, guidance)
 
 

@@ -44,9 +44,10 @@ class PreparedMesh:
         config: Config,
         autoencoder: ShapeAutoencoder,
         device: torch.device,
+        normalization: Normalization | None = None,
     ) -> None:
         self.source = source
-        self.normalization = Normalization.of(source.vertices, source.up_axis)
+        self.normalization = normalization or Normalization.of(source.vertices, source.up_axis)
         self.size = self.normalization.scale
         rest = self.normalization.apply(source.vertices)
         self.rest = torch.from_numpy(rest.astype(np.float32)).to(device)[None]
@@ -60,16 +61,21 @@ class PreparedMesh:
         self._nodes: OrderedDict[bytes, SurfaceNodes] = OrderedDict()
         self._solvers: OrderedDict[bytes, ResidualSolver] = OrderedDict()
 
-    def nodes(self, handles: NDArray[np.int64]) -> SurfaceNodes:
+    @property
+    def surface_points(self) -> Tensor:
+        """Random surface points [1, N, 3] in normalised space."""
+        return self._points
+
+    def nodes(self, handles: NDArray[np.int64], share: float = 0.5) -> SurfaceNodes:
         """Nodes for handles at these vertices [K]; the last few sets are kept.
 
-        The handles come first, then the surface points farthest from them: the tip of an ear or a hoof, which random
-        surface points miss, is then an anchor itself.
+        The handles come first (up to this share of the anchors), then the surface points farthest from them: the tip of
+        an ear or a hoof, which random surface points miss, is then an anchor itself.
         """
-        config, key = self._config, handles.tobytes()
+        config, key = self._config, handles.tobytes() + bytes(str(share), "ascii")
         if key not in self._nodes:
             count = max(config.shape.latents, config.diffusion.warm_start_nodes if config.diffusion.warm_start else 0)
-            first = self.rest[:, torch.from_numpy(handles[: config.motion.latents // 2]).to(self.rest.device)]
+            first = self.rest[:, torch.from_numpy(handles[: int(config.motion.latents * share)]).to(self.rest.device)]
             rest = farthest_point_indices(self._points, count - first.shape[1], given=first)
             nodes = torch.cat([first, gather_rows(self._points, rest)], dim=1)
             latents = self._autoencoder.encode(self._points, nodes[:, : config.shape.latents], self._normals)[0]

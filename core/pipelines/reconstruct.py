@@ -1,25 +1,246 @@
 """Reconstruct: partial scans of a moving shape become complete, tracked mesh sequences (paper 3.2, 3.3).
 
-reconstructor = Reconstructor.load("small")
-result = reconstructor.reconstruct(read_scans("scans/"), ReconstructionOptions())
+    reconstructor = Reconstructor.load("small")
+    result = reconstructor.reconstruct(read_scans("scans/"), ReconstructionOptions())
+
+normalise -> shape latents of frame 0 (sampler) -> iso-surface -> the scans followed by that surface -> motion latents
+(sampler) -> the mesh's vertices in every frame. From the mesh on this is an animation with estimated handles.
 """
 
 from __future__ import annotations
 
-from core.pipelines.request import OnStep, ReconstructionOptions, ReconstructionSet
-from core.sequence import ScanSequence
+import time
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from core.config import Config
+from core.diffusion.edm import denoiser_of
+from core.diffusion.samplers import posterior_mean
+from core.errors import CheckpointError, M2VError
+from core.geometry.farthest_points import farthest_point_indices
+from core.geometry.scan_normalization import guess_normalization
+from core.models.diffusion_models import MotionDiffusion
+from core.models.motion_autoencoder import MotionAutoencoder
+from core.models.registration import registered_handles
+from core.models.shape_autoencoder import ShapeAutoencoder
+from core.models.shape_diffusion import ShapeDiffusion
+from core.models.warm_start import HandleCondition
+from core.pipelines.decoding import decode_vertices
+from core.pipelines.model_files import choose_device, load_modules
+from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, run_sampler, sample_motion, seeded_noise
+from core.pipelines.prepared_mesh import PreparedMesh, SurfaceNodes
+from core.pipelines.refine import refine_motion
+from core.pipelines.reporting import Reporter
+from core.pipelines.request import OnStep, Reconstruction, ReconstructionOptions, ReconstructionSet, SamplingOptions
+from core.pipelines.scan_fit import measure
+from core.pipelines.scan_input import ScanInput
+from core.pipelines.surface import latents_to_mesh
+from core.sequence import MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
+from core.shapes import Float
+
+TRACKS = 64  # tracked points that become handles
+TRACK_VARIANCE = 1e-5  # of a tracked point's displacement component, with its distance from the surface
+IDENTITY = Normalization(center=np.zeros(3), scale=1.0)
 
 
 class Reconstructor:
-    """The shape and motion models behind one call."""
+    """The shape and motion models of one preset on one device; not thread-safe."""
+
+    def __init__(
+        self,
+        config: Config,
+        shape_autoencoder: ShapeAutoencoder,
+        motion_autoencoder: MotionAutoencoder,
+        shape_diffusion: ShapeDiffusion,
+        motion_diffusion: MotionDiffusion,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if not config.conditions.observed_anchors or not config.diffusion.warm_start:
+            raise CheckpointError(
+                f"The preset {config.name!r} cannot reconstruct from scans: it was trained without observed anchors or "
+                "without the warm start; use small."
+            )
+        self.config = config
+        self.preset = config.name
+        self.device = choose_device(str(device))
+        self.shape_autoencoder = shape_autoencoder.to(self.device).float().eval()
+        self.motion_autoencoder = motion_autoencoder.to(self.device).float().eval()
+        self.shape_diffusion = shape_diffusion.to(self.device).float().eval()
+        self.motion_diffusion = motion_diffusion.to(self.device).float().eval()
 
     @classmethod
     def load(cls, preset: str = "small", device: str = "auto") -> Reconstructor:
-        """From the files of a preset (or a folder with one file per stage); raises CheckpointError."""
-        raise RuntimeError("under construction")
+        """From the files of a preset (or a folder with one file per stage).
 
+        Raises CheckpointError when a file is missing, damaged or of another model, M2VError for a device not there.
+        """
+        place = choose_device(device)
+        stages = ("shape-autoencoder", "motion-autoencoder", "shape-diffusion", "motion-diffusion")
+        config, (shape, motion, shape_diffusion, motion_diffusion) = load_modules(preset, stages)
+        return cls(config, shape, motion, shape_diffusion, motion_diffusion, place)
+
+    @torch.inference_mode()
     def reconstruct(
         self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None = None
     ) -> ReconstructionSet:
-        """Sample complete surfaces and their motion. Raises DataError for scans that cannot be used."""
-        raise RuntimeError("under construction")
+        """Sample complete surfaces of frame 0 and their motion through all frames.
+
+        `on_step` is called between denoiser calls and parts of longer work, on this thread; Cancelled raised in it
+        passes through. Raises DataError for scans that cannot be used, M2VError for other bad input.
+        """
+        started = time.perf_counter()
+        options.validate()
+        sampling = options.sampling
+        seeds = [sampling.seed + number for number in range(1 if sampling.quality == "draft" else sampling.seeds)]
+        calls = denoiser_calls(sampling, self.config)
+        report = Reporter(on_step, calls + (3 + calls) * len(seeds) + 1)
+        report.start("Reading the scans")
+        normalization = options.normalization or guess_normalization(scans)
+        observed = ScanInput(scans, normalization, self.config, self.device)
+        latents = self._shapes(observed, seeds[:1] if options.one_shape else seeds, sampling, report)
+        meshes = []
+        for number, _ in enumerate(seeds):
+            if number < len(latents):
+                shape = latents_to_mesh(
+                    self.shape_autoencoder,
+                    latents[number : number + 1],
+                    options.resolution,
+                    options.faces,
+                    report.pulse,
+                )
+                meshes.append(self._prepared(*shape, scans.name))
+            else:
+                meshes.append(meshes[0])
+            report.step("Finding the surface")
+        motions = []
+        for seed, mesh in zip(seeds, meshes, strict=True):
+            motions.append(self._motion(mesh, observed, seed, options, report))
+        samples = self._collect(observed, normalization, seeds, meshes, motions, scans.fps, report)
+        seconds = time.perf_counter() - started
+        return ReconstructionSet(samples, normalization, seconds, self.preset, str(self.device))
+
+    def _shapes(
+        self, observed: ScanInput, seeds: list[int], sampling: SamplingOptions, report: Reporter
+    ) -> Float[Tensor, "S M C"]:
+        """Shape latents of frame 0, a row per seed, in one batch."""
+        several = self.shape_diffusion.prepare(observed.shape()).repeat(len(seeds))
+        shape = (self.config.shape.latents, self.config.shape.channels)
+        noise = seeded_noise(seeds, shape).to(self.device)
+
+        network = lambda x, level: self.shape_diffusion.denoiser(x, level, several.network)  # noqa: E731
+        denoise = denoiser_of(network, self.config.diffusion)
+        step = lambda done, total, estimate: report.step("Finding the shape")  # noqa: E731
+        if sampling.quality == "draft":
+            whitened = posterior_mean(denoise, noise, self.config.diffusion.sigma_max, step)
+        else:
+            whitened = run_sampler(denoise, noise, sampling, self.config, step)
+        latents = several.unwhiten(whitened)
+        if self.config.shape.normals:
+            normals = torch.nn.functional.normalize(latents[..., 3:6], dim=-1)
+            latents = torch.cat([latents[..., :3], normals, latents[..., 6:]], dim=-1)
+        return latents
+
+    def _prepared(self, vertices: NDArray[np.float32], faces: NDArray[np.int32], name: str) -> PreparedMesh:
+        every = np.arange(len(vertices), dtype=np.int32)
+        source = SourceMesh(name, vertices, faces, every, (MeshPart(name, faces),))
+        return PreparedMesh(source, self.config, self.shape_autoencoder, self.device, IDENTITY)
+
+    def _motion(
+        self, mesh: PreparedMesh, observed: ScanInput, seed: int, options: ReconstructionOptions, report: Reporter
+    ) -> NDArray[np.float32]:
+        """Vertices [T, V, 3] in normalised space."""
+        handles, surface = self._handles(mesh, observed)
+        report.step("Following the scans")
+        condition = prepare_motion(
+            self.motion_diffusion,
+            self.config,
+            surface.shape_latents,
+            surface.nodes,
+            handles,
+            options.sampling.guidance,
+            observed.motion(),
+        )
+        moving = observed.frames - 1
+
+        def on_call(latents: Tensor, last: bool) -> None:
+            report.step("Finding the motion")
+
+        latents = sample_motion(
+            self.motion_diffusion, self.config, condition, [seed], options.sampling, on_call, report.pulse
+        )[:, :moving]
+        if options.refine and observed.scans.modality != "images":
+            latents = refine_motion(
+                self.motion_autoencoder,
+                surface.anchors,
+                latents,
+                mesh.surface_points,
+                observed.points,
+                observed.tracked,
+                report.pulse,
+            )
+        vertices = decode_vertices(self.motion_autoencoder, mesh, surface.anchors, latents)
+        if not np.isfinite(vertices).all():
+            raise M2VError("The model gave numbers that are not finite for these scans; check their centre and size.")
+        report.step("Moving the surface")
+        return vertices
+
+    def _handles(self, mesh: PreparedMesh, observed: ScanInput) -> tuple[HandleCondition, SurfaceNodes]:
+        """What the scans say about points of the surface, as estimated handles, and the surface's nodes."""
+        frames = observed.frames - 1
+        if observed.tracked:
+            return self._tracked(mesh, observed)
+        surface = mesh.nodes(np.zeros(0, dtype=np.int64))
+        scan = observed.motion()
+        assert scan is not None
+        if scan.points is None or scan.present is None:
+            absent = torch.zeros(1, 1, dtype=torch.bool, device=self.device)
+            zero = torch.zeros(1, frames, 1, 3, device=self.device)
+            return HandleCondition(zero[:, 0], zero, absent[:, None].expand(-1, frames, -1), absent), surface
+        return registered_handles(surface.nodes, scan.points, scan.present), surface
+
+    def _tracked(self, mesh: PreparedMesh, observed: ScanInput) -> tuple[HandleCondition, SurfaceNodes]:
+        first = torch.from_numpy(observed.points[0])[None]
+        rows = farthest_point_indices(first, min(TRACKS, first.shape[1]))[0].numpy()
+        found = KDTree(mesh.source.vertices).query(observed.points[0][rows])
+        distance, vertices = np.asarray(found[0]), np.asarray(found[1])
+        vertices, unique = np.unique(vertices, return_index=True)
+        rows, distance = rows[unique], distance[unique]
+        tracks = torch.from_numpy(np.stack([frame[rows] for frame in observed.points])).to(self.device)[None]
+        present = torch.ones(1, len(rows), dtype=torch.bool, device=self.device)
+        variance = TRACK_VARIANCE + torch.from_numpy((distance**2).astype(np.float32)).to(self.device)[None] / 3
+        handles = HandleCondition(
+            mesh.rest[:, torch.from_numpy(vertices).to(self.device)],
+            tracks[:, 1:] - tracks[:, :1],
+            present[:, None].expand(-1, tracks.shape[1] - 1, -1),
+            present,
+            variance,
+        )
+        return handles, mesh.nodes(vertices.astype(np.int64), share=1.0)
+
+    def _collect(
+        self,
+        observed: ScanInput,
+        normalization: Normalization,
+        seeds: list[int],
+        meshes: list[PreparedMesh],
+        motions: list[NDArray[np.float32]],
+        fps: float,
+        report: Reporter,
+    ) -> tuple[Reconstruction, ...]:
+        faces = [mesh.source.faces for mesh in meshes]
+        figures = measure(motions, faces, observed.points, report.pulse)
+        report.step("Measuring the fit")
+        return tuple(
+            Reconstruction(
+                seed,
+                MeshSequence(normalization.invert(motion).astype(np.float32), triangles, fps, name=observed.scans.name),
+                figure.fit,
+                figure.scan_distance,
+                figure.disagreement,
+            )
+            for seed, motion, triangles, figure in zip(seeds, motions, faces, figures, strict=True)
+        )

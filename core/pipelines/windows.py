@@ -18,6 +18,7 @@ from core.config import Config
 from core.models.conditioners import ConditionTokens
 from core.models.denoisers import Prepared
 from core.models.diffusion_models import MotionDiffusion, with_affinity
+from core.models.observation_conditioners import ScanCondition
 from core.models.warm_start import FilledTracks, HandleCondition, WarmStart, fill_tracks
 from core.shapes import Float
 
@@ -73,13 +74,14 @@ def prepare_windows(
     nodes: Float[Tensor, "1 P 3"],
     handles: HandleCondition,
     keep: bool = True,
+    scans: ScanCondition | None = None,
 ) -> tuple[Prepared, WarmStart | None]:
     """The condition of every window (batch W) and the whole clip's warm start.
 
-    `handles` cover all `windows.frames` frames of one clip. `keep=False` hides them, for guidance.
+    `handles` and `scans` cover all `windows.frames` frames of one clip. `keep=False` hides them, for guidance.
     """
     kept = None if keep else torch.zeros(1, dtype=torch.bool, device=nodes.device)
-    whole, warm = diffusion.prepare(shape_latents, nodes, handles, kept)
+    whole, warm = diffusion.prepare(shape_latents, nodes, handles, kept, scans)
     count = len(windows.starts)
     if count == 1:
         return whole, warm
@@ -90,21 +92,23 @@ def prepare_windows(
         tracks.before.clamp_max(longest),
         tracks.after.clamp_max(longest),
     )
-    observed = diffusion.conditioner(handles, near, kept)
+    observed = diffusion.tokens(handles, near, scans, kept)
     patch = diffusion.denoiser.config.frames_per_token
     first = torch.tensor(windows.starts, device=nodes.device)[:, None] // patch
     index = first + torch.arange(windows.length // patch, device=nodes.device)
     tokens = ConditionTokens(observed.tokens[0][index], observed.visible[0][index])
-    guide = affinity = None
+    guide = affinity = scan = None
     if warm is not None:
         tokens = with_affinity(tokens, warm)
         guide = windows.split(diffusion.guide(warm, kept))[0]
         affinity = warm.affinity.expand(count, -1, -1)
+        scan = diffusion.scan(nodes[:, : diffusion.latents], warm, scans, kept)
+        scan = None if scan is None else windows.split(scan)[0]
     shape_latents, anchors = (
         shape_latents.expand(count, -1, -1),
         nodes[:, : diffusion.latents].expand(count, -1, -1),
     )
-    return diffusion.denoiser.prepare(shape_latents, anchors, (tokens,), guide, affinity), warm
+    return diffusion.denoiser.prepare(shape_latents, anchors, (tokens,), guide, affinity, scan), warm
 
 
 def windowed_network(

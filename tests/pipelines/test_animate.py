@@ -8,8 +8,8 @@ from core.checkpoint import save_checkpoint
 from core.config import config_from_dict, config_to_dict, load_config
 from core.errors import Cancelled, CheckpointError, HandleError, M2VError
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
-from core.pipelines import animate as pipeline
 from core.pipelines.animate import Animator
+from core.pipelines.model_files import choose_device
 from core.pipelines.request import Progress, SamplingOptions
 from core.sequence import Handle, HandleTracks, SourceMesh
 from tests.pipelines.conftest import tube_mesh
@@ -176,7 +176,7 @@ def test_the_mesh_is_read_once(animator, monkeypatch):
 def test_decoding_in_chunks_changes_nothing(animator, mesh, monkeypatch):
     tracks = drag(mesh)
     whole = animator.animate(mesh, tracks, ONE).samples[0].sequence.vertices
-    monkeypatch.setattr(pipeline, "_DECODER_NUMBERS", 20_000)
+    monkeypatch.setattr("core.pipelines.decoding.DECODER_NUMBERS", 20_000)
     np.testing.assert_allclose(animator.animate(mesh, tracks, ONE).samples[0].sequence.vertices, whole, atol=1e-5)
 
 
@@ -188,7 +188,7 @@ def test_bad_requests_are_refused_with_a_sentence(animator, mesh):
     with pytest.raises(M2VError, match="seeds"):
         animator.animate(mesh, drag(mesh), SamplingOptions(seeds=0))
     with pytest.raises(M2VError, match="device 'abacus'"):
-        pipeline.choose_device("abacus")
+        choose_device("abacus")
 
 
 def save_tiny(folder, change=None) -> None:

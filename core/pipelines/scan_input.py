@@ -1,0 +1,118 @@
+"""Scans as the models see them: normalised, thinned to what training showed, and padded to tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
+from torch import Tensor
+
+from core.config import Config
+from core.errors import DataError
+from core.geometry.farthest_points import farthest_present_indices
+from core.models.observation_conditioners import IMAGE_SIDE, VOXELS, ScanCondition
+from core.models.shape_diffusion import ShapeObservation
+from core.sequence import MAX_FRAMES, Normalization, ScanSequence
+
+BOX = 1.1
+_THINNING_SEED = 31
+
+
+class ScanInput:
+    """One scan sequence in normalised space, on a device."""
+
+    def __init__(self, scans: ScanSequence, normalization: Normalization, config: Config, device: torch.device) -> None:
+        self.scans, self.config, self.device = scans, config, device
+        _check(scans)
+        if scans.modality == "voxels":
+            points = _surface_centres(scans)
+        else:
+            points = [np.asarray(frame, dtype=np.float64).reshape(-1, 3) for frame in scans.points]
+        normalised = [normalization.apply(frame[np.isfinite(frame).all(axis=1)]) for frame in points]
+        self.points: tuple[NDArray[np.float32], ...] = tuple(frame.astype(np.float32) for frame in normalised)
+        self.tracked = scans.tracked and len({len(frame) for frame in self.points}) == 1 and len(self.points[0]) > 0
+        if scans.modality != "images" and len(self.points[0]) < 3:
+            raise DataError(
+                "The first frame of the scans has fewer than 3 usable points; begin at a frame that has more."
+            )
+
+    @property
+    def frames(self) -> int:
+        return len(self.points)
+
+    def shape(self) -> ShapeObservation:
+        """Frame 0 for the shape stage."""
+        config, modality = self.config, self.scans.modality
+        latents = config.shape.latents
+        if modality == "images":
+            hidden = torch.zeros(1, 1, dtype=torch.bool, device=self.device)
+            images = self._images()[:, :1]
+            return ShapeObservation.of(torch.zeros(1, 1, 3, device=self.device), hidden, latents, None, images=images)
+        points, present = self._padded([self.points[0]], config.tasks.shape_points)
+        observed, here = points[:, 0], present[:, 0]
+        wanted = min(latents // 2 if self.scans.partial else latents, int(here.sum()))
+        chosen = farthest_present_indices(observed, here, wanted)
+        voxels = self._voxels()[:, :1] if modality == "voxels" else None
+        return ShapeObservation.of(observed, here, latents, chosen, voxels=voxels)
+
+    def motion(self) -> ScanCondition | None:
+        """All moving frames for the motion stage; None where tracked points say it all."""
+        if self.tracked:
+            return None
+        if self.scans.modality == "images":
+            return ScanCondition(images=self._images())
+        points, present = self._padded(list(self.points[1:]), self.config.tasks.scan_points)
+        voxels = self._voxels() if self.scans.modality == "voxels" else None
+        return ScanCondition(points, present, voxels=voxels)
+
+    def _padded(self, frames: list[NDArray[np.float32]], count: int) -> tuple[Tensor, Tensor]:
+        """Up to `count` random points of each frame: points [1, T, count, 3] and which are there [1, T, count]."""
+        points = np.zeros((len(frames), count, 3), dtype=np.float32)
+        present = np.zeros((len(frames), count), dtype=bool)
+        for row, frame in enumerate(frames):
+            picked = np.random.default_rng(_THINNING_SEED).permutation(len(frame))[:count]
+            points[row, : len(picked)] = frame[picked]
+            present[row, : len(picked)] = True
+        return torch.from_numpy(points).to(self.device)[None], torch.from_numpy(present).to(self.device)[None]
+
+    def _voxels(self) -> Tensor:
+        """Surface cells [1, T, 32, 32, 32] of the box of side 1.1, from the cells of whatever grid was given."""
+        grids = np.zeros((self.frames, VOXELS, VOXELS, VOXELS), dtype=np.float32)
+        for grid, frame in zip(grids, self.points, strict=True):
+            index = np.floor((frame / BOX + 0.5) * VOXELS).astype(np.int64)
+            index = index[((index >= 0) & (index < VOXELS)).all(axis=1)]
+            grid[tuple(index.T)] = 1.0
+        return torch.from_numpy(grids).to(self.device)[None]
+
+    def _images(self) -> Tensor:
+        """Grey squares [1, T, side, side] of the middle of each image."""
+        assert self.scans.images is not None
+        images = self.scans.images.astype(np.float32).mean(axis=-1) / 255.0
+        height, width = images.shape[1:]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = torch.from_numpy(images[:, top : top + side, left : left + side]).to(self.device)[None]
+        return torch.nn.functional.interpolate(square, (IMAGE_SIDE, IMAGE_SIDE), mode="bilinear", antialias=True)
+
+
+def _check(scans: ScanSequence) -> None:
+    if scans.frames < 2:
+        raise DataError("One frame of scans has no motion; give 2 or more.")
+    if scans.frames > MAX_FRAMES:
+        raise DataError(f"The scans have {scans.frames} frames, but up to {MAX_FRAMES} are possible; split them.")
+    if scans.modality == "images" and scans.images is None:
+        raise DataError("The scans should be images, but none were read; open the folder of images again.")
+    if scans.modality == "voxels" and scans.voxels is None:
+        raise DataError("The scans should be voxel grids, but none were read; open the folder of grids again.")
+
+
+def _surface_centres(scans: ScanSequence) -> list[NDArray[np.float64]]:
+    """Centres of the occupied cells that touch an empty one, per frame, in the scans' units."""
+    assert scans.voxels is not None
+    centre, side = np.asarray(scans.voxel_center, dtype=np.float64), scans.voxel_side
+    frames = []
+    for grid in scans.voxels:
+        shell = grid & ~binary_erosion(grid)
+        frames.append(((np.argwhere(shell) + 0.5) / np.array(grid.shape) - 0.5) * side + centre)
+    return frames

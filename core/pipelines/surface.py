@@ -1,0 +1,70 @@
+"""From shape latents to a clean mesh: iso-surface, no floating parts, and as many faces as were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import igl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from core.errors import MeshError
+from core.geometry.isosurface import extract_isosurface
+from core.models.shape_autoencoder import ShapeAutoencoder
+
+SMALLEST_PART = 0.15  # of the largest part's faces; less is noise of the occupancy
+
+
+def latents_to_mesh(
+    autoencoder: ShapeAutoencoder,
+    latents: Tensor,
+    resolution: int,
+    faces: int | None = None,
+    pulse: Callable[[], None] = lambda: None,
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Vertices [V, 3] in normalised space and faces [F, 3] of latents [1, M, Cs]; closed, largest parts only.
+
+    `pulse` is called between parts of the work, so that it can be cancelled. Raises MeshError where nothing is inside.
+    """
+    context = autoencoder.context(latents)
+
+    def occupancy(points: NDArray[np.float64]) -> NDArray:
+        pulse()
+        queries = torch.from_numpy(points.astype(np.float32)).to(latents.device)[None]
+        return autoencoder.query(context, queries)[0].cpu().numpy()
+
+    try:
+        vertices, triangles = extract_isosurface(occupancy, resolution, level=0.0, chunk=16_384)
+    except MeshError as error:
+        raise MeshError(
+            "The model found no closed surface in the first frame; check the scans' centre, size and up axis."
+        ) from error
+    vertices, triangles = largest_parts(vertices, triangles)
+    if faces is not None and len(triangles) > faces:
+        vertices, triangles = decimated(vertices, triangles, faces)
+    return vertices, triangles
+
+
+def largest_parts(
+    vertices: NDArray[np.float32], faces: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Without connected parts that are much smaller than the largest."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
+    links = coo_matrix((np.ones(len(edges), dtype=bool), tuple(edges.T)), shape=(len(vertices), len(vertices)))
+    part = connected_components(links, directed=False)[1][faces[:, 0]]
+    sizes = np.bincount(part)
+    kept = faces[sizes[part] >= SMALLEST_PART * sizes.max()]
+    used, renumbered = np.unique(kept, return_inverse=True)
+    return vertices[used], renumbered.reshape(kept.shape).astype(np.int32)
+
+
+def decimated(
+    vertices: NDArray[np.float32], faces: NDArray[np.int32], budget: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """About `budget` faces by quadric edge collapses."""
+    moved, left, *_ = igl.qslim(np.asfortranarray(vertices, np.float64), np.asfortranarray(faces, np.int32), budget)
+    return moved.astype(np.float32), left.astype(np.int32)
