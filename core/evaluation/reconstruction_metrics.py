@@ -116,7 +116,7 @@ def chamfer_distance(predicted: ArrayLike, true: ArrayLike) -> float:
 def _mean_nearest(queries: cKDTree, tree: cKDTree) -> float:
     """Mean nearest-neighbour distance; queries in the order of their own tree's leaves take half the time."""
     distance, _ = tree.query(np.asarray(queries.data)[queries.indices], workers=-1)
-    return float(distance.mean())
+    return float(np.mean(distance))
 
 
 def correspondence_error(predicted: ArrayLike, true_tracks: ArrayLike) -> float:
@@ -190,16 +190,15 @@ def frame_steps(vertices: ArrayLike) -> NDArray[np.float64]:
     return np.linalg.norm(np.diff(np.asarray(vertices, dtype=np.float64), axis=0), axis=-1).mean(axis=-1)
 
 
-def seam_jump(vertices: ArrayLike, seams: Sequence[int]) -> float:
-    """Largest step into a seam frame relative to the median step from frame to frame; NaN without seams or motion.
+def seam_jumps(vertices: ArrayLike, seams: Sequence[int]) -> NDArray[np.float64]:
+    """[S] step into each seam frame relative to the median step from frame to frame of tracks [T, V, 3].
 
-    A seam is the first frame that a window is the first to cover, so that a stitching fault shows between it and
-    the frame before.
+    A seam is the first frame that only a later window covers, so that a stitching fault shows between it and the
+    frame before. NaN without motion.
     """
     steps = frame_steps(vertices)
     median = float(np.median(steps))
-    at = [seam - 1 for seam in seams if 1 <= seam <= len(steps)]
-    return float(steps[at].max()) / median if at and median > 0 else float("nan")
+    return steps[np.asarray(seams, dtype=np.int64) - 1] / (median if median > 0 else np.nan)
 
 
 def half_overlapping_seams(frames: int, length: int) -> tuple[int, ...]:

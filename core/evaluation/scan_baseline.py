@@ -3,9 +3,10 @@
 What a careful person would do without a learned prior. Frame 0's points get normals (local planes, oriented along a
 minimum spanning tree, turned outward as a whole) and a screened Poisson surface (pymeshlab; Kazhdan and Hoppe 2013),
 from which the points take their normals anew, several times (iterated Poisson, Hou et al. 2022): at 512 points the
-spanning tree alone turns whole limbs inside out. Voxels get a smoothed iso-surface. The surface then follows the later frames by as-rigid-as-possible registration (Sorkine and Alexa
-2007) with soft attachments: the same surface points where the scan is tracked, otherwise nearest points found anew
-while the surface goes from stiff to soft and far matches lose weight.
+spanning tree alone turns whole limbs inside out. Voxels get a smoothed iso-surface. The surface then follows the later
+frames by as-rigid-as-possible registration (Sorkine and Alexa 2007) with soft attachments: the same surface points
+where the scan is tracked, otherwise nearest points found anew while the surface goes from stiff to soft and far
+matches lose weight.
 """
 
 from __future__ import annotations
