@@ -9,6 +9,7 @@ subject's own far side does not. Without such a gap nothing is cut, as in maps w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from core.geometry.scan_cameras import (
     world_turn,
 )
 from core.geometry.scan_files import SkippedError, read_arrays
+from core.geometry.scan_frames import Frame, Thinning
 from core.geometry.scan_images import read_depth_image
 
 _BINS = 256
@@ -35,7 +37,7 @@ _FREE_BORDER = 0.1
 _COVERED_BORDER = 0.25
 _SMALLEST_SUBJECT = 0.002  # of the pixels
 _DEPTH_NAMES = {"depth": None, "depths": None, "depth_m": 1.0, "depth_mm": 0.001, "array": None}
-Frame = tuple[str, NDArray[np.float64]]
+DepthMap = tuple[int, str, NDArray[np.float64]]  # number of the frame, name, metres
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class DepthFrames:
 
 
 def read_depth_frames(
-    files: list[Path], intrinsics: ArrayLike | str | Path | None, depth_max: float | None
+    files: list[Path], intrinsics: ArrayLike | str | Path | None, depth_max: float | None, thinned: Thinning
 ) -> DepthFrames:
     """Points of depth PNGs (16 bit, millimetres) in order, or of one .npz (`depth` [T, H, W], `intrinsics`, `poses`).
 
@@ -61,19 +63,15 @@ def read_depth_frames(
     folder = files[0].parent
     poses_source: ArrayLike | Path | None = None
     skipped: list[tuple[str, str]] = []
-    maps: list[tuple[int, str, NDArray[np.float64]]] = []
+    maps: Iterator[DepthMap]
     if files[0].suffix.lower() in (".npz", ".npy"):
         total, stack, inside = _arrays(files[0])
-        maps = [(frame, f"frame {frame}", stack[frame]) for frame in range(total)]
+        maps = ((frame, f"frame {frame}", stack[frame]) for frame in range(total))
         intrinsics = inside.get("intrinsics", inside.get("K")) if intrinsics is None else intrinsics
         poses_source = inside.get("poses")
     else:
         total = len(files)
-        for frame, path in enumerate(files):
-            try:
-                maps.append((frame, path.name, read_depth_image(path) * 0.001))
-            except SkippedError as error:
-                skipped.append((path.name, str(error)))
+        maps = _pictures(files, skipped)
     if intrinsics is None:
         intrinsics = find_camera_file(folder, INTRINSICS_STEMS)
     if intrinsics is None:
@@ -100,16 +98,16 @@ def read_depth_frames(
         uncut += int(limit is None and _border(keep).mean() > 0.5)
         if limit is not None:
             keep &= depth <= limit
-        points = back_project(depth, matrix, keep)
+        points = thinned(back_project(depth, matrix, keep))
         if poses is not None:
             points = points @ poses[frame, :3, :3].T + poses[frame, :3, 3]
             viewpoint = viewpoint if frames else turn @ poses[frame, :3, 3]
         frames.append((name, points @ turn.T))
-    notes = []
+    notes = thinned.notes()
     if uncut:
         notes.append(
-            f"In {uncut:,} of {len(maps):,} depth maps no gap lies between subject and background, so nothing was cut; "
-            "give the greatest depth to keep."
+            f"In {uncut:,} of {len(frames):,} depth maps no gap lies between subject and background, so nothing "
+            "was cut; give the greatest depth to keep."
         )
     x, y, z = (float(number) for number in viewpoint)
     return DepthFrames(frames, up_axis, (x, y, z), skipped, notes)
@@ -140,6 +138,15 @@ def background_limit(depth: NDArray[np.float64]) -> float | None:
         if nearer.mean() < _FREE_BORDER and farther.mean() >= _COVERED_BORDER:
             return float(near + far) / 2
     return None
+
+
+def _pictures(files: list[Path], skipped: list[tuple[str, str]]) -> Iterator[DepthMap]:
+    """One depth map after another, so that long sequences need not fit in memory."""
+    for frame, path in enumerate(files):
+        try:
+            yield frame, path.name, read_depth_image(path) * 0.001
+        except SkippedError as error:
+            skipped.append((path.name, str(error)))
 
 
 def _border(picture: NDArray) -> NDArray:

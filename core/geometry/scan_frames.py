@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -15,10 +17,41 @@ _OTHER_SIZE = 20.0  # so many times larger or smaller than the usual frame is an
 _SAMPLE = 512
 
 
-def clean_frames(
-    frames: list[Frame], tracked: bool | None, most: int
-) -> tuple[list[Frame], list[tuple[str, str]], list[str]]:
-    """Usable frames with at most `most` points, (name, why) of those skipped, and notes on repairs.
+@dataclass
+class Thinning:
+    """Keeps at most `most` random points of a frame, as soon as it is read, so that long scans fit in memory.
+
+    Frames with the same number of points keep the same rows, so that tracks stay tracks; unless they are `tracked`,
+    points that are not finite go first, as an organised scan may consist of them mostly.
+    """
+
+    most: int
+    tracked: bool | None = None
+    frames: int = 0  # how many had more
+    largest: int = 0
+
+    def __call__(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        if len(points) <= self.most:
+            return points
+        if not self.tracked:
+            finite = usable_rows(points)
+            points = points if finite.all() else points[finite]
+        if len(points) <= self.most:
+            return points
+        self.frames += 1
+        self.largest = max(self.largest, len(points))
+        return points[np.sort(np.random.default_rng(len(points)).permutation(len(points))[: self.most])]
+
+    def notes(self) -> list[str]:
+        """What was left out, in a sentence, if anything."""
+        if not self.frames:
+            return []
+        which = "1 frame has" if self.frames == 1 else f"{self.frames:,} frames have up to"
+        return [f"{which} {self.largest:,} points; {self.most:,} of each, drawn at random, are used."]
+
+
+def clean_frames(frames: list[Frame], tracked: bool | None) -> tuple[list[Frame], list[tuple[str, str]], list[str]]:
+    """Usable frames, (name, why) of those skipped, and notes on repairs.
 
     Points that are not finite are dropped: in that frame, or in all frames where row i is the same surface point.
     Frames without points, with one point, with all points at one place, or of another size by a factor above 20 are
@@ -42,8 +75,7 @@ def clean_frames(
     kept, notes = _drop_not_finite(kept, tracked)
     kept, shapeless = _with_shape(kept)
     kept, strange = _of_one_size(kept)
-    kept, reduced = _reduce(kept, most)
-    return kept, skipped + shapeless + strange, notes + reduced
+    return kept, skipped + shapeless + strange, notes
 
 
 def are_tracked(frames: list[Frame]) -> bool:
@@ -125,19 +157,3 @@ def _of_one_size(frames: list[Frame]) -> tuple[list[Frame], list[tuple[str, str]
             comparison = f"{factor:,.0f} times larger" if factor > 1 else f"{1 / factor:,.0f} times smaller"
             skipped.append((frame[0], f"is {comparison} than the usual frame, as if in another unit"))
     return kept, skipped
-
-
-def _reduce(frames: list[Frame], most: int) -> tuple[list[Frame], list[str]]:
-    """At most `most` points in each frame, the same rows in all frames with the same number of points."""
-    large = [len(points) for _, points in frames if len(points) > most]
-    if not large:
-        return frames, []
-
-    def fewer(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        if len(points) <= most:
-            return points
-        rows = np.random.default_rng(len(points)).permutation(len(points))[:most]
-        return points[np.sort(rows)]
-
-    said = f"{len(large):,} frames have up to {max(large):,} points; {most:,} of each, drawn at random, are used."
-    return [(name, fewer(points)) for name, points in frames], [said]

@@ -42,6 +42,8 @@ def find_scans(path: Path, modality: Modality | None) -> ScanLayout:
             if path.suffix.lower() not in (*POINT_SUFFIXES, *ARRAY_SUFFIXES, *IMAGE_SUFFIXES, ".binvox"):
                 raise DataError(f"{path.name} is not a scan that can be read; open a folder or file of {_FORMATS}.")
             kind = modality or ("images" if path.suffix.lower() in IMAGE_SUFFIXES else "points")
+        if path.suffix.lower() in ARRAY_SUFFIXES and {kind, modality} == {"depth", "voxels"}:
+            kind = modality or kind  # arrays of three axes may be either, and who opens them knows
         if not _fits(kind, modality):
             raise DataError(f"{path.name} holds {kind}, not {modality}; leave the modality out.")
         return ScanLayout(kind, [path])
@@ -63,6 +65,9 @@ def find_scans(path: Path, modality: Modality | None) -> ScanLayout:
     if not fitting:
         raise DataError(_nothing(path, entries, groups, modality))
     chosen = min(fitting, key=lambda key: (-len(fitting[key]), _PREFERENCE.index(key[0]), key[1]))
+    if chosen[0] in ("depth", "images") and chosen[1] in ARRAY_SUFFIXES and len(fitting[chosen]) > 1:
+        names = some_names(file.name for file in fitting[chosen])
+        raise DataError(f"{path} holds several sequences of {chosen[0]} ({names}); open one of these files.")
     others = [f.name for f in own if f not in set(fitting[chosen])]
     if others:
         verb = "was" if len(others) == 1 else "were"

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from core.errors import DataError
 from core.geometry.scan_depth import read_depth_frames
 from core.geometry.scan_files import SkippedError, some_names
-from core.geometry.scan_frames import Frame, are_tracked, clean_frames
+from core.geometry.scan_frames import Frame, Thinning, are_tracked, clean_frames
 from core.geometry.scan_images import read_image_frames
 from core.geometry.scan_layout import ScanLayout, find_scans
 from core.geometry.scan_normalization import guess_normalization, guess_up_axis
@@ -66,7 +66,7 @@ def read_scans(
     if layout.kind == "points":
         scans = _points(path, layout, wish)
     elif layout.kind == "depth":
-        found = read_depth_frames(layout.files, intrinsics, depth_max)
+        found = read_depth_frames(layout.files, intrinsics, depth_max, Thinning(MAX_POINTS))
         wish = replace(wish, modality="depth", up_axis=wish.up_axis or found.up_axis)
         layout.notes.extend(found.notes)
         wish = replace(wish, viewpoint=found.viewpoint)
@@ -108,6 +108,7 @@ class _Wish:
 def _points(path: Path, layout: ScanLayout, wish: _Wish) -> ScanSequence:
     frames: list[Frame] = []
     skipped: Skipped = []
+    thinned = Thinning(MAX_POINTS, wish.tracked)
     for file in layout.files:
         try:
             points = read_points(file)
@@ -115,21 +116,21 @@ def _points(path: Path, layout: ScanLayout, wish: _Wish) -> ScanSequence:
             skipped.append((file.name, str(error)))
             continue
         if points.ndim == 2:
-            frames.append((file.name, points))
+            frames.append((file.name, thinned(points)))
         elif len(layout.files) == 1:
-            frames = [(f"frame {number}", frame) for number, frame in enumerate(points[:MAX_FRAMES])]
+            frames = [(f"frame {number}", thinned(frame)) for number, frame in enumerate(points[:MAX_FRAMES])]
             if len(points) > MAX_FRAMES:
                 layout.notes.append(f"Only the first {MAX_FRAMES:,} of {len(points):,} frames are used.")
         else:
             skipped.append((file.name, "holds several frames, among files of one frame each"))
-    return _from_frames(path, frames, skipped, layout.notes, wish)
+    return _from_frames(path, frames, skipped, [*layout.notes, *thinned.notes()], wish)
 
 
 def _from_frames(path: Path, frames: list[Frame], skipped: Skipped, notes: list[str], wish: _Wish) -> ScanSequence:
     """The sequence of measured points: cleaned, and with what nobody said found out."""
     total = len(frames) + len(skipped)
     modality: Modality = "depth" if wish.modality == "depth" else "points"
-    cleaned, also_skipped, repairs = clean_frames(frames, wish.tracked, MAX_POINTS)
+    cleaned, also_skipped, repairs = clean_frames(frames, wish.tracked)
     skipped = skipped + also_skipped
     if not cleaned:
         raise DataError(_none_usable(path, total, skipped))

@@ -140,6 +140,11 @@ def test_depth_arrays_in_metres_and_millimetres(tmp_path: Path) -> None:
     for name in ("m.npz", "mm.npz", "named.npz"):
         scans = read_scans(tmp_path / name)
         np.testing.assert_allclose(np.linalg.norm(scans.points[0] - [0, 0, -2], axis=1), 0.5, atol=0.001)
+    np.save(tmp_path / "plain.npy", np.repeat(depth, 4, axis=0))
+    plain = read_scans(tmp_path / "plain.npy", modality="depth", intrinsics=INTRINSICS)
+    assert (plain.frames, len(plain.points[0])) == (4, (depth > 0).sum())
+    with pytest.raises(DataError, match="several sequences of depth"):
+        read_scans(tmp_path, modality="depth")
     np.savez(tmp_path / "bare.npz", depth=depth)
     with pytest.raises(DataError, match="without camera intrinsics"):
         read_scans(tmp_path / "bare.npz")
