@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from core.cli_common import AddCommand, add_model_arguments, check_output, check_writable, progress_bar
@@ -16,6 +17,13 @@ def add_commands(command: AddCommand) -> None:
     bench.add_argument("--untrained", action="store_true", help="fresh weights: speed does not depend on them")
     bench.add_argument("--no-window", action="store_true", help="leave the editor's window out")
     add_model_arguments(bench)
+    training = bench.add_argument_group("training")
+    training.add_argument("--training", action="store_true", help="time a stage's training, over the plainest loop")
+    training.add_argument("--stage", default="motion-diffusion", help="which one")
+    training.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of each run")
+    training.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="as for m2v train"
+    )
 
     export = command("export", run_export, "Convert a sequence file to another format.")
     export.add_argument("sequence", type=Path, metavar="SEQ.npz")
@@ -41,6 +49,9 @@ def add_commands(command: AddCommand) -> None:
 def run_bench(options: argparse.Namespace) -> None:
     """`m2v bench`."""
     check_writable(options.out)
+    if options.training:
+        _run_training_bench(options)
+        return
     from core.evaluation.benchmark import run_benchmark
     from core.pipelines.request import Progress
 
@@ -54,6 +65,27 @@ def run_bench(options: argparse.Namespace) -> None:
             window=not options.no_window,
             on_progress=lambda done, total, what: on_step(Progress(done, total, what)),
         )
+    print(options.out)
+
+
+def _run_training_bench(options: argparse.Namespace) -> None:
+    from core.evaluation.reporting import write_json, write_text
+    from core.pipelines.request import Progress
+    from core.training.benchmark import benchmark_markdown, benchmark_training
+
+    with progress_bar() as on_step:
+        report = benchmark_training(
+            options.preset,
+            options.stage,
+            options.seconds,
+            options.repeats,
+            overrides=options.overrides,
+            on_progress=lambda done, total, what: on_step(Progress(done, total, what)),
+        )
+    write_json(options.out, report)
+    write_text(options.out.with_suffix(".md"), benchmark_markdown(report))
+    plain, ours = report["median"]["plain"], report["median"]["ours"]
+    print(f"{ours:.2f} clips/s, {report['ratio']:.2f} times the {plain:.2f} of the plain loop", file=sys.stderr)
     print(options.out)
 
 
