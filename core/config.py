@@ -160,9 +160,9 @@ class DataConfig:
     procedural: float = 1.0  # relative share of procedural clips
     rigs: str = ""  # a folder of rigged GLB files, or a bank prepared from one; empty: none
     rigs_share: float = 1.0  # relative share of rig clips when `rigs` is given
-    shards: str = ""  # a folder of shards made by `m2v prepare FORMAT SRC DIR`, or several such folders in one; empty: none
+    shards: str = ""  # a folder of shards that `m2v prepare` made, or a folder of such folders; empty: none
     shards_share: float = 1.0  # relative share of their clips when `shards` is given
-    shards_splits: Literal["own", "train", "test"] = "own"  # train, test: all of the set, to train on one, test on another
+    shards_splits: Literal["own", "train", "test"] = "own"  # train, test: all, to train on one and test on another
     mirror: bool = True  # reflect half of the clips left to right
 
 

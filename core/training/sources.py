@@ -19,12 +19,16 @@ class MixedSource:
     def __init__(self, config: DataConfig, device: torch.device) -> None:
         self.config = config
         self.sources: list[tuple[float, ClipSource]] = []
-        if config.procedural > 0 or not config.rigs:
+        if config.procedural > 0 or not (config.rigs or config.shards):
             self.sources.append((max(config.procedural, 1e-9), ProceduralSource(device=str(device))))
         if config.rigs:
             from core.data.rig_bank import RigSource, prepared_bank
 
             self.sources.append((config.rigs_share, RigSource(prepared_bank(Path(config.rigs)), device=str(device))))
+        if config.shards:
+            from core.data.shards import ShardSource
+
+            self.sources.append((config.shards_share, ShardSource(config.shards, device, config.shards_splits)))
 
     def sample(
         self,
