@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from core import cli_prepare
 from core.cli_common import AddCommand, add_model_arguments, check_output, check_writable, progress_bar
 
 
@@ -40,10 +41,7 @@ def add_commands(command: AddCommand) -> None:
     info = command("info", run_info, "Show what a checkpoint or preset is and how it was trained.")
     info.add_argument("checkpoint", metavar="CHECKPOINT", help="a .safetensors file, a folder of them, or a preset")
 
-    prepare = command("prepare", run_prepare, "Turn a data set into one compact training file.")
-    prepare.add_argument("format", choices=("rigs",), help="rigs: a folder of skinned .glb files")
-    prepare.add_argument("source", type=Path, metavar="SRC")
-    prepare.add_argument("out", type=Path, metavar="DST")
+    cli_prepare.add_command(command)
 
 
 def run_bench(options: argparse.Namespace) -> None:
@@ -107,14 +105,3 @@ def run_info(options: argparse.Namespace) -> None:
     from core.cli_info import show_info
 
     show_info(options.checkpoint)
-
-
-def run_prepare(options: argparse.Namespace) -> None:
-    """`m2v prepare rigs SRC DST`."""
-    check_writable(options.out)
-    from core.data.rig_prepare import prepare_rigs
-    from core.pipelines.request import Progress
-
-    with progress_bar() as on_step:
-        prepare_rigs(options.source, options.out, lambda done, total, name: on_step(Progress(done, total, name)))
-    print(options.out)

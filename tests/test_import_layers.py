@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str] | None] = {
     "core.cli_common": None,
     "core.cli_info": None,
     "core.cli_motions": None,
+    "core.cli_prepare": None,
     "core.cli_tools": None,
     "m2v_studio": COMMON | {"core.pipelines", "core.export", "core.geometry", "core.handle_file"},
 }

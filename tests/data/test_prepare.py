@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core import cli, cli_prepare
 from core.data.prepare import PrepareOptions, PrepareSummary, prepare
+from core.data.readers import FORMATS
 from core.data.shard_format import open_shard
 from core.errors import Cancelled, DataError
 from tests.data import layouts
@@ -267,3 +269,28 @@ def test_a_dask_cluster_gives_the_same(tmp_path: Path) -> None:
         options = PrepareOptions(**{**vars(QUICK), "backend": "dask", "scheduler": address})
         alone, together = several_at_once(tmp_path, options)
     assert together.skipped == alone.skipped and together.splits == alone.splits
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def test_the_command_shows_what_was_made_and_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = animals(tmp_path / "set", ("bear_run", "elk_run"))
+    (source / "animals" / "elk_run" / "elk_run.anime").write_bytes(b"bad")
+    arguments = ["prepare", "anime", str(source), str(tmp_path / "out"), "--points", "64", "--licence", "mine [1]"]
+    assert cli.main([*arguments, "--splits", "test", "--up", "y", "--fps", "12"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'out'}\n"
+    assert "anime: 1 shards (1 made now)" in said.err and "skipped: " in said.err and "elk_run.anime" in said.err
+    clip = described(tmp_path / "out")["bear_run"]
+    assert (clip["split"], clip["fps"], clip["licence"]) == ("unseen_identity", 12.0, "mine [1]")
+    assert clip["normalization"]["up_axis"] == "y"
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["prepare", "anime", str(tmp_path / "none"), str(tmp_path / "out")]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_command_knows_every_layout() -> None:
+    assert tuple(cli_prepare.FORMATS) == FORMATS
