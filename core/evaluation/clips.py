@@ -99,10 +99,12 @@ def procedural_clips(
     return result
 
 
-def rig_clips(directory: str | Path, split: str, per_rig: int = 1, limit: int | None = None) -> list[ClipName]:
+def rig_clips(
+    directory: str | Path, split: str, per_rig: int = 1, limit: int | None = None, frames: int = 17
+) -> list[ClipName]:
     """Clips of a split (`unseen_identity` or `unseen_motion`), of each file up to `per_rig`, evenly over the file.
 
-    `limit` keeps that many, evenly over the files. Clips are long enough for 17 frames at 24 frames per second.
+    `limit` keeps that many, evenly over the files. Clips are long enough for `frames` at 24 frames per second.
     """
     result = []
     for path in rig_files(directory):
@@ -112,7 +114,7 @@ def rig_clips(directory: str | Path, split: str, per_rig: int = 1, limit: int | 
         usable = [
             number
             for number, clip in enumerate(clips)
-            if clip_split(path.stem, number, len(clips)) == split and clip_frames(clip) >= 17
+            if clip_split(path.stem, number, len(clips)) == split and clip_frames(clip) >= frames
         ]
         picks = [usable[int((i + 0.5) * len(usable) / per_rig)] for i in range(per_rig)] if usable else []
         result += [

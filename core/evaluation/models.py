@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,8 +39,29 @@ def describe(animator: Animator, preset: str, untrained: bool = False) -> dict[s
         "weights": digest.hexdigest()[:16],
     }
     if not untrained:
-        paths = {stage: checkpoint_path(preset, stage) for stage in STAGES}
-        about["records"] = {
-            stage: dict(load_checkpoint(path, stage).record) for stage, path in paths.items() if path.is_file()
-        }
+        about["records"] = _records(preset)
     return about
+
+
+def describe_files(preset: str, device: str) -> dict[str, Any]:
+    """Preset, device, a hash of all weight files of a preset or folder, and their training records."""
+    digest = hashlib.sha256()
+    for stage, path in _files(preset).items():
+        digest.update(stage.encode())
+        digest.update(path.read_bytes())
+    return {
+        "preset": preset,
+        "device": device,
+        "untrained": False,
+        "weights": digest.hexdigest()[:16],
+        "records": _records(preset),
+    }
+
+
+def _files(preset: str) -> dict[str, Path]:
+    paths = {stage: checkpoint_path(preset, stage) for stage in STAGES}
+    return {stage: path for stage, path in paths.items() if path.is_file()}
+
+
+def _records(preset: str) -> dict[str, Any]:
+    return {stage: dict(load_checkpoint(path, stage).record) for stage, path in _files(preset).items()}

@@ -9,23 +9,39 @@ from typing import Any
 from core.errors import M2VError
 from core.evaluation.clips import ClipName, procedural_clips, rig_clips
 from core.evaluation.reporting import OnProgress
-from core.pipelines.request import Quality
+from core.pipelines.request import MAX_SEEDS, Quality
 
 PROTOCOLS = {
     "handles": "handle editing against ARAP and biharmonic on held-out motions",
     "autoencoders": "motion and shape autoencoders alone on held-out clips",
+    "sparse-points": "complete meshes from 512 tracked points with noise",
+    "depth-scans": "complete meshes from one-sided scans of a fixed depth camera",
+    "half-body": "complete meshes from points above a plane, and how much seeds differ below it",
+    "voxels": "complete meshes from 32^3 voxel grids",
+    "images": "complete meshes from shaded pictures",
+    "long-sequence": "100 frames of tracked points in overlapping windows: drift and seams",
+    "noise-sweep": "tracked points with noise from 0.001 to 0.05",
+    "density-sweep": "100, 300 and 500 tracked points",
 }
+_ANIMATION = ("handles", "autoencoders")  # the others reconstruct from scans
 
 
 def held_out_clips(
-    clips: int, rigs: str | Path | None = None, rigs_per_identity: int = 1, rigs_unseen_motion: int = 0
+    clips: int,
+    rigs: str | Path | None = None,
+    rigs_per_identity: int = 1,
+    rigs_unseen_motion: int = 0,
+    clips_unseen_motion: int = 0,
+    frames: int = 17,
 ) -> list[ClipName]:
-    """The fixed list: `clips` procedural ones of unseen identity and motion, then those of the rigs in a folder."""
+    """The fixed list: `clips` procedural ones of unseen identity and motion, `clips_unseen_motion` whose identity was
+    trained on, then those of the rigs in a folder, as far as they have that many frames."""
     names = procedural_clips(clips, "unseen_identity") if clips else []
+    names += procedural_clips(clips_unseen_motion, "unseen_motion") if clips_unseen_motion else []
     if rigs is not None:
-        names += rig_clips(rigs, "unseen_identity", rigs_per_identity)
+        names += rig_clips(rigs, "unseen_identity", rigs_per_identity, frames=frames)
         if rigs_unseen_motion:
-            names += rig_clips(rigs, "unseen_motion", 1, rigs_unseen_motion)
+            names += rig_clips(rigs, "unseen_motion", 1, rigs_unseen_motion, frames)
     return names
 
 
@@ -37,30 +53,64 @@ def run_protocol(
     device: str = "auto",
     untrained: bool = False,
     clips: int = 24,
+    clips_unseen_motion: int | None = None,
     rigs: str | Path | None = None,
     rigs_per_identity: int = 1,
     rigs_unseen_motion: int = 0,
-    seeds: int = 8,
+    seeds: int | None = None,
     quality: Quality = "normal",
     guidance: float = 1.0,
     steps: int | None = None,
     vertices: int = 1500,
     all_tasks: bool = False,
+    global_latent: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Run a protocol of PROTOCOLS and write `out` (JSON) with a Markdown report beside it; returns the report.
 
-    `rigs` is a folder of rigged GLB files. An interrupted run, started again with the same arguments, goes on.
-    Raises M2VError with a sentence for an unknown protocol, missing weights, or a place that cannot be written.
+    `rigs` is a folder of rigged GLB files. Where they are left out, `seeds` is 8 for handles and 3 for scans, and
+    `clips_unseen_motion` is 0 for handles and half of `clips` for scans. `global_latent` is a folder with a model of
+    one latent (M = 1), a peer of the scan protocols. An interrupted run, started again with the same arguments, goes
+    on. Raises M2VError with a sentence for an unknown protocol, missing weights, or a place that cannot be written.
     """
     if name not in PROTOCOLS:
         raise M2VError(f"There is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}.")
     path = Path(out)
     if path.suffix != ".json":
         raise M2VError(f"The report {path} has to end in .json; a readable .md is written beside it.")
-    from core.evaluation.models import animator_for, describe
+    from core.evaluation.models import animator_for, describe, describe_files
 
-    names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion)
+    if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
+        raise M2VError(f"{seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
+    if name not in _ANIMATION:
+        if untrained:
+            raise M2VError("Fresh weights reconstruct nothing, so a scan protocol cannot be run with --untrained.")
+        from core.evaluation.observations import TASKS
+        from core.evaluation.reconstruction import Models, ReconstructionSettings, evaluate_reconstruction
+        from core.pipelines.reconstruct import Reconstructor
+
+        scan_settings = ReconstructionSettings(
+            TASKS[name],
+            3 if seeds is None else seeds,
+            quality=quality,
+            guidance=guidance,
+            steps=steps,
+            vertices=vertices,
+        )
+        frames = max(task.frames for task in scan_settings.tasks)
+        seen_identities = clips // 2 if clips_unseen_motion is None else clips_unseen_motion
+        names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, seen_identities, frames)
+        models = Models(Reconstructor.load(preset, device), describe_files(preset, device))
+        if global_latent is not None:
+            folder = str(global_latent)
+            models = dataclasses.replace(
+                models,
+                one_latent=Reconstructor.load(folder, device),
+                about_one_latent=describe_files(folder, device),
+            )
+        return evaluate_reconstruction(name, models, names, path, scan_settings, on_progress)
+
+    names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, clips_unseen_motion or 0)
     animator = animator_for(preset, device, untrained)
     model = describe(animator, preset, untrained)
     if name == "autoencoders":
@@ -69,7 +119,9 @@ def run_protocol(
         return evaluate_autoencoders(animator, names, path, vertices=vertices, model=model, on_progress=on_progress)
     from core.evaluation.handles import ALL_TASKS, HandleSettings, evaluate_handles
 
-    settings = HandleSettings(seeds=seeds, quality=quality, guidance=guidance, steps=steps, vertices=vertices)
+    settings = HandleSettings(
+        seeds=8 if seeds is None else seeds, quality=quality, guidance=guidance, steps=steps, vertices=vertices
+    )
     if all_tasks:
         settings = dataclasses.replace(settings, tasks=ALL_TASKS)
     return evaluate_handles(animator, names, path, settings, model, on_progress)

@@ -90,7 +90,7 @@ def test_voxels_become_a_surface_in_the_scans_units() -> None:
     scans = ScanSequence(
         empty, modality="voxels", voxels=np.stack([grid, grid]), voxel_center=(1.0, 2.0, 3.0), voxel_side=2.2
     )
-    vertices, faces = voxel_surface(scans, 0)
+    vertices, _ = voxel_surface(scans, 0)
     assert np.allclose(np.linalg.norm(vertices - [1.2, 2.0, 3.0], axis=1), 0.6, atol=0.05)
     sequence = reconstruct_classically(scans)
     assert sequence.vertices.shape[0] == 2

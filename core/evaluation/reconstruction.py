@@ -1,0 +1,278 @@
+"""Scans to complete tracked meshes against true motions and peers: `m2v evaluate sparse-points` and its siblings.
+
+For every held-out clip an observation is simulated, and every method gets the same one: ours (several seeds), the
+same networks in one call without diffusion (paper, Table 6), optionally a model with one global latent (M = 1,
+Table 6), and the Poisson and ARAP pipeline. All are told where the whole shape lies in frame 0 (centre 0, longest
+side 1), as the paper's inputs are normalised by the true frame 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial as bound
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from core.errors import DataError
+from core.evaluation import metrics
+from core.evaluation.clips import ClipName, load
+from core.evaluation.observations import ScanTask, observe, seen_half
+from core.evaluation.reconstruction_metrics import (
+    SAMPLES,
+    Truth,
+    drift,
+    half_overlapping_seams,
+    half_spread,
+    seam_jumps,
+)
+from core.evaluation.reporting import OnProgress, PartialResults, machine, write_json, write_text
+from core.evaluation.scan_baseline import PeerSettings, reconstruct_classically
+from core.geometry.operators import edge_graph
+from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SamplingOptions
+from core.sequence import MeshSequence, Normalization, ScanSequence
+
+Method = Literal["ours", "without_diffusion", "one_latent", "poisson_arap"]
+WINDOW = 17  # frames that the models see at once
+FIGURES_VERSION = 1  # of what is computed for one clip and task; figures kept from another version are not used
+TRUE_FRAME = Normalization(center=np.zeros(3), scale=1.0)  # the clips are in normalised space already
+
+
+class Reconstructs(Protocol):
+    """What is evaluated: `core.pipelines.reconstruct.Reconstructor`, or anything that answers the same call."""
+
+    def reconstruct(self, scans: ScanSequence, options: ReconstructionOptions) -> ReconstructionSet: ...
+
+
+@dataclass(frozen=True)
+class ReconstructionSettings:
+    """What is asked of the model and of the data."""
+
+    tasks: tuple[ScanTask, ...]
+    seeds: int = 3  # whose figures are averaged
+    spread_seeds: int = 8  # compared with each other for half bodies
+    quality: Quality = "normal"
+    guidance: float = 1.0
+    steps: int | None = None
+    vertices: int = 1500  # of a procedural mesh, about
+    samples: int = SAMPLES  # points of every measure
+    resolution: int = 128
+    peer: PeerSettings = field(default_factory=PeerSettings)
+
+    def options(self, seeds: int, quality: Quality | None = None) -> ReconstructionOptions:
+        sampling = SamplingOptions(seeds, 0, quality or self.quality, self.steps, self.guidance)
+        return ReconstructionOptions(sampling, TRUE_FRAME, self.resolution)
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of one run, with what the report says about each (`weights` tells them apart)."""
+
+    ours: Reconstructs
+    about: Mapping[str, Any] = field(default_factory=dict)
+    one_latent: Reconstructs | None = None
+    about_one_latent: Mapping[str, Any] = field(default_factory=dict)
+
+
+def evaluate_reconstruction(
+    protocol: str,
+    models: Models,
+    clips: Sequence[ClipName],
+    out: Path,
+    settings: ReconstructionSettings,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Evaluate on every clip and write the report `out` (JSON) and the same name with .md; returns the report.
+
+    Figures of an interrupted run are used again where weights, settings, motion and observation are the same. Raises
+    DataError without a single usable clip.
+    """
+    from core.evaluation.reconstruction_report import reconstruction_markdown, summarise
+
+    run = _Run(models, settings, _partial(out, models, settings), on_progress, len(clips))
+    results = [result for name in clips if (result := run.clip(name)) is not None]
+    if not results:
+        raise DataError("None of the clips moves enough, or is long enough, to be evaluated; choose other clips.")
+    described = asdict(settings) | {"tasks": [asdict(task) for task in settings.tasks]}
+    report: dict[str, Any] = {
+        "protocol": protocol,
+        "settings": described,
+        "model": dict(models.about),
+        "one_latent": dict(models.about_one_latent) if models.one_latent is not None else None,
+        "machine": machine(),
+        "summary": summarise(results, [task.name for task in settings.tasks]),
+        "clips": results,
+    }
+    write_json(out, report)
+    write_text(out.with_suffix(".md"), reconstruction_markdown(report))
+    return report
+
+
+def _partial(out: Path, models: Models, settings: ReconstructionSettings) -> PartialResults:
+    data = {"version": FIGURES_VERSION, "samples": settings.samples}
+    sampling = {
+        key: getattr(settings, key) for key in ("seeds", "spread_seeds", "quality", "guidance", "steps", "resolution")
+    }
+    ours = data | sampling | {"weights": models.about.get("weights", "")}
+    return PartialResults(
+        out.with_suffix(".partial.json"),
+        {
+            "truth": data,
+            "poisson_arap": data | {"peer": asdict(settings.peer)},
+            "ours": ours,
+            "without_diffusion": ours,
+            "one_latent": ours | {"weights": models.about_one_latent.get("weights", "")},
+        },
+    )
+
+
+@dataclass
+class _Run:
+    """One evaluation: what stays the same from clip to clip, and how far it has come."""
+
+    models: Models
+    settings: ReconstructionSettings
+    partial: PartialResults
+    on_progress: OnProgress | None
+    clip_count: int
+    done: int = 0
+
+    def clip(self, name: ClipName) -> dict[str, Any] | None:
+        """All tasks of one clip; None where it moves too little or is too short."""
+        methods = self._methods()
+        loaded: dict[int, Truth | None] = {}
+        tasks: dict[str, Any] = {}
+        about: dict[str, Any] = {}
+        for task in self.settings.tasks:
+            if task.frames not in loaded:
+                clip = load(name, task.frames, self.settings.vertices)
+                loaded[task.frames] = None if clip is None else Truth(clip, self.settings.samples)
+            truth = loaded[task.frames]
+            if truth is None:
+                self._advance(f"{name.key}: left out", len(methods))
+                continue
+            about = about or self.partial.recall(
+                "truth", f"{name.key}|{truth.clip.fingerprint}", bound(describe, truth)
+            )
+            scans = observe(task, truth.clip)
+            key = f"{name.key}|{truth.clip.fingerprint}|{task.name}|{scan_fingerprint(scans)}"
+            tasks[task.name] = {}
+            for method, compute in methods.items():
+                if method != "poisson_arap" or scans.modality != "images":
+                    compute_here = bound(compute, truth, scans, task)
+                    tasks[task.name][method] = self.partial.recall(method, key, compute_here)
+                self._advance(f"{name.key} {task.name}: {method.replace('_', ' ')}")
+        if not tasks:
+            return None
+        identity = {"clip": name.key, "source": name.source, "split": name.split, "category": name.category}
+        return {**identity, **about, "tasks": tasks}
+
+    def _methods(self) -> dict[Method, Callable[[Truth, ScanSequence, ScanTask], dict[str, Any]]]:
+        settings, ours = self.settings, self.models.ours
+        methods: dict[Method, Callable[[Truth, ScanSequence, ScanTask], dict[str, Any]]] = {
+            "ours": bound(sampled_figures, ours, settings, settings.quality),
+            "without_diffusion": bound(sampled_figures, ours, settings, "draft"),
+        }
+        if self.models.one_latent is not None:
+            methods["one_latent"] = bound(sampled_figures, self.models.one_latent, settings, settings.quality)
+        return methods | {"poisson_arap": bound(classical_figures, settings)}
+
+    def _advance(self, what: str, steps: int = 1) -> None:
+        self.done += steps
+        if self.on_progress is not None:
+            total = self.clip_count * len(self.settings.tasks) * len(self._methods())
+            self.on_progress(self.done, total, what)
+
+
+def describe(truth: Truth) -> dict[str, Any]:
+    """What the clip is like: its motion, and the Chamfer distance no reconstruction goes below."""
+    clip = truth.clip
+    about = {
+        "vertices": clip.vertices.shape[1],
+        "frames": truth.frames,
+        "motion": metrics.motion_size(clip.vertices),
+        "share_in_box": truth.share_in_box(),
+        "cd_floor": truth.chamfer_floor(),
+    }
+    return about | (seam_figures(clip.vertices) if truth.frames > WINDOW else {})
+
+
+def sampled_figures(
+    model: Reconstructs,
+    settings: ReconstructionSettings,
+    quality: Quality,
+    truth: Truth,
+    scans: ScanSequence,
+    task: ScanTask,
+) -> dict[str, Any]:
+    """Figures of every seed (a draft has one), and the wall time of another call for a single seed, by then warm.
+
+    A half body is sampled with more seeds, whose spread over the seen and the unseen half is compared.
+    """
+    scored = 1 if quality == "draft" else settings.seeds
+    spread = task.kind == "half_body" and quality != "draft"
+    result = model.reconstruct(scans, settings.options(max(scored, settings.spread_seeds if spread else 1), quality))
+    started = time.perf_counter()
+    model.reconstruct(scans, settings.options(1, quality))
+    seconds = time.perf_counter() - started
+    sequences = [sample.sequence for sample in result.samples]
+    figures = _figures([sequence_figures(truth, sequence) for sequence in sequences[:scored]], seconds)
+    if spread:
+        halves = half_spread(sequences, *seen_half(scans, truth.clip))
+        figures["spread"] = {"seeds": len(sequences), **asdict(halves), "ratio": halves.ratio}
+    return figures
+
+
+def classical_figures(
+    settings: ReconstructionSettings, truth: Truth, scans: ScanSequence, task: ScanTask
+) -> dict[str, Any]:
+    """Figures of the Poisson and ARAP pipeline."""
+    started = time.perf_counter()
+    sequence = reconstruct_classically(scans, settings.peer)
+    seconds = time.perf_counter() - started
+    return _figures([sequence_figures(truth, sequence)], seconds)
+
+
+def sequence_figures(truth: Truth, sequence: MeshSequence) -> dict[str, float]:
+    """IoU, CD and Corr of one sequence, its jitter over the true motion's, and its number of separate parts.
+
+    Longer than a window: also the drift and the jump at window seams (mean and largest over the seams).
+    """
+    scores = truth.score(sequence)
+    true_jitter = metrics.jitter(truth.clip.vertices)
+    label = connected_components(edge_graph(sequence.faces, sequence.vertices.shape[1]), directed=False)[1]
+    figures = {
+        **scores.mean(),
+        "iou_frame_0": float(scores.iou[0]),
+        "jitter_over_truth": metrics.jitter(sequence.vertices) / true_jitter if true_jitter > 0 else float("nan"),
+        "parts": float(len(np.unique(label[sequence.faces]))),
+    }
+    if truth.frames > WINDOW:
+        figures |= {"drift": drift(scores.chamfer, WINDOW), **seam_figures(sequence.vertices)}
+    return figures
+
+
+def seam_figures(vertices: NDArray) -> dict[str, float]:
+    """Mean and largest step into the frames [T, V, 3] where a new window begins to count, over the median step."""
+    jumps = seam_jumps(vertices, half_overlapping_seams(len(vertices), WINDOW - 1))
+    return {"seam_jump": float(jumps.mean()), "largest_seam_jump": float(jumps.max())}
+
+
+def scan_fingerprint(scans: ScanSequence) -> str:
+    """Changes with anything that was observed."""
+    digest = hashlib.sha256(f"{scans.modality} {scans.tracked} {scans.partial}".encode())
+    for values in (*scans.points, scans.voxels, scans.images):
+        if values is not None:
+            digest.update(str(values.shape).encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _figures(seeds: list[dict[str, float]], seconds: float) -> dict[str, Any]:
+    means = {key: float(np.mean([figures[key] for figures in seeds])) for key in seeds[0]}
+    return {**means, "seconds": seconds, "seeds": seeds}
