@@ -18,17 +18,17 @@ from typing import Literal, cast
 import polyscope as ps
 import polyscope.imgui as psim
 
-from m2v_studio import commands, shortcuts, theme
+from m2v_studio import commands, layout, shortcuts, theme
 from m2v_studio.camera import Region
 from m2v_studio.file_dialog import FileDialog, available
 from m2v_studio.panels import bars, dialogs, overlay, style
 from m2v_studio.panels.export import ExportDialog
-from m2v_studio.panels.generate import GeneratePanel
+from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
 from m2v_studio.panels.handles import HandlesPanel
 from m2v_studio.panels.samples import SamplesPanel
 from m2v_studio.panels.scans import ScansPanel, draw_box
 from m2v_studio.panels.source import SourcePanel
-from m2v_studio.panels.widgets import panel
+from m2v_studio.panels.widgets import panel, scrolled
 from m2v_studio.picking import Pointer
 from m2v_studio.scan_files import KINDS
 from m2v_studio.scan_gizmo import BoxGizmo
@@ -206,9 +206,11 @@ class App:
         draw_box(self, self.region)
         overlay.draw(self, self.region)
         with panel("left", regions["left"]):
-            self.source_panel.draw(self)
-            (self.handles_panel if state.document.scans is None else self.scans_panel).draw(self)
-            self.generate_panel.draw(self)
+            with scrolled("##settings", GENERATE_HEIGHT):
+                self.source_panel.draw(self)
+                (self.handles_panel if state.document.scans is None else self.scans_panel).draw(self)
+                self.generate_panel.draw(self)
+            self.generate_panel.draw_button(self)
         with panel("right", regions["right"]):
             self.samples_panel.draw(self)
         self.timeline.draw(self, regions["timeline"])
@@ -222,21 +224,9 @@ class App:
         dialogs.draw_error(self)
 
     def _regions(self, width: int, height: int) -> dict[str, Region]:
-        """Where everything is, computed from the window: panels at the edges, the view in what is left."""
-        s = self.studio.settings.text_scale
-        left, right = min(theme.LEFT_WIDTH * s, width * 0.36), min(theme.RIGHT_WIDTH * s, width * 0.3)
-        top, bottom = theme.TOP_HEIGHT * s, theme.STATUS_HEIGHT * s
+        scale = self.studio.settings.text_scale
         rows = min(max(len(self.studio.state.document.handles), 2), 5)
-        strip = min((70 + RULER + rows * ROW) * s, height * 0.4)
-        middle = height - top - bottom - strip
-        return {
-            "menu": Region(0, 0, width, top),
-            "left": Region(0, top, left, height - top - bottom),
-            "right": Region(width - right, top, right, height - top - bottom),
-            "view": Region(left, top, width - left - right, middle),
-            "timeline": Region(left, top + middle, width - left - right, strip),
-            "status": Region(0, height - bottom, width, bottom),
-        }
+        return layout.regions(width, height, scale, (70 + RULER + rows * ROW) * scale)
 
     def _borders(self, regions: dict[str, Region]) -> None:
         """Hairlines between the panels."""

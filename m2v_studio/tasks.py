@@ -49,6 +49,8 @@ class Tasks:
         finished = [task for task in self._running if task.future.done()]
         self._running = [task for task in self._running if task not in finished]
         for task in finished:
+            if task.future.cancelled():  # dropped by `close`
+                continue
             error = task.future.exception()
             if error is None:
                 task.done(task.future.result())

@@ -94,6 +94,8 @@ def _title(app: App, region: Region) -> None:
     state = app.studio.state
     source, scans = state.document.source, state.document.scans
     s = scale()
+    label = f"model: {state.engine_label}"
+    right = region.width - psim.CalcTextSize(label)[0] - 18 * s
     if source is not None or scans is not None:
         star = " (unsaved)" if is_worth_keeping(state) else ""
         opened, size = ("", "")
@@ -102,13 +104,14 @@ def _title(app: App, region: Region) -> None:
         elif scans is not None:
             opened, size = scans.name, f"{scans.sequence.frames} scans"
         name = Path(state.project).name if state.project else opened
-        text = f"{name}{star}     {size}"
-        wide = psim.CalcTextSize(text)[0]
-        psim.SetCursorPosX(max((region.width - wide) / 2, psim.GetCursorPosX()))
-        psim.TextUnformatted(text)
-    label = f"model: {state.engine_label}"
-    wide = psim.CalcTextSize(label)[0]
-    psim.SetCursorPosX(region.width - wide - 18 * s)
+        start, end = psim.GetCursorPosX(), right - 18 * s
+        for text in (f"{name}{star}     {size}", f"{name}{star}", shorten(name, max(end - start, 1.0))):
+            wide = psim.CalcTextSize(text)[0]
+            if wide <= end - start:
+                psim.SetCursorPosX(min(max((region.width - wide) / 2, start), end - wide))
+                psim.TextUnformatted(text)
+                break
+    psim.SetCursorPosX(right)
     psim.TextColored(rgba(theme.DANGER if state.engine == "failed" else theme.TEXT_MUTED), label)
     tooltip("The model and the processor it runs on. It is loaded in the background.")
 

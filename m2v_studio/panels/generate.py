@@ -48,10 +48,12 @@ REFINE = "Pull the motion onto the scanned points at the end. Slower; for scans 
 ONE_SHAPE = "All seeds share the shape of the first, so that they differ in their motion only."
 # The slider runs from strict to free; guidance is 1 in its middle, 3 at the left and 0 at the right.
 MAX_GUIDANCE = 3.0
+GENERATE_HEIGHT = 58.0  # of the button with the space around it, pixels at scale 1
 
 
 class GeneratePanel:
     def draw(self, app: App) -> None:
+        """The settings."""
         studio = app.studio
         document = studio.state.document
         heading("Generate")
@@ -72,8 +74,6 @@ class GeneratePanel:
         if document.scans is not None:
             self._for_scans(app)
         self._guidance(app)
-        gap(3)
-        self._button(app)
 
     def _for_scans(self, app: App) -> None:
         studio = app.studio
@@ -121,7 +121,9 @@ class GeneratePanel:
         tooltip(SCAN_GUIDANCE if of_scans else GUIDANCE)
         self._edit(app, "guidance", commands.set_guidance, edited)
 
-    def _button(self, app: App) -> None:
+    def draw_button(self, app: App) -> None:
+        """The button alone: it stays in sight when the settings above it have to be scrolled."""
+        gap(3)
         studio = app.studio
         state = studio.state
         why = why_not_generate(state)

@@ -55,6 +55,18 @@ def panel(name: str, region: Region, flags: int = 0) -> Iterator[None]:
 
 
 @contextmanager
+def scrolled(identifier: str, below: float) -> Iterator[None]:
+    """As high as its content, up to what leaves `below` pixels (at scale 1) of the panel free; then it scrolls."""
+    room = psim.GetContentRegionAvail()[1] - below * scale()
+    psim.SetNextWindowSizeConstraints((0.0, 0.0), (1e6, max(room, 60.0 * scale())))
+    psim.BeginChild(identifier, (0.0, 0.0), psim.ImGuiChildFlags_AutoResizeY)
+    try:
+        yield
+    finally:
+        psim.EndChild()
+
+
+@contextmanager
 def disabled(why: str) -> Iterator[None]:
     """Grey out what is inside when there is a reason."""
     psim.BeginDisabled(bool(why))
@@ -252,6 +264,11 @@ def icon_button(
     icon(draw, (x + size * 0.625, y + size / 2), size * 0.22, packed(ink, alpha))
     tooltip(tip, why)
     return bool(pressed)
+
+
+def fitting(long: str, short: str, width: float) -> str:
+    """The short name where a button of this width would cut the long one."""
+    return long if psim.CalcTextSize(long)[0] + 12 * scale() <= width else short
 
 
 def shorten(text: str, width: float) -> str:

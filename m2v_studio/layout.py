@@ -1,0 +1,22 @@
+"""Where the parts of the window are: panels at the edges, the view in what is left. No Polyscope."""
+
+from __future__ import annotations
+
+from m2v_studio import theme
+from m2v_studio.camera import Region
+
+
+def regions(width: int, height: int, scale: float, timeline: float) -> dict[str, Region]:
+    """Rectangles by name for a window of this size, in pixels; `timeline` is the height its rows would like."""
+    left, right = min(theme.LEFT_WIDTH * scale, width * 0.36), min(theme.RIGHT_WIDTH * scale, width * 0.3)
+    top, bottom = theme.TOP_HEIGHT * scale, theme.STATUS_HEIGHT * scale
+    strip = min(timeline, height * 0.4)
+    middle = height - top - bottom - strip
+    return {
+        "menu": Region(0, 0, width, top),
+        "left": Region(0, top, left, height - top - bottom),
+        "right": Region(width - right, top, right, height - top - bottom),
+        "view": Region(left, top, width - left - right, middle),
+        "timeline": Region(left, top + middle, width - left - right, strip),
+        "status": Region(0, height - bottom, width, bottom),
+    }
