@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from m2v_studio.app import App
 
 HANDLE_RADIUS = 7.0
-SCAN_HINT = "Press Generate if the box holds the whole shape in frame 0; move the box (W) if not."
+SCAN_HINT = "Press Generate, or fit the box to the shape first (W)."
 HINTS = {
     "open": "Open a mesh or scans, choose a sample on the left, or drop a file here.",
     "add_handle": "Click the creature to add a handle, then drag it.",
@@ -216,12 +216,17 @@ def _hint(canvas: psim.ImDrawList, app: App, region: Region) -> None:
         return
     s = scale()
     size = 19 * s
-    wide = _width(text, size)
-    middle = region.y + region.height / 2 if step == "open" else region.y + region.height - 46 * s
-    x, y = region.center[0] - wide / 2, middle - size / 2
-    box = (x - 20 * s, y - 11 * s), (x + wide + 20 * s, y + size + 13 * s)
+    lines = _wrapped(text, size, region.width - 60 * s)
+    if len(lines) > 2 and step != "open":
+        return  # it would cover what it speaks of
+    wide, high = max(_width(line, size) for line in lines), size * (1.25 * len(lines) - 0.25)
+    middle = region.y + region.height / 2 if step == "open" else region.y + region.height - 36 * s - high / 2
+    left, right, top = region.center[0] - wide / 2, region.center[0] + wide / 2, middle - high / 2
+    box = (left - 20 * s, top - 11 * s), (right + 20 * s, top + high + 13 * s)
     canvas.AddRectFilled(*box, packed(theme.ACCENT, 0.94), 18 * s)
-    canvas.AddText(psim.GetFont(), size, (x, y), packed(WHITE), text)
+    for number, line in enumerate(lines):
+        at = region.center[0] - _width(line, size) / 2, top + 1.25 * size * number
+        canvas.AddText(psim.GetFont(), size, at, packed(WHITE), line)
 
 
 # ---- drawing helpers --------------------------------------------------------------------------------------
@@ -230,6 +235,18 @@ def _hint(canvas: psim.ImDrawList, app: App, region: Region) -> None:
 def _width(text: str, size: float) -> float:
     """Width of a text that is drawn at `size` pixels, which need not be the font's own size."""
     return float(psim.CalcTextSize(text)[0]) * size / float(psim.GetFontSize())
+
+
+def _wrapped(text: str, size: float, width: float) -> list[str]:
+    """The text in lines of at most `width` pixels, a longer word in a line of its own."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _width(longer, size) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _chip(canvas: psim.ImDrawList, at: tuple[float, float], text: str, color: Color) -> None:

@@ -15,6 +15,7 @@ from m2v_studio.panels.widgets import (
     button,
     check_box,
     disabled,
+    fitting,
     gap,
     heading,
     muted,
@@ -135,11 +136,12 @@ class SamplesPanel:
         single = none or ("" if len(state.results.samples.samples) > 1 else "There is only one result; generate more.")  # type: ignore[union-attr]
         layouts: tuple[Layout, ...] = ("one", "side", "overlay")
         now = state.view.layout
+        third = psim.GetContentRegionAvail()[0] / 3 + 6 * scale()
         pressed = segmented(
             "layout",
             (
                 ("Solo", "One result alone (1 to 9)", none, now == "one"),
-                (_fitting("Side by side", "Side"), "All results beside each other (S)", single, now == "side"),
+                (fitting("Side by side", "Side", third), "All results beside each other (S)", single, now == "side"),
                 ("Overlay", "All results in one place (O)", single, now == "overlay"),
             ),
         )
@@ -187,12 +189,6 @@ def figures_of(sample: Sample | Reconstruction, several: bool) -> tuple[str, str
     seen = sample.fit[np.isfinite(sample.fit)]
     fit = _percent(float(seen.mean())) if seen.size else "-"
     return fit, _percent(float(sample.disagreement.mean())) if several else "-"
-
-
-def _fitting(long: str, short: str) -> str:
-    """The short name where three buttons in a row would cut the long one."""
-    third = psim.GetContentRegionAvail()[0] / 3 - 6 * scale()
-    return long if psim.CalcTextSize(long)[0] <= third else short
 
 
 def _percent(fraction: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polyscope.imgui as psim
 
 from core.sequence import SourceMesh
-from m2v_studio.panels.widgets import button, gap, heading, muted, rule, scale, shorten, tooltip
+from m2v_studio.panels.widgets import button, fitting, gap, heading, muted, rule, scale, shorten, tooltip
 from m2v_studio.scan_document import OpenedScans
 from m2v_studio.scan_files import KINDS, bundled_scans
 from m2v_studio.state import next_step
@@ -28,10 +28,10 @@ class SourcePanel:
         heading("Source")
         half = (psim.GetContentRegionAvail()[0] - psim.GetStyle().ItemSpacing[0]) / 2
         tip = f"Open a mesh ({', '.join(MESH_SUFFIXES)}) or a project (.m2v)   Ctrl+O"
-        if button("Open mesh…", tip, primary=next_step(state) == "open", width=half):
+        if button(fitting("Open mesh…", "Mesh…", half), tip, primary=next_step(state) == "open", width=half):
             app.ask_open()
         psim.SameLine()
-        if button("Open scans…", f"Open {KINDS}   Ctrl+Shift+O", width=half):
+        if button(fitting("Open scans…", "Scans…", half), f"Open {KINDS}   Ctrl+Shift+O", width=half):
             app.ask_open_scans()
         width = 92 * scale()
         psim.SetNextItemWidth(-width - psim.GetStyle().ItemSpacing[0])
