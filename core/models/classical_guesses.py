@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.shapes import Bool, Float
 
-ITERATIONS = 2
+ITERATIONS = 6
 HOLD = 100.0  # weight of a handle's target, in units of the mean degree of the graph
 NEWTON_STEPS = 5
 
@@ -106,24 +106,29 @@ class RigidSystem(NamedTuple):
 
 def polar_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """An approximate rotation factor by Newton's iteration X <- (X + X^-T) / 2, started near the identity's side."""
-    eye = torch.eye(3, device=matrix.device, dtype=matrix.dtype)
-    x = 1.7 * matrix / matrix.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
-    flipped = _determinant(x)[..., None, None] <= 1e-3
-    x = torch.where(flipped, x + 2.0 * eye, x + 0.05 * eye)
-    # Row by row with elementwise products: there are tens of thousands of tiny matrices.
+    # Entry by entry, each contiguous over all matrices: there are tens of thousands of tiny ones.
+    entries = matrix.reshape(-1, 9).t().contiguous()
+    entries = entries * (1.7 / entries.square().sum(dim=0).sqrt().clamp_min(1e-12))
+    x = list(entries.unbind(0))
+    flipped = _determinant(x, _cofactors(x)) <= 1e-3
+    shift = torch.where(flipped, 2.0, 0.05)
+    x = [entry + shift if number in (0, 4, 8) else entry for number, entry in enumerate(x)]
     for _ in range(NEWTON_STEPS):
-        a, b, c = x.unbind(dim=-2)
-        cofactor = torch.stack([_cross(b, c), _cross(c, a), _cross(a, b)], dim=-2)
-        determinant = (a * cofactor[..., 0, :]).sum(dim=-1)[..., None, None]
-        x = 0.5 * (x + cofactor / torch.where(determinant.abs() < 1e-6, 1e-6, determinant))
-    return x
+        cofactors = _cofactors(x)
+        determinant = _determinant(x, cofactors)
+        half = 0.5 / torch.where(determinant.abs() < 1e-6, 1e-6, determinant)
+        x = [torch.addcmul(0.5 * entry, cofactor, half) for entry, cofactor in zip(x, cofactors, strict=True)]
+    return torch.stack(x, dim=-1).reshape(matrix.shape)
 
 
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    (a0, a1, a2), (b0, b1, b2) = a.unbind(dim=-1), b.unbind(dim=-1)
-    return torch.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], dim=-1)
+def _cofactors(x: list[Tensor]) -> list[Tensor]:
+    a, b, c, d, e, f, g, h, i = x
+    return [
+        e * i - f * h, f * g - d * i, d * h - e * g,
+        c * h - b * i, a * i - c * g, b * g - a * h,
+        b * f - c * e, c * d - a * f, a * e - b * d,
+    ]  # fmt: skip
 
 
-def _determinant(x: Tensor) -> Tensor:
-    a, b, c = x.unbind(dim=-2)
-    return (a * _cross(b, c)).sum(dim=-1)
+def _determinant(x: list[Tensor], cofactors: list[Tensor]) -> Tensor:
+    return x[0] * cofactors[0] + x[1] * cofactors[1] + x[2] * cofactors[2]
