@@ -12,12 +12,12 @@ from scipy.spatial import cKDTree
 
 from core.data.readers.common import ClipEntry, GivenQueries, TrackedClip
 from core.data.rig_format import query_box
-from core.data.rig_occupancy import NEAR_QUERIES, UNIFORM_QUERIES, label_queries
+from core.data.rig_occupancy import NEAR_QUERIES, UNIFORM_QUERIES, label_queries, sample_surface
 from core.data.rig_prepare import CLOSED, SNAP, STATIC
 from core.data.shard_format import pack_normals, pack_tracks
 from core.errors import DataError
 from core.geometry.mesh import build_source_mesh
-from core.geometry.sampling import face_areas, orientation, sample_surface
+from core.geometry.sampling import SurfaceSamples, face_areas, orientation
 from core.sequence import Normalization
 
 NEIGHBOURS = 16  # points of a local plane, and queries that vote on which side is outside
@@ -37,7 +37,8 @@ def pack_clip(
     if clip.faces is not None:
         tracks, faces = _welded(clip, tracks, entry.name)
         rest = (tracks[0].astype(np.float32), faces)
-        samples = sample_surface(tracks[0], faces, points, random)
+        face, barycentric = sample_surface(tracks[0][faces], points, random)  # stratified: 4096 points cover it evenly
+        samples = SurfaceSamples(face, barycentric, faces[face].astype(np.int64))
         moved = samples.at(tracks)
     else:
         faces, rest = None, _NO_MESH
@@ -95,7 +96,7 @@ def _looped(moved: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64],
     The rules of the rig bank, on sampled frames: a last step that jumps back is cut off; a clip whose last pose is its
     first is closed; one that stops a step short of it was exported without its last pose.
     """
-    motion = float(max(np.linalg.norm(frame - moved[0], axis=-1).max() for frame in moved))
+    motion = float(np.sqrt(max(np.square(frame - moved[0]).sum(-1).max() for frame in moved)))
     if motion <= STATIC:
         raise DataError(f"{name} moves by {motion:.1e} of its size at most, so there is no motion to learn.")
     gap, step = (float(np.linalg.norm(moved[-1] - moved[other], axis=-1).max()) for other in (0, -2))
@@ -157,9 +158,13 @@ def _stored(
         distance = np.asarray(cKDTree(points).query(given.uniform)[0])
         closest = np.argsort(distance)[: max(NEAR_QUERIES, len(distance) // 20)]
         near, near_inside = given.uniform[closest], given.uniform_inside[closest]
+    start, end = query_box(low.round(6), high.round(6))
+    reached = ((near >= start) & (near <= end)).all(1)
+    near, near_inside = near[reached], near_inside[reached]
+    if len(near) == 0:
+        raise DataError("The given near-surface queries are nowhere near the tracked points; they are of another clip.")
     chosen = _pick(len(near), NEAR_QUERIES, random)
     places = np.concatenate([given.uniform[uniform], near[chosen]])
-    start, end = query_box(low.round(6), high.round(6))
     stored = np.clip(np.rint((places - start) / (end - start) * 65535), 0, 65535).astype("<u2")
     labels = np.concatenate([given.uniform_inside[uniform], near_inside[chosen]])
     return _reference(given.frame, low, high), stored, labels

@@ -71,7 +71,8 @@ def unpack_tracks(packed: NDArray[np.uint16], boxes: NDArray[np.float32]) -> NDA
 
 def pack_normals(normals: NDArray) -> NDArray[np.uint8]:
     """Unit vectors [..., 3] as octahedral coordinates [..., 2] of 8 bits."""
-    flat = normals / np.abs(normals).sum(-1, keepdims=True).clip(1e-30)
+    flat = normals.astype(np.float32)
+    flat /= np.abs(flat).sum(-1, keepdims=True).clip(1e-30)
     folded = (1.0 - np.abs(flat[..., 1::-1])) * np.where(flat[..., :2] >= 0, 1.0, -1.0)
     square = np.where(flat[..., 2:] < 0, folded, flat[..., :2])
     return np.rint((square + 1.0) * 127.5).astype(np.uint8)

@@ -66,6 +66,7 @@ class ShardSource:
         others = sorted({c.header["category"] for c in self.clips} - set(CATEGORY_NUMBERS))
         self.category_numbers = {**CATEGORY_NUMBERS, **{name: FIRST_CATEGORY + i for i, name in enumerate(others)}}
         self.pool = min((c.arrays["tracks"].shape[1] for c in self.clips), default=0)
+        self._stored = {clip.header["split"] for clip in self.clips}
         self._choices: dict[tuple[str, bool], tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
 
     @torch.no_grad()
@@ -110,12 +111,16 @@ class ShardSource:
         result = ClipBatch(
             points=(position - center[:, None, None]) / size[:, None, None, None],
             normals=torch.einsum("bij,bnj->bni", turn, normal),
-            fps=torch.tensor([window.fps for window in windows], device=self.device),
+            fps=torch.tensor([window.fps for window in windows], dtype=torch.float32, device=self.device),
             category=torch.tensor([self._number(pick) for pick in picks], device=self.device),
         )
         if occupancy_queries:
             self._add_occupancy(result, windows, occupancy_queries, generator, turn, center, size)
         return result
+
+    def has_split(self, split: str) -> bool:
+        """Whether a request for `split` has clips to draw from."""
+        return not self._stored.isdisjoint(drawn_splits(self.splits, split))
 
     def names(self, split: str) -> list[str]:
         """The clips that a request for `split` draws from."""
@@ -147,7 +152,8 @@ class ShardSource:
             for (category, _), own in members.items():
                 known = set(names) <= set(CATEGORY_WEIGHTS)
                 share = CATEGORY_WEIGHTS[category] / names.count(category) if known else 1.0
-                lively = np.array([3.0 if self.clips[i].header["motion"] > LIVELY else 1.0 for i in own])
+                often = 1.0 if labelled else 3.0  # shapes are drawn evenly, motions by how much there is to learn
+                lively = np.array([often if self.clips[i].header["motion"] > LIVELY else 1.0 for i in own])
                 weights[own] = share * lively / lively.sum()
             chosen = np.array(items)
             self._choices[split, labelled] = (weights[chosen].cumsum() / weights[chosen].sum(), chosen)

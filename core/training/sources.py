@@ -40,12 +40,21 @@ class MixedSource:
         occupancy_queries: int = 0,
     ) -> ClipBatch:
         device = generator.device
-        shares = torch.tensor([share for share, _ in self.sources], device=device)
+        shares = torch.tensor(self._shares(split), device=device)
         which = int(torch.multinomial(shares, 1, generator=generator))
         clips = self.sources[which][1].sample(batch, frames, points, generator, split, occupancy_queries)
         if self.config.mirror and split == "train":
             clips = mirrored(clips, torch.rand(batch, device=device, generator=generator) < 0.5)
         return clips
+
+    def _shares(self, split: str) -> list[float]:
+        """A prepared set need not have every split; when no source has it, the first one asked says so."""
+        shares = [share if getattr(source, "has_split", _any_split)(split) else 0.0 for share, source in self.sources]
+        return shares if sum(shares) > 0 else [share for share, _ in self.sources]
+
+
+def _any_split(split: str) -> bool:
+    return True
 
 
 def mirrored(clips: ClipBatch, which: Tensor) -> ClipBatch:

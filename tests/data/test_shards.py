@@ -230,6 +230,9 @@ def test_training_draws_from_shards(folder: Path, source: ShardSource) -> None:
     both = MixedSource(DataConfig(shards=str(folder), shards_share=1.0), torch.device("cpu"))
     seen = {int(both.sample(1, 3, 32, generator(seed)).category[0]) >= FIRST_CATEGORY for seed in range(12)}
     assert seen == {True, False}
+    training = MixedSource(DataConfig(shards=str(folder), shards_splits="train", shards_share=1e6), torch.device("cpu"))
+    held_out = training.sample(1, 3, 32, generator(), "unseen_identity").category
+    assert int(held_out[0]) < FIRST_CATEGORY, "a set without that split leaves it to the other sources"
     testing = MixedSource(DataConfig(procedural=0.0, shards=str(folder), shards_splits="test"), torch.device("cpu"))
     with pytest.raises(DataError, match="no clips"):
         testing.sample(1, 3, 32, generator())

@@ -47,10 +47,10 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = np.frombuffer(file.read(HEADER_BYTES), dtype="<i4")
-            if len(head) != 3:
+            head = file.read(HEADER_BYTES)
+            if len(head) < HEADER_BYTES:
                 raise DataError(f"{path} has {size} bytes, which is no .anime file; copy it again.")
-            frames, vertices, faces = (int(number) for number in head)
+            frames, vertices, faces = (int(number) for number in np.frombuffer(head, dtype="<i4"))
             if frames < 1 or not 1 <= vertices <= MAX_CLIP_VERTICES or faces < 1:
                 raise DataError(
                     f"{path} says it has {frames} frames, {vertices} vertices and {faces} faces, which is not "

@@ -189,7 +189,11 @@ def points_of(array: NDArray[Any], path: Path, what: str = "points") -> NDArray[
         raise DataError(
             f"{path}: its {what} have the shape {array.shape} ({array.dtype}), but N x 3 numbers are needed."
         )
-    return np.asarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        points = np.asarray(array, dtype=np.float32)
+    if not np.isfinite(points).all():
+        raise DataError(f"{path}: its {what} hold values that are not finite numbers; copy it again.")
+    return points
 
 
 def unpack_bits(packed: NDArray[Any], count: int, path: Path) -> NDArray[np.bool_]:
