@@ -32,7 +32,7 @@ from m2v_studio.panels.widgets import panel, scrolled
 from m2v_studio.picking import Pointer
 from m2v_studio.scan_files import KINDS
 from m2v_studio.scan_gizmo import BoxGizmo
-from m2v_studio.scan_scene import clouds
+from m2v_studio.scan_scene import clouds, picture
 from m2v_studio.scan_view import ScanView
 from m2v_studio.scene import SceneBuilder
 from m2v_studio.settings import MIN_WINDOW
@@ -202,7 +202,7 @@ class App:
         state = self.studio.state
         figures = self.scene.figures(state)
         self.viewport.show(state, figures, self.region, (window[0], window[1]), self._dt)
-        self.scan_view.show(clouds(state, figures), self.viewport)
+        self.scan_view.show(clouds(state, figures), picture(state, figures), self.viewport)
         draw_box(self, self.region)
         overlay.draw(self, self.region)
         with panel("left", regions["left"]):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from m2v_studio.scene import Figure
 
 MOST_POINTS = 30_000  # shown of one frame; a dense scan is thinned evenly
+PICTURE_SIDE = 128  # pixels
 POINT_COLOR: theme.Color = (0.145, 0.215, 0.345)
 REACH = 1.5  # sides of the box that content may lie away from the guess's middle and still be framed
 
@@ -48,9 +49,30 @@ def clouds(state: State, figures: tuple[Figure, ...]) -> tuple[Cloud, ...]:
     if not len(points):
         return ()
     radius = point_radius(len(points))
+    if scans.sequence.voxels is not None:  # balls that nearly touch, as the cells do
+        radius = 0.42 * scans.sequence.voxel_side / scans.sequence.voxels.shape[1] / scans.guess.scale
     if any(figure.cell is not None for figure in figures):
         return tuple(Cloud(f"scan-{figure.name}", points, radius, figure.name) for figure in figures)
     return (Cloud("scan", points, radius),)
+
+
+def picture(state: State, figures: tuple[Figure, ...]) -> NDArray[np.float32] | None:
+    """The picture [H, W, 3] under the playhead, between 0 and 1 and of at most `PICTURE_SIDE` a side; None when the
+    scans are not pictures, or when meshes stand side by side."""
+    scans = state.document.scans
+    if scans is None or scans.sequence.images is None or not state.view.points:
+        return None
+    if any(figure.cell is not None for figure in figures):
+        return None
+    return _shown_picture(scans, min(frame_shown(state), len(scans.sequence.images) - 1))
+
+
+@lru_cache(maxsize=256)
+def _shown_picture(scans: OpenedScans, frame: int) -> NDArray[np.float32]:
+    assert scans.sequence.images is not None
+    pixels = scans.sequence.images[frame]
+    every = -(-max(pixels.shape[:2]) // PICTURE_SIDE)
+    return (pixels[::every, ::every] / np.float32(255.0)).astype(np.float32)
 
 
 @lru_cache(maxsize=256)

@@ -41,6 +41,7 @@ SCAN_COLUMNS = (
     ("fit", "Mean distance of the scanned points from this surface over all frames, in per cent of the shape's size."),
     ("differs", "Mean distance of this surface from those of the other seeds, in per cent of the shape's size."),
 )
+OBSERVED = "What was observed in this frame, with the meshes"
 NOTHING = "Motions appear here. Drag a handle to see a first draft, then generate several."
 NO_MESHES = "Complete meshes appear here, one for each seed, once you have pressed Generate."
 Coloring = tuple[ColorBy, str, str]
@@ -148,7 +149,8 @@ class SamplesPanel:
         if pressed is not None:
             app.studio.show(commands.set_layout, layouts[pressed])
         if state.document.scans is not None:
-            points = check_box("Scanned points", state.view.points, "The scanned points over the meshes")
+            of_pictures = state.document.scans.sequence.images is not None
+            points = check_box("Pictures" if of_pictures else "Scanned points", state.view.points, OBSERVED)
             if points is not None:
                 app.studio.show(commands.with_view, points=points)
 

@@ -70,7 +70,9 @@ class ScansPanel:
         tooltip(f"{SIZE}\nDrag sideways to change it, Ctrl+click to type a number.")
         label_left("Centre", CENTER)
         now = (float(place.center[0]), float(place.center[1]), float(place.center[2]))
+        psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * scale(), 5 * scale()))  # room for three numbers
         changed, center = psim.DragFloat3("##center", now, guess / 300, 0.0, 0.0, "%.3g")
+        psim.PopStyleVar()
         self._edited(app, "move the box", changed, center=np.array(center))
         tooltip(f"{CENTER}\nDrag sideways to change it, Ctrl+click to type a number.")
         half = (psim.GetContentRegionAvail()[0] - psim.GetStyle().ItemSpacing[0]) / 2

@@ -18,7 +18,7 @@ from m2v_studio.scan_gizmo import box_in_view
 from m2v_studio.state import State
 
 from ..studio.shapes import ball, scans
-from ..studio.test_scans import write_scans
+from ..studio.test_scans import pictures, write_scans
 from .hands import CTRL
 
 PATIENCE = 60.0
@@ -107,6 +107,20 @@ def test_scrubbing_moves_the_points_without_registering_them_again(
     hands.tick(1, 1.0 / 12)
     assert studio.state.view.time == pytest.approx(before_tick + 1.0)
     hands.key(psim.ImGuiKey_Space)
+
+
+def test_pictures_stand_at_the_back_of_the_box(driver: Driver) -> None:
+    studio = driver.app.studio
+    studio.session.reset(scan_commands.open_scans(studio.state, pictures()))
+    driver.settle()
+    card = ps.get_surface_mesh("m2v picture")
+    assert card.is_enabled() and shown_clouds(driver) == []
+    driver.key(psim.ImGuiKey_Period)
+    shade = card.get_quantity_buffer("pixels", "colors").get_value(0).as_tuple()
+    np.testing.assert_allclose(shade, 0.2, atol=1e-6)
+    studio.session.reset(commands.open_source(studio.state, ball()))
+    driver.settle()
+    assert not card.is_enabled() and studio.state.notice is None
 
 
 def test_a_row_of_the_timeline_goes_to_its_frame(hands: Driver) -> None:

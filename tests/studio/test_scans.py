@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from core.errors import DataError
 from core.export import ExportOptions, export_sequence
 from core.pipelines.request import Progress, ReconstructionSet, SamplingOptions
-from core.sequence import MeshSequence
+from core.sequence import MeshSequence, Normalization, ScanSequence
 from m2v_studio import commands, scan_commands
 from m2v_studio.history import Session
-from m2v_studio.panels.samples import figures_of
+from m2v_studio.panels.samples import figures_of, why_not_color
 from m2v_studio.project import load_project, save_project
-from m2v_studio.scan_document import box_corners, checked_alignment, scan_bounds, upright
+from m2v_studio.scan_document import OpenedScans, box_corners, checked_alignment, scan_bounds, upright
 from m2v_studio.scan_files import is_scans, read_scan_document
-from m2v_studio.scan_scene import clouds, scan_box
+from m2v_studio.scan_scene import clouds, picture, scan_box
 from m2v_studio.scan_truth import point_triangle_distance, truth_errors
 from m2v_studio.scene import SceneBuilder, heat_track
 from m2v_studio.state import (
@@ -217,6 +217,27 @@ def test_every_frame_shows_as_many_points_and_flying_ones_do_not_shrink_the_shap
     assert bounds is not None and bounds[1][0] < 100.0
     low, high = scan_box(scan_commands.open_scans(State(), opened), with_box=False)
     assert (high - low).max() < 100.0
+
+
+def pictures(frames: int = 4) -> OpenedScans:
+    """Scans of pictures alone, each of its own grey."""
+    empty = tuple(np.zeros((0, 3), np.float32) for _ in range(frames))
+    shades = np.arange(frames, dtype=np.uint8)[:, None, None, None] * 51
+    images = np.broadcast_to(shades, (frames, 300, 200, 3))
+    sequence = ScanSequence(empty, modality="images", images=images, name="photos")
+    return OpenedScans(sequence, Normalization(np.zeros(3), 1.0))
+
+
+def test_pictures_are_shown_in_the_place_of_points() -> None:
+    state = commands.set_time(scan_commands.open_scans(State(), pictures()), 3.0)
+    shown = picture(state, ())
+    assert shown is not None and max(shown.shape[:2]) <= 128 and shown.min() == shown.max() == pytest.approx(0.6)
+    assert clouds(state, ()) == () and not why_not_generate(state)
+    assert picture(commands.with_view(state, points=False), ()) is None
+    low, high = scan_box(state, with_box=False)
+    np.testing.assert_allclose(high - low, 1.0)
+    with_results = replace(state, results=completed_state().results)
+    assert "no points" in why_not_color(with_results, "to_scan")
 
 
 def test_the_view_stays_while_the_box_moves_and_turns_with_the_up_axis() -> None:
