@@ -93,10 +93,10 @@ class RigidSystem(NamedTuple):
         """One local step (rotations from `moved`) and one global step."""
         rest, degree = self.rest, self.degree[:, :, None, None]
         rotation = self.rotations(moved)
-        turn = lambda x: (rotation * x[..., None, :]).sum(dim=-1)  # noqa: E731
+        turn = lambda x: torch.einsum("bptij,bpj->bpti", rotation, x[:, :, 0])  # noqa: E731
         turned = turn(rest)  # R_i x_i
         mixed = self._spread(rotation.flatten(-2)).unflatten(-1, (3, 3))
-        theirs = (mixed * rest[..., None, :]).sum(dim=-1) - self._spread(turned)
+        theirs = torch.einsum("bptij,bpj->bpti", mixed, rest[:, :, 0]) - self._spread(turned)
         right = 0.5 * (degree * turned - turn(self.near_rest) + theirs) + self.hold[:, :, None, None] * targets
         return (self.inverse @ right.flatten(2)).unflatten(2, (moved.shape[2], 3))
 

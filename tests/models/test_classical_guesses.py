@@ -14,6 +14,7 @@ def rotations(count: int) -> torch.Tensor:
 
 
 def test_polar_rotation_finds_the_rotation_of_a_stretched_one() -> None:
+    torch.manual_seed(0)
     turn = rotations(50)
     stretch = torch.randn(50, 3, 3)
     stretch = stretch @ stretch.transpose(-1, -2) + 0.5 * torch.eye(3)
