@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from core.errors import ConfigError
 from core.models.layers import PointEmbedding
 from core.models.local_attention import LocalAttention
+from core.models.point_normals import FAR
 from core.shapes import Bool, Float
 
-FAR = 50.0  # where absent scan points are put
 SEEN_WITHIN = 0.15  # distance of the nearest scan point at which a scan feature has faded to e^-1
 IMAGE_SIDE = 64  # pixels an image is resized to
 VOXELS = 32

@@ -1,8 +1,8 @@
 """The shape stage: denoiser of frame 0's latents with its conditioners (paper 3.2.1, 3.3).
 
-With `conditions.observed_anchors` the latents sit on the observed points, as far as these reach: such a latent's
-position is known up to the noise of the scan, and only its normal and its learned channels are left to find, from the
-points around it. Latents of the unseen part are free, and are sampled together with the others.
+With `conditions.observed_anchors` the latents sit on the observed points, as far as these reach, and start from what
+the autoencoder makes of these points with estimated normals: the denoiser models the difference from that. Latents of
+the unseen part are free, and are sampled together with the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from core.models.conditioners import ConditionTokens, PointConditioner
 from core.models.denoisers import Prepared, ShapeDenoiser
 from core.models.layers import PointEmbedding, gather_rows
 from core.models.local_attention import LocalAttention
-from core.models.observation_conditioners import FAR, VoxelConditioner, image_conditioner
+from core.models.observation_conditioners import VoxelConditioner, image_conditioner
+from core.models.point_normals import FAR, estimate_normals
+from core.models.shape_autoencoder import ShapeAutoencoder
 from core.shapes import Bool, Float, Int
 
 SEEN_SCALE = 0.01  # standard deviation of a true position around an observed anchor
@@ -36,6 +38,7 @@ class ShapeObservation(NamedTuple):
     seen: Tensor  # [B, M] bool
     voxels: Tensor | None = None  # [B, 1, 32, 32, 32]
     images: Tensor | None = None  # [B, 1, H, W], or features [B, 1, L, 768]
+    guess: Tensor | None = None  # [B, M, Cs] latents of the observed points with estimated normals, see `guessed`
 
     @classmethod
     def of(
@@ -55,6 +58,14 @@ class ShapeObservation(NamedTuple):
             anchors[:, :wanted] = gather_rows(points, chosen)
             seen[:, :wanted] = torch.arange(wanted, device=points.device)[None] < present.sum(dim=1, keepdim=True)
         return cls(points, present, anchors, seen, voxels, images)
+
+    @torch.no_grad()
+    def guessed(self, autoencoder: ShapeAutoencoder) -> ShapeObservation:
+        """With the autoencoder's own latents of the observed points; zero where nothing is seen."""
+        normals = estimate_normals(self.points, self.present)
+        visible = torch.where(self.present[..., None], self.points, FAR)
+        latents, _ = autoencoder.encode(visible, self.anchors, normals)
+        return self._replace(guess=torch.where(self.seen[..., None], latents, 0.0))
 
 
 class ShapePrepared(NamedTuple):
@@ -80,6 +91,7 @@ class ShapeDiffusion(nn.Module):
 
     latent_mean: Tensor
     latent_std: Tensor
+    guess_std: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -92,8 +104,10 @@ class ShapeDiffusion(nn.Module):
         self.voxels = VoxelConditioner(width, 1) if conditions.voxels else None
         self.images = image_conditioner(conditions.images, width, 1)
         self.denoiser = ShapeDenoiser(config.shape_denoiser, config.shape.channels, self.anchored)
+        self.register_buffer("guess_std", torch.ones(config.shape.channels))
         if self.anchored:
             self.place = PointEmbedding(width)
+            self.from_guess = nn.Linear(config.shape.channels, width)
             self.local = LocalAttention(NEIGHBOURS, width // 2)
             self.from_local = nn.Linear(width // 2, width)
             self.unseen = nn.Parameter(0.02 * torch.randn(width))
@@ -121,6 +135,8 @@ class ShapeDiffusion(nn.Module):
         seen = observed.seen[..., None]
         points = torch.where(observed.present[..., None], observed.points, FAR)
         known = self.place(observed.anchors) + self.from_local(self.local(observed.anchors, points))
+        if observed.guess is not None:
+            known = known + self.from_guess(observed.guess)
         return torch.where(seen, known, self.unseen.to(known.dtype))
 
     def _whitening(self, observed: ShapeObservation) -> tuple[Tensor, Tensor]:
@@ -129,7 +145,10 @@ class ShapeDiffusion(nn.Module):
         scale = self.latent_std.expand(batch, count, -1)
         if not self.anchored:
             return mean, scale
+        assert observed.guess is not None, "latents on observed points need a guess to start from"
         seen = observed.seen[..., None]
-        place = torch.where(seen, observed.anchors, torch.zeros_like(observed.anchors))
-        spread = torch.where(seen, SEEN_SCALE, UNSEEN_SCALE).expand(-1, -1, 3)
-        return torch.cat([place, mean[..., 3:]], dim=-1), torch.cat([spread, scale[..., 3:]], dim=-1)
+        place = torch.cat([torch.zeros_like(mean[..., :3]), mean[..., 3:]], dim=-1)
+        spread = torch.cat([torch.full_like(scale[..., :3], UNSEEN_SCALE), scale[..., 3:]], dim=-1)
+        near = self.guess_std.clone()
+        near[:3] = SEEN_SCALE
+        return torch.where(seen, observed.guess, place), torch.where(seen, near, spread)

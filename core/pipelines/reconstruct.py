@@ -127,7 +127,7 @@ class Reconstructor:
         self, observed: ScanInput, seeds: list[int], sampling: SamplingOptions, report: Reporter
     ) -> Float[Tensor, "S M C"]:
         """Shape latents of frame 0, a row per seed, in one batch."""
-        several = self.shape_diffusion.prepare(observed.shape()).repeat(len(seeds))
+        several = self.shape_diffusion.prepare(observed.shape().guessed(self.shape_autoencoder)).repeat(len(seeds))
         shape = (self.config.shape.latents, self.config.shape.channels)
         noise = seeded_noise(seeds, shape).to(self.device)
 

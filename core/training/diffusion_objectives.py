@@ -51,9 +51,12 @@ class ShapeDiffusionObjective(Objective):
 
     @torch.no_grad()
     def fit_statistics(self, clips: ClipBatch, generator: torch.Generator) -> None:
-        _, latents = self._observe("tracked", clips, generator)
+        observed, latents = self._observe("tracked", clips, generator)
         self.trained.latent_mean.copy_(latents.mean(dim=(0, 1)))
         self.trained.latent_std.copy_(latents.std(dim=(0, 1)).clamp_min(1e-4))
+        if observed.guess is not None:
+            missed = (latents - observed.guess)[observed.seen]
+            self.trained.guess_std.copy_(missed.square().mean(dim=0).sqrt().clamp_min(1e-4))
 
     def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         return self._loss(draw_kind(self.config.tasks, generator, "shape_"), clips, generator), {}
@@ -82,6 +85,8 @@ class ShapeDiffusionObjective(Objective):
         """An observation, and the latents [B, M, Cs] of the whole shape: seen ones at their place, then the others."""
         points, count = clips.points[:, 0], self.config.shape.latents
         observed = shape_observation(kind, clips.points, clips.normals, self.config, generator)
+        if self.trained.anchored:
+            observed = observed.guessed(self._frozen[0])
         if not self.trained.anchored:
             anchors = gather_rows(points, farthest_point_indices(points, count))
         else:

@@ -1,0 +1,44 @@
+"""Outward normals of a bare point set: planes of near neighbours, turned outward by where the shape lies."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.models.layers import gather_rows
+from core.shapes import Bool, Float
+
+PLANE_NEIGHBOURS = 8
+SIDE_NEIGHBOURS = 12  # whose centre lies inside the shape, seen from a point of its surface
+VOTES = 6  # rounds in which neighbours on the same sheet agree on a side
+FAR = 50.0  # where absent points are put
+
+
+@torch.no_grad()
+def estimate_normals(points: Float[Tensor, "B L 3"], present: Bool[Tensor, "B L"]) -> Float[Tensor, "B L 3"]:
+    """Unit normals; zero for points that are not present."""
+    with torch.autocast(points.device.type, enabled=False):
+        points = torch.where(present[..., None], points.float(), FAR)
+        count = points.shape[1]
+        wide = min(SIDE_NEIGHBOURS, count)
+        distance, index = torch.cdist(points, points).topk(wide, dim=-1, largest=False)
+        near = gather_rows(points, index.flatten(1)).unflatten(1, index.shape[1:])  # [B, L, k, 3]
+        there = gather_rows(present[..., None], index.flatten(1)).unflatten(1, index.shape[1:])
+        offset = (near - points[:, :, None]) * there
+        some = min(PLANE_NEIGHBOURS, wide)
+        scale = distance[..., some - 1 : some].clamp_min(1e-6)
+        weight = torch.exp(-(distance / scale).square())[..., None] * there
+        centred = offset - (weight * offset).sum(dim=2, keepdim=True) / weight.sum(dim=2, keepdim=True).clamp_min(1e-6)
+        scatter = (weight * centred).transpose(-1, -2) @ centred
+        # Lengths do not matter to the planes, but do to the solver's precision.
+        normals = torch.linalg.eigh(scatter / scale[..., None].square())[1][..., 0]
+        side = -(offset.sum(dim=2) * normals).sum(dim=-1) / (distance.mean(dim=-1) * wide).clamp_min(1e-9)
+        height = (offset * normals[:, :, None]).sum(dim=-1).abs() / distance.clamp_min(1e-6)
+        same_sheet = weight[..., 0] * (1 - height).clamp_min(0.0).square()
+        agree = (gather_rows(normals, index.flatten(1)).unflatten(1, index.shape[1:]) * normals[:, :, None]).sum(-1)
+        votes = same_sheet * agree
+        sign = (4.0 * side).tanh()
+        for _ in range(VOTES):
+            theirs = gather_rows(sign[..., None], index.flatten(1)).unflatten(1, index.shape[1:])[..., 0]
+            sign = (4.0 * side + 2.0 * (votes * theirs).sum(dim=-1)).tanh()
+        return normals * torch.where(sign < 0, -1.0, 1.0)[..., None] * present[..., None]
