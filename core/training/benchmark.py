@@ -1,8 +1,9 @@
 """How fast a stage trains here, over the plainest loop of the same model.
 
-The plain loop is one process with all threads: draw, forward, backward, clip, step. Ours is `train_stage` as
-`m2v train` runs it, with averaged weights and everything else, in as many processes as there are cores (small tensors
-do not fill several threads). Both run by turns, each in fresh processes, so that a busy machine slows both.
+The plain loop is one process: draw, forward, backward, clip, step; with all threads and with one, of which the faster
+counts. Ours is `train_stage` as `m2v train` runs it, with averaged weights and everything else, in as many processes as
+there are cores (small tensors do not fill several threads). They run by turns, each in fresh processes. On a machine
+that others use the ratio says little; CPU seconds per clip, which are reported too, then say more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -36,6 +37,21 @@ ROOT = Path(__file__).parents[2]
 OnProgress = Callable[[int, int, str], None]
 
 
+class Loop(NamedTuple):
+    kind: str  # plain or ours
+    processes: int
+    threads: int  # of each process
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind}, {self.processes} x {self.threads} thread{'s' * (self.threads > 1)}"
+
+
+class Timing(NamedTuple):
+    clips_per_second: float
+    cpu_seconds_per_clip: float  # of all processes and threads together
+
+
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -50,7 +66,7 @@ def benchmark_training(
     overrides: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Clips per second of the plain loop and of ours, `rounds` times by turns, and the ratio of their medians.
+    """Clips per second of the plain loops and of ours, `rounds` times by turns, and ours over the faster plain one.
 
     Weights are fresh: speed does not depend on them. Raises ConfigError for an impossible request and DataError, with
     what it said, when a child fails.
@@ -61,49 +77,61 @@ def benchmark_training(
     if not seconds > 0 or rounds < 1:
         raise ConfigError(f"{rounds} rounds of {seconds} seconds are not possible; ask for 1 or more, above 0.")
     processes = processes or (1 if torch.cuda.is_available() else cores())
-    speeds: dict[str, list[float]] = {"plain": [], "ours": []}
+    several = cores()
+    loops = [Loop("plain", 1, several)] + ([Loop("plain", 1, 1)] if several > 1 else [])
+    loops.append(Loop("ours", processes, max(1, several // processes)))
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    timed: dict[str, list[Timing]] = {loop.title: [] for loop in loops}
     with tempfile.TemporaryDirectory(prefix="m2v-bench-") as folder:
         save_first_weights(config, Path(folder))
         for number in range(rounds):
-            for place, kind in enumerate(("plain", "ours")):
+            for place, loop in enumerate(loops):
                 if on_progress is not None:
-                    on_progress(2 * number + place, 2 * rounds, f"{kind} loop")
-                speeds[kind].append(_child(kind, preset, stage, seconds, processes, overrides, folder))
-    middle = {kind: median(values) for kind, values in speeds.items()}
+                    on_progress(len(loops) * number + place, len(loops) * rounds, loop.title)
+                timed[loop.title].append(_child(loop, preset, stage, seconds, overrides, folder))
+    speeds = {title: [timing.clips_per_second for timing in timings] for title, timings in timed.items()}
+    costs = {title: median(timing.cpu_seconds_per_clip for timing in timings) for title, timings in timed.items()}
+    middle = {title: median(values) for title, values in speeds.items()}
+    ours = middle[loops[-1].title]
+    plain = max(middle[loop.title] for loop in loops[:-1])
     return {
         "protocol": "training-bench",
         "preset": preset,
         "stage": stage,
         "seconds": seconds,
-        "processes": processes,
-        "cores": cores(),
+        "cores": several,
         "machine": f"{platform.machine()}, torch {torch.__version__}",
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load_average": busy,
         "clips_per_second": speeds,
         "median": middle,
-        "ratio": middle["ours"] / middle["plain"],
+        "cpu_seconds_per_clip": costs,
+        "ours": ours,
+        "plain": plain,
+        "ratio": ours / plain,
     }
 
 
 def benchmark_markdown(report: dict[str, Any]) -> str:
     """The report as a page of Markdown."""
     rows = [
-        f"| {kind} | {', '.join(f'{speed:.2f}' for speed in speeds)} | {report['median'][kind]:.2f} |"
-        for kind, speeds in report["clips_per_second"].items()
+        f"| {title} | {', '.join(f'{speed:.2f}' for speed in speeds)} | {report['median'][title]:.2f} "
+        f"| {report['cpu_seconds_per_clip'][title]:.3f} |"
+        for title, speeds in report["clips_per_second"].items()
     ]
+    busy = report["load_average"]
+    warning = "" if busy is None or busy < 0.5 else " **The machine was busy: the ratio is not to be relied on.**"
     return "\n".join(
         [
             "# Training throughput",
             "",
             f"{report['stage']} of preset `{report['preset']}`, {report['seconds']:g} s a run by turns; "
-            f"{report['machine']}, {report['cores']} cores, load average {report['load_average']}. Plain: one process, all threads. Ours: "
-            f"{report['processes']} process(es).",
+            f"{report['machine']}, {report['cores']} cores, load average before the run {busy}.{warning}",
             "",
-            "| Loop | clips/s | median |",
-            "|---|---:|---:|",
+            "| Loop | clips/s | median | CPU s per clip |",
+            "|---|---:|---:|---:|",
             *rows,
             "",
-            f"Ours over plain: {report['ratio']:.2f}",
+            f"Ours over the faster plain loop: {report['ratio']:.2f}",
             "",
         ]
     )
@@ -116,28 +144,26 @@ def save_first_weights(config: Config, folder: Path) -> None:
         save_checkpoint(folder / f"{stage}.safetensors", stage, config, module.state_dict(), {})
 
 
-def _child(
-    kind: str, preset: str, stage: str, seconds: float, processes: int, overrides: Sequence[str], folder: str
-) -> float:
-    """Clips per second as a fresh process (or several) measures them."""
+def _child(loop: Loop, preset: str, stage: str, seconds: float, overrides: Sequence[str], folder: str) -> Timing:
+    """What a fresh process (or several) measures."""
     launcher = [sys.executable]
-    threads = cores()
-    if kind == "ours" and processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        threads = max(1, threads // processes)
-    arguments = [kind, preset, stage, str(seconds), folder, *overrides]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": _search_path()}
+    if loop.processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(loop.processes)]
+    arguments = [loop.kind, preset, stage, str(seconds), folder, *overrides]
+    environment = os.environ | {"OMP_NUM_THREADS": str(loop.threads), "PYTHONPATH": _search_path()}
     if not torch.cuda.is_available():
         environment["ACCELERATE_USE_CPU"] = "true"
+    said = ""
     try:
         done = subprocess.run(
             [*launcher, "-m", "core.training.benchmark", *arguments],
             capture_output=True, text=True, env=environment, timeout=10 * seconds + STARTUP_SECONDS,
         )  # fmt: skip
-        return float(json.loads(done.stdout.strip().splitlines()[-1])["clips_per_second"])
-    except (IndexError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
-        said = getattr(locals().get("done"), "stderr", "") or str(error)
-        raise DataError(f"The {kind} loop could not be timed: {said.strip().splitlines()[-1]}") from error
+        said = done.stderr
+        return Timing(**json.loads(done.stdout.strip().splitlines()[-1]))
+    except (IndexError, ValueError, TypeError, subprocess.TimeoutExpired) as error:
+        last = (said.strip() or str(error)).splitlines()[-1]
+        raise DataError(f"The loop {loop.title} could not be timed: {last}") from error
 
 
 def _search_path() -> str:
@@ -145,15 +171,15 @@ def _search_path() -> str:
     return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
-def time_plain(objective: Objective, config: Config, source: MixedSource, seconds: float) -> float:
-    """Clips per second of the plain loop, after the warm-up."""
+def time_plain(objective: Objective, config: Config, source: MixedSource, seconds: float) -> Timing:
+    """The plain loop, after the warm-up."""
     parameters = [parameter for parameter in objective.trained.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.training.learning_rate)
     generator = torch.Generator(device=parameters[0].device).manual_seed(0)
-    done, started = -WARM_UP, time.monotonic()
+    done, started, cpu = -WARM_UP, time.monotonic(), time.process_time()
     while done < 1 or time.monotonic() - started < seconds:
         if done == 0:
-            started = time.monotonic()
+            started, cpu = time.monotonic(), time.process_time()
         loss, _ = objective(objective.draw(source, config.training.batch, generator, "train"), generator)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, config.training.gradient_clip)
@@ -161,24 +187,29 @@ def time_plain(objective: Objective, config: Config, source: MixedSource, second
         optimizer.zero_grad(set_to_none=True)
         float(loss.detach())  # waits for the device
         done += 1
-    return done * config.training.batch / (time.monotonic() - started)
+    clips = done * config.training.batch
+    return Timing(clips / (time.monotonic() - started), (time.process_time() - cpu) / clips)
 
 
-def time_ours(stage: str, objective: Objective, config: Config, source: MixedSource, seconds: float) -> float:
-    """Clips per second of `train_stage` between its warm-up and its end; 0 in processes other than the first."""
+def time_ours(stage: str, objective: Objective, config: Config, source: MixedSource, seconds: float) -> Timing | None:
+    """`train_stage` between its warm-up and its end; None in processes other than the first."""
     accelerator = make_accelerator(config)
     clips = config.training.batch * config.training.accumulate * accelerator.num_processes
-    times: list[float] = []
+    times: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory(prefix="m2v-bench-") as folder:
         train_stage(
             stage, objective, source, config, Budget(minutes=seconds / 60), Path(folder),
-            on_step=lambda report: times.append(time.monotonic()), minutes_between_checks=1e9, accelerator=accelerator,
+            on_step=lambda report: times.append((time.monotonic(), time.process_time())),
+            minutes_between_checks=1e9, accelerator=accelerator,
         )  # fmt: skip
     if not accelerator.is_main_process:
-        return 0.0
+        return None
     if len(times) <= WARM_UP + 1:
         raise DataError(f"Only {len(times)} steps fitted into {seconds:g} s, too few to time; give more seconds.")
-    return (len(times) - 1 - WARM_UP) * clips / (times[-1] - times[WARM_UP])
+    (began, cpu_began), (ended, cpu_ended) = times[WARM_UP], times[-1]
+    total = (len(times) - 1 - WARM_UP) * clips
+    # Every process does as much as the first one.
+    return Timing(total / (ended - began), (cpu_ended - cpu_began) * accelerator.num_processes / total)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -193,11 +224,11 @@ def main(arguments: Sequence[str]) -> None:
         objective.to(accelerator.device)
         for frozen in getattr(objective, "_frozen", ()):
             frozen.to(accelerator.device)
-        speed = time_plain(objective, config, source, float(seconds))
+        timing: Timing | None = time_plain(objective, config, source, float(seconds))
     else:
-        speed = time_ours(stage, objective, config, source, float(seconds))
-    if accelerator.is_main_process:
-        print(json.dumps({"clips_per_second": speed}), flush=True)
+        timing = time_ours(stage, objective, config, source, float(seconds))
+    if timing is not None:
+        print(json.dumps(timing._asdict()), flush=True)
 
 
 if __name__ == "__main__":
