@@ -85,6 +85,7 @@ class ConditionConfig:
     scan_neighbours: int = 6  # scan points such a feature looks at
     voxels: bool = False  # 32^3 grids through 3D convolutions to 512 tokens
     images: Literal["none", "patches", "dinov2"] = "none"  # RGB frames by a small patch encoder, or DINOv2 features
+    image_weights: str = "facebook/dinov2-base"  # folder or name on the hub of the DINOv2 weights
     observed_anchors: bool = False  # the shape's latents sit on observed points as far as these reach
 
 

@@ -23,7 +23,7 @@ def estimate_normals(points: Float[Tensor, "B L 3"], present: Bool[Tensor, "B L"
         wide = min(SIDE_NEIGHBOURS, count)
         distance, index = torch.cdist(points, points).topk(wide, dim=-1, largest=False)
         near = gather_rows(points, index.flatten(1)).unflatten(1, index.shape[1:])  # [B, L, k, 3]
-        there = gather_rows(present[..., None], index.flatten(1)).unflatten(1, index.shape[1:])
+        there = gather_rows(present[..., None].float(), index.flatten(1)).unflatten(1, index.shape[1:])
         offset = (near - points[:, :, None]) * there
         some = min(PLANE_NEIGHBOURS, wide)
         scale = distance[..., some - 1 : some].clamp_min(1e-6)

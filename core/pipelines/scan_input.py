@@ -11,6 +11,7 @@ from torch import Tensor
 from core.config import Config
 from core.errors import DataError
 from core.geometry.farthest_points import farthest_present_indices
+from core.models.image_features import image_features
 from core.models.observation_conditioners import IMAGE_SIDE, VOXELS, ScanCondition
 from core.models.shape_diffusion import ShapeObservation
 from core.sequence import MAX_FRAMES, Normalization, ScanSequence
@@ -86,13 +87,16 @@ class ScanInput:
         return torch.from_numpy(grids).to(self.device)[None]
 
     def _images(self) -> Tensor:
-        """Grey squares [1, T, side, side] of the middle of each image."""
+        """Grey squares [1, T, side, side] of the middle of each image, or their features."""
         assert self.scans.images is not None
         images = self.scans.images.astype(np.float32).mean(axis=-1) / 255.0
         height, width = images.shape[1:]
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         square = torch.from_numpy(images[:, top : top + side, left : left + side]).to(self.device)[None]
+        conditions = self.config.conditions
+        if conditions.images == "dinov2":
+            return image_features(square, conditions.image_weights)
         return torch.nn.functional.interpolate(square, (IMAGE_SIDE, IMAGE_SIDE), mode="bilinear", antialias=True)
 
 

@@ -16,6 +16,7 @@ from core.data.cameras import Cameras, cameras_at
 from core.data.observations import Observation, depth_scan, half_body, shaded_images, surface_voxels, tracked_points
 from core.errors import ConfigError
 from core.geometry.farthest_points import farthest_present_indices
+from core.models.image_features import image_features
 from core.models.layers import gather_rows
 from core.models.observation_conditioners import ScanCondition
 from core.models.registration import registered_handles
@@ -52,6 +53,13 @@ def front_cameras(batch: int, frames: int, generator: torch.Generator) -> Camera
     return cameras_at(around(0.6, 0.35), around(0.25, 0.15), around(2.2, 0.2))
 
 
+def observed_images(points: Tensor, normals: Tensor, config: Config, generator: torch.Generator) -> Tensor:
+    """Images [B, T, 64, 64] of the clips, or their features where the configuration says so."""
+    images = shaded_images(points, normals, front_cameras(*points.shape[:2], generator))
+    conditions = config.conditions
+    return image_features(images, conditions.image_weights) if conditions.images == "dinov2" else images
+
+
 def scan_of(
     points: Tensor, normals: Tensor, count: int, generator: torch.Generator, whole: bool = False
 ) -> Observation:
@@ -76,7 +84,7 @@ def shape_observation(
     batch, latents = len(points), config.shape.latents
     rest, count = points[:, 0], config.tasks.shape_points
     if kind == "images":
-        images = shaded_images(points, normals, front_cameras(batch, 1, generator))
+        images = observed_images(points, normals, config, generator)
         empty = rest.new_zeros(batch, 1, 3)
         hidden = torch.zeros(batch, 1, dtype=torch.bool, device=rest.device)
         return ShapeObservation.of(empty, hidden, latents, None, images=images)
@@ -124,8 +132,7 @@ def motion_observation(
         tracks = gather_rows(points, anchors[:, None].expand(-1, frames + 1, -1)) + noise * sigma[:, None, None, None]
         return tracked_handles(tracks, sigma), None
     if kind == "images":
-        images = shaded_images(points, normals, front_cameras(batch, frames + 1, generator))
-        return no_handles(nodes, frames), ScanCondition(images=images)
+        return no_handles(nodes, frames), ScanCondition(images=observed_images(points, normals, config, generator))
     voxels = None
     if kind == "voxels":
         picked = torch.randperm(points.shape[2], device=points.device, generator=generator)[:count]
