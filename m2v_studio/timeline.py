@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from m2v_studio.app import App
 
 LABELS = 132.0  # width of the names, pixels at scale 1
+LABELS_SHARE = 0.42  # of the timeline's width, at most
 ROW = 26.0
 RULER = 24.0
 
@@ -121,7 +122,7 @@ class Timeline:
         s = scale()
         x, y = psim.GetCursorScreenPos()
         width = psim.GetContentRegionAvail()[0]
-        left, right = x + LABELS * s, x + width - 16 * s
+        left, right = x + min(LABELS * s, LABELS_SHARE * width), x + width - 16 * s
         document = app.studio.state.document
         self._ruler(app, left, right, y, width)
         rows = len(document.handles)
@@ -192,7 +193,7 @@ class Timeline:
                 dragged = None
         elif hovered and over is not None:
             psim.SetTooltip(f"Key at frame {over}: drag to move, Ctrl+drag to copy, Del to delete")
-        name = shorten(handle_label(document, row), (LABELS - 44) * s)
+        name = shorten(handle_label(document, row), left - x - 44 * s)
         draw.AddCircleFilled((x + 12 * s, y + ROW * s / 2), 4.5 * s, packed(handle_color(handle)), 20)
         draw.AddText((x + 24 * s, y + (ROW * s - psim.GetFontSize()) / 2), packed(theme.TEXT), name)
         self._keys(draw, app, row, left, right, y + ROW * s / 2, dragged, over)

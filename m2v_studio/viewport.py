@@ -13,6 +13,7 @@ from core.sequence import Handle, Normalization, SourceMesh
 from m2v_studio import theme
 from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
 from m2v_studio.floor import Floor
+from m2v_studio.panels import style
 from m2v_studio.scene import Figure, content_box, content_stamp, floor_level
 from m2v_studio.screen import HandleOnScreen, handles_on_screen
 from m2v_studio.state import Same, State, view_key, view_normalization
@@ -20,6 +21,7 @@ from m2v_studio.state import Same, State, view_key, view_normalization
 EASE_SECONDS = 0.10  # how quickly the camera follows when the content grows
 AT_REST = 1e-4  # a camera that is this close to where it goes has arrived
 NO_OFFSET = np.zeros(3)
+CELL_TITLE = 26.0  # pixels at scale 1 that a figure's name takes at the top of its cell
 
 
 @dataclass
@@ -203,8 +205,9 @@ class Viewport:
             spread = (high - low) @ np.abs(self.camera.axes()).T
             columns, rows = grid(len(side), region, float(spread[0] / max(spread[1], 1e-6)))
         cell = region.width / columns, region.height / rows
+        title = CELL_TITLE * style.current_scale if side else 0.0
         shift = region.center[0] - window[0] / 2, region.center[1] - window[1] / 2
-        wanted = fit_distance(self.camera, low, high, cell, focal, shift) * self.camera.zoom
+        wanted = fit_distance(self.camera, low, high, (cell[0], cell[1] - title), focal, shift) * self.camera.zoom
         target = (low + high) / 2
         if self._distance is None:
             self._distance, self._target = wanted, target
@@ -219,10 +222,10 @@ class Viewport:
             self.camera, self._target, self._distance, region.center, (window[0], window[1])
         )
         ps.set_camera_view_matrix(self.projection.view)
-        self._place_cells(figures, region, columns, cell)
+        self._place_cells(figures, region, columns, cell, title)
 
     def _place_cells(
-        self, figures: tuple[Figure, ...], region: Region, columns: int, cell: tuple[float, float]
+        self, figures: tuple[Figure, ...], region: Region, columns: int, cell: tuple[float, float], title: float
     ) -> None:
         assert self.projection is not None and self._distance is not None
         self.offsets, self.cells = {}, {}
@@ -234,7 +237,7 @@ class Viewport:
                 region.x + (index % columns) * cell[0], region.y + (index // columns) * cell[1], cell[0], cell[1]
             )
             self.cells[figure.name] = box
-            dx, dy = box.center[0] - region.center[0], box.center[1] - region.center[1]
+            dx, dy = box.center[0] - region.center[0], box.center[1] + title / 2 - region.center[1]
             self.offsets[figure.name] = self.projection.in_plane(self._target + np.asarray(self.camera.pan), dx, dy)
 
     def _show_figure(self, figure: Figure) -> None:

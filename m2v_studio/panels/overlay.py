@@ -119,7 +119,7 @@ def _knob(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: Handl
     canvas.AddCircleFilled(center, radius, packed(color), 32)
     shine = (center[0] - radius * 0.30, center[1] - radius * 0.34)
     canvas.AddCircleFilled(shine, radius * 0.28, packed(WHITE, 0.5), 16)
-    if figure is app.viewport.figures[0] and (row == state.view.selected or hovered):
+    if figure is app.viewport.figures[0] and figure.cell is None and (row == state.view.selected or hovered):
         _chip(canvas, (center[0] + radius + 12 * s, center[1] - 11 * s), handle_label(state.document, row), color)
 
 
