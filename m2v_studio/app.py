@@ -21,6 +21,7 @@ import polyscope.imgui as psim
 from m2v_studio import commands, layout, shortcuts, theme
 from m2v_studio.camera import Region
 from m2v_studio.file_dialog import FileDialog, available
+from m2v_studio.mesh_files import MESH_SUFFIXES, first_mesh
 from m2v_studio.panels import bars, dialogs, overlay, style
 from m2v_studio.panels.export import ExportDialog
 from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
@@ -37,7 +38,7 @@ from m2v_studio.scan_view import ScanView
 from m2v_studio.scene import SceneBuilder
 from m2v_studio.settings import MIN_WINDOW
 from m2v_studio.state import default_export_name, is_open, why_not_results
-from m2v_studio.studio import MESH_SUFFIXES, Studio, first_mesh
+from m2v_studio.studio import Studio
 from m2v_studio.tasks import notice_of
 from m2v_studio.timeline import ROW, RULER, Timeline
 from m2v_studio.viewport import Viewport
@@ -303,10 +304,8 @@ class App:
 
 def main(argv: list[str] | None = None) -> int:
     """Open the window; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="m2v-studio",
-        description="The desktop editor of Motion2VecSets: animate meshes by dragging handles, complete partial scans.",
-    )
+    about = "The desktop editor of Motion2VecSets: animate meshes by dragging handles, complete partial scans."
+    parser = argparse.ArgumentParser(prog="m2v-studio", description=about)
     parser.add_argument("source", nargs="?", type=Path, help="a mesh file, a folder of scans or a project to open")
     parser.add_argument("--preset", default="small", help="the model to load (default: small)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")

@@ -20,8 +20,9 @@ from core.errors import DataError, M2VError
 from m2v_studio import commands
 from m2v_studio.app import App
 from m2v_studio.driver import Driver
+from m2v_studio.mesh_files import first_mesh
 from m2v_studio.state import State, normalization
-from m2v_studio.studio import Studio, first_mesh
+from m2v_studio.studio import Studio
 from m2v_studio.worker import AnimatorFactory, load_animator
 
 WINDOW = (1440, 900)

@@ -5,23 +5,22 @@ Panels, shortcuts and the mouse call these methods; everything they change goes 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from core.assets import asset_path
-from core.errors import DataError, M2VError
+from core.errors import M2VError
 from core.pipelines.request import ReconstructionSet, SamplingOptions
 from core.sequence import SourceMesh
 from m2v_studio import commands, scan_commands, worker
 from m2v_studio.history import Session
+from m2v_studio.mesh_files import read_source
 from m2v_studio.project import autosave_path, load_project, save_project
 from m2v_studio.scan_document import OpenedScans, upright
-from m2v_studio.scan_files import KINDS, is_scans, read_scan_document
+from m2v_studio.scan_files import is_scans, read_scan_document
 from m2v_studio.scan_truth import truth_errors
 from m2v_studio.settings import Settings, load_settings, save_settings
 from m2v_studio.state import (
@@ -39,9 +38,7 @@ from m2v_studio.state import (
 )
 from m2v_studio.tasks import Tasks, notice_of
 
-MESH_SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 PROJECT_SUFFIX = ".m2v"
-FIRST_MESH = "hound"
 AUTOSAVE_SECONDS = 45.0
 
 
@@ -350,28 +347,3 @@ def _ignore(_: object) -> None:
 def with_seed(out: Path, seed: int) -> Path:
     """`name-seed0.glb` for `name.glb`."""
     return out.with_name(f"{out.stem}-seed{seed}{out.suffix}")
-
-
-def read_source(path: Path) -> SourceMesh:
-    """Read a mesh for the editor; an unknown kind of file is refused with one sentence."""
-    if path.suffix.lower() not in MESH_SUFFIXES and path.exists():
-        kinds = f"a mesh ({', '.join(MESH_SUFFIXES)}), a project (.m2v) or scans ({KINDS})"
-        raise DataError(f"{path.name} is not a kind of file the studio reads; open {kinds}.")
-    from core.geometry.mesh import read_mesh
-
-    return read_mesh(path)
-
-
-@lru_cache(maxsize=1)
-def bundled_meshes() -> tuple[Path, ...]:
-    """The meshes that ship with the studio, by name; a panel asks in every frame, the folder is read once."""
-    folder = asset_path("meshes")
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in MESH_SUFFIXES and os.access(p, os.R_OK)))
-
-
-def first_mesh() -> Path | None:
-    """The bundled mesh that a first run shows: the four-legged one, which has most to take hold of."""
-    meshes = bundled_meshes()
-    return next((path for path in meshes if path.stem == FIRST_MESH), meshes[0] if meshes else None)

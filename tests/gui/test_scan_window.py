@@ -18,7 +18,8 @@ from m2v_studio.scan_gizmo import box_in_view
 from m2v_studio.state import State
 
 from ..studio.shapes import ball, scans
-from ..studio.test_scans import pictures, write_scans
+from ..studio.test_scan_files import write_scans
+from ..studio.test_scans import pictures
 from .hands import CTRL
 
 PATIENCE = 60.0
@@ -254,12 +255,13 @@ def test_a_preview_is_shown_and_escape_cancels(hands: Driver) -> None:
         step.release()
 
 
-def test_all_meshes_are_exported(hands: Driver, tmp_path: Path) -> None:
+def test_all_meshes_are_exported(hands: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = complete(hands)
     app = hands.app
+    monkeypatch.setattr(app.export_dialog, "every", True)  # and back: the window is that of all tests
     hands.key(psim.ImGuiKey_E, CTRL)
     assert app.export_dialog.is_open and "walk-mesh" in app.export_dialog.path
-    app.export_dialog.every, app.export_dialog.path = True, str(tmp_path / "walk.npz")
+    monkeypatch.setattr(app.export_dialog, "path", str(tmp_path / "walk.npz"))
     hands.tick(2)
     app.export_dialog._export(app, 4)
     hands.until(lambda: not app.studio.tasks.busy and len(list(tmp_path.glob("walk-seed*.npz"))) == 4, PATIENCE)
