@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from core.config import Config
-from core.diffusion.edm import denoiser_of
+from core.diffusion.edm import Denoiser, denoiser_of
 from core.diffusion.samplers import posterior_mean
 from core.errors import CheckpointError, M2VError
 from core.geometry.farthest_points import farthest_point_indices
@@ -127,17 +127,31 @@ class Reconstructor:
         self, observed: ScanInput, seeds: list[int], sampling: SamplingOptions, report: Reporter
     ) -> Float[Tensor, "S M C"]:
         """Shape latents of frame 0, a row per seed, in one batch."""
-        several = self.shape_diffusion.prepare(observed.shape().guessed(self.shape_autoencoder)).repeat(len(seeds))
+        given = observed.shape().guessed(self.shape_autoencoder)
+        one = self.shape_diffusion.prepare(given)
         shape = (self.config.shape.latents, self.config.shape.channels)
-        noise = seeded_noise(seeds, shape).to(self.device)
-
-        network = lambda x, level: self.shape_diffusion.denoiser(x, level, several.network)  # noqa: E731
-        denoise = denoiser_of(network, self.config.diffusion)
         step = lambda done, total, estimate: report.step("Finding the shape")  # noqa: E731
+
+        def denoiser(count: int) -> Denoiser:
+            network = one.network.repeat(count)
+            return denoiser_of(lambda x, level: self.shape_diffusion.denoiser(x, level, network), self.config.diffusion)
+
+        # One fixed noise and its negative, as for motions.
+        once = seeded_noise([0], shape).to(self.device)
+        mean = posterior_mean(denoiser(2), torch.cat([once, -once]), self.config.diffusion.sigma_max).mean(
+            0, keepdim=True
+        )
+        several = one.repeat(len(seeds))
         if sampling.quality == "draft":
-            whitened = posterior_mean(denoise, noise, self.config.diffusion.sigma_max, step)
+            whitened = mean
+            step(1, 1, mean)
         else:
-            whitened = run_sampler(denoise, noise, sampling, self.config, step)
+            noise = seeded_noise(seeds, shape).to(self.device)
+            whitened = run_sampler(denoiser(len(seeds)), noise, sampling, self.config, step)
+            # Where the surface is seen its latents are all but determined: a young model's noise is left out there.
+            variety = self.config.diffusion.variety if sampling.variety is None else sampling.variety
+            calm = mean + variety * (whitened - mean)
+            whitened = torch.where(given.seen[..., None], calm, whitened)
         latents = several.unwhiten(whitened)
         if self.config.shape.normals:
             normals = torch.nn.functional.normalize(latents[..., 3:6], dim=-1)
