@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.evaluation.clips import EvaluationClip
-from core.geometry.sampling import sample_surface
 from core.sequence import ScanSequence
 
 Kind = Literal["tracked", "depth", "half_body", "voxels", "images"]
@@ -51,7 +51,7 @@ def observe(task: ScanTask, clip: EvaluationClip) -> ScanSequence:
     """What a task shows of a clip, in normalised space; the same in every run."""
     from core.data import scan_simulation as simulate
 
-    vertices, faces, seed = clip.vertices, clip.faces, zlib.crc32(clip.name.key.encode())
+    vertices, faces, seed = clip.vertices, clip.faces, _seed(clip)
     if task.kind == "tracked":
         return simulate.simulate_tracked(vertices, faces, count=task.points, sigma=task.sigma, seed=seed)
     if task.kind == "half_body":
@@ -63,14 +63,12 @@ def observe(task: ScanTask, clip: EvaluationClip) -> ScanSequence:
     return simulate.simulate_images(vertices, faces, seed=seed)
 
 
-def seen_half(scans: ScanSequence, clip: EvaluationClip) -> tuple[tuple[float, float, float], float]:
-    """The plane p . normal = level above which a half body was observed, found from frame 0's observed points.
+def seen_half(clip: EvaluationClip) -> tuple[NDArray[np.float64], float]:
+    """The plane p . normal = level of frame 0 above which a half body of this clip is observed."""
+    from core.data.scan_simulation import half_body_plane
 
-    The normal points from the middle of the true surface to that of what was seen, turned to the nearest axis where
-    it is within 5 degrees of one; the level is that of the lowest observed point.
-    """
-    rest = clip.vertices[0]
-    whole = sample_surface(rest, clip.faces, 4096, np.random.default_rng(0)).at(rest)
-    normal = scans.points[0].mean(axis=0) - whole.mean(axis=0)
-    normal = normal / np.linalg.norm(normal)
-    return (float(normal[0]), float(normal[1]), float(normal[2])), float((scans.points[0] @ normal).min())
+    return half_body_plane(clip.vertices, clip.faces, _seed(clip))
+
+
+def _seed(clip: EvaluationClip) -> int:
+    return zlib.crc32(clip.name.key.encode())

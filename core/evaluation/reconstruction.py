@@ -224,7 +224,7 @@ def sampled_figures(
     sequences = [sample.sequence for sample in result.samples]
     figures = _figures([sequence_figures(truth, sequence) for sequence in sequences[:scored]], seconds)
     if spread:
-        halves = half_spread(sequences, *seen_half(scans, truth.clip))
+        halves = half_spread(sequences, *seen_half(truth.clip))
         figures["spread"] = {"seeds": len(sequences), **asdict(halves), "ratio": halves.ratio}
     return figures
 

@@ -1,12 +1,12 @@
 """The non-learned peer of a reconstruction: a screened Poisson surface of frame 0, tracked as rigidly as possible.
 
-What a careful person would do without a learned prior. Frame 0's points get normals (local planes, oriented along a
-minimum spanning tree, turned outward as a whole) and a screened Poisson surface (pymeshlab; Kazhdan and Hoppe 2013),
-from which the points take their normals anew, several times (iterated Poisson, Hou et al. 2022): at 512 points the
-spanning tree alone turns whole limbs inside out. Voxels get a smoothed iso-surface. The surface then follows the later
-frames by as-rigid-as-possible registration (Sorkine and Alexa 2007) with soft attachments: the same surface points
-where the scan is tracked, otherwise nearest points found anew while the surface goes from stiff to soft and far
-matches lose weight.
+What a careful person would do without a learned prior. Frame 0's points get normals (local planes, turned to the
+camera where it is known) and a screened Poisson surface (pymeshlab; Kazhdan and Hoppe 2013). Without a camera normals
+are oriented along a minimum spanning tree, and the points take them anew from the Poisson surface several times
+(iterated Poisson, Hou et al. 2022): at 512 points the spanning tree alone turns whole limbs inside out. Voxels get a
+smoothed iso-surface. The surface then follows the later frames by as-rigid-as-possible registration (Sorkine and Alexa
+2007) with soft attachments: the same surface points where the scan is tracked, otherwise nearest points found anew
+while the surface goes from stiff to soft and far matches lose weight.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import igl
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_fill_holes, gaussian_filter
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 from scipy.spatial import ConvexHull, cKDTree
@@ -29,6 +29,7 @@ from core.geometry.operators import edge_graph, surface_operator
 from core.geometry.sampling import face_normals
 from core.sequence import MeshSequence, ScanSequence
 
+_SHELL = 0.7  # share of a cell that the surface passes taken to be inside: a little over half, for thin parts
 _VOXEL_BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin parts
 
 
@@ -38,16 +39,25 @@ class PeerSettings:
 
     neighbours: int = 6  # points that a normal is estimated from
     rounds: int = 6  # of taking normals anew from the surface
-    votes: int = 2  # points that each face of the surface gives its normal to
+    camera_neighbours: int = 10  # points that a normal is estimated from where the camera says which side is outside
+    votes: int = 2  # points that each face of the surface gives its normal to, where they are near enough
+    vote_reach: float = 0.05
     rough_depth: int = 6  # of the Poisson octree while normals are sought
     depth: int = 7  # of the Poisson octree at the end
     point_weight: float = 4.0  # how closely the Poisson surface interpolates
+    trim: float = 0.08  # a partial scan's surface is cut off this far from its points: beyond, it balloons
     most_faces: int = 8000  # the surface is simplified above this
     smallest_part: float = 0.05  # components with a smaller share of the faces are taken for noise
     tracked_weight: float = 1.0  # of an attachment beside the cotangent weights of edges
     tracked_iterations: int = 20
     # Untracked: weight of attachments and distance (of the shape's size) at which one counts half, level by level.
-    levels: tuple[tuple[float, float], ...] = ((0.02, 0.3), (0.1, 0.1), (0.5, 0.05), (1.0, 0.03))
+    levels: tuple[tuple[float, float], ...] = (
+        (0.02, 0.3),
+        (0.1, 0.1),
+        (0.5, 0.05),
+        (2.0, 0.03),
+        (5.0, 0.02),
+    )
     matches_per_level: int = 4
     iterations_per_match: int = 3
 
@@ -65,44 +75,59 @@ def reconstruct_classically(scans: ScanSequence, settings: PeerSettings | None =
         clouds = [voxel_surface(scans, frame)[0] for frame in range(scans.frames)]
     else:
         clouds = [np.asarray(points, dtype=np.float64) for points in scans.points]
-        vertices, faces = poisson_surface(clouds[0], chosen)
+        vertices, faces = poisson_surface(clouds[0], chosen, scans.viewpoint)
+        if scans.partial:
+            kept = (np.asarray(cKDTree(clouds[0]).query(vertices)[0])[faces] < chosen.trim).all(axis=1)
+            faces = faces[kept] if kept.any() else faces
     vertices, faces = _cleaned(vertices, faces, chosen)
     tracks = track(vertices, faces, clouds, scans.tracked, chosen)
     return MeshSequence(tracks.astype(np.float32), faces.astype(np.int32), scans.fps, name=scans.name)
 
 
-def poisson_surface(points: NDArray[np.float64], settings: PeerSettings) -> tuple[NDArray, NDArray]:
+def poisson_surface(
+    points: NDArray[np.float64], settings: PeerSettings, viewpoint: tuple[float, float, float] | None = None
+) -> tuple[NDArray, NDArray]:
     """Closed surface (vertices [V, 3], faces [F, 3]) of points [N, 3] of a shape around the origin.
 
-    Where the Poisson solver finds no surface, the points' convex hull.
+    `viewpoint` is the camera that saw the points, which their normals then face. Where the Poisson solver finds no
+    surface, the points' convex hull.
     """
     if len(points) < 10:
         raise DataError(f"Frame 0 has {len(points)} points, but a Poisson surface needs 10 or more.")
     meshlab = _pymeshlab()
     cloud = meshlab.MeshSet()
     cloud.add_mesh(meshlab.Mesh(points))
-    cloud.compute_normal_for_point_clouds(k=min(settings.neighbours, len(points) - 1))
+    neighbours = settings.neighbours if viewpoint is None else settings.camera_neighbours
+    cloud.compute_normal_for_point_clouds(k=min(neighbours, len(points) - 1))
     normals = cloud.current_mesh().vertex_normal_matrix()
-    if np.einsum("ni,ni->", normals, points) < 0:  # the whole shape's centre is known to be the origin
+    if viewpoint is not None:
+        away = np.einsum("ni,ni->n", normals, np.asarray(viewpoint) - points) < 0
+        normals = np.where(away[:, None], -normals, normals)
+    elif np.einsum("ni,ni->", normals, points) < 0:  # the whole shape's centre is known to be the origin
         normals = -normals
-    tree = cKDTree(points)
-    for _ in range(settings.rounds):
+    for _ in range(settings.rounds if viewpoint is None else 0):
         vertices, faces = _poisson(points, normals, settings.rough_depth, settings.point_weight)
-        if len(faces) == 0:
-            break
-        middle = vertices[faces].mean(axis=1)
-        _, near = tree.query(middle, k=np.arange(1, settings.votes + 1))
-        given = np.repeat(face_normals(vertices, faces), settings.votes, axis=0)
-        # What was there before decides where no face is near.
-        total = 1e-3 * normals + np.stack(
-            [np.bincount(near.ravel(), given[:, axis], minlength=len(points)) for axis in range(3)], axis=-1
-        )
-        normals = total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)
+        if len(faces):
+            normals = _voted_normals(points, normals, vertices, faces, settings)
     vertices, faces = _poisson(points, normals, settings.depth, settings.point_weight)
     if len(faces) < 4:
         hull = ConvexHull(points)
         return points[hull.vertices], np.searchsorted(hull.vertices, hull.simplices)
     return vertices, faces
+
+
+def _voted_normals(
+    points: NDArray, normals: NDArray, vertices: NDArray, faces: NDArray, settings: PeerSettings
+) -> NDArray[np.float64]:
+    """Unit normals [N, 3] that a surface's faces give to the points nearest to them; the old ones where none does."""
+    count = min(settings.votes, len(points))
+    found = cKDTree(points).query(vertices[faces].mean(axis=1), k=np.arange(1, count + 1))
+    distance, near = np.asarray(found[0]), np.asarray(found[1])
+    given = face_normals(vertices, faces)[:, None] * (distance < settings.vote_reach)[..., None]  # [F, votes, 3]
+    total = 1e-3 * normals + np.stack(
+        [np.bincount(near.ravel(), given[..., axis].ravel(), minlength=len(points)) for axis in range(3)], axis=-1
+    )
+    return total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)
 
 
 def _poisson(
@@ -124,14 +149,19 @@ def _poisson(
 
 
 def voxel_surface(scans: ScanSequence, frame: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Smoothed iso-surface (vertices [V, 3], faces [F, 3]) of one frame's voxel grid, in the scan's units."""
+    """Smoothed surface (vertices [V, 3], faces [F, 3]) of one frame's voxel grid, in the scan's units.
+
+    The grid may be solid or hold only the cells that the surface passes, whose inside is then filled.
+    """
     from skimage.measure import marching_cubes
 
     assert scans.voxels is not None
-    grid = gaussian_filter(np.pad(scans.voxels[frame].astype(np.float32), 2), _VOXEL_BLUR)
-    level = min(0.5, 0.5 * float(grid.max()))
-    if level <= 0:
+    shell = np.pad(scans.voxels[frame], 2)
+    if not shell.any():
         raise DataError(f"The voxels of frame {frame} are empty; leave that frame out.")
+    inside = binary_fill_holes(shell) & ~shell
+    grid = gaussian_filter(inside + _SHELL * shell, _VOXEL_BLUR)
+    level = min(0.5, 0.5 * float(grid.max()))
     vertices, faces, _, _ = marching_cubes(grid, level, gradient_direction="ascent")
     cell = scans.voxel_side / scans.voxels.shape[1]
     corner = np.asarray(scans.voxel_center) - scans.voxel_side / 2

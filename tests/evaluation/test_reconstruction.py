@@ -1,0 +1,204 @@
+"""The scan protocols from end to end with a model that knows the answer, and the report they write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import M2VError
+from core.evaluation import reconstruction as protocol
+from core.evaluation.clips import EvaluationClip, load, procedural_clips
+from core.evaluation.observations import TASKS, ScanTask, observe
+from core.evaluation.protocols import PROTOCOLS, run_protocol
+from core.evaluation.reconstruction import (
+    Models,
+    ReconstructionSettings,
+    evaluate_reconstruction,
+    scan_fingerprint,
+)
+from core.pipelines.request import (
+    Reconstruction,
+    ReconstructionOptions,
+    ReconstructionSet,
+)
+from core.sequence import MeshSequence, ScanSequence
+
+FRAMES = 4
+TASK = ScanTask("few_points", "A few tracked points", "tracked", 60, 0.001, FRAMES)
+CLIPS = procedural_clips(1, kinds=("laptop",)) + procedural_clips(1, "unseen_motion", kinds=("stapler",))
+
+
+class Oracle:
+    """Answers with the true motion, each seed's lower half off by `error` times its number; counts its calls."""
+
+    def __init__(self, clips: list[EvaluationClip], error: float = 0.01) -> None:
+        self.clips = {clip.name.key: clip for clip in clips}
+        self.error = error
+        self.calls: list[ReconstructionOptions] = []
+        self.seen: list[ScanSequence] = []
+
+    def reconstruct(self, scans: ScanSequence, options: ReconstructionOptions) -> ReconstructionSet:
+        self.calls.append(options)
+        self.seen.append(scans)
+        clip = min(self.clips.values(), key=lambda c: np.abs(c.vertices[0].max(0) - scans.points[0].max(0)).sum())
+        lower = clip.vertices[0, :, 1] < 0
+        samples = []
+        for seed in range(options.sampling.seeds):
+            size = self.error * seed + (0.05 if options.sampling.quality == "draft" else 0.0)
+            vertices = clip.vertices + np.where(lower, size, 0.0)[None, :, None] * np.array([1.0, 0.0, 0.0])
+            sequence = MeshSequence(vertices.astype(np.float32), clip.faces)
+            blank = np.zeros(vertices.shape[:2], np.float32)
+            samples.append(Reconstruction(seed, sequence, np.zeros(len(vertices), np.float32), blank, blank))
+        assert options.normalization is not None
+        return ReconstructionSet(tuple(samples), options.normalization, 0.0, "oracle", "cpu")
+
+
+def settings(*tasks: ScanTask, seeds: int = 2) -> ReconstructionSettings:
+    return ReconstructionSettings(tasks, seeds, spread_seeds=3, vertices=150, samples=2000)
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[EvaluationClip]:
+    found = [load(name, FRAMES, 150) for name in CLIPS]
+    assert all(clip is not None for clip in found)
+    return [clip for clip in found if clip is not None]
+
+
+@pytest.fixture
+def no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classical peer answers with the scan's bounding box, standing still: fast, and bad."""
+
+    def box(scans: ScanSequence, _: object = None) -> MeshSequence:
+        import trimesh
+
+        low, high = scans.points[0].min(0), scans.points[0].max(0)
+        mesh = trimesh.creation.box(bounds=np.stack([low, high]))
+        return MeshSequence(np.repeat(mesh.vertices[None], scans.frames, 0), mesh.faces)
+
+    monkeypatch.setattr(protocol, "reconstruct_classically", box)
+
+
+@pytest.mark.usefixtures("no_peer")
+def test_every_method_is_scored_on_the_same_input(clips: list[EvaluationClip], tmp_path: Path) -> None:
+    oracle, out = Oracle(clips), tmp_path / "report.json"
+    report = evaluate_reconstruction("sparse-points", Models(oracle), CLIPS, out, settings(TASK))
+    stored = json.loads(out.read_text())
+    assert stored["clips"] == report["clips"] and stored["summary"] == report["summary"]
+    assert len({scan_fingerprint(scans) for scans in oracle.seen}) == len(CLIPS)
+    for options in oracle.calls:
+        assert options.normalization is not None and options.normalization.scale == 1.0
+        assert not options.normalization.center.any()
+    for clip in report["clips"]:
+        methods = clip["tasks"]["few_points"]
+        assert set(methods) == {"ours", "without_diffusion", "poisson_arap"}
+        ours = methods["ours"]
+        assert len(ours["seeds"]) == 2 and len(methods["without_diffusion"]["seeds"]) == 1
+        assert ours["seeds"][0]["iou"] == 1.0 and ours["seeds"][1]["iou"] < 1.0
+        assert ours["cd"] == pytest.approx(np.mean([seed["cd"] for seed in ours["seeds"]]))
+        assert methods["without_diffusion"]["corr"] > ours["corr"]
+        assert ours["jitter_over_truth"] == pytest.approx(1.0, rel=1e-3)
+        assert clip["cd_floor"] > 0 and clip["motion"] > 0.01
+    group = report["summary"]["procedural/unseen_identity"]["few_points"]
+    assert group["ours_leads"] == {"iou": True, "cd": True, "corr": True}
+    own = report["clips"][0]["tasks"]["few_points"]["ours"]["seeds"]
+    assert group["methods"]["ours"]["iou"]["std"] == pytest.approx(np.std([seed["iou"] for seed in own]))
+    assert group["methods"]["ours"]["cd_published"]["mean"] == pytest.approx(
+        10 * group["methods"]["ours"]["cd"]["mean"]
+    )
+
+
+@pytest.mark.usefixtures("no_peer")
+def test_the_table_has_the_papers_layout(clips: list[EvaluationClip], tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    evaluate_reconstruction("sparse-points", Models(Oracle(clips)), CLIPS, out, settings(TASK))
+    text = out.with_suffix(".md").read_text()
+    head = next(line for line in text.splitlines() if line.startswith("| Dataset"))
+    assert [cell.strip() for cell in head.split("|")[2:7]] == [
+        f"Unseen Motion: {column}" for column in ("IoU ↑", "CD ↓", "Corr ↓", "CD x10", "Corr x10")
+    ]
+    assert head.count("Unseen Individual") == 5
+    for words in ("sampling floor", "tracked", "(M = 1) was left out", "ours w/o diffusion", "| >= 0.75 | yes |"):
+        assert words in text
+
+
+@pytest.mark.usefixtures("no_peer")
+def test_an_interrupted_run_goes_on(clips: list[EvaluationClip], tmp_path: Path) -> None:
+    out, oracle = tmp_path / "report.json", Oracle(clips)
+    steps = []
+
+    def stop(done: int, total: int, what: str) -> None:
+        steps.append((done, total))
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_reconstruction("sparse-points", Models(oracle), CLIPS, out, settings(TASK), stop)
+    assert steps == [(1, 6), (2, 6), (3, 6), (4, 6)] and not out.exists()
+    first = len(oracle.calls)
+    evaluate_reconstruction("sparse-points", Models(oracle), CLIPS, out, settings(TASK))
+    assert {options.sampling.quality for options in oracle.calls[first:]} == {"draft"}
+    last = len(oracle.calls)
+    evaluate_reconstruction("sparse-points", Models(oracle), CLIPS, out, settings(TASK))
+    assert len(oracle.calls) == last
+    evaluate_reconstruction("sparse-points", Models(oracle, {"weights": "other"}), CLIPS, out, settings(TASK))
+    assert len(oracle.calls) > last
+
+
+@pytest.mark.usefixtures("no_peer")
+def test_a_model_of_one_latent_is_one_more_row(clips: list[EvaluationClip], tmp_path: Path) -> None:
+    out = tmp_path / "report.json"
+    worse = Oracle(clips, error=0.1)
+    models = Models(Oracle(clips), {"weights": "a"}, worse, {"weights": "b"})
+    report = evaluate_reconstruction("sparse-points", models, CLIPS[:1], out, settings(TASK))
+    methods = report["summary"]["procedural/unseen_identity"]["few_points"]["methods"]
+    assert methods["one_latent"]["iou"]["mean"] < methods["ours"]["iou"]["mean"]
+    text = out.with_suffix(".md").read_text()
+    assert "one global latent (M = 1) |" in text and "left out" not in text
+
+
+@pytest.mark.usefixtures("no_peer")
+def test_half_bodies_are_compared_seed_with_seed(clips: list[EvaluationClip], tmp_path: Path) -> None:
+    task = ScanTask("half", "Half", "half_body", 60, 0.001, FRAMES)
+    oracle, out = Oracle(clips), tmp_path / "report.json"
+    report = evaluate_reconstruction("half-body", Models(oracle), CLIPS[:1], out, settings(task))
+    spread = report["clips"][0]["tasks"]["half"]["ours"]["spread"]
+    assert spread["seeds"] == 3 and max(options.sampling.seeds for options in oracle.calls) == 3
+    assert spread["unseen"] > 0
+    assert "spread" not in report["clips"][0]["tasks"]["half"]["without_diffusion"]
+    assert "spread of the unseen half" in out.with_suffix(".md").read_text()
+
+
+@pytest.mark.usefixtures("no_peer")
+def test_long_sequences_report_drift_and_seams(tmp_path: Path) -> None:
+    name = CLIPS[0]
+    clip = load(name, 20, 150)
+    assert clip is not None
+    task = ScanTask("long", "Long", "tracked", 40, 0.0, 20)
+    out = tmp_path / "report.json"
+    report = evaluate_reconstruction("long-sequence", Models(Oracle([clip])), [name], out, settings(task, seeds=1))
+    figures = report["clips"][0]["tasks"]["long"]["ours"]
+    assert figures["drift"] == pytest.approx(1.0, abs=0.2)
+    assert figures["seam_jump"] == pytest.approx(report["clips"][0]["seam_jump"], rel=1e-3)
+    assert "CD of the last 17 frames over the first 17" in out.with_suffix(".md").read_text()
+
+
+def test_an_observation_is_the_same_in_every_run(clips: list[EvaluationClip]) -> None:
+    first, second = observe(TASK, clips[0]), observe(TASK, clips[0])
+    assert scan_fingerprint(first) == scan_fingerprint(second) != scan_fingerprint(observe(TASK, clips[1]))
+    assert first.tracked and first.frames == FRAMES and all(len(points) == 60 for points in first.points)
+
+
+def test_every_scan_protocol_has_tasks_of_their_own_names() -> None:
+    assert set(TASKS) == set(PROTOCOLS) - {"handles", "autoencoders"}
+    names = [task.name for tasks in TASKS.values() for task in tasks]
+    assert len(set(names)) == len(names)
+
+
+def test_bad_requests_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(M2VError, match="untrained"):
+        run_protocol("sparse-points", tmp_path / "x.json", untrained=True)
+    with pytest.raises(M2VError, match="0 seeds"):
+        run_protocol("sparse-points", tmp_path / "x.json", seeds=0)
