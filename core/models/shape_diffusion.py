@@ -1,8 +1,8 @@
 """The shape stage: denoiser of frame 0's latents with its conditioners (paper 3.2.1, 3.3).
 
 With `conditions.observed_anchors` the latents sit on the observed points, as far as these reach, and start from what
-the autoencoder makes of these points with estimated normals: the denoiser models the difference from that. Latents of
-the unseen part are free, and are sampled together with the others.
+the autoencoder makes of these points with estimated normals: the denoiser models the difference from that. Each latent
+of the unseen part is paired with a seen one and modelled as a displacement from it: what lies behind or beside it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from core.models.shape_autoencoder import ShapeAutoencoder
 from core.shapes import Bool, Float, Int
 
 SEEN_SCALE = 0.01  # standard deviation of a true position around an observed anchor
-UNSEEN_SCALE = 0.3  # and of an unseen one around the centre
+PAIRED_SCALE = 0.12  # of an unseen position around the seen one it is paired with
+UNSEEN_SCALE = 0.3  # and around the centre where nothing is seen
 TOKENS = 128  # points that become tokens; all of them are looked up around the anchors
 NEIGHBOURS = 16
 
@@ -34,7 +35,7 @@ class ShapeObservation(NamedTuple):
 
     points: Tensor  # [B, L, 3]
     present: Tensor  # [B, L] bool: False for padding
-    anchors: Tensor  # [B, M, 3] observed points that latents sit on; anything where not seen
+    anchors: Tensor  # [B, M, 3] observed points that latents sit on; where not seen, the points they are paired with
     seen: Tensor  # [B, M] bool
     voxels: Tensor | None = None  # [B, 1, 32, 32, 32]
     images: Tensor | None = None  # [B, 1, H, W], or features [B, 1, L, 768]
@@ -54,18 +55,19 @@ class ShapeObservation(NamedTuple):
         anchors = points.new_zeros(len(points), latents, 3)
         seen = torch.zeros(len(points), latents, dtype=torch.bool, device=points.device)
         if chosen is not None:
-            wanted = chosen.shape[1]
-            anchors[:, :wanted] = gather_rows(points, chosen)
-            seen[:, :wanted] = torch.arange(wanted, device=points.device)[None] < present.sum(dim=1, keepdim=True)
+            count = present.sum(dim=1, keepdim=True).clamp_max(chosen.shape[1])
+            row = torch.arange(latents, device=points.device)[None]
+            seen = row < count
+            anchors = gather_rows(gather_rows(points, chosen), row % count.clamp_min(1)) * (count > 0)[..., None]
         return cls(points, present, anchors, seen, voxels, images)
 
     @torch.no_grad()
     def guessed(self, autoencoder: ShapeAutoencoder) -> ShapeObservation:
-        """With the autoencoder's own latents of the observed points; zero where nothing is seen."""
+        """With the autoencoder's own latents of the observed points; zero for a clip of which nothing is seen."""
         normals = estimate_normals(self.points, self.present)
         visible = torch.where(self.present[..., None], self.points, FAR)
         latents, _ = autoencoder.encode(visible, self.anchors, normals)
-        return self._replace(guess=torch.where(self.seen[..., None], latents, 0.0))
+        return self._replace(guess=latents * self.seen.any(dim=1)[:, None, None])
 
 
 class ShapePrepared(NamedTuple):
@@ -137,7 +139,8 @@ class ShapeDiffusion(nn.Module):
         known = self.place(observed.anchors) + self.from_local(self.local(observed.anchors, points))
         if observed.guess is not None:
             known = known + self.from_guess(observed.guess)
-        return torch.where(seen, known, self.unseen.to(known.dtype))
+        known = known * observed.seen.any(dim=1)[:, None, None]
+        return torch.where(seen, known, known + self.unseen.to(known.dtype))
 
     def _whitening(self, observed: ShapeObservation) -> tuple[Tensor, Tensor]:
         batch, count = observed.seen.shape
@@ -147,8 +150,9 @@ class ShapeDiffusion(nn.Module):
             return mean, scale
         assert observed.guess is not None, "latents on observed points need a guess to start from"
         seen = observed.seen[..., None]
-        place = torch.cat([torch.zeros_like(mean[..., :3]), mean[..., 3:]], dim=-1)
-        spread = torch.cat([torch.full_like(scale[..., :3], UNSEEN_SCALE), scale[..., 3:]], dim=-1)
+        wide = torch.where(observed.seen.any(dim=1), PAIRED_SCALE, UNSEEN_SCALE)[:, None, None]
+        place = torch.cat([observed.anchors, mean[..., 3:]], dim=-1)
+        spread = torch.cat([wide.expand(-1, count, 3), scale[..., 3:]], dim=-1)
         near = self.guess_std.clone()
         near[:3] = SEEN_SCALE
         return torch.where(seen, observed.guess, place), torch.where(seen, near, spread)

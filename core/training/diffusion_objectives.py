@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from core.config import Config
@@ -95,10 +96,27 @@ class ShapeDiffusionObjective(Objective):
             # What is not seen starts as a copy of something seen, so that it does not count as chosen.
             first = torch.where(observed.seen.any(dim=1)[:, None, None], true[:, :1], points[:, :1])
             given = torch.where(observed.seen[..., None], true, first)
-            free = farthest_point_indices(points, count, given=given)  # [B, M], of which the unseen take the first
-            rank = ((~observed.seen).cumsum(dim=1) - 1).clamp_min(0)
-            anchors = torch.where(observed.seen[..., None], true, gather_rows(points, free.gather(1, rank)))
+            free = gather_rows(points, farthest_point_indices(points, count, given=given))  # the unseen take the first
+            anchors = torch.where(observed.seen[..., None], true, paired_with(observed, free))
         return observed, self._frozen[0].encode(points, anchors, clips.normals)[0]
+
+
+def paired_with(observed: ShapeObservation, free: Tensor) -> Tensor:
+    """Unseen latents' true positions [B, M, 3]: the first of `free` [B, M, 3], each near the place it is paired with.
+
+    An assignment of the least total squared distance: a set has no order, and this one is the easiest to learn.
+    """
+    anchors = free.clone()
+    for clip, seen in enumerate(observed.seen):
+        rows = (~seen).nonzero()[:, 0]
+        if seen.any() and len(rows):
+            candidates = free[clip, : len(rows)]
+            cost = torch.cdist(observed.anchors[clip, rows], candidates).square()
+            _, column = linear_sum_assignment(cost.cpu().numpy())
+            anchors[clip, rows] = candidates[torch.from_numpy(column).to(rows.device)]
+        elif len(rows):
+            anchors[clip, rows] = free[clip, : len(rows)]
+    return anchors
 
 
 class MotionDiffusionObjective(Objective):
