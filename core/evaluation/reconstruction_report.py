@@ -23,7 +23,7 @@ TITLES = {
 }
 SPLITS = {"unseen_motion": "Unseen Motion", "unseen_identity": "Unseen Individual"}
 SOURCES = {"procedural": "Procedural", "rigs": "Rigs"}
-SCORES = ("iou", "cd", "corr")
+SCORES = {"iou": "IoU", "cd": "CD", "corr": "Corr"}
 _MORE = ("iou_frame_0", "jitter_over_truth", "parts", "drift", "seam_jump", "largest_seam_jump")
 # What is asked of procedural clips of unseen identity: {protocol: {score: (sense, threshold)}}.
 GOALS = {
@@ -133,7 +133,7 @@ def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
             what = f"{title}, {task.replace('_', ' ')}"
             if group == "procedural/unseen_identity" and protocol in GOALS:
                 for score, (sense, threshold) in GOALS[protocol].items():
-                    goal(f"{what}: {score.upper()}, raw", ours[score]["mean"], sense, threshold)
+                    goal(f"{what}: {SCORES[score]}, raw", ours[score]["mean"], sense, threshold)
             if "spread" in ours:
                 spread = ours["spread"]
                 halves = f"unseen half ({spread['unseen']:.4f}) over the seen half's ({spread['seen']:.4f})"
@@ -142,7 +142,7 @@ def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
                 goal(f"{what}: CD of the last 17 frames over the first 17", ours["drift"]["mean"], "<=", 1.3)
                 goal(f"{what}: step across a window seam over the median step", ours["seam_jump"]["mean"], "<=", 1.2)
             if len(figures["methods"]) > 1:
-                lead = [score.upper() for score, yes in figures["ours_leads"].items() if yes]
+                lead = [SCORES[score] for score, yes in figures["ours_leads"].items() if yes]
                 rows.append([f"{what}: ahead of every peer in", ", ".join(lead) or "none", "IoU, CD, Corr",
                              "yes" if len(lead) == len(SCORES) else "no"])  # fmt: skip
             if figures["frames"] == 17:
