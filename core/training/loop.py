@@ -24,6 +24,7 @@ from core.checkpoint import save_checkpoint
 from core.config import Config
 from core.data.clips import ClipSource
 from core.errors import ConfigError
+from core.training.compiled import compile_network, eagerly
 from core.training.interrupts import interrupts_wait
 from core.training.log import Log
 from core.training.objectives import Figures, Objective
@@ -120,8 +121,9 @@ def train_stage(
     record, average, optimizer = start.record, start.average, start.optimizer
     bf16 = accelerator.mixed_precision == "bf16"
     flops, peak = math.nan, peak_flops(device, bf16)
-    wrapped = torch.compile(objective) if training.compile else objective
-    wrapped, optimizer = accelerator.prepare(wrapped, optimizer)
+    if training.compile:
+        compile_network(trained)
+    wrapped, optimizer = accelerator.prepare(objective, optimizer)
     log = Log(folder / f"{stage}.log.jsonl", record["step"]) if accelerator.is_main_process else None
     world, rank = accelerator.num_processes, accelerator.process_index
     first_step = record["step"]
@@ -137,13 +139,14 @@ def train_stage(
     def check() -> None:
         if log is None:
             return
-        figures = averaged_check(objective, average, source, config, device, seed)
+        with eagerly(training.compile):
+            figures = averaged_check(objective, average, source, config, device, seed)
         record["checks"].append(
             {"step": record["step"], "clips": record["clips"], "seconds": record["seconds"]} | figures
         )
         log.write({"step": record["step"], "clips": record["clips"], "seconds": record["seconds"], "check": figures})
         if on_check is not None:
-            with averaged_weights(objective.trained, average):
+            with averaged_weights(objective.trained, average), eagerly(training.compile):
                 on_check(stage, record["step"], objective, source)
 
     try:
@@ -189,7 +192,8 @@ def train_stage(
             if log is not None and record["step"] % LOG_EVERY == 0:
                 values = {name: round(float(value), 6) for name, value in figures.items()}
                 if math.isnan(flops):
-                    flops = flops_per_clip(objective, source, training.batch, _seed(seed, 0, 998), bf16)
+                    with eagerly(training.compile):
+                        flops = flops_per_clip(objective, source, training.batch, _seed(seed, 0, 998), bf16)
                 log.write(
                     {
                         "step": record["step"],
