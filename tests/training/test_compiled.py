@@ -27,7 +27,8 @@ def test_every_stage_has_parts_worth_compiling() -> None:
 SAME = """
 import copy, torch
 from core.training.compiled import compile_network
-from tests.training.fixed import tiny
+from core.training.objectives import MotionAutoencoderObjective
+from tests.training.fixed import FixedClips, tiny
 torch.manual_seed(0)
 plain = MotionAutoencoderObjective(tiny())
 traced = copy.deepcopy(plain)
