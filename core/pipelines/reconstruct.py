@@ -116,9 +116,11 @@ class Reconstructor:
             else:
                 meshes.append(meshes[0])
             report.step("Finding the surface")
-        motions = []
+        motions: list[NDArray[np.float32]] = []
+        report.faces = meshes[0].source.faces
         for seed, mesh in zip(seeds, meshes, strict=True):
-            motions.append(self._motion(mesh, observed, seed, options, report))
+            in_scan_units = normalization if mesh is meshes[0] and not motions else None
+            motions.append(self._motion(mesh, observed, seed, options, report, in_scan_units))
         samples = self._collect(observed, normalization, seeds, meshes, motions, scans.fps, report)
         seconds = time.perf_counter() - started
         return ReconstructionSet(samples, normalization, seconds, self.preset, str(self.device))
@@ -164,9 +166,15 @@ class Reconstructor:
         return PreparedMesh(source, self.config, self.shape_autoencoder, self.device, IDENTITY)
 
     def _motion(
-        self, mesh: PreparedMesh, observed: ScanInput, seed: int, options: ReconstructionOptions, report: Reporter
+        self,
+        mesh: PreparedMesh,
+        observed: ScanInput,
+        seed: int,
+        options: ReconstructionOptions,
+        report: Reporter,
+        preview: Normalization | None,
     ) -> NDArray[np.float32]:
-        """Vertices [T, V, 3] in normalised space."""
+        """Vertices [T, V, 3] in normalised space; `preview` shows them on the way, in the scans' units."""
         handles, surface = self._handles(mesh, observed)
         report.step("Following the scans")
         condition = prepare_motion(
@@ -181,7 +189,12 @@ class Reconstructor:
         moving = observed.frames - 1
 
         def on_call(latents: Tensor, last: bool) -> None:
-            report.step("Finding the motion")
+            def show() -> NDArray[np.float32]:
+                assert preview is not None
+                so_far = decode_vertices(self.motion_autoencoder, mesh, surface.anchors, latents[:, :moving])
+                return preview.invert(so_far).astype(np.float32)
+
+            report.step("Finding the motion", None if preview is None or last else show)
 
         latents = sample_motion(
             self.motion_diffusion, self.config, condition, [seed], options.sampling, on_call, report.pulse

@@ -23,6 +23,7 @@ class Reporter:
         self._done = 0
         self._message = ""
         self._next_preview = 0.0
+        self.faces: NDArray[np.int32] | None = None  # what previews lie on, where there is no source mesh
 
     def start(self, message: str) -> None:
         """Say what begins now, without finishing a step."""
@@ -34,7 +35,8 @@ class Reporter:
         self._done = min(self._done + 1, self._total)
         self._message = message
         if self._on_step is not None:
-            self._on_step(Progress(self._done, self._total, message, self._preview(preview)))
+            shown = self._preview(preview)
+            self._on_step(Progress(self._done, self._total, message, shown, None if shown is None else self.faces))
 
     def pulse(self) -> None:
         """A chance to cancel inside a long step."""

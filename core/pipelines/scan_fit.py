@@ -47,7 +47,9 @@ def measure(
                 fit[frame] = float(np.sqrt(squared).mean())
             others = [trees[frame] for other, trees in enumerate(spread) if other != number]
             if others:
-                disagreement[frame] = np.mean([other.query(motion[frame], workers=-1)[0] for other in others], axis=0)
+                disagreement[frame] = np.mean(
+                    [np.asarray(other.query(motion[frame], workers=-1)[0]) for other in others], axis=0
+                )
         results.append(Fit(fit, distance, disagreement))
     return results
 

@@ -60,9 +60,11 @@ class ShapeDiffusionObjective(Objective):
             self.trained.guess_std.copy_(missed.square().mean(dim=0).sqrt().clamp_min(1e-4))
 
     def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        return self._loss(draw_kind(self.config.tasks, generator, "shape_"), clips, generator), {}
+        loss = self.loss_of(draw_kind(self.config.tasks, generator, "shape_"), clips, generator)
+        return loss + untouched(self.trained), {}
 
-    def _loss(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> Tensor:
+    def loss_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> Tensor:
+        """The loss given one kind of observation."""
         with torch.no_grad():
             observed, latents = self._observe(kind, clips, generator)
         batch, device = len(latents), latents.device
@@ -79,7 +81,7 @@ class ShapeDiffusionObjective(Objective):
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:
         """The loss on each kind of observation, and their mean."""
         kinds = [kind for kind in OBSERVED_KINDS if getattr(self.config.tasks, f"shape_{kind}") > 0]
-        losses = {f"loss_{kind}": float(self._loss(kind, clips, generator)) for kind in kinds}
+        losses = {f"loss_{kind}": float(self.loss_of(kind, clips, generator)) for kind in kinds}
         return losses | {"loss": sum(losses.values()) / len(losses)}
 
     def _observe(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> tuple[ShapeObservation, Tensor]:
@@ -99,6 +101,11 @@ class ShapeDiffusionObjective(Objective):
             free = gather_rows(points, farthest_point_indices(points, count, given=given))  # the unseen take the first
             anchors = torch.where(observed.seen[..., None], true, paired_with(observed, free))
         return observed, self._frozen[0].encode(points, anchors, clips.normals)[0]
+
+
+def untouched(module: torch.nn.Module) -> Tensor:
+    """Zero, with a zero gradient for every weight: which ones a block's task uses differs, and processes must agree."""
+    return 0.0 * torch.stack([weight.sum() for weight in module.parameters()]).sum()
 
 
 def paired_with(observed: ShapeObservation, free: Tensor) -> Tensor:
@@ -159,9 +166,13 @@ class MotionDiffusionObjective(Objective):
         self.trained.latent_std.copy_((second - self.trained.latent_mean.square()).clamp_min(1e-8).sqrt())
 
     def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, figures = self.loss_of(draw_kind(self.config.tasks, generator), clips, generator)
+        return loss + untouched(self.trained), figures
+
+    def loss_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and figures given one kind of task."""
         with torch.no_grad():
             shape_latents, nodes, latents, anchors = self._encode(clips)
-            kind = draw_kind(self.config.tasks, generator)
             handles, scans = self._condition(kind, clips, nodes, anchors, generator)
         batch, device = len(latents), latents.device
         keep = torch.rand(batch, device=device, generator=generator) >= self.config.diffusion.condition_dropout

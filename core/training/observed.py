@@ -55,7 +55,7 @@ def front_cameras(batch: int, frames: int, generator: torch.Generator) -> Camera
 
 def observed_images(points: Tensor, normals: Tensor, config: Config, generator: torch.Generator) -> Tensor:
     """Images [B, T, 64, 64] of the clips, or their features where the configuration says so."""
-    images = shaded_images(points, normals, front_cameras(*points.shape[:2], generator))
+    images = shaded_images(points, normals, front_cameras(points.shape[0], points.shape[1], generator))
     conditions = config.conditions
     return image_features(images, conditions.image_weights) if conditions.images == "dinov2" else images
 

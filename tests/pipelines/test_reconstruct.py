@@ -123,6 +123,10 @@ def test_longer_than_a_window_and_cancelled(reconstructor: Reconstructor) -> Non
     done = [report.done for report in reports]
     assert done == sorted(done)
     assert reports[-1].done == reports[-1].total
+    previews = [report for report in reports if report.preview is not None]
+    assert previews
+    assert previews[0].preview.shape == result.samples[0].sequence.vertices.shape
+    assert np.array_equal(previews[0].preview_faces, result.samples[0].sequence.faces)
 
     def stop(progress: Progress) -> None:
         if progress.done >= 3:
