@@ -110,6 +110,7 @@ class Reconstructor:
                     latents[number : number + 1],
                     options.resolution,
                     options.faces,
+                    observed.points[0],
                     report.pulse,
                 )
                 meshes.append(self._prepared(*shape, scans.name))

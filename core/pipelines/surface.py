@@ -10,13 +10,15 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from core.errors import MeshError
 from core.geometry.isosurface import extract_isosurface
 from core.models.shape_autoencoder import ShapeAutoencoder
 
-SMALLEST_PART = 0.15  # of the largest part's faces; less is noise of the occupancy
+SMALLEST_PART = 0.15  # of the largest part's faces; less is noise of the occupancy, unless the scan shows it
+SUPPORT, REACH = 3, 0.02  # so many observed points this near a small part keep it
 
 
 def latents_to_mesh(
@@ -24,9 +26,12 @@ def latents_to_mesh(
     latents: Tensor,
     resolution: int,
     faces: int | None = None,
+    observed: NDArray[np.float32] | None = None,
     pulse: Callable[[], None] = lambda: None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Vertices [V, 3] in normalised space and faces [F, 3] of latents [1, M, Cs]; closed, largest parts only.
+    """Vertices [V, 3] in normalised space and faces [F, 3] of latents [1, M, Cs]; closed.
+
+    Without small parts that float, except where points `observed` [N, 3] lie on them: a leg may be cut off by a gap.
 
     `pulse` is called between parts of the work, so that it can be cancelled. Raises MeshError where nothing is inside.
     """
@@ -43,21 +48,28 @@ def latents_to_mesh(
         raise MeshError(
             "The model found no closed surface in the first frame; check the scans' centre, size and up axis."
         ) from error
-    vertices, triangles = largest_parts(vertices, triangles)
+    vertices, triangles = largest_parts(vertices, triangles, observed)
     if faces is not None and len(triangles) > faces:
         vertices, triangles = decimated(vertices, triangles, faces)
     return vertices, triangles
 
 
 def largest_parts(
-    vertices: NDArray[np.float32], faces: NDArray[np.int32]
+    vertices: NDArray[np.float32], faces: NDArray[np.int32], observed: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Without connected parts that are much smaller than the largest."""
+    """Without connected parts that are much smaller than the largest and that no observed points [N, 3] lie on."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
     links = coo_matrix((np.ones(len(edges), dtype=bool), tuple(edges.T)), shape=(len(vertices), len(vertices)))
     part = connected_components(links, directed=False)[1][faces[:, 0]]
     sizes = np.bincount(part)
-    kept = faces[sizes[part] >= SMALLEST_PART * sizes.max()]
+    wanted = sizes >= SMALLEST_PART * sizes.max()
+    if observed is not None and len(observed) and not wanted.all():
+        distance, vertex = KDTree(vertices).query(observed)
+        part_of_vertex = np.zeros(len(vertices), dtype=np.int64)
+        part_of_vertex[faces.ravel()] = np.repeat(part, 3)
+        shown = np.bincount(part_of_vertex[np.asarray(vertex)[np.asarray(distance) < REACH]], minlength=len(sizes))
+        wanted |= shown >= SUPPORT
+    kept = faces[wanted[part]]
     used, renumbered = np.unique(kept, return_inverse=True)
     return vertices[used], renumbered.reshape(kept.shape).astype(np.int32)
 

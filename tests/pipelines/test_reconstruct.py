@@ -172,3 +172,5 @@ def test_small_floating_parts_are_dropped() -> None:
     kept, faces = largest_parts(vertices, np.concatenate([strip, crumb]))
     assert len(faces) == 30
     assert np.allclose(kept[faces], vertices[strip])
+    on_the_crumb = vertices[[36, 37, 38]]
+    assert len(largest_parts(vertices, np.concatenate([strip, crumb]), on_the_crumb)[1]) == 31, "the scan shows it"
