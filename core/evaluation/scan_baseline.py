@@ -11,6 +11,7 @@ while the surface goes from stiff to soft and far matches lose weight.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,15 +39,14 @@ class PeerSettings:
     """The peer's knobs; the defaults are the best of those tried on clips of the training split."""
 
     neighbours: int = 6  # points that a normal is estimated from
-    rounds: int = 6  # of taking normals anew from the surface
+    rounds: int = 20  # of taking normals anew from the surface
     camera_neighbours: int = 10  # points that a normal is estimated from where the camera says which side is outside
-    votes: int = 2  # points that each face of the surface gives its normal to, where they are near enough
-    vote_reach: float = 0.05
+    votes: int = 2  # points that each face of the surface gives its normal to
     rough_depth: int = 6  # of the Poisson octree while normals are sought
     depth: int = 7  # of the Poisson octree at the end
     point_weight: float = 4.0  # how closely the Poisson surface interpolates
     trim: float = 0.08  # a partial scan's surface is cut off this far from its points: beyond, it balloons
-    most_faces: int = 8000  # the surface is simplified above this
+    most_faces: int = 4000  # the surface is simplified above this
     smallest_part: float = 0.05  # components with a smaller share of the faces are taken for noise
     tracked_weight: float = 1.0  # of an attachment beside the cotangent weights of edges
     tracked_iterations: int = 20
@@ -58,7 +58,8 @@ class PeerSettings:
         (2.0, 0.03),
         (5.0, 0.02),
     )
-    matches_per_level: int = 4
+    most_matched: int = 1500  # points of a frame that are used, evenly over their order
+    matches_per_level: int = 3
     iterations_per_match: int = 3
 
 
@@ -121,11 +122,10 @@ def _voted_normals(
 ) -> NDArray[np.float64]:
     """Unit normals [N, 3] that a surface's faces give to the points nearest to them; the old ones where none does."""
     count = min(settings.votes, len(points))
-    found = cKDTree(points).query(vertices[faces].mean(axis=1), k=np.arange(1, count + 1))
-    distance, near = np.asarray(found[0]), np.asarray(found[1])
-    given = face_normals(vertices, faces)[:, None] * (distance < settings.vote_reach)[..., None]  # [F, votes, 3]
+    near = np.asarray(cKDTree(points).query(vertices[faces].mean(axis=1), k=np.arange(1, count + 1))[1])
+    given = np.repeat(face_normals(vertices, faces), count, axis=0)
     total = 1e-3 * normals + np.stack(
-        [np.bincount(near.ravel(), given[..., axis].ravel(), minlength=len(points)) for axis in range(3)], axis=-1
+        [np.bincount(near.ravel(), given[:, axis], minlength=len(points)) for axis in range(3)], axis=-1
     )
     return total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)
 
@@ -184,8 +184,9 @@ def track(
         for cloud in clouds[1:]:
             poses.append(body.fit(poses[-1], solve, cloud, settings.tracked_iterations))
         return np.stack(poses)
-    for cloud in clouds[1:]:
+    for every in clouds[1:]:
         pose = poses[-1]
+        cloud = every[:: max(1, math.ceil(len(every) / settings.most_matched))]
         for weight, reach in settings.levels if len(cloud) else ():
             for _ in range(settings.matches_per_level):
                 attachment, distance = closest(pose, faces, cloud)
