@@ -120,6 +120,7 @@ def test_every_window_takes_the_place_of_a_training_clip():
     config = dataclasses.replace(
         TINY,
         diffusion=dataclasses.replace(TINY.diffusion, warm_start=False),
+        conditions=dataclasses.replace(TINY.conditions, scan_channels=0),
         motion_denoiser=dataclasses.replace(TINY.motion_denoiser, geometric_attention=False, output_directions=False),
     )
     diffusion = build_motion_diffusion(config).eval()
