@@ -51,7 +51,16 @@ def register_scans(
             current, confidence = _follow(nodes, weight, degree, start, scans[:, frame], present[:, frame])
             displacements.append(current - nodes)
             confidences.append(confidence)
-        return Registration(torch.stack(displacements, dim=1), torch.stack(confidences, dim=1))
+        return Registration(smoothed(torch.stack(displacements, dim=1)), torch.stack(confidences, dim=1))
+
+
+def smoothed(displacements: Float[Tensor, "B T P 3"]) -> Float[Tensor, "B T P 3"]:
+    """Without the frame-to-frame noise of the matches: a binomial mean over five frames, frame 0 being at rest."""
+    rest, last = torch.zeros_like(displacements[:, :1]), displacements[:, -1:]
+    padded = torch.cat([rest, rest, displacements, last, last], dim=1)
+    frames = displacements.shape[1]
+    shifted = [weight / 16 * padded[:, start : start + frames] for start, weight in enumerate((1, 4, 6, 4, 1))]
+    return torch.stack(shifted).sum(dim=0)
 
 
 def registered_handles(
