@@ -56,11 +56,16 @@ def register_scans(
 
 def smoothed(displacements: Float[Tensor, "B T P 3"]) -> Float[Tensor, "B T P 3"]:
     """Without the frame-to-frame noise of the matches: a binomial mean over five frames, frame 0 being at rest."""
-    rest, last = torch.zeros_like(displacements[:, :1]), displacements[:, -1:]
-    padded = torch.cat([rest, rest, displacements, last, last], dim=1)
-    frames = displacements.shape[1]
+    whole = torch.cat([torch.zeros_like(displacements[:, :1]), displacements], dim=1)
+    frames = whole.shape[1]
+    if frames < 3:
+        return displacements
+    # Reflected at the ends, so that a steady motion stays as it is.
+    before = 2 * whole[:, :1] - whole[:, 1:3].flip(1)
+    after = 2 * whole[:, -1:] - whole[:, -3:-1].flip(1)
+    padded = torch.cat([before, whole, after], dim=1)
     shifted = [weight / 16 * padded[:, start : start + frames] for start, weight in enumerate((1, 4, 6, 4, 1))]
-    return torch.stack(shifted).sum(dim=0)
+    return torch.stack(shifted).sum(dim=0)[:, 1:]
 
 
 def registered_handles(

@@ -2,7 +2,7 @@
 
 import torch
 
-from core.models.registration import register_scans, registered_handles
+from core.models.registration import register_scans, registered_handles, smoothed
 
 
 def tube(count: int = 160, seed: int = 0) -> torch.Tensor:
@@ -60,3 +60,12 @@ def test_empty_scans_leave_the_surface_where_it_is() -> None:
     found = register_scans(nodes, scans, torch.zeros(1, 3, 20, dtype=torch.bool))
     assert float(found.displacements.abs().max()) < 1e-3
     assert not bool(registered_handles(nodes, scans, torch.zeros(1, 3, 20, dtype=torch.bool)).present.any())
+
+
+def test_smoothing_keeps_a_steady_motion_and_takes_noise_away() -> None:
+    steady = torch.arange(1, 9)[None, :, None, None] * torch.tensor([0.1, 0.0, -0.05])
+    assert torch.allclose(smoothed(steady), steady, atol=1e-6)
+    noise = 0.01 * torch.randn(1, 8, 20, 3, generator=torch.Generator().manual_seed(0))
+    rough = lambda x: float(x.diff(n=3, dim=1).norm(dim=-1).mean())  # noqa: E731
+    assert rough(smoothed(steady + noise)) < 0.5 * rough(steady + noise)
+    assert smoothed(steady[:, :1]).shape == (1, 1, 1, 3)
