@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from core.errors import DataError
+from core.errors import DataError, MeshError
 from core.evaluation import metrics
 from core.evaluation.clips import ClipName, load
 from core.evaluation.observations import ScanTask, observe, seen_half
@@ -166,7 +166,7 @@ class _Run:
             for method, compute in methods.items():
                 if method != "poisson_arap" or scans.modality != "images":
                     compute_here = bound(compute, truth, scans, task)
-                    tasks[task.name][method] = self.partial.recall(method, key, compute_here)
+                    tasks[task.name][method] = self.partial.recall(method, key, bound(_or_failure, compute_here))
                 self._advance(f"{name.key} {task.name}: {method.replace('_', ' ')}")
         if not tasks:
             return None
@@ -188,6 +188,14 @@ class _Run:
         if self.on_progress is not None:
             total = self.clip_count * len(self.settings.tasks) * len(self._methods())
             self.on_progress(self.done, total, what)
+
+
+def _or_failure(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The figures, or {"failed": why} where a method finds no surface in this observation."""
+    try:
+        return compute()
+    except MeshError as error:
+        return {"failed": str(error)}
 
 
 def describe(truth: Truth) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from core.errors import DataError
 from core.evaluation.reconstruction_metrics import PUBLISHED
 from core.evaluation.reporting import markdown_table
 
@@ -47,10 +48,19 @@ def summarise(clips: Sequence[Clip], tasks: Sequence[str]) -> dict[str, Any]:
 
 
 def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
-    """Means and deviations of one task over some clips, method by method."""
+    """Means and deviations of one task, method by method, over the clips on which every method found a surface.
+
+    A method that found none in any clip is left out instead; `failures` counts what was not found.
+    """
     methods = [name for name in TITLES if all(name in clip["tasks"][task] for clip in clips)]
+    failures = {name: sum("failed" in clip["tasks"][task][name] for clip in clips) for name in methods}
+    methods = [name for name in methods if failures[name] < len(clips)]
+    clips = [clip for clip in clips if not any("failed" in clip["tasks"][task][name] for name in methods)]
+    if "ours" not in methods or not clips:
+        raise DataError(f"No clip has a surface by every method for {task}; the model needs more training.")
     result: dict[str, Any] = {
         "clips": len(clips),
+        "failures": failures,
         "frames": clips[0]["frames"],
         "motion": _mean([clip["motion"] for clip in clips]),
         "cd_floor": _mean([clip["cd_floor"] for clip in clips]),
@@ -114,7 +124,7 @@ def reconstruction_markdown(report: Mapping[str, Any]) -> str:
     for task in settings["tasks"]:
         if any(task["name"] in group for group in summary.values()):
             lines += ["", f"## {task['title']}", "", _paper_table(summary, task["name"])]
-            lines += ["", _more_table(summary, task["name"])]
+            lines += ["", _more_table(summary, task["name"]), *_failures(summary, task["name"])]
     return "\n".join(lines) + "\n"
 
 
@@ -207,6 +217,17 @@ def _more_table(summary: Mapping[str, Any], task: str) -> str:
             rows.append([f"{_group_title(name)}, true motion", str(group["clips"]), f"{group['motion']:.4f}",
                          *(f"{true[key]:.3f}" if key in true else "/" for key in shown), "/"])  # fmt: skip
     return markdown_table(head, rows)
+
+
+def _failures(summary: Mapping[str, Any], task: str) -> list[str]:
+    """Lines that say which method found no surface how often; those clips are in no mean."""
+    found = [(name, method, count) for name, tasks in summary.items() if task in tasks
+             for method, count in tasks[task]["failures"].items() if count]  # fmt: skip
+    return [
+        line
+        for name, method, count in found
+        for line in ("", f"{_group_title(name)}: {TITLES[method]} found no surface in {count} clips, in no mean here.")
+    ]
 
 
 def _group_title(group: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
-from core.errors import M2VError
+from core.errors import M2VError, MeshError
 from core.evaluation import reconstruction as protocol
 from core.evaluation.clips import EvaluationClip, load, procedural_clips
 from core.evaluation.observations import TASKS, ScanTask, observe
@@ -67,18 +69,16 @@ def clips() -> list[EvaluationClip]:
     return [clip for clip in found if clip is not None]
 
 
+def as_still(scans: ScanSequence, _: object = None) -> MeshSequence:
+    """The scan's bounding box, standing still."""
+    mesh = trimesh.creation.box(bounds=np.stack([scans.points[0].min(0), scans.points[0].max(0)]))
+    return MeshSequence(np.repeat(mesh.vertices[None], scans.frames, 0), mesh.faces)
+
+
 @pytest.fixture
 def no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The classical peer answers with the scan's bounding box, standing still: fast, and bad."""
-
-    def box(scans: ScanSequence, _: object = None) -> MeshSequence:
-        import trimesh
-
-        low, high = scans.points[0].min(0), scans.points[0].max(0)
-        mesh = trimesh.creation.box(bounds=np.stack([low, high]))
-        return MeshSequence(np.repeat(mesh.vertices[None], scans.frames, 0), mesh.faces)
-
-    monkeypatch.setattr(protocol, "reconstruct_classically", box)
+    """The classical peer is fast, and bad."""
+    monkeypatch.setattr(protocol, "reconstruct_classically", as_still)
 
 
 @pytest.mark.usefixtures("no_peer")
@@ -157,6 +157,25 @@ def test_a_model_of_one_latent_is_one_more_row(clips: list[EvaluationClip], tmp_
     assert methods["one_latent"]["iou"]["mean"] < methods["ours"]["iou"]["mean"]
     text = out.with_suffix(".md").read_text()
     assert "one global latent (M = 1) |" in text and "left out" not in text
+
+
+def test_a_clip_without_a_surface_is_counted_and_in_no_mean(
+    clips: list[EvaluationClip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_second_only(scans: ScanSequence, _: object = None) -> MeshSequence:
+        if scan_fingerprint(scans) == scan_fingerprint(observe(TASK, clips[0])):
+            raise MeshError("The occupancy is outside everywhere.")
+        return as_still(scans)
+
+    monkeypatch.setattr(protocol, "reconstruct_classically", on_second_only)
+    names = [CLIPS[0], dataclasses.replace(CLIPS[1], split="unseen_identity")]
+    out = tmp_path / "report.json"
+    report = evaluate_reconstruction("sparse-points", Models(Oracle(clips)), names, out, settings(TASK))
+    group = report["summary"]["procedural/unseen_identity"]["few_points"]
+    assert group["clips"] == 1 and group["failures"] == {"ours": 0, "without_diffusion": 0, "poisson_arap": 1}
+    second = report["clips"][1]["tasks"]["few_points"]["ours"]["cd"]
+    assert group["methods"]["ours"]["cd"]["mean"] == pytest.approx(second)
+    assert "found no surface in 1 clips" in out.with_suffix(".md").read_text()
 
 
 @pytest.mark.usefixtures("no_peer")
