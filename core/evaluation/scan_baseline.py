@@ -37,7 +37,7 @@ _VOXEL_BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin
 
 @dataclass(frozen=True)
 class PeerSettings:
-    """The peer's knobs; the defaults are the best of those tried on clips of the training split."""
+    """The peer's knobs; the defaults are the best of those tried on procedural clips of trained identities."""
 
     neighbours: int = 6  # points that a normal is estimated from
     rounds: int = 20  # of taking normals anew from the surface

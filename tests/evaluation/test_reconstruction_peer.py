@@ -114,6 +114,21 @@ def test_points_become_a_closed_surface() -> None:
     assert np.abs(sequence.vertices[1] - sequence.vertices[0] - 0.1).max() < 0.02
 
 
+def test_a_one_sided_scan_gives_the_side_that_was_seen() -> None:
+    pytest.importorskip("pymeshlab")
+    vertices, faces = capsule()
+    points = sample_surface(vertices, faces, 800, np.random.default_rng(0)).at(vertices)
+    front = points[points[:, 2] > 0.03].astype(np.float32)
+    scans = ScanSequence((front, front[::-1]), modality="depth", partial=True, viewpoint=(0.0, 0.0, 3.0))
+    sequence = reconstruct_classically(scans, QUICK)
+    surface, corners = sequence.vertices[0], sequence.faces.astype(np.int64)
+    assert closest(surface, corners, front)[1].mean() < 0.02
+    assert np.max(cKDTree(front).query(surface)[0]) < QUICK.trim
+    area = surface[corners[:, 1]] - surface[corners[:, 0]], surface[corners[:, 2]] - surface[corners[:, 0]]
+    assert np.cross(*area)[:, 2].sum() > 0  # outward is towards the camera
+    assert np.abs(sequence.vertices[1] - surface).mean() < 0.02
+
+
 def test_what_cannot_be_used_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="10 or more"):
         poisson_surface(np.zeros((3, 3)), QUICK)
