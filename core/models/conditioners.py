@@ -29,7 +29,7 @@ class HandleConditioner(nn.Module):
     handle and time token; a learned token that is always visible stands for "no observation".
     """
 
-    def __init__(self, width: int, frames_per_token: int, expansion: int) -> None:
+    def __init__(self, width: int, frames_per_token: int, expansion: int, estimated: bool = False) -> None:
         super().__init__()
         self.frames_per_token = frames_per_token
         self.source_embedding = PointEmbedding(width // 2)
@@ -38,7 +38,8 @@ class HandleConditioner(nn.Module):
         self.encoder = CrossAttentionLayer(width, expansion)
         self.nothing = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.nothing, std=0.02)
-        self.estimated = nn.Parameter(torch.zeros(width))  # marks handles that were estimated, not given by a person
+        # Marks handles that were estimated from a scan, not given by a person.
+        self.estimated = nn.Parameter(torch.zeros(width)) if estimated else None
 
     def forward(
         self, handles: HandleCondition, tracks: FilledTracks | None = None, keep: Tensor | None = None
@@ -64,7 +65,7 @@ class HandleConditioner(nn.Module):
         grouped = per_frame.unflatten(1, (frames // patch, patch)).transpose(2, 3).flatten(-2)
         source = self.source_embedding(handles.positions)[:, None].expand(-1, frames // patch, -1, -1)
         tokens = torch.cat([source, self.track_embedding(grouped)], dim=-1)
-        if handles.variance is not None:
+        if handles.variance is not None and self.estimated is not None:
             doubt = (handles.variance / EXACT_VARIANCE + 1.0).log()
             tokens = tokens + doubt[:, None, :, None] * self.estimated
         nothing = self.nothing.expand(batch, frames // patch, 1, -1)

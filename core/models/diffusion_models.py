@@ -61,8 +61,9 @@ class MotionDiffusion(nn.Module):
         self.warm = diffusion.warm_start
         self.smooth = diffusion.noise == "smooth"
         self.latents = config.motion.latents
-        self.conditioner = HandleConditioner(denoiser.width, denoiser.frames_per_token, denoiser.expansion)
         conditions, patch = config.conditions, denoiser.frames_per_token
+        estimated = conditions.scan_channels > 0
+        self.conditioner = HandleConditioner(denoiser.width, patch, denoiser.expansion, estimated)
         if conditions.scan_channels and not diffusion.warm_start:
             raise ConfigError("conditions.scan_channels needs diffusion.warm_start: true.")
         self.scan_features = (

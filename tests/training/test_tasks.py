@@ -93,7 +93,8 @@ def test_a_pinned_point_is_a_handle_that_is_given_and_does_not_move() -> None:
 
 def test_the_same_generator_gives_the_same_task() -> None:
     first, again, other = draw(MIXED, 1), draw(MIXED, 1), draw(MIXED, 2)
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert first.variance is None, "a person's handles are exact"
+    assert all(torch.equal(a, b) for a, b in zip(first[:4], again[:4], strict=True))
     assert not torch.equal(first.given, other.given)
 
 
