@@ -162,7 +162,7 @@ def test_the_path_field_opens_what_is_typed(driver: Driver, tmp_path: Path) -> N
     driver.tick(2)
     np.testing.assert_equal(driver.app.source_panel.path.strip(), f'"{path}"')
     x, y = button_at(driver, "Samples")
-    driver.click((x, y + 36))
+    driver.click((x - 120, y))  # the field is left of it
     driver.key(psim.ImGuiKey_Enter)
     driver.until(lambda: opened(driver, "typed"), 30.0)
     assert driver.app.source_panel.path == ""
