@@ -68,6 +68,7 @@ class DenoiserConfig:
     noise_width: int = 256  # sinusoidal embedding of the noise level
     frames_per_token: int = 1  # consecutive frames folded into one token (motion only); 1 as published
     time_embedding: Literal["none", "sinusoidal"] = "none"  # none: equivariant to frame order, as published
+    time_attention: bool = True  # attention over time tokens (motion only); false: frames share nothing but conditions
     anchor_embedding: bool = False  # each token carries its anchor's position
     shape_condition: Literal["cross", "token"] = (
         "cross"  # attend to shape latents, or add each anchor's own to its token
@@ -103,6 +104,7 @@ class DiffusionConfig:
     noise: Literal["white", "smooth"] = "white"  # smooth: correlated over neighbouring anchors and frames
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
     warm_start: bool = False  # diffuse the difference from the handles' geometric interpolation
+    whitening: bool = True  # motion latents in units of their (expected) spread, which sigma_data = 1 assumes
     warm_start_nodes: int = 192  # surface points of its neighbourhood graph, the motion's anchors among them
     outlier_variance: float = 0.0  # a clip of whitened variance v counts 1 / (1 + v / this) in the loss; 0: all alike
     variety: float = 1.0  # how far samples keep their distance from the posterior mean; below 1 calms a young model

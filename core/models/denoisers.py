@@ -130,9 +130,12 @@ class MotionBlock(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         width = config.width
-        self.norm_space, self.norm_time, self.norm_feed_forward = (AdaptiveLayerNorm(width, width) for _ in range(3))
+        # In this order: the same seed gives the same first weights as before `time_attention` could be left out.
+        self.norm_space = AdaptiveLayerNorm(width, width)
+        self.norm_time = AdaptiveLayerNorm(width, width) if config.time_attention else None
+        self.norm_feed_forward = AdaptiveLayerNorm(width, width)
         self.space_attention = Attention(width, config.head_dim)
-        self.time_attention = Attention(width, config.head_dim)
+        self.time_attention = Attention(width, config.head_dim) if config.time_attention else None
         self.feed_forward = FeedForward(width, config.expansion)
         cross = config.shape_condition == "cross"
         self.norm_shape = AdaptiveLayerNorm(width, width) if cross else None
@@ -175,8 +178,9 @@ class MotionBlock(nn.Module):
         ):
             attended = attention(norm(x, noise).flatten(0, 1), keys_values, seen, near_condition)
             x = x + attended.unflatten(0, (batch, frames))
-        by_anchor = self.norm_time(x, noise).transpose(1, 2).flatten(0, 1)
-        x = x + self.time_attention(by_anchor).unflatten(0, (batch, count)).transpose(1, 2)
+        if self.time_attention is not None and self.norm_time is not None:
+            by_anchor = self.norm_time(x, noise).transpose(1, 2).flatten(0, 1)
+            x = x + self.time_attention(by_anchor).unflatten(0, (batch, count)).transpose(1, 2)
         return x + self.feed_forward(self.norm_feed_forward(x, noise))
 
 

@@ -60,6 +60,7 @@ class MotionDiffusion(nn.Module):
             raise ConfigError("geometric_attention and output_directions need diffusion.warm_start: true.")
         self.warm = diffusion.warm_start
         self.smooth = diffusion.noise == "smooth"
+        self.whitening = diffusion.whitening
         self.latents = config.motion.latents
         conditions, patch = config.conditions, denoiser.frames_per_token
         estimated = conditions.scan_channels > 0
@@ -148,7 +149,7 @@ class MotionDiffusion(nn.Module):
         directions = torch.cat([warm.mean[..., None, :], warm.guesses - warm.mean[..., None, :]], dim=-2)
         length = directions.square().sum(dim=-1, keepdim=True)
         bounded = directions * (length + warm.scale[..., None].square()).rsqrt()
-        whitened = directions / warm.scale[..., None]
+        whitened = directions / self._spread(warm)[..., None]
         whitened = whitened * (FARTHEST / whitened.norm(dim=-1, keepdim=True).clamp_min(FARTHEST))
         whitened = whitened / self.latent_std[:3]
         guide = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, bounded.flatten(-2), whitened.flatten(-2)], dim=-1)
@@ -156,14 +157,18 @@ class MotionDiffusion(nn.Module):
 
     def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         if warm is not None:
-            latents = torch.cat([(latents[..., :3] - warm.mean) / warm.scale, latents[..., 3:]], dim=-1)
+            latents = torch.cat([(latents[..., :3] - warm.mean) / self._spread(warm), latents[..., 3:]], dim=-1)
         return (latents - self.latent_mean) / self.latent_std
 
     def unwhiten(self, whitened: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         latents = whitened * self.latent_std + self.latent_mean
         if warm is None:
             return latents
-        return torch.cat([latents[..., :3] * warm.scale + warm.mean, latents[..., 3:]], dim=-1)
+        return torch.cat([latents[..., :3] * self._spread(warm) + warm.mean, latents[..., 3:]], dim=-1)
+
+    def _spread(self, warm: WarmStart) -> Float[Tensor, "B T M 1"]:
+        """The expected deviation of displacements from the warm start's mean; 1 without whitening."""
+        return warm.scale if self.whitening else torch.ones_like(warm.scale)
 
     def noise(self, white: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         """Noise with the covariance this model was trained for, from white noise of the same shape."""

@@ -154,6 +154,8 @@ class MotionDiffusionObjective(Objective):
 
     @torch.no_grad()
     def fit_statistics(self, clips: ClipBatch, generator: torch.Generator) -> None:
+        if not self.config.diffusion.whitening:
+            return  # the constants stay 0 and 1
         shape_latents, nodes, latents, _ = self._encode(clips)
         handles = random_handles(clips.points, self.config.tasks, generator)
         warm = self.trained.prepare(shape_latents, nodes, handles).warm

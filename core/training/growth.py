@@ -29,12 +29,13 @@ MEANING: dict[str, tuple[str, ...]] = {
         "head_dim",
         "frames_per_token",
         "time_embedding",
+        "time_attention",
         "anchor_embedding",
         "shape_condition",
         "geometric_attention",
         "output_directions",
     ),
-    "diffusion": ("sigma_data", "noise", "warm_start"),
+    "diffusion": ("sigma_data", "noise", "warm_start", "whitening"),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
     "shape-autoencoder": ("shape",),
