@@ -34,6 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--vertices", type=int, default=1500, help="of a procedural mesh, about")
     parser.add_argument("--all-tasks", action="store_true", help="1, 3, 5, 10 handles x full, keyframes, last frame")
     parser.add_argument("--global-latent", metavar="FOLDER", help="a model of one latent (M = 1), a peer for scans")
+    ablations = parser.add_argument_group("ablations")
+    ablations.add_argument("--rows", type=_names, default=[], metavar="A,B", help="only these and their controls")
+    ablations.add_argument("--train-clips", type=int, default=1200, help="clips that each trained stage sees")
+    ablations.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="for every row"
+    )
+    ablations.add_argument("--config", help="the preset or YAML file that rows change; --preset where left out")
     options = vars(parser.parse_args(arguments))
     name, out = options.pop("protocol"), Path(options.pop("out"))
     try:
@@ -44,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print(f"{len(report['clips'])} clips evaluated; the report is in {out.with_suffix('.md')} and {out}.")
     return 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @contextmanager

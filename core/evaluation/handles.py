@@ -63,6 +63,7 @@ class HandleSettings:
 
     tasks: tuple[HandleTask, ...] = TASKS
     seeds: int = 8
+    first_seed: int = 0
     quality: Quality = "normal"
     guidance: float = 1.0
     steps: int | None = None
@@ -184,7 +185,7 @@ def our_figures(animator: Animates, clip: EvaluationClip, task: HandleTask, sett
     """Figures of the draft, of a single seed (mean over seeds), of the mean of seeds and of the best seed."""
     tracks, mesh = task_tracks(clip, task), clip.mesh
     draft_set = animator.animate(mesh, tracks, SamplingOptions(seeds=1, quality="draft", guidance=settings.guidance))
-    options = SamplingOptions(settings.seeds, 0, settings.quality, settings.steps, settings.guidance)
+    options = SamplingOptions(settings.seeds, settings.first_seed, settings.quality, settings.steps, settings.guidance)
     sample_set = animator.animate(mesh, tracks, options)
     samples = np.stack([sample.sequence.vertices for sample in sample_set.samples]).astype(np.float64)
     errors = metrics.seed_errors(samples, clip.vertices)

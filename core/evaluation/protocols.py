@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from core.pipelines.request import MAX_SEEDS, Quality
 
 PROTOCOLS = {
     "handles": "handle editing against ARAP and biharmonic on held-out motions",
+    "ablations": "the preset with one thing changed at a time, trained on equal budgets",
     "autoencoders": "motion and shape autoencoders alone on held-out clips",
     "sparse-points": "complete meshes from 512 tracked points with noise",
     "depth-scans": "complete meshes from one-sided scans of a fixed depth camera",
@@ -64,14 +66,20 @@ def run_protocol(
     vertices: int = 1500,
     all_tasks: bool = False,
     global_latent: str | Path | None = None,
+    rows: Sequence[str] = (),
+    train_clips: int = 1200,
+    overrides: Sequence[str] = (),
+    config: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Run a protocol of PROTOCOLS and write `out` (JSON) with a Markdown report beside it; returns the report.
 
     `rigs` is a folder of rigged GLB files. Where they are left out, `seeds` is 8 for handles and 3 for scans, and
     `clips_unseen_motion` is 0 for handles and half of `clips` for scans. `global_latent` is a folder with a model of
-    one latent (M = 1), a peer of the scan protocols. An interrupted run, started again with the same arguments, goes
-    on. Raises M2VError with a sentence for an unknown protocol, missing weights, or a place that cannot be written.
+    one latent (M = 1), a peer of the scan protocols. `rows`, `train_clips`, `overrides` and `config` (a preset or YAML
+    file, `preset` where left out) are those of the ablations, whose `seeds` are 3 and count trainings. An interrupted
+    run, started again with the same arguments, goes on. Raises M2VError with a sentence for an unknown protocol,
+    missing weights, or a place that cannot be written.
     """
     if name not in PROTOCOLS:
         raise M2VError(f"There is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}.")
@@ -82,6 +90,12 @@ def run_protocol(
 
     if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
         raise M2VError(f"{seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
+    if name == "ablations":
+        from core.evaluation.ablations import AblationSettings, evaluate_ablations
+
+        asked = AblationSettings(train_clips, 3 if seeds is None else seeds, vertices=vertices)
+        names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, clips_unseen_motion or 0)
+        return evaluate_ablations(config or preset, preset, names, path, asked, rows, overrides, device, on_progress)
     if name not in _ANIMATION:
         if untrained:
             raise M2VError("Fresh weights reconstruct nothing, so a scan protocol cannot be run with --untrained.")

@@ -1,0 +1,104 @@
+"""The rows of `m2v evaluate ablations`: each a preset with a few named fields changed, and what it is compared with.
+
+A row that changes only the motion denoiser stands on the landed autoencoders. One that changes an autoencoder trains
+that stage too, on as many clips, and is compared with a control that does the same, so that the age of an autoencoder
+never counts as an effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.pipelines.request import Quality
+
+SHAPE, MOTION, DENOISER = "shape-autoencoder", "motion-autoencoder", "motion-diffusion"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. `changes` are overrides as `m2v train --set` takes them; a sampling row trains nothing."""
+
+    name: str
+    title: str
+    changes: tuple[str, ...] = ()
+    control: str = "preset"  # the row it is compared with; its own name for a control
+    stages: tuple[str, ...] = (DENOISER,)  # trained, in order; none: only sampled, with the landed weights
+    quality: Quality = "normal"
+    guidance: float = 1.0
+    steps: int | None = None
+    data: Literal["any", "both"] = "any"  # both: makes sense only where training has rigs beside the creatures
+    note: str = field(default="", compare=False)
+
+
+# Every training row learns handle tasks only: these are what is measured, and a small budget is not to be divided.
+HANDLES_ONLY = (
+    "tasks.handles=1.0",
+    "tasks.tracked=0",
+    "tasks.scans=0",
+    "tasks.voxels=0",
+    "tasks.images=0",
+    "conditions.scan_channels=0",
+    "conditions.voxels=false",
+    "conditions.images=none",
+)
+# The warm start carries what is built on it: white noise, and no bias or output that comes from it.
+NO_WARM_START = (
+    "diffusion.warm_start=false",
+    "diffusion.noise=white",
+    "motion_denoiser.geometric_attention=false",
+    "motion_denoiser.output_directions=false",
+)
+_FRESH = (MOTION, DENOISER)
+_FRESH_CONTROL = "fresh_motion"
+
+TRAINED = (
+    Row("preset", "the preset as it is"),
+    Row("fresh_motion", "the same, with a motion autoencoder of this budget", stages=_FRESH, control="fresh_motion"),
+    Row("fresh_both", "the same, with both autoencoders of this budget", control="fresh_both",
+        stages=(SHAPE, MOTION, DENOISER)),
+    Row("no_diffusion", "no diffusion: one call on pure noise", ("diffusion.pure_noise=1.0",), quality="draft",
+        note="Trained on pure noise only, so it has a posterior mean and no samples."),
+    Row("one_motion_latent", "M = 1 for motion", ("motion.latents=1", "motion.channels=32"), _FRESH_CONTROL, _FRESH,
+        note="32 channels, since one latent has to say everything: with this decoder, one affine map of the shape."),
+    Row("one_latent", "M = 1 for shape and motion",
+        ("shape.latents=1", "shape.channels=64", "motion.latents=1", "motion.channels=32"), "fresh_both",
+        (SHAPE, MOTION, DENOISER)),
+    Row("channels_8", "C_d = 8", ("motion.channels=8",), _FRESH_CONTROL, _FRESH,
+        note="Three of the channels are the anchor's displacement; `small` has no others."),
+    Row("channels_16", "C_d = 16", ("motion.channels=16",), _FRESH_CONTROL, _FRESH),
+    Row("channels_32", "C_d = 32", ("motion.channels=32",), _FRESH_CONTROL, _FRESH),
+    Row("no_time_attention", "no attention over time", ("motion_denoiser.time_attention=false",)),
+    Row("no_time_embedding", "no time embedding", ("motion_denoiser.time_embedding=none",),
+        note="Frames inside one token are still told apart."),
+    Row("no_anchor_embedding", "no anchor embedding", ("motion_denoiser.anchor_embedding=false",)),
+    Row("absolute_flow", "absolute flow head", ("motion.flow_head=absolute", "motion.channels=16"), "channels_16",
+        _FRESH, note="This decoder knows where an anchor is from learned channels only, hence 16."),
+    Row("no_whitening", "no whitening", ("diffusion.whitening=false",)),
+    Row("no_warm_start", "no geometric warm start", NO_WARM_START),
+    Row("no_explicit_displacement", "no warm start and no explicit displacement",
+        (*NO_WARM_START, "motion.explicit_displacement=false", "motion.flow_head=offset", "motion.channels=16"),
+        "no_warm_start", _FRESH,
+        note="The warm start and the affine head both need explicit displacements, so they go too; its motion "
+        "autoencoder has seen this budget only."),
+    Row("frames_1", "1 frame per token", ("motion_denoiser.frames_per_token=1",)),
+    Row("frames_2", "2 frames per token", ("motion_denoiser.frames_per_token=2",)),
+    Row("frames_8", "8 frames per token", ("motion_denoiser.frames_per_token=8",)),
+    Row("anchors_32", "32 anchors", ("motion.latents=32",), _FRESH_CONTROL, _FRESH),
+    Row("anchors_64", "64 anchors", ("motion.latents=64",), _FRESH_CONTROL, _FRESH),
+    Row("anchors_128", "128 anchors", ("motion.latents=128",), _FRESH_CONTROL, _FRESH),
+    Row("procedural_only", "trained on procedural creatures only", ("data.rigs=''", "data.procedural=1.0"),
+        data="both"),
+    Row("rigs_only", "trained on rigs only", ("data.procedural=0",), data="both"),
+)  # fmt: skip
+SAMPLED = (
+    *(Row(f"guidance_{weight:g}", f"guidance {weight:g}", control="guidance_1", stages=(), guidance=weight)
+      for weight in (1.0, 1.5, 2.0, 3.0)),
+    *(Row(f"steps_{steps}", f"{steps} steps", control="steps_8", stages=(), steps=steps) for steps in (4, 8, 18)),
+    Row("best_18", "18 steps of Heun (35 calls)", control="steps_8", stages=(), quality="best", steps=18),
+)  # fmt: skip
+ROWS = {row.name: row for row in (*TRAINED, *SAMPLED)}
+NOT_BUILT = {
+    "handle guidance through the decoder while sampling": "the samplers have no such step; handles are met exactly by "
+    "the residual solve after sampling instead",
+}

@@ -1,0 +1,132 @@
+"""Training one row of the ablations, as `m2v train` does it: a process of its own for each stage.
+
+Evaluation does not import training; it starts the command, reads the log while it runs, and the checkpoint after.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial as bound
+from pathlib import Path
+from typing import Any
+
+from core.atomic import write_atomically
+from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
+from core.errors import DataError
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 2.0  # seconds between looks at the log of a running stage
+OnStep = Callable[[int], None]  # steps done of the running stage
+
+# (config, overrides, stage, folder, steps, seed, on_step): trains one stage in a folder, or goes on with it
+TrainStage = Callable[[str, Sequence[str], str, Path, int, int, OnStep], None]
+
+
+def train_in_a_process(
+    config: str, overrides: Sequence[str], stage: str, folder: Path, steps: int, seed: int, on_step: OnStep
+) -> None:
+    """`python -m core.training`; an interrupt stops it after a whole step, from which the next call goes on.
+
+    Raises DataError with the last line it said when it fails.
+    """
+    settings = [part for override in overrides for part in ("--set", override)]
+    command = [sys.executable, "-m", "core.training", stage, "--config", config, *settings, "--out", str(folder)]
+    command += ["--steps", str(steps), "--seed", str(seed), "--check-minutes", "1000"]
+    search = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    log = folder / f"{stage}.log.jsonl"
+    seen = 0
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        # A session of its own: Ctrl-C comes from here, once, when it can be waited for.
+        child = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=said, env=os.environ | {"PYTHONPATH": search},
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            while child.poll() is None:
+                try:
+                    child.wait(PATIENCE)
+                except subprocess.TimeoutExpired:
+                    step = last_line(log).get("step", 0)
+                    if step > seen:
+                        seen = step
+                        on_step(step)
+        except BaseException:
+            child.terminate()  # training saves its last whole step
+            child.wait()
+            raise
+        if child.returncode != 0:
+            said.seek(0)
+            lines = said.read().strip().splitlines()
+            raise DataError(
+                f"{stage} of a row could not be trained: {lines[-1] if lines else f'exit code {child.returncode}'}"
+            )
+
+
+def train_row(
+    config: str,
+    overrides: Sequence[str],
+    stages: Sequence[str],
+    weights: str,
+    folder: Path,
+    clips: int,
+    batch: int,
+    seed: int,
+    train_stage: TrainStage,
+    on_step: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    """Train the stages in `folder`, the other autoencoders taken from `weights`; returns what training measured.
+
+    Every stage sees `clips` clips. `on_step` gets the stage, steps done and steps in all. Stages that are done in
+    `folder` are not trained again. Returns {stage: {check, gflop_per_clip, seconds, parameters}}.
+    """
+    for stage in STAGES[:2]:
+        target = folder / f"{stage}.safetensors"
+        if stage not in stages and not target.exists():
+            origin = checkpoint_path(weights, stage)
+            if not origin.is_file():
+                raise DataError(f"There are no weights of {stage} in {origin.parent}; train it first, or give others.")
+            write_atomically(target, lambda temporary, origin=origin: shutil.copyfile(origin, temporary))  # type: ignore[misc]
+    measured = {}
+    steps = max(1, round(clips / batch))
+    for stage in stages:
+        started = time.monotonic()
+        train_stage(config, overrides, stage, folder, steps, seed, bound(_counted, on_step, stage, steps))
+        checkpoint = load_checkpoint(folder / f"{stage}.safetensors", stage)
+        record = checkpoint.record
+        line = last_line(folder / f"{stage}.log.jsonl", "gflops_per_second")
+        speed = line.get("clips_per_second", 0.0)
+        measured[stage] = {
+            "check": {k: v for k, v in record["checks"][-1].items() if k not in ("step", "clips", "seconds")},
+            "clips": record["clips"],
+            "gflop_per_clip": round(line["gflops_per_second"] / speed, 3) if speed else None,
+            "seconds": round(time.monotonic() - started, 1),
+            "parameters": sum(tensor.numel() for tensor in checkpoint.tensors.values()),
+        }
+    return measured
+
+
+def _counted(on_step: Callable[[str, int, int], None], stage: str, steps: int, step: int) -> None:
+    on_step(stage, step, steps)
+
+
+def last_line(log: Path, key: str = "step") -> dict[str, Any]:
+    """The last line of a training log that has `key`; {} where there is none yet."""
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        try:
+            entry = json.loads(line)
+        except ValueError:  # being written
+            continue
+        if isinstance(entry, dict) and key in entry:
+            return entry
+    return {}

@@ -1,0 +1,77 @@
+"""Plots of reports as PNG files. matplotlib is an extra (`pip install m2v-studio[evaluation]`); without it there are
+tables only."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.atomic import write_atomically
+from core.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OURS, PEER, NEUTRAL = "#2b6cb0", "#b7791f", "#718096"
+
+
+def can_plot() -> bool:
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Axes], None], title: str) -> Path | None:
+    """Draw on one pair of axes and write a PNG atomically; None, and no file, without matplotlib."""
+    if not can_plot():
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")  # no pyplot: no global state, no display
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    draw(axes)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110), DataError)
+    return path
+
+
+def plot_ratios(path: Path, rows: Sequence[tuple[str, float, float]], title: str, what: str) -> Path | None:
+    """One dot with its deviation per (name, value, deviation), around a line at 1; below it is better."""
+
+    def draw(axes: Axes) -> None:
+        places = range(len(rows))
+        values, spreads = [row[1] for row in rows], [row[2] for row in rows]
+        axes.axvline(1.0, color=NEUTRAL, linewidth=1)
+        axes.errorbar(values, places, xerr=spreads, fmt="o", color=OURS, markersize=4, capsize=2)
+        axes.set_yticks(list(places), [row[0] for row in rows], fontsize=8)
+        axes.invert_yaxis()
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_xlabel(what, fontsize=8)
+
+    return save_figure(path, (7.0, 0.6 + 0.24 * max(len(rows), 4)), draw, title) if rows else None
+
+
+def plot_groups(
+    path: Path, groups: Sequence[str], series: Mapping[str, Sequence[float | None]], title: str, what: str
+) -> Path | None:
+    """Bars of several methods (name -> a value per group, None: not measured) side by side."""
+
+    def draw(axes: Axes) -> None:
+        width = 0.8 / max(len(series), 1)
+        colours: dict[str, Any] = {"ours": OURS}
+        for number, (name, values) in enumerate(series.items()):
+            places = [place + (number - (len(series) - 1) / 2) * width for place in range(len(groups))]
+            shown = [(place, value) for place, value in zip(places, values, strict=True) if value is not None]
+            axes.bar(
+                [place for place, _ in shown], [value for _, value in shown], width * 0.92, label=name,
+                color=colours.get(name.split(",")[0]), alpha=1.0 if number == 0 else 0.85,
+            )  # fmt: skip
+        axes.set_xticks(range(len(groups)), list(groups), fontsize=8)
+        axes.set_ylabel(what, fontsize=8)
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(fontsize=7, frameon=False)
+
+    return save_figure(path, (max(5.0, 1.3 * len(groups) + 1.5), 3.0), draw, title) if groups else None
