@@ -13,7 +13,8 @@ from torch import Tensor
 
 from core.shapes import Bool, Float
 
-ITERATIONS = 6
+ITERATIONS = 10
+MOMENTUM = 0.7  # with it ten iterations are as close to the truth as sixty without, on held-out clips
 HOLD = 100.0  # weight of a handle's target, in units of the mean degree of the graph
 NEWTON_STEPS = 5
 
@@ -51,9 +52,10 @@ def as_rigid_as_possible(
     system = RigidSystem.of(points, weight, HOLD * average * held + 1e-4 * average)
     targets = torch.cat([start[:, :, : count - present.shape[1]], known], dim=2).transpose(1, 2)
     rest = points[:, :, None]
-    moved = rest + start.transpose(1, 2)
+    moved = ahead = rest + start.transpose(1, 2)
     for _ in range(ITERATIONS):
-        moved = system.step(moved, rest + targets)
+        before, moved = moved, system.step(ahead, rest + targets)
+        ahead = moved + MOMENTUM * (moved - before)
     return (moved - rest).transpose(1, 2)
 
 

@@ -28,6 +28,7 @@ from core.training.objectives import Figures, Objective
 from core.training.observed import draw_kind, motion_observation, shape_observation
 from core.training.tasks import handles_from_tracks, pick_handles, random_handles
 
+BENDING_STRIDE = 3  # frames next to each other bend a shape alike
 OBSERVED_KINDS = ("tracked", "scans", "voxels", "images")
 LARGEST_ERROR = 25.0  # squared, in units of the network's output
 
@@ -173,6 +174,9 @@ class MotionDiffusionObjective(Objective):
 
     def loss_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and figures given one kind of task."""
+        if kind == "stiffness":
+            loss = self._bending(clips)
+            return loss, {"loss_bending": loss.detach()}
         with torch.no_grad():
             shape_latents, nodes, latents, anchors = self._encode(clips)
             handles, scans = self._condition(kind, clips, nodes, anchors, generator)
@@ -218,8 +222,21 @@ class MotionDiffusionObjective(Objective):
             if getattr(self.config.tasks, name) > 0:
                 handles, scans = self._condition(name, clips, nodes, anchors, generator)
                 figures |= self._posterior_figures(name, shape_latents, nodes, latents, handles, generator, scans)
-        loss, _ = self(clips, generator)
+        if self.trained.stiffness is not None:
+            figures["bending"] = float(self._bending(clips))
+        loss, _ = self.loss_of("handles", clips, generator)
         return figures | {"loss": float(loss)}
+
+    def _bending(self, clips: ClipBatch) -> Tensor:
+        """The stiffness network's loss on the whole motion of the graph's nodes."""
+        rest, shape_autoencoder = clips.points[:, 0, : self.seen], self._frozen[0]
+        with torch.no_grad():
+            index = farthest_point_indices(rest, self.trained.nodes)
+            nodes = gather_rows(rest, index)
+            latents, _ = shape_autoencoder.encode(rest, nodes, clips.normals[:, : self.seen])
+            frames = clips.points[:, 1::BENDING_STRIDE]
+            moved = frames.gather(2, index[:, None, :, None].expand(-1, frames.shape[1], -1, 3))
+        return self.trained.bending(latents, nodes, moved - nodes[:, None])
 
     def _condition(
         self, kind: str, clips: ClipBatch, nodes: Tensor, anchors: Tensor, generator: torch.Generator
@@ -268,7 +285,7 @@ class MotionDiffusionObjective(Objective):
         """Shape latents [B, Ms, Cs], nodes [B, P, 3], motion latents [B, T, M, Cd] and the anchors' indices [B, M].
 
         The first M nodes are the motion's anchors. Where each token only looks at its own anchor's shape latent, no
-        others are encoded.
+        others are encoded, except for the stiffness of the warm start's graph.
         """
         shape_autoencoder, motion_autoencoder = self._frozen
         points, normals = clips.points[:, :, : self.seen], clips.normals[:, : self.seen]
@@ -276,6 +293,8 @@ class MotionDiffusionObjective(Objective):
         motion_count = self.config.motion.latents
         own = self.config.motion_denoiser.shape_condition == "token"
         shape_count = motion_count if own else self.config.shape.latents
+        if self.trained.stiffness is not None:
+            shape_count = max(shape_count, self.trained.nodes)
         count = max(shape_count, self.config.diffusion.warm_start_nodes if self.trained.warm else 0)
         index = farthest_point_indices(rest, count)
         nodes = gather_rows(rest, index)
