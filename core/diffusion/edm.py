@@ -64,9 +64,16 @@ class EdmLoss:
 
     def __call__(self, network: Network, clean: Tensor, noise: Tensor, sigma: Tensor, pure: Tensor) -> Tensor:
         """Loss per element, of the shape of `clean` [B, ...]; in float32 whatever the network computes in."""
+        return self.with_estimate(network, clean, noise, sigma, pure)[0]
+
+    def with_estimate(
+        self, network: Network, clean: Tensor, noise: Tensor, sigma: Tensor, pure: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The loss per element, and the denoised estimate of `clean` that it judges."""
         clean, noise, sigma = clean.float(), noise.float(), sigma.float()
         shape = (-1,) + (1,) * (clean.dim() - 1)
         c_skip, c_out, c_in, c_noise = (c.view(shape) for c in scalings(sigma, self.config.sigma_data))
         noisy = torch.where(pure.view(shape), torch.zeros_like(clean), clean) + sigma.view(shape) * noise
         target = (clean - c_skip * noisy) / c_out
-        return (network(c_in * noisy, c_noise.flatten()).float() - target).square()
+        answer = network(c_in * noisy, c_noise.flatten()).float()
+        return (answer - target).square(), c_skip * noisy + c_out * answer

@@ -103,6 +103,13 @@ class ShapeAutoencoder(nn.Module):
             parts.append(smoothed_normals(anchors, points, normals))
         return torch.cat([*parts, learned], dim=-1), posterior.kl()
 
+    def proper(self, latents: Float[Tensor, "B M Cs"]) -> Float[Tensor, "B M Cs"]:
+        """Generated latents with the normals among their channels made unit vectors, as encoded ones have them."""
+        if not self.config.normals:
+            return latents
+        normals = nn.functional.normalize(latents[..., 3:6], dim=-1)
+        return torch.cat([latents[..., :3], normals, latents[..., 6:]], dim=-1)
+
     def context(self, latents: Float[Tensor, "B M Cs"]) -> ShapeContext:
         """Run the decoder's trunk once for a shape."""
         anchors = latents[..., :3] if self.config.explicit_anchor else None

@@ -158,11 +158,7 @@ class Reconstructor:
             paired = given.seen.any(dim=1, keepdim=True)
             kept = torch.where(given.seen, variety, torch.where(paired, variety**UNSEEN_POWER, 1.0))
             whitened = mean + kept[..., None] * (whitened - mean)
-        latents = several.unwhiten(whitened)
-        if self.config.shape.normals:
-            normals = torch.nn.functional.normalize(latents[..., 3:6], dim=-1)
-            latents = torch.cat([latents[..., :3], normals, latents[..., 6:]], dim=-1)
-        return latents
+        return self.shape_autoencoder.proper(several.unwhiten(whitened))
 
     def _prepared(self, vertices: NDArray[np.float32], faces: NDArray[np.int32], name: str) -> PreparedMesh:
         every = np.arange(len(vertices), dtype=np.int32)
