@@ -194,7 +194,7 @@ class App:
 
     def _draw(self) -> None:
         window = tuple(int(side) for side in ps.get_window_size())
-        style.ensure(self.studio.settings.text_scale)
+        style.ensure(layout.text_scale(self.studio.settings.text_scale, window[0], window[1]))
         regions = self._regions(window[0], window[1])
         self.region = regions["view"]
         shortcuts.handle(self)
@@ -225,7 +225,7 @@ class App:
         dialogs.draw_error(self)
 
     def _regions(self, width: int, height: int) -> dict[str, Region]:
-        scale = self.studio.settings.text_scale
+        scale = layout.text_scale(self.studio.settings.text_scale, width, height)
         rows = min(max(len(self.studio.state.document.handles), 2), 5)
         return layout.regions(width, height, scale, (70 + RULER + rows * ROW) * scale)
 
@@ -251,6 +251,11 @@ class App:
 
     def set_text_scale(self, value: float) -> None:
         self.studio.change_settings(text_scale=value)
+        width, height = (int(side) for side in ps.get_window_size())
+        possible = layout.text_scale(value, width, height)
+        if possible < value:
+            small = f"This window has room for text of {possible * 100:.0f} %; make it larger for {value * 100:.0f} %."
+            self.studio.show(commands.say, small)
 
     def ask_open(self) -> None:
         kinds = {"Meshes and projects": " ".join(f"*{suffix}" for suffix in (*MESH_SUFFIXES, ".m2v"))}

@@ -182,6 +182,11 @@ def set_guidance(state: State, guidance: float) -> State:
     return _setting(state, guidance=float(min(max(guidance, 0.0), 10.0)))
 
 
+def set_variety(state: State, variety: float | None) -> State:
+    """How far samples keep from the average motion; None is what the model was made with."""
+    return _setting(state, variety=None if variety is None else float(min(max(variety, 0.0), 2.0)))
+
+
 def _setting(state: State, **changes: Any) -> State:
     if all(getattr(state.document, name) == value for name, value in changes.items()):
         return state
@@ -223,9 +228,16 @@ def job_finished(state: State, request: int, samples: SampleSet | Reconstruction
         playing=state.document.frames > 1,
         played=False,
     )
-    kind = "draft" if job.quality == "draft" and not several else f"{len(samples.samples)} seed(s)"
-    message = f"Generated {kind} in {samples.seconds:.1f} s."
+    made = _made(len(samples.samples), job.quality, state.document.scans is not None)
+    message = f"Generated {made} in {samples.seconds:.1f} s."
     return replace(state, results=results, job=None, view=view, message=message)
+
+
+def _made(count: int, quality: Quality, of_scans: bool) -> str:
+    """What was generated, in words: "a draft", "1 motion", "4 meshes"."""
+    if count == 1:
+        return "a draft" if quality == "draft" else "1 mesh" if of_scans else "1 motion"
+    return f"{count} {'meshes' if of_scans else 'motions'}"
 
 
 def job_stopped(state: State, request: int | None = None, message: str = "Cancelled.") -> State:
@@ -305,8 +317,8 @@ def set_busy(state: State, busy: str) -> State:
     return replace(state, busy=busy)
 
 
-def engine_ready(state: State, label: str) -> State:
-    return replace(state, engine="ready", engine_label=label)
+def engine_ready(state: State, label: str, variety: float = 1.0) -> State:
+    return replace(state, engine="ready", engine_label=label, engine_variety=variety)
 
 
 def engine_failed(state: State, message: str) -> State:

@@ -5,6 +5,13 @@ from __future__ import annotations
 from m2v_studio import theme
 from m2v_studio.camera import Region
 
+LEAST_ROOM = (700.0, 470.0)  # pixels at text scale 1 in which every control can still be seen
+
+
+def text_scale(wanted: float, width: int, height: int) -> float:
+    """The scale of all text in a window of this size: large text gives way before controls are cut off."""
+    return min(wanted, max(1.0, min(width / LEAST_ROOM[0], height / LEAST_ROOM[1])))
+
 
 def regions(width: int, height: int, scale: float, timeline: float) -> dict[str, Region]:
     """Rectangles by name for a window of this size, in pixels; `timeline` is the height its rows would like."""

@@ -21,14 +21,21 @@ from core.atomic import write_atomically
 from core.errors import DataError, M2VError
 from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
 from core.sequence import Handle, HandleTracks, Material, MeshPart, MeshSequence, SourceMesh, frozen_array
-from m2v_studio.scan_project import reconstruction_arrays, reconstruction_results, scans_document, scans_json
+from m2v_studio.scan_project import (
+    reconstruction_arrays,
+    reconstruction_results,
+    scans_document,
+    scans_json,
+    variety_of,
+)
 from m2v_studio.settings import config_dir
-from m2v_studio.state import Document, Results, State, edit_key, is_open, is_stale, tracks
+from m2v_studio.state import Document, Results, State, edit_key, is_open, is_stale, sampling, tracks
 
 FORMAT = "m2v-project"
 VERSION = 1
 SCANS_VERSION = 2  # of a project of scans, which an older studio cannot read
 MAX_MEMBER_BYTES = 4 << 30
+SETTINGS = ("frames", "fps", "seeds", "seed", "quality", "guidance", "variety")
 _STALE = ("an older edit",)
 
 
@@ -126,7 +133,7 @@ def _document_json(state: State) -> dict[str, Any]:
             }
             for handle in document.handles
         ],
-        **{name: getattr(document, name) for name in ("frames", "fps", "seeds", "seed", "quality", "guidance")},
+        **{name: getattr(document, name) for name in SETTINGS},
         "results": None if state.results is None else _results_json(state),
     }
 
@@ -154,7 +161,9 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
         seed=int(description["seed"]),
         quality=cast(Quality, description["quality"]),
         guidance=float(description["guidance"]),
+        variety=variety_of(description),
     )
+    sampling(document).validate()
     tracks(document).validate(source.vertices)
     if any(not 0 <= handle.vertex < len(source.vertices) for handle in handles):
         raise ValueError("a handle names a vertex that the mesh does not have")

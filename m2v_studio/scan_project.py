@@ -16,7 +16,7 @@ from m2v_studio.scan_document import checked_alignment
 from m2v_studio.scan_files import read_scan_document
 from m2v_studio.state import MAX_STUDIO_SEEDS, Document, Results, State, edit_key, is_stale, reconstruction
 
-SETTINGS = ("fps", "seeds", "seed", "quality", "guidance", "resolution", "refine", "one_shape")
+SETTINGS = ("fps", "seeds", "seed", "quality", "guidance", "variety", "resolution", "refine", "one_shape")
 _PER_SAMPLE = ("fit", "scan_distance", "disagreement")
 _STALE = ("an older edit",)
 
@@ -60,6 +60,7 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
         seed=int(description["seed"]),
         quality=cast(Quality, description["quality"]),
         guidance=float(description["guidance"]),
+        variety=variety_of(description),
         resolution=int(description["resolution"]),
         refine=bool(description["refine"]),
         one_shape=bool(description["one_shape"]),
@@ -67,6 +68,12 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
     options: ReconstructionOptions = reconstruction(document)
     options.validate()
     return document
+
+
+def variety_of(description: dict[str, Any]) -> float | None:
+    """None where the model's own is wanted, and in projects from before it could be chosen."""
+    variety = description.get("variety")
+    return None if variety is None else float(variety)
 
 
 def reconstruction_arrays(results: Results) -> dict[str, NDArray]:

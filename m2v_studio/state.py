@@ -55,6 +55,7 @@ class Document:
     seed: int = 0
     quality: Quality = "normal"
     guidance: float = 1.0
+    variety: float | None = None  # None: what the model was made with
     resolution: int = 128  # iso-surface cells along a side, of meshes made from scans
     refine: bool = False
     one_shape: bool = False
@@ -124,6 +125,7 @@ class State:
     job: Job | None = None
     engine: Engine = "loading"
     engine_label: str = "loading the model"
+    engine_variety: float = 1.0  # what the model does where the document asks for none
     notice: Notice | None = None
     busy: str = ""  # what a background file task is doing
     message: str = ""  # the last thing that was done, for the status line
@@ -148,7 +150,11 @@ def tracks(document: Document) -> HandleTracks:
 
 def sampling(document: Document) -> SamplingOptions:
     return SamplingOptions(
-        seeds=document.seeds, seed=document.seed, quality=document.quality, guidance=document.guidance
+        seeds=document.seeds,
+        seed=document.seed,
+        quality=document.quality,
+        guidance=document.guidance,
+        variety=document.variety,
     )
 
 
@@ -158,13 +164,13 @@ def edit_key(document: Document) -> Hashable:
     if document.scans is not None and document.alignment is not None:
         place = document.alignment
         box = (place.center.tobytes(), place.scale, place.up_axis)
-        settings = (document.guidance, document.resolution, document.refine, document.one_shape)
+        settings = (document.guidance, document.variety, document.resolution, document.refine, document.one_shape)
         return (Same(document.scans), box, settings)
     handles = tuple(
         (h.vertex, h.pinned, h.hold, tuple((f, p.tobytes()) for f, p in h.keys.items() if f > 0))
         for h in usable_handles(document)
     )
-    return (Same(document.source), handles, document.frames, document.guidance)
+    return (Same(document.source), handles, document.frames, document.guidance, document.variety)
 
 
 def is_stale(state: State) -> bool:

@@ -78,8 +78,8 @@ class Studio:
     def _on_event(self, event: worker.Event) -> None:
         show = self.session.show
         match event:
-            case worker.EngineReady(label):
-                show(commands.engine_ready, label)
+            case worker.EngineReady(label, variety):
+                show(commands.engine_ready, label, variety)
             case worker.EngineFailed(message, detail):
                 show(commands.engine_failed, message)
                 show(commands.notify, Notice("The model is not available", message, detail))
@@ -248,7 +248,8 @@ class Studio:
         recovered = path == autosave_path()
         old = self.state
         state = commands.opened_project(document, results, "" if recovered else str(path))
-        state = replace(state, engine=old.engine, engine_label=old.engine_label)
+        engine = {name: getattr(old, name) for name in ("engine", "engine_label", "engine_variety")}
+        state = replace(state, **engine)
         if recovered:
             state = replace(state, saved=None, message="Recovered the unsaved work of last time.")
             self.recovery = None

@@ -47,6 +47,7 @@ copyreg.pickle(Handle, _reduce_handle)  # type: ignore[arg-type]
 @dataclass(frozen=True)
 class EngineReady:
     label: str
+    variety: float = 1.0  # the model's own, where a request asks for none
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ def _serve(connection: Connection, factory: AnimatorFactory) -> None:
     except Exception:
         connection.send(EngineFailed("The model could not be loaded.", traceback.format_exc()))
         return
-    connection.send(EngineReady(_label(animator)))
+    connection.send(EngineReady(_label(animator), float(getattr(animator, "variety", 1.0))))
     subject: Subject | None = None
     pending: Any = _NOTHING
     while True:

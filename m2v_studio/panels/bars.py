@@ -29,7 +29,7 @@ def draw_menu(app: App, region: Region) -> None:
     psim.PopStyleVar()
     draw = psim.GetForegroundDrawList()
     y = region.y + region.height - 1
-    if not app.is_modal:
+    if not app.is_modal and not app.help_open:
         draw.AddLine((region.x, y), (region.x + region.width, y), packed(theme.BORDER), 1.0)
 
 

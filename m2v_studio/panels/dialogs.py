@@ -195,6 +195,8 @@ def draw_help(app: App) -> None:
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * s)
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowBorderSize, 1.0)
     psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(WHITE))
+    room = psim.GetMainViewport().Size  # what does not fit into the window is scrolled
+    psim.SetNextWindowSizeConstraints((0.0, 0.0), (room[0] - 16.0, room[1] - 16.0))
     psim.Begin("##help", DIALOG_FLAGS)
     _title("Keyboard and mouse")
     if psim.BeginTable("##shortcuts", 2, psim.ImGuiTableFlags_SizingFixedFit, (560 * s, 0.0)):

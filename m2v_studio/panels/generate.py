@@ -8,8 +8,7 @@ import polyscope.imgui as psim
 
 from core.pipelines.request import QUALITIES
 from core.sequence import MAX_FRAMES, MIN_FRAMES
-from m2v_studio import commands, scan_commands, theme
-from m2v_studio.panels.style import packed
+from m2v_studio import commands, scan_commands
 from m2v_studio.panels.widgets import (
     Edited,
     button,
@@ -21,6 +20,7 @@ from m2v_studio.panels.widgets import (
     label_left,
     same_line_if_fits,
     scale,
+    slider_between,
     tooltip,
 )
 from m2v_studio.scan_commands import RESOLUTIONS
@@ -43,11 +43,16 @@ SCAN_GUIDANCE = (
     "Guidance: how strongly the scans steer the result. The middle, 1, is what the model has learned. "
     "Left, up to 3, exaggerates it; right, down to 0, lets the model invent as if it had not seen them."
 )
+VARIETY = (
+    "Variety: how far the seeds keep from their average. At the left all are the same calm motion; further right they "
+    "differ more, and jitter more where the model is unsure. Draft is always the average. Right-click: the model's own."
+)
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
 REFINE = "Pull the motion onto the scanned points at the end. Slower; for scans with little noise."
 ONE_SHAPE = "All seeds share the shape of the first, so that they differ in their motion only."
 # The slider runs from strict to free; guidance is 1 in its middle, 3 at the left and 0 at the right.
 MAX_GUIDANCE = 3.0
+MAX_VARIETY = 1.0  # a sample as the model drew it; what lies beyond is noise
 GENERATE_HEIGHT = 58.0  # of the button with the space around it, pixels at scale 1
 
 
@@ -74,6 +79,7 @@ class GeneratePanel:
         if document.scans is not None:
             self._for_scans(app)
         self._guidance(app)
+        self._variety(app)
 
     def _for_scans(self, app: App) -> None:
         studio = app.studio
@@ -100,26 +106,25 @@ class GeneratePanel:
             app.studio.session.end_gesture()
 
     def _guidance(self, app: App) -> None:
-        position = freedom_of(app.studio.state.document.guidance)
-        s = scale()
-        x, y = psim.GetCursorScreenPos()
-        width = psim.GetContentRegionAvail()[0]
-        draw, ink, font = psim.GetWindowDrawList(), packed(theme.TEXT), psim.GetFont()
-        of_scans = app.studio.state.document.scans is not None
-        draw.AddText(font, 15 * s, (x, y), ink, "Follow scans" if of_scans else "Follow handles")
-        wide = psim.CalcTextSize("Invent")[0] * 15 * s / psim.GetFontSize()
-        draw.AddText(font, 15 * s, (x + width - wide, y), ink, "Invent")
-        value = f"{app.studio.state.document.guidance:.2f}"
-        middle = x + (width - psim.CalcTextSize(value)[0] * 15 * s / psim.GetFontSize()) / 2
-        draw.AddText(font, 15 * s, (middle, y), packed(theme.TEXT_MUTED), value)
-        psim.Dummy((1.0, 14 * s))
-        psim.SetNextItemWidth(-1.0)
-        psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * s, 1 * s))
-        changed, position = psim.SliderFloat("##guidance", position, 0.0, 1.0, "", psim.ImGuiSliderFlags_NoInput)
-        psim.PopStyleVar()
-        edited = Edited(bool(changed), guidance_of(float(position)))
-        tooltip(SCAN_GUIDANCE if of_scans else GUIDANCE)
+        document = app.studio.state.document
+        of_scans = document.scans is not None
+        left = "Follow scans" if of_scans else "Follow handles"
+        position, value = freedom_of(document.guidance), f"{document.guidance:.2f}"
+        edited = slider_between("guidance", (left, "Invent"), value, position, SCAN_GUIDANCE if of_scans else GUIDANCE)
+        edited.value = guidance_of(edited.value)
         self._edit(app, "guidance", commands.set_guidance, edited)
+
+    def _variety(self, app: App) -> None:
+        """How far the seeds keep from their average; a right click goes back to the model's own."""
+        state = app.studio.state
+        chosen = state.document.variety
+        shown = state.engine_variety if chosen is None else chosen
+        middle = "model's own" if chosen is None else f"{chosen:.2f}"
+        edited = slider_between("variety", ("Variety", "Most"), middle, min(shown / MAX_VARIETY, 1.0), VARIETY)
+        edited.value = round(edited.value * MAX_VARIETY, 2)
+        self._edit(app, "variety", commands.set_variety, edited)
+        if chosen is not None and psim.IsItemClicked(1):
+            app.studio.do("variety", commands.set_variety, None)
 
     def draw_button(self, app: App) -> None:
         """The button alone: it stays in sight when the settings above it have to be scrolled."""

@@ -22,6 +22,7 @@ from m2v_studio.panels.widgets import (
     outlined,
     rule,
     scale,
+    scrolled,
     segmented,
     tooltip,
 )
@@ -41,6 +42,7 @@ SCAN_COLUMNS = (
     ("fit", "Mean distance of the scanned points from this surface over all frames, in per cent of the shape's size."),
     ("differs", "Mean distance of this surface from those of the other seeds, in per cent of the shape's size."),
 )
+EXPORT_SPACE = 9.0  # between the settings and the button below them, pixels at scale 1
 OBSERVED = "What was observed in this frame, with the meshes"
 NOTHING = "Motions appear here. Drag a handle to see a first draft, then generate several."
 NO_MESHES = "Complete meshes appear here, one for each seed, once you have pressed Generate."
@@ -66,18 +68,19 @@ SCAN_COLORS: tuple[Coloring, ...] = (
 class SamplesPanel:
     def draw(self, app: App) -> None:
         state = app.studio.state
-        heading("Results")
-        if state.results is None:
-            muted(NOTHING if state.document.scans is None else NO_MESHES)
-        else:
-            if is_stale(state):
-                muted("These belong to an older edit; generate to replace them.")
-            self._table(app)
-        rule()
-        self._layout(app)
-        rule()
-        self._colors(app)
         height = psim.GetFrameHeight() * 1.35
+        with scrolled("##samples", height / scale() + EXPORT_SPACE):  # the way out stays in sight
+            heading("Results")
+            if state.results is None:
+                muted(NOTHING if state.document.scans is None else NO_MESHES)
+            else:
+                if is_stale(state):
+                    muted("These belong to an older edit; generate to replace them.")
+                self._table(app)
+            rule()
+            self._layout(app)
+            rule()
+            self._colors(app)
         rest = psim.GetContentRegionAvail()[1] - height - psim.GetStyle().ItemSpacing[1]
         if rest > 0:
             psim.Dummy((1.0, rest))

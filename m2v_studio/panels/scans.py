@@ -220,8 +220,9 @@ def _row(
     elif psim.IsItemHovered() and under < len(values) and share > -0.05:
         psim.SetTooltip(tip(under))
     text = theme.TEXT if len(values) else theme.TEXT_MUTED
+    label = shorten(name, (left - x - 26 * s) * psim.GetFontSize() / (14 * s))
     draw.AddCircleFilled((x + 12 * s, y + row / 2), 4.5 * s, packed(color), 20)
-    draw.AddText(psim.GetFont(), 14 * s, (x + 22 * s, y + (row - 14 * s) / 2), packed(text), name)
+    draw.AddText(psim.GetFont(), 14 * s, (x + 22 * s, y + (row - 14 * s) / 2), packed(text), label)
     draw.AddLine((left, y + row - 3 * s), (right, y + row - 3 * s), packed(theme.BORDER), 1.0 * s)
     if not len(values):
         draw.AddText(

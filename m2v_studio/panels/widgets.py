@@ -209,6 +209,29 @@ def float_row(label: str, value: float, low: float, high: float, form: str, tip:
     return edited
 
 
+def slider_between(name: str, ends: tuple[str, str], value: str, position: float, tip: str) -> Edited:
+    """A slider from 0 to 1 with a word over each end and the value between them."""
+    s, size = scale(), 15 * scale()
+    x, y = psim.GetCursorScreenPos()
+    width = psim.GetContentRegionAvail()[0]
+    draw, font = psim.GetWindowDrawList(), psim.GetFont()
+
+    def wide(text: str) -> float:
+        return float(psim.CalcTextSize(text)[0]) * size / psim.GetFontSize()
+
+    draw.AddText(font, size, (x, y), packed(theme.TEXT), ends[0])
+    draw.AddText(font, size, (x + width - wide(ends[1]), y), packed(theme.TEXT), ends[1])
+    draw.AddText(font, size, (x + (width - wide(value)) / 2, y), packed(theme.TEXT_MUTED), value)
+    psim.Dummy((1.0, 14 * s))
+    psim.SetNextItemWidth(-1.0)
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * s, 1 * s))
+    changed, position = psim.SliderFloat(f"##{name}", position, 0.0, 1.0, "", psim.ImGuiSliderFlags_NoInput)
+    psim.PopStyleVar()
+    edited = Edited(bool(changed), float(position))
+    tooltip(tip)
+    return edited
+
+
 @contextmanager
 def outlined() -> Iterator[None]:
     """Check boxes and radio buttons get an outline and less padding, so that empty ones can be seen."""

@@ -42,15 +42,20 @@ def generate(driver: Driver) -> State:
 
 
 def button_at(driver: Driver, label: str) -> tuple[float, float]:
-    """Where the middle of a button is, read off while a frame is drawn."""
-    found: list[tuple[float, float]] = []
+    """Where the middle of a button is."""
+    (left, top), (right, bottom) = drawn_at(driver, label)
+    return (left + right) / 2, (top + bottom) / 2
+
+
+def drawn_at(driver: Driver, label: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The corners of a button, read off while a frame is drawn."""
+    found: list[tuple[tuple[float, float], tuple[float, float]]] = []
     original = psim.Button
 
     def watched(text: str, *arguments: object) -> bool:
         pressed = original(text, *arguments)  # type: ignore[arg-type]
         if text.split("##")[0] == label:
-            low, high = psim.GetItemRectMin(), psim.GetItemRectMax()
-            found.append(((low[0] + high[0]) / 2, (low[1] + high[1]) / 2))
+            found.append((psim.GetItemRectMin(), psim.GetItemRectMax()))
         return bool(pressed)
 
     psim.Button = watched  # type: ignore[assignment]

@@ -225,6 +225,44 @@ def test_only_what_changed_is_sent(driver: Driver, monkeypatch: pytest.MonkeyPat
     assert len(sent) == 1
 
 
+def test_the_variety_slider_is_dragged_undone_and_given_back_to_the_model(driver: Driver) -> None:
+    studio = driver.app.studio
+    left, top, right, bottom = slider_at(driver, "##variety")
+    at = lambda share: (left + (right - left) * share, (top + bottom) / 2)  # noqa: E731
+    driver.drag(at(0.4), at(0.8))
+    variety = studio.state.document.variety
+    assert variety == pytest.approx(0.8, abs=0.05) and [step.label for step in studio.session.past] == ["variety"]
+    driver.key(psim.ImGuiKey_Z, CTRL)
+    assert studio.state.document.variety is None
+    driver.key(psim.ImGuiKey_Z, CTRL, SHIFT)
+    assert studio.state.document.variety == variety
+    driver.press(1)
+    driver.release(1)
+    assert studio.state.document.variety is None
+    driver.key(psim.ImGuiKey_Z, CTRL)
+    generate(driver)
+    assert driver.animator.calls[-1].variety == variety  # type: ignore[attr-defined]
+
+
+def slider_at(driver: Driver, name: str) -> tuple[float, float, float, float]:
+    """The corners of a slider, read off while a frame is drawn."""
+    found: list[tuple[float, float, float, float]] = []
+    original = psim.SliderFloat
+
+    def watched(label: str, *arguments: object) -> tuple[bool, float]:
+        moved = original(label, *arguments)  # type: ignore[arg-type]
+        if label == name:
+            found.append((*psim.GetItemRectMin(), *psim.GetItemRectMax()))
+        return moved
+
+    psim.SliderFloat = watched  # type: ignore[assignment]
+    try:
+        driver.tick(1)
+    finally:
+        psim.SliderFloat = original  # type: ignore[assignment]
+    return found[-1]
+
+
 def test_heat_maps_change_with_the_frame(driver: Driver) -> None:
     generate(driver)
     studio = driver.app.studio

@@ -12,7 +12,8 @@ from m2v_studio import commands
 from m2v_studio.driver import Driver
 
 from ..studio.shapes import write_ball
-from .hands import CTRL, add_and_drag, finish, front_vertex, generate
+from .conftest import WINDOW
+from .hands import CTRL, add_and_drag, drawn_at, finish, front_vertex, generate
 
 
 def test_the_export_dialog_writes_the_file(driver: Driver, tmp_path: Path) -> None:
@@ -84,12 +85,19 @@ def test_opening_another_mesh_replaces_the_first(driver: Driver, tmp_path: Path)
     assert str(tmp_path / "other.obj") in studio.settings.recent[0]
 
 
-def test_text_at_twice_the_size_still_draws_every_panel(driver: Driver) -> None:
+def test_large_text_gives_way_in_a_small_window(driver: Driver) -> None:
     generate(driver)
     driver.app.set_text_scale(2.0)
     driver.tick(3)
-    assert driver.app.studio.state.notice is None
-    assert psim.GetStyle().FontScaleMain == 2.0
+    state = driver.app.studio.state
+    assert state.notice is None and "140 %" in state.message
+    assert psim.GetStyle().FontScaleMain == pytest.approx(660 / 470)
+    # The controls at the edges of their panels are drawn in full.
+    for label, name in (("Generate 4 motions", "left"), ("Export…", "right"), ("Overlay", "right")):
+        (left, top), (right, bottom) = drawn_at(driver, label)
+        panel = driver.app._regions(*WINDOW)[name]
+        assert panel.x <= left and right <= panel.x + panel.width and right - left > psim.CalcTextSize(label)[0]
+        assert panel.y <= top and bottom <= panel.y + panel.height
     driver.app.set_text_scale(1.0)
     driver.tick(3)
 

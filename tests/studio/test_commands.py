@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import HandleError
+from core.pipelines.request import Quality
 from core.sequence import MAX_TARGET_DISTANCE
 from m2v_studio import commands
 from m2v_studio.history import Session
-from m2v_studio.state import State, edit_key, is_stale, next_step, tracks, why_not_generate
+from m2v_studio.state import State, edit_key, is_stale, next_step, sampling, tracks, why_not_generate
 
 from .shapes import opened_state, sample_set
 
@@ -215,6 +216,33 @@ def test_solo_and_layouts_need_results_that_exist() -> None:
     assert commands.solo(state, 2).view.solo == 2
     assert commands.solo(state, 3) is state
     assert commands.set_layout(state, "overlay").view.layout == "overlay"
+
+
+def test_variety_is_undone_and_asks_for_other_motions() -> None:
+    session = Session(opened_state())
+    session.do("add", commands.add_handle, 3)
+    session.do("key", commands.set_key, 0, 16, [0.0, 1.0, 0.0])
+    before = session.state
+    assert sampling(before.document).variety is None, "the model's own until a person chooses"
+    session.drag("variety", "variety", commands.set_variety, 0.5)
+    session.drag("variety", "variety", commands.set_variety, 0.7)
+    session.end_gesture()
+    assert sampling(session.state.document).variety == 0.7
+    assert edit_key(session.state.document) != edit_key(before.document)
+    session.undo()
+    assert session.state.document is before.document
+    sampling(commands.set_variety(before, 1e9).document).validate()
+    assert commands.set_variety(commands.set_variety(before, 0.7), None).document.variety is None
+
+
+@pytest.mark.parametrize(
+    ("quality", "seeds", "words"),
+    [("draft", 1, "Generated a draft in"), ("best", 1, "Generated 1 motion in"), ("draft", 4, "Generated 4 motions")],
+)
+def test_the_status_line_says_what_was_made(quality: Quality, seeds: int, words: str) -> None:
+    state = commands.set_key(commands.add_handle(opened_state(), 3), 0, 16, [0, 1, 0])
+    made = commands.job_finished(commands.job_started(state, 1, quality, seeds), 1, sample_set(state, seeds))
+    assert made.message.startswith(words)
 
 
 def test_the_edit_key_ignores_names_and_seeds() -> None:
