@@ -67,12 +67,12 @@ def test_motion_autoencoder(tmp_path: Path, motion: dict[str, object]) -> None:
     assert after["vertex_error"] < 0.5 * after["motion"]
 
 
-KINDS = ("handles", "tracked", "scans", "voxels", "images")
+KINDS = ("handles", "stiffness", "tracked", "scans", "voxels", "images")
 
 
 def only(kind: str, prefix: str = "") -> dict[str, object]:
     """Task shares with this kind alone."""
-    own = KINDS[1:] if prefix else KINDS
+    own = KINDS[2:] if prefix else KINDS
     return {prefix + name: float(name == kind) for name in own}
 
 
@@ -83,6 +83,7 @@ def test_shape_diffusion(tmp_path: Path, kind: str) -> None:
     before, after = learn("shape-diffusion", config, tmp_path, 120)
     # The observations' noise is new in every step, so the clips cannot be learned quite by heart.
     assert after[f"loss_{kind}"] < 0.97 * before[f"loss_{kind}"]
+    assert after[f"iou_{kind}"] >= before[f"iou_{kind}"]
 
 
 def test_motion_diffusion_improves_on_its_warm_start(tmp_path: Path) -> None:
@@ -92,6 +93,12 @@ def test_motion_diffusion_improves_on_its_warm_start(tmp_path: Path) -> None:
     assert after["full_3_ratio"] < 0.97 * before["full_3_ratio"]
     assert after["full_10_ratio"] < 0.85, "ten handles leave little to learn beyond the best guess"
     assert after["loss"] < 0.85 * before["loss"]
+
+
+def test_motion_diffusion_learns_where_shapes_bend(tmp_path: Path) -> None:
+    before, after = learn("motion-diffusion", tiny(training=FAST, tasks=only("stiffness")), tmp_path, 60)
+    assert before["bending"] == pytest.approx(1.0, abs=1e-3), "untrained, every edge is equally stiff"
+    assert after["bending"] < 0.9
 
 
 def test_motion_diffusion_from_scans(tmp_path: Path) -> None:
@@ -104,6 +111,7 @@ def test_motion_diffusion_without_warm_start(tmp_path: Path) -> None:
         training=FAST,
         diffusion={"warm_start": False, "noise": "white"},
         motion_denoiser={"geometric_attention": False, "output_directions": False},
+        stiffness={"blocks": 0},
         conditions={"scan_channels": 0},
         tasks=only("handles"),
     )
