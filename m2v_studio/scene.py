@@ -185,31 +185,34 @@ def content_stamp(state: State) -> Hashable:
     return (Same(document.source), Same(state.results), shown_samples(state), Same(document.handles))
 
 
-def floor_level(state: State, norm: Normalization) -> float:
-    """Normalised height of the floor: under the resting mesh, or under all that was seen and made of scans."""
+Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corner [3], in the opened file's units
+
+
+def motion_box(state: State) -> Box:
+    """Where the shape is in any frame: the rest shape and the results that are shown, or the scans and what was made
+    of them."""
     source = state.document.source
-    if source is not None:
-        return float(norm.apply(source.vertices)[:, 1].min())
-    return float(min(norm.apply(corner)[1] for corner in scan_box(state, with_box=False)))
+    if source is None:
+        return scan_box(state, with_box=False)
+    tracks = [source.vertices]
+    if state.results is not None:
+        tracks += [state.results.samples.samples[row].sequence.vertices for row in shown_samples(state)]
+    lows, highs = zip(*((t.reshape(-1, 3).min(0), t.reshape(-1, 3).max(0)) for t in tracks), strict=True)
+    return np.min(lows, axis=0).astype(float), np.max(highs, axis=0).astype(float)
 
 
-def content_box(state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Corners of everything that moves through the view, in the opened file's units: rest shape or scans, results,
-    handle keys and the box of an alignment."""
+def floor_level(motion: Box, norm: Normalization) -> float:
+    """Normalised height of the floor: under the shape in every frame, for what sinks into it looks cut off."""
+    return float(min(norm.apply(corner)[1] for corner in motion))
+
+
+def content_box(state: State, motion: Box) -> Box:
+    """Corners of everything that moves through the view: `motion`, handle keys and the box of an alignment."""
     source = state.document.source
     if source is None:
         return scan_box(state, is_box_shown(state))
-    lows, highs = [source.vertices.min(0)], [source.vertices.max(0)]
-    if state.results is not None:
-        for row in shown_samples(state):
-            track = state.results.samples.samples[row].sequence.vertices
-            lows.append(track.min((0, 1)))
-            highs.append(track.max((0, 1)))
-    for handle in state.document.handles:
-        for position in handle.keys.values():
-            lows.append(position)
-            highs.append(position)
+    keys = [position for handle in state.document.handles for position in handle.keys.values()]
+    low, high = np.min([motion[0], *keys], axis=0), np.max([motion[1], *keys], axis=0)
     # A handle dragged far out must not shrink the creature to a dot.
-    low, high = np.min(lows, axis=0).astype(float), np.max(highs, axis=0).astype(float)
     middle, reach = (source.vertices.min(0) + source.vertices.max(0)) / 2, 0.9 * source.size
     return np.maximum(low, middle - reach), np.minimum(high, middle + reach)

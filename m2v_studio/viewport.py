@@ -14,7 +14,7 @@ from m2v_studio import theme
 from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
 from m2v_studio.floor import Floor
 from m2v_studio.panels import style
-from m2v_studio.scene import Figure, content_box, content_stamp, floor_level
+from m2v_studio.scene import Figure, content_box, content_stamp, floor_level, motion_box
 from m2v_studio.screen import HandleOnScreen, handles_on_screen
 from m2v_studio.state import Same, State, view_key, view_normalization
 
@@ -175,11 +175,12 @@ class Viewport:
 
     def _measure(self, state: State, norm: Normalization) -> tuple[NDArray, NDArray]:
         """Corners of the content, normalised; the floor is put under it."""
-        level = floor_level(state, norm) - 0.002
+        motion = motion_box(state)
+        level = floor_level(motion, norm) - 0.002
         if abs(level - self._floor.height) > 1e-4:
             self._floor.remove()
             self._floor.height = level
-        low, high = (norm.apply(corner) for corner in content_box(state))
+        low, high = (norm.apply(corner) for corner in content_box(state, motion))
         return np.minimum(low, high), np.maximum(low, high)
 
     def _place_camera(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from m2v_studio import commands, theme
 from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
 from m2v_studio.panels.generate import freedom_of, guidance_of
-from m2v_studio.scene import SceneBuilder, nice_ceiling
-from m2v_studio.state import edit_key
+from m2v_studio.scene import SceneBuilder, content_box, floor_level, motion_box, nice_ceiling
+from m2v_studio.state import edit_key, view_normalization
 
 from .shapes import opened_state, sample_set
 
@@ -63,6 +63,26 @@ def test_the_follow_or_invent_slider_and_guidance_are_inverse(guidance: float) -
 def test_legends_end_at_a_round_number_just_above(value: float) -> None:
     top = nice_ceiling(value)
     assert value * 0.999 <= top <= value * 1.6
+
+
+def test_the_floor_is_under_the_shape_in_every_frame_that_is_shown() -> None:
+    state = commands.set_key(commands.add_handle(opened_state(), 3), 0, 16, [0, 1, 0])
+    norm = view_normalization(state.document)
+    source = state.document.source
+    assert norm is not None and source is not None
+    rest = float(norm.apply(source.vertices)[:, 1].min())
+    assert floor_level(motion_box(state), norm) == pytest.approx(rest)
+    samples = sample_set(state, 2)
+    track = np.array(samples.samples[1].sequence.vertices)
+    track[:, :, 1] += source.vertices[:, 1].min() - track[:, :, 1].min()
+    track[9, 5, 1] = source.vertices[:, 1].min() - 0.1 * source.size
+    sunk = replace(samples.samples[1], sequence=replace(samples.samples[1].sequence, vertices=track))
+    made = replace(samples, samples=(samples.samples[0], sunk))
+    state = commands.job_finished(commands.job_started(state, 1, "normal", 2), 1, made)
+    level = floor_level(motion_box(commands.solo(state, 1)), norm)
+    assert level == pytest.approx(rest - 0.1, abs=1e-6)
+    low, high = content_box(state, motion_box(commands.solo(state, 1)))
+    assert norm.apply(low)[1] <= level + 1e-6 and norm.apply(high)[1] >= float(norm.apply([0, 1, 0])[1]) - 1e-6
 
 
 def test_figures_follow_layout_preview_and_staleness() -> None:
