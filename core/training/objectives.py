@@ -139,3 +139,8 @@ class MotionAutoencoderObjective(Objective):
         index = farthest_point_indices(rest, self.config.motion.latents)
         latents, kl = self.trained.encode(rest, moved, index)
         return self.trained.context(latents, gather_rows(rest, index)), kl
+
+
+def untouched(module: torch.nn.Module) -> Tensor:
+    """Zero, with a zero gradient for every weight: which ones a block's task uses differs, and processes must agree."""
+    return 0.0 * torch.stack([weight.sum() for weight in module.parameters()]).sum()

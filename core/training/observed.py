@@ -23,7 +23,8 @@ from core.models.registration import registered_handles
 from core.models.shape_diffusion import ShapeObservation
 from core.models.warm_start import HandleCondition
 
-KINDS = ("handles", "stiffness", "tracked", "scans", "voxels", "images")
+OBSERVED_KINDS = ("tracked", "scans", "voxels", "images")
+KINDS = ("handles", "stiffness", *OBSERVED_KINDS)
 NOISE = (0.0005, 0.01)  # standard deviation of a measured point, log-uniform
 SCANS = (0.55, 0.3, 0.15)  # shares of one-sided scans, half bodies, and whole ones
 BOX, CELLS = 1.1, 32

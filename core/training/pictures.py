@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.atomic import write_atomically
 from core.data.clips import ClipSource
-from core.training.diffusion_objectives import MotionDiffusionObjective
+from core.training.motion_objective import MotionDiffusionObjective
 from core.training.objectives import MotionAutoencoderObjective, Objective
 from core.training.tasks import handles_from_tracks, pick_handles
 

@@ -17,9 +17,10 @@ from core.errors import CheckpointError
 from core.models.diffusion_models import build_motion_autoencoder, build_shape_autoencoder
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
-from core.training.diffusion_objectives import MotionDiffusionObjective, ShapeDiffusionObjective
 from core.training.loop import Budget, OnCheck, Report, make_accelerator, train_stage
+from core.training.motion_objective import MotionDiffusionObjective
 from core.training.objectives import MotionAutoencoderObjective, Objective, ShapeAutoencoderObjective
+from core.training.shape_objective import ShapeDiffusionObjective
 from core.training.sources import MixedSource
 from core.training.start import Say, bring_other_stages, check_weights_exist, say_on_error_stream
 

@@ -10,9 +10,10 @@ import torch
 
 from core.checkpoint import STAGES
 from core.config import Config, load_config, preset_names
-from core.training.diffusion_objectives import MotionDiffusionObjective, ShapeDiffusionObjective
 from core.training.loop import averaged_check
+from core.training.motion_objective import MotionDiffusionObjective
 from core.training.objectives import Figures
+from core.training.shape_objective import ShapeDiffusionObjective
 from core.training.stages import build_objective, train
 from core.training.state import AveragedWeights
 from tests.training.fixed import FixedClips, tiny

@@ -1,164 +1,30 @@
-"""The objectives of the two diffusion stages: EDM losses on whitened latents, and their held-out checks."""
+"""The motion diffusion stage's objective: EDM loss on whitened latents, and where shapes bend."""
 
 from __future__ import annotations
 
 import torch
-from scipy.optimize import linear_sum_assignment
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.config import Config
-from core.data.clips import ClipBatch, ClipSource
+from core.data.clips import ClipBatch
 from core.diffusion.edm import EdmLoss, denoiser_of
 from core.diffusion.samplers import posterior_mean
-from core.geometry.farthest_points import farthest_point_indices, nearest_indices
+from core.geometry.farthest_points import farthest_point_indices
 from core.models.diffusion_models import (
     MotionCondition,
     MotionDiffusion,
-    ShapeDiffusion,
     build_motion_diffusion,
-    build_shape_diffusion,
 )
 from core.models.layers import gather_rows
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.observation_conditioners import ScanCondition
 from core.models.shape_autoencoder import ShapeAutoencoder
-from core.models.shape_diffusion import ShapeObservation
 from core.models.warm_start import HandleCondition
-from core.training.objectives import Figures, Objective
-from core.training.observed import draw_kind, motion_observation, shape_observation
+from core.training.objectives import Figures, Objective, untouched
+from core.training.observed import OBSERVED_KINDS, draw_kind, motion_observation
 from core.training.tasks import handles_from_tracks, pick_handles, random_handles
 
 BENDING_STRIDE = 3  # frames next to each other bend a shape alike
-OBSERVED_KINDS = ("tracked", "scans", "voxels", "images")
-LARGEST_ERROR = 25.0  # squared, in units of the network's output
-LARGEST_LOGIT = 12.0  # of a decoded occupancy; surer than this teaches nothing
-
-
-class ShapeDiffusionObjective(Objective):
-    """EDM loss on whitened shape latents given an observation of frame 0 (paper Eq. 4)."""
-
-    trained: ShapeDiffusion
-
-    def __init__(self, config: Config, shape_autoencoder: ShapeAutoencoder) -> None:
-        super().__init__(config)
-        self.trained = build_shape_diffusion(config)
-        self.loss = EdmLoss(config.diffusion)
-        self._frozen = [shape_autoencoder.eval().requires_grad_(False)]
-
-    @property
-    def points(self) -> int:
-        return self.config.shape.points + self.config.tasks.shape_points
-
-    def draw(self, source: ClipSource, batch: int, generator: torch.Generator, split: str) -> ClipBatch:
-        queries = self.config.training.occupancy_queries if self.config.diffusion.decoded_weight > 0 else 0
-        return source.sample(batch, 1, self.points, generator, split, queries)
-
-    @torch.no_grad()
-    def fit_statistics(self, clips: ClipBatch, generator: torch.Generator) -> None:
-        observed, latents = self._observe("tracked", clips, generator)
-        self.trained.latent_mean.copy_(latents.mean(dim=(0, 1)))
-        self.trained.latent_std.copy_(latents.std(dim=(0, 1)).clamp_min(1e-4))
-        if observed.guess is not None:
-            missed = (latents - observed.guess)[observed.seen]
-            self.trained.guess_std.copy_(missed.square().mean(dim=0).sqrt().clamp_min(1e-4))
-
-    def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = self.loss_of(draw_kind(self.config.tasks, generator, "shape_"), clips, generator)
-        return loss + untouched(self.trained), {}
-
-    def loss_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> Tensor:
-        """The loss given one kind of observation."""
-        with torch.no_grad():
-            observed, latents = self._observe(kind, clips, generator)
-        batch, device = len(latents), latents.device
-        keep = torch.rand(batch, device=device, generator=generator) >= self.config.diffusion.condition_dropout
-        prepared = self.trained.prepare(observed, keep)
-        clean = prepared.whiten(latents)
-        sigma, pure = self.loss.noise_levels(batch, device, generator)
-        noise = torch.randn(clean.shape, device=device, generator=generator)
-        network = lambda x, level: self.trained.denoiser(x, level, prepared.network)  # noqa: E731
-        loss, estimate = self.loss.with_estimate(network, clean, noise, sigma, pure)
-        # A position that is known to a hundredth, and noise far above it, would drown what is left to find.
-        loss = loss.clamp_max(LARGEST_ERROR).mean()
-        weight = self.config.diffusion.decoded_weight
-        return loss if weight == 0 else loss + weight * self._decoded_loss(prepared.unwhiten(estimate), clips)
-
-    def _decoded_loss(self, latents: Tensor, clips: ClipBatch) -> Tensor:
-        """Cross-entropy of the surface that latents decode to.
-
-        Errors of the latents do not all move the surface alike, and the mean of several possible sets is none of them:
-        measured on held-out clips, 750 clips of training with this raised the IoU of the mean by 0.03 to 0.07.
-        """
-        assert clips.occupancy is not None
-        return nn.functional.binary_cross_entropy_with_logits(self._logits(latents, clips), clips.occupancy)
-
-    def _logits(self, latents: Tensor, clips: ClipBatch) -> Tensor:
-        autoencoder = self._frozen[0]
-        assert clips.occupancy_points is not None
-        logits = autoencoder.query(autoencoder.context(autoencoder.proper(latents)), clips.occupancy_points)
-        return logits.float().clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
-
-    @torch.no_grad()
-    def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:
-        """The loss on each kind of observation, their mean, and the IoU of the posterior mean's surface."""
-        kinds = [kind for kind in OBSERVED_KINDS if getattr(self.config.tasks, f"shape_{kind}") > 0]
-        losses = {f"loss_{kind}": float(self.loss_of(kind, clips, generator)) for kind in kinds}
-        figures = losses | {"loss": sum(losses.values()) / len(losses)}
-        if clips.occupancy is None:
-            return figures
-        inside = clips.occupancy > 0.5
-        for kind in kinds:
-            observed, latents = self._observe(kind, clips, generator)
-            prepared = self.trained.prepare(observed)
-            noise = torch.randn(latents.shape, device=latents.device, generator=generator)
-            network = lambda x, level: self.trained.denoiser(x, level, prepared.network)  # noqa: B023, E731
-            mean = posterior_mean(denoiser_of(network, self.config.diffusion), noise, self.config.diffusion.sigma_max)
-            found = self._logits(prepared.unwhiten(mean), clips) > 0
-            uniform = slice(found.shape[1] // 2)  # the other half of the queries is near the surface
-            both, either = (found & inside)[:, uniform].sum(1), (found | inside)[:, uniform].sum(1)
-            figures[f"iou_{kind}"] = float((both / either.clamp_min(1)).mean())
-        return figures
-
-    def _observe(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> tuple[ShapeObservation, Tensor]:
-        """An observation, and the latents [B, M, Cs] of the whole shape: seen ones at their place, then the others."""
-        points, count = clips.points[:, 0], self.config.shape.latents
-        observed = shape_observation(kind, clips.points, clips.normals, self.config, generator)
-        if self.trained.anchored:
-            observed = observed.guessed(self._frozen[0])
-        if not self.trained.anchored:
-            anchors = gather_rows(points, farthest_point_indices(points, count))
-        else:
-            nearest = nearest_indices(observed.anchors, points, 1)[..., 0]
-            true = gather_rows(points, nearest)
-            # What is not seen starts as a copy of something seen, so that it does not count as chosen.
-            first = torch.where(observed.seen.any(dim=1)[:, None, None], true[:, :1], points[:, :1])
-            given = torch.where(observed.seen[..., None], true, first)
-            free = gather_rows(points, farthest_point_indices(points, count, given=given))  # the unseen take the first
-            anchors = torch.where(observed.seen[..., None], true, paired_with(observed, free))
-        return observed, self._frozen[0].encode(points, anchors, clips.normals)[0]
-
-
-def untouched(module: nn.Module) -> Tensor:
-    """Zero, with a zero gradient for every weight: which ones a block's task uses differs, and processes must agree."""
-    return 0.0 * torch.stack([weight.sum() for weight in module.parameters()]).sum()
-
-
-def paired_with(observed: ShapeObservation, free: Tensor) -> Tensor:
-    """Unseen latents' true positions [B, M, 3]: the first of `free` [B, M, 3], each near the place it is paired with.
-
-    An assignment of the least total squared distance: a set has no order, and this one is the easiest to learn.
-    """
-    anchors = free.clone()
-    for clip, seen in enumerate(observed.seen):
-        rows = (~seen).nonzero()[:, 0]
-        if seen.any() and len(rows):
-            candidates = free[clip, : len(rows)]
-            cost = torch.cdist(observed.anchors[clip, rows], candidates).square()
-            _, column = linear_sum_assignment(cost.cpu().numpy())
-            anchors[clip, rows] = candidates[torch.from_numpy(column).to(rows.device)]
-        elif len(rows):
-            anchors[clip, rows] = free[clip, : len(rows)]
-    return anchors
 
 
 class MotionDiffusionObjective(Objective):
