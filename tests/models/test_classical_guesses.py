@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from core.models.classical_guesses import as_rigid_as_possible, common_motion, nearest_motion, polar_rotation
@@ -13,20 +14,32 @@ def rotations(count: int) -> torch.Tensor:
     return q * torch.linalg.det(q)[:, None, None]
 
 
-def test_polar_rotation_finds_the_rotation_of_a_stretched_one() -> None:
+def nearest_rotation(matrix: torch.Tensor) -> torch.Tensor:
+    """The proper rotation next to each matrix, by singular values in double precision."""
+    u, _, vh = torch.linalg.svd(matrix.double())
+    signs = torch.ones(len(matrix), 3, dtype=torch.float64)
+    signs[:, 2] = torch.linalg.det(u @ vh)
+    return (u @ torch.diag_embed(signs) @ vh).float()
+
+
+@pytest.mark.parametrize(
+    "stretch",
+    [(1.0, 0.7, 0.4), (1.0, 0.6, 0.0), (1.0, 0.05, 0.0), (1.0, 0.5, -0.2)],
+    ids=["solid", "flat", "nearly a line", "mirrored"],
+)
+def test_polar_rotation_is_the_nearest_rotation(stretch: tuple[float, float, float]) -> None:
     torch.manual_seed(0)
-    turn = rotations(50)
-    stretch = torch.randn(50, 3, 3)
-    stretch = stretch @ stretch.transpose(-1, -2) + 0.5 * torch.eye(3)
-    near = [angle_within(turn, limit=2.0)]
-    found = polar_rotation(turn[near[0]] @ stretch[near[0]])
-    assert (found @ found.transpose(-1, -2) - torch.eye(3)).abs().max() < 0.05
-    assert (found - turn[near[0]]).abs().mean() < 0.15
+    scales = torch.tensor(stretch) * (1 + 0.3 * torch.rand(500, 3))
+    axes = rotations(500)
+    matrix = rotations(500) @ axes @ torch.diag_embed(scales) @ axes.transpose(-1, -2)
+    found = polar_rotation(matrix)
+    assert (found @ found.transpose(-1, -2) - torch.eye(3)).abs().max() < 1e-5
+    assert (torch.linalg.det(found) - 1).abs().max() < 1e-5
+    assert (found - nearest_rotation(matrix)).abs().max() < 5e-3
 
 
-def angle_within(turn: torch.Tensor, limit: float) -> torch.Tensor:
-    trace = turn.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return ((trace - 1) / 2).clamp(-1, 1).acos() < limit
+def test_polar_rotation_of_nothing_is_no_turn() -> None:
+    assert torch.allclose(polar_rotation(torch.zeros(2, 3, 3)), torch.eye(3).expand(2, 3, 3))
 
 
 def test_a_turn_is_continued_beyond_the_handles() -> None:
