@@ -118,7 +118,9 @@ def set_key(state: State, row: int, frame: int, position: ArrayLike) -> State:
     target = np.asarray(position, dtype=np.float64)
     if not 0 < frame < document.frames:
         raise HandleError(f"Frame {frame} cannot have a key; frames 1 to {document.frames - 1} can.")
-    if document.source is not None and np.isfinite(target).all():
+    if not np.isfinite(target).all():
+        raise HandleError(f"{document.handles[row].name} cannot be moved to {target.tolist()}; give finite numbers.")
+    if document.source is not None:
         rest = document.source.vertices[document.handles[row].vertex]
         reach = 0.99 * MAX_TARGET_DISTANCE * document.source.size
         target = rest + np.clip(target - rest, -reach, reach)
