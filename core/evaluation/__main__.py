@@ -17,8 +17,10 @@ from core.pipelines.request import QUALITIES
 def main(arguments: list[str] | None = None) -> int:
     """Returns 0, or 2 for bad input, with one sentence on the error stream."""
     parser = argparse.ArgumentParser(prog="python -m core.evaluation", description=__doc__)
-    parser.add_argument("protocol", choices=sorted(PROTOCOLS))
-    parser.add_argument("--out", required=True, help="report, .json; a .md is written beside it")
+    parser.add_argument("protocol", choices=sorted((*PROTOCOLS, "report")), help="report: one page from all reports")
+    parser.add_argument(
+        "--out", required=True, help="report, .json; a .md is written beside it. For `report` the folder of the reports"
+    )
     parser.add_argument("--preset", default="small", help="bundled preset, or a folder with one file per stage")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--untrained", action="store_true", help="fresh weights: the geometric warm start alone")
@@ -33,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--vertices", type=int, default=1500, help="of a procedural mesh, about")
     parser.add_argument("--all-tasks", action="store_true", help="1, 3, 5, 10 handles x full, keyframes, last frame")
+    parser.add_argument("--pictures", metavar="DIR", help="handles: pictures of the ten best and ten worst clips")
     parser.add_argument("--global-latent", metavar="FOLDER", help="a model of one latent (M = 1), a peer for scans")
     ablations = parser.add_argument_group("ablations")
     ablations.add_argument("--rows", type=_names, default=[], metavar="A,B", help="only these and their controls")
@@ -44,6 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = vars(parser.parse_args(arguments))
     name, out = options.pop("protocol"), Path(options.pop("out"))
     try:
+        if name == "report":
+            from core.evaluation.results import write_results
+
+            print(write_results(out))
+            return 0
         with _progress_bar() as on_progress:
             report = run_protocol(name, out, on_progress=on_progress, **options)
     except M2VError as error:

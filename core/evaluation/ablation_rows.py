@@ -42,12 +42,15 @@ HANDLES_ONLY = (
     "conditions.voxels=false",
     "conditions.images=none",
 )
+# Equal stiffness everywhere; nothing of training is spent on the network for it.
+NO_STIFFNESS = ("stiffness.blocks=0", "tasks.stiffness=0")
 # The warm start carries what is built on it: white noise, and no bias or output that comes from it.
 NO_WARM_START = (
     "diffusion.warm_start=false",
     "diffusion.noise=white",
     "motion_denoiser.geometric_attention=false",
     "motion_denoiser.output_directions=false",
+    *NO_STIFFNESS,
 )
 _FRESH = (MOTION, DENOISER)
 _FRESH_CONTROL = "fresh_motion"
@@ -76,6 +79,7 @@ TRAINED = (
         _FRESH, note="This decoder knows where an anchor is from learned channels only, hence 16."),
     Row("no_whitening", "no whitening", ("diffusion.whitening=false",)),
     Row("no_warm_start", "no geometric warm start", NO_WARM_START),
+    Row("no_stiffness", "no learned stiffness of the warm start", NO_STIFFNESS),
     Row("no_explicit_displacement", "no warm start and no explicit displacement",
         (*NO_WARM_START, "motion.explicit_displacement=false", "motion.flow_head=offset", "motion.channels=16"),
         "no_warm_start", _FRESH,

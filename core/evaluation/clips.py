@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from core.data.gltf import UNSEEN_IDENTITIES, clip_frames, clip_split, read_clip, rig_files
 from core.errors import DataError
+from core.evaluation.self_intersections import crossing_faces
 from core.geometry.gltf_scene import GltfScene
 from core.sequence import MeshPart, Normalization, SourceMesh, frozen_array
 
@@ -57,6 +58,11 @@ class EvaluationClip:
         digest = hashlib.sha256(np.round(self.vertices * 1e6).astype(np.int64).tobytes())
         digest.update(np.ascontiguousarray(self.faces, dtype=np.int64).tobytes())
         return digest.hexdigest()[:12]
+
+    @cached_property
+    def crossing_faces(self) -> int:
+        """Faces of frame 0 that cut through others: clothes and eyes of a rig often do."""
+        return crossing_faces(self.vertices[0], self.faces)
 
     @cached_property
     def mesh(self) -> SourceMesh:

@@ -21,6 +21,7 @@ from core.evaluation import metrics
 from core.evaluation.baselines import classical_motions
 from core.evaluation.clips import ClipName, EvaluationClip, load
 from core.evaluation.reporting import OnProgress, PartialResults, machine, write_json, write_text
+from core.evaluation.self_intersections import crossing_faces
 from core.pipelines.request import Quality, SampleSet, SamplingOptions
 from core.sequence import Handle, HandleTracks, SourceMesh
 
@@ -52,7 +53,7 @@ class HandleTask:
         return [last]
 
 
-FIGURES_VERSION = 1  # of what is computed for one clip and task; figures kept from another version are not used
+FIGURES_VERSION = 2  # of what is computed for one clip and task; figures kept from another version are not used
 TASKS = (HandleTask(10, "full"), HandleTask(3, "full"), HandleTask(5, "last"))
 ALL_TASKS = tuple(HandleTask(count, kind) for kind in ("full", "keyframes", "last") for count in (1, 3, 5, 10))
 
@@ -69,6 +70,7 @@ class HandleSettings:
     steps: int | None = None
     frames: int = 17
     vertices: int = 1500  # of a procedural mesh, about
+    crossings: bool = True  # count self-intersections too, which takes longer than sampling
 
 
 def evaluate_handles(
@@ -169,11 +171,12 @@ def _describe(clip: EvaluationClip) -> dict[str, Any]:
         "motion": metrics.motion_size(clip.vertices),
         "jitter": metrics.jitter(clip.vertices),
         "volume_change": metrics.volume_change(clip.vertices, clip.faces),
+        "crossings_gained": crossings_gained(clip.vertices, clip),
     }
 
 
 def peer_figures(clip: EvaluationClip, task: HandleTask) -> dict[str, Any]:
-    """{peer: {error, jitter, volume_change}} of the classical motions."""
+    """{peer: {error, jitter, volume_change, crossings_gained}} of the classical motions."""
     tracks = task_tracks(clip, task)
     targets, given = tracks.constraints(clip.vertices[0])
     handles = np.array([handle.vertex for handle in tracks.handles])
@@ -188,14 +191,15 @@ def our_figures(animator: Animates, clip: EvaluationClip, task: HandleTask, sett
     options = SamplingOptions(settings.seeds, settings.first_seed, settings.quality, settings.steps, settings.guidance)
     sample_set = animator.animate(mesh, tracks, options)
     samples = np.stack([sample.sequence.vertices for sample in sample_set.samples]).astype(np.float64)
+    figures_of = bound(_figures, clip=clip, crossings=settings.crossings)
     errors = metrics.seed_errors(samples, clip.vertices)
-    per_seed = [_figures(sample, clip) for sample in samples]
+    per_seed = [figures_of(sample) for sample in samples]
     single = {key: float(np.mean([figures[key] for figures in per_seed])) for key in per_seed[0]}
     return {
-        "draft": _figures(draft_set.samples[0].sequence.vertices, clip)
+        "draft": figures_of(draft_set.samples[0].sequence.vertices)
         | {"seconds": draft_set.seconds, "handle_error_before_solve": draft_set.samples[0].soft_handle_error},
         "single": single | {"std_over_seeds": float(errors.std()), "seconds": sample_set.seconds},
-        "mean_of_seeds": _figures(samples.mean(axis=0), clip),
+        "mean_of_seeds": figures_of(samples.mean(axis=0)),
         "best_of_seeds": per_seed[int(errors.argmin())],
         "seeds": {
             "errors": [round(float(error), 6) for error in errors],
@@ -206,9 +210,17 @@ def our_figures(animator: Animates, clip: EvaluationClip, task: HandleTask, sett
     }
 
 
-def _figures(motion: NDArray, clip: EvaluationClip) -> dict[str, float]:
-    return {
+def _figures(motion: NDArray, clip: EvaluationClip, crossings: bool = True) -> dict[str, float]:
+    figures = {
         "error": metrics.vertex_error(motion, clip.vertices),
         "jitter": metrics.jitter(motion),
         "volume_change": metrics.volume_change(motion, clip.faces),
     }
+    return figures | ({"crossings_gained": crossings_gained(motion, clip)} if crossings else {})
+
+
+def crossings_gained(motion: NDArray, clip: EvaluationClip) -> float:
+    """Share of the faces that cut through others beyond those in frame 0: mean of the middle and the last frame."""
+    frames = (len(motion) // 2, len(motion) - 1)
+    counts = [crossing_faces(motion[frame], clip.faces) for frame in frames]
+    return float(np.mean(counts) - clip.crossing_faces) / len(clip.faces)

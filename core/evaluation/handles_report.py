@@ -57,6 +57,8 @@ def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
     return {
         "clips": len(clips),
         "motion": float(motion.mean()),
+        "true_volume_change": float(_column(clips, lambda clip: clip["volume_change"]).mean()),
+        "true_crossings_gained": float(_column(clips, lambda clip: clip["crossings_gained"]).mean()),
         "errors": {
             name: {
                 "mean": float(values.mean()),
@@ -70,6 +72,9 @@ def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
                 ),
                 "volume_change": float(
                     _column(clips, lambda clip, m=name: clip["tasks"][task][m]["volume_change"]).mean()
+                ),
+                "crossings_gained": float(
+                    _column(clips, lambda clip, m=name: clip["tasks"][task][m]["crossings_gained"]).mean()
                 ),
             }
             for name, values in errors.items()
@@ -97,15 +102,20 @@ def handles_markdown(report: Mapping[str, Any]) -> str:
         "Errors are mean vertex distances to the true motion over the moving frames, in units of the shape's longest "
         "side. Ratios are ratios of means over clips. Handles are farthest-point vertices with true positions "
         '("tracked": the same surface point in every frame); peers get the same handles in the same run. A single '
-        "seed of a perfect posterior has about 1.4 times the root-mean-square error of its mean.",
+        "seed of a perfect posterior has about 1.4 times the root-mean-square error of its mean. Faces newly crossing: "
+        "the share that cut through other faces in the middle and the last frame beyond those that did in frame 0.",
     ]
+    if report.get("pictures"):
+        lines += ["", f"[The best and the worst clips in pictures]({report['pictures']})"]
     if model.get("untrained"):
         lines += ["", "**Untrained weights**: the draft is the geometric warm start alone."]
     for group, tasks in report["summary"].items():
         lines += ["", f"## {group.replace('/', ', ').replace('_', ' ')}", "", _asked_for(tasks)]
         for task, figures in tasks.items():
-            lines += ["", f"### {_task_title(task)}", "", _methods_table(figures)]
-            lines += ["", f"Motion {figures['motion']:.4f} over {figures['clips']} clips; better peer: "
+            lines += ["", f"### {task_title(task)}", "", _methods_table(figures)]
+            lines += ["", f"Motion {figures['motion']:.4f} over {figures['clips']} clips (its volume change "
+                      f"{figures['true_volume_change']:.3f}, faces newly crossing "
+                      f"{100 * figures['true_crossings_gained']:.2f}%); better peer: "
                       f"{TITLES[figures['better_peer']]}; pairwise distance of seeds over motion "
                       f"{figures['pairwise_distance_over_motion']:.2f}; handle error before the exact solve "
                       f"{figures['handle_error_before_solve']:.4f}, largest after it "
@@ -122,28 +132,24 @@ def _asked_for(tasks: Mapping[str, Any]) -> str:
         if task in tasks:
             error = tasks[task]["errors"]["mean_of_seeds"]["over_better_peer"]
             rows.append(
-                [f"{_task_title(task)}: mean of seeds over the better of ARAP and biharmonic", f"{error:.3f}", most]
+                [f"{task_title(task)}: mean of seeds over the better of ARAP and biharmonic", f"{error:.3f}", most]
             )
     if "last_5" in tasks:
         last = tasks["last_5"]
         error = last["errors"]["best_of_seeds"]["over_arap_in_betweens"]
-        rows.append(
-            [f"{_task_title('last_5')}: best of seeds over ARAP with linear in-betweens", f"{error:.3f}", "0.8"]
-        )
+        rows.append([f"{task_title('last_5')}: best of seeds over ARAP with linear in-betweens", f"{error:.3f}", "0.8"])
         spread = last["pairwise_distance_over_motion"]
         rows.append(["the same: mean pairwise distance of seeds over motion", f"{spread:.3f}", "0.1 to 1"])
     for task, figures in tasks.items():
         for method in ("single", "mean_of_seeds"):
             value = figures["errors"][method]["over_jitter_of_truth"]
-            rows.append(
-                [f"{_task_title(task)}: jitter over the true motion's, {TITLES[method]}", f"{value:.2f}", "1.5"]
-            )
+            rows.append([f"{task_title(task)}: jitter over the true motion's, {TITLES[method]}", f"{value:.2f}", "1.5"])
     return markdown_table(["What (ratios of means over clips)", "Measured", "At most"], rows)
 
 
 def _methods_table(figures: Mapping[str, Any]) -> str:
     head = ["Method", "error", "std over clips", "over motion", "over better peer", "over each clip's better peer",
-            "over ARAP in-betweens", "jitter over truth", "volume change"]  # fmt: skip
+            "over ARAP in-betweens", "jitter over truth", "volume change", "faces newly crossing"]  # fmt: skip
     rows = [
         [
             TITLES[name],
@@ -155,6 +161,7 @@ def _methods_table(figures: Mapping[str, Any]) -> str:
             f"{row['over_arap_in_betweens']:.3f}",
             f"{row['over_jitter_of_truth']:.2f}",
             f"{row['volume_change']:.3f}",
+            f"{100 * row['crossings_gained']:.2f}%",
         ]
         for name, row in figures["errors"].items()
     ]
@@ -183,7 +190,7 @@ def _category_table(categories: Mapping[str, Any]) -> str:
     return markdown_table(head, rows)
 
 
-def _task_title(task: str) -> str:
+def task_title(task: str) -> str:
     kind, count = task.rsplit("_", 1)
     plural = "handle" if count == "1" else "handles"
     return {

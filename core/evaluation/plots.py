@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.atomic import write_atomically
 from core.errors import DataError
@@ -14,7 +14,8 @@ from core.errors import DataError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-OURS, PEER, NEUTRAL = "#2b6cb0", "#b7791f", "#718096"
+OURS, NEUTRAL = "#2b6cb0", "#718096"
+BLUES, OTHERS = ("#2b6cb0", "#90b4da", "#c3d7ec"), ("#b7791f", "#718096", "#a0aec0")  # ours, and what it is beside
 
 
 def can_plot() -> bool:
@@ -61,17 +62,23 @@ def plot_groups(
 
     def draw(axes: Axes) -> None:
         width = 0.8 / max(len(series), 1)
-        colours: dict[str, Any] = {"ours": OURS}
+        colours = _colours(list(series))
         for number, (name, values) in enumerate(series.items()):
             places = [place + (number - (len(series) - 1) / 2) * width for place in range(len(groups))]
             shown = [(place, value) for place, value in zip(places, values, strict=True) if value is not None]
             axes.bar(
                 [place for place, _ in shown], [value for _, value in shown], width * 0.92, label=name,
-                color=colours.get(name.split(",")[0]), alpha=1.0 if number == 0 else 0.85,
+                color=colours[number],
             )  # fmt: skip
         axes.set_xticks(range(len(groups)), list(groups), fontsize=8)
         axes.set_ylabel(what, fontsize=8)
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, frameon=False, ncols=len(series), loc="lower right", bbox_to_anchor=(1.0, 0.99))
 
     return save_figure(path, (max(5.0, 1.3 * len(groups) + 1.5), 3.0), draw, title) if groups else None
+
+
+def _colours(names: Sequence[str]) -> list[str]:
+    """Blues for what is ours, other colours for its peers."""
+    ours, peers = iter(BLUES), iter(OTHERS)
+    return [next(ours if name.startswith("ours") else peers, NEUTRAL) for name in names]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from core.errors import M2VError
 from core.evaluation.clips import ClipName, procedural_clips, rig_clips
-from core.evaluation.reporting import OnProgress
+from core.evaluation.reporting import OnProgress, write_json, write_text
 from core.pipelines.request import MAX_SEEDS, Quality
 
 PROTOCOLS = {
@@ -65,6 +66,7 @@ def run_protocol(
     steps: int | None = None,
     vertices: int = 1500,
     all_tasks: bool = False,
+    pictures: str | Path | None = None,
     global_latent: str | Path | None = None,
     rows: Sequence[str] = (),
     train_clips: int = 1200,
@@ -76,7 +78,8 @@ def run_protocol(
 
     `rigs` is a folder of rigged GLB files. Where they are left out, `seeds` is 8 for handles and 3 for scans, and
     `clips_unseen_motion` is 0 for handles and half of `clips` for scans. `global_latent` is a folder with a model of
-    one latent (M = 1), a peer of the scan protocols. `rows`, `train_clips`, `overrides` and `config` (a preset or YAML
+    one latent (M = 1), a peer of the scan protocols. `pictures` is a folder for pictures of the ten best and the ten
+    worst clips of the handles. `rows`, `train_clips`, `overrides` and `config` (a preset or YAML
     file, `preset` where left out) are those of the ablations, whose `seeds` are 3 and count trainings. An interrupted
     run, started again with the same arguments, goes on. Raises M2VError with a sentence for an unknown protocol,
     missing weights, or a place that cannot be written.
@@ -138,4 +141,14 @@ def run_protocol(
     )
     if all_tasks:
         settings = dataclasses.replace(settings, tasks=ALL_TASKS)
-    return evaluate_handles(animator, names, path, settings, model, on_progress)
+    report = evaluate_handles(animator, names, path, settings, model, on_progress)
+    if pictures is None:
+        return report
+    from core.evaluation.handle_pictures import write_pictures
+    from core.evaluation.handles_report import handles_markdown
+
+    page = write_pictures(animator, report, names, Path(pictures), settings, on_progress)
+    report["pictures"] = Path(os.path.relpath(page, path.parent)).as_posix()
+    write_json(path, report)
+    write_text(path.with_suffix(".md"), handles_markdown(report))
+    return report

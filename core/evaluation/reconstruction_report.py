@@ -137,7 +137,7 @@ def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
         rows.append([what, f"{value:.4g}", f"{sense} {threshold:g}", "yes" if reached else "no"])
 
     for group, tasks in summary.items():
-        title = _group_title(group)
+        title = group_title(group)
         for task, figures in tasks.items():
             ours = figures["methods"]["ours"]
             what = f"{title}, {task.replace('_', ' ')}"
@@ -208,13 +208,13 @@ def _more_table(summary: Mapping[str, Any], task: str) -> str:
     for name, group in groups.items():
         for method, figures in group["methods"].items():
             rows.append([
-                f"{_group_title(name)}, {TITLES[method]}", str(group["clips"]), f"{group['motion']:.4f}",
+                f"{group_title(name)}, {TITLES[method]}", str(group["clips"]), f"{group['motion']:.4f}",
                 *(f"{figures[key]['mean']:.3f}" if key in figures else "/" for key in shown),
                 f"{figures['seconds']:.1f}",
             ])  # fmt: skip
         if "true_seam_jump" in group:
             true = {"seam_jump": group["true_seam_jump"], "largest_seam_jump": group["true_largest_seam_jump"]}
-            rows.append([f"{_group_title(name)}, true motion", str(group["clips"]), f"{group['motion']:.4f}",
+            rows.append([f"{group_title(name)}, true motion", str(group["clips"]), f"{group['motion']:.4f}",
                          *(f"{true[key]:.3f}" if key in true else "/" for key in shown), "/"])  # fmt: skip
     return markdown_table(head, rows)
 
@@ -226,11 +226,11 @@ def _failures(summary: Mapping[str, Any], task: str) -> list[str]:
     return [
         line
         for name, method, count in found
-        for line in ("", f"{_group_title(name)}: {TITLES[method]} found no surface in {count} clips, in no mean here.")
+        for line in ("", f"{group_title(name)}: {TITLES[method]} found no surface in {count} clips, in no mean here.")
     ]
 
 
-def _group_title(group: str) -> str:
+def group_title(group: str) -> str:
     source, split = group.split("/")
     return f"{SOURCES[source]}, {SPLITS[split].lower()}"
 

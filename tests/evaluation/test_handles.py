@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.errors import DataError, M2VError
 from core.evaluation import handles as protocol
 from core.evaluation.__main__ import main
 from core.evaluation.baselines import classical_motions, linear_in_betweens, linear_targets
 from core.evaluation.clips import load, procedural_clips
+from core.evaluation.handle_pictures import COLUMNS, HANDLE, TILE, best_and_worst, write_pictures
 from core.evaluation.handles import HandleSettings, HandleTask, evaluate_handles, handle_vertices, task_tracks
 from core.evaluation.models import animator_for, describe
 from core.evaluation.protocols import run_protocol
@@ -50,6 +52,9 @@ def test_report_holds_every_clip_task_and_method(report_file: Path) -> None:
             assert methods["mean_of_seeds"]["error"] <= methods["single"]["error"] + 1e-9
             assert methods["seeds"]["handle_error_after_solve"] < 1e-5
             assert methods["seeds"]["mean_pairwise_distance"] > 0
+            for name in ("arap", "draft", "single", "best_of_seeds"):
+                assert -1 <= methods[name]["crossings_gained"] <= 1
+            assert methods["no_motion"]["crossings_gained"] == 0
 
 
 def test_summary_is_the_ratio_of_means(report_file: Path) -> None:
@@ -74,6 +79,22 @@ def test_markdown_names_the_lines_asked_for(report_file: Path) -> None:
     assert "Untrained weights" in text
     assert "3 full tracks" in text and "2 handles in the last frame only" in text
     assert "| laptop | 1 |" in text
+
+
+def test_pictures_show_the_best_and_the_worst(animator: Animator, report_file: Path, tmp_path: Path) -> None:
+    report, names = json.loads(report_file.read_text()), procedural_clips(2, kinds=KINDS)
+    best, worst = best_and_worst(report)
+    assert {best[0].clip, worst[0].clip} == {name.key for name in names} and best[0].ratio < worst[0].ratio
+    page = write_pictures(animator, report, names, tmp_path / "pictures", SETTINGS)
+    text = page.read_text()
+    for name in ("best-01.png", "worst-01.png"):
+        assert f"({name})" in text
+        picture = np.asarray(Image.open(page.parent / name).convert("RGB")).astype(int)
+        assert picture.shape == (3 * TILE, COLUMNS * TILE, 3)
+        # Every tile shows a body on paper, and some show handles.
+        tiles = picture.reshape(3, TILE, COLUMNS, TILE, 3).swapaxes(1, 2).reshape(3 * COLUMNS, -1, 3)
+        assert (tiles.std(axis=1).max(axis=-1) > 5).all()
+        assert (np.abs(picture - np.array(HANDLE)).max(axis=-1) < 30).any()
 
 
 def test_second_run_uses_the_kept_figures(
