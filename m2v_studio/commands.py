@@ -25,6 +25,7 @@ from m2v_studio.state import (
     frame_shown,
     why_not_play,
 )
+from m2v_studio.words import counted
 
 MAX_HANDLES = 64
 
@@ -237,9 +238,9 @@ def job_finished(state: State, request: int, samples: SampleSet | Reconstruction
 
 def _made(count: int, quality: Quality, of_scans: bool) -> str:
     """What was generated, in words: "a draft", "1 motion", "4 meshes"."""
-    if count == 1:
-        return "a draft" if quality == "draft" else "1 mesh" if of_scans else "1 motion"
-    return f"{count} {'meshes' if of_scans else 'motions'}"
+    if count == 1 and quality == "draft":
+        return "a draft"
+    return counted(count, "mesh" if of_scans else "motion")
 
 
 def job_stopped(state: State, request: int | None = None, message: str = "Cancelled.") -> State:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from m2v_studio.scan_document import OpenedScans, checked_alignment, same_alignment
 from m2v_studio.state import Results, State
+from m2v_studio.words import counted
 
 RESOLUTIONS = (32, 64, 128, 256)
 
@@ -29,7 +30,7 @@ def open_scans(state: State, scans: OpenedScans) -> State:
         state.view, time=0.0, playing=False, selected=None, key=None, layout="one", solo=0, color="none", gizmo=False
     )
     skipped = f" {' '.join(sequence.notes)}" if sequence.notes else ""
-    message = f"Opened {scans.name}: {sequence.frames} scan(s).{skipped}"
+    message = f"Opened {scans.name}: {counted(sequence.frames, 'scan')}.{skipped}"
     return replace(state, document=document, view=view, results=None, job=None, project="", message=message)
 
 

@@ -16,6 +16,7 @@ from core.errors import DataError
 from core.geometry.sampling import sample_surface
 from core.pipelines.request import ReconstructionSet
 from core.sequence import MeshSequence
+from m2v_studio.words import counted
 
 SUFFIXES = (".npz", ".glb")
 SURFACE_POINTS = 20_000
@@ -49,7 +50,9 @@ def read_truth(path: Path, frames: int, fps: float) -> MeshSequence:
         faces = np.concatenate([part.faces for part in scene.parts])
         truth = MeshSequence(positions.astype(np.float32), faces, fps=fps, name=path.stem)
     if truth.frames != frames:
-        raise DataError(f"{path.name} has {truth.frames} frame(s), but there are {frames} scan(s)")
+        raise DataError(
+            f"{path.name} has {counted(truth.frames, 'frame')}, not one for each of {counted(frames, 'scan')}"
+        )
     return truth
 
 

@@ -12,6 +12,7 @@ from m2v_studio.camera import Region
 from m2v_studio.panels.style import packed, rgba
 from m2v_studio.panels.widgets import button, panel, scale, shorten, tooltip
 from m2v_studio.state import State, is_open, is_worth_keeping, why_not_results
+from m2v_studio.words import counted
 
 if TYPE_CHECKING:
     from m2v_studio.app import App
@@ -102,7 +103,7 @@ def _title(app: App, region: Region) -> None:
         if source is not None:
             opened, size = source.name, f"{len(source.vertices):,} vertices"
         elif scans is not None:
-            opened, size = scans.name, f"{scans.sequence.frames} scans"
+            opened, size = scans.name, counted(scans.sequence.frames, "scan")
         name = Path(state.project).name if state.project else opened
         start, end = psim.GetCursorPosX(), right - 18 * s
         for text in (f"{name}{star}     {size}", f"{name}{star}", shorten(name, max(end - start, 1.0))):
@@ -144,11 +145,8 @@ def _progress(app: App, region: Region) -> None:
     job = app.studio.state.job
     assert job is not None
     s = scale()
-    what = (
-        "Drafting"
-        if job.quality == "draft" and job.seeds == 1
-        else f"Generating {job.seeds} seed{'s' if job.seeds > 1 else ''}"
-    )
+    drafting = job.quality == "draft" and job.seeds == 1
+    what = "Drafting" if drafting else f"Generating {counted(job.seeds, 'seed')}"
     if app.studio.state.engine == "loading":
         text = f"{what}: waiting for the model"
     elif job.total:

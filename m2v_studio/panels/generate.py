@@ -25,6 +25,7 @@ from m2v_studio.panels.widgets import (
 )
 from m2v_studio.scan_commands import RESOLUTIONS
 from m2v_studio.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
+from m2v_studio.words import counted
 
 if TYPE_CHECKING:
     from m2v_studio.app import App
@@ -47,6 +48,7 @@ VARIETY = (
     "Variety: how far the seeds keep from their average. At the left all are the same calm motion; further right they "
     "differ more, and jitter more where the model is unsure. Draft is always the average. Right-click: the model's own."
 )
+
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
 REFINE = "Pull the motion onto the scanned points at the end. Slower; for scans with little noise."
 ONE_SHAPE = "All seeds share the shape of the first, so that they differ in their motion only."
@@ -140,8 +142,7 @@ class GeneratePanel:
         what, tip = ("motion", "Sample the motions (Ctrl+Enter)")
         if state.document.scans is not None:
             what, tip = ("mesh", "Complete the scans into tracked meshes (Ctrl+Enter)")
-        several = f"{what}es" if what == "mesh" else f"{what}s"
-        label = f"Generate 1 {what}" if count == 1 else f"Generate {count} {several}"
+        label = f"Generate {counted(count, what)}"
         primary = next_step(state) == "generate"
         if button(label, tip, why, primary, width=-1.0, height=38 * scale()):
             studio.generate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -71,7 +72,7 @@ class ScansPanel:
         label_left("Centre", CENTER)
         now = (float(place.center[0]), float(place.center[1]), float(place.center[2]))
         psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * scale(), 5 * scale()))  # room for three numbers
-        changed, center = psim.DragFloat3("##center", now, guess / 300, 0.0, 0.0, "%.3g")
+        changed, center = psim.DragFloat3("##center", now, guess / 300, 0.0, 0.0, decimals(guess))
         psim.PopStyleVar()
         self._edited(app, "move the box", changed, center=np.array(center))
         tooltip(f"{CENTER}\nDrag sideways to change it, Ctrl+click to type a number.")
@@ -191,6 +192,11 @@ def draw_rows(app: App, place: Place) -> int:
 
     _row(app, "distance to mesh", color, np.nan_to_num(fit), distance, (x, left, right, y + row, width, row))
     return ROWS
+
+
+def decimals(size: float) -> str:
+    """A number format in steps of about a hundredth of this size, short enough for three numbers in a line."""
+    return f"%.{min(max(2 - math.floor(math.log10(size)), 0), 6)}f" if size < 1e5 else "%.2e"
 
 
 @lru_cache(maxsize=2)

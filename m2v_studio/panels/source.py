@@ -13,6 +13,7 @@ from m2v_studio.panels.widgets import button, fitting, gap, heading, muted, rule
 from m2v_studio.scan_document import OpenedScans
 from m2v_studio.scan_files import KINDS, bundled_scans
 from m2v_studio.state import next_step
+from m2v_studio.words import counted
 
 if TYPE_CHECKING:
     from m2v_studio.app import App
@@ -64,8 +65,7 @@ class SourcePanel:
     def _scans(self, scans: OpenedScans) -> None:
         width = psim.GetContentRegionAvail()[0]
         sequence = scans.sequence
-        frames = "1 scan" if sequence.frames == 1 else f"{sequence.frames} scans"
-        muted(shorten(f"{scans.name}, {frames}", width))
+        muted(shorten(f"{scans.name}, {counted(sequence.frames, 'scan')}", width))
         if psim.IsItemHovered():
             truth = "" if scans.truth is None else "The true surface is known."
             notes = "\n".join(sequence.notes)

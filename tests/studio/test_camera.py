@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from m2v_studio import commands, theme
 from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
 from m2v_studio.panels.generate import freedom_of, guidance_of
+from m2v_studio.panels.scans import decimals
 from m2v_studio.scene import SceneBuilder, content_box, floor_level, motion_box, nice_ceiling
 from m2v_studio.state import edit_key, view_normalization
+from m2v_studio.words import counted
 
 from .shapes import opened_state, sample_set
 
@@ -103,3 +105,16 @@ def test_figures_follow_layout_preview_and_staleness() -> None:
     assert build(stale)[0].color != build(state)[0].color
     shorter = replace(state, view=replace(state.view, time=16.0))
     assert build(shorter)[0].frame == 16
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "words"), [(1, "mesh", "1 mesh"), (4, "mesh", "4 meshes"), (1200, "scan", "1,200 scans")]
+)
+def test_numbers_come_with_their_nouns(count: int, noun: str, words: str) -> None:
+    assert counted(count, noun) == words
+
+
+def test_three_coordinates_fit_into_a_line_at_every_size() -> None:
+    for size in (1e-3, 0.9668, 36.0, 1800.0, 1e7):
+        assert len(decimals(size) % (-0.3 * size)) <= 9
+        assert float(decimals(size) % (0.3 * size)) == pytest.approx(0.3 * size, rel=0.05)

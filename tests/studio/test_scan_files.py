@@ -48,7 +48,7 @@ def test_a_truth_that_does_not_fit_is_named_and_left_out(tmp_path: Path) -> None
     (folder / "frame3.xyz").unlink()
     opened = read_scan_document(folder)
     assert opened.truth is None and opened.sequence.frames == 3
-    assert any("truth.npz has 4 frame(s)" in note for note in opened.sequence.notes)
+    assert any("truth.npz has 4 frames" in note for note in opened.sequence.notes)
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
