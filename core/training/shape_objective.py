@@ -106,8 +106,9 @@ class ShapeDiffusionObjective(Objective):
             mean = posterior_mean(denoiser_of(network, self.config.diffusion), noise, self.config.diffusion.sigma_max)
             found = self._logits(prepared.unwhiten(mean), clips) > 0
             uniform = slice(found.shape[1] // 2)  # the other half of the queries is near the surface
-            both, either = (found & inside)[:, uniform].sum(1), (found | inside)[:, uniform].sum(1)
-            figures[f"iou_{kind}"] = float((both / either.clamp_min(1)).mean())
+            # Over all clips at once: a thin shape holds only a few of its queries.
+            both, either = (found & inside)[:, uniform].sum(), (found | inside)[:, uniform].sum()
+            figures[f"iou_{kind}"] = float(both / either.clamp_min(1))
         return figures
 
     def _observe(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> tuple[ShapeObservation, Tensor]:
