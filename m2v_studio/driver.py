@@ -49,9 +49,9 @@ class Driver:
 
     # ---- mouse and keys -----------------------------------------------------------------------------------
 
-    def move(self, at: Point) -> None:
+    def move(self, at: Point, frames: int = 2) -> None:
         psim.GetIO().AddMousePosEvent(float(at[0]), float(at[1]))
-        self.tick()
+        self.tick(frames)
 
     def press(self, button: int = 0) -> None:
         psim.GetIO().AddMouseButtonEvent(button, True)
@@ -76,7 +76,8 @@ class Driver:
         self.press()
         for step in range(1, steps + 1):
             share = step / steps
-            self.move((start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share))
+            at = start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
+            self.move(at, frames=2 if step == steps else 1)
         if release:
             self.release()
 

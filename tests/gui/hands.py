@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polyscope.imgui as psim
 
+from m2v_studio import commands
 from m2v_studio.driver import Driver
 from m2v_studio.state import State
 
@@ -38,7 +39,15 @@ def generate(driver: Driver) -> State:
     finish(driver)
     driver.key(psim.ImGuiKey_Enter, CTRL)
     driver.until(lambda: len(driver.app.studio.state.results.samples.samples) == 4, 30.0)  # type: ignore[union-attr]
-    return finish(driver)
+    finish(driver)
+    return rest(driver)
+
+
+def rest(driver: Driver) -> State:
+    """Let the motion stand still: a frame in which nothing moves costs a tenth of one that has to be drawn anew."""
+    driver.app.studio.show(commands.with_view, playing=False)
+    driver.settle()
+    return driver.app.studio.state
 
 
 def button_at(driver: Driver, label: str) -> tuple[float, float]:

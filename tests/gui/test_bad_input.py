@@ -16,7 +16,7 @@ from m2v_studio.driver import Driver
 from m2v_studio.project import save_project
 from m2v_studio.state import Document, Notice
 
-from .hands import CTRL, add_and_drag, button_at, finish, front_vertex
+from .hands import CTRL, add_and_drag, button_at, finish, front_vertex, rest
 
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
 FILES: dict[str, bytes | None] = {
@@ -39,7 +39,7 @@ def work(driver: Driver) -> Driver:
     """A handle with a key and its draft: what must not be lost."""
     add_and_drag(driver)
     finish(driver)
-    driver.app.studio.show(commands.with_view, playing=False)
+    rest(driver)
     return driver
 
 

@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from m2v_studio.file_dialog import FileDialog
 
 from ..studio.shapes import write_ball
 
@@ -48,17 +51,61 @@ app.close()
 """
 
 
-@pytest.mark.skipif(any(shutil.which(name) is None for name in NEEDED), reason="needs Xvfb and xdotool")
-def test_a_real_mouse_adds_a_handle_and_drags_it(tmp_path: Path) -> None:
-    display = f":{400 + os.getpid() % 5000}"
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    """A screen nobody looks at."""
+    if any(shutil.which(name) is None for name in NEEDED):
+        pytest.skip("needs Xvfb and xdotool")
+    name = f":{400 + os.getpid() % 5000}"
     server = subprocess.Popen(
-        ["Xvfb", display, "-screen", "0", "1100x720x24"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["Xvfb", name, "-screen", "0", "1100x720x24"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    try:
+        wait(lambda: Path(f"/tmp/.X11-unix/X{name[1:]}").exists())
+        yield name
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def test_the_systems_file_dialog_gives_back_what_is_typed_into_it(
+    display: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tkinter")
+    monkeypatch.setenv("DISPLAY", display)
+    environment = dict(os.environ)
+    chosen: list[Path] = []
+    failed: list[str] = []
+    dialog = FileDialog(lambda: failed.append("no dialog"))
+    path = write_ball(tmp_path / "chosen.obj")
+    assert dialog.ask("open", "Open something", chosen.append, {"Meshes": "*.obj *.glb"})
+    try:
+
+        def typed() -> bool:
+            """The dialog's window takes keys as soon as it has the focus, which nobody can ask for."""
+            found = subprocess.run(
+                ["xdotool", "search", "--name", "Open something"], env=environment, capture_output=True, text=True
+            ).stdout.split()
+            if found:
+                for keys in (["windowfocus", found[-1]], ["key", "ctrl+a"], ["type", str(path)], ["key", "Return"]):
+                    subprocess.run(["xdotool", *keys], env=environment, check=False, stderr=subprocess.DEVNULL)
+                time.sleep(0.3)
+            dialog.poll()
+            return not dialog.is_open
+
+        wait(typed)
+    finally:
+        dialog.close()
+    if failed:
+        pytest.skip("Tk cannot open a window here")
+    assert chosen == [path]
+
+
+def test_a_real_mouse_adds_a_handle_and_drags_it(display: str, tmp_path: Path) -> None:
     environment = {**os.environ, "DISPLAY": display, "M2V_CONFIG_DIR": str(tmp_path / "config")}
     report = tmp_path / "state.json"
     window = None
     try:
-        wait(lambda: Path(f"/tmp/.X11-unix/X{display[1:]}").exists())
         window = subprocess.Popen(
             [sys.executable, "-c", RUNNER, str(write_ball(tmp_path / "ball.obj")), str(report), str(PATIENCE)],
             env=environment,
@@ -84,10 +131,9 @@ def test_a_real_mouse_adds_a_handle_and_drags_it(tmp_path: Path) -> None:
         told = wait(lambda: read(report, lambda state: state["results"]), window)
         assert [keys for _, keys in told["handles"]] == [[16]]
     finally:
-        for process in (window, server):
-            if process is not None:
-                process.terminate()
-                process.wait(timeout=20)
+        if window is not None:
+            window.terminate()
+            window.wait(timeout=20)
 
 
 def wait(ready, process: subprocess.Popen | None = None):  # type: ignore[no-untyped-def, type-arg]

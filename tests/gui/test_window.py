@@ -12,7 +12,7 @@ import pytest
 from m2v_studio import commands
 from m2v_studio.driver import Driver
 
-from .hands import CTRL, SHIFT, add_and_drag, finish, front_vertex, generate
+from .hands import CTRL, SHIFT, add_and_drag, finish, front_vertex, generate, rest
 
 
 def test_a_click_adds_a_handle_at_the_vertex_under_the_mouse(driver: Driver) -> None:
@@ -117,6 +117,7 @@ def test_editing_goes_on_while_generating_and_escape_cancels(driver: Driver) -> 
     go = threading.Event()
     add_and_drag(driver)
     finish(driver)
+    rest(driver)
     driver.animator.gate = lambda: go.wait(20)  # type: ignore[attr-defined]
     driver.key(psim.ImGuiKey_Enter, CTRL)
     studio = driver.app.studio
@@ -137,6 +138,7 @@ def test_a_preview_is_shown_while_it_is_generated(driver: Driver) -> None:
     step = threading.Semaphore(0)
     add_and_drag(driver)
     finish(driver)
+    rest(driver)
     driver.animator.gate = lambda: step.acquire(timeout=20)  # type: ignore[attr-defined]
     driver.key(psim.ImGuiKey_Enter, CTRL)
     studio = driver.app.studio
@@ -154,6 +156,7 @@ def test_the_timeline_scrubs_and_moves_copies_and_deletes_keys(driver: Driver) -
     studio = driver.app.studio
     add_and_drag(driver)
     finish(driver)
+    rest(driver)
     studio.show(commands.with_view, playing=False)
     studio.show(commands.select_handle, None)
     driver.tick()
@@ -191,6 +194,7 @@ def timeline_geometry(driver: Driver) -> tuple[float, float, float, float]:
 def test_space_plays_and_the_playhead_moves(driver: Driver) -> None:
     add_and_drag(driver)
     finish(driver)
+    rest(driver)
     studio = driver.app.studio
     studio.show(commands.set_time, 0.0)
     driver.key(psim.ImGuiKey_Space)
@@ -207,6 +211,7 @@ def test_space_plays_and_the_playhead_moves(driver: Driver) -> None:
 def test_only_what_changed_is_sent(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     add_and_drag(driver)
     finish(driver)
+    rest(driver)
     studio = driver.app.studio
     studio.show(commands.set_time, 4.0)
     driver.tick(3)

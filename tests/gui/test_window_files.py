@@ -13,7 +13,7 @@ from m2v_studio.driver import Driver
 
 from ..studio.shapes import write_ball
 from .conftest import WINDOW
-from .hands import CTRL, add_and_drag, drawn_at, finish, front_vertex, generate
+from .hands import CTRL, add_and_drag, drawn_at, finish, front_vertex, generate, rest
 
 
 def test_the_export_dialog_writes_the_file(driver: Driver, tmp_path: Path) -> None:
@@ -62,6 +62,7 @@ def test_unsaved_work_is_asked_about_and_saved(driver: Driver, tmp_path: Path) -
     app, studio = driver.app, driver.app.studio
     add_and_drag(driver)
     finish(driver)
+    rest(driver)
     driver.key(psim.ImGuiKey_Q, CTRL)
     assert studio.ask is not None and not app.closing
     driver.key(psim.ImGuiKey_Escape)
