@@ -74,3 +74,22 @@ def drawn_at(driver: Driver, label: str) -> tuple[tuple[float, float], tuple[flo
         psim.Button = original  # type: ignore[assignment]
     assert found, f"no button {label!r} is drawn"
     return found[-1]
+
+
+def slider_at(driver: Driver, name: str) -> tuple[float, float, float, float]:
+    """The corners of a slider, read off while a frame is drawn."""
+    found: list[tuple[float, float, float, float]] = []
+    original = psim.SliderFloat
+
+    def watched(label: str, *arguments: object) -> tuple[bool, float]:
+        moved = original(label, *arguments)  # type: ignore[arg-type]
+        if label == name:
+            found.append((*psim.GetItemRectMin(), *psim.GetItemRectMax()))
+        return moved
+
+    psim.SliderFloat = watched  # type: ignore[assignment]
+    try:
+        driver.tick(1)
+    finally:
+        psim.SliderFloat = original  # type: ignore[assignment]
+    return found[-1]

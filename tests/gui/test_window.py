@@ -12,7 +12,7 @@ import pytest
 from m2v_studio import commands
 from m2v_studio.driver import Driver
 
-from .hands import CTRL, SHIFT, add_and_drag, finish, front_vertex, generate, rest
+from .hands import CTRL, SHIFT, add_and_drag, finish, front_vertex, generate, rest, slider_at
 
 
 def test_a_click_adds_a_handle_at_the_vertex_under_the_mouse(driver: Driver) -> None:
@@ -247,25 +247,6 @@ def test_the_variety_slider_is_dragged_undone_and_given_back_to_the_model(driver
     driver.key(psim.ImGuiKey_Z, CTRL)
     generate(driver)
     assert driver.animator.calls[-1].variety == variety  # type: ignore[attr-defined]
-
-
-def slider_at(driver: Driver, name: str) -> tuple[float, float, float, float]:
-    """The corners of a slider, read off while a frame is drawn."""
-    found: list[tuple[float, float, float, float]] = []
-    original = psim.SliderFloat
-
-    def watched(label: str, *arguments: object) -> tuple[bool, float]:
-        moved = original(label, *arguments)  # type: ignore[arg-type]
-        if label == name:
-            found.append((*psim.GetItemRectMin(), *psim.GetItemRectMax()))
-        return moved
-
-    psim.SliderFloat = watched  # type: ignore[assignment]
-    try:
-        driver.tick(1)
-    finally:
-        psim.SliderFloat = original  # type: ignore[assignment]
-    return found[-1]
 
 
 def test_heat_maps_change_with_the_frame(driver: Driver) -> None:
