@@ -48,9 +48,7 @@ def clouds(state: State, figures: tuple[Figure, ...]) -> tuple[Cloud, ...]:
     points = _shown_points(scans, min(frame_shown(state), scans.sequence.frames - 1))
     if not len(points):
         return ()
-    radius = point_radius(len(points))
-    if scans.sequence.voxels is not None:  # balls that nearly touch, as the cells do
-        radius = 0.42 * scans.sequence.voxel_side / scans.sequence.voxels.shape[1] / scans.guess.scale
+    radius = dot_radius(scans)
     if any(figure.cell is not None for figure in figures):
         return tuple(Cloud(f"scan-{figure.name}", points, radius, figure.name) for figure in figures)
     return (Cloud("scan", points, radius),)
@@ -96,6 +94,13 @@ def _thinned(points: NDArray[np.float32]) -> NDArray[np.float32]:
 def point_radius(count: int) -> float:
     """Radius of the dots, normalised: about a fifth of the distance between neighbours on a surface."""
     return float(np.clip(0.19 / np.sqrt(max(count, 1)), 0.0022, 0.0085))
+
+
+def dot_radius(scans: OpenedScans) -> float:
+    """Normalised, the same in every frame; balls that nearly touch, as the cells do, for voxels."""
+    if scans.sequence.voxels is not None:
+        return 0.42 * scans.sequence.voxel_side / scans.sequence.voxels.shape[1] / scans.guess.scale
+    return point_radius(_most_shown(scans))
 
 
 def scan_box(state: State, with_box: bool) -> Bounds:

@@ -14,6 +14,7 @@ from m2v_studio import theme
 from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
 from m2v_studio.floor import Floor
 from m2v_studio.panels import style
+from m2v_studio.scan_scene import dot_radius
 from m2v_studio.scene import Figure, content_box, content_stamp, floor_level, motion_box
 from m2v_studio.screen import HandleOnScreen, handles_on_screen
 from m2v_studio.state import Same, State, view_key, view_normalization
@@ -176,7 +177,9 @@ class Viewport:
     def _measure(self, state: State, norm: Normalization) -> tuple[NDArray, NDArray]:
         """Corners of the content, normalised; the floor is put under it."""
         motion = motion_box(state)
-        level = floor_level(motion, norm) - 0.002
+        scans = state.document.scans
+        # The dots of a scan have a size: the lowest ones lie on the floor, not half in it.
+        level = floor_level(motion, norm) - (0.002 if scans is None else max(0.002, dot_radius(scans)))
         if abs(level - self._floor.height) > 1e-4:
             self._floor.remove()
             self._floor.height = level

@@ -147,12 +147,7 @@ def _progress(app: App, region: Region) -> None:
     s = scale()
     drafting = job.quality == "draft" and job.seeds == 1
     what = "Drafting" if drafting else f"Generating {counted(job.seeds, 'seed')}"
-    if app.studio.state.engine == "loading":
-        text = f"{what}: waiting for the model"
-    elif job.total:
-        text = f"{what}: step {job.done} of {job.total}"
-    else:
-        text = f"{what}: {job.message.lower()}"
+    text = f"{what}: {progress_words(app.studio.state)}"
     psim.TextUnformatted(text)
     tooltip(job.message)
     psim.SameLine(0.0, 14 * s)
@@ -170,3 +165,15 @@ def _progress(app: App, region: Region) -> None:
     psim.SameLine(0.0, 14 * s)
     if button("Cancel", "Stop generating (Esc); editing goes on meanwhile"):
         app.studio.cancel()
+
+
+def progress_words(state: State) -> str:
+    """What the running job is at. The steps of a reconstruction differ and some take a minute, so each is named."""
+    job = state.job
+    assert job is not None
+    if state.engine == "loading":
+        return "waiting for the model"
+    if not job.total:
+        return job.message.lower()
+    steps = f"step {job.done} of {job.total}"
+    return steps if state.document.scans is None else f"{job.message.lower()}, {steps}"

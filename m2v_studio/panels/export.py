@@ -65,7 +65,7 @@ class ExportDialog:
         results = state.results
         count = 0 if results is None else len(results.samples.samples)
         self._format()
-        label_left("Motions", "Which results to write", 110)
+        label_left("Motions" if state.document.scans is None else "Meshes", "Which results to write", 110)
         shown = (
             "the one shown"
             if results is None

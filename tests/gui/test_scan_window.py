@@ -15,6 +15,7 @@ from core.pipelines.request import ReconstructionSet
 from m2v_studio import commands, scan_commands
 from m2v_studio.driver import Driver
 from m2v_studio.scan_gizmo import box_in_view
+from m2v_studio.scan_scene import clouds
 from m2v_studio.state import State, is_stale
 
 from ..studio.shapes import ball, scans
@@ -108,6 +109,14 @@ def test_scrubbing_moves_the_points_without_registering_them_again(
     hands.tick(1, 1.0 / 12)
     assert studio.state.view.time == pytest.approx(before_tick + 1.0)
     hands.key(psim.ImGuiKey_Space)
+
+
+def test_the_lowest_points_lie_on_the_floor_and_not_half_in_it(hands: Driver) -> None:
+    viewport, opened = hands.app.viewport, hands.app.studio.state.document.scans
+    assert opened is not None and viewport.norm is not None
+    lowest = min(float(viewport.norm.apply(points)[:, 1].min()) for points in opened.sequence.points)
+    (cloud,) = clouds(hands.app.studio.state, ())
+    assert cloud.radius > 0 and lowest - 2 * cloud.radius < viewport._floor.height <= lowest - cloud.radius
 
 
 def test_pictures_stand_at_the_back_of_the_box(driver: Driver) -> None:

@@ -14,6 +14,7 @@ from core.pipelines.request import Progress, ReconstructionSet, SamplingOptions
 from core.sequence import MeshSequence, Normalization, ScanSequence
 from m2v_studio import commands, scan_commands
 from m2v_studio.history import Session
+from m2v_studio.panels.bars import progress_words
 from m2v_studio.panels.samples import figures_of, why_not_color
 from m2v_studio.scan_document import OpenedScans, box_corners, checked_alignment, scan_bounds, upright
 from m2v_studio.scan_scene import clouds, picture, scan_box
@@ -35,7 +36,7 @@ from m2v_studio.state import (
 from m2v_studio.worker import Failed, Finished, GenerationWorker, Progressed
 
 from .fake_animator import FakeAnimator, make_fake
-from .shapes import ball, scanned_state, scans
+from .shapes import ball, opened_state, scanned_state, scans
 from .test_worker import gather, has
 
 
@@ -45,6 +46,18 @@ def completed_state(seeds: int = 3, **wanted: object) -> State:
     assert state.document.scans is not None
     made = FakeAnimator(steps=1).reconstruct(state.document.scans.sequence, reconstruction(state.document))
     return commands.job_finished(commands.job_started(state, 1, "normal", seeds), 1, made)
+
+
+def test_the_status_line_names_the_step_of_a_reconstruction_and_counts_those_of_a_motion() -> None:
+    for state, words in (
+        (scanned_state(), "finding the surface, step 9 of 42"),
+        (opened_state(), "step 9 of 42"),
+    ):
+        running = commands.job_started(state, 1, "normal", 2)
+        assert progress_words(running) == "starting"
+        running = commands.job_progressed(running, 1, Progress(9, 42, "Finding the surface"))
+        assert progress_words(running) == words
+        assert progress_words(replace(running, engine="loading")) == "waiting for the model"
 
 
 # ---- the document -----------------------------------------------------------------------------------------
