@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 from jaxtyping import install_import_hook
 
 install_import_hook(["core.models", "core.diffusion"], "beartype.beartype")
+
+# A run started in the background of a shell script inherits that Ctrl-C is ignored; tests of it need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
