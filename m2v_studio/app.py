@@ -20,6 +20,7 @@ import polyscope.imgui as psim
 
 from m2v_studio import commands, layout, shortcuts, theme
 from m2v_studio.camera import Region
+from m2v_studio.drawn import wait_until_drawn
 from m2v_studio.file_dialog import FileDialog, available
 from m2v_studio.mesh_files import MESH_SUFFIXES, first_mesh
 from m2v_studio.panels import bars, dialogs, overlay, style
@@ -96,7 +97,8 @@ class App:
         self.generate_panel, self.samples_panel = GeneratePanel(), SamplesPanel()
         self.export_dialog = ExportDialog()
         self.files = FileDialog(self._no_dialog)
-        self.files_available = available() and backend != "openGL3_egl"
+        self._headless = backend == "openGL3_egl"
+        self.files_available = available() and not self._headless
         self.save_as: SaveAs | None = None
         self.help_open = False
         self.closing = False
@@ -158,6 +160,8 @@ class App:
         self._host = time.perf_counter() - now
         drawing = time.perf_counter()
         ps.frame_tick()
+        if self._headless:
+            wait_until_drawn()
         if self.viewport.transparent and time.perf_counter() - drawing > SLOW_DRAWING:
             self.viewport.dear = True
         self.times.frame(now, self._host)

@@ -9,7 +9,7 @@ import polyscope as ps
 import polyscope.imgui as psim
 import pytest
 
-from m2v_studio import commands
+from m2v_studio import app, commands, drawn
 from m2v_studio.driver import Driver
 
 from .hands import CTRL, SHIFT, add_and_drag, finish, front_vertex, generate, rest, slider_at
@@ -228,6 +228,14 @@ def test_only_what_changed_is_sent(driver: Driver, monkeypatch: pytest.MonkeyPat
     studio.show(commands.set_time, 5.0)
     driver.tick(3, 0.0)
     assert len(sent) == 1
+
+
+def test_without_a_display_each_frame_is_drawn_before_the_next(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn._finish() is not None, "OpenGL draws this window, so it can be waited for"
+    waited: list[int] = []
+    monkeypatch.setattr(app, "wait_until_drawn", lambda: (waited.append(1), drawn.wait_until_drawn()))
+    driver.tick(4)
+    assert len(waited) == 4
 
 
 def test_the_variety_slider_is_dragged_undone_and_given_back_to_the_model(driver: Driver) -> None:
