@@ -17,6 +17,7 @@ from m2v_studio.scene import Figure
 FLOOR_CELLS = 72
 FLOOR_RADIUS = 1.7
 SHADOW_POINTS = 1500
+KEPT = 256  # floors of a motion, 62 KB each
 
 
 class Floor:
@@ -26,6 +27,8 @@ class Floor:
         self.height = 0.0
         self._mesh: ps.SurfaceMesh | None = None
         self._stamp: Hashable = None
+        self._kept: dict[Hashable, NDArray[np.float32]] = {}  # colours by stamp, of the motions that are shown now
+        self._tracks: tuple[NDArray, ...] = ()
         self._visible = True
         self._blur = _blur_matrix(FLOOR_CELLS, 1.7)
         self._lit, self._darkening = _floor_shades()
@@ -34,6 +37,8 @@ class Floor:
         if self._mesh is not None:
             self._mesh.remove()
             self._mesh, self._stamp = None, None
+            self._kept.clear()
+            self._tracks = ()
 
     def show(self, figures: tuple[Figure, ...], normalize: Callable[[NDArray], NDArray[np.float32]]) -> None:
         """Draw it with the figures' shadow; not when they stand side by side. `normalize`: source units to scene."""
@@ -52,9 +57,23 @@ class Floor:
         if not visible or stamp == self._stamp:
             return
         self._stamp = stamp
-        shadow = self._shadow(figures, normalize).astype(np.float32).reshape(-1, 1)
-        colors = self._lit * (1.0 - self._darkening * shadow)
-        self._mesh.get_quantity_buffer("shade", "colors").update_data(colors)
+        self._mesh.get_quantity_buffer("shade", "colors").update_data(self._colors(stamp, figures, normalize))
+
+    def _colors(
+        self, stamp: Hashable, figures: tuple[Figure, ...], normalize: Callable[[NDArray], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Worked out once for each frame of a motion: one that is looped is shown again and again."""
+        tracks = tuple(figure.track for figure in figures)
+        if len(tracks) != len(self._tracks) or any(a is not b for a, b in zip(tracks, self._tracks, strict=True)):
+            self._kept.clear()  # and with it the last hold on motions that were replaced
+            self._tracks = tracks
+        colors = self._kept.get(stamp)
+        if colors is None:
+            shadow = self._shadow(figures, normalize).astype(np.float32).reshape(-1, 1)
+            colors = self._lit * (1.0 - self._darkening * shadow)
+            if len(self._kept) < KEPT:
+                self._kept[stamp] = colors
+        return colors
 
     def _shadow(
         self, figures: tuple[Figure, ...], normalize: Callable[[NDArray], NDArray[np.float32]]

@@ -230,6 +230,23 @@ def test_only_what_changed_is_sent(driver: Driver, monkeypatch: pytest.MonkeyPat
     assert len(sent) == 1
 
 
+def test_the_shadows_of_a_looped_motion_are_worked_out_once(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate(driver)
+    studio, floor = driver.app.studio, driver.app.viewport._floor
+    worked_out: list[int] = []
+    original = floor._shadow
+    monkeypatch.setattr(floor, "_shadow", lambda *given: (worked_out.append(1), original(*given))[1])
+    seen = {}
+    for frame in (3.0, 7.0, 11.0, 3.0, 7.0, 11.0):
+        studio.show(commands.set_time, frame)
+        driver.tick(1, 0.0)
+        colors = floor._colors(floor._stamp, driver.app.viewport.figures, driver.app.viewport._fast)
+        assert seen.setdefault(frame, colors) is colors
+    assert len(worked_out) <= 3 and not np.array_equal(seen[3.0], seen[11.0])
+    driver.key(psim.ImGuiKey_2)
+    assert len(floor._kept) == 1, "those of another motion have replaced them"
+
+
 def test_without_a_display_each_frame_is_drawn_before_the_next(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn._finish() is not None, "OpenGL draws this window, so it can be waited for"
     waited: list[int] = []
