@@ -104,6 +104,7 @@ class Reconstructor:
         normalization = options.normalization or guess_normalization(scans)
         observed = ScanInput(scans, normalization, self.config, self.device)
         latents = self._shapes(observed, seeds[:1] if options.one_shape else seeds, sampling, report)
+        free = observed.free_space()
         meshes = []
         for number, _ in enumerate(seeds):
             if number < len(latents):
@@ -113,6 +114,7 @@ class Reconstructor:
                     options.resolution,
                     options.faces,
                     observed.points[0],
+                    free,
                     report.pulse,
                 )
                 meshes.append(self._prepared(*shape, scans.name))

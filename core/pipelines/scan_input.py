@@ -14,6 +14,7 @@ from core.geometry.farthest_points import farthest_present_indices
 from core.models.image_features import image_features
 from core.models.observation_conditioners import IMAGE_SIDE, VOXELS, ScanCondition
 from core.models.shape_diffusion import ShapeObservation
+from core.pipelines.free_space import RAYS, FreeSpace
 from core.sequence import MAX_FRAMES, Normalization, ScanSequence
 
 BOX = 1.1
@@ -24,7 +25,7 @@ class ScanInput:
     """One scan sequence in normalised space, on a device."""
 
     def __init__(self, scans: ScanSequence, normalization: Normalization, config: Config, device: torch.device) -> None:
-        self.scans, self.config, self.device = scans, config, device
+        self.scans, self.normalization, self.config, self.device = scans, normalization, config, device
         _check(scans)
         if scans.modality == "voxels":
             points = _surface_centres(scans)
@@ -41,6 +42,12 @@ class ScanInput:
     @property
     def frames(self) -> int:
         return len(self.points)
+
+    def free_space(self) -> FreeSpace | None:
+        """What frame 0's depth camera saw to be empty; None without a depth map, or where its place is not known."""
+        if self.scans.modality != "depth" or self.scans.viewpoint is None or len(self.points[0]) <= RAYS:
+            return None
+        return FreeSpace(self.points[0], self.normalization.apply(np.asarray([self.scans.viewpoint]))[0])
 
     def shape(self) -> ShapeObservation:
         """Frame 0 for the shape stage."""

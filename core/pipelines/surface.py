@@ -16,6 +16,7 @@ from torch import Tensor
 from core.errors import MeshError
 from core.geometry.isosurface import extract_isosurface
 from core.models.shape_autoencoder import ShapeAutoencoder
+from core.pipelines.free_space import FreeSpace
 
 SMALLEST_PART = 0.15  # of the largest part's faces; less is noise of the occupancy, unless the scan shows it
 SUPPORT, REACH = 3, 0.02  # so many observed points this near a small part keep it
@@ -27,11 +28,13 @@ def latents_to_mesh(
     resolution: int,
     faces: int | None = None,
     observed: NDArray[np.float32] | None = None,
+    free: FreeSpace | None = None,
     pulse: Callable[[], None] = lambda: None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Vertices [V, 3] in normalised space and faces [F, 3] of latents [1, M, Cs]; closed.
 
     Without small parts that float, except where points `observed` [N, 3] lie on them: a leg may be cut off by a gap.
+    Nothing is inside `free` space.
 
     `pulse` is called between parts of the work, so that it can be cancelled. Raises MeshError where nothing is inside.
     """
@@ -40,7 +43,8 @@ def latents_to_mesh(
     def occupancy(points: NDArray[np.float64]) -> NDArray:
         pulse()
         queries = torch.from_numpy(points.astype(np.float32)).to(latents.device)[None]
-        return autoencoder.query(context, queries)[0].cpu().numpy()
+        logits = autoencoder.query(context, queries)[0].cpu().numpy()
+        return logits if free is None else free.carved(logits, points)
 
     try:
         vertices, triangles = extract_isosurface(occupancy, resolution, level=0.0, chunk=16_384)
