@@ -35,7 +35,7 @@ def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], 
     return array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Material:
     """A surface's look, kept from the input file for export (glTF metallic-roughness terms)."""
 

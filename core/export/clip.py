@@ -69,8 +69,9 @@ class ExportClip:
     materials: tuple[Material, ...] = field(init=False)  # each once, in the order of the parts
 
     def __post_init__(self) -> None:
-        found = {id(part.material): part.material for part in self.parts if part.material is not None}
-        object.__setattr__(self, "materials", tuple(found.values()))
+        # Equal ones are one: readers and project files give each part a material object of its own.
+        found = dict.fromkeys(part.material for part in self.parts if part.material is not None)
+        object.__setattr__(self, "materials", tuple(found))
 
     @property
     def faces(self) -> NDArray[np.int32]:
@@ -95,7 +96,7 @@ class ExportClip:
     def material_index(self, part: MeshPart) -> int | None:
         """Place of the part's material in `materials`; None when it has none."""
         return next(
-            (i for i, material in enumerate(self.materials) if material is part.material),
+            (i for i, material in enumerate(self.materials) if material == part.material),
             None,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pygltflib
 import pytest
@@ -101,6 +103,15 @@ def test_materials_and_textures_are_embedded_once(shared, tmp_path):
     assert blob == shared.source.parts[0].material.base_color_texture
     assert gltf.materials[0].pbrMetallicRoughness.baseColorTexture.index == 0
     assert gltf.materials[1].pbrMetallicRoughness.roughnessFactor == 0.4
+
+
+def test_parts_with_equal_materials_share_one(shared, tmp_path):
+    """As after reading a file whose parts all name the same material."""
+    parts = tuple(replace(part, material=replace(part.material)) for part in shared.source.parts)
+    assert parts[1].material is not parts[2].material
+    gltf = write(replace(shared, source=replace(shared.source, parts=parts)), tmp_path)
+    assert [material.name for material in gltf.materials] == ["weave", "red"]
+    assert [primitive.material for primitive in gltf.meshes[0].primitives] == [0, 1, 1]
 
 
 def test_separate_parts_lie_one_after_another_in_the_files_order(separate, tmp_path):
