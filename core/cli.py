@@ -90,7 +90,7 @@ def run_demo(options: argparse.Namespace) -> None:
     check_writable(options.out)
     from m2v_studio.demo import run_demo as demo
 
-    demo(options.out)
+    demo(options.out, on_file=lambda path: print(path, flush=True))
 
 
 def _pass_on(command: str, arguments: list[str]) -> int:

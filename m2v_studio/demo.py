@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from m2v_studio.worker import AnimatorFactory, load_animator
 WINDOW = (1440, 900)
 EXPORTS = (".glb", ".usdc", ".npz")
 PATIENCE = 600.0
+OnFile = Callable[[Path], None]
 
 
 def run_demo(
@@ -36,8 +38,11 @@ def run_demo(
     factory: AnimatorFactory | None = None,
     isolate: bool = True,
     quality: str = "normal",
+    on_file: OnFile | None = None,
 ) -> tuple[Path, ...]:
     """Play the story and write its pictures and exports into `out`; returns every file written.
+
+    It takes a minute or more; `on_file` hears of each file as it is there.
 
     Raises DataError when there is no mesh to show or this machine cannot draw without a display.
     """
@@ -49,7 +54,7 @@ def run_demo(
     with tempfile.TemporaryDirectory(prefix="m2v-demo-") as folder:
         os.environ["M2V_CONFIG_DIR"] = folder  # a first run, whatever the person's own settings are
         try:
-            return _play(out, mesh, factory or partial(load_animator), isolate, quality)
+            return _play(out, mesh, factory or partial(load_animator), isolate, quality, on_file or (lambda path: None))
         finally:
             if before is None:
                 del os.environ["M2V_CONFIG_DIR"]
@@ -57,14 +62,16 @@ def run_demo(
                 os.environ["M2V_CONFIG_DIR"] = before
 
 
-def _play(out: Path, mesh: Path, factory: AnimatorFactory, isolate: bool, quality: str) -> tuple[Path, ...]:
+def _play(
+    out: Path, mesh: Path, factory: AnimatorFactory, isolate: bool, quality: str, on_file: OnFile
+) -> tuple[Path, ...]:
     studio = Studio(factory, isolate=isolate)
     try:
         app = App(studio, "openGL3_egl", WINDOW)
     except RuntimeError as error:
         studio.close()
         raise DataError(f"This machine cannot draw without a display ({error}); install Mesa's EGL.") from error
-    story = Story(Driver(app), out)
+    story = Story(Driver(app), out, on_file)
     try:
         story.open(mesh)
         story.pose()
@@ -80,9 +87,9 @@ def _play(out: Path, mesh: Path, factory: AnimatorFactory, isolate: bool, qualit
 class Story:
     """The steps, in the order a person would take them."""
 
-    def __init__(self, driver: Driver, out: Path) -> None:
+    def __init__(self, driver: Driver, out: Path, on_file: OnFile) -> None:
         self.driver, self.app, self.studio = driver, driver.app, driver.app.studio
-        self.out = out
+        self.out, self.on_file = out, on_file
         self.files: list[Path] = []
 
     @property
@@ -90,7 +97,11 @@ class Story:
         return self.studio.state
 
     def picture(self, name: str) -> None:
-        self.files.append(self.driver.picture(self.out / f"{name}.png"))
+        self.wrote(self.driver.picture(self.out / f"{name}.png"))
+
+    def wrote(self, path: Path) -> None:
+        self.files.append(path)
+        self.on_file(path)
 
     def wait(self) -> None:
         """Until nothing runs in the background; a notice on the way is an error of the demo."""
@@ -164,7 +175,7 @@ class Story:
         self.studio.show(commands.set_color, "disagreement")
         self.picture("09-disagreement")
         self.studio.show(commands.set_color, "none")
-        self.files.append(self._contact_sheet())
+        self.wrote(self._contact_sheet())
 
     def export(self) -> None:
         """The dialog once, then the same export in several formats."""
@@ -182,7 +193,7 @@ class Story:
             target.parent.mkdir(parents=True, exist_ok=True)
             self.studio.export(target, (self.state.view.solo,), ExportOptions())
             self.wait()
-            self.files.append(target)
+            self.wrote(target)
 
     def error(self) -> None:
         """What a file that cannot be used looks like."""
@@ -241,7 +252,9 @@ class Story:
         with tempfile.TemporaryDirectory() as folder:
             for frame in frames:
                 self.studio.show(commands.set_time, float(frame))
-                path = driver.picture(Path(folder) / f"{frame}.png")
+                path = driver.picture(
+                    Path(folder) / f"{frame}.png", fine=False
+                )  # made smaller below, which smooths edges
                 with Image.open(path) as picture:
                     scale = picture.width / WINDOW[0]
                     box = [region.x + 8, region.y + 48, region.x + region.width - 8, region.y + region.height - 8]

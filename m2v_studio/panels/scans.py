@@ -94,7 +94,7 @@ class ScansPanel:
             text = f"{text}, {most:,} a frame" if least == most else f"{text}, {least:,} to {most:,} a frame"
         text += ", tracked" if sequence.tracked else ", seen in part" if sequence.partial else ""
         width = psim.GetContentRegionAvail()[0]
-        muted(shorten(text, width))
+        muted(text)  # on two lines where it has to be: cut in the middle it says nothing
         tooltip("Large parts of the surface were not seen, as from one side." if sequence.partial else "")
         if sequence.notes:
             psim.TextUnformatted(shorten(sequence.notes[0], width))
