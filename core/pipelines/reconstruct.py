@@ -45,7 +45,6 @@ from core.shapes import Float
 
 TRACKS = 64  # tracked points that become handles
 TRACK_VARIANCE = 1e-5  # of a tracked point's displacement component, with its distance from the surface
-UNSEEN_POWER = 0.65  # of the variety, for latents of the unseen part: 0.35 becomes 0.5
 IDENTITY = Normalization(center=np.zeros(3), scale=1.0)
 
 
@@ -155,11 +154,9 @@ class Reconstructor:
         else:
             noise = seeded_noise(seeds, shape).to(self.device)
             whitened = run_sampler(denoiser(len(seeds)), noise, sampling, self.config, step)
-            # Where the surface is seen its latents are all but determined, beside it less so: a young model's noise is
-            # left out accordingly. Where nothing is seen the mean says nothing either.
+            # Where nothing at all is seen in space, as of pictures, the mean says nothing.
             variety = self.config.diffusion.variety if sampling.variety is None else sampling.variety
-            paired = given.seen.any(dim=1, keepdim=True)
-            kept = torch.where(given.seen, variety, torch.where(paired, variety**UNSEEN_POWER, 1.0))
+            kept = torch.where(given.seen.any(dim=1, keepdim=True), variety, 1.0)
             whitened = mean + kept[..., None] * (whitened - mean)
         return self.shape_autoencoder.proper(several.unwhiten(whitened))
 
