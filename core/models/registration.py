@@ -73,17 +73,17 @@ def registered_handles(
 ) -> HandleCondition:
     """Handles at nodes that the scans show, with the displacements that registration gives them.
 
-    The nodes are taken in their order (farthest points first), those that are observed most of the time.
+    The nodes are taken in their order (farthest points first), those that are observed often enough. In a frame that
+    does not show one it goes with its neighbours: a handle that came and went would shake the whole shape.
     """
     nodes = nodes[:, :NODES]
     found = register_scans(nodes, scans, present)
-    given = found.confidence > CONFIDENT
-    often = given.float().mean(dim=1) > 0.3
+    often = (found.confidence > CONFIDENT).float().mean(dim=1) > 0.3
     count = min(HANDLES, nodes.shape[1])
     chosen = (~often).to(torch.int64).argsort(dim=1, stable=True)[:, :count]  # [B, K]
     shown = often.gather(1, chosen)
     frames = scans.shape[1]
-    given = given.gather(2, chosen[:, None].expand(-1, frames, -1)) & shown[:, None]
+    given = shown[:, None].expand(-1, frames, -1)
     displacements = found.displacements.gather(2, chosen[:, None, :, None].expand(-1, frames, -1, 3))
     positions = nodes.gather(1, chosen[..., None].expand(-1, -1, 3))
     variance = torch.full_like(positions[..., 0], DEVIATION**2)
