@@ -272,6 +272,7 @@ class ScanSequence:
     voxel_side: float = 1.1
     images: NDArray[np.uint8] | None = None
     viewpoint: tuple[float, float, float] | None = None  # where the camera was in frame 0, if that is known
+    viewpoints: NDArray[np.float64] | None = None  # [T, 3] where it was in each frame, if it moved
     path: str = ""
     notes: tuple[str, ...] = ()  # what the reader skipped or repaired, one sentence each
 

@@ -144,7 +144,10 @@ def render_depth(
     poses = np.broadcast_to(np.eye(4), (len(frames), 4, 4)).copy()
     poses[:, :3, :3], poses[:, :3, 3] = rotation.transpose(0, 2, 1), position
     x, y, z = position[0].tolist()
-    scans = _scans(points, fps, name="depth scans", modality="depth", partial=True, viewpoint=(x, y, z))
+    scans = _scans(
+        points, fps, name="depth scans", modality="depth", partial=True, viewpoint=(x, y, z),
+        viewpoints=position if moving else None,
+    )  # fmt: skip
     return DepthScan(depth, intrinsics, poses, scans)
 
 

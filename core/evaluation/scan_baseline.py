@@ -16,22 +16,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import igl
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.ndimage import binary_fill_holes, gaussian_filter
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import splu
 from scipy.spatial import ConvexHull, cKDTree
 
 from core.errors import DataError
-from core.geometry.operators import edge_graph, surface_operator
+from core.geometry.operators import edge_graph
 from core.geometry.sampling import face_normals
+from core.geometry.soft_arap import SoftArap, closest, compacted, simplified
 from core.sequence import MeshSequence, ScanSequence
 
 _SHELL = 0.7  # share of a cell that the surface passes taken to be inside: a little over half, for thin parts
-_MOST_WEIGHT = 10.0  # cotangent weight of an edge; that of a good triangulation is about 1
 _VOXEL_BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin parts
 
 
@@ -78,7 +75,7 @@ def reconstruct_classically(scans: ScanSequence, settings: PeerSettings | None =
     else:
         clouds = [np.asarray(points, dtype=np.float64) for points in scans.points]
         vertices, faces = poisson_surface(clouds[0], chosen, scans.viewpoint)
-    vertices, faces = _simplified(*_main_parts(vertices, faces, chosen.smallest_part), chosen.most_faces)
+    vertices, faces = simplified(*_main_parts(vertices, faces, chosen.smallest_part), chosen.most_faces)
     if scans.partial and scans.voxels is None:
         # Only now: libigl simplifies closed surfaces.
         kept = (np.asarray(cKDTree(clouds[0]).query(vertices)[0])[faces] < chosen.trim).all(axis=1)
@@ -200,99 +197,11 @@ def track(
     return np.stack(poses)
 
 
-@dataclass(frozen=True, eq=False)
-class Attached:
-    """A factorised system with the attachments it was made for."""
-
-    factor: Any
-    pull: sparse.csr_matrix  # [V, N]: weighted transpose of the attachments
-
-
-class SoftArap:
-    """As-rigid-as-possible deformation of vertices [V, 3], faces [F, 3], drawn softly to points on its surface.
-
-    Minimises sum over edges of w_ij |(x_i - x_j) - R_i (p_i - p_j)|^2 + sum over points of c_n |(A x)_n - y_n|^2 by
-    turns over rotations R (libigl) and positions x. Loose components are tied to their neighbours.
-    """
-
-    def __init__(self, vertices: NDArray, faces: NDArray) -> None:
-        self.rest = np.asarray(vertices, dtype=np.float64)
-        off = sparse.triu(-surface_operator(self.rest, faces).laplacian, k=1).tocoo()
-        # Obtuse triangles have negative cotangents, which the energy cannot have; slivers huge ones, which freeze it.
-        weight = np.clip(off.data, 1e-3, _MOST_WEIGHT)
-        self.start, self.end = np.r_[off.row, off.col], np.r_[off.col, off.row]
-        self.weight = np.r_[weight, weight]
-        count = len(self.rest)
-        self.edges = self.rest[self.start] - self.rest[self.end]
-        self.gather = sparse.csr_matrix(
-            (np.ones(len(self.start)), (self.start, np.arange(len(self.start)))), (count, len(self.start))
-        )
-        adjacent = sparse.csr_matrix((self.weight, (self.start, self.end)), (count, count))
-        self.laplacian = sparse.diags(np.asarray(adjacent.sum(axis=1)).ravel()) - adjacent
-
-    def attached(self, attachment: sparse.csr_matrix, weights: NDArray[np.float64]) -> Attached:
-        """Factorise for attachments [N, V] with weights [N]."""
-        pull = (attachment.T @ sparse.diags(weights)).tocsr()
-        # A trace of mass keeps the system regular where all weights vanish.
-        system = self.laplacian + pull @ attachment + sparse.diags(np.full(len(self.rest), 1e-9))
-        return Attached(_factorised(system), pull)
-
-    def fit(self, start: NDArray, attached: Attached, targets: NDArray, iterations: int) -> NDArray[np.float64]:
-        """Positions [V, 3] after some turns from `start`, drawn to targets [N, 3]."""
-        positions = start
-        drawn = attached.pull @ targets
-        for _ in range(iterations):
-            turned = np.einsum("eij,ej->ei", self._edge_rotations(positions), self.edges)
-            positions = attached.factor.solve(self.gather @ (self.weight[:, None] * turned) + drawn)
-        return positions
-
-    def _edge_rotations(self, positions: NDArray) -> NDArray[np.float64]:
-        """[E, 3, 3] mean of the best rotations at both ends of every edge."""
-        moved = positions[self.start] - positions[self.end]
-        outer = (self.weight[:, None, None] * self.edges[:, :, None] * moved[:, None, :]).reshape(-1, 9)
-        covariance = (self.gather @ outer).reshape(-1, 3, 3)
-        # libigl wants all first rows, then all second, then all third; it gives rotations side by side.
-        stacked = np.ascontiguousarray(covariance.transpose(1, 0, 2).reshape(-1, 3))
-        turns = igl.fit_rotations(stacked).reshape(3, -1, 3).transpose(1, 0, 2)
-        return 0.5 * (turns[self.start] + turns[self.end])
-
-
-def _factorised(system: sparse.csr_matrix) -> Any:
-    """SuperLU of a symmetric positive definite matrix: without pivoting it is ten times as fast."""
-    return splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-
-
-def closest(vertices: NDArray, faces: NDArray, points: NDArray) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
-    """Attachments [N, V] (barycentric weights of each point's nearest surface point) and distances [N]."""
-    surface, corners = np.ascontiguousarray(vertices, dtype=np.float64), np.ascontiguousarray(faces, dtype=np.int64)
-    places = np.ascontiguousarray(points, dtype=np.float64)
-    squared, face, nearest = igl.point_mesh_squared_distance(places, surface, corners)
-    a, b, c = (np.ascontiguousarray(surface[corners[face, corner]]) for corner in range(3))
-    weights = np.nan_to_num(igl.barycentric_coordinates(nearest, a, b, c), nan=1 / 3)
-    rows = np.repeat(np.arange(len(places)), 3)
-    matrix = sparse.csr_matrix((weights.ravel(), (rows, corners[face].ravel())), (len(places), len(surface)))
-    return matrix, np.sqrt(squared)
-
-
 def _main_parts(vertices: NDArray, faces: NDArray, smallest: float) -> tuple[NDArray, NDArray]:
     """The components with at least that share of the faces, or the largest; without unused vertices."""
     label = connected_components(edge_graph(faces, len(vertices)), directed=False)[1][faces[:, 0]]
     share = np.bincount(label) / len(faces)
-    return _compact(vertices, faces[(share[label] >= smallest) | (share[label] == share.max())])
-
-
-def _simplified(vertices: NDArray, faces: NDArray, most_faces: int) -> tuple[NDArray, NDArray]:
-    """A closed surface with at most about that many faces."""
-    if len(faces) <= most_faces:
-        return vertices, faces
-    fewer, left, *_ = igl.qslim(np.asfortranarray(vertices), np.asfortranarray(faces, dtype=np.int32), most_faces)
-    # libigl gives up on surfaces that are not manifold.
-    return _compact(fewer, left.astype(np.int64)) if len(left) and np.isfinite(fewer).all() else (vertices, faces)
-
-
-def _compact(points: NDArray, corners: NDArray) -> tuple[NDArray, NDArray]:
-    used, renamed = np.unique(corners, return_inverse=True)
-    return points[used], renamed.reshape(-1, 3)
+    return compacted(vertices, faces[(share[label] >= smallest) | (share[label] == share.max())])
 
 
 def _pymeshlab() -> Any:

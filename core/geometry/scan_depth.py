@@ -46,7 +46,7 @@ class DepthFrames:
 
     frames: list[Frame]
     up_axis: str
-    viewpoint: tuple[float, float, float]  # the camera of the first frame that could be used
+    viewpoints: dict[str, NDArray[np.float64]]  # where the camera was, by the frame's name
     skipped: list[tuple[str, str]]
     notes: list[str]
 
@@ -87,7 +87,7 @@ def read_depth_frames(
     poses = None if poses_source is None else read_poses(poses_source, total)
     turn, up_axis = world_turn(poses)
     frames: list[Frame] = []
-    viewpoint = np.zeros(3)
+    viewpoints: dict[str, NDArray[np.float64]] = {}
     uncut = 0
     for frame, name, depth in maps:
         matrix = matrices if matrices.ndim == 2 else matrices[min(frame, len(matrices) - 1)]
@@ -101,7 +101,7 @@ def read_depth_frames(
         points = thinned(back_project(depth, matrix, keep))
         if poses is not None:
             points = points @ poses[frame, :3, :3].T + poses[frame, :3, 3]
-            viewpoint = viewpoint if frames else turn @ poses[frame, :3, 3]
+        viewpoints[name] = np.zeros(3) if poses is None else turn @ poses[frame, :3, 3]
         frames.append((name, points @ turn.T))
     notes = thinned.notes()
     if uncut:
@@ -109,8 +109,7 @@ def read_depth_frames(
             f"In {uncut:,} of {len(frames):,} depth maps no gap lies between subject and background, so nothing "
             "was cut; give the greatest depth to keep."
         )
-    x, y, z = (float(number) for number in viewpoint)
-    return DepthFrames(frames, up_axis, (x, y, z), skipped, notes)
+    return DepthFrames(frames, up_axis, viewpoints, skipped, notes)
 
 
 def background_limit(depth: NDArray[np.float64]) -> float | None:

@@ -64,12 +64,13 @@ def read_scans(
         layout = replace(layout, files=layout.files[:MAX_FRAMES])
     wish = _Wish(modality or layout.settings.get("modality"), up_axis, tracked, partial).with_settings(layout.settings)
     if layout.kind == "points":
+        wish = replace(wish, viewpoints=_places(layout))
         scans = _points(path, layout, wish)
     elif layout.kind == "depth":
         found = read_depth_frames(layout.files, intrinsics, depth_max, Thinning(MAX_POINTS))
         wish = replace(wish, modality="depth", up_axis=wish.up_axis or found.up_axis)
         layout.notes.extend(found.notes)
-        wish = replace(wish, viewpoint=found.viewpoint)
+        wish = replace(wish, viewpoints=found.viewpoints)
         scans = _from_frames(path, found.frames, found.skipped, layout.notes, wish)
     elif layout.kind == "voxels":
         scans = _voxels(path, layout, wish)
@@ -87,6 +88,7 @@ class _Wish:
     tracked: bool | None
     partial: bool | None
     viewpoint: tuple[float, float, float] | None = None
+    viewpoints: dict[str, NDArray[np.float64]] | None = None  # by the frame's name
 
     def with_settings(self, settings: dict) -> _Wish:
         """Fill what was not asked for from scan.json; values of a wrong kind there count for nothing."""
@@ -148,7 +150,16 @@ def _from_frames(path: Path, frames: list[Frame], skipped: Skipped, notes: list[
             said = f"The scans stand on the plane {up_axis} = 0, so {up_axis} is taken for the up axis."
             scans = replace(scans, notes=(*scans.notes, said))
     partial = modality == "depth" if wish.partial is None else wish.partial
-    return replace(scans, up_axis=up_axis, partial=partial, viewpoint=wish.viewpoint)
+    viewpoint, viewpoints = _camera(wish, [name for name, _ in cleaned])
+    return replace(scans, up_axis=up_axis, partial=partial, viewpoint=viewpoint, viewpoints=viewpoints)
+
+
+def _camera(wish: _Wish, frames: list[str]) -> tuple[tuple[float, float, float] | None, NDArray[np.float64] | None]:
+    """Where the camera was in the first of these frames, and in each [T, 3] if it moved."""
+    if wish.viewpoints is None:
+        return wish.viewpoint, None
+    places = np.stack([wish.viewpoints[name] for name in frames])
+    return _triple(places[0]), places if np.ptp(places, axis=0).any() else None
 
 
 def _voxels(path: Path, layout: ScanLayout, wish: _Wish) -> ScanSequence:
@@ -223,6 +234,15 @@ def _triple(numbers: object) -> tuple[float, float, float] | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return (x, y, z) if np.isfinite([x, y, z]).all() else None
+
+
+def _places(layout: ScanLayout) -> dict[str, NDArray[np.float64]] | None:
+    """Where scan.json says that the camera was, by the frame's file: one place for each, or nothing."""
+    told = layout.settings.get("viewpoint")
+    places = [_triple(place) for place in told] if isinstance(told, list) else []
+    if len(places) != len(layout.files) or any(place is None for place in places):
+        return None
+    return {file.name: np.array(place) for file, place in zip(layout.files, places, strict=True)}
 
 
 def _skipped_notes(total: int, skipped: Skipped) -> list[str]:

@@ -23,7 +23,7 @@ _MOST_MILLIMETRES = np.iinfo(np.uint16).max
 def write_scans(scans: ScanSequence, folder: str | Path) -> Path:
     """Write points (and back-projected depth) as one binary PLY per frame, voxels as one .npz, pictures as PNGs.
 
-    What the frames do not say (modality, frames per second, tracked, partial, up-axis, viewpoint, the grid's box) goes
+    What the frames do not say (modality, frames per second, tracked, partial, up-axis, viewpoints, the grid's box) goes
     to `scan.json`; `read_scans(folder)` gives it all back. A folder that holds other files is refused; frames of an
     earlier writing are replaced. Raises DataError.
     """
@@ -95,6 +95,8 @@ def _settings(scans: ScanSequence) -> dict[str, object]:
     }
     if scans.viewpoint is not None:
         settings["viewpoint"] = list(scans.viewpoint)
+    if scans.viewpoints is not None:
+        settings["viewpoint"] = scans.viewpoints.tolist()
     return settings
 
 

@@ -71,23 +71,45 @@ def smoothed(displacements: Float[Tensor, "B T P 3"]) -> Float[Tensor, "B T P 3"
 def registered_handles(
     nodes: Float[Tensor, "B P 3"], scans: Float[Tensor, "B T L 3"], present: Bool[Tensor, "B T L"]
 ) -> HandleCondition:
-    """Handles at nodes that the scans show, with the displacements that registration gives them.
-
-    The nodes are taken in their order (farthest points first), those that are observed often enough. In a frame that
-    does not show one it goes with its neighbours: a handle that came and went would shake the whole shape.
-    """
+    """Handles at the first NODES nodes that the scans show, with the displacements that registration gives them."""
     nodes = nodes[:, :NODES]
-    found = register_scans(nodes, scans, present)
-    often = (found.confidence > CONFIDENT).float().mean(dim=1) > 0.3
-    count = min(HANDLES, nodes.shape[1])
-    chosen = (~often).to(torch.int64).argsort(dim=1, stable=True)[:, :count]  # [B, K]
-    shown = often.gather(1, chosen)
-    frames = scans.shape[1]
+    return handles_of(nodes, register_scans(nodes, scans, present))
+
+
+def handles_of(
+    nodes: Float[Tensor, "B P 3"],
+    found: Registration,
+    handles: int = HANDLES,
+    often: float = 0.3,
+    deviation: float = DEVIATION,
+) -> HandleCondition:
+    """Handles at nodes that are observed in that share of the frames, up to so many.
+
+    The nodes are taken in their order (farthest points first). In a frame that does not show one it goes with its
+    neighbours: a handle that came and went would shake the whole shape.
+    """
+    seen = (found.confidence > CONFIDENT).float().mean(dim=1) > often
+    count = min(handles, nodes.shape[1])
+    chosen = (~seen).to(torch.int64).argsort(dim=1, stable=True)[:, :count]  # [B, K]
+    shown = seen.gather(1, chosen)
+    frames = found.displacements.shape[1]
     given = shown[:, None].expand(-1, frames, -1)
     displacements = found.displacements.gather(2, chosen[:, None, :, None].expand(-1, frames, -1, 3))
     positions = nodes.gather(1, chosen[..., None].expand(-1, -1, 3))
-    variance = torch.full_like(positions[..., 0], DEVIATION**2)
+    variance = torch.full_like(positions[..., 0], deviation**2)
     return HandleCondition(positions, displacements * given[..., None], given, shown, variance)
+
+
+def confidence_of(
+    nodes: Float[Tensor, "B P 3"],
+    displacements: Float[Tensor, "B T P 3"],
+    scans: Float[Tensor, "B T L 3"],
+    present: Bool[Tensor, "B T L"],
+) -> Float[Tensor, "B T P"]:
+    """In 0..1, how well each node's neighbourhood is observed in each frame, when it moves like that."""
+    frames = range(scans.shape[1])
+    near = [match(nodes + displacements[:, t], scans[:, t], present[:, t], REACH[1])[1] for t in frames]
+    return torch.stack(near, dim=1)
 
 
 def _follow(

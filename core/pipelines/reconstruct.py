@@ -10,6 +10,7 @@ normalise -> shape latents of frame 0 (sampler) -> iso-surface -> the scans foll
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.scan_normalization import guess_normalization
 from core.models.diffusion_models import MotionDiffusion
 from core.models.motion_autoencoder import MotionAutoencoder
-from core.models.registration import registered_handles
+from core.models.registration import Registration, confidence_of, handles_of
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeDiffusion
 from core.models.warm_start import HandleCondition
@@ -38,6 +39,7 @@ from core.pipelines.reporting import Reporter
 from core.pipelines.request import OnStep, Reconstruction, ReconstructionOptions, ReconstructionSet, SamplingOptions
 from core.pipelines.scan_fit import measure
 from core.pipelines.scan_input import ScanInput
+from core.pipelines.scan_registration import SurfaceRegistration
 from core.pipelines.surface import latents_to_mesh
 from core.pipelines.tracks import calmed_tracks
 from core.sequence import MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
@@ -45,7 +47,19 @@ from core.shapes import Float
 
 TRACKS = 64  # tracked points that become handles
 TRACK_VARIANCE = 1e-5  # of a tracked point's displacement component, with its distance from the surface
+REFINED = 300  # tracked points that the motion is refined with
+FOLLOWED = 128  # nodes of the surface whose way through the scans may become a handle
+OFTEN = 0.1  # share of the frames that has to show such a node
+DEVIATION = 0.005  # of its displacement component, as the prior is told
 IDENTITY = Normalization(center=np.zeros(3), scale=1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """Frame 0's surface of one seed, and its fit to the scans where they have points."""
+
+    mesh: PreparedMesh
+    registration: SurfaceRegistration | None
 
 
 class Reconstructor:
@@ -104,10 +118,10 @@ class Reconstructor:
         observed = ScanInput(scans, normalization, self.config, self.device)
         latents = self._shapes(observed, seeds[:1] if options.one_shape else seeds, sampling, report)
         free = observed.free_space()
-        meshes = []
+        surfaces: list[_Surface] = []
         for number, _ in enumerate(seeds):
             if number < len(latents):
-                shape = latents_to_mesh(
+                vertices, faces = latents_to_mesh(
                     self.shape_autoencoder,
                     latents[number : number + 1],
                     options.resolution,
@@ -116,15 +130,16 @@ class Reconstructor:
                     free,
                     report.pulse,
                 )
-                meshes.append(self._prepared(*shape, scans.name))
+                surfaces.append(self._surface(vertices, faces, observed, report))
             else:
-                meshes.append(meshes[0])
+                surfaces.append(surfaces[0])
             report.step("Finding the surface")
         motions: list[NDArray[np.float32]] = []
-        report.faces = meshes[0].source.faces
-        for seed, mesh in zip(seeds, meshes, strict=True):
-            in_scan_units = normalization if mesh is meshes[0] and not motions else None
-            motions.append(self._motion(mesh, observed, seed, options, report, in_scan_units))
+        report.faces = surfaces[0].mesh.source.faces
+        for number, (seed, surface) in enumerate(zip(seeds, surfaces, strict=True)):
+            in_scan_units = normalization if number == 0 else None
+            motions.append(self._motion(surface, observed, seed, options, report, in_scan_units))
+        meshes = [surface.mesh for surface in surfaces]
         samples = self._collect(observed, normalization, seeds, meshes, motions, scans.fps, report)
         seconds = time.perf_counter() - started
         return ReconstructionSet(samples, normalization, seconds, self.preset, str(self.device))
@@ -160,14 +175,24 @@ class Reconstructor:
             whitened = mean + kept[..., None] * (whitened - mean)
         return self.shape_autoencoder.proper(several.unwhiten(whitened))
 
-    def _prepared(self, vertices: NDArray[np.float32], faces: NDArray[np.int32], name: str) -> PreparedMesh:
+    def _surface(
+        self, vertices: NDArray[np.float32], faces: NDArray[np.int32], observed: ScanInput, report: Reporter
+    ) -> _Surface:
+        """Frame 0's surface made ready for the motion stage: drawn onto the points, where there are any."""
+        registration, modality = None, observed.scans.modality
+        if modality != "images":
+            registration = SurfaceRegistration(
+                vertices, faces, observed.points, observed.viewpoints, observed.tracked, report.pulse
+            )
+            if modality != "voxels":  # the cells of a grid are no nearer to the surface than the model's answer
+                vertices = registration.snap().astype(np.float32)
         every = np.arange(len(vertices), dtype=np.int32)
-        source = SourceMesh(name, vertices, faces, every, (MeshPart(name, faces),))
-        return PreparedMesh(source, self.config, self.shape_autoencoder, self.device, IDENTITY)
+        source = SourceMesh(observed.scans.name, vertices, faces, every, (MeshPart(observed.scans.name, faces),))
+        return _Surface(PreparedMesh(source, self.config, self.shape_autoencoder, self.device, IDENTITY), registration)
 
     def _motion(
         self,
-        mesh: PreparedMesh,
+        found: _Surface,
         observed: ScanInput,
         seed: int,
         options: ReconstructionOptions,
@@ -175,7 +200,8 @@ class Reconstructor:
         preview: Normalization | None,
     ) -> NDArray[np.float32]:
         """Vertices [T, V, 3] in normalised space; `preview` shows them on the way, in the scans' units."""
-        handles, surface = self._handles(mesh, observed)
+        mesh = found.mesh
+        handles, surface = self._handles(found, observed)
         report.step("Following the scans")
         condition = prepare_motion(
             self.motion_diffusion,
@@ -199,35 +225,34 @@ class Reconstructor:
         latents = sample_motion(
             self.motion_diffusion, self.config, condition, [seed], options.sampling, on_call, report.pulse
         )[:, :moving]
-        if options.refine and observed.scans.modality != "images":
-            latents = refine_motion(
-                self.motion_autoencoder,
-                surface.anchors,
-                latents,
-                mesh.surface_points,
-                observed.points,
-                observed.tracked,
-                report.pulse,
-            )
+        pairs = self._pairs(handles, observed) if options.refine else None
+        if pairs is not None:
+            latents = refine_motion(self.motion_autoencoder, surface.anchors, latents, *pairs, report.pulse)
         vertices = decode_vertices(self.motion_autoencoder, mesh, surface.anchors, latents)
         if not np.isfinite(vertices).all():
             raise M2VError("The model gave numbers that are not finite for these scans; check their centre and size.")
+        if found.registration is not None and observed.scans.modality != "voxels":
+            vertices = found.registration.settle(vertices).astype(np.float32)
         report.step("Moving the surface")
         return vertices
 
-    def _handles(self, mesh: PreparedMesh, observed: ScanInput) -> tuple[HandleCondition, SurfaceNodes]:
+    def _handles(self, found: _Surface, observed: ScanInput) -> tuple[HandleCondition, SurfaceNodes]:
         """What the scans say about points of the surface, as estimated handles, and the surface's nodes."""
         frames = observed.frames - 1
         if observed.tracked:
-            return self._tracked(mesh, observed)
-        surface = mesh.nodes(np.zeros(0, dtype=np.int64))
+            return self._tracked(found.mesh, observed)
+        surface = found.mesh.nodes(np.zeros(0, dtype=np.int64))
         scan = observed.motion()
         assert scan is not None
-        if scan.points is None or scan.present is None:
+        if found.registration is None or scan.points is None or scan.present is None:
             absent = torch.zeros(1, 1, dtype=torch.bool, device=self.device)
             zero = torch.zeros(1, frames, 1, 3, device=self.device)
             return HandleCondition(zero[:, 0], zero, absent[:, None].expand(-1, frames, -1), absent), surface
-        return registered_handles(surface.nodes, scan.points, scan.present), surface
+        nodes = surface.nodes[:, :FOLLOWED]
+        moved = found.registration.at(found.registration.follow(), nodes[0].cpu().numpy())
+        displacements = torch.from_numpy(moved.astype(np.float32)).to(self.device)[None, 1:]
+        confidence = confidence_of(nodes, displacements, scan.points, scan.present)
+        return handles_of(nodes, Registration(displacements, confidence), TRACKS, OFTEN, DEVIATION), surface
 
     def _tracked(self, mesh: PreparedMesh, observed: ScanInput) -> tuple[HandleCondition, SurfaceNodes]:
         first = torch.from_numpy(observed.points[0])[None]
@@ -247,6 +272,17 @@ class Reconstructor:
             variance,
         )
         return handles, mesh.nodes(vertices.astype(np.int64), share=1.0)
+
+    def _pairs(self, handles: HandleCondition, observed: ScanInput) -> tuple[Tensor, Tensor] | None:
+        """Points of frame 0 [1, N, 3] and where they are in the moving frames [T, N, 3]; None where none is known."""
+        if observed.tracked:
+            rows = np.random.default_rng(0).permutation(len(observed.points[0]))[:REFINED]
+            tracks = torch.from_numpy(np.stack(observed.points)[:, rows]).to(self.device)
+            return tracks[:1], tracks[1:]
+        if not bool(handles.present.any()):
+            return None
+        source = handles.positions[:, handles.present[0]]
+        return source, source + handles.displacements[0, :, handles.present[0]]
 
     def _collect(
         self,

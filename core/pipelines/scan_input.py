@@ -43,6 +43,14 @@ class ScanInput:
     def frames(self) -> int:
         return len(self.points)
 
+    @property
+    def viewpoints(self) -> NDArray[np.float64] | None:
+        """Where the camera was in each frame [T, 3]; None where that is not known."""
+        places = self.scans.viewpoints
+        if places is None and self.scans.viewpoint is not None:
+            places = np.tile(np.asarray(self.scans.viewpoint, dtype=np.float64), (self.frames, 1))
+        return None if places is None else self.normalization.apply(places)
+
     def free_space(self) -> FreeSpace | None:
         """What frame 0's depth camera saw to be empty; None without a depth map, or where its place is not known."""
         if self.scans.modality != "depth" or self.scans.viewpoint is None or len(self.points[0]) <= RAYS:

@@ -94,6 +94,12 @@ def test_poses_put_frames_into_one_world(tmp_path: Path) -> None:
     folder = write_depth_maps(depth, INTRINSICS, tmp_path / "poses", np.stack([first, second]))
     scans = read_scans(folder)
     assert (scans.up_axis, scans.viewpoint) == ("z", (0, 3, 1))
+    assert scans.viewpoints is not None
+    np.testing.assert_allclose(scans.viewpoints, [[0, 3, 1], [0, 7, 1]])
+    again = read_scans(write_scans(scans, tmp_path / "again"))
+    assert again.viewpoint == scans.viewpoint
+    assert again.viewpoints is not None
+    np.testing.assert_allclose(again.viewpoints, scans.viewpoints)
     for points in scans.points:
         np.testing.assert_allclose(np.linalg.norm(points - [0, 5, 1], axis=1), 0.5, atol=0.002)
     (folder / "poses.txt").write_text("1 2 3")

@@ -1,0 +1,144 @@
+"""A complete surface of frame 0 drawn to the points of scans: the classical half of reconstruction.
+
+Soft as-rigid-as-possible fits of a coarse copy of the surface (non-rigid ICP, after Li et al. 2008) to the points of
+each frame, from stiff to soft. Where the camera's place is known, points are matched only with what faces it. It is
+used three times: frame 0's surface is drawn onto frame 0's points; where nobody says which point is which it then
+follows the scans, which gives the motion prior its handles; and the prior's answer, which also moves what was never
+seen, is drawn to the points once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.geometry.sampling import face_normals
+from core.geometry.soft_arap import SoftArap, closest, simplified
+from core.models.registration import VELOCITY, smoothed
+from core.pipelines.tracks import calmed_tracks
+
+MOST_FACES = 1000  # of the coarse copy
+MOST_MATCHED = 700  # points of a frame that are used, evenly over their order
+DENSE = 500  # points that weigh as much as any number of more
+ITERATIONS = 3  # of the rigid fit between two searches for matches
+FEWEST_FACING = 10
+# Weight of the points beside the cotangent weights of edges, and distance at which a match counts half, in turn.
+Levels = tuple[tuple[float, float], ...]
+SNAP: Levels = ((0.1, 0.03), (0.5, 0.02), (2.0, 0.015))
+FOLLOW: Levels = ((0.1, 0.1), (0.1, 0.1), (0.5, 0.05), (0.5, 0.05), (2.0, 0.03), (2.0, 0.03), (5.0, 0.02), (5.0, 0.02))
+ATTACHED = 0.5  # weight of a tracked point in the end, which its distance from frame 0's surface lessens
+NEAR = 0.03  # distance at which it is half of that
+SETTLE: Levels = ((0.5, 0.05), (2.0, 0.03))
+
+
+class SurfaceRegistration:
+    """One surface and the scans it is fitted to, all in normalised space."""
+
+    def __init__(
+        self,
+        vertices: NDArray[np.floating],
+        faces: NDArray[np.integer],
+        clouds: Sequence[NDArray[np.floating]],
+        viewpoints: NDArray[np.floating] | None = None,
+        tracked: bool = False,
+        pulse: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Surface of frame 0 (vertices [V, 3], faces [F, 3]) and the points [N_t, 3] of all frames, frame 0 first.
+
+        `viewpoints` [T, 3] are the camera's places. `tracked`: row i is the same surface point in every frame. `pulse`
+        is called often, so that the work can be cancelled.
+        """
+        self.vertices = np.asarray(vertices, dtype=np.float64)
+        self.faces = np.asarray(faces, dtype=np.int64)
+        self._clouds = [_thinned(cloud) for cloud in clouds]
+        self._tracks = calmed_tracks(np.stack(self._clouds), np.arange(len(self._clouds[0]))) if tracked else None
+        self._viewpoints, self._pulse = viewpoints, pulse
+        self._coarse, self._corners = simplified(self.vertices, self.faces, MOST_FACES)
+        self._fine_of_coarse = closest(self._coarse, self._corners, self.vertices)[0]  # [V, v]
+        self._coarse_of_fine = closest(self.vertices, self.faces, self._coarse)[0]  # [v, V]
+        self._body = SoftArap(self._coarse, self._corners)
+
+    def snap(self) -> NDArray[np.float64]:
+        """Draw the surface onto frame 0's points, and keep it there; returns its vertices [V, 3]."""
+        drawn = self._drawn(self._coarse, 0, SNAP)
+        self.vertices = self.vertices + self._fine_of_coarse @ (drawn - self._coarse)
+        self._coarse, self._body = drawn, SoftArap(drawn, self._corners)
+        return self.vertices
+
+    def follow(self) -> NDArray[np.float64]:
+        """Tracks [T, v, 3] of the coarse copy through the frames, one after another, calmed over time."""
+        poses = [self._coarse]
+        for frame in range(1, len(self._clouds)):
+            velocity = poses[-1] - poses[-2] if frame > 1 else np.zeros_like(poses[0])
+            poses.append(self._drawn(poses[-1] + VELOCITY * velocity, frame, FOLLOW))
+        return _calmed(np.stack(poses))
+
+    def at(self, tracks: NDArray[np.floating], places: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Displacements [T, P, 3] from frame 0 of surface points `places` [P, 3] that go with the tracks [T, v, 3]."""
+        attachment, _ = closest(self._coarse, self._corners, np.asarray(places, dtype=np.float64))
+        return np.stack([attachment @ (pose - tracks[0]) for pose in np.asarray(tracks, dtype=np.float64)])
+
+    def settle(self, motion: NDArray[np.floating]) -> NDArray[np.float64]:
+        """A motion [T, V, 3] of the surface drawn to the points; what they do not reach keeps its form."""
+        coarse = np.stack([self._coarse_of_fine @ pose for pose in np.asarray(motion, dtype=np.float64)])
+        correction = self._towards_points(coarse) if self._tracks is None else self._towards_tracks(coarse)
+        return np.stack([pose + self._fine_of_coarse @ change for pose, change in zip(motion, correction, strict=True)])
+
+    def _towards_points(self, coarse: NDArray[np.float64]) -> NDArray[np.float64]:
+        correction = np.zeros_like(coarse)
+        for frame in range(1, len(coarse)):
+            body = self._body.at_rest_in(coarse[frame])
+            correction[frame] = self._drawn(coarse[frame], frame, SETTLE, body) - coarse[frame]
+        return _calmed(correction)
+
+    def _towards_tracks(self, coarse: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Correction [T, v, 3] that moves the surface under each tracked point about as the point moves."""
+        assert self._tracks is not None
+        correction = np.zeros_like(coarse)
+        attachment, distance = closest(self._coarse, self._corners, self._clouds[0])
+        count = len(self._clouds[0])
+        share = ATTACHED * min(1.0, DENSE / count) / (1 + (distance / NEAR) ** 2)
+        attached = self._body.attached(attachment, share)
+        start = attachment @ coarse[0]
+        for frame in range(1, len(coarse)):
+            self._pulse()
+            body = self._body.at_rest_in(coarse[frame])
+            moved = body.fit(coarse[frame], attached, start + self._tracks[frame], ITERATIONS)
+            correction[frame] = moved - coarse[frame]
+        return correction
+
+    def _drawn(
+        self, start: NDArray[np.float64], frame: int, levels: Levels, body: SoftArap | None = None
+    ) -> NDArray[np.float64]:
+        """The coarse copy [v, 3] drawn from `start` to the points of a frame."""
+        cloud, pose, body = self._clouds[frame], start, body or self._body
+        if not len(cloud):
+            return start
+        for weight, reach in levels:
+            self._pulse()
+            attachment, distance = closest(pose, self._matchable(pose, frame), cloud)
+            share = weight * min(1.0, DENSE / len(cloud)) / (1 + (distance / reach) ** 2)
+            pose = body.fit(pose, body.attached(attachment, share), cloud, ITERATIONS)
+        return pose
+
+    def _matchable(self, pose: NDArray[np.float64], frame: int) -> NDArray[np.int64]:
+        """Faces that the camera of a frame may see."""
+        if self._viewpoints is None:
+            return self._corners
+        towards = self._viewpoints[frame] - pose[self._corners].mean(axis=1)
+        facing = np.einsum("fi,fi->f", face_normals(pose, self._corners), towards) > 0
+        return self._corners[facing] if facing.sum() >= FEWEST_FACING else self._corners
+
+
+def _thinned(cloud: NDArray[np.floating]) -> NDArray[np.float64]:
+    points = np.asarray(cloud, dtype=np.float64).reshape(-1, 3)
+    return points[:: max(1, -(-len(points) // MOST_MATCHED))]
+
+
+def _calmed(tracks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Tracks [T, v, 3] without the noise between neighbouring frames."""
+    moved = torch.from_numpy(tracks[1:] - tracks[0])[None]
+    return np.concatenate([tracks[:1], tracks[0] + smoothed(moved)[0].numpy()])
