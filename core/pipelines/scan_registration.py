@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.geometry.sampling import face_normals
+from core.geometry.sampling import face_normals, orientation
 from core.geometry.soft_arap import SoftArap, closest, simplified
 from core.models.registration import VELOCITY, smoothed
 from core.pipelines.tracks import calmed_tracks
@@ -57,6 +57,7 @@ class SurfaceRegistration:
         self._tracks = calmed_tracks(np.stack(self._clouds), np.arange(len(self._clouds[0]))) if tracked else None
         self._viewpoints, self._pulse = viewpoints, pulse
         self._coarse, self._corners = simplified(self.vertices, self.faces, MOST_FACES)
+        self._outward = orientation(self._coarse, self._corners)
         self._fine_of_coarse = closest(self._coarse, self._corners, self.vertices)[0]  # [V, v]
         self._coarse_of_fine = closest(self.vertices, self.faces, self._coarse)[0]  # [v, V]
         self._body = SoftArap(self._coarse, self._corners)
@@ -129,7 +130,7 @@ class SurfaceRegistration:
         if self._viewpoints is None:
             return self._corners
         towards = self._viewpoints[frame] - pose[self._corners].mean(axis=1)
-        facing = np.einsum("fi,fi->f", face_normals(pose, self._corners), towards) > 0
+        facing = self._outward * np.einsum("fi,fi->f", face_normals(pose, self._corners), towards) > 0
         return self._corners[facing] if facing.sum() >= FEWEST_FACING else self._corners
 
 

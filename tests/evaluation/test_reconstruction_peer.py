@@ -6,56 +6,22 @@ import sys
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.spatial.transform import Rotation
 
 from core.errors import DataError
 from core.evaluation.scan_baseline import (
     PeerSettings,
-    SoftArap,
-    closest,
     poisson_surface,
     reconstruct_classically,
     track,
     voxel_surface,
 )
 from core.geometry.sampling import sample_surface
+from core.geometry.soft_arap import closest
 from core.sequence import ScanSequence
-from tests.evaluation.test_reconstruction_metrics import sphere
+from tests.geometry.bodies import capsule
 
 QUICK = PeerSettings(rounds=1, rough_depth=4, depth=5)
-
-
-def capsule(bend: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """A long body along x, whose right half is turned about z by `bend` radians."""
-    vertices, faces = sphere()
-    body = vertices * [1.0, 0.3, 0.3]
-    share = np.clip(body[:, 0] / 0.3 + 0.5, 0.0, 1.0) * bend
-    cosine, sine = np.cos(share), np.sin(share)
-    x, y, z = body.T
-    return np.stack([cosine * x - sine * y, sine * x + cosine * y, z], -1), faces
-
-
-def test_soft_arap_recovers_a_rigid_motion_exactly() -> None:
-    vertices, faces = capsule()
-    turn = Rotation.from_rotvec([0.2, -0.5, 0.9]).as_matrix()
-    moved = vertices @ turn.T + [0.3, 0.1, -0.2]
-    body = SoftArap(vertices, faces)
-    rows = np.arange(0, len(vertices), 20)
-    attachment, distance = closest(vertices, faces, vertices[rows])
-    assert distance.max() < 1e-7
-    found = body.fit(vertices, body.attached(attachment, np.ones(len(rows))), moved[rows], 60)
-    assert np.linalg.norm(found - moved, axis=1).mean() < 2e-3
-
-
-def test_attachments_give_the_nearest_surface_points() -> None:
-    vertices, faces = sphere()
-    points = np.random.default_rng(0).normal(size=(30, 3))
-    attachment, distance = closest(vertices, faces, points)
-    assert np.allclose(np.asarray(attachment.sum(axis=1)).ravel(), 1.0)
-    assert np.allclose(np.linalg.norm(attachment @ vertices - points, axis=1), distance)
-    assert (distance <= cKDTree(vertices).query(points)[0] + 1e-9).all()
 
 
 @pytest.mark.parametrize("tracked", [True, False])
