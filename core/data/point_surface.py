@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from core.data.cameras import Cameras, random_cameras
+from core.geometry.picture_camera import VIEW_SIDE
 
 NEIGHBOURS = 6
 CANDIDATES = 512  # only that many points can be neighbours: points come in random order, and the search is quadratic
@@ -19,7 +20,6 @@ FULL = 0.7  # weight of splats that covers a pixel; less is mixed with the backg
 SAME_SURFACE = 0.06  # points this far behind the front of a pixel still colour it
 AMBIENT = 0.25
 LIGHT = (0.35, -0.70, -0.62)  # towards the light in camera axes: from above, a little to the right, behind the camera
-VIEW_SIDE = 1.5  # of the square that an image shows at the distance of the origin
 
 
 def neighbours(points0: Tensor, normals0: Tensor | None, count: int = NEIGHBOURS) -> tuple[Tensor, Tensor]:

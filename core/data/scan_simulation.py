@@ -17,16 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.data.cameras import FARTHEST, HIGHEST, LONGEST_ORBIT, LOWEST, NEAREST, Cameras, cameras_at
 from core.data.observations import CLEAR, GRAZING, MOST_TILT
-from core.data.point_surface import AMBIENT, LIGHT, VIEW_SIDE, voxel_grid
+from core.data.point_surface import AMBIENT, LIGHT, voxel_grid
 from core.data.rasteriser import NEAR, Raster, rasterise
 from core.errors import DataError
 from core.geometry.occupancy import BOX_SIDE, is_inside
+from core.geometry.picture_camera import FRONT, VIEW_SIDE
 from core.geometry.sampling import face_normals, sample_surface, vertex_normals
 from core.geometry.scan_cameras import back_project
 from core.sequence import ScanSequence
 
 FPS = 24.0
-FRONT = (0.6, 0.25, 2.2)  # azimuth, elevation, distance of the camera of images: the middle of those in training
 _VOXEL_SAMPLES = 100_000  # surface points that say which cells the surface passes: dozens for each cell of 32^3
 _CANDIDATES = 16_384  # surface points among which those on one side of a plane are looked for
 _MARGIN = 0.94  # share of a depth map's side that the moving shape fills

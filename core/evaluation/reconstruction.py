@@ -40,7 +40,7 @@ from core.sequence import MeshSequence, Normalization, ScanSequence
 
 Method = Literal["ours", "without_diffusion", "one_latent", "poisson_arap"]
 WINDOW = 17  # frames that the models see at once
-FIGURES_VERSION = 1  # of what is computed for one clip and task; figures kept from another version are not used
+FIGURES_VERSION = 2  # of what is computed for one clip and task; figures kept from another version are not used
 TRUE_FRAME = Normalization(center=np.zeros(3), scale=1.0)  # the clips are in normalised space already
 
 

@@ -180,7 +180,7 @@ class Reconstructor:
     ) -> _Surface:
         """Frame 0's surface made ready for the motion stage: drawn onto the points, where there are any."""
         registration, modality = None, observed.scans.modality
-        if modality != "images":
+        if len(observed.points[0]):
             registration = SurfaceRegistration(
                 vertices, faces, observed.points, observed.viewpoints, observed.tracked, report.pulse
             )
@@ -295,7 +295,7 @@ class Reconstructor:
         report: Reporter,
     ) -> tuple[Reconstruction, ...]:
         faces = [mesh.source.faces for mesh in meshes]
-        figures = measure(motions, faces, observed.points, report.pulse)
+        figures = measure(motions, faces, observed.measured, report.pulse)
         report.step("Measuring the fit")
         return tuple(
             Reconstruction(

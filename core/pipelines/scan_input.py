@@ -15,6 +15,7 @@ from core.models.image_features import image_features
 from core.models.observation_conditioners import IMAGE_SIDE, VOXELS, ScanCondition
 from core.models.shape_diffusion import ShapeObservation
 from core.pipelines.free_space import RAYS, FreeSpace
+from core.pipelines.silhouettes import lifted_points
 from core.sequence import MAX_FRAMES, Normalization, ScanSequence
 
 BOX = 1.1
@@ -27,7 +28,10 @@ class ScanInput:
     def __init__(self, scans: ScanSequence, normalization: Normalization, config: Config, device: torch.device) -> None:
         self.scans, self.normalization, self.config, self.device = scans, normalization, config, device
         _check(scans)
-        if scans.modality == "voxels":
+        self.lifted = lifted_points(scans.images) if scans.modality == "images" and scans.images is not None else None
+        if self.lifted is not None:
+            points = self.lifted[0]
+        elif scans.modality == "voxels":
             points = _surface_centres(scans)
         else:
             points = [np.asarray(frame, dtype=np.float64).reshape(-1, 3) for frame in scans.points]
@@ -44,30 +48,40 @@ class ScanInput:
         return len(self.points)
 
     @property
+    def measured(self) -> list[NDArray[np.float32]]:
+        """The points [N_t, 3] that were measured rather than guessed."""
+        return [frame[:0] for frame in self.points] if self.lifted is not None else list(self.points)
+
+    @property
     def viewpoints(self) -> NDArray[np.float64] | None:
-        """Where the camera was in each frame [T, 3]; None where that is not known."""
+        """Where the camera was in each frame [T, 3]; None where that is not known, or points are from all sides."""
+        if self.lifted is not None:
+            return None
         places = self.scans.viewpoints
         if places is None and self.scans.viewpoint is not None:
             places = np.tile(np.asarray(self.scans.viewpoint, dtype=np.float64), (self.frames, 1))
         return None if places is None else self.normalization.apply(places)
 
     def free_space(self) -> FreeSpace | None:
-        """What frame 0's depth camera saw to be empty; None without a depth map, or where its place is not known."""
-        if self.scans.modality != "depth" or self.scans.viewpoint is None or len(self.points[0]) <= RAYS:
+        """What frame 0's camera saw to be empty; None of scans from all sides, or where its place is not known."""
+        if self.lifted is not None:
+            near = self.points[0][: len(self.points[0]) // 2]
+            return FreeSpace(near, self.normalization.apply(self.lifted[1][None])[0])
+        if self.scans.modality != "depth" or self.viewpoints is None or len(self.points[0]) <= RAYS:
             return None
-        return FreeSpace(self.points[0], self.normalization.apply(np.asarray([self.scans.viewpoint]))[0])
+        return FreeSpace(self.points[0], self.viewpoints[0])
 
     def shape(self) -> ShapeObservation:
         """Frame 0 for the shape stage."""
         config, modality = self.config, self.scans.modality
         latents = config.shape.latents
-        if modality == "images":
+        if modality == "images" and self.lifted is None:
             hidden = torch.zeros(1, 1, dtype=torch.bool, device=self.device)
             images = self._images()[:, :1]
             return ShapeObservation.of(torch.zeros(1, 1, 3, device=self.device), hidden, latents, None, images=images)
         points, present = self._padded([self.points[0]], config.tasks.shape_points)
         observed, here = points[:, 0], present[:, 0]
-        wanted = min(latents // 2 if self.scans.partial else latents, int(here.sum()))
+        wanted = min(latents // 2 if self.scans.partial and self.lifted is None else latents, int(here.sum()))
         chosen = farthest_present_indices(observed, here, wanted)
         voxels = self._voxels()[:, :1] if modality == "voxels" else None
         return ShapeObservation.of(observed, here, latents, chosen, voxels=voxels)
@@ -76,7 +90,7 @@ class ScanInput:
         """All moving frames for the motion stage; None where tracked points say it all."""
         if self.tracked:
             return None
-        if self.scans.modality == "images":
+        if self.scans.modality == "images" and self.lifted is None:
             return ScanCondition(images=self._images())
         points, present = self._padded(list(self.points[1:]), self.config.tasks.scan_points)
         voxels = self._voxels() if self.scans.modality == "voxels" else None

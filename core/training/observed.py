@@ -16,6 +16,7 @@ from core.data.cameras import Cameras, cameras_at
 from core.data.observations import Observation, depth_scan, half_body, shaded_images, surface_voxels, tracked_points
 from core.errors import ConfigError
 from core.geometry.farthest_points import farthest_present_indices
+from core.geometry.picture_camera import FRONT
 from core.models.image_features import image_features
 from core.models.layers import gather_rows
 from core.models.observation_conditioners import ScanCondition
@@ -51,7 +52,8 @@ def front_cameras(batch: int, frames: int, generator: torch.Generator) -> Camera
         value = centre + spread * (2 * torch.rand(batch, 1, device=generator.device, generator=generator) - 1)
         return value.expand(-1, frames)
 
-    return cameras_at(around(0.6, 0.35), around(0.25, 0.15), around(2.2, 0.2))
+    azimuth, elevation, distance = FRONT
+    return cameras_at(around(azimuth, 0.35), around(elevation, 0.15), around(distance, 0.2))
 
 
 def observed_images(points: Tensor, normals: Tensor, config: Config, generator: torch.Generator) -> Tensor:
