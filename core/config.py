@@ -116,7 +116,7 @@ class DiffusionConfig:
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
     warm_start: bool = False  # diffuse the difference from the handles' geometric interpolation
     whitening: bool = True  # motion latents in units of their (expected) spread, which sigma_data = 1 assumes
-    warm_start_nodes: int = 192  # surface points of its neighbourhood graph, the motion's anchors among them
+    warm_start_nodes: int = 192  # surface points of its and of registration's graph, the motion's anchors first
     outlier_variance: float = 0.0  # a clip of whitened variance v counts 1 / (1 + v / this) in the loss; 0: all alike
     decoded_weight: float = 0.0  # of the decoded occupancy of the denoised shape, beside the latents' loss (shape only)
     variety: float = 1.0  # how far samples keep their distance from the posterior mean; below 1 calms a young model

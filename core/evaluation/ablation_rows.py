@@ -52,21 +52,35 @@ NO_WARM_START = (
     "motion_denoiser.output_directions=false",
     *NO_STIFFNESS,
 )
+# One global latent has no place of its own, so nothing that is local or on anchors goes with it.
+GLOBAL_MOTION = (
+    *NO_WARM_START,
+    "motion.latents=1",
+    "motion.channels=64",
+    "motion.explicit_displacement=false",
+    "motion.flow_head=offset",
+)
+GLOBAL_SHAPE = (
+    "shape.latents=1",
+    "shape.channels=128",
+    "shape.explicit_anchor=false",
+    "shape.normals=false",
+    "shape.neighbours=0",
+    "shape.encoder_neighbours=0",
+    "conditions.observed_anchors=false",
+)
 _FRESH = (MOTION, DENOISER)
 _FRESH_CONTROL = "fresh_motion"
 
 TRAINED = (
     Row("preset", "the preset as it is"),
     Row("fresh_motion", "the same, with a motion autoencoder of this budget", stages=_FRESH, control="fresh_motion"),
-    Row("fresh_both", "the same, with both autoencoders of this budget", control="fresh_both",
-        stages=(SHAPE, MOTION, DENOISER)),
     Row("no_diffusion", "no diffusion: one call on pure noise", ("diffusion.pure_noise=1.0",), quality="draft",
         note="Trained on pure noise only, so it has a posterior mean and no samples."),
-    Row("one_motion_latent", "M = 1 for motion", ("motion.latents=1", "motion.channels=32"), _FRESH_CONTROL, _FRESH,
-        note="32 channels, since one latent has to say everything: with this decoder, one affine map of the shape."),
-    Row("one_latent", "M = 1 for shape and motion",
-        ("shape.latents=1", "shape.channels=64", "motion.latents=1", "motion.channels=32"), "fresh_both",
-        (SHAPE, MOTION, DENOISER)),
+    Row("one_motion_latent", "M = 1 for motion", GLOBAL_MOTION, "no_explicit_displacement", _FRESH,
+        note="One latent of 64 channels conditions a residual network, since attention to one token says nothing."),
+    Row("one_latent", "M = 1 for shape and motion", (*GLOBAL_SHAPE, *GLOBAL_MOTION), "no_explicit_displacement",
+        (SHAPE, MOTION, DENOISER), note="Its shape autoencoder has seen this budget only, the control's more."),
     Row("channels_8", "C_d = 8", ("motion.channels=8",), _FRESH_CONTROL, _FRESH,
         note="Three of the channels are the anchor's displacement; `small` has no others."),
     Row("channels_16", "C_d = 16", ("motion.channels=16",), _FRESH_CONTROL, _FRESH),

@@ -26,6 +26,7 @@ from core.models.layers import (
     DiagonalGaussian,
     KeysValues,
     PointEmbedding,
+    QueryLayers,
     SelfAttentionLayer,
     gather_rows,
 )
@@ -36,7 +37,7 @@ from core.shapes import Float, Int
 class MotionContext(NamedTuple):
     """What all query points of one motion share: computed once, queried many times."""
 
-    keys_values: KeysValues | None  # of the trunk's tokens, for the attention heads
+    keys_values: tuple[KeysValues, ...] | None  # of the trunk's tokens, for the attention heads
     anchors: Tensor  # [B, M, 3]
     translation: Tensor | None  # [B, T, M, 3]: displacement of each anchor, for the affine head
     gradient: Tensor | None  # [B, T, M, 3, 3]: gradient of the displacement around each anchor
@@ -65,7 +66,7 @@ class MotionAutoencoder(nn.Module):
             self.head = AffineHead(config)
         else:
             self.query_embedding = PointEmbedding(width)
-            self.query_attention = CrossAttentionLayer(width, config.expansion, feed_forward=False, residual=False)
+            self.query_layers = QueryLayers(width, config.expansion, config.latents, config.layers)
             self.to_flow = nn.Linear(width, 3)
 
     def encode(
@@ -106,7 +107,7 @@ class MotionAutoencoder(nn.Module):
         if affine:
             translation, gradient = self.head.maps(tokens, latents[..., :3], fit)
             return MotionContext(None, anchors, translation, gradient, tokens.mean(dim=1))
-        return MotionContext(self.query_attention.keys_values(tokens), anchors, None, None, None)
+        return MotionContext(self.query_layers.keys_values(tokens), anchors, None, None, None)
 
     def query(self, context: MotionContext, points: Float[Tensor, "B Q 3"]) -> Float[Tensor, "B T Q 3"]:
         """Positions of frame-0 points in every frame."""
@@ -114,9 +115,9 @@ class MotionAutoencoder(nn.Module):
             return self.head.query(context, points)
         keys_values = context.keys_values
         assert keys_values is not None
-        frames = keys_values[0].shape[1]
+        frames = keys_values[0][0].shape[1]
         queries = self.query_embedding(points)[:, None].expand(-1, frames, -1, -1)
-        flow = self.to_flow(self.query_attention(queries, keys_values))
+        flow = self.to_flow(self.query_layers(queries, keys_values))
         return flow if self.config.flow_head == "absolute" else points[:, None] + flow
 
 

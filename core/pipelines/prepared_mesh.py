@@ -74,7 +74,7 @@ class PreparedMesh:
         """
         config, key = self._config, handles.tobytes() + bytes(str(share), "ascii")
         if key not in self._nodes:
-            count = max(config.shape.latents, config.diffusion.warm_start_nodes if config.diffusion.warm_start else 0)
+            count = max(config.shape.latents, min(config.diffusion.warm_start_nodes, config.shape.points))
             first = self.rest[:, torch.from_numpy(handles[: int(config.motion.latents * share)]).to(self.rest.device)]
             rest = farthest_point_indices(self._points, count - first.shape[1], given=first)
             nodes = torch.cat([first, gather_rows(self._points, rest)], dim=1)

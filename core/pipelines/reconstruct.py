@@ -21,7 +21,7 @@ from torch import Tensor
 from core.config import Config
 from core.diffusion.edm import Denoiser, denoiser_of
 from core.diffusion.samplers import posterior_mean
-from core.errors import CheckpointError, M2VError
+from core.errors import M2VError
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.scan_normalization import guess_normalization
 from core.models.diffusion_models import MotionDiffusion
@@ -74,11 +74,6 @@ class Reconstructor:
         motion_diffusion: MotionDiffusion,
         device: str | torch.device = "cpu",
     ) -> None:
-        if not config.conditions.observed_anchors or not config.diffusion.warm_start:
-            raise CheckpointError(
-                f"The preset {config.name!r} cannot reconstruct from scans: it was trained without observed anchors or "
-                "without the warm start; use small."
-            )
         self.config = config
         self.preset = config.name
         self.device = choose_device(str(device))
@@ -148,7 +143,9 @@ class Reconstructor:
         self, observed: ScanInput, seeds: list[int], sampling: SamplingOptions, report: Reporter
     ) -> Float[Tensor, "S M C"]:
         """Shape latents of frame 0, a row per seed, in one batch."""
-        given = observed.shape().guessed(self.shape_autoencoder)
+        given = observed.shape()
+        if self.shape_diffusion.anchored:
+            given = given.guessed(self.shape_autoencoder)
         one = self.shape_diffusion.prepare(given)
         shape = (self.config.shape.latents, self.config.shape.channels)
         step = lambda done, total, estimate: report.step("Finding the shape")  # noqa: E731

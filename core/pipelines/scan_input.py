@@ -81,7 +81,8 @@ class ScanInput:
             return ShapeObservation.of(torch.zeros(1, 1, 3, device=self.device), hidden, latents, None, images=images)
         points, present = self._padded([self.points[0]], config.tasks.shape_points)
         observed, here = points[:, 0], present[:, 0]
-        wanted = min(latents // 2 if self.scans.partial and self.lifted is None else latents, int(here.sum()))
+        share = max(1, latents // 2) if self.scans.partial and self.lifted is None else latents
+        wanted = min(share, int(here.sum()))
         chosen = farthest_present_indices(observed, here, wanted)
         voxels = self._voxels()[:, :1] if modality == "voxels" else None
         return ShapeObservation.of(observed, here, latents, chosen, voxels=voxels)

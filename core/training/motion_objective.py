@@ -195,7 +195,7 @@ class MotionDiffusionObjective(Objective):
         shape_count = motion_count if own else self.config.shape.latents
         if self.trained.stiffness is not None:
             shape_count = max(shape_count, self.trained.nodes)
-        count = max(shape_count, self.config.diffusion.warm_start_nodes if self.trained.warm else 0)
+        count = max(shape_count, min(self.config.diffusion.warm_start_nodes, rest.shape[1]))
         index = farthest_point_indices(rest, count)
         nodes = gather_rows(rest, index)
         shape_latents, _ = shape_autoencoder.encode(rest, nodes[:, :shape_count], normals)

@@ -99,7 +99,8 @@ def shape_observation(
         return ShapeObservation.of(observed, present, latents, chosen, voxels=voxels)
     if kind == "scans":
         scan = scan_of(points, normals, count, generator)
-        wanted = int(torch.randint(latents * 3 // 8, latents * 5 // 8 + 1, (), device=rest.device, generator=generator))
+        fewest, most = max(1, latents * 3 // 8), max(1, latents * 5 // 8)
+        wanted = int(torch.randint(fewest, most + 1, (), device=rest.device, generator=generator))
     else:
         scan = tracked_points(points, count, noise_levels(batch, generator), generator)
         fewest = config.tasks.fewest_points
