@@ -10,7 +10,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.shapes import Bool, Float
 
@@ -95,6 +95,10 @@ class RigidSystem(NamedTuple):
 
     def step(self, moved: Float[Tensor, "B P T 3"], targets: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3"]:
         """One local step (rotations from `moved`) and one global step."""
+        return rigid_step(self, moved, targets)
+
+    def as_written(self, moved: Tensor, targets: Tensor) -> Tensor:
+        """The step itself, which `rigid_step` may have compiled."""
         rest, degree = self.rest, self.degree[:, :, None, None]
         rotation = self.rotations(moved)
         turn = lambda x: torch.einsum("bptij,bpj->bpti", rotation, x[:, :, 0])  # noqa: E731
@@ -106,6 +110,16 @@ class RigidSystem(NamedTuple):
 
     def _spread(self, x: Tensor) -> Tensor:
         return (self.weight @ x.flatten(2)).unflatten(2, (x.shape[2], -1))
+
+
+class RigidStep(nn.Module):
+    """A step as a module, which a long training can compile in place: hundreds of products become a few loops."""
+
+    def forward(self, system: RigidSystem, moved: Tensor, targets: Tensor) -> Tensor:
+        return system.as_written(moved, targets)
+
+
+rigid_step = RigidStep()
 
 
 def polar_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:

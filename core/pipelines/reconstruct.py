@@ -41,7 +41,6 @@ from core.pipelines.scan_fit import measure
 from core.pipelines.scan_input import ScanInput
 from core.pipelines.scan_registration import SurfaceRegistration
 from core.pipelines.surface import latents_to_mesh
-from core.pipelines.tracks import calmed_tracks
 from core.sequence import MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
 from core.shapes import Float
 
@@ -258,7 +257,8 @@ class Reconstructor:
         distance, vertices = np.asarray(found[0]), np.asarray(found[1])
         vertices, unique = np.unique(vertices, return_index=True)
         rows, distance = rows[unique], distance[unique]
-        tracks = torch.from_numpy(calmed_tracks(np.stack(observed.points), rows)).to(self.device)[None]
+        points = np.stack(observed.points)[:, rows]
+        tracks = torch.from_numpy(points - points[:1]).to(self.device)[None]
         present = torch.ones(1, len(rows), dtype=torch.bool, device=self.device)
         variance = TRACK_VARIANCE + torch.from_numpy((distance**2).astype(np.float32)).to(self.device)[None] / 3
         handles = HandleCondition(

@@ -16,6 +16,7 @@ from core.models.observation_conditioners import IMAGE_SIDE, VOXELS, ScanConditi
 from core.models.shape_diffusion import ShapeObservation
 from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.silhouettes import lifted_points
+from core.pipelines.tracks import denoised_tracks
 from core.sequence import MAX_FRAMES, Normalization, ScanSequence
 
 BOX = 1.1
@@ -36,8 +37,11 @@ class ScanInput:
         else:
             points = [np.asarray(frame, dtype=np.float64).reshape(-1, 3) for frame in scans.points]
         normalised = [normalization.apply(frame[np.isfinite(frame).all(axis=1)]) for frame in points]
-        self.points: tuple[NDArray[np.float32], ...] = tuple(frame.astype(np.float32) for frame in normalised)
-        self.tracked = scans.tracked and len({len(frame) for frame in self.points}) == 1 and len(self.points[0]) > 0
+        measured: tuple[NDArray[np.float32], ...] = tuple(frame.astype(np.float32) for frame in normalised)
+        self.tracked = scans.tracked and len({len(frame) for frame in measured}) == 1 and len(measured[0]) > 0
+        self._measured = measured
+        # Of tracked points, frames and neighbours say what is noise; all that follows starts from the rest.
+        self.points = tuple(denoised_tracks(np.stack(measured)).astype(np.float32)) if self.tracked else measured
         if scans.modality != "images" and len(self.points[0]) < 3:
             raise DataError(
                 "The first frame of the scans has fewer than 3 usable points; begin at a frame that has more."
@@ -50,7 +54,7 @@ class ScanInput:
     @property
     def measured(self) -> list[NDArray[np.float32]]:
         """The points [N_t, 3] that were measured rather than guessed."""
-        return [frame[:0] for frame in self.points] if self.lifted is not None else list(self.points)
+        return [frame[:0] for frame in self.points] if self.lifted is not None else list(self._measured)
 
     @property
     def viewpoints(self) -> NDArray[np.float64] | None:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from core.geometry.sampling import face_normals, orientation
 from core.geometry.soft_arap import SoftArap, closest, simplified
 from core.models.registration import VELOCITY, smoothed
-from core.pipelines.tracks import calmed_tracks
 
 MOST_FACES = 1000  # of the coarse copy
 MOST_MATCHED = 700  # points of a frame that are used, evenly over their order
@@ -54,7 +53,7 @@ class SurfaceRegistration:
         self.vertices = np.asarray(vertices, dtype=np.float64)
         self.faces = np.asarray(faces, dtype=np.int64)
         self._clouds = [_thinned(cloud) for cloud in clouds]
-        self._tracks = calmed_tracks(np.stack(self._clouds), np.arange(len(self._clouds[0]))) if tracked else None
+        self._tracked = tracked
         self._viewpoints, self._pulse = viewpoints, pulse
         self._coarse, self._corners = simplified(self.vertices, self.faces, MOST_FACES)
         self._outward = orientation(self._coarse, self._corners)
@@ -85,7 +84,7 @@ class SurfaceRegistration:
     def settle(self, motion: NDArray[np.floating]) -> NDArray[np.float64]:
         """A motion [T, V, 3] of the surface drawn to the points; what they do not reach keeps its form."""
         coarse = np.stack([self._coarse_of_fine @ pose for pose in np.asarray(motion, dtype=np.float64)])
-        correction = self._towards_points(coarse) if self._tracks is None else self._towards_tracks(coarse)
+        correction = self._towards_tracks(coarse) if self._tracked else self._towards_points(coarse)
         return np.stack([pose + self._fine_of_coarse @ change for pose, change in zip(motion, correction, strict=True)])
 
     def _towards_points(self, coarse: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,7 +96,6 @@ class SurfaceRegistration:
 
     def _towards_tracks(self, coarse: NDArray[np.float64]) -> NDArray[np.float64]:
         """Correction [T, v, 3] that moves the surface under each tracked point about as the point moves."""
-        assert self._tracks is not None
         correction = np.zeros_like(coarse)
         attachment, distance = closest(self._coarse, self._corners, self._clouds[0])
         count = len(self._clouds[0])
@@ -107,7 +105,7 @@ class SurfaceRegistration:
         for frame in range(1, len(coarse)):
             self._pulse()
             body = self._body.at_rest_in(coarse[frame])
-            moved = body.fit(coarse[frame], attached, start + self._tracks[frame], ITERATIONS)
+            moved = body.fit(coarse[frame], attached, start + self._clouds[frame] - self._clouds[0], ITERATIONS)
             correction[frame] = moved - coarse[frame]
         return correction
 
