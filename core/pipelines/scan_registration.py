@@ -26,9 +26,10 @@ ITERATIONS = 3  # of the rigid fit between two searches for matches
 FEWEST_FACING = 10
 # Weight of the points beside the cotangent weights of edges, and distance at which a match counts half, in turn.
 Levels = tuple[tuple[float, float], ...]
-SNAP: Levels = ((0.1, 0.03), (0.5, 0.02), (2.0, 0.015))
+SNAP: Levels = ((0.1, 0.03), (0.5, 0.02), (2.0, 0.015), (8.0, 0.015))
+SNAP_TRACKED: Levels = (*SNAP, (30.0, 0.015))  # tracked points come without most of their noise
 FOLLOW: Levels = ((0.1, 0.1), (0.1, 0.1), (0.5, 0.05), (0.5, 0.05), (2.0, 0.03), (2.0, 0.03), (5.0, 0.02), (5.0, 0.02))
-ATTACHED = 0.5  # weight of a tracked point in the end, which its distance from frame 0's surface lessens
+ATTACHED = 30.0  # weight of a tracked point in the end, which its distance from frame 0's surface lessens
 NEAR = 0.03  # distance at which it is half of that
 SETTLE: Levels = ((0.5, 0.05), (2.0, 0.03))
 
@@ -47,8 +48,8 @@ class SurfaceRegistration:
     ) -> None:
         """Surface of frame 0 (vertices [V, 3], faces [F, 3]) and the points [N_t, 3] of all frames, frame 0 first.
 
-        `viewpoints` [T, 3] are the camera's places. `tracked`: row i is the same surface point in every frame. `pulse`
-        is called often, so that the work can be cancelled.
+        `viewpoints` [T, 3] are the camera's places. `tracked`: row i is the same surface point in every frame, and little
+        of its noise is left. `pulse` is called often, so that the work can be cancelled.
         """
         self.vertices = np.asarray(vertices, dtype=np.float64)
         self.faces = np.asarray(faces, dtype=np.int64)
@@ -63,7 +64,7 @@ class SurfaceRegistration:
 
     def snap(self) -> NDArray[np.float64]:
         """Draw the surface onto frame 0's points, and keep it there; returns its vertices [V, 3]."""
-        drawn = self._drawn(self._coarse, 0, SNAP)
+        drawn = self._drawn(self._coarse, 0, SNAP_TRACKED if self._tracked else SNAP)
         self.vertices = self.vertices + self._fine_of_coarse @ (drawn - self._coarse)
         self._coarse, self._body = drawn, SoftArap(drawn, self._corners)
         return self.vertices

@@ -17,6 +17,7 @@ from core.models.diffusion_models import (
 )
 from core.pipelines.reconstruct import IDENTITY, Reconstructor
 from core.pipelines.request import Progress, ReconstructionOptions, SamplingOptions
+from core.pipelines.scan_registration import SurfaceRegistration
 from core.pipelines.surface import largest_parts
 from core.sequence import Normalization, ScanSequence
 
@@ -89,12 +90,13 @@ def test_untracked_points_carry_it_too(reconstructor: Reconstructor) -> None:
     assert (vertices[-1] - vertices[0]).mean(axis=0)[0] > 0.02
 
 
-def test_refining_brings_the_surface_nearer(reconstructor: Reconstructor) -> None:
+def test_refining_brings_the_surface_nearer(reconstructor: Reconstructor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SurfaceRegistration, "settle", lambda self, motion: motion)  # which would hide the difference
     wave = blob() + 0.04 * np.sin(np.arange(FRAMES)[:, None, None] * 2 + 6 * blob()[:1])
     given = scans(points=tuple(wave.astype(np.float32)))
     plain = reconstructor.reconstruct(given, options(seeds=1)).samples[0]
     refined = reconstructor.reconstruct(given, options(seeds=1, refine=True)).samples[0]
-    assert float(refined.fit[1:].mean()) < float(plain.fit[1:].mean()) + 1e-4
+    assert float(refined.fit[1:].mean()) < float(plain.fit[1:].mean())
     assert not np.array_equal(refined.sequence.vertices, plain.sequence.vertices)
 
 
