@@ -121,11 +121,13 @@ class Animator:
             self.motion_diffusion,
             self.config,
             condition,
+            moving,
             seeds,
             options,
             on_call,
             report.pulse,
-        )[:, :moving]
+            keyed=True,
+        )
         motions, errors = [], []
         for number in range(len(seeds)):
             motions.append(

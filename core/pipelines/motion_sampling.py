@@ -20,8 +20,6 @@ from core.pipelines.request import SamplingOptions
 from core.pipelines.windows import Windows, prepare_windows, windowed_network
 from core.shapes import Float
 
-CALMING = 2  # rounds of weights 1/4, 1/2, 1/4 over neighbouring frames
-
 
 @dataclass(frozen=True, eq=False)
 class MotionCondition:
@@ -62,12 +60,17 @@ def sample_motion(
     diffusion: MotionDiffusion,
     config: Config,
     condition: MotionCondition,
+    frames: int,
     seeds: Sequence[int],
     options: SamplingOptions,
     on_call: Callable[[Tensor, bool], None],
     pulse: Callable[[], None],
+    keyed: bool = False,
 ) -> Float[Tensor, "S T M C"]:
-    """Motion latents of all seeds in one batch.
+    """Motion latents of all seeds in one batch, of the first `frames` moving frames.
+
+    `keyed`: handles will be met exactly afterwards, so the motion may be calmed where it comes from the warm start,
+    whose uncertainty has a kink at every key.
 
     After each denoiser call `on_call` gets the first seed's latents so far [1, T, M, C] and whether it was the last.
     """
@@ -95,24 +98,30 @@ def sample_motion(
     every = None if warm is None else WarmStart(*(part.expand(len(seeds), *part.shape[1:]) for part in warm))
     if options.quality == "draft":
         mean = posterior_mean(denoise, both, config.diffusion.sigma_max, on_step).mean(dim=0, keepdim=True)
-        return diffusion.unwhiten(mean.expand(len(seeds), -1, -1, -1), every)
+        latents = diffusion.unwhiten(mean, warm)[:, :frames].expand(len(seeds), -1, -1, -1)
+        return calmed(latents) if keyed and warm is not None else latents
     sample = run_sampler(denoise, noise(seeded_noise(seeds, shape)), options, config, on_step)
     variety = config.diffusion.variety if options.variety is None else options.variety
-    if variety != 1.0:
-        mean = posterior_mean(denoise, both, config.diffusion.sigma_max).mean(dim=0, keepdim=True)
-        sample = mean + variety * calmed(sample - mean)
-    return diffusion.unwhiten(sample, every)
+    if variety == 1.0:
+        return diffusion.unwhiten(sample, every)[:, :frames]
+    mean = posterior_mean(denoise, both, config.diffusion.sigma_max).mean(dim=0, keepdim=True)
+    if not keyed or warm is None:
+        still = calmed(calmed(sample - mean, resting=False), resting=False)
+        return diffusion.unwhiten(mean + variety * still, every)[:, :frames]
+    middle = diffusion.unwhiten(mean, warm)[:, :frames]
+    return calmed(middle) + variety * calmed(calmed(diffusion.unwhiten(sample, every)[:, :frames] - middle))
 
 
-def calmed(deviations: Float[Tensor, "S T M C"]) -> Float[Tensor, "S T M C"]:
-    """How samples differ from their mean, with what is left of the noise between one frame and the next taken out.
+def calmed(paths: Float[Tensor, "S T M C"], resting: bool = True) -> Float[Tensor, "S T M C"]:
+    """Paths over time without what is left of the noise between one frame and the next.
 
-    It halves the jitter of single seeds where little is given, and they differ as much as before.
+    Weights 1/4, 1/2, 1/4, so that a steady motion stays as it is. `resting`: they are displacements, 0 in the frame
+    before; else they go on as they begin and end.
     """
-    for _ in range(CALMING):
-        longer = torch.cat([deviations[:, :1], deviations, deviations[:, -1:]], dim=1)
-        deviations = (longer[:, :-2] + 2 * deviations + longer[:, 2:]) / 4
-    return deviations
+    before = torch.zeros_like(paths[:, :1]) if resting else paths[:, :1]
+    after = 2 * paths[:, -1:] - torch.cat([before, paths], dim=1)[:, -2:-1] if resting else paths[:, -1:]
+    longer = torch.cat([before, paths, after], dim=1)
+    return (longer[:, :-2] + 2 * paths + longer[:, 2:]) / 4
 
 
 def seeded_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:

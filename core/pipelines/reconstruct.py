@@ -219,8 +219,8 @@ class Reconstructor:
             report.step("Finding the motion", None if preview is None or last else show)
 
         latents = sample_motion(
-            self.motion_diffusion, self.config, condition, [seed], options.sampling, on_call, report.pulse
-        )[:, :moving]
+            self.motion_diffusion, self.config, condition, moving, [seed], options.sampling, on_call, report.pulse
+        )
         pairs = self._pairs(handles, observed) if options.refine else None
         if pairs is not None:
             latents = refine_motion(self.motion_autoencoder, surface.anchors, latents, *pairs, report.pulse)

@@ -48,8 +48,8 @@ class SurfaceRegistration:
     ) -> None:
         """Surface of frame 0 (vertices [V, 3], faces [F, 3]) and the points [N_t, 3] of all frames, frame 0 first.
 
-        `viewpoints` [T, 3] are the camera's places. `tracked`: row i is the same surface point in every frame, and little
-        of its noise is left. `pulse` is called often, so that the work can be cancelled.
+        `viewpoints` [T, 3] are the camera's places. `tracked`: row i is the same surface point in every frame, with
+        little noise left. `pulse` is called often, so that the work can be cancelled.
         """
         self.vertices = np.asarray(vertices, dtype=np.float64)
         self.faces = np.asarray(faces, dtype=np.int64)

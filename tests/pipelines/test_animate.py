@@ -8,6 +8,7 @@ from core.checkpoint import save_checkpoint
 from core.config import config_from_dict, config_to_dict, load_config
 from core.errors import Cancelled, CheckpointError, HandleError, M2VError
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
+from core.pipelines import motion_sampling
 from core.pipelines.animate import Animator
 from core.pipelines.model_files import choose_device
 from core.pipelines.request import Progress, SamplingOptions
@@ -226,3 +227,15 @@ def test_a_missing_stage_is_named(tmp_path):
     (tmp_path / "motion-autoencoder.safetensors").unlink()
     with pytest.raises(CheckpointError, match="motion-autoencoder"):
         Animator.load(str(tmp_path), "cpu")
+
+
+@pytest.mark.parametrize("quality", ["draft", "normal"])
+def test_motion_between_keys_is_calm(animator, mesh, monkeypatch, quality):
+    tracks = drag(mesh, 17)
+    options = SamplingOptions(seeds=1, quality=quality)
+    jitter = lambda sample: np.square(np.diff(sample.sequence.vertices, n=3, axis=0)).sum()  # noqa: E731
+    calm = animator.animate(mesh, tracks, options).samples[0]
+    monkeypatch.setattr(motion_sampling, "calmed", lambda paths, resting=True: paths)
+    as_sampled = animator.animate(mesh, tracks, options).samples[0]
+    assert jitter(calm) < 0.6 * jitter(as_sampled)
+    assert calm.handle_error < 1e-5
