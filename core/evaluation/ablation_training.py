@@ -84,7 +84,7 @@ def train_row(
     """Train the stages in `folder`, the other autoencoders taken from `weights`; returns what training measured.
 
     Every stage sees `clips` clips. `on_step` gets the stage, steps done and steps in all. Stages that are done in
-    `folder` are not trained again. Returns {stage: {check, gflop_per_clip, seconds, parameters}}.
+    `folder` are not trained again. Returns {stage: {check, clips, seconds, parameters}}.
     """
     for stage in STAGES[:2]:
         target = folder / f"{stage}.safetensors"
@@ -100,12 +100,9 @@ def train_row(
         train_stage(config, overrides, stage, folder, steps, seed, bound(_counted, on_step, stage, steps))
         checkpoint = load_checkpoint(folder / f"{stage}.safetensors", stage)
         record = checkpoint.record
-        line = last_line(folder / f"{stage}.log.jsonl", "gflops_per_second")
-        speed = line.get("clips_per_second", 0.0)
         measured[stage] = {
             "check": {k: v for k, v in record["checks"][-1].items() if k not in ("step", "clips", "seconds")},
             "clips": record["clips"],
-            "gflop_per_clip": round(line["gflops_per_second"] / speed, 3) if speed else None,
             "seconds": round(time.monotonic() - started, 1),
             "parameters": sum(tensor.numel() for tensor in checkpoint.tensors.values()),
         }

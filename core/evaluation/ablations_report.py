@@ -39,7 +39,7 @@ def row_summary(report: Mapping[str, Any], row: Mapping[str, Any], control: Mapp
     result["seconds"] = _over_seeds(runs, lambda run: _mean([run["clips"][n][tasks[0]]["seconds"] for n in names]))
     if runs[0]["training"]:
         last = runs[0]["training"][DENOISER]
-        result |= {key: last[key] for key in ("gflop_per_clip", "parameters", "clips")}
+        result |= {key: last[key] for key in ("parameters", "clips")}
     if control is not None and control is not row:
         pairs = list(zip(runs, control["runs"], strict=False))
         result["over_control"] = {
@@ -144,7 +144,7 @@ def ablations_markdown(report: Mapping[str, Any], plot: Path | None = None) -> s
 def _trained_table(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     tasks = report["settings"]["tasks"]
     head = ["Row", "changes", *(f"{what} {task}" for what in ("check", "draft", "sample") for task in tasks),
-            f"jitter of a sample {tasks[-1]}", "over control", "control", "GFLOP a clip"]  # fmt: skip
+            f"jitter of a sample {tasks[-1]}", "over control", "control"]  # fmt: skip
     table = []
     for row in rows:
         figures = report["summary"][row["name"]]
@@ -158,7 +158,6 @@ def _trained_table(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]])
             _cell(whole[tasks[-1]].get("single", {}).get("jitter_over_truth"), 2),
             _over(figures),
             "/" if row["control"] == row["name"] else row["control"],
-            f"{figures['gflop_per_clip']:.1f}" if figures.get("gflop_per_clip") else "/",
         ])  # fmt: skip
     return _text_columns(markdown_table(head, table), 2)
 

@@ -1,4 +1,4 @@
-"""How much of the hardware a training uses: floating point operations of one step, counted once, over time.
+"""How much of the hardware a training uses: floating point operations of a few steps, counted once, over time.
 
 Counted are matrix products, convolutions and attention, forward and backward, of everything a step does (the frozen
 encoders and the warm start too); drawing the clips is not, and neither are pointwise operations and solvers.
@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from core.data.clips import ClipSource
 from core.training.objectives import Objective
 
+COUNTED_STEPS = 4
 # Dense bfloat16 FLOP/s of the data sheets, by a part of the device's name.
 BF16_PEAKS = {
     "H200": 989e12,
@@ -48,7 +49,9 @@ _CPU_ATTENTION = {
 
 
 def flops_per_clip(objective: Objective, source: ClipSource, batch: int, seed: int, autocast: bool) -> float:
-    """Operations of one training step over its clips: an extra step on the side, whose gradients go nowhere.
+    """Operations of a training step over its clips, mean of a few extra steps on the side, whose gradients go nowhere.
+
+    A few, because steps of different tasks cost different amounts.
 
     It leaves no trace in the loop, where every step seeds its own generators, and none in the hooks of processes that
     join their gradients.
@@ -56,12 +59,15 @@ def flops_per_clip(objective: Objective, source: ClipSource, batch: int, seed: i
     parameters = [parameter for parameter in objective.trained.parameters() if parameter.requires_grad]
     device = parameters[0].device
     generator = torch.Generator(device=device).manual_seed(seed)
-    clips = objective.draw(source, batch, generator, "train")
     precision = torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast)
-    with FlopCounterMode(display=False, depth=0, custom_mapping=_CPU_ATTENTION) as counter, precision:
-        loss, _ = objective(clips, generator)
-        torch.autograd.grad(loss, parameters, allow_unused=True)
-    return float(counter.get_total_flops()) / batch
+    total = 0.0
+    for _ in range(COUNTED_STEPS):
+        clips = objective.draw(source, batch, generator, "train")
+        with FlopCounterMode(display=False, depth=0, custom_mapping=_CPU_ATTENTION) as counter, precision:
+            loss, _ = objective(clips, generator)
+            torch.autograd.grad(loss, parameters, allow_unused=True)
+        total += float(counter.get_total_flops())
+    return total / COUNTED_STEPS / batch
 
 
 def peak_flops(device: torch.device, bf16: bool) -> float | None:
