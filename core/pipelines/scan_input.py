@@ -21,6 +21,7 @@ from core.sequence import MAX_FRAMES, Normalization, ScanSequence
 
 BOX = 1.1
 _THINNING_SEED = 31
+MOST_TRACKED = 2048  # points; more say little that is new, and take as much longer
 
 
 class ScanInput:
@@ -41,7 +42,9 @@ class ScanInput:
         self.tracked = scans.tracked and len({len(frame) for frame in measured}) == 1 and len(measured[0]) > 0
         self._measured = measured
         # Of tracked points, frames and neighbours say what is noise; all that follows starts from the rest.
-        self.points = tuple(denoised_tracks(np.stack(measured)).astype(np.float32)) if self.tracked else measured
+        self.points = (
+            tuple(denoised_tracks(_thinned(np.stack(measured))).astype(np.float32)) if self.tracked else measured
+        )
         if scans.modality != "images" and len(self.points[0]) < 3:
             raise DataError(
                 "The first frame of the scans has fewer than 3 usable points; begin at a frame that has more."
@@ -132,6 +135,14 @@ class ScanInput:
         if conditions.images == "dinov2":
             return image_features(square, conditions.image_weights)
         return torch.nn.functional.interpolate(square, (IMAGE_SIDE, IMAGE_SIDE), mode="bilinear", antialias=True)
+
+
+def _thinned(tracks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Tracks [T, N, 3] of no more points than are used, chosen at random."""
+    if tracks.shape[1] <= MOST_TRACKED:
+        return tracks
+    chosen = np.random.default_rng(_THINNING_SEED).permutation(tracks.shape[1])[:MOST_TRACKED]
+    return tracks[:, np.sort(chosen)]
 
 
 def _check(scans: ScanSequence) -> None:

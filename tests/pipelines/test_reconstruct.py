@@ -17,6 +17,7 @@ from core.models.diffusion_models import (
 )
 from core.pipelines.reconstruct import IDENTITY, Reconstructor
 from core.pipelines.request import Progress, ReconstructionOptions, SamplingOptions
+from core.pipelines.scan_input import MOST_TRACKED, ScanInput
 from core.pipelines.scan_registration import SurfaceRegistration
 from core.pipelines.surface import largest_parts
 from core.sequence import Normalization, ScanSequence
@@ -80,6 +81,15 @@ def test_tracked_points_carry_the_surface(reconstructor: Reconstructor) -> None:
     vertices = reconstructor.reconstruct(scans(), options(seeds=1)).samples[0].sequence.vertices
     moved = (vertices[-1] - vertices[0]).mean(axis=0)
     assert np.allclose(moved, [0.09, 0.0, 0.0], atol=0.02)
+
+
+def test_many_tracked_points_are_thinned_and_all_are_measured() -> None:
+    first = np.random.default_rng(0).uniform(-0.5, 0.5, (5000, 3)).astype(np.float32)
+    points = tuple(first + np.float32(0.01 * frame) for frame in range(3))
+    given = ScanInput(scans(points=points), Normalization(np.zeros(3), 1.0), load_config("tiny"), torch.device("cpu"))
+    assert {len(frame) for frame in given.points} == {MOST_TRACKED}
+    assert [len(frame) for frame in given.measured] == [5000] * 3
+    assert np.allclose(given.points[2] - given.points[0], 0.02, atol=1e-6)
 
 
 def test_untracked_points_carry_it_too(reconstructor: Reconstructor) -> None:
