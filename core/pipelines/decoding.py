@@ -12,6 +12,7 @@ from core.shapes import Float
 
 # Numbers the decoder may hold for one chunk of query points (times 4 bytes, a few copies).
 DECODER_NUMBERS = 8_000_000
+PER_POINT = 256  # of them for each anchor that a point is blended from (flow_head: affine)
 
 
 def decode_vertices(
@@ -27,7 +28,7 @@ def decode_vertices(
     vertices[0] = mesh.source.vertices
     context = autoencoder.context(latents, anchors)
     affine = config.flow_head == "affine"
-    per_point = 12 * frames + 512 if affine else (config.width * 4 + config.latents) * frames
+    per_point = 12 * frames + PER_POINT * config.neighbours if affine else (config.width * 4 + config.latents) * frames
     step = max(1, DECODER_NUMBERS // per_point)
     for start in range(0, count, step):
         moved = autoencoder.query(context, mesh.rest[:, start : start + step])[0]

@@ -109,7 +109,7 @@ class Reconstructor:
         report = Reporter(on_step, calls + (3 + calls) * len(seeds) + 1)
         report.start("Reading the scans")
         normalization = options.normalization or guess_normalization(scans)
-        observed = ScanInput(scans, normalization, self.config, self.device)
+        observed = ScanInput(scans, normalization, self.config, self.device, report.pulse)
         latents = self._shapes(observed, seeds[:1] if options.one_shape else seeds, sampling, report)
         free = observed.free_space()
         surfaces: list[_Surface] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,7 +29,14 @@ MOST_TRACKED = 2048  # points; more say little that is new, and take as much lon
 class ScanInput:
     """One scan sequence in normalised space, on a device."""
 
-    def __init__(self, scans: ScanSequence, normalization: Normalization, config: Config, device: torch.device) -> None:
+    def __init__(
+        self,
+        scans: ScanSequence,
+        normalization: Normalization,
+        config: Config,
+        device: torch.device,
+        pulse: Callable[[], None] = lambda: None,
+    ) -> None:
         self.scans, self.normalization, self.config, self.device = scans, normalization, config, device
         _check(scans)
         self.lifted = lifted_points(scans.images) if scans.modality == "images" and scans.images is not None else None
@@ -43,7 +52,7 @@ class ScanInput:
         self._measured = measured
         # Of tracked points, frames and neighbours say what is noise; all that follows starts from the rest.
         self.points = (
-            tuple(denoised_tracks(_thinned(np.stack(measured))).astype(np.float32)) if self.tracked else measured
+            tuple(denoised_tracks(_thinned(np.stack(measured)), pulse).astype(np.float32)) if self.tracked else measured
         )
         if scans.modality != "images" and len(self.points[0]) < 3:
             raise DataError(

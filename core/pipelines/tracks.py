@@ -9,6 +9,7 @@ tracks stay as they are, and points of several parts keep several motions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -20,13 +21,14 @@ FEWEST_FRAMES = 4
 COMPARED_FRAMES = 9  # points are neighbours that stay close in these, spread over the clip
 STIFFNESS = np.concatenate([[0.0], np.logspace(-2, 6, 17)])  # of the spline over time
 LEAST_NOISE = 1e-7
-CHUNK = 2**21  # numbers of neighbourhoods treated at once
+CHUNK = 2**19  # numbers of neighbourhoods treated at once
 
 
-def denoised_tracks(tracks: NDArray[np.floating]) -> NDArray[np.float64]:
+def denoised_tracks(tracks: NDArray[np.floating], pulse: Callable[[], None] = lambda: None) -> NDArray[np.float64]:
     """Points [T, N, 3] of tracks [T, N, 3] with less noise, in all frames, the first too.
 
-    Too few frames or points to judge noise by are returned as they are.
+    Too few frames or points to judge noise by are returned as they are. `pulse` is called often, so that the work can
+    be cancelled.
     """
     points = np.asarray(tracks, dtype=np.float64)
     frames, count = points.shape[:2]
@@ -35,11 +37,16 @@ def denoised_tracks(tracks: NDArray[np.floating]) -> NDArray[np.float64]:
     near, nearness = _neighbourhoods(points)
     step = max(1, CHUNK // (NEIGHBOURS * frames * 3))
     chunks = [slice(start, start + step) for start in range(0, count, step)]
-    sigma = float(np.median(np.concatenate([_noise(_centred(points, near[rows])[1]) for rows in chunks])))
+    levels = []
+    for rows in chunks:
+        pulse()
+        levels.append(_noise(_centred(points, near[rows])[1]))
+    sigma = float(np.median(np.concatenate(levels)))
     if sigma < LEAST_NOISE:
         return points
     total, weight = np.zeros((count, 3, frames)), np.zeros(count)
     for rows in chunks:
+        pulse()
         calm = _calm(*_centred(points, near[rows]), sigma)
         np.add.at(total, near[rows], nearness[rows][..., None, None] * calm)
         np.add.at(weight, near[rows], nearness[rows])

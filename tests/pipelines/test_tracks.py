@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import Cancelled
 from core.pipelines import tracks as module
 from core.pipelines.tracks import denoised_tracks
 
@@ -72,6 +73,20 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = denoised_tracks(raw)
     monkeypatch.setattr(module, "CHUNK", 1)
     assert np.allclose(denoised_tracks(raw), whole, atol=1e-12)
+
+
+def test_it_can_be_cancelled_between_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def stop_later() -> None:
+        calls.append(1)
+        if len(calls) > 2:
+            raise Cancelled
+
+    monkeypatch.setattr(module, "CHUNK", 1)
+    with pytest.raises(Cancelled):
+        denoised_tracks(noisy(sheet(), 0.005), stop_later)
+    assert len(calls) == 3
 
 
 @settings(max_examples=20, deadline=None)
