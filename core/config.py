@@ -53,7 +53,7 @@ class MotionConfig:
     expansion: int = 4
     explicit_displacement: bool = False  # the first three channels are the anchor's displacement
     flow_head: Literal["absolute", "offset", "affine"] = "absolute"  # what the decoder predicts, see motion_autoencoder
-    neighbours: int = 8  # anchors blended at one query point (flow_head: affine)
+    neighbours: int = 8  # anchors that an anchor turns with and a query point is blended from (flow_head: affine)
     kl_weight: float = 1e-6
 
 

@@ -23,6 +23,7 @@ from core.evaluation.reporting import OnProgress, machine, markdown_table, write
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.occupancy import is_inside, uniform_box_points
 from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface
+from core.geometry.surface_distance import SurfaceGraph
 from core.models.layers import gather_rows
 from core.pipelines.animate import Animator
 
@@ -79,14 +80,18 @@ def evaluate_autoencoders(
 def reconstruct_motion(animator: Animator, clip: EvaluationClip) -> NDArray[np.float64]:
     """Encode true tracked surface points of a clip and decode them at its vertices: tracks [T, V, 3]."""
     network, config = animator.motion_autoencoder, animator.config
-    tracked = _surface_samples(clip, max(config.motion.points, config.shape.points)).at(clip.vertices)
-    points = torch.from_numpy(tracked.astype(np.float32)).to(animator.device)
+    samples = _surface_samples(clip, max(config.motion.points, config.shape.points))
+    points = torch.from_numpy(samples.at(clip.vertices).astype(np.float32)).to(animator.device)
     rest, moved = points[None, 0], points[None, 1:]
     index = farthest_point_indices(rest, config.motion.latents)
     latents, _ = network.encode(rest, moved, index)
     context = network.context(latents, gather_rows(rest, index))
     queries = torch.from_numpy(clip.vertices[0].astype(np.float32)).to(animator.device)[None]
-    pieces = [network.query(context, piece)[0].cpu().numpy() for piece in queries.split(_QUERIES, dim=1)]
+    graph, count = SurfaceGraph(clip.vertices[0], clip.faces, samples), clip.vertices.shape[1]
+    known = graph.distances(index[0].cpu().numpy() + count)[:, :count]
+    distance = torch.from_numpy(known.T.copy()).to(animator.device)[None]
+    parts = zip(queries.split(_QUERIES, dim=1), distance.split(_QUERIES, dim=1), strict=True)
+    pieces = [network.query(context, piece, apart)[0].cpu().numpy() for piece, apart in parts]
     return np.concatenate([clip.vertices[:1], np.concatenate(pieces, axis=1)])
 
 

@@ -92,10 +92,12 @@ class MotionDiffusion(nn.Module):
         handles: HandleCondition,
         keep: Tensor | None = None,
         scans: ScanCondition | None = None,
+        distance: Tensor | None = None,
     ) -> MotionCondition:
         """Encode the condition once; `keep` [B] False hides it (guidance), though not the warm start's frame.
 
-        `nodes` are farthest points of the surface, of which the first M are the motion's anchors.
+        `nodes` are farthest points of the surface, of which the first M are the motion's anchors. `distance` is theirs
+        and the handles' along the surface, see `warm_start`.
         """
         tracks = fill_tracks(handles)
         anchors = nodes[:, : self.latents]
@@ -104,7 +106,7 @@ class MotionDiffusion(nn.Module):
             return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,)), None)
         nodes = nodes[:, : max(self.nodes, self.latents)]
         stiffen = None if self.stiffness is None else partial(self._stiffened, shape_latents, nodes)
-        warm = warm_start(nodes, self.latents, handles, tracks, stiffen)
+        warm = warm_start(nodes, self.latents, handles, tracks, stiffen, distance)
         prepared = self.denoiser.prepare(
             shape_latents,
             anchors,

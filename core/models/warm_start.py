@@ -92,10 +92,16 @@ class Prior(NamedTuple):
     weight: Tensor  # [B, P, P] edge weights of the neighbourhood graph
 
 
-def graph_weights(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Float[Tensor, "B P P"]:
-    """Symmetric edge weights between near points; invalid points have none."""
+def graph_weights(
+    points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"], distance: Float[Tensor, "B P P"] | None = None
+) -> Float[Tensor, "B P P"]:
+    """Symmetric edge weights between near points; invalid points have none.
+
+    `distance` is the one along the surface, where it is known; straight otherwise.
+    """
     count = points.shape[1]
-    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+    if distance is None:
+        distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     distance = distance.masked_fill(~(valid[:, :, None] & valid[:, None, :]), 1e3)
     near, _ = distance.topk(min(NEIGHBOURS + 1, count), dim=-1, largest=False)
     radius = near[..., -1:].clamp(1e-6, 10.0)
@@ -108,12 +114,14 @@ def graph_weights(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) ->
     return weight
 
 
-def graph_prior(points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"]) -> Prior:
-    """The prior of the head of this file, in double precision."""
+def graph_prior(
+    points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"], distance: Float[Tensor, "B P P"] | None = None
+) -> Prior:
+    """The prior of the head of this file, in double precision; `distance` as for `graph_weights`."""
     count = points.shape[1]
     # In double precision: the kernel inverts a nearly singular Laplacian, and the matrix is small.
     points = points.double()
-    weight = graph_weights(points, valid)
+    weight = graph_weights(points, valid, None if distance is None else distance.double())
     degree = weight.sum(dim=-1)
     laplacian = torch.diag_embed(degree) - weight
     average = degree.sum(dim=-1) / valid.sum(dim=-1).clamp_min(1)
@@ -135,12 +143,14 @@ def warm_start(
     handles: HandleCondition,
     tracks: FilledTracks | None = None,
     stiffen: Stiffen | None = None,
+    distance: Tensor | None = None,
 ) -> WarmStart:
     """Condition the prior on the handles; see the head of this file. Without handles the mean is zero.
 
     `nodes` are the graph's surface points, the finer the better; the first `count` are the motion's anchors (M).
     `stiffen` may change the edge weights of the rigid guess: it gets weights and affinities of the `points`, nodes and
-    then handles, and gives weights.
+    then handles, and gives weights. `distance` [B, P + K, P + K] are their distances along the surface, if known;
+    handles that only fill up the batch may be left out.
     """
     tracks = fill_tracks(handles) if tracks is None else tracks
     frames = handles.given.shape[1]
@@ -148,7 +158,10 @@ def warm_start(
     size = nodes.shape[1]
     points = torch.cat([nodes, handles.positions], dim=1)
     valid = torch.cat([torch.ones_like(nodes[..., 0], dtype=torch.bool), present], dim=1)
-    graph = graph_prior(points, valid)
+    if distance is not None:
+        free = points.shape[1] - distance.shape[1]
+        distance = torch.nn.functional.pad(distance, (0, free, 0, free))
+    graph = graph_prior(points, valid, distance)
     prior = graph.covariance
     anchor_prior = prior[:, :count, :count]
     pair = present[:, :, None] & present[:, None, :]

@@ -109,12 +109,13 @@ class Animator:
             surface.nodes,
             handle_condition(prepared, tracks, self.config.tasks.most_handles, self.device),
             options.guidance,
+            distance=surface.distance,
         )
         previewed = len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT
 
         def on_call(latents: Tensor, last: bool) -> None:
             # After the last call the motion itself is on its way.
-            show = lambda: decode_vertices(self.motion_autoencoder, prepared, surface.anchors, latents[:, :moving])  # noqa: E731
+            show = lambda: decode_vertices(self.motion_autoencoder, prepared, surface, latents[:, :moving])  # noqa: E731
             report.step("Finding the motion", None if last or not previewed else show)
 
         latents = sample_motion(
@@ -130,9 +131,7 @@ class Animator:
         )
         motions, errors = [], []
         for number in range(len(seeds)):
-            motions.append(
-                decode_vertices(self.motion_autoencoder, prepared, surface.anchors, latents[number : number + 1])
-            )
+            motions.append(decode_vertices(self.motion_autoencoder, prepared, surface, latents[number : number + 1]))
             errors.append(self._meet(prepared, motions[-1], tracks))
             report.step("Moving the surface")
         return self._collect(prepared, tracks, seeds, motions, errors, started)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.models.motion_autoencoder import MotionAutoencoder
-from core.pipelines.prepared_mesh import PreparedMesh
+from core.pipelines.prepared_mesh import PreparedMesh, SurfaceNodes
 from core.shapes import Float
 
 # Numbers the decoder may hold for one chunk of query points (times 4 bytes, a few copies).
@@ -18,7 +18,7 @@ PER_POINT = 256  # of them for each anchor that a point is blended from (flow_he
 def decode_vertices(
     autoencoder: MotionAutoencoder,
     mesh: PreparedMesh,
-    anchors: Float[Tensor, "1 M 3"],
+    surface: SurfaceNodes,
     latents: Float[Tensor, "1 T M C"],
 ) -> NDArray[np.float32]:
     """The mesh's vertices [1 + T, V, 3] in source units, the rest shape first."""
@@ -26,11 +26,12 @@ def decode_vertices(
     frames, count = latents.shape[1] + 1, mesh.rest.shape[1]
     vertices = np.empty((frames, count, 3), dtype=np.float32)
     vertices[0] = mesh.source.vertices
-    context = autoencoder.context(latents, anchors)
+    context = autoencoder.context(latents, surface.anchors)
     affine = config.flow_head == "affine"
     per_point = 12 * frames + PER_POINT * config.neighbours if affine else (config.width * 4 + config.latents) * frames
     step = max(1, DECODER_NUMBERS // per_point)
     for start in range(0, count, step):
-        moved = autoencoder.query(context, mesh.rest[:, start : start + step])[0]
+        apart = None if surface.from_anchors is None else surface.from_anchors[:, start : start + step]
+        moved = autoencoder.query(context, mesh.rest[:, start : start + step], apart)[0]
         vertices[1:, start : start + step] = mesh.normalization.invert(moved.cpu().numpy())
     return vertices

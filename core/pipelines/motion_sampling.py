@@ -40,8 +40,12 @@ def prepare_motion(
     handles: HandleCondition,
     guidance: float,
     scans: ScanCondition | None = None,
+    distance: Tensor | None = None,
 ) -> MotionCondition:
-    """Encode shape, handles and scans once. They cover the moving frames; free frames are added to fill the windows."""
+    """Encode shape, handles and scans once. They cover the moving frames; free frames are added to fill the windows.
+
+    `distance` [1, P + K, P + K] is that of the nodes and handles along the surface, if known.
+    """
     windows = Windows.cover(handles.given.shape[1], config)
     free = windows.frames - handles.given.shape[1]
     handles = handles._replace(
@@ -49,10 +53,10 @@ def prepare_motion(
         given=torch.nn.functional.pad(handles.given, (0, 0, 0, free)),
     )
     scans = None if scans is None else scans.extended(windows.frames)
-    conditional, warm = prepare_windows(diffusion, windows, shape_latents, nodes, handles, scans=scans)
+    conditional, warm = prepare_windows(diffusion, windows, shape_latents, nodes, handles, True, scans, distance)
     hidden = None
     if guidance != 1.0:
-        hidden, _ = prepare_windows(diffusion, windows, shape_latents, nodes, handles, False, scans)
+        hidden, _ = prepare_windows(diffusion, windows, shape_latents, nodes, handles, False, scans, distance)
     return MotionCondition(windows, warm, conditional, hidden, guidance)
 
 

@@ -14,6 +14,7 @@ from core.config import Config
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.sampling import face_normals, orientation, sample_surface
 from core.geometry.solves import ResidualSolver
+from core.geometry.surface_distance import MOST_VERTICES, SurfaceGraph
 from core.models.layers import gather_rows
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.sequence import Normalization, SourceMesh
@@ -33,6 +34,8 @@ class SurfaceNodes(NamedTuple):
     nodes: Tensor  # [1, P, 3]
     anchors: Tensor  # [1, M, 3], the first nodes
     shape_latents: Tensor  # [1, Ms, Cs]
+    distance: Tensor | None  # [1, P + K, P + K] along the surface, of the warm start's P nodes and of the K handles
+    from_anchors: Tensor | None  # [1, V, M] likewise, from the anchors to all vertices
 
 
 class PreparedMesh:
@@ -55,6 +58,8 @@ class PreparedMesh:
         samples = sample_surface(rest, source.faces, config.shape.points, rng)
         surface = samples.at(rest)
         self._points = torch.from_numpy(surface.astype(np.float32)).to(device)[None]
+        known = len(source.vertices) <= MOST_VERTICES
+        self._graph = SurfaceGraph(rest, source.faces, samples) if known else None
         outward = face_normals(rest, source.faces)[samples.face] * orientation(rest, source.faces)
         self._normals = torch.from_numpy(outward.astype(np.float32)).to(device)[None]
         self._config, self._autoencoder = config, autoencoder
@@ -79,8 +84,23 @@ class PreparedMesh:
             rest = farthest_point_indices(self._points, count - first.shape[1], given=first)
             nodes = torch.cat([first, gather_rows(self._points, rest)], dim=1)
             latents = self._autoencoder.encode(self._points, nodes[:, : config.shape.latents], self._normals)[0]
-            self._nodes[key] = SurfaceNodes(nodes, nodes[:, : config.motion.latents], latents)
+            samples = rest[0].cpu().numpy() + len(self.source.vertices)
+            every = np.concatenate([handles[: first.shape[1]], samples])
+            anchors = nodes[:, : config.motion.latents]
+            self._nodes[key] = SurfaceNodes(nodes, anchors, latents, *self._distances(every, handles))
         return _keep(self._nodes, key, SOLVERS_KEPT)
+
+    def _distances(
+        self, nodes: NDArray[np.int64], handles: NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        """Of nodes and handles, given as points of the surface's graph; see `SurfaceNodes`."""
+        if self._graph is None:
+            return None, None
+        config = self._config
+        points = np.concatenate([nodes[: max(config.diffusion.warm_start_nodes, config.motion.latents)], handles])
+        known = torch.from_numpy(self._graph.distances(points)).to(self.rest.device)
+        from_anchors = known[: config.motion.latents, : len(self.source.vertices)].t().contiguous()
+        return known[None, :, torch.from_numpy(points).to(known.device)], from_anchors[None]
 
     def solver(self, handles: NDArray[np.int64]) -> ResidualSolver:
         """The residual solve for handles [K]; the last few sets of handles are kept."""

@@ -213,7 +213,7 @@ class Reconstructor:
         def on_call(latents: Tensor, last: bool) -> None:
             def show() -> NDArray[np.float32]:
                 assert preview is not None
-                so_far = decode_vertices(self.motion_autoencoder, mesh, surface.anchors, latents[:, :moving])
+                so_far = decode_vertices(self.motion_autoencoder, mesh, surface, latents[:, :moving])
                 return preview.invert(so_far).astype(np.float32)
 
             report.step("Finding the motion", None if preview is None or last else show)
@@ -224,7 +224,7 @@ class Reconstructor:
         pairs = self._pairs(handles, observed) if options.refine else None
         if pairs is not None:
             latents = refine_motion(self.motion_autoencoder, surface.anchors, latents, *pairs, report.pulse)
-        vertices = decode_vertices(self.motion_autoencoder, mesh, surface.anchors, latents)
+        vertices = decode_vertices(self.motion_autoencoder, mesh, surface, latents)
         if not np.isfinite(vertices).all():
             raise M2VError("The model gave numbers that are not finite for these scans; check their centre and size.")
         if found.registration is not None and observed.scans.modality != "voxels":

@@ -75,13 +75,14 @@ def prepare_windows(
     handles: HandleCondition,
     keep: bool = True,
     scans: ScanCondition | None = None,
+    distance: Tensor | None = None,
 ) -> tuple[Prepared, WarmStart | None]:
     """The condition of every window (batch W) and the whole clip's warm start.
 
     `handles` and `scans` cover all `windows.frames` frames of one clip. `keep=False` hides them, for guidance.
     """
     kept = None if keep else torch.zeros(1, dtype=torch.bool, device=nodes.device)
-    whole, warm = diffusion.prepare(shape_latents, nodes, handles, kept, scans)
+    whole, warm = diffusion.prepare(shape_latents, nodes, handles, kept, scans, distance)
     count = len(windows.starts)
     if count == 1:
         return whole, warm

@@ -80,8 +80,8 @@ def test_the_loss_has_a_float32_target_and_a_bf16_network_learns_from_it() -> No
     assert value.dtype == torch.float32 and layer.weight.grad is not None and layer.weight.grad.isfinite().all()
 
 
-def test_the_affine_head_solves_and_blends_in_float32() -> None:
-    """The maps are a least-squares fit: in bf16 there is no solver, and blended positions would be off by 1/256."""
+def test_the_affine_head_fits_and_blends_in_float32() -> None:
+    """In bf16 rotations would be rounded, and blended positions off by 1/256."""
     config = load_config("tiny")
     torch.manual_seed(0)
     model = build_motion_autoencoder(config).eval()
