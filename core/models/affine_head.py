@@ -22,7 +22,7 @@ from core.shapes import Float, Int
 TIGHT = 0.05  # change of the distance between two anchors, over the neighbourhood's size, at which they part
 AGREE = 0.2  # disagreement of two maps at a point, over its distance from the anchors, at which one is doubted
 NEAREST = 3  # maps that the others are compared with
-FRAMES = 8  # at most, evenly spaced: what disagreement is measured on
+FRAMES = 4  # at most, evenly spaced: what disagreement is measured on
 
 
 class LocalMaps(NamedTuple):

@@ -207,6 +207,7 @@ class Reconstructor:
             handles,
             options.sampling.guidance,
             observed.motion(),
+            surface.distance if observed.tracked else None,  # followed points of other scans are no vertices
         )
         moving = observed.frames - 1
 

@@ -7,8 +7,9 @@ import torch
 from core.checkpoint import save_checkpoint
 from core.config import config_from_dict, config_to_dict, load_config
 from core.errors import Cancelled, CheckpointError, HandleError, M2VError
+from core.geometry.mesh import build_source_mesh
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
-from core.pipelines import motion_sampling
+from core.pipelines import motion_sampling, prepared_mesh
 from core.pipelines.animate import Animator
 from core.pipelines.model_files import choose_device
 from core.pipelines.request import Progress, SamplingOptions
@@ -239,3 +240,50 @@ def test_motion_between_keys_is_calm(animator, mesh, monkeypatch, quality):
     as_sampled = animator.animate(mesh, tracks, options).samples[0]
     assert jitter(calm) < 0.6 * jitter(as_sampled)
     assert calm.handle_error < 1e-5
+
+
+def hairpin(gap: float = 0.02) -> SourceMesh:
+    """Two long plates that nearly touch, joined at one end: like a horse's legs at a gallop."""
+    along, across = np.linspace(0, 2, 81), np.linspace(0, 0.3, 9)
+    x = np.where(along <= 1, along, 2 - along)
+    z = np.where(along <= 1, 0.0, gap)
+    points = np.stack(np.broadcast_arrays(x[:, None], across[None], z[:, None]), axis=-1).reshape(-1, 3)
+    index = np.arange(81 * 9).reshape(81, 9)
+    a, b, c, d = index[:-1, :-1].ravel(), index[1:, :-1].ravel(), index[1:, 1:].ravel(), index[:-1, 1:].ravel()
+    return build_source_mesh(points, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]), up_axis="y")
+
+
+def test_what_only_comes_close_does_not_follow(animator, monkeypatch):
+    """One arm of a hairpin is lifted at its tip: the other, which all but touches it, is far along the surface."""
+
+    def follows() -> float:
+        mesh = hairpin()  # another mesh each time: a prepared one is kept
+        x, _, z = mesh.vertices.T
+        tip = int(np.flatnonzero((x < 0.01) & (z < 0.01))[4])
+        fixed = int(np.flatnonzero((x < 0.01) & (z > 0.01))[4])
+        root = int(np.argmax(x))
+        lift = {8: mesh.vertices[tip] - np.array([0, 0, 0.4])}
+        tracks = HandleTracks((Handle(tip, lift), Handle(fixed, pinned=True), Handle(root, pinned=True)), frames=9)
+        motion = animator.animate(mesh, tracks, SamplingOptions(seeds=1, quality="draft")).samples[0].sequence.vertices
+        other = (x < 0.5) & (z > 0.01)
+        return float(np.linalg.norm(motion[-1] - motion[0], axis=-1)[other].mean())
+
+    along = follows()
+    monkeypatch.setattr(prepared_mesh, "MOST_VERTICES", 0)  # so that distances are straight ones
+    assert along < 0.7 * follows()
+
+
+def test_distances_of_a_prepared_mesh_belong_to_its_nodes_and_handles(animator, mesh):
+    handles = np.array([5, 100, 250])
+    prepared = animator._meshes.of(mesh)
+    with torch.inference_mode():
+        surface = prepared.nodes(handles)
+    count = min(surface.nodes.shape[1], animator.config.diffusion.warm_start_nodes)
+    assert surface.distance.shape == (1, count + 3, count + 3)
+    assert surface.from_anchors.shape == (1, len(mesh.vertices), animator.config.motion.latents)
+    places = torch.cat([surface.nodes[0, :count], prepared.rest[0, handles]])
+    straight = torch.cdist(places, places)
+    assert (surface.distance[0] >= straight - 1e-4).all()
+    for number, vertex in enumerate(handles):  # handles are the first anchors
+        assert surface.from_anchors[0, vertex, number] < 1e-5
+        assert surface.distance[0, number, count + number] < 1e-5
