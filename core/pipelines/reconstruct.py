@@ -207,7 +207,6 @@ class Reconstructor:
             handles,
             options.sampling.guidance,
             observed.motion(),
-            surface.distance if observed.tracked else None,  # followed points of other scans are no vertices
         )
         moving = observed.frames - 1
 
