@@ -9,10 +9,13 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial.distance import cdist
 
 from core.geometry.mesh import weld
+from core.geometry.occupancy import is_inside
 from core.geometry.sampling import SurfaceSamples
 
 REACH = 0.3  # of the shape's size: paths are followed this far
 MOST_VERTICES = 40_000  # beyond, the paths of one handle set would take seconds
+LONGER = 1.5  # a path not much longer than the line is not asked whether the line runs inside
+ALONG = (0.2, 0.5, 0.8)  # where on the line is looked whether it does
 _WELD = 1e-5
 
 
@@ -28,6 +31,7 @@ class SurfaceGraph:
         on_faces = samples.at(rest)
         self._row, unique = weld(rest, _WELD)
         self._places = np.concatenate([rest[unique], on_faces])
+        self._surface = rest, np.asarray(faces)
         corners = self._row[np.asarray(faces, dtype=np.int64)]
         own = np.arange(len(on_faces)) + len(unique)
         pairs = [
@@ -50,6 +54,21 @@ class SurfaceGraph:
         apart = self._component[start][:, None] != self._component[None]
         beyond = np.where(np.isfinite(paths), np.maximum(paths, straight), REACH + straight)
         return np.where(apart, straight, beyond).astype(np.float32)[:, self._row]
+
+    def solid_distances(self, points: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Between some of the graph's points [S, S]: straight also where the line runs through the inside.
+
+        A solid resists twisting, which a surface alone would not; through the air nothing is held.
+        """
+        result = self.distances(points)[:, points]
+        places = self._places[self._row[points]]
+        straight = cdist(places, places)
+        first, second = np.nonzero(np.triu((result > LONGER * straight) & (straight < REACH), 1))
+        lines = [places[first] * (1 - part) + places[second] * part for part in ALONG]
+        inside = is_inside(*self._surface, np.concatenate(lines)).reshape(len(ALONG), -1).all(axis=0)
+        first, second = first[inside], second[inside]
+        result[first, second] = result[second, first] = straight[first, second]
+        return result
 
 
 def _sharing(face: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -34,8 +34,8 @@ class SurfaceNodes(NamedTuple):
     nodes: Tensor  # [1, P, 3]
     anchors: Tensor  # [1, M, 3], the first nodes
     shape_latents: Tensor  # [1, Ms, Cs]
-    distance: Tensor | None  # [1, P + K, P + K] along the surface, of the warm start's P nodes and of the K handles
-    from_anchors: Tensor | None  # [1, V, M] likewise, from the anchors to all vertices
+    distance: Tensor | None  # [1, P + K, P + K] through the solid, of the warm start's P nodes and of the K handles
+    from_anchors: Tensor | None  # [1, V, M] along the surface, from the anchors to all vertices
 
 
 class PreparedMesh:
@@ -98,9 +98,9 @@ class PreparedMesh:
             return None, None
         config = self._config
         points = np.concatenate([nodes[: max(config.diffusion.warm_start_nodes, config.motion.latents)], handles])
-        known = torch.from_numpy(self._graph.distances(points)).to(self.rest.device)
-        from_anchors = known[: config.motion.latents, : len(self.source.vertices)].t().contiguous()
-        return known[None, :, torch.from_numpy(points).to(known.device)], from_anchors[None]
+        distance = torch.from_numpy(self._graph.solid_distances(points)).to(self.rest.device)
+        known = self._graph.distances(nodes[: config.motion.latents])[:, : len(self.source.vertices)]
+        return distance[None], torch.from_numpy(np.ascontiguousarray(known.T)).to(self.rest.device)[None]
 
     def solver(self, handles: NDArray[np.int64]) -> ResidualSolver:
         """The residual solve for handles [K]; the last few sets of handles are kept."""

@@ -77,6 +77,21 @@ def test_seams_do_not_tear() -> None:
     assert np.allclose(apart, whole[faces.ravel()], atol=1e-5)
 
 
+def test_lines_through_the_inside_are_straight() -> None:
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=0.12)
+    both = trimesh.util.concatenate([ball, ball.copy().apply_translation([0.26, 0.0, 0.0])])
+    points, faces = np.asarray(both.vertices), np.asarray(both.faces)
+    joined = np.concatenate([faces, [[int(np.argmin(points[:, 1])), len(points) - 1, 0]]])  # one component
+    graph = SurfaceGraph(points, joined, samples_of(points, joined))
+    left, right = int(np.argmin(points[:642, 0])), int(np.argmax(points[:642, 0]))
+    other = 642 + int(np.argmin(points[642:, 0]))
+    chosen = np.array([left, right, other])
+    solid, surface = graph.solid_distances(chosen), graph.distances(chosen)[:, chosen]
+    assert solid[0, 1] == pytest.approx(0.24, abs=1e-3) and surface[0, 1] > 0.3  # through the ball
+    assert solid[1, 2] == surface[1, 2] > 0.1  # through the air between the balls
+    assert np.array_equal(solid, solid.T)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), faces=st.integers(1, 60))
 def test_soups_of_triangles_have_finite_distances(seed: int, faces: int) -> None:
