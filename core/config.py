@@ -118,6 +118,7 @@ class DiffusionConfig:
     whitening: bool = True  # motion latents in units of their (expected) spread, which sigma_data = 1 assumes
     warm_start_nodes: int = 192  # surface points of its and of registration's graph, the motion's anchors first
     outlier_variance: float = 0.0  # a clip of whitened variance v counts 1 / (1 + v / this) in the loss; 0: all alike
+    pure_loss: Literal["square", "distance"] = "square"  # of the posterior mean, or median, in units of displacement
     decoded_weight: float = 0.0  # of the decoded occupancy of the denoised shape, beside the latents' loss (shape only)
     variety: float = 1.0  # how far samples keep their distance from the posterior mean; below 1 calms a young model
     steps_normal: int = 18
@@ -157,6 +158,7 @@ class TrainingConfig:
     frames: int = 17
     batch: int = 24
     accumulate: int = 1  # batches per optimiser step
+    reuse: int = 1  # steps that use a prepared batch of the motion stage, each with its own noise
     learning_rate: float = 1e-4
     warmup_steps: int = 200
     weight_decay: float = 0.01
@@ -164,7 +166,7 @@ class TrainingConfig:
     ema_decay: float = 0.999
     occupancy_queries: int = 2048
     motion_queries: int = 1024  # tracked points the motion autoencoder's loss looks at
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on a GPU that has it
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device multiplies it
     compile: bool = False
     shares: tuple[float, float, float, float] = (0.15, 0.1, 0.1, 0.65)  # of the time, per stage in order
 

@@ -92,6 +92,7 @@ TRAINED = (
     Row("absolute_flow", "absolute flow head", ("motion.flow_head=absolute", "motion.channels=16"), "channels_16",
         _FRESH, note="This decoder knows where an anchor is from learned channels only, hence 16."),
     Row("no_whitening", "no whitening", ("diffusion.whitening=false",)),
+    Row("square_loss", "squares in the warm start's units for the posterior mean too", ("diffusion.pure_loss=square",)),
     Row("no_warm_start", "no geometric warm start", NO_WARM_START),
     Row("no_stiffness", "no learned stiffness of the warm start", NO_STIFFNESS),
     Row("no_explicit_displacement", "no warm start and no explicit displacement",

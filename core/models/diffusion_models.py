@@ -93,20 +93,20 @@ class MotionDiffusion(nn.Module):
         keep: Tensor | None = None,
         scans: ScanCondition | None = None,
         distance: Tensor | None = None,
+        warm: WarmStart | None = None,
     ) -> MotionCondition:
         """Encode the condition once; `keep` [B] False hides it (guidance), though not the warm start's frame.
 
         `nodes` are farthest points of the surface, of which the first M are the motion's anchors. `distance` is theirs
-        and the handles' along the surface, see `warm_start`.
+        and the handles' along the surface, see `warm_start`. `warm` is what `geometry` said of the same, if known.
         """
         tracks = fill_tracks(handles)
         anchors = nodes[:, : self.latents]
         tokens = self.tokens(handles, tracks, scans, keep)
         if not self.warm:
             return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,)), None)
-        nodes = nodes[:, : max(self.nodes, self.latents)]
-        stiffen = None if self.stiffness is None else partial(self._stiffened, shape_latents, nodes)
-        warm = warm_start(nodes, self.latents, handles, tracks, stiffen, distance)
+        if warm is None:
+            warm = self.geometry(shape_latents, nodes, handles, tracks, distance)
         prepared = self.denoiser.prepare(
             shape_latents,
             anchors,
@@ -116,6 +116,19 @@ class MotionDiffusion(nn.Module):
             self.scan(anchors, warm, scans, keep),
         )
         return MotionCondition(prepared, warm)
+
+    def geometry(
+        self,
+        shape_latents: Float[Tensor, "B Ms Cs"],
+        nodes: Float[Tensor, "B P 3"],
+        handles: HandleCondition,
+        tracks: FilledTracks | None = None,
+        distance: Tensor | None = None,
+    ) -> WarmStart:
+        """The warm start of a model that has one. No gradient of this model's weights comes from it."""
+        nodes = nodes[:, : max(self.nodes, self.latents)]
+        stiffen = None if self.stiffness is None else partial(self._stiffened, shape_latents, nodes)
+        return warm_start(nodes, self.latents, handles, tracks, stiffen, distance)
 
     @torch.no_grad()
     def _stiffened(

@@ -20,8 +20,8 @@ from core.shapes import Float, Int
 NEAREST = 10  # edges per point that are looked at; the graph links fewer
 LARGEST = 5.0  # bound of a logarithmic flexibility
 FAINT = 0.02  # affinities below this count as this
-# Power of the flexibility that an edge is weakened by: 1 is the likelihood's own, 2 was best on unseen identities.
-SHARPNESS = 2.0
+# Power of the flexibility that an edge is weakened by: 1 is the likelihood's own; chosen on unseen motions.
+SHARPNESS = 1.5
 FLOOR = 0.01  # squared relative residual that counts as none
 RESIDUAL_CAP = 2.0
 

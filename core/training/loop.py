@@ -1,8 +1,8 @@
 """The training loop: one for all four stages, through accelerate, on one CPU, one GPU or many.
 
-Step s draws its clips from seeds made of (run seed, s, block), where a block is one process's share of one
-accumulation step; the noise of the networks themselves comes from such seeds too. Hence a run that was killed and
-resumed, or spread over more processes with the same global batch, is the same run.
+Step s gets its clips and noise from seeds made of (run seed, s, block), where a block is one process's share of one
+accumulation step (`core.training.examples`). Hence a run that was killed and resumed, or spread over more processes
+with the same global batch, is the same run.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from core.config import Config
 from core.data.clips import ClipSource
 from core.errors import ConfigError
 from core.training.compiled import compile_network, eagerly
+from core.training.examples import Examples, step_seed
 from core.training.interrupts import interrupts_wait
 from core.training.log import Log
 from core.training.objectives import Figures, Objective
@@ -117,7 +118,7 @@ def train_stage(
         frozen.to(device)
     trained, state_path = objective.trained, folder / f"{stage}.state.safetensors"
     quiet = say if accelerator.is_main_process else _nothing
-    start = begin(stage, objective, source, config, state_path, weights, seed, _seed(seed, 0, 999), quiet)
+    start = begin(stage, objective, source, config, state_path, weights, seed, step_seed(seed, 0, 999), quiet)
     record, average, optimizer = start.record, start.average, start.optimizer
     bf16 = accelerator.mixed_precision == "bf16"
     flops, peak = math.nan, peak_flops(device, bf16)
@@ -126,6 +127,7 @@ def train_stage(
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
     log = Log(folder / f"{stage}.log.jsonl", record["step"]) if accelerator.is_main_process else None
     world, rank = accelerator.num_processes, accelerator.process_index
+    examples = Examples(objective, source, training.batch, seed, device)
     first_step = record["step"]
     started = last_check = time.monotonic()
     spent_before = record["seconds"]
@@ -161,18 +163,17 @@ def train_stage(
             wrapped.train()
             losses, figures = [], {}
             for part in range(training.accumulate):
-                generator = torch.Generator(device=device)
-                generator.manual_seed(_seed(seed, record["step"], part * world + rank))
+                block = part * world + rank
                 # Networks that sample while training (the autoencoders' posteriors) use the global generator.
-                torch.manual_seed(_seed(seed, record["step"], 500 + part * world + rank))
-                clips = objective.draw(source, training.batch, generator, "train")
+                torch.manual_seed(step_seed(seed, record["step"], 500 + block))
                 last_part = part == training.accumulate - 1
                 with accelerator.autocast():
+                    draw = examples.at(record["step"], block)
                     if last_part or not hasattr(wrapped, "no_sync"):
-                        loss, figures = wrapped(clips, generator)
+                        loss, figures = wrapped(*draw)
                     else:
                         with accelerator.no_sync(wrapped):
-                            loss, figures = wrapped(clips, generator)
+                            loss, figures = wrapped(*draw)
                 accelerator.backward(loss / training.accumulate)
                 losses.append(loss.detach())
             accelerator.clip_grad_norm_(trained.parameters(), training.gradient_clip)
@@ -193,7 +194,7 @@ def train_stage(
                 values = {name: round(float(value), 6) for name, value in figures.items()}
                 if math.isnan(flops):
                     with eagerly(training.compile):
-                        flops = flops_per_clip(objective, source, training.batch, _seed(seed, 0, 998), bf16)
+                        flops = flops_per_clip(objective, source, training.batch, step_seed(seed, 0, 998), bf16)
                 log.write(
                     {
                         "step": record["step"],
@@ -247,10 +248,8 @@ def _nothing(line: str) -> None:
 
 
 def make_accelerator(config: Config) -> Accelerator:
-    """accelerate chooses device and processes; bf16 only where the GPU has it, unless the configuration insists."""
-    precision = config.training.precision
-    if precision == "auto":
-        precision = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    """accelerate chooses device and processes; bf16 only where it is fast, unless the configuration insists."""
+    precision = chosen_precision(config)
     # Without an accelerator, say so: only then does accelerate join several processes on the CPU.
     mixed = "bf16" if precision == "bf16" else "no"
     # A block trains one kind of observation: conditioners of the others get no gradient in it.
@@ -258,8 +257,21 @@ def make_accelerator(config: Config) -> Accelerator:
     return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=mixed, kwargs_handlers=[unused])
 
 
-def _seed(run: int, step: int, block: int) -> int:
-    return ((run * 1_000_003 + step) * 1_009 + block) % (2**63 - 1)
+def chosen_precision(config: Config) -> str:
+    """`fp32` or `bf16`: what the configuration says, or what suits the device."""
+    precision = config.training.precision
+    if precision == "auto":
+        return "bf16" if native_bf16() else "fp32"
+    return precision
+
+
+def native_bf16() -> bool:
+    """Whether the device multiplies bfloat16 itself: most GPUs, and CPUs with AVX512-BF16 or AMX (twice as fast)."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    # Older versions of torch do not tell.
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def _machine(device: torch.device, processes: int) -> str:

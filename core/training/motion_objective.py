@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -19,12 +21,24 @@ from core.models.layers import gather_rows
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.observation_conditioners import ScanCondition
 from core.models.shape_autoencoder import ShapeAutoencoder
-from core.models.warm_start import HandleCondition
+from core.models.warm_start import HandleCondition, WarmStart
+from core.shapes import Float
 from core.training.objectives import Figures, Objective, untouched
 from core.training.observed import OBSERVED_KINDS, draw_kind, motion_observation
 from core.training.tasks import handles_from_tracks, pick_handles, random_handles
 
 BENDING_STRIDE = 3  # frames next to each other bend a shape alike
+SMALLEST_MISS = 0.01  # of the shape's size: a clip that geometry alone gets right to this counts less, not more
+
+
+class MotionExample(NamedTuple):
+    """A batch of clips in one kind of task, as far as it can be known before the trained networks are asked."""
+
+    kind: str  # one of KINDS
+    clips: tuple[Tensor, Tensor, Tensor]  # shape latents, nodes and motion latents; for stiffness see `bending`
+    handles: HandleCondition | None = None  # None: the whole motion is known, for the stiffness network
+    scans: ScanCondition | None = None
+    warm: WarmStart | None = None
 
 
 class MotionDiffusionObjective(Objective):
@@ -68,41 +82,64 @@ class MotionDiffusionObjective(Objective):
         second = (weight * whitened.square()).mean(dim=(0, 1, 2)) / weight.mean()
         self.trained.latent_std.copy_((second - self.trained.latent_mean.square()).clamp_min(1e-8).sqrt())
 
-    def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, figures = self.loss_of(draw_kind(self.config.tasks, generator), clips, generator)
+    @property
+    def reuse(self) -> int:
+        return self.config.training.reuse
+
+    @torch.no_grad()
+    def example(self, clips: ClipBatch, generator: torch.Generator) -> MotionExample:
+        return self.example_of(draw_kind(self.config.tasks, generator), clips, generator)
+
+    @torch.no_grad()
+    def example_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> MotionExample:
+        """Clips as the denoiser meets them in one kind of task: encoded, with a condition and its warm start."""
+        if kind == "stiffness":
+            return MotionExample(kind, self._whole_motion(clips))
+        shape_latents, nodes, latents, anchors = self._encode(clips)
+        handles, scans = self._condition(kind, clips, nodes, anchors, generator)
+        warm = self.trained.geometry(shape_latents, nodes, handles) if self.trained.warm else None
+        return MotionExample(kind, (shape_latents, nodes, latents), handles, scans, warm)
+
+    def forward(self, example: MotionExample, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, figures = self.loss_of(example, generator)
         return loss + untouched(self.trained), figures
 
-    def loss_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss and figures given one kind of task."""
-        if kind == "stiffness":
-            loss = self._bending(clips)
+    def loss_of(self, example: MotionExample, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and figures of an example, with noise from the generator."""
+        if example.handles is None:
+            loss = self.trained.bending(*example.clips)
             return loss, {"loss_bending": loss.detach()}
-        with torch.no_grad():
-            shape_latents, nodes, latents, anchors = self._encode(clips)
-            handles, scans = self._condition(kind, clips, nodes, anchors, generator)
+        shape_latents, nodes, latents = example.clips
+        diffusion = self.config.diffusion
         batch, device = len(latents), latents.device
-        keep = torch.rand(batch, device=device, generator=generator) >= self.config.diffusion.condition_dropout
-        condition = self.trained.prepare(shape_latents, nodes, handles, keep, scans)
+        keep = torch.rand(batch, device=device, generator=generator) >= diffusion.condition_dropout
+        condition = self.trained.prepare(shape_latents, nodes, example.handles, keep, example.scans, warm=example.warm)
         clean = self.trained.whiten(latents, condition.warm)
         sigma, pure = self.loss.noise_levels(batch, device, generator)
         white = torch.randn(clean.shape, device=device, generator=generator)
         noise = self.trained.noise(white, condition.warm)
         network = lambda x, level: self.trained.denoiser(x, level, condition.prepared)  # noqa: E731
-        loss = self.loss(network, clean, noise, sigma, pure).mean(dim=(1, 2, 3))
+        squares, estimate = self.loss.with_estimate(network, clean, noise, sigma, pure)
+        loss = squares.mean(dim=(1, 2, 3))
+        if diffusion.outlier_variance > 0:
+            # A few clips that the warm start misses by many of its own deviations would drown all the others.
+            loss = loss / (1 + clean.square().mean(dim=(1, 2, 3)) / diffusion.outlier_variance)
+        if diffusion.pure_loss == "distance":
+            distance = relative_distance(self.trained.unwhiten(estimate, condition.warm), latents, condition.warm)
+            loss = torch.where(pure, distance, loss)
         share = pure.float()
         figures = {
             "loss_pure": (loss * share).sum().detach() / share.sum().clamp_min(1),
             "clean_variance": clean.square().mean().detach(),
         }
-        if self.config.diffusion.outlier_variance > 0:
-            # A few clips that the warm start misses by many of its own deviations would drown all the others.
-            variance = clean.square().mean(dim=(1, 2, 3))
-            loss = loss / (1 + variance / self.config.diffusion.outlier_variance)
         return loss.mean(), figures
 
     @torch.no_grad()
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:
-        """Error of the posterior mean over that of the warm start (or of no motion) at the anchors, per task."""
+        """Errors of the posterior mean at the anchors, per task: over the warm start's mean, and its as-rigid guess.
+
+        Without a warm start the errors themselves.
+        """
         shape_latents, nodes, latents, anchors = self._encode(clips)
         frames = latents.shape[1]
         batch, device = len(latents), latents.device
@@ -123,20 +160,19 @@ class MotionDiffusionObjective(Objective):
                 handles, scans = self._condition(name, clips, nodes, anchors, generator)
                 figures |= self._posterior_figures(name, shape_latents, nodes, latents, handles, generator, scans)
         if self.trained.stiffness is not None:
-            figures["bending"] = float(self._bending(clips))
-        loss, _ = self.loss_of("handles", clips, generator)
+            figures["bending"] = float(self.trained.bending(*self._whole_motion(clips)))
+        loss, _ = self.loss_of(self.example_of("handles", clips, generator), generator)
         return figures | {"loss": float(loss)}
 
-    def _bending(self, clips: ClipBatch) -> Tensor:
-        """The stiffness network's loss on the whole motion of the graph's nodes."""
+    def _whole_motion(self, clips: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """What the stiffness network learns from: latents, positions and displacements of the graph's nodes."""
         rest, shape_autoencoder = clips.points[:, 0, : self.seen], self._frozen[0]
-        with torch.no_grad():
-            index = farthest_point_indices(rest, self.trained.nodes)
-            nodes = gather_rows(rest, index)
-            latents, _ = shape_autoencoder.encode(rest, nodes, clips.normals[:, : self.seen])
-            frames = clips.points[:, 1::BENDING_STRIDE]
-            moved = frames.gather(2, index[:, None, :, None].expand(-1, frames.shape[1], -1, 3))
-        return self.trained.bending(latents, nodes, moved - nodes[:, None])
+        index = farthest_point_indices(rest, self.trained.nodes)
+        nodes = gather_rows(rest, index)
+        latents, _ = shape_autoencoder.encode(rest, nodes, clips.normals[:, : self.seen])
+        frames = clips.points[:, 1::BENDING_STRIDE]
+        moved = frames.gather(2, index[:, None, :, None].expand(-1, frames.shape[1], -1, 3))
+        return latents, nodes, moved - nodes[:, None]
 
     def _condition(
         self, kind: str, clips: ClipBatch, nodes: Tensor, anchors: Tensor, generator: torch.Generator
@@ -162,8 +198,13 @@ class MotionDiffusionObjective(Objective):
         error = (sample - latents)[..., :3].norm(dim=-1).mean()
         if condition.warm is None:
             return {f"{name}_error": float(error)}
-        warm_error = (condition.warm.mean - latents[..., :3]).norm(dim=-1).mean()
-        return {f"{name}_warm": float(warm_error), f"{name}_ratio": float(error / warm_error.clamp_min(1e-9))}
+        guesses = {"warm": condition.warm.mean, "rigid": condition.warm.guesses[..., 0, :]}
+        misses = {guess: (value - latents[..., :3]).norm(dim=-1).mean() for guess, value in guesses.items()}
+        return {
+            f"{name}_warm": float(misses["warm"]),
+            f"{name}_ratio": float(error / misses["warm"].clamp_min(1e-9)),
+            f"{name}_over_rigid": float(error / misses["rigid"].clamp_min(1e-9)),
+        }
 
     def draft(self, clips: ClipBatch, handles: HandleCondition, generator: torch.Generator) -> Tensor:
         """All points of the clips in the moving frames [B, T, N, 3], as the posterior mean moves them."""
@@ -201,3 +242,17 @@ class MotionDiffusionObjective(Objective):
         shape_latents, _ = shape_autoencoder.encode(rest, nodes[:, :shape_count], normals)
         latents, _ = motion_autoencoder.encode(rest, points[:, 1:], index[:, :motion_count])
         return shape_latents, nodes, latents, index[:, :motion_count]
+
+
+def relative_distance(
+    estimate: Float[Tensor, "B T M C"], latents: Float[Tensor, "B T M C"], warm: WarmStart | None
+) -> Float[Tensor, " B"]:
+    """Mean distance of the estimated latents from the true ones, over that of the as-rigid guess (or of no motion).
+
+    Unlike a square in the warm start's units it is what motions are judged by: it asks for the median, far from the
+    handles as much as beside them, and clips count by how much better they could be, not by how far they move.
+    """
+    rigid = torch.zeros_like(latents[..., :3]) if warm is None else warm.guesses[..., 0, :]
+    miss = (rigid - latents[..., :3]).norm(dim=-1).mean(dim=(1, 2))
+    distance = ((estimate - latents).square().sum(dim=-1) + 1e-10).sqrt().mean(dim=(1, 2))  # smooth at zero
+    return distance / (miss + SMALLEST_MISS)

@@ -1,11 +1,14 @@
-"""One objective per stage: a module whose forward turns a batch of clips into a loss, and a held-out check.
+"""One objective per stage: a module whose forward turns an example into a loss, and a held-out check.
 
-    objective(clips, generator) -> (loss, figures)      objective.check(clips, generator) -> figures
+    example = objective.example(clips, generator)       what frozen networks and geometry make of a batch of clips
+    objective(example, generator) -> (loss, figures)    objective.check(clips, generator) -> figures
 
 `trained` is the module whose weights are optimised and saved. Modules of earlier stages are frozen.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +45,16 @@ class Objective(nn.Module):
     def draw(self, source: ClipSource, batch: int, generator: torch.Generator, split: str) -> ClipBatch:
         return source.sample(batch, self.config.training.frames, self.points, generator, split, self.occupancy_queries)
 
-    def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def example(self, clips: ClipBatch, generator: torch.Generator) -> Any:
+        """All that does not depend on what is trained; with `reuse` above 1 it serves several steps."""
+        return clips
+
+    @property
+    def reuse(self) -> int:
+        """How many steps an example is good for; each draws its own noise."""
+        return 1
+
+    def forward(self, example: Any, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         raise TypeError("An objective defines its own loss.")
 
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:

@@ -64,7 +64,7 @@ def flops_per_clip(objective: Objective, source: ClipSource, batch: int, seed: i
     for _ in range(COUNTED_STEPS):
         clips = objective.draw(source, batch, generator, "train")
         with FlopCounterMode(display=False, depth=0, custom_mapping=_CPU_ATTENTION) as counter, precision:
-            loss, _ = objective(clips, generator)
+            loss, _ = objective(objective.example(clips, generator), generator)
             torch.autograd.grad(loss, parameters, allow_unused=True)
         total += float(counter.get_total_flops())
     return total / COUNTED_STEPS / batch

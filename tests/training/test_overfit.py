@@ -10,6 +10,7 @@ import torch
 
 from core.checkpoint import STAGES
 from core.config import Config, load_config, preset_names
+from core.data.clips import ClipBatch
 from core.training.loop import averaged_check
 from core.training.motion_objective import MotionDiffusionObjective
 from core.training.objectives import Figures
@@ -150,8 +151,18 @@ def test_every_weight_of_every_preset_gets_a_gradient(tmp_path: Path, preset: st
         prefix = "shape_" if stage == "shape-diffusion" else ""
         kinds = [kind for kind in KINDS if getattr(config.tasks, prefix + kind, 0.0) > 0]
         for kind in kinds:
-            result = objective.loss_of(kind, clips, generator)
-            (result if isinstance(result, torch.Tensor) else result[0]).backward()
+            _loss_of(objective, kind, clips, generator).backward()
     else:
-        objective(clips, generator)[0].backward()
+        objective(objective.example(clips, generator), generator)[0].backward()
     assert [name for name, weight in objective.trained.named_parameters() if weight.grad is None] == []
+
+
+def _loss_of(
+    objective: ShapeDiffusionObjective | MotionDiffusionObjective,
+    kind: str,
+    clips: ClipBatch,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    if isinstance(objective, ShapeDiffusionObjective):
+        return objective.loss_of(kind, clips, generator)
+    return objective.loss_of(objective.example_of(kind, clips, generator), generator)[0]

@@ -1,0 +1,54 @@
+"""Which example a training step gets: drawn and prepared from seeds alone, and where asked for, used by several steps.
+
+Preparing a batch for the motion denoiser (drawing clips, encoding them, solving the warm start) costs more than its
+forward and backward pass. An example may therefore serve `reuse` steps, each with its own noise, and far enough apart
+that they do not follow one gradient. One step in `reuse` prepares a new one, so that all stretches cost the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+
+from core.data.clips import ClipSource
+from core.training.objectives import Objective
+
+SPACING = 5  # examples that are new between two uses of one
+
+
+class Draw(NamedTuple):
+    """What the objective is called with."""
+
+    example: Any  # what its `example` gave
+    generator: torch.Generator  # for the noise of this step
+
+
+def step_seed(run: int, step: int, block: int) -> int:
+    """The seed of one block of clips (one process's share of one accumulation step), or of anything beside them."""
+    return ((run * 1_000_003 + step) * 1_009 + block) % (2**63 - 1)
+
+
+class Examples:
+    """The examples of one process. What a step gets depends on run seed, step and block only, whenever it is asked."""
+
+    def __init__(self, objective: Objective, source: ClipSource, batch: int, seed: int, device: torch.device) -> None:
+        self._objective, self._source, self._batch, self._seed = objective, source, batch, seed
+        self._device = device
+        self._kept: dict[tuple[int, int], Any] = {}
+
+    def at(self, step: int, block: int) -> Draw:
+        """The example of a block of a step, with the generator of its noise."""
+        turn, use = divmod(step, self._objective.reuse)
+        number = turn - use * SPACING  # below 0 before the first example has reached its later uses
+        if (number, block) not in self._kept:
+            generator = self._generator(number, block)
+            clips = self._objective.draw(self._source, self._batch, generator, "train")
+            self._kept[number, block] = self._objective.example(clips, generator)
+        example = self._kept[number, block]
+        if use == self._objective.reuse - 1:
+            del self._kept[number, block]
+        return Draw(example, self._generator(step, 250 + block))
+
+    def _generator(self, step: int, block: int) -> torch.Generator:
+        return torch.Generator(device=self._device).manual_seed(step_seed(self._seed, step, block))
