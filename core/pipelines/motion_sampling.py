@@ -20,6 +20,10 @@ from core.pipelines.request import SamplingOptions
 from core.pipelines.windows import Windows, prepare_windows, windowed_network
 from core.shapes import Float
 
+# Where no handle is to move this far (of the shape's size), samples differ in proportion. Chosen on unseen motions of
+# trained identities: below 0.16 seeds had been 1.19 times as far from the truth as their mean, above it 1.05 times.
+FAR = 0.25
+
 
 @dataclass(frozen=True, eq=False)
 class MotionCondition:
@@ -30,6 +34,7 @@ class MotionCondition:
     conditional: Prepared
     hidden: Prepared | None
     guidance: float
+    farthest: float = 0.0  # how far a handle is to move at most, in normalised space
 
 
 def prepare_motion(
@@ -57,7 +62,8 @@ def prepare_motion(
     hidden = None
     if guidance != 1.0:
         hidden, _ = prepare_windows(diffusion, windows, shape_latents, nodes, handles, False, scans, distance)
-    return MotionCondition(windows, warm, conditional, hidden, guidance)
+    asked = handles.displacements.norm(dim=-1) * (handles.given & handles.present[:, None])
+    return MotionCondition(windows, warm, conditional, hidden, guidance, float(asked.max()) if asked.numel() else 0.0)
 
 
 def sample_motion(
@@ -113,6 +119,9 @@ def sample_motion(
         still = calmed(calmed(sample - mean, resting=False), resting=False)
         return diffusion.unwhiten(mean + variety * still, every)[:, :frames]
     middle = diffusion.unwhiten(mean, warm)[:, :frames]
+    if condition.farthest > 0 and options.variety is None:
+        # Where little is asked for, the noise of a young model would be larger than the motion.
+        variety *= min(1.0, condition.farthest / FAR)
     return calmed(middle) + variety * calmed(calmed(diffusion.unwhiten(sample, every)[:, :frames] - middle))
 
 
