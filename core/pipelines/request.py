@@ -19,7 +19,7 @@ MAX_SEEDS = 64
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How to sample. `draft` is the posterior mean (one denoiser call), so it gives one result for every seed."""
+    """How to sample. `draft`, one denoiser call, is the middle of the posterior: one result for every seed."""
 
     seeds: int = 4
     seed: int = 0  # the first seed; the others follow it
