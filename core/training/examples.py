@@ -2,7 +2,8 @@
 
 Preparing a batch for the motion denoiser (drawing clips, encoding them, solving the warm start) costs more than its
 forward and backward pass. An example may therefore serve `reuse` steps, each with its own noise, and far enough apart
-that they do not follow one gradient. One step in `reuse` prepares a new one, so that all stretches cost the same.
+that they do not follow one gradient. One step in `reuse` prepares a new one, so that all stretches cost the same; only
+a run that goes on prepares those again that were in use.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from core.data.clips import ClipSource
 from core.training.objectives import Objective
 
-SPACING = 5  # examples that are new between two uses of one
+SPACING = 3  # examples that are new between two uses of one
 
 
 class Draw(NamedTuple):
@@ -40,13 +41,15 @@ class Examples:
     def at(self, step: int, block: int) -> Draw:
         """The example of a block of a step, with the generator of its noise."""
         turn, use = divmod(step, self._objective.reuse)
-        number = turn - use * SPACING  # below 0 before the first example has reached its later uses
+        number = turn - use * SPACING
+        if number < 0:
+            number = turn  # at the start there are no older ones
         if (number, block) not in self._kept:
             generator = self._generator(number, block)
             clips = self._objective.draw(self._source, self._batch, generator, "train")
             self._kept[number, block] = self._objective.example(clips, generator)
         example = self._kept[number, block]
-        if use == self._objective.reuse - 1:
+        if turn - number == (self._objective.reuse - 1) * SPACING:
             del self._kept[number, block]
         return Draw(example, self._generator(step, 250 + block))
 

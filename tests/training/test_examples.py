@@ -12,7 +12,7 @@ import torch
 from core.checkpoint import STAGES
 from core.data.clips import ClipBatch
 from core.data.procedural import ProceduralSource
-from core.training.examples import Examples
+from core.training.examples import SPACING, Examples
 from core.training.motion_objective import MotionDiffusionObjective, relative_distance
 from core.training.objectives import Objective
 from core.training.stages import build_objective, train
@@ -47,11 +47,11 @@ def test_an_example_serves_that_many_steps(reuse: int) -> None:
     ours, objective = examples(reuse)
     steps = 120
     uses = Counter(ours.at(step, 0).example for step in range(steps))
-    assert max(uses.values()) == reuse
-    whole = sum(count == reuse for count in uses.values())
-    # All but those whose uses begin before the first step or end after the last.
-    assert whole >= steps // reuse - 5 * (reuse - 1)
-    assert objective.prepared == len(uses)
+    assert objective.prepared == len(uses) == steps // reuse
+    # But for the first, which have no older ones beside them, and the last, whose other uses are still to come.
+    edge = SPACING * (reuse - 1)
+    assert set(list(uses.values())[edge : steps // reuse - edge]) == {reuse}
+    assert sum(uses.values()) == steps
 
 
 def test_a_run_that_goes_on_gets_what_it_would_have_got() -> None:
