@@ -118,13 +118,11 @@ def _section(protocol: str, report: Report, path: Path) -> list[str]:
         about = f"From `{path.name}`: preset `{report['preset']}`, {report['mesh']['vertices']:,} vertices, "
         about += f"{report['mesh']['frames']} frames, {_machine(report)}."
         return [about, "", markdown_table(["What", "Measured", "At most", "over ARAP"], benchmark_rows(report))]
-    from core.training.benchmark import benchmark_note
-
     rows = [[title, f"{speed:.2f}", f"{report['cpu_seconds_per_clip'][title]:.3f}"]
             for title, speed in report["median"].items()]  # fmt: skip
     about = f"From `{path.name}`: {report['stage']} of preset `{report['preset']}`, {report['cores']} cores, load "
     about += f"average before it {report['load_average']}; ours over the faster plain loop {report['ratio']:.2f}. "
-    about += benchmark_note(report)
+    about += str(report.get("note", ""))
     return [about, "", markdown_table(["Loop", "clips/s", "CPU s per clip"], rows)]
 
 
