@@ -62,14 +62,13 @@ class EdmLoss:
         pure = torch.rand(batch, device=device, generator=generator) < config.pure_noise
         return torch.where(pure, torch.full_like(sigma, config.sigma_max), sigma), pure
 
-    def __call__(self, network: Network, clean: Tensor, noise: Tensor, sigma: Tensor, pure: Tensor) -> Tensor:
-        """Loss per element, of the shape of `clean` [B, ...]; in float32 whatever the network computes in."""
-        return self.with_estimate(network, clean, noise, sigma, pure)[0]
-
-    def with_estimate(
+    def __call__(
         self, network: Network, clean: Tensor, noise: Tensor, sigma: Tensor, pure: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The loss per element, and the denoised estimate of `clean` that it judges."""
+        """The loss per element and the denoised estimate it judges, both of the shape of `clean` [B, ...].
+
+        In float32, whatever the network computes in.
+        """
         clean, noise, sigma = clean.float(), noise.float(), sigma.float()
         shape = (-1,) + (1,) * (clean.dim() - 1)
         c_skip, c_out, c_in, c_noise = (c.view(shape) for c in scalings(sigma, self.config.sigma_data))

@@ -11,6 +11,7 @@ from core.config import Config
 from core.data.clips import ClipBatch
 from core.diffusion.edm import EdmLoss, denoiser_of
 from core.diffusion.samplers import posterior_mean
+from core.errors import ConfigError
 from core.geometry.farthest_points import farthest_point_indices
 from core.models.diffusion_models import (
     MotionCondition,
@@ -34,7 +35,6 @@ SMALLEST_MISS = 0.01  # of the shape's size: a clip that geometry alone gets rig
 class MotionExample(NamedTuple):
     """A batch of clips in one kind of task, as far as it can be known before the trained networks are asked."""
 
-    kind: str  # one of KINDS
     clips: tuple[Tensor, Tensor, Tensor]  # shape latents, nodes and motion latents; for stiffness see `bending`
     handles: HandleCondition | None = None  # None: the whole motion is known, for the stiffness network
     scans: ScanCondition | None = None
@@ -50,6 +50,8 @@ class MotionDiffusionObjective(Objective):
         self, config: Config, shape_autoencoder: ShapeAutoencoder, motion_autoencoder: MotionAutoencoder
     ) -> None:
         super().__init__(config)
+        if config.training.reuse < 1:
+            raise ConfigError(f"training.reuse: {config.training.reuse} is not possible; give 1 or more steps.")
         self.trained = build_motion_diffusion(config)
         self.loss = EdmLoss(config.diffusion)
         self._frozen = (
@@ -94,11 +96,11 @@ class MotionDiffusionObjective(Objective):
     def example_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> MotionExample:
         """Clips as the denoiser meets them in one kind of task: encoded, with a condition and its warm start."""
         if kind == "stiffness":
-            return MotionExample(kind, self._whole_motion(clips))
+            return MotionExample(self._whole_motion(clips))
         shape_latents, nodes, latents, anchors = self._encode(clips)
         handles, scans = self._condition(kind, clips, nodes, anchors, generator)
         warm = self.trained.geometry(shape_latents, nodes, handles) if self.trained.warm else None
-        return MotionExample(kind, (shape_latents, nodes, latents), handles, scans, warm)
+        return MotionExample((shape_latents, nodes, latents), handles, scans, warm)
 
     def forward(self, example: MotionExample, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         loss, figures = self.loss_of(example, generator)
@@ -119,7 +121,7 @@ class MotionDiffusionObjective(Objective):
         white = torch.randn(clean.shape, device=device, generator=generator)
         noise = self.trained.noise(white, condition.warm)
         network = lambda x, level: self.trained.denoiser(x, level, condition.prepared)  # noqa: E731
-        squares, estimate = self.loss.with_estimate(network, clean, noise, sigma, pure)
+        squares, estimate = self.loss(network, clean, noise, sigma, pure)
         loss = squares.mean(dim=(1, 2, 3))
         if diffusion.outlier_variance > 0:
             # A few clips that the warm start misses by many of its own deviations would drown all the others.

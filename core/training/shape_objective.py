@@ -68,7 +68,7 @@ class ShapeDiffusionObjective(Objective):
         sigma, pure = self.loss.noise_levels(batch, device, generator)
         noise = torch.randn(clean.shape, device=device, generator=generator)
         network = lambda x, level: self.trained.denoiser(x, level, prepared.network)  # noqa: E731
-        loss, estimate = self.loss.with_estimate(network, clean, noise, sigma, pure)
+        loss, estimate = self.loss(network, clean, noise, sigma, pure)
         # A position that is known to a hundredth, and noise far above it, would drown what is left to find.
         loss = loss.clamp_max(LARGEST_ERROR).mean()
         weight = self.config.diffusion.decoded_weight

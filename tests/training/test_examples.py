@@ -12,6 +12,7 @@ import torch
 from core.checkpoint import STAGES
 from core.data.clips import ClipBatch
 from core.data.procedural import ProceduralSource
+from core.errors import ConfigError
 from core.training.examples import SPACING, Examples
 from core.training.motion_objective import MotionDiffusionObjective, relative_distance
 from core.training.objectives import Objective
@@ -80,6 +81,13 @@ def objective(tmp_path: Path) -> MotionDiffusionObjective:
     result = build_objective(STAGES[3], config, tmp_path)
     assert isinstance(result, MotionDiffusionObjective)
     return result
+
+
+def test_less_than_one_use_is_refused(tmp_path: Path) -> None:
+    config = tiny(training={"reuse": 0})
+    train(STAGES[:2], config, tmp_path, steps=1, source=FixedClips())
+    with pytest.raises(ConfigError, match=r"training.reuse: 0 is not possible"):
+        build_objective(STAGES[3], config, tmp_path)
 
 
 def test_the_distance_of_a_perfect_and_of_the_rigid_answer(objective: MotionDiffusionObjective) -> None:
