@@ -72,10 +72,11 @@ def test_the_loss_has_a_float32_target_and_a_bf16_network_learns_from_it() -> No
     loss, layer = EdmLoss(config), torch.nn.Linear(6, 6)
     sigma, pure = loss.noise_levels(3, torch.device("cpu"), generator)
     nothing = lambda x, level: torch.zeros_like(x, dtype=torch.bfloat16)  # noqa: E731
-    plain = loss(lambda x, level: torch.zeros_like(x), clean, noise, sigma, pure)
+    plain, _ = loss(lambda x, level: torch.zeros_like(x), clean, noise, sigma, pure)
     with autocast():
-        assert torch.equal(loss(nothing, clean, noise, sigma, pure), plain)
-        value = loss(lambda x, level: layer(x), clean, noise, sigma, pure).mean()
+        assert torch.equal(loss(nothing, clean, noise, sigma, pure)[0], plain)
+        each, _ = loss(lambda x, level: layer(x), clean, noise, sigma, pure)
+        value = each.mean()
     value.backward()
     assert value.dtype == torch.float32 and layer.weight.grad is not None and layer.weight.grad.isfinite().all()
 
