@@ -21,6 +21,7 @@ from core.errors import DataError
 __all__ = ["CATEGORY_NUMBERS", "CATEGORY_WEIGHTS", "EvaluationClip", "RigSource", "prepare_rigs", "prepared_bank"]
 
 SPEEDS = (0.5, 2.0)  # playback speeds, drawn log-uniformly
+AS_STORED = 0.5  # of the training clips face as in their file, which is how most models are made: along an axis
 HALF_BOX = 0.55  # uniform occupancy queries fill the box of side 1.1
 
 
@@ -56,8 +57,8 @@ class RigSource:
         """Draw clips (see ClipSource). With `occupancy_queries` each clip starts at a pose with stored queries.
 
         Rigs are drawn by CATEGORY_WEIGHTS, evenly within a category, lively clips more often than idles; speed 0.5x
-        to 2x; training clips are turned about Y at random. `fps` is the rate of the original motion, so slow playback
-        has a high rate.
+        to 2x; half of the training clips are turned about Y at random. `fps` is the rate of the original motion, so
+        slow playback has a high rate.
         """
         if split not in SPLITS:
             raise DataError(f"The split {split!r} does not exist; choose {', '.join(SPLITS)}.")
@@ -68,7 +69,7 @@ class RigSource:
         choices = (self.tables.references if occupancy_queries else self.tables.clips)[split]
         if not len(choices.items):
             raise DataError(f"{self.path.name} has no clips of the split {split!r}; prepare it from more rigs.")
-        draw = self._uniform(generator, 5, batch)
+        draw = self._uniform(generator, 6, batch)
         which = torch.searchsorted(choices.cumulative, draw[0], right=True).clamp_max(len(choices.cumulative) - 1)
         offset = torch.minimum((draw[1] * choices.count[which]).long(), choices.count[which] - 1)
         item = choices.items[choices.first[which] + offset]
@@ -77,7 +78,8 @@ class RigSource:
         when, stride = self._window(clip, frames, stride, draw[3], item if occupancy_queries else None)
         chosen = self._uniform(generator, batch, self.pool).topk(points, dim=1, sorted=False).indices
         position, normal = self.tables.skin(clip, when, chosen)
-        turn = _yaw(draw[4] * 2 * torch.pi if split == "train" else torch.zeros_like(draw[4]))  # [B, 3, 3]
+        turned = (draw[5] >= AS_STORED) & (split == "train")
+        turn = _yaw(draw[4] * 2 * torch.pi * turned)  # [B, 3, 3]
         position = torch.einsum("bij,btnj->btni", turn, position)
         low, high = position[:, 0].amin(1), position[:, 0].amax(1)
         center, size = (low + high) / 2, (high - low).amax(1).clamp_min(1e-8)

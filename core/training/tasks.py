@@ -10,6 +10,7 @@ from core.geometry.farthest_points import farthest_point_indices
 from core.models.warm_start import HandleCondition
 
 CANDIDATES = 256  # tracked points a handle may be
+SPREAD = 0.8  # share of clips whose handles are far from each other: people take hold of limbs, not of one patch
 
 
 def pick_handles(rest: Tensor, count: int, spread: Tensor, generator: torch.Generator) -> Tensor:
@@ -45,7 +46,7 @@ def random_handles(points: Tensor, config: TaskConfig, generator: torch.Generato
     )
     task = torch.multinomial(shares / shares.sum(), batch, replacement=True, generator=generator)
     most = config.most_handles
-    spread = uniform(batch) < 0.6
+    spread = uniform(batch) < SPREAD
     index = pick_handles(points[:, 0], most, spread, generator)
     # Log-uniform: two handles against three is as large a step as ten against fifteen.
     low = float(config.fewest_handles)
