@@ -37,9 +37,12 @@ def test_two_processes_are_one_with_accumulated_gradients(tmp_path: Path) -> Non
         two, one = (load_file(tmp_path / folder / f"{stage}.state.safetensors") for folder in ("two", "one"))
         figures = [load_checkpoint(tmp_path / folder / f"{stage}.safetensors").record for folder in ("two", "one")]
         for name, value in figures[0]["checks"][-1].items():
-            # Following a scan chooses nearest points, where a rounding error can decide.
-            rounded = name == "seconds" or name.startswith(("scans_", "voxels_"))
-            assert rounded or value == pytest.approx(figures[1]["checks"][-1][name], rel=0.02, abs=1e-3)
+            # What divides by a clip's first guess magnifies rounding errors where that guess is nearly exact, and
+            # following a scan chooses nearest points, where one can decide. The losses do neither: they agree to
+            # 0.001, where another seed is 0.02 to 0.4 away.
+            rounded = name == "seconds" or name.endswith("_ratio") or name.startswith(("scans_", "voxels_"))
+            tolerance = 0.003 if name.startswith("loss") else 0.03
+            assert rounded or value == pytest.approx(figures[1]["checks"][-1][name], rel=tolerance, abs=1e-3), name
         assert two.keys() == one.keys()
         for name, tensor in two.items():
             # Sums are taken in another order, and Adam makes whole steps out of rounding errors where a gradient all
