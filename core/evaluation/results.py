@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DataError
-from core.evaluation.handles_report import task_title
+from core.evaluation.handles_report import asked_table, task_title
 from core.evaluation.plots import plot_groups
 from core.evaluation.published import COLUMNS, RUNTIME, TABLES, WHY_NOT_COMPARABLE
 from core.evaluation.reconstruction_report import SCORES, TITLES, group_title
@@ -35,16 +35,6 @@ HEADINGS = {
     "ablations": "Ablations",
     "bench": "Speed and memory",
     "training-bench": "Speed of training",
-}
-# What the handle tasks were asked to reach: {task: (method, reference, at most)}.
-ASKED = {
-    "full_10": ("mean_of_seeds", "over_better_peer", 0.8),
-    "full_3": ("mean_of_seeds", "over_better_peer", 0.7),
-    "last_5": ("best_of_seeds", "over_arap_in_betweens", 0.6),
-}
-_REFERENCES = {
-    "over_better_peer": "over the better of ARAP and biharmonic",
-    "over_arap_in_betweens": "over ARAP with linear in-betweens",
 }
 _HANDLE_METHODS = {
     "arap": "ARAP",
@@ -149,7 +139,7 @@ def _handles(report: Report, path: Path) -> list[str]:
         head = ["Task", *(_HANDLE_METHODS[name] for name in methods), "mean over better peer",
                 "best over ARAP in-betweens", "jitter", "seeds differ by", "volume change: ARAP, single",
                 "faces newly crossing: ARAP, single"]  # fmt: skip
-        lines += [markdown_table(head, rows), "", *_reached(tasks), ""]
+        lines += [markdown_table(head, rows), "", asked_table(tasks), ""]
         lines += _by_category(tasks)
         name = f"{path.stem}-{group.replace('/', '-')}.png"
         series: dict[str, list[float | None]] = {
@@ -171,20 +161,6 @@ def _surface(errors: Report) -> list[str]:
         both = [errors[name].get(key) for name in ("arap", "single")]
         pairs.append("/" if None in both else ", ".join(f"{factor * value:.3f}{unit}" for value in both))
     return pairs
-
-
-def _reached(tasks: Report) -> list[str]:
-    rows = []
-    for task, (method, reference, most) in ASKED.items():
-        if task in tasks:
-            value = tasks[task]["errors"][method][reference]
-            what = f"{task_title(task)}: {_HANDLE_METHODS[method]} {_REFERENCES[reference]}"
-            rows.append([what, f"{value:.3f}", f"{most:g}", "yes" if value <= most else "no"])
-    for task, figures in tasks.items():
-        jitter = figures["errors"]["single"]["over_jitter_of_truth"]
-        rows.append([f"{task_title(task)}: jitter of a single seed over the truth's", f"{jitter:.2f}", "1.3",
-                     "yes" if jitter <= 1.3 else "no"])  # fmt: skip
-    return [markdown_table(["Asked for", "measured", "at most", "reached"], rows)]
 
 
 def _by_category(tasks: Report) -> list[str]:
