@@ -138,7 +138,7 @@ class TaskConfig:
     fewest_handles: int = 10
     handles: float = 1.0  # all of the above
     stiffness: float = 0.0  # whole motions, for the network of core.models.stiffness alone
-    tracked: float = 0.0  # many noisy tracked points, one at each anchor
+    tracked: float = 0.0  # many noisy tracked points, one at each anchor, often of half a body only
     scans: float = 0.0  # points without correspondence: sparse, one-sided or cut
     voxels: float = 0.0
     images: float = 0.0

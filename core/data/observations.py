@@ -43,12 +43,19 @@ def tracked_points(points: Tensor, count: int, sigma: float | Tensor, generator:
 
 
 def half_body(points: Tensor, count: int, sigma: float | Tensor, generator: torch.Generator) -> Observation:
-    """Tracked points above a random plane: what lies below it in frame 0 is missing in every frame.
+    """Tracked points of [B, T, N, 3] above a random plane: what lies below it in frame 0 is missing in every frame."""
+    kept = above_plane(points[:, 0], generator)
+    order = torch.rand(kept.shape, device=points.device, generator=generator)
+    return _tracked(points, order, kept, count, sigma, generator)
 
-    The plane is close to horizontal (rarely of any direction) and cuts away 30 to 65% of points [B, T, N, 3].
+
+def above_plane(points0: Tensor, generator: torch.Generator) -> Tensor:
+    """Which of points0 [B, N, 3] lie above a plane that cuts away 30 to 65% of them: [B, N] bool.
+
+    The plane is close to horizontal, rarely of any direction.
     """
-    batch, _, total, _ = points.shape
-    device = points.device
+    batch, total, _ = points0.shape
+    device = points0.device
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, device=device, generator=generator)
@@ -57,10 +64,9 @@ def half_body(points: Tensor, count: int, sigma: float | Tensor, generator: torc
     normal = torch.stack([tilt.sin() * azimuth.cos(), tilt.cos(), tilt.sin() * azimuth.sin()], dim=-1)
     anywhere = torch.randn(batch, 3, device=device, generator=generator)
     normal = torch.where((uniform(batch) < ANY_PLANE_SHARE)[:, None], torch.nn.functional.normalize(anywhere), normal)
-    height = (points[:, 0] * normal[:, None]).sum(-1)
+    height = (points0 * normal[:, None]).sum(-1)
     removed = ((0.3 + 0.35 * uniform(batch)) * total).long().clamp(max=total - 1)
-    level = height.sort(dim=1).values.gather(1, removed[:, None])
-    return _tracked(points, uniform(batch, total), height >= level, count, sigma, generator)
+    return height >= height.sort(dim=1).values.gather(1, removed[:, None])
 
 
 def depth_scan(

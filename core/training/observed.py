@@ -1,7 +1,8 @@
 """Observations for diffusion training, simulated on the fly: what the shape stage and the motion stage get to see.
 
 A kind of observation is drawn per block of clips, so that a block's tensors need little padding:
-`tracked` sparse points with noise, `scans` one-sided depth or a half body without correspondence, `voxels`, `images`.
+`tracked` sparse points with noise (of the motion stage, often those above a plane only), `scans` one-sided depth or a
+half body without correspondence, `voxels`, `images`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from torch import Tensor
 
 from core.config import Config, TaskConfig
 from core.data.cameras import Cameras, cameras_at
-from core.data.observations import Observation, depth_scan, half_body, shaded_images, surface_voxels, tracked_points
+from core.data.observations import (
+    Observation,
+    above_plane,
+    depth_scan,
+    half_body,
+    shaded_images,
+    surface_voxels,
+    tracked_points,
+)
 from core.errors import ConfigError
 from core.geometry.farthest_points import farthest_present_indices
 from core.geometry.picture_camera import FRONT
@@ -27,6 +36,7 @@ from core.models.warm_start import HandleCondition
 OBSERVED_KINDS = ("tracked", "scans", "voxels", "images")
 KINDS = ("handles", "stiffness", *OBSERVED_KINDS)
 NOISE = (0.0005, 0.01)  # standard deviation of a measured point, log-uniform
+HALF_TRACKED = 0.5  # of tracked clips of the motion stage are cut by a plane
 SCANS = (0.55, 0.3, 0.15)  # shares of one-sided scans, half bodies, and whole ones
 BOX, CELLS = 1.1, 32
 
@@ -134,7 +144,8 @@ def motion_observation(
         sigma = noise_levels(batch, generator) * 0.5
         noise = torch.randn(batch, frames + 1, anchors.shape[1], 3, device=points.device, generator=generator)
         tracks = gather_rows(points, anchors[:, None].expand(-1, frames + 1, -1)) + noise * sigma[:, None, None, None]
-        return tracked_handles(tracks, sigma), None
+        half = torch.rand(batch, 1, device=points.device, generator=generator) < HALF_TRACKED
+        return tracked_handles(tracks, sigma, ~half | above_plane(tracks[:, 0], generator)), None
     if kind == "images":
         return no_handles(nodes, frames), ScanCondition(images=observed_images(points, normals, config, generator))
     voxels = None
@@ -150,10 +161,9 @@ def motion_observation(
     return handles, ScanCondition(seen, present, voxels=voxels)
 
 
-def tracked_handles(tracks: Tensor, sigma: Tensor) -> HandleCondition:
-    """Handles at observed tracks [B, 1 + T, K, 3] with noise sigma [B], known in every frame."""
-    batch, frames, count, _ = tracks.shape
-    present = torch.ones(batch, count, dtype=torch.bool, device=tracks.device)
+def tracked_handles(tracks: Tensor, sigma: Tensor, present: Tensor) -> HandleCondition:
+    """Handles at observed tracks [B, 1 + T, K, 3] with noise sigma [B], known in every frame where present [B, K]."""
+    _, frames, count, _ = tracks.shape
     return HandleCondition(
         tracks[:, 0],
         tracks[:, 1:] - tracks[:, :1],

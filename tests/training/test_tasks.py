@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.config import TaskConfig
+from core.config import Config, TaskConfig
 from core.data.clips import ClipBatch
 from core.models.warm_start import HandleCondition
+from core.training.observed import motion_observation
 from core.training.sources import mirrored
 from core.training.tasks import handles_from_tracks, pick_handles, random_handles
 
@@ -109,6 +110,23 @@ def test_spread_handles_are_farther_apart_than_random_ones() -> None:
         return float(distance.amin(dim=(1, 2)).mean())
 
     assert nearest(True) > 1.5 * nearest(False)
+
+
+def test_half_of_the_tracked_clips_are_known_above_a_plane_only() -> None:
+    points = clip_points(batch=64)
+    anchors = torch.arange(40).expand(64, -1)
+    normals = torch.zeros_like(points[:, 0])
+    handles, _ = motion_observation(
+        "tracked", points, normals, points[:, 0], anchors, Config(), torch.Generator().manual_seed(0)
+    )
+    known = handles.present.sum(dim=1)
+    cut = known < 40
+    assert 20 <= int(cut.sum()) <= 44
+    assert bool(((known[cut] >= 40 * 0.35) & (known[cut] <= 40 * 0.7)).all())
+    assert torch.equal(handles.given, handles.present[:, None].expand_as(handles.given))
+    height = points[:, 0, :, 1]
+    middle = [float(height[cut][side[cut]].mean()) for side in (handles.present, ~handles.present)]
+    assert middle[0] > middle[1] + 0.2, "most planes are nearly level, and what lies above is seen"
 
 
 def batch_of_clips() -> ClipBatch:
