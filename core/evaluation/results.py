@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import DataError
+from core.evaluation.ablations_report import ablations_markdown, plot_ablations
 from core.evaluation.handles_report import asked_table, task_title
 from core.evaluation.plots import plot_groups
 from core.evaluation.published import COLUMNS, RUNTIME, TABLES, WHY_NOT_COMPARABLE
@@ -220,7 +221,9 @@ def _autoencoders(report: Report) -> list[str]:
 
 
 def _ablations(report: Report, path: Path) -> list[str]:
-    """The table itself stands in the ablations' own page; here is what each row did to the error."""
+    """What each row did to the error; the whole table goes to a page of its own beside the report."""
+    plot = plot_ablations(report, path.with_suffix(".png"))
+    write_text(path.with_suffix(".md"), ablations_markdown(report, plot))
     settings, rows = report["settings"], []
     for row in report["rows"]:
         over = report["summary"].get(row["name"], {}).get("over_control", {})
@@ -233,8 +236,8 @@ def _ablations(report: Report, path: Path) -> list[str]:
     about += f"{_machine(report)}. Vertex error over the control's, mean over tasks; below 1 the change helps. "
     about += f"[The whole table]({path.with_suffix('.md').name})."
     lines = [about, "", markdown_table(["Change", "control", "error over the control's", "of"], rows)]
-    if path.with_suffix(".png").is_file():
-        lines += ["", f"![Error of every row over its control's]({path.with_suffix('.png').name})"]
+    if plot is not None:
+        lines += ["", f"![Error of every row over its control's]({plot.name})"]
     return lines
 
 
