@@ -86,6 +86,17 @@ def fill_tracks(handles: HandleCondition) -> FilledTracks:
     return FilledTracks(filled[:, 1:], before, after)
 
 
+def strayed(tracks: FilledTracks) -> Float[Tensor, "B T K"]:
+    """How uncertain a handle itself is, 0 in given frames to 1: like a bridge between keys, free after the last one."""
+    frames = tracks.before.shape[1]
+    bridge = torch.where(
+        tracks.after >= frames,
+        tracks.before,
+        tracks.before * tracks.after / (tracks.before + tracks.after).clamp_min(1),
+    )
+    return 1 - torch.exp(-bridge / TIME_SCALE)
+
+
 class Prior(NamedTuple):
     covariance: Tensor  # [B, P, P] of one displacement component between the points of each shape
     local: Tensor  # [B, P, P] correlation of the parts' own motion, without the common translation and turning
@@ -183,13 +194,7 @@ def warm_start(
     posterior = anchor_prior - weights @ cross.transpose(-1, -2)
     prior_variance = anchor_prior.diagonal(dim1=-2, dim2=-1)
     variance = posterior.diagonal(dim1=-2, dim2=-1).clamp_min(0.0)
-    # Between given frames a handle itself is uncertain: like a bridge between keys, free after the last one.
-    bridge = torch.where(
-        tracks.after >= frames,
-        tracks.before,
-        tracks.before * tracks.after / (tracks.before + tracks.after).clamp_min(1),
-    )
-    loose = 1 - torch.exp(-bridge / TIME_SCALE)
+    loose = strayed(tracks)
     influence = weights.abs() + 1e-9 * present[:, None, :]
     share = influence / influence.sum(dim=-1, keepdim=True).clamp_min(1e-9)
     looseness = torch.einsum("bmk,btk->btm", share, loose.to(share) * present[:, None, :])

@@ -16,6 +16,7 @@ from core.models.denoisers import Prepared
 from core.models.diffusion_models import MotionDiffusion
 from core.models.observation_conditioners import ScanCondition
 from core.models.warm_start import HandleCondition, WarmStart
+from core.pipelines.easing import calmed, eased, time_between_keys
 from core.pipelines.request import SamplingOptions
 from core.pipelines.windows import Windows, prepare_windows, windowed_network
 from core.shapes import Float
@@ -35,6 +36,7 @@ class MotionCondition:
     hidden: Prepared | None
     guidance: float
     farthest: float = 0.0  # how far a handle is to move at most, in normalised space
+    between: Tensor | None = None  # [T, M] how far from a key in time, see `core.pipelines.easing`
 
 
 def prepare_motion(
@@ -63,7 +65,9 @@ def prepare_motion(
     if guidance != 1.0:
         hidden, _ = prepare_windows(diffusion, windows, shape_latents, nodes, handles, False, scans, distance)
     asked = handles.displacements.norm(dim=-1) * (handles.given & handles.present[:, None])
-    return MotionCondition(windows, warm, conditional, hidden, guidance, float(asked.max()) if asked.numel() else 0.0)
+    farthest = float(asked.max()) if asked.numel() else 0.0
+    between = None if warm is None else time_between_keys(handles, warm.handle_affinity)
+    return MotionCondition(windows, warm, conditional, hidden, guidance, farthest, between)
 
 
 def sample_motion(
@@ -80,7 +84,7 @@ def sample_motion(
     """Motion latents of all seeds in one batch, of the first `frames` moving frames.
 
     `keyed`: handles will be met exactly afterwards, so the motion may be calmed where it comes from the warm start,
-    whose uncertainty has a kink at every key.
+    whose uncertainty has a kink at every key, and eased between keys.
 
     After each denoiser call `on_call` gets the first seed's latents so far [1, T, M, C] and whether it was the last.
     """
@@ -109,11 +113,12 @@ def sample_motion(
     if options.quality == "draft":
         mean = posterior_mean(denoise, both, config.diffusion.sigma_max, on_step).mean(dim=0, keepdim=True)
         latents = diffusion.unwhiten(mean, warm)[:, :frames].expand(len(seeds), -1, -1, -1)
-        return calmed(latents) if keyed and warm is not None else latents
+        return eased(calmed(latents), condition.between) if keyed and warm is not None else latents
     sample = run_sampler(denoise, noise(seeded_noise(seeds, shape)), options, config, on_step)
     variety = config.diffusion.variety if options.variety is None else options.variety
     if variety == 1.0:
-        return diffusion.unwhiten(sample, every)[:, :frames]
+        samples = diffusion.unwhiten(sample, every)[:, :frames]
+        return eased(samples, condition.between) if keyed and warm is not None else samples
     mean = posterior_mean(denoise, both, config.diffusion.sigma_max).mean(dim=0, keepdim=True)
     if not keyed or warm is None:
         still = calmed(calmed(sample - mean, resting=False), resting=False)
@@ -122,19 +127,8 @@ def sample_motion(
     if condition.farthest > 0 and options.variety is None:
         # Where little is asked for, the noise of a young model would be larger than the motion.
         variety *= min(1.0, condition.farthest / FAR)
-    return calmed(middle) + variety * calmed(calmed(diffusion.unwhiten(sample, every)[:, :frames] - middle))
-
-
-def calmed(paths: Float[Tensor, "S T M C"], resting: bool = True) -> Float[Tensor, "S T M C"]:
-    """Paths over time without what is left of the noise between one frame and the next.
-
-    Weights 1/4, 1/2, 1/4, so that a steady motion stays as it is. `resting`: they are displacements, 0 in the frame
-    before; else they go on as they begin and end.
-    """
-    before = torch.zeros_like(paths[:, :1]) if resting else paths[:, :1]
-    after = 2 * paths[:, -1:] - torch.cat([before, paths], dim=1)[:, -2:-1] if resting else paths[:, -1:]
-    longer = torch.cat([before, paths, after], dim=1)
-    return (longer[:, :-2] + 2 * paths + longer[:, 2:]) / 4
+    samples = calmed(middle) + variety * calmed(calmed(diffusion.unwhiten(sample, every)[:, :frames] - middle))
+    return eased(samples, condition.between)
 
 
 def seeded_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:

@@ -1,10 +1,11 @@
-"""Samples around their mean: jitter goes, what makes them differ stays."""
+"""Motion over time: jitter goes, what makes samples differ stays, and nothing lurches into a key."""
 
 from __future__ import annotations
 
 import torch
 
-from core.pipelines.motion_sampling import calmed
+from core.models.warm_start import HandleCondition
+from core.pipelines.easing import calmed, eased, time_between_keys
 
 
 def test_what_changes_slowly_stays_and_jitter_goes() -> None:
@@ -24,3 +25,46 @@ def test_seeds_and_anchors_do_not_mix() -> None:
     single = deviations[:, :1]
     assert torch.allclose(calmed(single), single), "a single moving frame has no neighbours"
     assert torch.allclose(calmed(single, resting=False), single)
+
+
+def handles_of(*given: list[int], frames: int = 16) -> HandleCondition:
+    """One handle for each list of moving frames that it is given in."""
+    known = torch.zeros(1, frames, len(given), dtype=torch.bool)
+    for number, when in enumerate(given):
+        known[0, when, number] = True
+    places = torch.zeros(1, len(given), 3)
+    present = torch.ones(1, len(given), dtype=torch.bool)
+    return HandleCondition(places, torch.zeros(1, frames, len(given), 3), known, present)
+
+
+def test_a_path_that_lurches_into_its_key_arrives_evenly() -> None:
+    between = time_between_keys(handles_of([15]), torch.ones(1, 2, 1))
+    lurching = torch.linspace(0, 0.5, 16)
+    lurching[-1] = 1.0
+    paths = lurching[None, :, None, None].expand(2, -1, 2, 3)
+    even = eased(paths, between)
+    steps = even[0, :, 0, 0].diff().abs()
+    assert steps.max() < 0.5 * lurching.diff().max()
+    assert torch.allclose(even[:, -1], paths[:, -1], atol=0.05), "the key itself is trusted"
+    steady = torch.linspace(1 / 16, 1, 16)[None, :, None, None].expand(1, -1, 2, 3)
+    assert torch.allclose(eased(steady, between), steady, atol=1e-5), "an even motion stays as it is"
+
+
+def test_full_tracks_are_left_alone_and_each_anchor_listens_to_its_own_handle() -> None:
+    paths = torch.randn(2, 16, 2, 3, generator=torch.Generator().manual_seed(3))
+    everywhere = handles_of(list(range(16)), [15])
+    between = time_between_keys(everywhere, torch.eye(2)[None])
+    even = eased(paths, between)
+    assert torch.allclose(even[:, :, 0], paths[:, :, 0], atol=0.05), "white noise, in every frame given"
+    rough = lambda x: x.diff(n=2, dim=1).square().mean()  # noqa: E731
+    assert rough(even[:, :, 1]) < 0.1 * rough(paths[:, :, 1])
+    assert torch.allclose(eased(paths[1:], between)[0], even[1], atol=1e-6), "seeds do not mix"
+
+
+def test_without_handles_or_frames_between_there_is_nothing_to_ease() -> None:
+    paths = torch.randn(1, 16, 2, 3, generator=torch.Generator().manual_seed(3))
+    nobody = handles_of([])._replace(present=torch.zeros(1, 1, dtype=torch.bool))
+    assert time_between_keys(nobody, torch.ones(1, 2, 1)) is None
+    assert eased(paths, None) is paths
+    between = time_between_keys(handles_of([15]), torch.ones(1, 2, 1))
+    assert torch.equal(eased(paths[:, :1], between), paths[:, :1])

@@ -1,0 +1,75 @@
+"""Motion latents over time without the traces of how they were sampled: jitter, and lurches before a key.
+
+The warm start takes a handle for a random walk between its keys, so its uncertainty opens like a square root at every
+key. A sample that lags behind in the middle then catches up within one or two frames. A body does not: between keys
+the paths are smoothed by a penalised spline (Whittaker 1923) that trusts a frame the more, the nearer a key is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.linalg import solveh_banded
+from torch import Tensor
+
+from core.models.warm_start import HandleCondition, fill_tracks, strayed
+from core.shapes import Float
+
+# Weight of squared accelerations, and the least trust in a frame. Chosen on 29 clips of unseen motions of trained
+# identities, where samples went to 0.99 of their error and, between keyframes, the largest acceleration from 1.0 to
+# 0.65 of the truth's; with full tracks nothing changes.
+SMOOTHNESS = 16.0
+LEAST_TRUST = 0.5
+MOST_TRUST = 1e4
+
+
+def calmed(paths: Float[Tensor, "S T M C"], resting: bool = True) -> Float[Tensor, "S T M C"]:
+    """Paths over time without what is left of the noise between one frame and the next.
+
+    Weights 1/4, 1/2, 1/4, so that a steady motion stays as it is. `resting`: they are displacements, 0 in the frame
+    before; else they go on as they begin and end.
+    """
+    before = torch.zeros_like(paths[:, :1]) if resting else paths[:, :1]
+    after = 2 * paths[:, -1:] - torch.cat([before, paths], dim=1)[:, -2:-1] if resting else paths[:, -1:]
+    longer = torch.cat([before, paths, after], dim=1)
+    return (longer[:, :-2] + 2 * paths + longer[:, 2:]) / 4
+
+
+def time_between_keys(handles: HandleCondition, affinity: Float[Tensor, "B M K"]) -> Float[Tensor, "T M"] | None:
+    """How uncertain the handles that an anchor hangs together with are in a frame: 0 where given, to 1.
+
+    Of the first clip of the batch; None where there are no handles.
+    """
+    if not bool(handles.present.any()):
+        return None
+    share = (affinity.clamp_min(0.0) + 1e-9) * handles.present[:, None]
+    share = share / share.sum(dim=-1, keepdim=True)
+    return torch.einsum("bmk,btk->btm", share, strayed(fill_tracks(handles)).to(share))[0]
+
+
+def eased(paths: Float[Tensor, "S T M C"], between: Float[Tensor, "F M"] | None) -> Float[Tensor, "S T M C"]:
+    """Displacements over time, 0 in the frame before, smoothed where handles are not given; `between` has F >= T."""
+    seeds, frames, anchors, channels = paths.shape
+    if between is None or frames < 2:
+        return paths
+    uncertain = between[:frames].double().cpu().numpy().clip(1.0 / MOST_TRUST, 1.0)
+    trust = (1.0 / uncertain - 1.0).clip(LEAST_TRUST, MOST_TRUST)  # [T, M]
+    bands = _acceleration_bands(frames)
+    values = paths.permute(2, 1, 0, 3).reshape(anchors, frames, seeds * channels).double().cpu().numpy()
+    smooth = np.empty_like(values)
+    for anchor in range(anchors):
+        system = SMOOTHNESS * bands
+        system[-1] += trust[:, anchor]
+        smooth[anchor] = solveh_banded(system, trust[:, anchor, None] * values[anchor], check_finite=False)
+    result = torch.from_numpy(smooth).to(paths).reshape(anchors, frames, seeds, channels)
+    return result.permute(2, 1, 0, 3)
+
+
+def _acceleration_bands(frames: int) -> np.ndarray:
+    """Upper bands [3, T] of the quadratic form of squared second differences, the frame before the first being 0."""
+    differences = np.diff(np.eye(frames + 1), n=2, axis=0)[:, 1:]
+    form = differences.T @ differences
+    bands = np.zeros((3, frames))
+    for offset in range(min(3, frames)):
+        bands[2 - offset, offset:] = np.diagonal(form, offset)
+    return bands
