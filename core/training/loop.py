@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,12 @@ def train_stage(
     minutes_between_checks: float = 3.0,
     on_check: OnCheck | None = None,
     accelerator: Accelerator | None = None,
-    weights: str | None = None,
+    weights: Sequence[str] = (),
     say: Say = say_on_error_stream,
 ) -> dict[str, Any]:
     """Train one stage in `folder` (resuming what is there) and return its training record.
 
-    Without a state to resume, `weights`, a folder or preset, may hold a checkpoint of this stage to begin with.
+    Without a state to resume, `weights`, folders or presets, hold checkpoints of this stage to begin with.
 
     Writes `<stage>.state.safetensors` (to go on), `<stage>.safetensors` (averaged weights, float16) and lines of
     `<stage>.log.jsonl`. `on_check` is called with the averaged weights in place. Anything raised in a callback stops

@@ -67,25 +67,25 @@ def train(
     on_check: OnCheck | None = None,
     source: ClipSource | None = None,
     minutes_between_checks: float = 3.0,
-    weights: str | None = None,
+    weights: Sequence[str] = (),
     say: Say = say_on_error_stream,
 ) -> list[dict[str, Any]]:
     """Train the named stages one after the other; several stages divide the minutes by `training.shares`.
 
-    `weights`, a folder or preset, are where stages without a state in `folder` begin, and where stages that this run
-    does not train are copied from; see `core.training.start`.
+    `weights`, folders or presets, are where stages without a state in `folder` begin (several: with their mean), and
+    the first is where stages that this run does not train are copied from; see `core.training.start`.
     """
     accelerator: Accelerator = make_accelerator(config)
-    if weights is not None:
+    if weights:
         check_weights_exist(stages, weights)
     check_writable(folder)
     if source is None:
         with accelerator.main_process_first():  # the first one prepares the rigs, if that is still to do
             source = MixedSource(config.data, accelerator.device)
     shares = {stage: config.training.shares[STAGES.index(stage)] if len(stages) > 1 else 1.0 for stage in stages}
-    if weights is not None:
+    if weights:
         with accelerator.main_process_first():
-            bring_other_stages([stage for stage in stages if shares[stage] > 0], folder, weights)
+            bring_other_stages([stage for stage in stages if shares[stage] > 0], folder, weights[0])
     records = []
     for stage in stages:
         if shares[stage] <= 0:
@@ -106,7 +106,7 @@ def train(
                 minutes_between_checks,
                 on_check,
                 accelerator,
-                weights if weights is not None and checkpoint_path(weights, stage).is_file() else None,
+                [name for name in weights if checkpoint_path(name, stage).is_file()],
                 say,
             )
         )

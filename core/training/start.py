@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from core.atomic import write_atomically
-from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
+from core.checkpoint import STAGES, checkpoint_path
 from core.config import Config
 from core.data.clips import ClipSource
 from core.errors import CheckpointError
+from core.training.averaging import mean_checkpoint
 from core.training.growth import check_same_meaning, fit, other_settings
 from core.training.objectives import Objective
 from core.training.state import AveragedWeights, load_state
@@ -47,15 +48,16 @@ def begin(
     source: ClipSource,
     config: Config,
     state: Path,
-    weights: str | None,
+    weights: Sequence[str],
     seed: int,
     first_clips: int,
     say: Say,
 ) -> Start:
     """Fill the objective's trained module and make its average and optimiser.
 
-    `state` is the file to go on from, if it is there. Otherwise `weights`, a folder or preset, are where the network
-    and its average begin, with their statistics, a new optimiser and the record carried on. `first_clips` is the seed
+    `state` is the file to go on from, if it is there. Otherwise `weights`, folders or presets, are where the network
+    and its average begin (several: with their mean), with their statistics, a new optimiser and the record carried
+    on. `first_clips` is the seed
     of the clips that statistics are fitted to otherwise. Raises CheckpointError.
     """
     training, trained = config.training, objective.trained
@@ -67,10 +69,10 @@ def begin(
         record, note = load_state(state, trained, average, optimizer)
         if note:
             say(f"{stage} goes on from {state} with a grown network; {note}")
-        if weights is not None:
-            say(f"{stage} goes on from its state {state}; the weights of {weights} are not used")
+        if weights:
+            say(f"{stage} goes on from its state {state}; the weights of {_joined(weights)} are not used")
         return Start(record, average, optimizer)
-    if weights is not None:
+    if weights:
         record = load_weights(stage, objective, config, weights, say)
         average = AveragedWeights(trained, training.ema_decay)
         average.updates = record["step"]  # settled weights are not to be forgotten within a few steps
@@ -82,17 +84,18 @@ def begin(
     return Start(record, AveragedWeights(trained, training.ema_decay), optimizer)
 
 
-def load_weights(stage: str, objective: Objective, config: Config, weights: str, say: Say) -> dict[str, Any]:
-    """Fill the trained module from a checkpoint in a folder or preset; returns the record that goes on from it."""
-    path = checkpoint_path(weights, stage)
-    checkpoint = load_checkpoint(path, stage)
-    check_same_meaning(stage, config, checkpoint.config, str(path))
-    fitted = fit(objective.trained.state_dict(), checkpoint.tensors, str(path))
+def load_weights(stage: str, objective: Objective, config: Config, weights: Sequence[str], say: Say) -> dict[str, Any]:
+    """Fill the trained module from the checkpoints of folders or presets; returns the record that goes on from them."""
+    checkpoint = mean_checkpoint(stage, weights)
+    paths = [str(checkpoint_path(folder, stage)) for folder in weights]
+    where = paths[0] if len(paths) == 1 else f"the mean of {_joined(paths)}"
+    check_same_meaning(stage, config, checkpoint.config, where)
+    fitted = fit(objective.trained.state_dict(), checkpoint.tensors, where)
     objective.trained.load_state_dict(fitted.tensors)
     settings = other_settings(stage, config, checkpoint.config)
     changed = "settings that differ: " + ", ".join(settings) if settings else None
     notes = [note for note in (fitted.note(), changed) if note]
-    say("; ".join([f"{stage} starts from {path}", *notes]))
+    say("; ".join([f"{stage} starts from {where}", *notes]))
     earlier = dict(checkpoint.record)
     step, clips, seconds = (earlier.get(name, 0) for name in ("step", "clips", "seconds"))
     return {
@@ -105,7 +108,12 @@ def load_weights(stage: str, objective: Objective, config: Config, weights: str,
         "base": int(step),
         "started_from": [
             *earlier.get("started_from", []),
-            {"weights": Path(weights).name, "step": int(step), "clips": int(clips), "seconds": float(seconds)},
+            {
+                "weights": _joined([Path(folder).name for folder in weights]),
+                "step": int(step),
+                "clips": int(clips),
+                "seconds": float(seconds),
+            },
         ],
     }
 
@@ -122,10 +130,16 @@ def bring_other_stages(stages: Sequence[str], folder: Path, weights: str) -> Non
         write_atomically(target, lambda temporary, origin=origin: shutil.copyfile(origin, temporary))  # type: ignore[misc]
 
 
-def check_weights_exist(stages: Sequence[str], weights: str) -> None:
-    """Raises CheckpointError when `weights` is neither a folder nor a preset with a checkpoint of any of the stages."""
-    if not any(checkpoint_path(weights, stage).is_file() for stage in stages):
-        raise CheckpointError(
-            f"There are no weights of {' or '.join(stages)} in {checkpoint_path(weights, stages[0]).parent}; "
-            "give a folder with its .safetensors file, or a preset that ships with weights."
-        )
+def check_weights_exist(stages: Sequence[str], weights: Sequence[str]) -> None:
+    """Raises CheckpointError when one of `weights` is no folder or preset with a checkpoint of any of the stages."""
+    for folder in weights:
+        if not any(checkpoint_path(folder, stage).is_file() for stage in stages):
+            raise CheckpointError(
+                f"There are no weights of {' or '.join(stages)} in {checkpoint_path(folder, stages[0]).parent}; "
+                "give a folder with its .safetensors file, or a preset that ships with weights."
+            )
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Names as a person lists them."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from core.checkpoint import STAGES, load_checkpoint
+from core.checkpoint import STAGES, load_checkpoint, save_checkpoint
 from core.errors import CheckpointError
 from core.training.__main__ import main
 from core.training.growth import check_same_meaning, fit, padded
@@ -39,7 +40,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def begun(folder: Path, landed: Path, **options: object) -> tuple[dict, list[str]]:
+def begun(folder: Path, *landed: Path, **options: object) -> tuple[dict, list[str]]:
     said: list[str] = []
     stage = str(options.pop("stage", AUTOENCODER))
     config = options.pop("config", tiny(training={"batch": 2, "learning_rate": 0.0}))
@@ -48,7 +49,7 @@ def begun(folder: Path, landed: Path, **options: object) -> tuple[dict, list[str
         config,  # type: ignore[arg-type]
         folder,
         source=FixedClips(),
-        weights=str(landed),
+        weights=[str(path) for path in landed],
         say=said.append,
         **({"steps": 1} | options),  # type: ignore[arg-type]
     )
@@ -69,6 +70,46 @@ def test_statistics_are_kept_and_not_fitted_again(tmp_path: Path, landed: Path) 
     begun(tmp_path, landed, stage=MOTION)
     given = load_checkpoint(landed / f"{MOTION}.safetensors").tensors["latent_std"]
     assert torch.equal(load_file(tmp_path / f"{MOTION}.state.safetensors")["model.latent_std"], given.float())
+
+
+@pytest.fixture(scope="module")
+def further(tmp_path_factory: pytest.TempPathFactory, landed: Path) -> Path:
+    """A training of the motion denoiser that went on from `landed`."""
+    folder = tmp_path_factory.mktemp("further")
+    train([MOTION], tiny(training={"batch": 2}), folder, steps=5, source=FixedClips(), weights=[str(landed)])
+    return folder
+
+
+def test_several_weights_begin_with_their_mean(tmp_path: Path, landed: Path, further: Path) -> None:
+    record, said = begun(tmp_path, landed, further, stage=MOTION)
+    one, other = (load_checkpoint(folder / f"{MOTION}.safetensors") for folder in (landed, further))
+    assert any(not torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    state = load_file(tmp_path / f"{MOTION}.state.safetensors")
+    for name, tensor in one.tensors.items():
+        mean = (tensor.float() + other.tensors[name].float()) / 2
+        assert torch.allclose(state[f"model.{name}"].float(), mean, atol=1e-7), name
+    assert record["clips"] == other.record["clips"] + 2, "the record of the longer training goes on"
+    assert f"the mean of {landed / MOTION}.safetensors and {further / MOTION}.safetensors" in said[0]
+
+
+def test_weights_above_different_autoencoders_have_no_mean(tmp_path: Path, landed: Path, further: Path) -> None:
+    strange = tmp_path / "strange"
+    shutil.copytree(further, strange)
+    autoencoder = load_checkpoint(strange / f"{AUTOENCODER}.safetensors")
+    tensors = {name: tensor + 1 for name, tensor in autoencoder.tensors.items()}
+    save_checkpoint(
+        strange / f"{AUTOENCODER}.safetensors", AUTOENCODER, autoencoder.config, tensors, autoencoder.record
+    )
+    with pytest.raises(CheckpointError, match=f"different weights of {AUTOENCODER}"):
+        begun(tmp_path / "out", landed, strange, stage=MOTION)
+
+
+def test_networks_of_different_sizes_have_no_mean(tmp_path: Path, landed: Path) -> None:
+    wider = tmp_path / "wider"
+    config = tiny(training={"batch": 2}, motion={"width": 48})
+    train([AUTOENCODER], config, wider, steps=1, source=FixedClips())
+    with pytest.raises(CheckpointError, match="different networks"):
+        begun(tmp_path / "out", landed, wider)
 
 
 def test_the_record_goes_on_and_the_schedule_begins_again(tmp_path: Path, landed: Path) -> None:
