@@ -1,4 +1,4 @@
-"""The window: its main loop, where the panels are, and `m2v-studio` on the command line.
+"""The window: its main loop, and where the panels are.
 
 Polyscope's own `show` would starve background work, so the loop here draws one frame at a time and sleeps the
 rest of a sixtieth of a second. Whatever goes wrong while drawing ends in a dialog, never in a crash.
@@ -6,7 +6,6 @@ rest of a sixtieth of a second. Whatever goes wrong while drawing ends in a dial
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ from m2v_studio import commands, layout, shortcuts, theme
 from m2v_studio.camera import Region
 from m2v_studio.drawn import wait_until_drawn
 from m2v_studio.file_dialog import FileDialog, available
-from m2v_studio.mesh_files import MESH_SUFFIXES, first_mesh
+from m2v_studio.mesh_files import MESH_SUFFIXES
 from m2v_studio.panels import bars, dialogs, overlay, style
 from m2v_studio.panels.export import ExportDialog
 from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
@@ -50,10 +49,6 @@ OPENING_SECONDS = 0.1
 Backend = Literal["auto", "openGL3_glfw", "openGL3_egl", "openGL_mock"]
 NO_DIALOG = (
     "There is no system file dialog here; type a path in the field at the top left, or drop a file on the window."
-)
-NO_DISPLAY = (
-    "m2v-studio needs a display to open its window, and there is none here; "
-    "run `m2v demo --out DIR` to see the editor at work without one, or `m2v animate` to use it from the command line."
 )
 
 
@@ -309,50 +304,3 @@ class App:
     def _dropped(self, paths: list[str]) -> None:
         if paths:
             self.studio.open_path(Path(paths[0]))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Open the window; returns the exit code."""
-    about = "The desktop editor of Motion2VecSets: animate meshes by dragging handles, complete partial scans."
-    parser = argparse.ArgumentParser(prog="m2v-studio", description=about)
-    parser.add_argument("source", nargs="?", type=Path, help="a mesh file, a folder of scans or a project to open")
-    parser.add_argument("--preset", default="small", help="the model to load (default: small)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")
-    arguments = parser.parse_args(argv)
-    if not has_display():
-        print(NO_DISPLAY, file=sys.stderr)
-        return 2
-    from functools import partial
-
-    from m2v_studio.worker import load_animator
-
-    studio = Studio(partial(load_animator, arguments.preset, arguments.device))
-    open_first(studio, arguments.source)  # read in the background while the window opens
-    try:
-        app = App(studio)
-    except RuntimeError as error:
-        studio.close()
-        print(f"The window cannot be opened ({error}); {NO_DISPLAY.split(';')[1].strip()}", file=sys.stderr)
-        return 2
-    app.frame()  # something is on the screen before the model is loaded
-    studio.worker.start()
-    app.run()
-    return 0
-
-
-def open_first(studio: Studio, source: Path | None) -> None:
-    """The file that was asked for, else a bundled creature."""
-    mesh = source if source is not None else first_mesh()
-    if mesh is not None:
-        studio.open_path(mesh, guard=False)
-
-
-def has_display() -> bool:
-    """False on Linux without X11 or Wayland; other systems always have one."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -20,7 +20,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def test_without_a_display_it_says_what_to_do_instead() -> None:
     if sys.platform in ("win32", "darwin"):
         return
-    ended = run("-m", "m2v_studio.app")
+    ended = run("-m", "m2v_studio")
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1 and "m2v demo" in ended.stderr
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import polyscope as ps
 import polyscope.imgui as psim
 from m2v_studio import commands
-from m2v_studio.app import App, open_first
+from m2v_studio.__main__ import open_first
+from m2v_studio.app import App
 from m2v_studio.driver import Driver
 from m2v_studio.project import autosave_path
 from m2v_studio.settings import load_settings, save_settings, Settings

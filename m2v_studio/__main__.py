@@ -1,0 +1,67 @@
+"""`m2v-studio [SOURCE]`: the editor on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from m2v_studio.studio import Studio
+
+INSTEAD = (
+    "run `m2v demo --out DIR` to see the editor at work without one, or `m2v animate` to use it from the command line."
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Open the window; returns the exit code."""
+    about = "The desktop editor of Motion2VecSets: animate meshes by dragging handles, complete partial scans."
+    parser = argparse.ArgumentParser(prog="m2v-studio", description=about)
+    parser.add_argument("source", nargs="?", type=Path, help="a mesh file, a folder of scans or a project to open")
+    parser.add_argument("--preset", default="small", help="the model to load (default: small)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")
+    arguments = parser.parse_args(argv)
+    if not has_display():
+        print(f"m2v-studio needs a display to open its window, and there is none here; {INSTEAD}", file=sys.stderr)
+        return 2
+    # Only now: where nothing can be drawn, OpenGL itself may be missing, and Polyscope does not load without it.
+    from m2v_studio.app import App
+    from m2v_studio.studio import Studio
+    from m2v_studio.worker import load_animator
+
+    studio = Studio(partial(load_animator, arguments.preset, arguments.device))
+    open_first(studio, arguments.source)  # read in the background while the window opens
+    try:
+        app = App(studio)
+    except RuntimeError as error:
+        studio.close()
+        print(f"The window cannot be opened ({error}); {INSTEAD}", file=sys.stderr)
+        return 2
+    app.frame()  # something is on the screen before the model is loaded
+    studio.worker.start()
+    app.run()
+    return 0
+
+
+def open_first(studio: Studio, source: Path | None) -> None:
+    """The file that was asked for, else a bundled creature."""
+    from m2v_studio.mesh_files import first_mesh
+
+    mesh = source if source is not None else first_mesh()
+    if mesh is not None:
+        studio.open_path(mesh, guard=False)
+
+
+def has_display() -> bool:
+    """False on Linux without X11 or Wayland; other systems always have one."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
