@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 INSTEAD = (
     "run `m2v demo --out DIR` to see the editor at work without one, or `m2v animate` to use it from the command line."
 )
+NO_LIBRARIES = "install what the README names for drawing, or use `m2v animate` from the command line."
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,8 +29,12 @@ def main(argv: list[str] | None = None) -> int:
     if not has_display():
         print(f"m2v-studio needs a display to open its window, and there is none here; {INSTEAD}", file=sys.stderr)
         return 2
-    # Only now: where nothing can be drawn, OpenGL itself may be missing, and Polyscope does not load without it.
-    from m2v_studio.app import App
+    try:
+        # Only now: where there is no display, the libraries that Polyscope is linked to may be missing too.
+        from m2v_studio.app import App
+    except ImportError as error:
+        print(f"The window cannot be drawn ({error}); {NO_LIBRARIES}", file=sys.stderr)
+        return 2
     from m2v_studio.studio import Studio
     from m2v_studio.worker import load_animator
 
