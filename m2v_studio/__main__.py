@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"The window cannot be drawn ({error}); {NO_LIBRARIES}", file=sys.stderr)
         return 2
     from m2v_studio.studio import Studio
-    from m2v_studio.worker import load_animator
+    from m2v_studio.work.worker import load_animator
 
     studio = Studio(partial(load_animator, arguments.preset, arguments.device))
     open_first(studio, arguments.source)  # read in the background while the window opens
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def open_first(studio: Studio, source: Path | None) -> None:
     """The file that was asked for, else a bundled creature."""
-    from m2v_studio.mesh_files import first_mesh
+    from m2v_studio.document.mesh_files import first_mesh
 
     mesh = source if source is not None else first_mesh()
     if mesh is not None:

@@ -17,31 +17,32 @@ from typing import Literal, cast
 import polyscope as ps
 import polyscope.imgui as psim
 
-from m2v_studio import commands, layout, shortcuts, theme
-from m2v_studio.camera import Region
-from m2v_studio.drawn import wait_until_drawn
-from m2v_studio.file_dialog import FileDialog, available
-from m2v_studio.mesh_files import MESH_SUFFIXES
-from m2v_studio.panels import bars, dialogs, overlay, style
+from m2v_studio.document import commands
+from m2v_studio.document.mesh_files import MESH_SUFFIXES
+from m2v_studio.document.scan_files import KINDS
+from m2v_studio.document.settings import MIN_WINDOW
+from m2v_studio.document.state import default_export_name, is_open, why_not_results
+from m2v_studio.panels import bars, dialogs
 from m2v_studio.panels.export import ExportDialog
+from m2v_studio.panels.file_dialog import FileDialog, available
 from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
 from m2v_studio.panels.handles import HandlesPanel
 from m2v_studio.panels.samples import SamplesPanel
 from m2v_studio.panels.scans import ScansPanel, draw_box
 from m2v_studio.panels.source import SourcePanel
-from m2v_studio.panels.widgets import panel, scrolled
-from m2v_studio.picking import Pointer
-from m2v_studio.scan_files import KINDS
-from m2v_studio.scan_gizmo import BoxGizmo
-from m2v_studio.scan_scene import clouds, picture
-from m2v_studio.scan_view import ScanView
-from m2v_studio.scene import SceneBuilder
-from m2v_studio.settings import MIN_WINDOW
-from m2v_studio.state import default_export_name, is_open, why_not_results
 from m2v_studio.studio import Studio
-from m2v_studio.tasks import notice_of
-from m2v_studio.timeline import ROW, RULER, Timeline
-from m2v_studio.viewport import Viewport
+from m2v_studio.view import layout, overlay, shortcuts, style, theme
+from m2v_studio.view.camera import Region
+from m2v_studio.view.gl_sync import wait_until_drawn
+from m2v_studio.view.picking import Pointer
+from m2v_studio.view.scan_gizmo import BoxGizmo
+from m2v_studio.view.scan_scene import clouds, picture
+from m2v_studio.view.scan_view import ScanView
+from m2v_studio.view.scene import SceneBuilder
+from m2v_studio.view.timeline import ROW, RULER, Timeline
+from m2v_studio.view.viewport import Viewport
+from m2v_studio.view.widgets import panel, scrolled
+from m2v_studio.work.tasks import notice_of
 
 FRAME_SECONDS = 1 / 60
 SLOW_DRAWING = 0.15

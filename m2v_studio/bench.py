@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from core.geometry.mesh import build_source_mesh
+from core.io.mesh.source_mesh import build_source_mesh
 from core.sequence import SourceMesh
-from m2v_studio import commands
 from m2v_studio.app import FRAME_SECONDS, App, FrameTimes
-from m2v_studio.state import frame_shown
+from m2v_studio.document import commands
+from m2v_studio.document.state import frame_shown
 from m2v_studio.studio import Studio
-from m2v_studio.worker import AnimatorFactory, load_animator
+from m2v_studio.work.worker import AnimatorFactory, load_animator
 
 PLAYED_FRAMES = 150
 PATIENCE = 300.0  # seconds that loading, or one generation, may take

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from core.atomic import fresh_file
 from core.errors import DataError, M2VError
-from m2v_studio import commands
 from m2v_studio.app import App
+from m2v_studio.document import commands
+from m2v_studio.document.mesh_files import first_mesh
+from m2v_studio.document.state import State, normalization
 from m2v_studio.driver import Driver
-from m2v_studio.mesh_files import first_mesh
-from m2v_studio.state import State, normalization
 from m2v_studio.studio import Studio
-from m2v_studio.worker import AnimatorFactory, load_animator
+from m2v_studio.work.worker import AnimatorFactory, load_animator
 
 WINDOW = (1440, 900)
 EXPORTS = (".glb", ".usdc", ".npz")
@@ -179,7 +179,7 @@ class Story:
 
     def export(self) -> None:
         """The dialog once, then the same export in several formats."""
-        from core.export import ExportOptions
+        from core.io.export_clip import ExportOptions
 
         driver = self.driver
         driver.key(psim.ImGuiKey_E, psim.ImGuiMod_Ctrl)
@@ -233,7 +233,7 @@ class Story:
 
     def _visible(self, shape: NDArray) -> list[int]:
         """Vertices whose own pixel picks them, from a spread of candidates at the extremes of the shape."""
-        from m2v_studio.picking import pick_vertex
+        from m2v_studio.view.picking import pick_vertex
 
         directions = np.array(
             [[0, 0.9, 1.4], [0, 0.4, 1.4], [0.5, -3, -0.6], [0.5, -3, 0.4], [-0.3, -3, 0.6], [0.2, 1, 0.5]]

@@ -13,7 +13,7 @@ import polyscope as ps
 import polyscope.imgui as psim
 
 from m2v_studio.app import App
-from m2v_studio.scene import Figure
+from m2v_studio.view.scene import Figure
 
 Point = tuple[float, float]
 FRAME = 1 / 60
@@ -114,7 +114,7 @@ class Driver:
 
     def at_knob(self, row: int, figure: int = 0) -> Point:
         """Where a handle's knob is on the screen."""
-        from m2v_studio.panels.overlay import knob_position
+        from m2v_studio.view.overlay import knob_position
 
         viewport = self.app.viewport
         assert viewport.projection is not None

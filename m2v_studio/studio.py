@@ -15,15 +15,15 @@ from core.assets import asset_path
 from core.errors import M2VError
 from core.pipelines.request import ReconstructionSet, SamplingOptions
 from core.sequence import SourceMesh
-from m2v_studio import commands, scan_commands, worker
-from m2v_studio.history import Session
-from m2v_studio.mesh_files import read_source
-from m2v_studio.project import autosave_path, load_project, save_project
-from m2v_studio.scan_document import OpenedScans, upright
-from m2v_studio.scan_files import is_scans, read_scan_document
-from m2v_studio.scan_truth import truth_errors
-from m2v_studio.settings import Settings, load_settings, save_settings
-from m2v_studio.state import (
+from m2v_studio.document import commands, scan_commands
+from m2v_studio.document.history import Session
+from m2v_studio.document.mesh_files import read_source
+from m2v_studio.document.project import autosave_path, load_project, save_project
+from m2v_studio.document.scan_document import OpenedScans, upright
+from m2v_studio.document.scan_files import is_scans, read_scan_document
+from m2v_studio.document.scan_truth import truth_errors
+from m2v_studio.document.settings import Settings, load_settings, save_settings
+from m2v_studio.document.state import (
     Document,
     Notice,
     Results,
@@ -36,7 +36,8 @@ from m2v_studio.state import (
     why_not_play,
     why_not_results,
 )
-from m2v_studio.tasks import Tasks, notice_of
+from m2v_studio.work import worker
+from m2v_studio.work.tasks import Tasks, notice_of
 
 PROJECT_SUFFIX = ".m2v"
 AUTOSAVE_SECONDS = 45.0
@@ -309,7 +310,7 @@ class Studio:
         chosen = [state.results.samples.samples[row] for row in rows]
 
         def work() -> list[Path]:
-            from core.export import export_sequence
+            from core.io.export import export_sequence
 
             written = []
             for sample in chosen:

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from core.assets import asset_path
-from core.cli import main, parser
-from core.export import read_sequence
-from core.geometry.mesh import read_mesh
+from core.cli import main
+from core.cli.command_line import parser
+from core.io.mesh.mesh_reader import read_mesh
+from core.io.sequence_file import read_sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.data.cameras import Cameras, random_cameras
-from core.geometry.picture_camera import VIEW_SIDE
+from core.geometry.image_camera import VIEW_SIDE
 
 NEIGHBOURS = 6
 CANDIDATES = 512  # only that many points can be neighbours: points come in random order, and the search is quadratic

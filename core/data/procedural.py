@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from core.data.clips import SPLITS, ClipBatch
-from core.data.creatures import appliances, biped, legged, surface, swimmers
+from core.data.creatures import appliances, biped, legged, rig_surface, swimmers
 from core.data.creatures.rig import Pose, Rig, skinning_transforms
 from core.data.creatures.seeds import Draw, uniforms
 from core.errors import DataError
@@ -121,7 +121,7 @@ class ProceduralSource:
         def random(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator, device=generator.device).to(self.device)
 
-        found = surface.sample_surface(posed.rig, posed.table, points, random(9, batch, max(2 * points + 64, 1024)))
+        found = rig_surface.sample_surface(posed.rig, posed.table, points, random(9, batch, max(2 * points + 64, 1024)))
         centre, scale = (found.lower + found.upper) / 2, 1 / (found.upper - found.lower).amax(-1)
         transforms = (found.weights @ posed.skinning().flatten(2)).unflatten(-1, (frames, 3, 4))
         moved = (transforms[..., :3] @ found.points[:, :, None, :, None])[..., 0] + transforms[..., 3]
@@ -159,7 +159,7 @@ class ProceduralSource:
         posed = self._pose(identity, motion, frames, kind)
         generator = torch.Generator().manual_seed(0)
         draws = torch.rand(9, 1, 4096, generator=generator).to(self.device)
-        rough = surface.sample_surface(posed.rig, posed.table, 1024, draws)
+        rough = rig_surface.sample_surface(posed.rig, posed.table, 1024, draws)
         # The margin keeps the surface off the grid's border, so that the mesh is closed.
         lower, upper = rough.lower[0], rough.upper[0]
         margin = 0.04 * (upper - lower).amax()
@@ -175,7 +175,7 @@ class ProceduralSource:
         ]
         vertices, faces, _, _ = marching_cubes(torch.stack(layers).cpu().numpy(), 0.0)
         at = torch.from_numpy(vertices.copy()).to(self.device, torch.float32) * step + lower
-        weights = surface.dense_weights(posed.rig, posed.table, at)
+        weights = rig_surface.dense_weights(posed.rig, posed.table, at)
         transforms = (weights @ posed.skinning()[0].flatten(1)).unflatten(-1, (frames, 3, 4))
         moved = ((transforms[..., :3] @ at[:, None, :, None])[..., 0] + transforms[..., 3]).transpose(0, 1)
         low, high = at.amin(0), at.amax(0)
@@ -208,7 +208,7 @@ class ProceduralSource:
         )
         heading, root = _face(act, heading, root)
         rotation, translation = skinning_transforms(rig, turns, root, heading)
-        table = surface.place(rig, rotation[:, 0], translation[:, 0])
+        table = rig_surface.place(rig, rotation[:, 0], translation[:, 0])
         rates = torch.tensor(_FRAME_RATES, device=self.device)
         fps = rates[(act[:, 3] * len(rates)).long().clamp(max=len(rates) - 1)]
         return _Posed(rig, rotation, translation, table, torch.cat(category)[back], fps)
@@ -232,7 +232,9 @@ def _union(posed: _Posed, points: Tensor) -> Tensor:
     for first in range(0, len(points), step):
         rows = slice(first, first + step)
         table = posed.table[:, rows, None, :used]
-        values.append(surface.union_distance(points[rows].movedim(-1, 0), table, posed.rig.smooth[rows, None, None]))
+        values.append(
+            rig_surface.union_distance(points[rows].movedim(-1, 0), table, posed.rig.smooth[rows, None, None])
+        )
     return torch.cat(values)
 
 

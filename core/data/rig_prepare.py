@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.gltf import CATEGORIES, FPS, clip_split, clip_times, rig_files
+from core.data.rig_files import CATEGORIES, clip_split, rig_files
 from core.data.rig_format import VERSION, pack, write_bank
 from core.data.rig_occupancy import NEAR_QUERIES, UNIFORM_QUERIES, label_queries, sample_surface
 from core.errors import DataError
-from core.geometry.gltf_scene import GltfScene, source_mesh
-from core.geometry.gltf_surface import weld_positions
+from core.io.gltf.clip_reader import FPS, clip_times
+from core.io.gltf.primitives import weld_positions
+from core.io.gltf.scene import GltfScene, source_mesh
 
 POOL = 4096  # surface points per rig
 MAX_BONES_PER_POINT = 8

@@ -20,10 +20,10 @@ from core.data.observations import CLEAR, GRAZING, MOST_TILT
 from core.data.point_surface import AMBIENT, LIGHT, voxel_grid
 from core.data.rasteriser import NEAR, Raster, rasterise
 from core.errors import DataError
+from core.geometry.image_camera import FRONT, VIEW_SIDE
 from core.geometry.occupancy import BOX_SIDE, is_inside
-from core.geometry.picture_camera import FRONT, VIEW_SIDE
 from core.geometry.sampling import face_normals, sample_surface, vertex_normals
-from core.geometry.scan_cameras import back_project
+from core.io.scans.camera_files import back_project
 from core.sequence import ScanSequence
 
 FPS = 24.0

@@ -16,8 +16,8 @@ from core.data.rig_occupancy import NEAR_QUERIES, UNIFORM_QUERIES, label_queries
 from core.data.rig_prepare import CLOSED, SNAP, STATIC
 from core.data.shard_format import pack_normals, pack_tracks
 from core.errors import DataError
-from core.geometry.mesh import build_source_mesh
 from core.geometry.sampling import SurfaceSamples, face_areas, orientation
+from core.io.mesh.source_mesh import build_source_mesh
 from core.sequence import Normalization
 
 NEIGHBOURS = 16  # points of a local plane, and queries that vote on which side is outside

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from core.errors import DataError
 from core.evaluation import metrics
-from core.evaluation.clips import ClipName, EvaluationClip, load_all
+from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load_all
 from core.evaluation.reporting import OnProgress, machine, markdown_table, write_json, write_text
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.occupancy import is_inside, uniform_box_points

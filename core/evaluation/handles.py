@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.evaluation import metrics
 from core.evaluation.baselines import classical_motions
-from core.evaluation.clips import ClipName, EvaluationClip, load
+from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.reporting import OnProgress, PartialResults, machine, write_json, write_text
 from core.evaluation.self_intersections import crossing_faces
 from core.pipelines.request import Quality, SampleSet, SamplingOptions

@@ -22,8 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from core.errors import DataError, MeshError
 from core.evaluation import metrics
-from core.evaluation.clips import ClipName, load
-from core.evaluation.observations import ScanTask, observe, seen_half
+from core.evaluation.evaluation_clips import ClipName, load
 from core.evaluation.reconstruction_metrics import (
     SAMPLES,
     Truth,
@@ -34,6 +33,7 @@ from core.evaluation.reconstruction_metrics import (
 )
 from core.evaluation.reporting import OnProgress, PartialResults, machine, write_json, write_text
 from core.evaluation.scan_baseline import PeerSettings, reconstruct_classically
+from core.evaluation.scan_tasks import ScanTask, observe, seen_half
 from core.geometry.operators import edge_graph
 from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SamplingOptions
 from core.sequence import MeshSequence, Normalization, ScanSequence

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from core.evaluation.clips import EvaluationClip
+from core.evaluation.evaluation_clips import EvaluationClip
 from core.evaluation.metrics import intersection_over_union
 from core.geometry.occupancy import BOX_SIDE, is_inside, uniform_box_points
 from core.geometry.sampling import sample_surface

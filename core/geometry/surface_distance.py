@@ -8,9 +8,9 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components, dijkstra
 from scipy.spatial.distance import cdist
 
-from core.geometry.mesh import weld
 from core.geometry.occupancy import is_inside
 from core.geometry.sampling import SurfaceSamples
+from core.geometry.weld import weld
 
 REACH = 0.3  # of the shape's size: paths are followed this far
 MOST_VERTICES = 40_000  # beyond, the paths of one handle set would take seconds

@@ -27,7 +27,7 @@ from core.pipelines.exact_handles import frame_chunks, meet_handles
 from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
 from core.pipelines.prepared_mesh import PreparedMesh, PreparedMeshes
-from core.pipelines.reporting import Reporter
+from core.pipelines.progress import Reporter
 from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
 from core.sequence import HandleTracks, MeshSequence, SourceMesh
 

@@ -34,8 +34,8 @@ from core.pipelines.decoding import decode_vertices
 from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, run_sampler, sample_motion, seeded_noise
 from core.pipelines.prepared_mesh import PreparedMesh, SurfaceNodes
+from core.pipelines.progress import Reporter
 from core.pipelines.refine import refine_motion
-from core.pipelines.reporting import Reporter
 from core.pipelines.request import OnStep, Reconstruction, ReconstructionOptions, ReconstructionSet, SamplingOptions
 from core.pipelines.scan_fit import measure
 from core.pipelines.scan_input import ScanInput

@@ -14,7 +14,7 @@ from scipy.ndimage import label, zoom
 from scipy.sparse.linalg import splu
 from skimage.filters import threshold_otsu
 
-from core.geometry.picture_camera import FRONT, VIEW_SIDE, picture_axes
+from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
 
 SIDE = 96  # pixels a side that are lifted
 LEAST_CONTRAST = 0.08  # of the range of grey, between what is taken for shape and for background

@@ -25,7 +25,7 @@ from core.data.observations import (
 )
 from core.errors import ConfigError
 from core.geometry.farthest_points import farthest_present_indices
-from core.geometry.picture_camera import FRONT
+from core.geometry.image_camera import FRONT
 from core.models.image_features import image_features
 from core.models.layers import gather_rows
 from core.models.observation_conditioners import ScanCondition

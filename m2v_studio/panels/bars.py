@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import polyscope.imgui as psim
 
-from m2v_studio import commands, theme
-from m2v_studio.camera import Region
-from m2v_studio.panels.style import packed, rgba
-from m2v_studio.panels.widgets import button, panel, scale, shorten, tooltip
-from m2v_studio.state import State, is_open, is_worth_keeping, why_not_results
-from m2v_studio.words import counted
+from m2v_studio.document import commands
+from m2v_studio.document.state import State, is_open, is_worth_keeping, why_not_results
+from m2v_studio.document.words import counted
+from m2v_studio.view import theme
+from m2v_studio.view.camera import Region
+from m2v_studio.view.style import packed, rgba
+from m2v_studio.view.widgets import button, panel, scale, shorten, tooltip
 
 if TYPE_CHECKING:
     from m2v_studio.app import App

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import polyscope.imgui as psim
 
-from m2v_studio import commands, theme
-from m2v_studio.panels.style import packed, rgba
-from m2v_studio.panels.widgets import WHITE, button, gap, heading, muted, scale, tooltip
+from m2v_studio.document import commands
+from m2v_studio.view import theme
+from m2v_studio.view.style import packed, rgba
+from m2v_studio.view.widgets import WHITE, button, gap, heading, muted, scale, tooltip
 
 if TYPE_CHECKING:
     from m2v_studio.app import App

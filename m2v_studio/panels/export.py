@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import polyscope.imgui as psim
 
-from m2v_studio import theme
+from m2v_studio.document.state import default_export_name, is_stale
 from m2v_studio.panels.dialogs import begin_modal
-from m2v_studio.panels.style import rgba
-from m2v_studio.panels.widgets import button, gap, label_left, muted, scale, segmented, tooltip
-from m2v_studio.state import default_export_name, is_stale
+from m2v_studio.view import theme
+from m2v_studio.view.style import rgba
+from m2v_studio.view.widgets import button, gap, label_left, muted, scale, segmented, tooltip
 
 if TYPE_CHECKING:
     from m2v_studio.app import App
@@ -157,7 +157,7 @@ class ExportDialog:
             self._export(app, count)
 
     def _export(self, app: App, count: int) -> None:
-        from core.export import ExportOptions
+        from core.io.export_clip import ExportOptions
 
         state = app.studio.state
         options = ExportOptions(

@@ -8,8 +8,11 @@ import polyscope.imgui as psim
 
 from core.pipelines.request import QUALITIES
 from core.sequence import MAX_FRAMES, MIN_FRAMES
-from m2v_studio import commands, scan_commands
-from m2v_studio.panels.widgets import (
+from m2v_studio.document import commands, scan_commands
+from m2v_studio.document.scan_commands import RESOLUTIONS
+from m2v_studio.document.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
+from m2v_studio.document.words import counted
+from m2v_studio.view.widgets import (
     Edited,
     button,
     check_box,
@@ -23,9 +26,6 @@ from m2v_studio.panels.widgets import (
     slider_between,
     tooltip,
 )
-from m2v_studio.scan_commands import RESOLUTIONS
-from m2v_studio.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
-from m2v_studio.words import counted
 
 if TYPE_CHECKING:
     from m2v_studio.app import App

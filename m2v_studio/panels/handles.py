@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import polyscope.imgui as psim
 
 from core.sequence import Handle
-from m2v_studio import commands, theme
-from m2v_studio.panels.overlay import handle_color
-from m2v_studio.panels.style import packed
-from m2v_studio.panels.widgets import (
+from m2v_studio.document import commands
+from m2v_studio.document.state import handle_label
+from m2v_studio.view import theme
+from m2v_studio.view.overlay import handle_color
+from m2v_studio.view.style import packed
+from m2v_studio.view.widgets import (
     button,
     check_box,
     gap,
@@ -22,7 +24,6 @@ from m2v_studio.panels.widgets import (
     shorten,
     tooltip,
 )
-from m2v_studio.state import handle_label
 
 if TYPE_CHECKING:
     from m2v_studio.app import App

@@ -9,9 +9,11 @@ import numpy as np
 import polyscope.imgui as psim
 
 from core.pipelines.request import Reconstruction, Sample, SampleSet
-from m2v_studio import commands, theme
-from m2v_studio.panels.style import packed, rgba
-from m2v_studio.panels.widgets import (
+from m2v_studio.document import commands
+from m2v_studio.document.state import ColorBy, Layout, State, is_stale, next_step, shown_samples, why_not_results
+from m2v_studio.view import theme
+from m2v_studio.view.style import packed, rgba
+from m2v_studio.view.widgets import (
     button,
     check_box,
     disabled,
@@ -26,7 +28,6 @@ from m2v_studio.panels.widgets import (
     segmented,
     tooltip,
 )
-from m2v_studio.state import ColorBy, Layout, State, is_stale, next_step, shown_samples, why_not_results
 
 if TYPE_CHECKING:
     from m2v_studio.app import App

@@ -12,10 +12,15 @@ import polyscope.imgui as psim
 from numpy.typing import NDArray
 
 from core.pipelines.request import ReconstructionSet
-from m2v_studio import commands, scan_commands, theme
-from m2v_studio.camera import Projection, Region
-from m2v_studio.panels.style import packed
-from m2v_studio.panels.widgets import (
+from m2v_studio.document import commands, scan_commands
+from m2v_studio.document.scan_document import UP_AXES, OpenedScans, same_alignment
+from m2v_studio.document.state import is_box_shown
+from m2v_studio.view import theme
+from m2v_studio.view.camera import Projection, Region
+from m2v_studio.view.scan_gizmo import BoxInView, box_in_view, is_gizmo_shown
+from m2v_studio.view.scan_scene import POINT_COLOR
+from m2v_studio.view.style import packed
+from m2v_studio.view.widgets import (
     WHITE,
     Edited,
     button,
@@ -29,10 +34,6 @@ from m2v_studio.panels.widgets import (
     shorten,
     tooltip,
 )
-from m2v_studio.scan_document import UP_AXES, OpenedScans, same_alignment
-from m2v_studio.scan_gizmo import BoxInView, box_in_view, is_gizmo_shown
-from m2v_studio.scan_scene import POINT_COLOR
-from m2v_studio.state import is_box_shown
 
 if TYPE_CHECKING:
     from m2v_studio.app import App

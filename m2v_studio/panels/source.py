@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import polyscope.imgui as psim
 
 from core.sequence import SourceMesh
-from m2v_studio.mesh_files import MESH_SUFFIXES, bundled_meshes
-from m2v_studio.panels.widgets import button, fitting, gap, heading, muted, rule, scale, shorten, tooltip
-from m2v_studio.scan_document import OpenedScans
-from m2v_studio.scan_files import KINDS, bundled_scans
-from m2v_studio.state import next_step
-from m2v_studio.words import counted
+from m2v_studio.document.mesh_files import MESH_SUFFIXES, bundled_meshes
+from m2v_studio.document.scan_document import OpenedScans
+from m2v_studio.document.scan_files import KINDS, bundled_scans
+from m2v_studio.document.state import next_step
+from m2v_studio.document.words import counted
+from m2v_studio.view.widgets import button, fitting, gap, heading, muted, rule, scale, shorten, tooltip
 
 if TYPE_CHECKING:
     from m2v_studio.app import App

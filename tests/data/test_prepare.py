@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import cli, cli_prepare
+from core.cli import command_line as cli
+from core.cli import prepare_command as cli_prepare
 from core.data.prepare import PrepareOptions, PrepareSummary, prepare
 from core.data.readers import FORMATS
 from core.data.shard_format import open_shard

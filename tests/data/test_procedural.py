@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.data.creatures import surface
+from core.data.creatures import rig_surface
 from core.data.creatures.motion import two_bone
 from core.data.creatures.seeds import uniforms
 from core.data.procedural import HELD_OUT, KINDS, ProceduralSource
@@ -89,13 +89,13 @@ def test_points_moved_inwards_are_inside_and_outwards_outside() -> None:
     source = ProceduralSource()
     identity, motion = torch.arange(60), torch.arange(60)
     posed = source._pose(identity, motion, 1)
-    found = surface.sample_surface(posed.rig, posed.table, 200, torch.rand(9, 60, 1024, generator=generator()))
+    found = rig_surface.sample_surface(posed.rig, posed.table, 200, torch.rand(9, 60, 1024, generator=generator()))
     table, smooth = posed.table[:, :, None], posed.rig.smooth[:, None, None]
     for offset, sign in ((-0.003, -1.0), (0.003, 1.0)):
         moved = (found.points + offset * found.normals).movedim(-1, 0)
-        right = (surface.union_distance(moved, table, smooth) * sign > 0).float().mean()
+        right = (rig_surface.union_distance(moved, table, smooth) * sign > 0).float().mean()
         assert right > 0.99, (offset, right)
-    exact = surface.union_distance(found.points.movedim(-1, 0), table, smooth).abs()
+    exact = rig_surface.union_distance(found.points.movedim(-1, 0), table, smooth).abs()
     assert exact.median() < 1e-4 and (exact < 2e-3).float().mean() > 0.98
 
 
@@ -130,7 +130,7 @@ def test_motion_is_smooth_in_time(clips) -> None:
 def test_rigid_parts_keep_their_distances(kind: str) -> None:
     source = ProceduralSource(kinds=[kind])
     posed = source._pose(torch.arange(4), torch.arange(4), 9)
-    found = surface.sample_surface(posed.rig, posed.table, 150, torch.rand(9, 4, 1024, generator=generator()))
+    found = rig_surface.sample_surface(posed.rig, posed.table, 150, torch.rand(9, 4, 1024, generator=generator()))
     assert torch.allclose(found.weights.amax(-1), torch.ones(4, 150))
     same = (found.weights @ found.weights.transpose(1, 2)) > 0.99
     transforms = (found.weights @ posed.skinning().flatten(2)).unflatten(-1, (9, 3, 4))
@@ -143,12 +143,12 @@ def test_rigid_parts_keep_their_distances(kind: str) -> None:
 
 def test_weights_stay_within_a_part_and_its_neighbours() -> None:
     posed = ProceduralSource(kinds=["quadruped", "spider", "biped"])._pose(torch.arange(20), torch.arange(20), 1)
-    found = surface.sample_surface(posed.rig, posed.table, 300, torch.rand(9, 20, 1024, generator=generator()))
+    found = rig_surface.sample_surface(posed.rig, posed.table, 300, torch.rand(9, 20, 1024, generator=generator()))
     assert torch.allclose(found.weights.sum(-1), torch.ones(20, 300), atol=1e-5)
     strongest = found.weights.argmax(-1)
-    allowed = surface.adjacency(posed.rig).gather(1, strongest[..., None].expand(-1, -1, found.weights.shape[-1]))
+    allowed = rig_surface.adjacency(posed.rig).gather(1, strongest[..., None].expand(-1, -1, found.weights.shape[-1]))
     assert (found.weights[~allowed] < 0.5).all()
-    reach = allowed.float() @ surface.adjacency(posed.rig).float() > 0
+    reach = allowed.float() @ rig_surface.adjacency(posed.rig).float() > 0
     assert (found.weights[~reach] == 0).all()
 
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from core.data.clips import SPLITS
-from core.data.gltf import clip_split, read_clip, rig_files
 from core.data.rig_bank import CATEGORY_NUMBERS, RigSource, prepare_rigs, prepared_bank
+from core.data.rig_files import clip_split, rig_files
 from core.errors import DataError
-from core.geometry.gltf_scene import GltfScene, read_gltf_mesh
+from core.io.gltf.clip_reader import read_clip
+from core.io.gltf.scene import GltfScene, read_gltf_mesh
 from tests.glb_writer import arm, breathing_box
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "rigs"
@@ -216,7 +217,7 @@ def test_a_bank_needs_torch_numpy_and_safetensors_only() -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             queue += [name for name in names if name.startswith("core.")]
             outside |= {name.split(".")[0] for name in names}
-    assert "core.geometry.gltf_scene" in seen
+    assert "core.io.gltf.scene" in seen
     assert outside - set(sys.stdlib_module_names) <= {"core", "numpy", "torch", "safetensors"}
 
 

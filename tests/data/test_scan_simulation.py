@@ -16,8 +16,8 @@ from core.data.procedural import HELD_OUT, ProceduralSource
 from core.data.rasteriser import rasterise
 from core.errors import DataError
 from core.geometry.sampling import face_normals, orientation, sample_surface
-from core.geometry.scan_reader import read_scans
-from core.geometry.scan_writer import write_depth_maps
+from core.io.scans.scan_reader import read_scans
+from core.io.scans.scan_writer import write_depth_maps
 from core.sequence import MeshSequence, ScanSequence
 
 SAMPLES = Path(__file__).parents[2] / "assets" / "scans"

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from core.evaluation import metrics
 from core.evaluation.autoencoder import evaluate_autoencoders, reconstruct_motion
-from core.evaluation.clips import EvaluationClip, load, procedural_clips
+from core.evaluation.evaluation_clips import EvaluationClip, load, procedural_clips
 from core.evaluation.models import animator_for
 
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.cli.evaluate_command import main
 from core.errors import DataError, M2VError
 from core.evaluation import handles as protocol
-from core.evaluation.__main__ import main
 from core.evaluation.baselines import classical_motions, linear_in_betweens, linear_targets
-from core.evaluation.clips import load, procedural_clips
-from core.evaluation.handle_pictures import COLUMNS, HANDLE, TILE, best_and_worst, write_pictures
+from core.evaluation.evaluation_clips import load, procedural_clips
 from core.evaluation.handles import HandleSettings, HandleTask, evaluate_handles, handle_vertices, task_tracks
 from core.evaluation.models import animator_for, describe
-from core.evaluation.protocols import run_protocol
+from core.experiments.handle_pictures import COLUMNS, HANDLE, TILE, best_and_worst, write_pictures
+from core.experiments.protocols import run_protocol
 from core.pipelines.animate import Animator
 
 KINDS = ("laptop", "stapler")

@@ -12,15 +12,15 @@ import trimesh
 
 from core.errors import M2VError, MeshError
 from core.evaluation import reconstruction as protocol
-from core.evaluation.clips import EvaluationClip, load, procedural_clips
-from core.evaluation.observations import TASKS, ScanTask, observe
-from core.evaluation.protocols import PROTOCOLS, run_protocol
+from core.evaluation.evaluation_clips import EvaluationClip, load, procedural_clips
 from core.evaluation.reconstruction import (
     Models,
     ReconstructionSettings,
     evaluate_reconstruction,
     scan_fingerprint,
 )
+from core.evaluation.scan_tasks import TASKS, ScanTask, observe
+from core.experiments.protocols import PROTOCOLS, run_protocol
 from core.pipelines.request import (
     Reconstruction,
     ReconstructionOptions,

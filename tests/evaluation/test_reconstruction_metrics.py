@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.evaluation.clips import ClipName, EvaluationClip
+from core.evaluation.evaluation_clips import ClipName, EvaluationClip
 from core.evaluation.reconstruction_metrics import (
     Truth,
     chamfer_distance,

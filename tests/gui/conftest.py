@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from m2v_studio import commands
-from m2v_studio.history import Session
-from m2v_studio.settings import Settings
-from m2v_studio.state import State
+from m2v_studio.document import commands
+from m2v_studio.document.history import Session
+from m2v_studio.document.settings import Settings
+from m2v_studio.document.state import State
 
 from ..studio.fake_animator import FakeAnimator
 from ..studio.shapes import ball

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polyscope.imgui as psim
 
-from m2v_studio import commands
+from m2v_studio.document import commands
+from m2v_studio.document.state import State
 from m2v_studio.driver import Driver
-from m2v_studio.state import State
 
 CTRL, SHIFT = psim.ImGuiMod_Ctrl, psim.ImGuiMod_Shift
 

@@ -11,10 +11,11 @@ import polyscope.imgui as psim
 import pytest
 
 from core.errors import CheckpointError
-from m2v_studio import commands, worker
+from m2v_studio.document import commands
+from m2v_studio.document.project import save_project
+from m2v_studio.document.state import Document, Notice
 from m2v_studio.driver import Driver
-from m2v_studio.project import save_project
-from m2v_studio.state import Document, Notice
+from m2v_studio.work import worker
 
 from .hands import CTRL, add_and_drag, button_at, finish, front_vertex, rest
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from core.export import read_sequence
-from core.geometry.mesh import read_mesh
+from core.io.mesh.mesh_reader import read_mesh
+from core.io.sequence_file import read_sequence
 
 from ..studio.shapes import ball_arrays, write_ball
 

@@ -10,8 +10,8 @@ import polyscope.imgui as psim
 import pytest
 
 from m2v_studio import app as app_module
-from m2v_studio import file_dialog
 from m2v_studio.driver import Driver
+from m2v_studio.panels import file_dialog
 
 from ..studio.shapes import write_ball
 from .hands import CTRL, button_at, front_vertex, generate

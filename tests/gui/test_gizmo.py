@@ -6,7 +6,7 @@ import numpy as np
 import polyscope.imgui as psim
 import pytest
 
-from m2v_studio import commands
+from m2v_studio.document import commands
 from m2v_studio.driver import Driver
 
 from .hands import CTRL, finish, front_vertex
@@ -23,7 +23,7 @@ def held(driver: Driver) -> Driver:
 
 def arrow(driver: Driver, axis: int, along: float) -> tuple[float, float]:
     """The pixel of a point on an arrow, `along` of its length from the handle."""
-    from m2v_studio.picking import GIZMO_PIXELS
+    from m2v_studio.view.picking import GIZMO_PIXELS
 
     viewport = driver.app.viewport
     assert viewport.projection is not None

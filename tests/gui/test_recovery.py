@@ -21,12 +21,12 @@ import json, sys, time
 from pathlib import Path
 import polyscope as ps
 import polyscope.imgui as psim
-from m2v_studio import commands
+from m2v_studio.document import commands
 from m2v_studio.__main__ import open_first
 from m2v_studio.app import App
 from m2v_studio.driver import Driver
-from m2v_studio.project import autosave_path
-from m2v_studio.settings import load_settings, save_settings, Settings
+from m2v_studio.document.project import autosave_path
+from m2v_studio.document.settings import load_settings, save_settings, Settings
 from m2v_studio.studio import Studio
 from tests.gui.hands import button_at, front_vertex, add_and_drag, finish
 from tests.studio.fake_animator import make_fake

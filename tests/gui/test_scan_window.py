@@ -10,13 +10,13 @@ import polyscope as ps
 import polyscope.imgui as psim
 import pytest
 
-from core.export import read_sequence
+from core.io.sequence_file import read_sequence
 from core.pipelines.request import ReconstructionSet
-from m2v_studio import commands, scan_commands
+from m2v_studio.document import commands, scan_commands
+from m2v_studio.document.state import State, is_stale
 from m2v_studio.driver import Driver
-from m2v_studio.scan_gizmo import box_in_view
-from m2v_studio.scan_scene import clouds
-from m2v_studio.state import State, is_stale
+from m2v_studio.view.scan_gizmo import box_in_view
+from m2v_studio.view.scan_scene import clouds
 
 from ..studio.shapes import ball, scans
 from ..studio.test_scan_files import write_scans
@@ -134,7 +134,7 @@ def test_pictures_stand_at_the_back_of_the_box(driver: Driver) -> None:
 
 
 def test_a_row_of_the_timeline_goes_to_its_frame(hands: Driver) -> None:
-    from m2v_studio.timeline import LABELS, ROW, RULER
+    from m2v_studio.view.timeline import LABELS, ROW, RULER
 
     region = hands.app._regions(*ps.get_window_size())["timeline"]
     style = psim.GetStyle()

@@ -9,8 +9,10 @@ import polyscope as ps
 import polyscope.imgui as psim
 import pytest
 
-from m2v_studio import app, commands, drawn
+from m2v_studio import app
+from m2v_studio.document import commands
 from m2v_studio.driver import Driver
+from m2v_studio.view import gl_sync
 
 from .hands import CTRL, SHIFT, add_and_drag, finish, front_vertex, generate, rest, slider_at
 
@@ -180,7 +182,7 @@ def test_the_timeline_scrubs_and_moves_copies_and_deletes_keys(driver: Driver) -
 
 def timeline_geometry(driver: Driver) -> tuple[float, float, float, float]:
     """Pixels of frame 0, the last frame, the ruler and the first row, found from the frame under the mouse."""
-    from m2v_studio.timeline import LABELS, ROW, RULER
+    from m2v_studio.view.timeline import LABELS, ROW, RULER
 
     region = driver.app._regions(*ps.get_window_size())["timeline"]
     style = psim.GetStyle()
@@ -248,9 +250,9 @@ def test_the_shadows_of_a_looped_motion_are_worked_out_once(driver: Driver, monk
 
 
 def test_without_a_display_each_frame_is_drawn_before_the_next(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert drawn._finish() is not None, "OpenGL draws this window, so it can be waited for"
+    assert gl_sync._finish() is not None, "OpenGL draws this window, so it can be waited for"
     waited: list[int] = []
-    monkeypatch.setattr(app, "wait_until_drawn", lambda: (waited.append(1), drawn.wait_until_drawn()))
+    monkeypatch.setattr(app, "wait_until_drawn", lambda: (waited.append(1), gl_sync.wait_until_drawn()))
     driver.tick(4)
     assert len(waited) == 4
 

@@ -8,7 +8,7 @@ import numpy as np
 import polyscope.imgui as psim
 import pytest
 
-from m2v_studio import commands
+from m2v_studio.document import commands
 from m2v_studio.driver import Driver
 
 from ..studio.shapes import write_ball

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.config import load_config
-from core.geometry.mesh import build_source_mesh
+from core.io.mesh.source_mesh import build_source_mesh
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
 from core.pipelines.animate import Animator
 from core.sequence import SourceMesh

@@ -9,7 +9,7 @@ import torch
 from core.checkpoint import save_checkpoint
 from core.config import config_from_dict, config_to_dict, load_config
 from core.errors import Cancelled, CheckpointError, HandleError, M2VError
-from core.geometry.mesh import build_source_mesh
+from core.io.mesh.source_mesh import build_source_mesh
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
 from core.pipelines import motion_sampling, prepared_mesh
 from core.pipelines.animate import Animator

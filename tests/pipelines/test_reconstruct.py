@@ -8,7 +8,7 @@ import torch
 
 from core.config import load_config
 from core.errors import Cancelled, DataError, M2VError
-from core.evaluation.ablation_rows import GLOBAL_MOTION, GLOBAL_SHAPE, NO_WARM_START
+from core.experiments.ablation_rows import GLOBAL_MOTION, GLOBAL_SHAPE, NO_WARM_START
 from core.models.diffusion_models import (
     build_motion_autoencoder,
     build_motion_diffusion,

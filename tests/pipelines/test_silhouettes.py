@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from core.data.scan_simulation import simulate_images
-from core.geometry.picture_camera import FRONT, VIEW_SIDE
+from core.geometry.image_camera import FRONT, VIEW_SIDE
 from core.pipelines.silhouettes import SIDE, inflated, lifted_points, silhouette
 from tests.evaluation.test_reconstruction_metrics import sphere
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from core.geometry.mesh import build_source_mesh
+from core.io.mesh.source_mesh import build_source_mesh
 from core.pipelines.request import SampleSet, SamplingOptions
 from core.sequence import MeshSequence, Normalization, ScanSequence, SourceMesh
-from m2v_studio import commands, scan_commands
-from m2v_studio.scan_document import OpenedScans
-from m2v_studio.state import State, tracks
+from m2v_studio.document import commands, scan_commands
+from m2v_studio.document.scan_document import OpenedScans
+from m2v_studio.document.state import State, tracks
 
 from .fake_animator import FakeAnimator
 

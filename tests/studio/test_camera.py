@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2v_studio import commands, theme
-from m2v_studio.camera import Camera, Projection, Region, fit_distance, focal_length, grid
+from m2v_studio.document import commands
+from m2v_studio.document.state import edit_key, view_normalization
+from m2v_studio.document.words import counted
 from m2v_studio.panels.generate import freedom_of, guidance_of
 from m2v_studio.panels.scans import decimals
-from m2v_studio.scene import SceneBuilder, content_box, floor_level, motion_box, nice_ceiling
-from m2v_studio.state import edit_key, view_normalization
-from m2v_studio.words import counted
+from m2v_studio.view import theme
+from m2v_studio.view.camera import Camera, Projection, Region, fit_distance, focal_length, grid
+from m2v_studio.view.scene import SceneBuilder, content_box, floor_level, motion_box, nice_ceiling
 
 from .shapes import opened_state, sample_set
 

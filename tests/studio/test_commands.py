@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from core.errors import HandleError
 from core.pipelines.request import Quality
 from core.sequence import MAX_TARGET_DISTANCE
-from m2v_studio import commands
-from m2v_studio.history import Session
-from m2v_studio.state import State, edit_key, is_stale, next_step, sampling, tracks, why_not_generate
+from m2v_studio.document import commands
+from m2v_studio.document.history import Session
+from m2v_studio.document.state import State, edit_key, is_stale, next_step, sampling, tracks, why_not_generate
 
 from .shapes import opened_state, sample_set
 

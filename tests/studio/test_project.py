@@ -12,10 +12,10 @@ import pytest
 
 from core.errors import DataError
 from core.sequence import Material
-from m2v_studio import commands
-from m2v_studio.project import load_project, save_project
-from m2v_studio.settings import Settings, load_settings, save_settings
-from m2v_studio.state import Results, State, edit_key, is_stale
+from m2v_studio.document import commands
+from m2v_studio.document.project import load_project, save_project
+from m2v_studio.document.settings import Settings, load_settings, save_settings
+from m2v_studio.document.state import Results, State, edit_key, is_stale
 
 from .shapes import opened_state, sample_set
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from core.export import ExportOptions, export_sequence
+from core.io.export import export_sequence
+from core.io.export_clip import ExportOptions
 from core.pipelines.request import ReconstructionSet
-from m2v_studio import commands, scan_commands
-from m2v_studio.project import load_project, save_project
-from m2v_studio.scan_files import is_scans, read_scan_document
-from m2v_studio.state import State, is_stale, reconstruction
+from m2v_studio.document import commands, scan_commands
+from m2v_studio.document.project import load_project, save_project
+from m2v_studio.document.scan_files import is_scans, read_scan_document
+from m2v_studio.document.state import State, is_stale, reconstruction
 
 from .fake_animator import FakeAnimator
 from .shapes import scans

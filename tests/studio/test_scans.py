@@ -12,15 +12,11 @@ from hypothesis import strategies as st
 from core.errors import DataError
 from core.pipelines.request import Progress, ReconstructionSet, SamplingOptions
 from core.sequence import MeshSequence, Normalization, ScanSequence
-from m2v_studio import commands, scan_commands
-from m2v_studio.history import Session
-from m2v_studio.panels.bars import progress_words
-from m2v_studio.panels.samples import figures_of, why_not_color
-from m2v_studio.scan_document import OpenedScans, box_corners, checked_alignment, scan_bounds, upright
-from m2v_studio.scan_scene import clouds, picture, scan_box
-from m2v_studio.scan_truth import point_triangle_distance, truth_errors
-from m2v_studio.scene import SceneBuilder, heat_track
-from m2v_studio.state import (
+from m2v_studio.document import commands, scan_commands
+from m2v_studio.document.history import Session
+from m2v_studio.document.scan_document import OpenedScans, box_corners, checked_alignment, scan_bounds, upright
+from m2v_studio.document.scan_truth import point_triangle_distance, truth_errors
+from m2v_studio.document.state import (
     State,
     edit_key,
     is_box_shown,
@@ -33,7 +29,11 @@ from m2v_studio.state import (
     why_not_generate,
     why_not_play,
 )
-from m2v_studio.worker import Failed, Finished, GenerationWorker, Progressed
+from m2v_studio.panels.bars import progress_words
+from m2v_studio.panels.samples import figures_of, why_not_color
+from m2v_studio.view.scan_scene import clouds, picture, scan_box
+from m2v_studio.view.scene import SceneBuilder, heat_track
+from m2v_studio.work.worker import Failed, Finished, GenerationWorker, Progressed
 
 from .fake_animator import FakeAnimator, make_fake
 from .shapes import ball, opened_state, scanned_state, scans

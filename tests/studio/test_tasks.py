@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from core.errors import DataError
-from m2v_studio.state import Notice
-from m2v_studio.tasks import Tasks
+from m2v_studio.document.state import Notice
+from m2v_studio.work.tasks import Tasks
 
 
 def test_closing_waits_for_what_runs_and_drops_what_is_queued() -> None:

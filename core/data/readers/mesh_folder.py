@@ -21,7 +21,7 @@ from core.data.readers.common import (
     source_folder,
 )
 from core.errors import DataError
-from core.geometry.mesh import read_mesh
+from core.io.mesh.mesh_reader import read_mesh
 from core.sequence import MIN_FRAMES, SourceMesh
 
 FPS = 24.0

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.data.gltf import CATEGORIES, FPS, clip_split, rig_files
-from core.data.gltf import read_clip as read_rig_clip
 from core.data.readers.common import ClipEntry, Listing, Reader, TrackedClip, make_clip, relative_name
+from core.data.rig_files import CATEGORIES, clip_split, rig_files
 from core.errors import DataError, MeshError
-from core.geometry.gltf_scene import GltfScene
+from core.io.gltf.clip_reader import FPS
+from core.io.gltf.clip_reader import read_clip as read_rig_clip
+from core.io.gltf.scene import GltfScene
 
 
 def list_clips(source: Path) -> Listing:

@@ -1,0 +1,73 @@
+"""`m2v animate`: from a mesh and handles to exported motions, several seeds of each."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.cli.arguments import (
+    AddCommand,
+    add_model_arguments,
+    add_output,
+    add_sampling_arguments,
+    check_output,
+    percent,
+    print_notes,
+    print_table,
+    progress_bar,
+    sampling_options,
+    seed_path,
+)
+
+if TYPE_CHECKING:
+    from core.pipelines.request import SampleSet
+
+
+def add_command(command: AddCommand) -> None:
+    """Register `m2v animate`."""
+    animate = command("animate", run_animate, "Sample motions of a mesh that follow handles, and export them.")
+    animate.add_argument("source", type=Path, metavar="SOURCE", help="mesh: .obj .ply .stl .off .glb .gltf")
+    animate.add_argument("--handles", type=Path, required=True, metavar="H.yaml", help="handle file")
+    add_output(animate)
+    add_sampling_arguments(animate)
+    animate.add_argument("--frames", type=int, metavar="N", help="2 to 200, instead of the handle file's")
+    animate.add_argument("--up", choices=("x", "y", "z"), help="the mesh's up axis, when it is not the format's own")
+    add_model_arguments(animate)
+
+
+def run_animate(options: argparse.Namespace) -> None:
+    """`m2v animate`: everything that can be wrong is found before the model is loaded."""
+    from core.io.handle_file import read_handle_file
+    from core.io.mesh.mesh_reader import read_mesh
+    from core.io.mesh.source_mesh import guess_up_axis
+
+    sampling = sampling_options(options)
+    check_output(options.out)
+    mesh = read_mesh(options.source, options.up)
+    tracks = read_handle_file(options.handles, mesh, options.frames)
+    print_notes(options.source, mesh.notes)
+    if options.up is None and (up := guess_up_axis(mesh)) != mesh.up_axis:
+        print(f"{options.source.name} seems to stand on the ground with {up} up; say --up {up} if so.", file=sys.stderr)
+
+    from core.io.export import export_sequence
+    from core.pipelines.animate import Animator
+
+    animator = Animator.load(options.preset, options.device)
+    with progress_bar() as on_step:
+        samples = animator.animate(mesh, tracks, sampling, on_step)
+    for sample in samples.samples:
+        out = seed_path(options.out, sample.seed, len(samples.samples) > 1)
+        export_sequence(sample.sequence, out, mesh)
+        print(out)
+    _print_samples(samples)
+
+
+def _print_samples(samples: SampleSet) -> None:
+    rows = []
+    for sample in samples.samples:
+        figures = (sample.handle_error, sample.soft_handle_error, sample.difference)
+        rows.append([str(sample.seed), *map(percent, figures)])
+    title = f"{samples.preset} on {samples.device}, {samples.seconds:.1f} s; figures in % of the size"
+    print_table(title, ("seed", "handle error", "before the exact solve", "difference from the mean"), rows)

@@ -1,0 +1,144 @@
+"""What the commands share: arguments, checks of an output before any work, the progress bar, notes and tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from core.errors import ExportError
+
+if TYPE_CHECKING:
+    from core.pipelines.request import OnStep, SamplingOptions
+
+Run = Callable[[argparse.Namespace], None]
+
+
+class AddCommand(Protocol):
+    """Adds a command to the parser and returns it, for its arguments."""
+
+    def __call__(self, name: str, run: Run, text: str) -> argparse.ArgumentParser: ...
+
+
+class Help(argparse.HelpFormatter):
+    """Shows defaults of options that have one worth showing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shown = action.default not in (None, False, argparse.SUPPRESS) and action.option_strings
+        return f"{action.help or ''} (default: %(default)s)".strip() if shown else action.help
+
+
+def add_model_arguments(command: argparse.ArgumentParser) -> None:
+    """`--preset` and `--device`."""
+    command.add_argument(
+        "--preset", default="small", metavar="P", help="bundled weights by name, or a folder with them"
+    )
+    command.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda")
+
+
+def add_output(command: argparse.ArgumentParser) -> None:
+    """`--out`, whose suffix picks the format."""
+    command.add_argument("--out", type=Path, required=True, metavar="OUT", help="its suffix picks the format")
+
+
+def add_sampling_arguments(command: argparse.ArgumentParser) -> None:
+    """The fields of SamplingOptions."""
+    command.add_argument("--seeds", type=int, default=4, help="how many results; several are named OUT-seed0, ...")
+    command.add_argument("--seed", type=int, default=0, help="the first seed")
+    command.add_argument(
+        "--quality", default="normal", metavar="Q", help="draft (one result, the mean), normal or best"
+    )
+    command.add_argument("--steps", type=int, metavar="N", help="sampler steps, instead of the quality's")
+    command.add_argument(
+        "--guidance", type=float, default=1.0, metavar="W", help="0 invents freely, above 1 obeys harder"
+    )
+    command.add_argument(
+        "--variety",
+        type=float,
+        metavar="V",
+        help="how far results depart from their mean: 0 not at all, 1 as far as the model does",
+    )
+
+
+def sampling_options(options: argparse.Namespace) -> SamplingOptions:
+    """What `add_sampling_arguments` read; raises M2VError for values that are not possible."""
+    from core.pipelines.request import SamplingOptions
+
+    sampling = SamplingOptions(
+        options.seeds, options.seed, options.quality, options.steps, options.guidance, options.variety
+    )
+    sampling.validate()
+    return sampling
+
+
+def seed_path(out: Path, seed: int, several: bool) -> Path:
+    """Where a seed's result goes: `out` itself, or `name-seed3.glb` when there are several."""
+    return out.with_name(f"{out.stem}-seed{seed}{out.suffix}") if several else out
+
+
+def check_output(out: Path) -> None:
+    """Raises ExportError when `out` has no known suffix or lies where nothing can be written; leaves no trace."""
+    import re
+
+    from core.io.export import FOLDERS, FORMATS
+    from core.io.mesh.frame_files import FRAME_FILES
+    from core.io.staging import check_target
+
+    suffix = out.suffix.lower()
+    if suffix not in FORMATS:
+        raise ExportError(f"{out}: its name has to end in one of {', '.join(FORMATS)}; change the suffix.")
+    check_target(out, suffix in FOLDERS, re.compile(FRAME_FILES))
+    check_writable(out)
+
+
+def check_writable(out: Path) -> None:
+    """Raises ExportError when nothing can be written at `out`; makes no folder."""
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ExportError(f"{out} cannot be written ({reason}); choose another folder.") from error
+
+
+@contextmanager
+def progress_bar() -> Iterator[OnStep]:
+    """A rich bar on the error stream that follows a pipeline's progress."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Starting", total=None)
+        yield lambda report: bar.update(
+            task, completed=report.done, total=report.total or None, description=report.message
+        )
+
+
+def print_notes(path: Path, notes: Sequence[str]) -> None:
+    """What a reader had to say about a file, on the error stream."""
+    for note in notes:
+        print(f"{path.name}: {note}", file=sys.stderr)
+
+
+def percent(fraction: float) -> str:
+    """A fraction in %, without the sign."""
+    return f"{100 * fraction:.4f}"
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on the error stream."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console(stderr=True).print(table)

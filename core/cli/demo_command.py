@@ -1,0 +1,22 @@
+"""`m2v demo`: the editor at work, without a display."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from core.cli.arguments import AddCommand, check_writable
+
+
+def add_command(command: AddCommand) -> None:
+    """Register `m2v demo`."""
+    demo = command("demo", run_demo, "Drive the editor through its whole story, with screenshots; needs no display.")
+    demo.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """`m2v demo`."""
+    check_writable(options.out)
+    from m2v_studio.demo import run_demo as demo
+
+    demo(options.out, on_file=lambda path: print(path, flush=True))

@@ -1,0 +1,84 @@
+"""`python -m core.evaluation PROTOCOL --out REPORT.json`: the evaluation without the rest of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import M2VError
+from core.evaluation.reporting import OnProgress
+from core.experiments.protocols import PROTOCOLS, run_protocol
+from core.pipelines.request import QUALITIES
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns 0, or 2 for bad input, with one sentence on the error stream."""
+    parser = argparse.ArgumentParser(prog="python -m core.evaluation", description=__doc__)
+    parser.add_argument("protocol", choices=sorted((*PROTOCOLS, "report")), help="report: one page from all reports")
+    parser.add_argument(
+        "--out", required=True, help="report, .json; a .md is written beside it. For `report` the folder of the reports"
+    )
+    parser.add_argument("--preset", default="small", help="bundled preset, or a folder with one file per stage")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--untrained", action="store_true", help="fresh weights: the geometric warm start alone")
+    parser.add_argument("--clips", type=int, default=24, help="procedural clips")
+    parser.add_argument("--clips-unseen-motion", type=int, help="procedural clips of trained identities")
+    parser.add_argument("--rigs", help="folder of rigged GLB files")
+    parser.add_argument("--rigs-per-identity", type=int, default=1, help="clips of each unseen identity")
+    parser.add_argument("--rigs-unseen-motion", type=int, default=0, help="unseen-motion clips over all rigs")
+    parser.add_argument("--seeds", type=int, help="8 for handles, 3 for scans, where it is left out")
+    parser.add_argument("--quality", choices=QUALITIES, default="normal")
+    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--vertices", type=int, default=1500, help="of a procedural mesh, about")
+    parser.add_argument("--all-tasks", action="store_true", help="1, 3, 5, 10 handles x full, keyframes, last frame")
+    parser.add_argument("--pictures", metavar="DIR", help="handles: pictures of the ten best and ten worst clips")
+    parser.add_argument("--global-latent", metavar="FOLDER", help="a model of one latent (M = 1), a peer for scans")
+    ablations = parser.add_argument_group("ablations")
+    ablations.add_argument("--rows", type=_names, default=[], metavar="A,B", help="only these and their controls")
+    ablations.add_argument("--train-clips", type=int, default=1200, help="clips that each trained stage sees")
+    ablations.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="for every row"
+    )
+    ablations.add_argument("--config", help="the preset or YAML file that rows change; --preset where left out")
+    options = vars(parser.parse_args(arguments))
+    name, out = options.pop("protocol"), Path(options.pop("out"))
+    try:
+        if name == "report":
+            from core.experiments.results_page import write_results
+
+            print(write_results(out))
+            return 0
+        with _progress_bar() as on_progress:
+            report = run_protocol(name, out, on_progress=on_progress, **options)
+    except M2VError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{len(report['clips'])} clips evaluated; the report is in {out.with_suffix('.md')} and {out}.")
+    return 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@contextmanager
+def _progress_bar() -> Iterator[OnProgress]:
+    """A bar in a terminal, a line per step elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, what: print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("Starting", total=None)
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

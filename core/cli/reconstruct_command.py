@@ -1,0 +1,174 @@
+"""`m2v reconstruct`: from partial scans to complete, tracked meshes, several seeds of each."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.cli.arguments import (
+    AddCommand,
+    add_model_arguments,
+    add_output,
+    add_sampling_arguments,
+    check_output,
+    percent,
+    print_notes,
+    print_table,
+    progress_bar,
+    sampling_options,
+    seed_path,
+)
+from core.errors import DataError
+
+if TYPE_CHECKING:
+    from core.pipelines.request import ReconstructionSet
+    from core.sequence import MeshSequence, Normalization, ScanSequence, SourceMesh
+
+
+def add_command(command: AddCommand) -> None:
+    """Register `m2v reconstruct`."""
+    reconstruct = command("reconstruct", run_reconstruct, "Turn partial scans into complete, tracked meshes.")
+    reconstruct.add_argument(
+        "scans", type=Path, metavar="SCANS", help="a folder with a file per frame, or a .npz with points [T, N, 3]"
+    )
+    add_output(reconstruct)
+    add_sampling_arguments(reconstruct)
+    reading = reconstruct.add_argument_group("reading the scans")
+    reading.add_argument("--modality", metavar="M", help="points, depth, voxels or images, when it is not recognised")
+    reading.add_argument("--up", choices=("x", "y", "z"), help="the scans' up axis, when it is not recognised")
+    reading.add_argument("--fps", type=float, help="frames per second, when the scans do not say")
+    reading.add_argument(
+        "--tracked",
+        action=argparse.BooleanOptionalAction,
+        help="row i is, or is not, the same surface point in every frame",
+    )
+    reading.add_argument(
+        "--partial",
+        action=argparse.BooleanOptionalAction,
+        help="large parts of the surface are, or are not, unseen",
+    )
+    reading.add_argument("--intrinsics", type=Path, metavar="K.txt", help="3 x 3 matrix of the depth camera")
+    reading.add_argument("--depth-max", type=float, metavar="M", help="metres beyond which depth is background")
+    shape = reconstruct.add_argument_group("the shape")
+    shape.add_argument(
+        "--center",
+        type=float,
+        nargs=3,
+        metavar=("X", "Y", "Z"),
+        help="middle of the whole shape in frame 0, in the scans' units, instead of the guess",
+    )
+    shape.add_argument("--scale", type=float, metavar="S", help="longest side of it, instead of the guess")
+    shape.add_argument("--resolution", type=int, default=128, help="surface cells along a side: 32, 64, 128 or 256")
+    shape.add_argument("--faces", type=int, metavar="N", help="reduce the meshes to about this many faces")
+    shape.add_argument("--refine", action="store_true", help="fit the motion to the observed points at the end")
+    shape.add_argument("--one-shape", action="store_true", help="all seeds share a shape, only their motions differ")
+    add_model_arguments(reconstruct)
+
+
+def run_reconstruct(options: argparse.Namespace) -> None:
+    """`m2v reconstruct`: everything that can be wrong is found before the model is loaded."""
+    from core.io.scans.scan_reader import read_scans
+    from core.pipelines.request import ReconstructionOptions
+
+    sampling = sampling_options(options)
+    chosen = ReconstructionOptions(
+        sampling,
+        resolution=options.resolution,
+        faces=options.faces,
+        refine=options.refine,
+        one_shape=options.one_shape,
+    )
+    chosen.validate()
+    check_placement(options.center, options.scale)
+    check_output(options.out)
+    scans = read_scans(
+        options.scans,
+        modality=options.modality,
+        up_axis=options.up,
+        fps=options.fps,
+        tracked=options.tracked,
+        partial=options.partial,
+        intrinsics=options.intrinsics,
+        depth_max=options.depth_max,
+    )
+    print_notes(options.scans, scans.notes)
+    chosen = replace(chosen, normalization=placement(scans, options.center, options.scale))
+
+    from core.io.export import export_sequence
+    from core.pipelines.reconstruct import Reconstructor
+
+    reconstructor = Reconstructor.load(options.preset, options.device)
+    with progress_bar() as on_step:
+        result = reconstructor.reconstruct(scans, chosen, on_step)
+    for sample in result.samples:
+        out = seed_path(options.out, sample.seed, len(result.samples) > 1)
+        export_sequence(sample.sequence, out, source_of(sample.sequence, result.normalization.up_axis))
+        print(out)
+    _print_reconstructions(result, guessed=chosen.normalization is None)
+
+
+def check_placement(center: Sequence[float] | None, scale: float | None) -> None:
+    """Raises DataError for a centre or longest side that cannot be meant."""
+    if center is not None and not all(map(math.isfinite, center)):
+        raise DataError("The centre needs three finite numbers, in the scans' units; correct --center.")
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise DataError(f"The scale {scale} is not possible; give the shape's longest side, a positive number.")
+
+
+def placement(scans: ScanSequence, center: Sequence[float] | None, scale: float | None) -> Normalization | None:
+    """Where the whole shape lies as a person said, the rest guessed; None when nothing was said."""
+    if center is None and scale is None:
+        return None
+    import numpy as np
+
+    from core.sequence import Normalization
+
+    if center is not None and scale is not None:
+        return Normalization(np.asarray(center, dtype=np.float64), float(scale), scans.up_axis)
+    from core.geometry.scan_normalization import guess_normalization
+
+    guess = guess_normalization(scans)
+    middle = guess.center if center is None else np.asarray(center, dtype=np.float64)
+    return Normalization(middle, guess.scale if scale is None else float(scale), guess.up_axis)
+
+
+def source_of(sequence: MeshSequence, up_axis: str) -> SourceMesh | None:
+    """The sequence's own first frame, which tells the exporter the scans' up axis; None where nothing has to turn."""
+    if up_axis == "y":
+        return None
+    import numpy as np
+
+    from core.sequence import MeshPart, SourceMesh
+
+    rest, faces = sequence.vertices[0], sequence.faces
+    everyone = np.arange(len(rest), dtype=np.int32)
+    return SourceMesh(
+        sequence.name, rest, faces, everyone, (MeshPart(sequence.name, faces),), sequence.uv, up_axis=up_axis
+    )
+
+
+def _print_reconstructions(result: ReconstructionSet, guessed: bool) -> None:
+    """How well each seed fits what was observed, and where the shape was taken to be."""
+    import numpy as np
+
+    place = result.normalization
+    # Positional: an exponent after a minus sign would be read as an option when given back.
+    plain = lambda value: np.format_float_positional(value, precision=6, fractional=False, trim="-")  # noqa: E731
+    center = " ".join(plain(value) for value in place.center)
+    how = "a guess" if guessed else "as given"
+    flags = f"--center {center} --scale {plain(place.scale)} --up {place.up_axis}"
+    print(f"Where the shape lies, {how}: {flags}", file=sys.stderr)
+    rows = []
+    for sample in result.samples:
+        seen = sample.fit[np.isfinite(sample.fit)]
+        fit = (percent(float(seen.mean())), percent(float(seen.max()))) if len(seen) else ("-", "-")
+        vertices = f"{sample.sequence.vertices.shape[1]:,}"
+        rows.append([str(sample.seed), vertices, *fit, percent(float(sample.disagreement.mean()))])
+    title = f"{result.preset} on {result.device}, {result.seconds:.1f} s; distances in % of the size"
+    columns = ("seed", "vertices", "scan to surface, mean", "worst frame", "difference from other seeds")
+    print_table(title, columns, rows)

@@ -1,0 +1,200 @@
+"""Held-out mesh sequences to evaluate on: procedural creatures and the clips of rigged glTF files.
+
+Every clip is in normalised space (frame 0's box: centre 0, longest side 1) and moves on its own mesh vertices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.rig_files import UNSEEN_IDENTITIES, clip_split, rig_files
+from core.errors import DataError
+from core.evaluation.self_intersections import crossing_faces
+from core.io.gltf.clip_reader import clip_frames, read_clip
+from core.io.gltf.scene import GltfScene
+from core.sequence import MeshPart, Normalization, SourceMesh, frozen_array
+
+if TYPE_CHECKING:
+    from core.data.procedural import ProceduralSource
+
+SMALLEST_MOTION = 0.01  # a window that moves less than this fraction of the size on average shows nothing
+_ROUGH = 32  # grid cells of the first mesh, which says how many a wanted number of vertices needs
+_CANDIDATES = 40  # seeds tried for one procedural clip of a kind
+
+
+@dataclass(frozen=True)
+class ClipName:
+    """Which clip to evaluate; cheap to list, built by `load`. `key` names it in reports and caches."""
+
+    key: str
+    source: str  # "procedural" or "rigs"
+    split: str
+    category: str  # kind of creature, or folder of the rig
+    path: str = ""
+    clip: int = 0
+    identity_seed: int = 0
+    motion_seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationClip:
+    """One true motion: vertices [T, V, 3] float64 in normalised space, faces [F, 3], and the mesh of frame 0."""
+
+    name: ClipName
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int32]
+    fps: float
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with any coordinate (to a millionth of the size) or face."""
+        digest = hashlib.sha256(np.round(self.vertices * 1e6).astype(np.int64).tobytes())
+        digest.update(np.ascontiguousarray(self.faces, dtype=np.int64).tobytes())
+        return digest.hexdigest()[:12]
+
+    @cached_property
+    def crossing_faces(self) -> int:
+        """Faces of frame 0 that cut through others: clothes and eyes of a rig often do."""
+        return crossing_faces(self.vertices[0], self.faces)
+
+    @cached_property
+    def mesh(self) -> SourceMesh:
+        """Frame 0 as a source mesh with exactly these vertices (not welded: the tracks keep their numbering)."""
+        rest = frozen_array(self.vertices[0], np.float32, (None, 3), "vertices")
+        faces = frozen_array(self.faces, np.int32, (None, 3), "faces")
+        return SourceMesh(
+            self.name.key, rest, faces, np.arange(len(rest), dtype=np.int32), (MeshPart(self.name.key, faces),)
+        )
+
+
+def procedural_clips(
+    count: int, split: str = "unseen_identity", kinds: Sequence[str] | None = None, first_seed: int = 0
+) -> list[ClipName]:
+    """`count` clips, identity and motion unseen (or the motion only for `unseen_motion`), kinds in the training mix.
+
+    Clip number n has the n-th held-out seeds, and its kind is the one farthest below its share so far, so a longer
+    list begins with the shorter one.
+    """
+    from core.data.procedural import HELD_OUT, KINDS
+
+    names = tuple(kinds or KINDS)
+    unknown = [kind for kind in names if kind not in KINDS]
+    if unknown:
+        raise DataError(f"The kinds {unknown} do not exist; choose from {', '.join(KINDS)}.")
+    base = HELD_OUT if split == "unseen_identity" else 0
+    shares = np.array([KINDS[kind][1] for kind in names])
+    taken = np.zeros(len(names))
+    result = []
+    for number in range(count):
+        row = int(np.argmax(shares / shares.sum() * (number + 1) - taken))
+        taken[row] += 1
+        kind, seed = names[row], first_seed + number
+        key = f"procedural/{split}/{kind}-{seed}"
+        result.append(
+            ClipName(
+                key, "procedural", split, kind, identity_seed=base + seed, motion_seed=HELD_OUT + seed * _CANDIDATES
+            )
+        )
+    return result
+
+
+def rig_clips(
+    directory: str | Path, split: str, per_rig: int = 1, limit: int | None = None, frames: int = 17
+) -> list[ClipName]:
+    """Clips of a split (`unseen_identity` or `unseen_motion`), of each file up to `per_rig`, evenly over the file.
+
+    `limit` keeps that many, evenly over the files. Clips are long enough for `frames` at 24 frames per second.
+    """
+    result = []
+    for path in rig_files(directory):
+        if (path.stem in UNSEEN_IDENTITIES) != (split == "unseen_identity"):
+            continue
+        clips = GltfScene(path).clips
+        usable = [
+            number
+            for number, clip in enumerate(clips)
+            if clip_split(path.stem, number, len(clips)) == split and clip_frames(clip) >= frames
+        ]
+        picks = [usable[int((i + 0.5) * len(usable) / per_rig)] for i in range(per_rig)] if usable else []
+        result += [
+            ClipName(f"rigs/{split}/{path.stem}-{n}", "rigs", split, path.parent.name, str(path), n)
+            for n in dict.fromkeys(picks)
+        ]
+    if limit is not None and len(result) > limit:
+        result = [result[int((i + 0.5) * len(result) / limit)] for i in range(limit)]
+    return result
+
+
+def load(name: ClipName, frames: int = 17, vertices: int = 1500) -> EvaluationClip | None:
+    """The clip's true motion, or None where it hardly moves. `vertices` is what a procedural mesh should about have."""
+    if name.source == "rigs":
+        return _rig_clip(name, frames)
+    return _procedural_clip(name, frames, vertices)
+
+
+def load_all(names: Sequence[ClipName], frames: int = 17, vertices: int = 1500) -> Iterator[EvaluationClip]:
+    """The clips one after the other, without those that hardly move."""
+    for name in names:
+        clip = load(name, frames, vertices)
+        if clip is not None:
+            yield clip
+
+
+def procedural_mesh_resolution(
+    source: ProceduralSource, identity_seed: int, motion_seed: int, kind: str, vertices: int
+) -> int:
+    """Grid cells along the longest side that give a mesh of about `vertices` vertices (they grow with its square).
+
+    Thin parts vanish from a rough grid, so the estimate is made a second time from a mesh near the wanted one.
+    """
+    resolution = _ROUGH
+    for _ in range(2):
+        mesh = source.mesh_sequence(identity_seed, motion_seed, frames=2, resolution=resolution, kind=kind)
+        grown = resolution * np.sqrt(vertices / max(mesh.vertices.shape[1], 1))
+        resolution = int(np.clip(round(grown), 24, 400))
+    return resolution
+
+
+def normalised(vertices: NDArray) -> NDArray[np.float64]:
+    """Tracks [T, V, 3] with the first frame's box centred at 0 and of longest side 1."""
+    return Normalization.of(vertices[0]).apply(vertices)
+
+
+def _procedural_clip(name: ClipName, frames: int, vertices: int) -> EvaluationClip | None:
+    from core.data.procedural import ProceduralSource
+
+    source = ProceduralSource()
+    resolution = procedural_mesh_resolution(source, name.identity_seed, name.motion_seed, name.category, vertices)
+    for motion_seed in range(name.motion_seed, name.motion_seed + _CANDIDATES):
+        sequence = source.mesh_sequence(name.identity_seed, motion_seed, frames, resolution, name.category)
+        tracks = normalised(sequence.vertices)
+        if _mean_motion(tracks) >= SMALLEST_MOTION:
+            return EvaluationClip(name, tracks, sequence.faces, sequence.fps)
+    return None
+
+
+def _rig_clip(name: ClipName, frames: int) -> EvaluationClip | None:
+    """The window of the clip that moves most, normalised by its own first frame."""
+    sequence = read_clip(name.path, name.clip)
+    if sequence.frames < frames:
+        return None
+    whole = normalised(sequence.vertices)
+    some = whole[:, :: max(1, whole.shape[1] // 400)]
+    starts = range(0, sequence.frames - frames + 1, 2)
+    liveliest = max(starts, key=lambda start: _mean_motion(some[start : start + frames]))
+    tracks = normalised(whole[liveliest : liveliest + frames])
+    if _mean_motion(tracks) < SMALLEST_MOTION:
+        return None
+    return EvaluationClip(name, tracks, sequence.faces, sequence.fps)
+
+
+def _mean_motion(tracks: NDArray) -> float:
+    return float(np.linalg.norm(tracks[1:] - tracks[:1], axis=-1).mean())

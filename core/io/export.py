@@ -1,0 +1,86 @@
+"""The one entry of the export: picks the format by suffix and writes the whole export or nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from core.errors import ExportError
+from core.io import point_cache, sequence_file, staging
+from core.io.blender_script import blender_script
+from core.io.export_clip import ExportClip, ExportOptions, prepare, unique_names
+from core.io.gltf import glb_writer
+from core.io.mesh import frame_files
+from core.io.usd import usd_writer
+from core.sequence import MeshSequence, SourceMesh
+
+# Suffix -> what it is, in the order an export dialog shows them.
+FORMATS: dict[str, str] = {
+    ".glb": "glTF binary: game engines, the web, Blender",
+    ".usdc": "USD: Houdini, Maya, Omniverse, Blender",
+    ".usda": "USD as text",
+    ".usdz": "USD package with its textures: Quick Look",
+    ".pc2": "Point cache (PC2) with a base OBJ: 3ds Max, Blender",
+    ".mdd": "Point cache (MDD) with a base OBJ: LightWave, Maya, Blender",
+    ".obj": "Folder of OBJ files, one per frame",
+    ".ply": "Folder of PLY files, one per frame",
+    ".npz": "Sequence file of this program (NumPy)",
+}
+FOLDERS = (".obj", ".ply")
+
+
+def export_sequence(
+    sequence: MeshSequence,
+    out: Path | str,
+    source: SourceMesh | None = None,
+    *,
+    options: ExportOptions | None = None,
+) -> tuple[Path, ...]:
+    """Write `sequence` to `out`; the suffix picks the format, `.obj` and `.ply` name folders of frames.
+
+    With `source`, the export has the input file's own vertices (in its order and count), parts, UVs and
+    materials; positions are turned from the source's up axis to `options.up_axis` (Y by default) and scaled.
+    Returns every path written, `out` first; the others start with its name (`NAME_pc2_base.obj`,
+    `NAME_usdc_texture0.png`) or are the Blender script `import_NAME_glb.py`. Missing parent folders are made.
+    Nothing is left half-written. Raises ExportError.
+    """
+    options = options or ExportOptions()
+    out = Path(out)
+    suffix = out.suffix.lower()
+    if suffix not in FORMATS:
+        *some, last = (f"{suffix}/" if suffix in FOLDERS else suffix for suffix in FORMATS)
+        raise ExportError(
+            f"{out} cannot be written: its name has to end in {', '.join(some)} or {last} "
+            "(FBX and Alembic can be exported from Blender after importing one of these)."
+        )
+    staging.check_target(out, suffix in FOLDERS, re.compile(frame_files.FRAME_FILES))
+    clip = prepare(sequence, source, options, unique_names([out.stem])[0])
+    tag = f"{clip.name}_{suffix[1:]}"  # without spaces and quotes, which OBJ readers trip over
+    with staging.staged(out) as folder:
+        path = folder / f"{out.stem}{suffix}"
+        base = _write(clip, path, tag)
+        path.replace(folder / out.name)  # the writers know lower-case suffixes only
+        script = blender_script(clip, suffix, out.name, tag, base) if options.blender_script else None
+        if script is not None:
+            (folder / f"import_{tag}.py").write_text(script, encoding="utf-8", newline="\n")
+        return staging.commit(folder, out)
+
+
+def _write(clip: ExportClip, path: Path, tag: str) -> str | None:
+    """Write `path` and the files that belong to it, named `TAG_...`; returns the base OBJ of a point cache."""
+    suffix = path.suffix
+    if suffix == ".glb":
+        glb_writer.write_glb(clip, path)
+    elif suffix in (".usdc", ".usda", ".usdz"):
+        usd_writer.write_usd(clip, path, tag)
+    elif suffix == ".npz":
+        sequence_file.write_sequence_file(clip, path)
+    elif suffix == ".obj":
+        frame_files.write_obj_sequence(clip, path)
+    elif suffix == ".ply":
+        frame_files.write_ply_sequence(clip, path)
+    else:
+        write_cache = point_cache.write_pc2 if suffix == ".pc2" else point_cache.write_mdd
+        write_cache(clip, path)
+        return frame_files.write_obj(clip, path.parent, f"{tag}_base")
+    return None

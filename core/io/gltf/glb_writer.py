@@ -1,0 +1,273 @@
+"""GLB: the first frame as the mesh, every later frame as a morph target, one-hot weights over time.
+
+glTF has Y up, metres, seconds, and UVs with the origin at the top left.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import ExportError
+from core.io.export_clip import ExportClip
+from core.io.materials import texture_mime
+from core.io.shading import clip_normals
+from core.sequence import Material
+
+FLOAT, UNSIGNED_INT, UNSIGNED_SHORT = 5126, 5125, 5123
+VERTEX_DATA, INDEX_DATA = 34962, 34963
+# Importers append the vertices of one primitive after another. Where that cannot give the file's order, this
+# attribute holds each vertex's place in it (a float: custom attributes may not be 32-bit integers).
+ORDER_ATTRIBUTE = "_VERTEX"
+MAX_BYTES = 2**32 - 1
+TOO_LONG = "The sequence is too long for a GLB file, which ends at 4 GB; use .usdc or .pc2."
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """The faces [F, 3] of one part, counted from `start`, on the vertices `start` to `stop`."""
+
+    faces: NDArray[np.int64]
+    start: int
+    stop: int
+    part: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The primitives and the file vertex [W'] that each glTF vertex is.
+
+    `in_order` when importers that append primitive after primitive get the file's vertices as they were.
+    """
+
+    clip: ExportClip
+    primitives: tuple[Primitive, ...]
+    origin: NDArray[np.int64]
+    in_order: bool
+
+
+def arrange(clip: ExportClip) -> Layout:
+    """Decide which vertices each primitive has.
+
+    Parts whose vertices form one run each get accessors of their own; parts that share or interleave vertices
+    all use the same accessors over the whole file. A vertex with several UVs gets copies, after the file's own
+    vertices. A vertex without a face gets a face of no area (see `loose_vertices`).
+    """
+    clip, origin = _one_uv_per_vertex(clip)
+    count = len(origin)
+    used = [np.unique(part.faces) for part in clip.parts]
+    order = sorted(range(len(used)), key=lambda index: int(used[index][0]))
+    ends = [int(used[index][-1]) for index in order]
+    starts = [0, *(int(used[index][0]) for index in order[1:])]
+    in_runs = all(end < start for end, start in zip(ends, starts[1:], strict=False))
+    loose = clip.loose_vertices()
+    primitives = []
+    for place, index in enumerate(order):
+        start, stop = (starts[place], [*starts[1:], count][place]) if in_runs else (0, count)
+        here = loose[(loose >= start) & (loose < stop)] if in_runs or place == 0 else loose[:0]
+        faces = np.concatenate([clip.parts[index].faces.astype(np.int64), np.repeat(here[:, None], 3, axis=1)])
+        primitives.append(Primitive(faces - start, start, stop, index))
+    return Layout(clip, tuple(primitives), origin, in_runs and np.array_equal(origin, np.arange(count)))
+
+
+def _one_uv_per_vertex(clip: ExportClip) -> tuple[ExportClip, NDArray[np.int64]]:
+    """The clip with a copy, at the end, of each vertex for each further UV; and the file vertex of every vertex."""
+    origin = np.arange(len(clip.weld))
+    by_corner, faces = clip.corner_uv(), clip.faces.astype(np.int64)
+    if clip.uv is None or by_corner is None:
+        return clip, origin
+    other = (by_corner != clip.uv[faces]).any(-1)
+    keys = np.column_stack([faces[other].astype(np.float64), by_corner[other].astype(np.float64)])
+    copies, places = np.unique(keys, axis=0, return_inverse=True)
+    faces[other] = len(origin) + places.reshape(-1)
+    origin = np.concatenate([origin, copies[:, 0].astype(np.int64)])
+    cuts = np.cumsum([len(part.faces) for part in clip.parts])[:-1]
+    parts = tuple(
+        replace(part, faces=part_faces.astype(np.int32), corner_uv=None)
+        for part, part_faces in zip(clip.parts, np.split(faces, cuts), strict=True)
+    )
+    uv = np.concatenate([clip.uv, copies[:, 1:].astype(np.float32)])
+    return replace(clip, frames=clip.frames[:, origin], parts=parts, weld=clip.weld[origin], uv=uv), origin
+
+
+def write_glb(clip: ExportClip, path: Path) -> None:
+    """Write the clip; raises ExportError when the axes are not glTF's or the file would pass 4 GB."""
+    if clip.up_axis != "y":
+        raise ExportError(f"A GLB file always has Y up, but {clip.up_axis} was asked for; choose y or another format.")
+    if 2 * clip.frames.nbytes > MAX_BYTES:
+        raise ExportError(TOO_LONG)
+    layout = arrange(clip)
+    buffer = _Buffer()
+    document: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": "m2v studio"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"name": clip.name, "mesh": 0}],
+        "meshes": [{"name": clip.name, "primitives": _primitives(layout, buffer)}],
+    }
+    later = len(clip.frames) - 1
+    if later:
+        document["meshes"][0]["weights"] = [0.0] * later
+        document["meshes"][0]["extras"] = {"targetNames": [f"frame_{t:04d}" for t in range(1, later + 1)]}
+        document["animations"] = [_animation(clip, buffer)]
+    _add_materials(document, clip, buffer)
+    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views, "buffers": [{"byteLength": buffer.size}]}
+    _write_container(path, document, buffer)
+
+
+def _primitives(layout: Layout, buffer: _Buffer) -> list[dict[str, Any]]:
+    """The mesh's primitives with their vertex attributes and morph targets; equal runs share accessors."""
+    clip = layout.clip
+    normals = clip_normals(clip)
+    offsets = (clip.frames[1:].astype(np.float64) - clip.frames[0]).astype(np.float32)
+    turns = normals[1:] - normals[0]
+    shared: dict[tuple[int, int], tuple[dict[str, int], list[dict[str, int]]]] = {}
+    entries = []
+    for primitive in layout.primitives:
+        run = (primitive.start, primitive.stop)
+        if run not in shared:
+            rows = slice(*run)
+            attributes = {
+                "POSITION": buffer.vertices(clip.frames[0, rows], limits=True),
+                "NORMAL": buffer.vertices(normals[0, rows]),
+            }
+            if clip.uv is not None:
+                attributes["TEXCOORD_0"] = buffer.vertices(np.column_stack([clip.uv[rows, 0], 1 - clip.uv[rows, 1]]))
+            if not layout.in_order:
+                attributes[ORDER_ATTRIBUTE] = buffer.vertices(layout.origin[rows])
+            targets = [
+                {"POSITION": buffer.vertices(offset[rows], limits=True), "NORMAL": buffer.vertices(turn[rows])}
+                for offset, turn in zip(offsets, turns, strict=True)
+            ]
+            shared[run] = (attributes, targets)
+        attributes, targets = shared[run]
+        part = clip.parts[primitive.part]
+        entry: dict[str, Any] = {"attributes": attributes, "indices": buffer.indices(primitive.faces)}
+        if (material := clip.material_index(part)) is not None:
+            entry["material"] = material
+        if targets:
+            entry["targets"] = targets
+        entries.append(entry | {"extras": {"name": part.name}})
+    return entries
+
+
+def _animation(clip: ExportClip, buffer: _Buffer) -> dict[str, Any]:
+    """One-hot weights: exactly one target is fully on at each frame, and its neighbours blend in between."""
+    count = len(clip.frames)
+    sampler = {
+        "input": buffer.numbers((np.arange(count) / clip.fps).astype(np.float32), limits=True),
+        "output": buffer.numbers(np.eye(count, count - 1, k=-1, dtype=np.float32).ravel()),
+        "interpolation": "LINEAR",
+    }
+    channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
+    return {"name": clip.name, "samplers": [sampler], "channels": [channel]}
+
+
+def _add_materials(document: dict[str, Any], clip: ExportClip, buffer: _Buffer) -> None:
+    images: dict[bytes, int] = {}
+    for name, material in zip(clip.material_names(), clip.materials, strict=True):
+        data = material.base_color_texture
+        if data is not None and data not in images:
+            images[data] = len(images)
+            image = {
+                "bufferView": buffer.view(data),
+                "mimeType": texture_mime(material),
+            }
+            document.setdefault("images", []).append(image)
+            document.setdefault("textures", []).append({"source": images[data], "sampler": 0})
+            document["samplers"] = [{"wrapS": 10497, "wrapT": 10497, "magFilter": 9729, "minFilter": 9987}]
+        document.setdefault("materials", []).append(_material(name, material, images.get(data) if data else None))
+
+
+def _material(name: str, material: Material, texture: int | None) -> dict[str, Any]:
+    surface: dict[str, Any] = {
+        "baseColorFactor": list(material.base_color),
+        "metallicFactor": material.metallic,
+        "roughnessFactor": material.roughness,
+    }
+    if texture is not None:
+        surface["baseColorTexture"] = {"index": texture}
+    entry: dict[str, Any] = {
+        "name": name,
+        "pbrMetallicRoughness": surface,
+        "doubleSided": material.double_sided,
+    }
+    if any(material.emissive):
+        entry["emissiveFactor"] = list(material.emissive)
+    if material.alpha_mode != "OPAQUE":
+        entry["alphaMode"] = material.alpha_mode
+    return entry
+
+
+@dataclass
+class _Buffer:
+    """The binary chunk as it grows, with the views and accessors into it."""
+
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
+    views: list[dict[str, int]] = field(default_factory=list)
+    accessors: list[dict[str, Any]] = field(default_factory=list)
+
+    def view(self, data: bytes, target: int | None = None) -> int:
+        """Append bytes, padded to four; returns the view's number."""
+        view = {"buffer": 0, "byteOffset": self.size, "byteLength": len(data)}
+        if target is not None:
+            view["target"] = target
+        padded = data + b"\0" * (-len(data) % 4)
+        self.chunks.append(padded)
+        self.size += len(padded)
+        self.views.append(view)
+        return len(self.views) - 1
+
+    def vertices(self, values: NDArray[Any], limits: bool = False) -> int:
+        """One value (or row) per vertex, as float32."""
+        return self._floats(values, VERTEX_DATA, limits)
+
+    def numbers(self, values: NDArray[np.float32], limits: bool = False) -> int:
+        """Floats that belong to no vertex: times and weights."""
+        return self._floats(values, None, limits)
+
+    def indices(self, faces: NDArray[np.int64]) -> int:
+        """Triangle corners, in 16 bits where they fit."""
+        small = int(faces.max()) < 65535
+        data = np.ascontiguousarray(faces, dtype="<u2" if small else "<u4").tobytes()
+        kind = UNSIGNED_SHORT if small else UNSIGNED_INT
+        accessor = {
+            "bufferView": self.view(data, INDEX_DATA),
+            "componentType": kind,
+            "count": faces.size,
+        }
+        self.accessors.append({**accessor, "type": "SCALAR"})
+        return len(self.accessors) - 1
+
+    def _floats(self, values: NDArray[Any], target: int | None, limits: bool) -> int:
+        rows = np.ascontiguousarray(values, dtype="<f4").reshape(len(values), -1)
+        kind = {1: "SCALAR", 2: "VEC2", 3: "VEC3"}[rows.shape[1]]
+        accessor: dict[str, Any] = {
+            "bufferView": self.view(rows.tobytes(), target),
+            "componentType": FLOAT,
+        }
+        accessor |= {"count": len(rows), "type": kind}
+        if limits:
+            accessor |= {"min": rows.min(0).tolist(), "max": rows.max(0).tolist()}
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+
+def _write_container(path: Path, document: dict[str, Any], buffer: _Buffer) -> None:
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    text += b" " * (-len(text) % 4)
+    total = 12 + 8 + len(text) + 8 + buffer.size
+    if total > MAX_BYTES:
+        raise ExportError(TOO_LONG)
+    with path.open("wb") as file:
+        file.write(struct.pack("<4sII", b"glTF", 2, total))
+        file.write(struct.pack("<I4s", len(text), b"JSON") + text)
+        file.write(struct.pack("<I4s", buffer.size, b"BIN\0"))
+        file.writelines(buffer.chunks)

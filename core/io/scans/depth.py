@@ -1,0 +1,170 @@
+"""Depth maps to points: reading them, removing the background, back-projecting through the camera.
+
+The background rule, frame by frame: depths are sorted into 256 bins; a gap is a run of bins, at least 4% of the depth
+there wide, with hardly a pixel in it. The cut is in the middle of the farthest gap such that what is nearer leaves the
+picture's border free (under a tenth of it) and what is farther covers at least a quarter of it: a wall does, the
+subject's own far side does not. Without such a gap nothing is cut, as in maps whose background is already empty.
+`depth_max` cuts besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import DataError
+from core.io.scans.camera_files import (
+    INTRINSICS_STEMS,
+    POSES_STEMS,
+    back_project,
+    find_camera_file,
+    read_intrinsics,
+    read_poses,
+    world_turn,
+)
+from core.io.scans.frames import Frame, Thinning
+from core.io.scans.images import read_depth_image
+from core.io.scans.scan_files import SkippedError, read_arrays
+
+_BINS = 256
+_SMALLEST_GAP = 0.04  # of the depth where it begins
+_STRAY = 0.0005  # of the pixels: a bin with fewer counts as empty
+_FREE_BORDER = 0.1
+_COVERED_BORDER = 0.25
+_SMALLEST_SUBJECT = 0.002  # of the pixels
+_DEPTH_NAMES = {"depth": None, "depths": None, "depth_m": 1.0, "depth_mm": 0.001, "array": None}
+DepthMap = tuple[int, str, NDArray[np.float64]]  # number of the frame, name, metres
+
+
+@dataclass(frozen=True, eq=False)
+class DepthFrames:
+    """Points in the world, Y (or `up_axis`) up, of each frame that could be used."""
+
+    frames: list[Frame]
+    up_axis: str
+    viewpoints: dict[str, NDArray[np.float64]]  # where the camera was, by the frame's name
+    skipped: list[tuple[str, str]]
+    notes: list[str]
+
+
+def read_depth_frames(
+    files: list[Path], intrinsics: ArrayLike | str | Path | None, depth_max: float | None, thinned: Thinning
+) -> DepthFrames:
+    """Points of depth PNGs (16 bit, millimetres) in order, or of one .npz (`depth` [T, H, W], `intrinsics`, `poses`).
+
+    Integers are millimetres, floating-point numbers metres, unless the array is called depth_mm or depth_m. Intrinsics
+    and camera-to-world `poses` are in the file, in the argument, or beside the files. Raises DataError without
+    intrinsics or when poses do not fit.
+    """
+    folder = files[0].parent
+    poses_source: ArrayLike | Path | None = None
+    skipped: list[tuple[str, str]] = []
+    maps: Iterator[DepthMap]
+    if files[0].suffix.lower() in (".npz", ".npy"):
+        total, stack, inside = _arrays(files[0])
+        maps = ((frame, f"frame {frame}", stack[frame]) for frame in range(total))
+        intrinsics = inside.get("intrinsics", inside.get("K")) if intrinsics is None else intrinsics
+        poses_source = inside.get("poses")
+    else:
+        total = len(files)
+        maps = _pictures(files, skipped)
+    if intrinsics is None:
+        intrinsics = find_camera_file(folder, INTRINSICS_STEMS)
+    if intrinsics is None:
+        raise DataError(
+            f"{folder if len(files) > 1 else files[0]} holds depth maps without camera intrinsics; "
+            "put the 3 x 3 matrix into intrinsics.txt beside them or give it."
+        )
+    matrices = read_intrinsics(intrinsics)
+    if matrices.ndim == 3 and len(matrices) not in (1, total):
+        raise DataError(f"There are intrinsics for {len(matrices)} frames, but {total} depth maps; give one matrix.")
+    if poses_source is None:
+        poses_source = find_camera_file(folder, POSES_STEMS)
+    poses = None if poses_source is None else read_poses(poses_source, total)
+    turn, up_axis = world_turn(poses)
+    frames: list[Frame] = []
+    viewpoints: dict[str, NDArray[np.float64]] = {}
+    uncut = 0
+    for frame, name, depth in maps:
+        matrix = matrices if matrices.ndim == 2 else matrices[min(frame, len(matrices) - 1)]
+        keep = np.isfinite(depth) & (depth > 0)
+        if depth_max is not None:
+            keep &= depth <= depth_max
+        limit = background_limit(np.where(keep, depth, 0.0))
+        uncut += int(limit is None and _border(keep).mean() > 0.5)
+        if limit is not None:
+            keep &= depth <= limit
+        points = thinned(back_project(depth, matrix, keep))
+        if poses is not None:
+            points = points @ poses[frame, :3, :3].T + poses[frame, :3, 3]
+        viewpoints[name] = np.zeros(3) if poses is None else turn @ poses[frame, :3, 3]
+        frames.append((name, points @ turn.T))
+    notes = thinned.notes()
+    if uncut:
+        notes.append(
+            f"In {uncut:,} of {len(frames):,} depth maps no gap lies between subject and background, so nothing "
+            "was cut; give the greatest depth to keep."
+        )
+    return DepthFrames(frames, up_axis, viewpoints, skipped, notes)
+
+
+def background_limit(depth: NDArray[np.float64]) -> float | None:
+    """The depth behind which all is background in depth [H, W] (0: nothing measured), or None; see the file's head."""
+    seen = depth > 0
+    values = depth[seen]
+    if len(values) < 100:
+        return None
+    border = _border(depth)
+    # A few wild readings must not stretch the bins.
+    low, high = np.quantile(values, 0.001), np.quantile(values, 0.999)
+    if high <= low:
+        return None
+    counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
+    empty = counts <= _STRAY * len(values)
+    starts = np.flatnonzero(np.diff(np.concatenate([[False], empty, [False]]).astype(int)) == 1)
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], empty, [False]]).astype(int)) == -1)
+    for start, end in zip(starts[::-1], ends[::-1], strict=True):
+        near, far = edges[start], edges[end]
+        if far - near < _SMALLEST_GAP * near or start == 0 or end == _BINS:
+            continue
+        if (values <= near).sum() < _SMALLEST_SUBJECT * depth.size:
+            continue
+        nearer, farther = (border > 0) & (border <= near), border >= far
+        if nearer.mean() < _FREE_BORDER and farther.mean() >= _COVERED_BORDER:
+            return float(near + far) / 2
+    return None
+
+
+def _pictures(files: list[Path], skipped: list[tuple[str, str]]) -> Iterator[DepthMap]:
+    """One depth map after another, so that long sequences need not fit in memory."""
+    for frame, path in enumerate(files):
+        try:
+            yield frame, path.name, read_depth_image(path) * 0.001
+        except SkippedError as error:
+            skipped.append((path.name, str(error)))
+
+
+def _border(picture: NDArray) -> NDArray:
+    return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
+
+
+def _arrays(path: Path) -> tuple[int, NDArray[np.float64], dict[str, NDArray]]:
+    """Frames, depth maps [T, H, W] in metres, and all arrays of the file."""
+    try:
+        arrays = read_arrays(path)
+    except SkippedError as error:
+        raise DataError(f"{path.name} {error}; export it again.") from error
+    name = next((name for name in _DEPTH_NAMES if name in arrays), None)
+    if name is None:
+        raise DataError(f"{path.name} holds no array called depth; save the depth maps [T, H, W] under that name.")
+    depth = arrays[name]
+    if depth.ndim == 2:
+        depth = depth[None]
+    if depth.ndim != 3 or 0 in depth.shape:
+        raise DataError(f"{path.name}: its depth has shape {depth.shape}, but [T, H, W] is needed.")
+    factor = _DEPTH_NAMES[name] or (1.0 if depth.dtype.kind == "f" else 0.001)
+    return len(depth), depth.astype(np.float64) * factor, arrays

@@ -1,0 +1,110 @@
+"""One frame of measured points from a PLY, PCD, XYZ, OBJ, NPY or NPZ file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import MeshError
+from core.io.mesh.ply_reader import read_ply_points
+from core.io.scans.pcd import parse_pcd
+from core.io.scans.scan_files import SkippedError, read_arrays, read_bytes
+
+POINT_SUFFIXES = (".ply", ".pcd", ".xyz", ".pts", ".obj")
+ARRAY_SUFFIXES = (".npy", ".npz")
+_POINT_NAMES = ("points", "xyz", "positions", "vertices")
+_MOST_COLUMNS = 16  # x, y, z, then normals or colours
+
+
+def read_points(path: Path) -> NDArray[np.float64]:
+    """Points [N, 3] as stored, not finite ones included; raises SkippedError with what is wrong."""
+    suffix = path.suffix.lower()
+    if suffix in ARRAY_SUFFIXES:
+        return points_of_arrays(read_arrays(path))
+    data = read_bytes(path)
+    try:
+        if suffix == ".ply":
+            return read_ply_points(path)
+        if suffix == ".pcd":
+            return parse_pcd(data)
+        return parse_text_points(data, only="v" if suffix == ".obj" else "")
+    except SkippedError:
+        raise
+    except MeshError as error:
+        reason = str(error).removeprefix(f"{path.name} ").removesuffix("; copy or export it again.")
+        raise SkippedError(reason.rstrip(".")) from error
+    except Exception as error:  # what a hostile heading can still provoke in numpy
+        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        raise SkippedError(f"is damaged or cut short ({reason})") from error
+
+
+def points_of_arrays(arrays: dict[str, NDArray]) -> NDArray[np.float64]:
+    """[N, 3] or [T, N, 3]: the array called points (or alike), else the only one of such a shape.
+
+    A file with `loc` [3] and `scale` (the OFlow layout) holds points divided by them: they are put back.
+    Raises SkippedError.
+    """
+    fitting = {name: array for name, array in arrays.items() if is_points(array.shape)}
+    name = next((name for name in _POINT_NAMES if name in fitting), None)
+    if name is None:
+        if not fitting:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in list(arrays.items())[:4]) or "nothing"
+            raise SkippedError(f"holds {shapes}, but points of shape [N, 3] or [T, N, 3] are needed")
+        if len(fitting) > 1:
+            raise SkippedError(
+                f"holds several arrays of points ({', '.join(list(fitting)[:4])}); name one of them points"
+            )
+        name = next(iter(fitting))
+    points = fitting[name][..., :3].astype(np.float64)
+    loc, scale = arrays.get("loc"), arrays.get("scale")
+    if loc is not None and scale is not None and loc.shape == (3,) and scale.size == 1:
+        points = points * float(scale.reshape(-1)[0]) + loc
+    return points
+
+
+def is_points(shape: tuple[int, ...]) -> bool:
+    """Whether an array of this shape can be points: [N, 3] (more columns are normals or colours) or [T, N, 3]."""
+    return (len(shape) == 2 and 3 <= shape[1] <= _MOST_COLUMNS) or (len(shape) == 3 and shape[2] == 3)
+
+
+def parse_text_points(data: bytes, only: str = "") -> NDArray[np.float64]:
+    """Points [N, 3] of lines that begin with three numbers; for OBJ of those that begin with the word `only`.
+
+    Commas separate like blanks, `#` and `//` begin a comment, a first line with one number alone is a count, and an
+    unfinished last line is left out. Raises SkippedError with the line that makes no sense.
+    """
+    if b"\0" in data[:4096]:
+        raise SkippedError("holds binary data where text is needed")
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    for number, line in enumerate(data.decode("utf-8", errors="replace").splitlines(), start=1):
+        if line.startswith(("#", "//")):
+            continue
+        words = line.replace(",", " ").replace(";", " ").split()
+        if only:
+            if words[:1] != [only]:
+                continue
+            words = words[1:]
+        if words and not (not rows and len(words) == 1):
+            rows.append(words[:3])
+            numbers.append(number)
+    if rows and len(rows[-1]) < 3:
+        rows.pop()
+    if not rows:
+        return np.zeros((0, 3))
+    try:
+        return np.array(rows, dtype=np.float64).reshape(len(rows), 3)
+    except ValueError as error:
+        for row, number in zip(rows, numbers, strict=False):
+            if not _is_point(row):
+                raise SkippedError(f"has the line {number} {' '.join(row)[:40]!r}, which is not a point") from error
+        raise SkippedError("holds lines that are not points") from error
+
+
+def _is_point(words: list[str]) -> bool:
+    try:
+        return len([float(word) for word in words]) == 3
+    except ValueError:
+        return False

@@ -1,0 +1,106 @@
+"""Voxel grids: .binvox, and .npy or .npz with grids of booleans or numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.io.scans.scan_files import SkippedError, read_arrays, read_bytes
+
+MAX_SIDE = 256
+DEFAULT_SIDE = 1.1  # the box of the method's own grids, around a shape of size 1 at the origin
+_GRID_NAMES = ("voxels", "occupancy", "occupancies", "grid", "array")
+_INSIDE = 0.5  # numbers above it are inside
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelFile:
+    """Grids [T, R, R, R] in index order x, y, z, and the box that they fill."""
+
+    grids: NDArray[np.bool_]
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    side: float = DEFAULT_SIDE
+
+
+def is_grid(shape: tuple[int, ...]) -> bool:
+    """Whether an array of this shape can be one grid [X, Y, Z] or several [T, X, Y, Z]."""
+    return len(shape) in (3, 4) and min(shape[-3:], default=0) >= 4
+
+
+def read_voxels(path: Path) -> VoxelFile:
+    """The grids of one file; other boxes than cubes are filled up with empty cells. Raises SkippedError."""
+    if path.suffix.lower() == ".binvox":
+        return parse_binvox(read_bytes(path))
+    arrays = read_arrays(path)
+    fitting = {name: array for name, array in arrays.items() if is_grid(array.shape)}
+    name = next((name for name in _GRID_NAMES if name in fitting), next(iter(fitting), None))
+    if name is None:
+        raise SkippedError("holds no voxel grid of shape [R, R, R] or [T, R, R, R]")
+    grids = fitting[name]
+    _check_sides(grids.shape[-3:])
+    grids = grids > _INSIDE if grids.dtype.kind == "f" else grids.astype(bool)
+    center, side = np.zeros(3), float(DEFAULT_SIDE)
+    if "center" in arrays and arrays["center"].size == 3:
+        center = arrays["center"].reshape(3).astype(np.float64)
+    if "side" in arrays and arrays["side"].size == 1:
+        side = float(arrays["side"].reshape(-1)[0])
+    return _cube(grids if grids.ndim == 4 else grids[None], center, side)
+
+
+def parse_binvox(data: bytes) -> VoxelFile:
+    """One grid with its place; raises SkippedError."""
+    marker = data.find(b"data\n", 0, 4096)
+    if not data.startswith(b"#binvox") or marker < 0:
+        raise SkippedError("is not a binvox file, or its heading is cut short")
+    dims, corner, scale = None, np.zeros(3), 1.0
+    try:
+        for line in data[:marker].decode("ascii", errors="replace").splitlines():
+            words = line.split()
+            if words[:1] == ["dim"]:
+                dims = tuple(int(word) for word in words[1:4])
+            elif words[:1] == ["translate"]:
+                corner = np.array([float(word) for word in words[1:4]])
+            elif words[:1] == ["scale"]:
+                scale = float(words[1])
+    except (IndexError, ValueError) as error:
+        raise SkippedError("has a heading that makes no sense") from error
+    if dims is None or len(dims) != 3 or corner.shape != (3,):
+        raise SkippedError("has a heading that makes no sense")
+    _check_sides(dims)
+    body = np.frombuffer(data, np.uint8, offset=marker + 5)
+    values, counts = body[0 : len(body) // 2 * 2 : 2], body[1::2].astype(np.int64)
+    if counts.sum() != math.prod(dims):
+        raise SkippedError(f"holds {int(counts.sum()):,} of {math.prod(dims):,} cells, so it is damaged or cut short")
+    # On disk y runs fastest, then z, then x.
+    grid = np.repeat(values > 0, counts).reshape(dims).transpose(0, 2, 1)
+    side = scale * 1.0
+    shape = np.array(grid.shape)
+    center = corner + side * shape / shape.max() / 2
+    return _cube(grid[None], center, side)
+
+
+def cell_centers(grid: NDArray[np.bool_], center: tuple[float, float, float], side: float) -> NDArray[np.float64]:
+    """Centres [N, 3] of the occupied cells of one grid [R, R, R]."""
+    return (np.argwhere(grid) + 0.5) * (side / len(grid)) - side / 2 + np.asarray(center)
+
+
+def _cube(grids: NDArray[np.bool_], center: NDArray[np.float64], side: float) -> VoxelFile:
+    """Fill up to a cube; `side` is that of the longest side, and the cells that are there stay where they are."""
+    if not (np.isfinite(center).all() and np.isfinite(side) and side > 0):
+        raise SkippedError("has a place or a size that is not a number above 0")
+    shape = np.array(grids.shape[1:])
+    longest = int(shape.max())
+    before = (longest - shape) // 2
+    after = longest - shape - before
+    padded = np.pad(grids, [(0, 0), *zip(before.tolist(), after.tolist(), strict=True)])
+    x, y, z = center + (after - before) / 2 * (side / longest)
+    return VoxelFile(padded, (float(x), float(y), float(z)), side)
+
+
+def _check_sides(shape: tuple[int, ...]) -> None:
+    if not 4 <= min(shape) <= max(shape) <= MAX_SIDE:
+        raise SkippedError(f"has {' x '.join(map(str, shape))} cells, but 4 to {MAX_SIDE} a side are possible")

@@ -1,0 +1,70 @@
+"""Vertex normals for files that store them: smooth, with the creases that the file's split vertices mark."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.io.export_clip import ExportClip
+
+# Split vertices are shaded as one when their normals are within this angle of their mean, so two within twice of it.
+CREASE_COSINE = float(np.cos(np.radians(40.0)))
+
+
+def clip_normals(clip: ExportClip) -> NDArray[np.float32]:
+    """[T, W, 3] unit normals of every frame, area weighted.
+
+    A file splits a vertex for a texture seam or a material, where shading goes on smoothly, or for a hard edge,
+    where it does not. Copies in one part with one UV can only be there for a hard edge; for the others the angle
+    between them in frame 0 decides, so that shading does not change its kind during the motion.
+    """
+    from scipy.sparse import csr_matrix
+
+    faces = clip.faces
+    corners = faces.ravel()
+    shape = (len(clip.weld), len(faces))
+    around = csr_matrix((np.ones(len(corners)), (corners, np.arange(len(corners)) // 3)), shape)
+    result = np.empty_like(clip.frames)
+    smooth = _split_but_not_for_an_edge(clip)
+    for t, positions in enumerate(clip.frames):
+        a, b, c = (positions[faces[:, corner]].astype(np.float64) for corner in range(3))
+        sums = around @ np.cross(b - a, c - a)
+        normals = _unit(sums)
+        if t == 0 and smooth.any():
+            mean = _unit(_sums(normals, clip.weld, len(smooth)))
+            far = np.einsum("ij,ij->i", normals, mean[clip.weld]) < CREASE_COSINE
+            smooth[clip.weld[far]] = False
+        if smooth.any():
+            shared = _unit(_sums(sums, clip.weld, len(smooth)))
+            normals = np.where(smooth[clip.weld][:, None], shared[clip.weld], normals)
+        result[t] = normals
+    return result
+
+
+def _sums(vectors: NDArray[np.float64], rows: NDArray[np.int32], count: int) -> NDArray[np.float64]:
+    """[count, 3]: the vectors [n, 3] added up by their row [n]."""
+    return np.stack([np.bincount(rows, vectors[:, axis], count) for axis in range(3)], -1)
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[n, 3] of length 1; +Y where there is no direction."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    none = lengths <= np.finfo(np.float64).tiny
+    return np.where(none, (0.0, 1.0, 0.0), vectors / np.where(none, 1.0, lengths))
+
+
+def _split_but_not_for_an_edge(clip: ExportClip) -> NDArray[np.bool_]:
+    """For each surface point: it has several vertices, and no two of them in one part with one UV."""
+    copies = np.bincount(clip.weld)
+    smooth = copies > 1
+    rows = np.flatnonzero(smooth[clip.weld])
+    if not len(rows):
+        return smooth
+    part_of = np.zeros(len(clip.weld))
+    for number, part in enumerate(clip.parts):
+        part_of[part.faces] = number
+    keys = np.column_stack([clip.weld[rows], part_of[rows], *([] if clip.uv is None else [clip.uv[rows]])])
+    keys = keys[np.lexsort(keys.T)]
+    same = (keys[1:] == keys[:-1]).all(1)
+    smooth[keys[1:][same][:, 0].astype(np.int64)] = False
+    return smooth

@@ -1,0 +1,337 @@
+"""Every intent of a person as a pure function State -> State; `history.Session` applies them with undo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from core.errors import HandleError
+from core.pipelines.request import Progress, Quality, ReconstructionSet, SampleSet
+from core.sequence import MAX_FRAMES, MAX_TARGET_DISTANCE, MIN_FRAMES, Handle, SourceMesh
+from m2v_studio.document.state import (
+    MAX_STUDIO_SEEDS,
+    ColorBy,
+    Document,
+    Job,
+    Layout,
+    Notice,
+    Results,
+    State,
+    View,
+    edit_key,
+    frame_shown,
+    why_not_play,
+)
+from m2v_studio.document.words import counted
+
+MAX_HANDLES = 64
+
+
+# ---- source and handles -----------------------------------------------------------------------------------
+
+
+def open_source(state: State, mesh: SourceMesh) -> State:
+    """A fresh document on this mesh; generation settings are kept, the length and speed of scans are not."""
+    document = replace(state.document, source=mesh, handles=(), scans=None, alignment=None)
+    if state.document.scans is not None:
+        document = replace(document, frames=Document.frames, fps=Document.fps)
+    view = replace(state.view, time=0.0, playing=False, selected=None, key=None, layout="one", solo=0, color="none")
+    return replace(
+        state, document=document, view=view, results=None, job=None, project="", message=f"Opened {mesh.name}."
+    )
+
+
+def add_handle(state: State, vertex: int, pinned: bool = False) -> State:
+    """Add a handle at a vertex and select it; at a vertex that has one, select it (and pin it when asked).
+
+    Scans have no handles.
+    """
+    document = state.document
+    if document.source is None:
+        return state
+    for row, handle in enumerate(document.handles):
+        if handle.vertex == vertex:
+            selected = select_handle(state, row)
+            return set_pinned(selected, row, True) if pinned and not handle.pinned else selected
+    if len(document.handles) >= MAX_HANDLES:
+        raise HandleError(f"There are {MAX_HANDLES} handles already, the most one motion can have; delete one first.")
+    handle = Handle(vertex=int(vertex), pinned=pinned, name=_free_name(document))
+    changed = replace(document, handles=(*document.handles, handle))
+    added = "Pinned" if pinned else "Added"
+    return select_handle(replace(state, document=changed, message=f"{added} {handle.name}."), len(changed.handles) - 1)
+
+
+def _free_name(document: Document) -> str:
+    taken = {handle.name for handle in document.handles}
+    return next(name for i in range(1, MAX_HANDLES + 2) if (name := f"handle {i}") not in taken)
+
+
+def select_handle(state: State, row: int | None) -> State:
+    return replace(state, view=replace(state.view, selected=row, key=None))
+
+
+def select_key(state: State, row: int, frame: int) -> State:
+    return replace(state, view=replace(state.view, selected=row, key=frame))
+
+
+def rename_handle(state: State, row: int, name: str) -> State:
+    name = " ".join(name.split())[:40]
+    return _with_handle(state, row, name=name) if name and name != state.document.handles[row].name else state
+
+
+def set_pinned(state: State, row: int, pinned: bool) -> State:
+    return _with_handle(state, row, pinned=pinned)
+
+
+def set_hold(state: State, row: int, hold: bool) -> State:
+    return _with_handle(state, row, hold=hold)
+
+
+def delete_handle(state: State, row: int) -> State:
+    handles = state.document.handles
+    kept = handles[:row] + handles[row + 1 :]
+    changed = replace(state, document=replace(state.document, handles=kept), message=f"Deleted {handles[row].name}.")
+    selected = min(row, len(kept) - 1) if kept else None
+    return select_handle(changed, selected)
+
+
+def _with_handle(state: State, row: int, **changes: Any) -> State:
+    handles = list(state.document.handles)
+    handles[row] = replace(handles[row], **changes)
+    return replace(state, document=replace(state.document, handles=tuple(handles)))
+
+
+# ---- keys -------------------------------------------------------------------------------------------------
+
+
+def key_frame_for_drag(state: State) -> int:
+    """The frame a drag writes to: the current one, or the last one when the rest pose is shown."""
+    frame = frame_shown(state)
+    return frame if frame > 0 else state.document.frames - 1
+
+
+def set_key(state: State, row: int, frame: int, position: ArrayLike) -> State:
+    """Write a key [3] in source units; frame 0 is the rest pose and cannot have one. Unpins the handle."""
+    document = state.document
+    target = np.asarray(position, dtype=np.float64)
+    if not 0 < frame < document.frames:
+        raise HandleError(f"Frame {frame} cannot have a key; frames 1 to {document.frames - 1} can.")
+    if not np.isfinite(target).all():
+        raise HandleError(f"{document.handles[row].name} cannot be moved to {target.tolist()}; give finite numbers.")
+    if document.source is not None:
+        rest = document.source.vertices[document.handles[row].vertex]
+        reach = 0.99 * MAX_TARGET_DISTANCE * document.source.size
+        target = rest + np.clip(target - rest, -reach, reach)
+    keys = {**document.handles[row].keys, frame: target}
+    return select_key(_with_handle(state, row, keys=keys, pinned=False), row, frame)
+
+
+def delete_key(state: State, row: int, frame: int) -> State:
+    keys = {f: p for f, p in state.document.handles[row].keys.items() if f != frame}
+    return select_handle(_with_handle(state, row, keys=keys), row)
+
+
+def move_key(state: State, row: int, frame: int, to: int, copy: bool = False) -> State:
+    """Move (or copy) a key along the timeline; a key that was there is replaced."""
+    to = min(max(to, 1), state.document.frames - 1)
+    keys = dict(state.document.handles[row].keys)
+    if to == frame or frame not in keys:
+        return state
+    keys[to] = keys[frame]
+    if not copy:
+        del keys[frame]
+    return select_key(_with_handle(state, row, keys=keys), row, to)
+
+
+# ---- generation settings ----------------------------------------------------------------------------------
+
+
+def set_frames(state: State, frames: int) -> State:
+    """Change the length; keys keep their share of it, so an end pose stays at the end. Scans have their own."""
+    document = state.document
+    frames = min(max(int(frames), MIN_FRAMES), MAX_FRAMES)
+    if frames == document.frames or document.scans is not None:
+        return state
+    scale = (frames - 1) / (document.frames - 1)
+
+    def moved(handle: Handle) -> Handle:
+        return replace(handle, keys={max(1, round(f * scale)): p for f, p in handle.keys.items() if f > 0})
+
+    changed = replace(document, frames=frames, handles=tuple(moved(h) for h in document.handles))
+    view = replace(state.view, time=float(round(state.view.time * scale)), key=None)
+    return replace(state, document=changed, view=view)
+
+
+def set_fps(state: State, fps: float) -> State:
+    return _setting(state, fps=float(min(max(fps, 1.0), 240.0)))
+
+
+def set_seeds(state: State, seeds: int) -> State:
+    return _setting(state, seeds=min(max(int(seeds), 1), MAX_STUDIO_SEEDS))
+
+
+def set_seed(state: State, seed: int) -> State:
+    return _setting(state, seed=min(max(int(seed), 0), 999_999))
+
+
+def set_quality(state: State, quality: Quality) -> State:
+    return _setting(state, quality=quality)
+
+
+def set_guidance(state: State, guidance: float) -> State:
+    return _setting(state, guidance=float(min(max(guidance, 0.0), 10.0)))
+
+
+def set_variety(state: State, variety: float | None) -> State:
+    """How far samples keep from the average motion; None is what the model was made with."""
+    return _setting(state, variety=None if variety is None else float(min(max(variety, 0.0), 2.0)))
+
+
+def _setting(state: State, **changes: Any) -> State:
+    if all(getattr(state.document, name) == value for name, value in changes.items()):
+        return state
+    return replace(state, document=replace(state.document, **changes))
+
+
+# ---- generation -------------------------------------------------------------------------------------------
+
+
+def job_started(state: State, request: int, quality: Quality, seeds: int) -> State:
+    job = Job(request=request, key=edit_key(state.document), quality=quality, seeds=seeds)
+    return replace(state, job=job)
+
+
+def job_progressed(state: State, request: int, progress: Progress) -> State:
+    job = state.job
+    if job is None or job.request != request:
+        return state
+    preview = progress.preview if progress.preview is not None else job.preview
+    faces = progress.preview_faces if progress.preview is not None else job.preview_faces
+    job = replace(
+        job, done=progress.done, total=progress.total, message=progress.message, preview=preview, preview_faces=faces
+    )
+    return replace(state, job=job)
+
+
+def job_finished(state: State, request: int, samples: SampleSet | ReconstructionSet) -> State:
+    """Take the results in, unless a newer request replaced this one; a draft starts to play."""
+    job = state.job
+    if job is None or job.request != request:
+        return state
+    results = Results(samples=samples, key=job.key, quality=job.quality)
+    several = len(samples.samples) > 1
+    view = replace(
+        state.view,
+        solo=min(state.view.solo, len(samples.samples) - 1) if several else 0,
+        layout=state.view.layout if several else "one",
+        color=state.view.color if several or state.view.color != "disagreement" else "none",
+        playing=state.document.frames > 1,
+        played=False,
+    )
+    made = _made(len(samples.samples), job.quality, state.document.scans is not None)
+    message = f"Generated {made} in {samples.seconds:.1f} s."
+    return replace(state, results=results, job=None, view=view, message=message)
+
+
+def _made(count: int, quality: Quality, of_scans: bool) -> str:
+    """What was generated, in words: "a draft", "1 motion", "4 meshes"."""
+    if count == 1 and quality == "draft":
+        return "a draft"
+    return counted(count, "mesh" if of_scans else "motion")
+
+
+def job_stopped(state: State, request: int | None = None, message: str = "Cancelled.") -> State:
+    if state.job is None or (request is not None and state.job.request != request):
+        return state
+    return replace(state, job=None, message=message)
+
+
+# ---- view -------------------------------------------------------------------------------------------------
+
+
+def with_view(state: State, **changes: Any) -> State:
+    return replace(state, view=replace(state.view, **changes))
+
+
+def set_time(state: State, time: float) -> State:
+    """Scrub; stops playback."""
+    return with_view(state, time=float(min(max(time, 0.0), state.document.frames - 1)), playing=False)
+
+
+def step_frame(state: State, by: int) -> State:
+    """Step by whole frames, wrapping around when looping."""
+    frames = state.document.frames
+    frame = frame_shown(state) + by
+    return set_time(state, frame % frames if state.view.loop else frame)
+
+
+def toggle_play(state: State) -> State:
+    if why_not_play(state):
+        return with_view(state, playing=False)
+    at_end = not state.view.loop and frame_shown(state) == state.document.frames - 1
+    playing = not state.view.playing
+    time = 0.0 if playing and at_end else state.view.time
+    watched = state.results is not None and (state.view.played or playing)
+    return with_view(state, playing=playing, time=time, played=watched)
+
+
+def advance(state: State, seconds: float) -> State:
+    """Move the playhead by wall-clock seconds at the document's frames per second and the chosen speed."""
+    view, document = state.view, state.document
+    if not view.playing:
+        return state
+    time = view.time + seconds * document.fps * view.speed
+    if time < document.frames:
+        return with_view(state, time=time)
+    if view.loop:
+        return with_view(state, time=time % document.frames, played=True)
+    return with_view(state, time=float(document.frames - 1), playing=False, played=True)
+
+
+def solo(state: State, row: int) -> State:
+    """Show one result alone; rows that do not exist are ignored."""
+    if state.results is None or not 0 <= row < len(state.results.samples.samples):
+        return state
+    return with_view(state, layout="one", solo=row)
+
+
+def set_layout(state: State, layout: Layout) -> State:
+    if layout != "one" and (state.results is None or len(state.results.samples.samples) < 2):
+        return state
+    return with_view(state, layout=layout)
+
+
+def set_color(state: State, color: ColorBy) -> State:
+    return with_view(state, color=color)
+
+
+def notify(state: State, notice: Notice | None) -> State:
+    return replace(state, notice=notice)
+
+
+def say(state: State, message: str) -> State:
+    return replace(state, message=message)
+
+
+def set_busy(state: State, busy: str) -> State:
+    return replace(state, busy=busy)
+
+
+def engine_ready(state: State, label: str, variety: float = 1.0) -> State:
+    return replace(state, engine="ready", engine_label=label, engine_variety=variety)
+
+
+def engine_failed(state: State, message: str) -> State:
+    return replace(state, engine="failed", engine_label="no model", job=None, message=message)
+
+
+def mark_saved(state: State, project: str, document: Document) -> State:
+    return replace(state, project=project, saved=document, message=f"Saved {project}.")
+
+
+def opened_project(document: Document, results: Results | None, project: str) -> State:
+    """The state right after a project file was read."""
+    return State(document=document, results=results, project=project, saved=document, view=View())

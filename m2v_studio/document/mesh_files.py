@@ -1,0 +1,40 @@
+"""Opening meshes from disk, and the sample meshes that come with the studio. No Polyscope, no torch."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from core.assets import asset_path
+from core.errors import DataError
+from core.sequence import SourceMesh
+from m2v_studio.document.scan_files import KINDS
+
+MESH_SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
+FIRST_MESH = "hound"
+
+
+def read_source(path: Path) -> SourceMesh:
+    """Read a mesh for the editor; an unknown kind of file is refused with one sentence."""
+    if path.suffix.lower() not in MESH_SUFFIXES and path.exists():
+        kinds = f"a mesh ({', '.join(MESH_SUFFIXES)}), a project (.m2v) or scans ({KINDS})"
+        raise DataError(f"{path.name} is not a kind of file the studio reads; open {kinds}.")
+    from core.io.mesh.mesh_reader import read_mesh
+
+    return read_mesh(path)
+
+
+@lru_cache(maxsize=1)
+def bundled_meshes() -> tuple[Path, ...]:
+    """The meshes that ship with the studio, by name; a panel asks in every frame, the folder is read once."""
+    folder = asset_path("meshes")
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in MESH_SUFFIXES and os.access(p, os.R_OK)))
+
+
+def first_mesh() -> Path | None:
+    """The bundled mesh that a first run shows: the four-legged one, which has most to take hold of."""
+    meshes = bundled_meshes()
+    return next((path for path in meshes if path.stem == FIRST_MESH), meshes[0] if meshes else None)

@@ -1,0 +1,291 @@
+"""Project files (.m2v): one zip with the mesh, the handles, the settings and the results.
+
+A project is self-contained: it still opens when the mesh file it came from has moved; only scans stay where they
+are (see `scan_project`). It is written to a
+temporary name and renamed, arrays are read without pickle, and anything damaged is one clear sentence.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.atomic import write_atomically
+from core.errors import DataError, M2VError
+from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
+from core.sequence import Handle, HandleTracks, Material, MeshPart, MeshSequence, SourceMesh, frozen_array
+from m2v_studio.document.scan_project import (
+    reconstruction_arrays,
+    reconstruction_results,
+    scans_document,
+    scans_json,
+    variety_of,
+)
+from m2v_studio.document.settings import config_dir
+from m2v_studio.document.state import Document, Results, State, edit_key, is_open, is_stale, sampling, tracks
+
+FORMAT = "m2v-project"
+VERSION = 1
+SCANS_VERSION = 2  # of a project of scans, which an older studio cannot read
+MAX_MEMBER_BYTES = 4 << 30
+SETTINGS = ("frames", "fps", "seeds", "seed", "quality", "guidance", "variety")
+_STALE = ("an older edit",)
+
+
+def autosave_path() -> Path:
+    """Where unsaved work is kept; the file exists only while there is some."""
+    return config_dir() / "autosave.m2v"
+
+
+def save_project(state: State, path: Path) -> None:
+    """Write the document and its results; raises DataError when the place cannot be written."""
+    if not is_open(state.document):
+        raise DataError("There is nothing to save yet; open a mesh or scans first.")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("project.json", json.dumps(_document_json(state), indent=1))
+        if state.document.source is not None:
+            archive.writestr("source.npz", _npz(_source_arrays(state.document.source)))
+        if state.results is not None:
+            archive.writestr("results.npz", _npz(_result_arrays(state.results)))
+    write_atomically(path, lambda file: file.write_bytes(buffer.getvalue()), DataError)
+
+
+def load_project(path: Path) -> tuple[Document, Results | None]:
+    """Read a project; raises DataError with what is wrong with the file."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist; check the name.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if info.file_size > MAX_MEMBER_BYTES:
+                    raise DataError(f"{path} holds an unreasonably large part, {info.filename}; it is not opened.")
+            description = json.loads(archive.read("project.json"))
+            if description.get("format") != FORMAT:
+                raise DataError(f"{path} is a zip file but not an m2v project.")
+            if description.get("version") not in (VERSION, SCANS_VERSION):
+                raise DataError(
+                    f"{path} is of project version {description.get('version')}, but this studio reads versions "
+                    f"{VERSION} and {SCANS_VERSION}; open it with the version that wrote it."
+                )
+            of_scans = description["version"] == SCANS_VERSION
+            if of_scans:
+                document = scans_document(description, path)
+            else:
+                document = _document(description, _arrays(archive, "source.npz"))
+            results = None
+            if "results.npz" in archive.namelist():
+                read = reconstruction_results if of_scans else _results
+                results = read(description, _arrays(archive, "results.npz"), document)
+            return document, results
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError, EOFError, OSError, M2VError) as error:
+        raise DataError(f"{path} is damaged or not an m2v project ({_short(error)}); open another file.") from error
+
+
+def _short(error: Exception) -> str:
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+
+
+def _npz(arrays: dict[str, NDArray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **cast(Any, arrays))
+    return buffer.getvalue()
+
+
+def _arrays(archive: zipfile.ZipFile, name: str) -> dict[str, NDArray]:
+    with np.load(io.BytesIO(archive.read(name)), allow_pickle=False) as loaded:
+        return {key: loaded[key] for key in loaded.files}
+
+
+# ---- the document -----------------------------------------------------------------------------------------
+
+
+def _document_json(state: State) -> dict[str, Any]:
+    document, source = state.document, state.document.source
+    if source is None:
+        return {"format": FORMAT, "version": SCANS_VERSION, **scans_json(state)}
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "source": {
+            "name": source.name,
+            "up_axis": source.up_axis,
+            "path": source.path,
+            "notes": list(source.notes),
+            "parts": [{"name": part.name, "material": _material_json(part.material)} for part in source.parts],
+        },
+        "handles": [
+            {
+                "vertex": handle.vertex,
+                "name": handle.name,
+                "pinned": handle.pinned,
+                "hold": handle.hold,
+                "keys": {str(frame): position.tolist() for frame, position in handle.keys.items()},
+            }
+            for handle in document.handles
+        ],
+        **{name: getattr(document, name) for name in SETTINGS},
+        "results": None if state.results is None else _results_json(state),
+    }
+
+
+def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Document:
+    if description["quality"] not in QUALITIES:
+        raise ValueError(f"unknown quality {description['quality']!r}")
+    source = _source(description["source"], arrays)
+    handles = tuple(
+        Handle(
+            vertex=int(raw["vertex"]),
+            keys={int(frame): np.array(position, dtype=np.float64) for frame, position in raw["keys"].items()},
+            hold=bool(raw["hold"]),
+            pinned=bool(raw["pinned"]),
+            name=str(raw["name"]),
+        )
+        for raw in description["handles"]
+    )
+    document = Document(
+        source=source,
+        handles=handles,
+        frames=int(description["frames"]),
+        fps=float(description["fps"]),
+        seeds=int(description["seeds"]),
+        seed=int(description["seed"]),
+        quality=cast(Quality, description["quality"]),
+        guidance=float(description["guidance"]),
+        variety=variety_of(description),
+    )
+    sampling(document).validate()
+    tracks(document).validate(source.vertices)
+    if any(not 0 <= handle.vertex < len(source.vertices) for handle in handles):
+        raise ValueError("a handle names a vertex that the mesh does not have")
+    return document
+
+
+def _material_json(material: Material | None) -> dict[str, Any] | None:
+    if material is None:
+        return None
+    return {f.name: getattr(material, f.name) for f in fields(Material) if f.name != "base_color_texture"}
+
+
+def _source_arrays(source: SourceMesh) -> dict[str, NDArray]:
+    arrays: dict[str, NDArray] = {
+        "vertices": source.vertices,
+        "faces": source.faces,
+        "file_to_vertex": source.file_to_vertex,
+    }
+    if source.uv is not None:
+        arrays["uv"] = source.uv
+    for index, part in enumerate(source.parts):
+        arrays[f"part{index}"] = part.faces
+        if part.material is not None and part.material.base_color_texture is not None:
+            arrays[f"texture{index}"] = np.frombuffer(part.material.base_color_texture, dtype=np.uint8)
+    return arrays
+
+
+def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
+    vertices = frozen_array(arrays["vertices"], np.float32, (None, 3), "vertices")
+    faces = frozen_array(arrays["faces"], np.int32, (None, 3), "faces")
+    mapping = frozen_array(arrays["file_to_vertex"], np.int32, (None,), "file_to_vertex")
+    if not len(vertices) or not len(faces) or not np.isfinite(vertices).all():
+        raise ValueError("the mesh is empty or not finite")
+    if any(index.size and not 0 <= index.min() <= index.max() < len(vertices) for index in (faces, mapping)):
+        raise ValueError("the mesh names vertices that do not exist")
+    parts = []
+    for index, part in enumerate(raw["parts"]):
+        texture = arrays.get(f"texture{index}")
+        material = None
+        if part["material"] is not None:
+            known = {f.name for f in fields(Material)}
+            values: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in part["material"].items() if k in known
+            }
+            material = Material(**values)
+            if texture is not None:
+                material = replace(material, base_color_texture=texture.tobytes())
+        parts.append(
+            MeshPart(str(part["name"]), frozen_array(arrays[f"part{index}"], np.int32, (None, 3), "part"), material)
+        )
+    uv = arrays.get("uv")
+    return SourceMesh(
+        name=str(raw["name"]),
+        vertices=vertices,
+        faces=faces,
+        file_to_vertex=mapping,
+        parts=tuple(parts),
+        uv=None if uv is None else frozen_array(uv, np.float32, (None, 2), "uv"),
+        up_axis=str(raw["up_axis"]),
+        path=str(raw["path"]),
+        notes=tuple(str(note) for note in raw["notes"]),
+    )
+
+
+# ---- the results ------------------------------------------------------------------------------------------
+
+
+def _results_json(state: State) -> dict[str, Any]:
+    results = state.results
+    assert results is not None and isinstance(results.samples, SampleSet)
+    samples = results.samples
+    return {
+        "stale": is_stale(state),
+        "quality": results.quality,
+        "seconds": samples.seconds,
+        "preset": samples.preset,
+        "device": samples.device,
+        "fps": samples.samples[0].sequence.fps if samples.samples else state.document.fps,
+        "samples": [
+            {
+                "seed": sample.seed,
+                "handle_error": sample.handle_error,
+                "soft_handle_error": sample.soft_handle_error,
+                "difference": sample.difference,
+            }
+            for sample in samples.samples
+        ],
+    }
+
+
+def _result_arrays(results: Results) -> dict[str, NDArray]:
+    if isinstance(results.samples, ReconstructionSet):
+        return reconstruction_arrays(results)
+    arrays: dict[str, NDArray] = {"disagreement": results.samples.disagreement}
+    for index, sample in enumerate(results.samples.samples):
+        arrays[f"sample{index}"] = sample.sequence.vertices
+    return arrays
+
+
+def _results(description: dict[str, Any], arrays: dict[str, NDArray], document: Document) -> Results | None:
+    raw = description["results"]
+    source = document.source
+    if raw is None or source is None:
+        return None
+    handles: HandleTracks | None = None if raw["stale"] else tracks(document)
+    samples = []
+    for index, entry in enumerate(raw["samples"]):
+        vertices = arrays[f"sample{index}"]
+        if vertices.ndim != 3 or vertices.shape[1:] != source.vertices.shape:
+            raise ValueError("a result does not fit the mesh")
+        sequence = MeshSequence(
+            vertices=vertices, faces=source.faces, fps=float(raw["fps"]), handles=handles, name=source.name
+        )
+        errors = (float(entry[name]) for name in ("handle_error", "soft_handle_error", "difference"))
+        samples.append(Sample(int(entry["seed"]), sequence, *errors))
+    sample_set = SampleSet(
+        samples=tuple(samples),
+        disagreement=arrays["disagreement"].astype(np.float32),
+        seconds=float(raw["seconds"]),
+        preset=str(raw["preset"]),
+        device=str(raw["device"]),
+    )
+    if not samples or raw["quality"] not in QUALITIES:
+        raise ValueError("the results are incomplete")
+    return Results(sample_set, _STALE if raw["stale"] else edit_key(document), cast(Quality, raw["quality"]))

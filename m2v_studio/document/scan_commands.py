@@ -1,0 +1,90 @@
+"""What a person does with scans, as pure functions State -> State beside those of `commands`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from m2v_studio.document.scan_document import OpenedScans, checked_alignment, same_alignment
+from m2v_studio.document.state import Results, State
+from m2v_studio.document.words import counted
+
+RESOLUTIONS = (32, 64, 128, 256)
+
+
+def open_scans(state: State, scans: OpenedScans) -> State:
+    """A fresh document on these scans, aligned as guessed; seeds, quality and guidance are kept."""
+    sequence = scans.sequence
+    document = replace(
+        state.document,
+        source=None,
+        handles=(),
+        scans=scans,
+        alignment=scans.guess,
+        frames=sequence.frames,
+        fps=sequence.fps,
+    )
+    view = replace(
+        state.view, time=0.0, playing=False, selected=None, key=None, layout="one", solo=0, color="none", gizmo=False
+    )
+    skipped = f" {' '.join(sequence.notes)}" if sequence.notes else ""
+    message = f"Opened {scans.name}: {counted(sequence.frames, 'scan')}.{skipped}"
+    return replace(state, document=document, view=view, results=None, job=None, project="", message=message)
+
+
+def set_alignment(
+    state: State, center: ArrayLike | None = None, scale: float | None = None, up_axis: str | None = None
+) -> State:
+    """Move, resize or turn the box that holds the whole shape in frame 0; what is not given stays.
+
+    Raises DataError for numbers that are not finite.
+    """
+    document = state.document
+    scans, now = document.scans, document.alignment
+    if scans is None or now is None:
+        return state
+    wanted = checked_alignment(
+        scans.guess,
+        now.center if center is None else center,
+        now.scale if scale is None else scale,
+        now.up_axis if up_axis is None else up_axis,
+    )
+    if same_alignment(wanted, now):
+        return state
+    return replace(state, document=replace(document, alignment=wanted))
+
+
+def reset_alignment(state: State) -> State:
+    """Back to the guess."""
+    scans = state.document.scans
+    if scans is None:
+        return state
+    guess = scans.guess
+    return set_alignment(state, guess.center, guess.scale, guess.up_axis)
+
+
+def set_resolution(state: State, resolution: int) -> State:
+    if resolution == state.document.resolution or resolution not in RESOLUTIONS:
+        return state
+    return replace(state, document=replace(state.document, resolution=resolution))
+
+
+def set_refine(state: State, refine: bool) -> State:
+    if refine == state.document.refine:
+        return state
+    return replace(state, document=replace(state.document, refine=refine))
+
+
+def set_one_shape(state: State, one_shape: bool) -> State:
+    if one_shape == state.document.one_shape:
+        return state
+    return replace(state, document=replace(state.document, one_shape=one_shape))
+
+
+def set_truth_error(state: State, results: Results, errors: tuple[NDArray[np.float32], ...]) -> State:
+    """Take in the distances from the true surface, unless other results have come since."""
+    if state.results is not results:
+        return state
+    return replace(state, results=replace(results, truth_error=errors))

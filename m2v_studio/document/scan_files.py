@@ -1,0 +1,60 @@
+"""Opening scans from disk, and the sample scans that come with the studio. No Polyscope, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from core.assets import asset_path
+from core.errors import DataError, MeshError
+from core.sequence import MeshSequence
+from m2v_studio.document.scan_document import OpenedScans
+from m2v_studio.document.scan_truth import read_truth, truth_path
+
+# Single files that hold a whole scan sequence; a folder may hold any kind the reader knows.
+SCAN_SUFFIXES = (".npz", ".npy", ".pcd", ".xyz")
+KINDS = "a folder of PLY, PCD, XYZ, OBJ, NPY or NPZ frames, depth or colour images or voxel grids, or one .npz file"
+
+
+def is_scans(path: Path) -> bool:
+    """True when a path that was opened or dropped is taken for scans rather than for a mesh or a project."""
+    return path.is_dir() or path.suffix.lower() in SCAN_SUFFIXES
+
+
+def read_scan_document(path: Path) -> OpenedScans:
+    """Read scans, guess where the whole shape lies, and take in the true surface when it is there.
+
+    Raises DataError with what is wrong with the scans; a true surface that cannot be used is only noted.
+    """
+    from core.geometry.scan_normalization import guess_normalization
+    from core.io.scans.scan_reader import read_scans
+
+    sequence = read_scans(path)
+    guess = guess_normalization(sequence)
+    beside = truth_path(path)
+    truth: MeshSequence | None = None
+    if beside is not None:
+        try:
+            truth = read_truth(beside, sequence.frames, sequence.fps)
+        except (DataError, MeshError) as error:
+            note = f"The true surface is not used: {str(error).rstrip('.')}."
+            sequence = replace(sequence, notes=(*sequence.notes, note))
+    if not sequence.path:
+        sequence = replace(sequence, path=str(path))
+    return OpenedScans(sequence, guess, truth)
+
+
+@lru_cache(maxsize=1)
+def bundled_scans() -> tuple[Path, ...]:
+    """The scan sequences that ship with the studio, by name; the folder is read once."""
+    folder = asset_path("scans")
+    if not folder.is_dir():
+        return ()
+    return tuple(
+        sorted(
+            path
+            for path in folder.iterdir()
+            if not path.name.startswith(".") and is_scans(path) and not path.stem.endswith("-truth")
+        )
+    )

@@ -1,0 +1,136 @@
+"""Scans in project files: their path and alignment, and the meshes made of them. The scans themselves stay where
+they are, since a recording can be far larger than anything a project should hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DataError
+from core.pipelines.request import QUALITIES, Quality, Reconstruction, ReconstructionOptions, ReconstructionSet
+from core.sequence import MeshSequence, Normalization
+from m2v_studio.document.scan_document import checked_alignment
+from m2v_studio.document.scan_files import read_scan_document
+from m2v_studio.document.state import MAX_STUDIO_SEEDS, Document, Results, State, edit_key, is_stale, reconstruction
+
+SETTINGS = ("fps", "seeds", "seed", "quality", "guidance", "variety", "resolution", "refine", "one_shape")
+_PER_SAMPLE = ("fit", "scan_distance", "disagreement")
+_STALE = ("an older edit",)
+
+
+def scans_json(state: State) -> dict[str, Any]:
+    """The part of project.json that names the scans and their alignment, with what Generate is asked for."""
+    document = state.document
+    assert document.scans is not None and document.alignment is not None
+    return {
+        "scans": {
+            "path": str(Path(document.scans.path).resolve()),
+            "name": document.scans.name,
+            "alignment": _place_json(document.alignment),
+        },
+        **{name: getattr(document, name) for name in SETTINGS},
+        "results": None if state.results is None else _results_json(state, state.results),
+    }
+
+
+def scans_document(description: dict[str, Any], project: Path) -> Document:
+    """Read the scans again and align them as saved; raises DataError when they are gone or have changed too much."""
+    raw = description["scans"]
+    saved = Path(str(raw["path"]))
+    # Moved together with the project, they are beside it.
+    places = (saved, project.parent / saved.name)
+    found = next((path for path in places if path.exists()), None)
+    if found is None:
+        raise DataError(
+            f"The scans of this project, {saved}, are not there; put them back there or beside the project."
+        )
+    scans = read_scan_document(found)
+    place = raw["alignment"]
+    if description["quality"] not in QUALITIES:
+        raise ValueError(f"unknown quality {description['quality']!r}")
+    document = Document(
+        scans=scans,
+        alignment=checked_alignment(scans.guess, place["center"], float(place["scale"]), str(place["up_axis"])),
+        frames=scans.sequence.frames,
+        fps=float(description["fps"]),
+        seeds=min(max(int(description["seeds"]), 1), MAX_STUDIO_SEEDS),
+        seed=int(description["seed"]),
+        quality=cast(Quality, description["quality"]),
+        guidance=float(description["guidance"]),
+        variety=variety_of(description),
+        resolution=int(description["resolution"]),
+        refine=bool(description["refine"]),
+        one_shape=bool(description["one_shape"]),
+    )
+    options: ReconstructionOptions = reconstruction(document)
+    options.validate()
+    return document
+
+
+def variety_of(description: dict[str, Any]) -> float | None:
+    """None where the model's own is wanted, and in projects from before it could be chosen."""
+    variety = description.get("variety")
+    return None if variety is None else float(variety)
+
+
+def reconstruction_arrays(results: Results) -> dict[str, NDArray]:
+    """The meshes of all seeds with what was measured on them."""
+    samples = results.samples
+    assert isinstance(samples, ReconstructionSet)
+    arrays: dict[str, NDArray] = {}
+    for index, sample in enumerate(samples.samples):
+        arrays[f"sample{index}"], arrays[f"faces{index}"] = sample.sequence.vertices, sample.sequence.faces
+        for name in _PER_SAMPLE:
+            arrays[f"{name}{index}"] = getattr(sample, name)
+    return arrays
+
+
+def reconstruction_results(
+    description: dict[str, Any], arrays: dict[str, NDArray], document: Document
+) -> Results | None:
+    """The saved meshes; raises ValueError or MeshError when they do not fit together."""
+    raw = description["results"]
+    if raw is None:
+        return None
+    samples = []
+    for index, seed in enumerate(raw["seeds"]):
+        sequence = MeshSequence(
+            arrays[f"sample{index}"], arrays[f"faces{index}"], fps=float(raw["fps"]), name=str(raw["name"])
+        )
+        measured = {name: arrays[f"{name}{index}"].astype(np.float32) for name in _PER_SAMPLE}
+        shape = sequence.vertices.shape[:2]
+        if measured["fit"].shape != shape[:1] or any(measured[name].shape != shape for name in _PER_SAMPLE[1:]):
+            raise ValueError("a result does not fit its measurements")
+        samples.append(Reconstruction(int(seed), sequence, **measured))
+    if not samples or raw["quality"] not in QUALITIES:
+        raise ValueError("the results are incomplete")
+    place = raw["normalization"]
+    normalization = Normalization(np.array(place["center"], dtype=np.float64), float(place["scale"]), place["up_axis"])
+    made = ReconstructionSet(
+        tuple(samples), normalization, float(raw["seconds"]), str(raw["preset"]), str(raw["device"])
+    )
+    return Results(made, _STALE if raw["stale"] else edit_key(document), cast(Quality, raw["quality"]))
+
+
+def _results_json(state: State, results: Results) -> dict[str, Any]:
+    samples = results.samples
+    assert isinstance(samples, ReconstructionSet)
+    first = samples.samples[0].sequence
+    return {
+        "stale": is_stale(state),
+        "quality": results.quality,
+        "seconds": samples.seconds,
+        "preset": samples.preset,
+        "device": samples.device,
+        "fps": first.fps,
+        "name": first.name,
+        "normalization": _place_json(samples.normalization),
+        "seeds": [sample.seed for sample in samples.samples],
+    }
+
+
+def _place_json(place: Normalization) -> dict[str, Any]:
+    return {"center": [float(value) for value in place.center], "scale": float(place.scale), "up_axis": place.up_axis}

@@ -1,0 +1,304 @@
+"""The document and everything else the window shows, as immutable values. No Polyscope, no torch.
+
+`Document` is what a person edits, undoes and saves. `State` adds what is not undone: the view, the results,
+the running job. Whatever can be derived is a function here, not a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SampleSet, SamplingOptions
+from core.sequence import Handle, HandleTracks, Normalization, SourceMesh
+from m2v_studio.document.scan_document import OpenedScans, same_alignment, view_frame
+
+Layout = Literal["one", "side", "overlay"]
+ColorBy = Literal["none", "disagreement", "handle_error", "to_scan", "truth_error"]
+Step = Literal["open", "add_handle", "drag", "generate", "wait", "play", "export"]
+Engine = Literal["loading", "ready", "failed"]
+
+MAX_STUDIO_SEEDS = 16
+SPEEDS = (0.25, 0.5, 1.0, 2.0)
+
+
+class Same:
+    """Equal only to a `Same` of the very same object. Unlike `id`, it keeps the object alive, so that a new one at
+    the old one's address is not taken for it."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """The undoable part: a mesh with its handles or scans with their alignment, and what Generate is asked for."""
+
+    source: SourceMesh | None = None
+    handles: tuple[Handle, ...] = ()
+    scans: OpenedScans | None = None  # instead of a source
+    alignment: Normalization | None = None  # where the whole shape lies in frame 0; given exactly when scans are
+    frames: int = 17
+    fps: float = 24.0
+    seeds: int = 4
+    seed: int = 0
+    quality: Quality = "normal"
+    guidance: float = 1.0
+    variety: float | None = None  # None: what the model was made with
+    resolution: int = 128  # iso-surface cells along a side, of meshes made from scans
+    refine: bool = False
+    one_shape: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """What is looked at; never undone."""
+
+    time: float = 0.0  # frames; the frame shown is its whole part
+    playing: bool = False
+    loop: bool = True
+    speed: float = 1.0
+    selected: int | None = None  # row in Document.handles
+    key: int | None = None  # frame of the selected key of the selected handle
+    layout: Layout = "one"
+    solo: int = 0  # row in the results
+    color: ColorBy = "none"
+    gizmo: bool = False
+    points: bool = True  # the measured points, with or without meshes
+    played: bool = False  # the newest full results have been watched
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Samples with the edit they belong to; they are stale when the document has moved on.
+
+    `truth_error` holds, for each sample made from scans whose true surface is known, the distance [T, V] of its
+    vertices from it, as a fraction of the longest side; None until it is worked out.
+    """
+
+    samples: SampleSet | ReconstructionSet
+    key: Hashable
+    quality: Quality
+    truth_error: tuple[NDArray[np.float32], ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A running generation. `preview` [T, V, 3] is the first seed so far, in the units of the opened file."""
+
+    request: int
+    key: Hashable
+    quality: Quality
+    seeds: int
+    done: int = 0
+    total: int = 0
+    message: str = "Starting"
+    preview: NDArray[np.float32] | None = None
+    preview_faces: NDArray[np.int32] | None = None  # None: the source mesh's own
+
+
+@dataclass(frozen=True)
+class Notice:
+    """An error shown in a dialog: what went wrong in one sentence, with details for a report."""
+
+    title: str
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    document: Document = field(default_factory=Document)
+    view: View = field(default_factory=View)
+    results: Results | None = None
+    job: Job | None = None
+    engine: Engine = "loading"
+    engine_label: str = "loading the model"
+    engine_variety: float = 1.0  # what the model does where the document asks for none
+    notice: Notice | None = None
+    busy: str = ""  # what a background file task is doing
+    message: str = ""  # the last thing that was done, for the status line
+    project: str = ""  # path of the project file, empty before the first save
+    saved: Document | None = None  # the document as it is on disk
+
+
+def frame_shown(state: State) -> int:
+    """The whole frame under the playhead."""
+    return min(max(int(state.view.time + 1e-6), 0), state.document.frames - 1)
+
+
+def usable_handles(document: Document) -> tuple[Handle, ...]:
+    """Handles that constrain something: pinned, or with a key after the rest pose."""
+    return tuple(h for h in document.handles if h.pinned or any(frame > 0 for frame in h.keys))
+
+
+def tracks(document: Document) -> HandleTracks:
+    """What the pipeline is asked to meet."""
+    return HandleTracks(usable_handles(document), frames=document.frames, fps=document.fps)
+
+
+def sampling(document: Document) -> SamplingOptions:
+    return SamplingOptions(
+        seeds=document.seeds,
+        seed=document.seed,
+        quality=document.quality,
+        guidance=document.guidance,
+        variety=document.variety,
+    )
+
+
+@lru_cache(maxsize=4)  # asked for many times in every frame, of the same immutable document
+def edit_key(document: Document) -> Hashable:
+    """Equal for two documents that ask for the same motion, whatever their seeds and quality."""
+    if document.scans is not None and document.alignment is not None:
+        place = document.alignment
+        box = (place.center.tobytes(), place.scale, place.up_axis)
+        settings = (document.guidance, document.variety, document.resolution, document.refine, document.one_shape)
+        return (Same(document.scans), box, settings)
+    handles = tuple(
+        (h.vertex, h.pinned, h.hold, tuple((f, p.tobytes()) for f, p in h.keys.items() if f > 0))
+        for h in usable_handles(document)
+    )
+    return (Same(document.source), handles, document.frames, document.guidance, document.variety)
+
+
+def is_stale(state: State) -> bool:
+    """True when the results belong to an older edit."""
+    return state.results is not None and state.results.key != edit_key(state.document)
+
+
+def is_open(document: Document) -> bool:
+    """True when there is a mesh or scans to work on."""
+    return document.source is not None or document.scans is not None
+
+
+def is_unsaved(state: State) -> bool:
+    return is_open(state.document) and state.document is not state.saved
+
+
+def is_worth_keeping(state: State) -> bool:
+    """True when unsaved work would be missed: handles, an alignment by hand, or meshes made from scans."""
+    document = state.document
+    if not is_unsaved(state):
+        return False
+    if document.scans is None or document.alignment is None:
+        return bool(document.handles)
+    return state.results is not None or not same_alignment(document.alignment, document.scans.guess)
+
+
+def has_moved_handle(document: Document) -> bool:
+    return any(not h.pinned and any(frame > 0 for frame in h.keys) for h in document.handles)
+
+
+def is_generating(state: State) -> bool:
+    """True while what Generate asked for is being made; the draft after an edit of a handle comes by itself."""
+    return state.job is not None and (state.job.quality != "draft" or state.document.scans is not None)
+
+
+def next_step(state: State) -> Step:
+    """The one thing to do next; its control is the highlighted one."""
+    document = state.document
+    if not is_open(document):
+        return "open"
+    if document.scans is None:
+        if not document.handles or all(h.pinned for h in document.handles):
+            return "add_handle"
+        if not has_moved_handle(document):
+            return "drag"
+    if is_generating(state):
+        return "wait"
+    results = state.results
+    asked_for_drafts = document.quality == "draft"
+    only_draft = document.scans is None and results is not None and results.quality == "draft"
+    if results is None or is_stale(state) or (only_draft and not asked_for_drafts):
+        return "generate"
+    return "export" if state.view.played or state.view.playing else "play"
+
+
+def why_not_generate(state: State) -> str:
+    """Empty when Generate can be pressed, else what is missing."""
+    if not is_open(state.document):
+        return "Open a mesh or scans first."
+    if state.document.scans is None and not has_moved_handle(state.document):
+        return "Click the creature to add a handle and drag it somewhere first."
+    if state.engine == "failed":
+        return "The model could not be loaded; see the message in the status line."
+    return ""
+
+
+def why_not_results(state: State) -> str:
+    """Empty when there is something to play, compare and export."""
+    return "" if state.results is not None else "Generate a motion first."
+
+
+def why_not_play(state: State) -> str:
+    """Empty when something moves: results, or the scans themselves."""
+    scans = state.document.scans
+    return "" if scans is not None and scans.sequence.frames > 1 else why_not_results(state)
+
+
+def reconstruction(document: Document) -> ReconstructionOptions:
+    """What the reconstruction pipeline is asked for."""
+    return ReconstructionOptions(
+        sampling=sampling(document),
+        normalization=document.alignment,
+        resolution=document.resolution,
+        refine=document.refine,
+        one_shape=document.one_shape,
+    )
+
+
+def view_normalization(document: Document) -> Normalization | None:
+    """The map from the opened file's units to the space of the view; None when nothing is open."""
+    if document.scans is not None and document.alignment is not None:
+        return view_frame(document.scans.guess, document.alignment.up_axis)
+    return None if document.source is None else normalization(document.source)
+
+
+def view_key(document: Document) -> Hashable:
+    """Changes when the view has to start over: another file, or scans turned to another up axis."""
+    up = None if document.alignment is None else document.alignment.up_axis
+    return (Same(document.source), Same(document.scans), up)
+
+
+def is_box_shown(state: State) -> bool:
+    """The box of normalised space is shown while there are no meshes to see yet, and while it is being moved."""
+    waiting = state.results is None and state.job is None
+    return state.document.scans is not None and (waiting or state.view.gizmo)
+
+
+def normalization(source: SourceMesh) -> Normalization:
+    return Normalization.of(source.vertices, source.up_axis)
+
+
+def handle_label(document: Document, row: int) -> str:
+    handle = document.handles[row]
+    return handle.name or f"handle {row + 1}"
+
+
+def default_export_name(state: State) -> str:
+    document = state.document
+    if document.scans is not None:
+        return f"{document.scans.name}-mesh"
+    return "motion" if document.source is None else f"{document.source.name}-motion"
+
+
+def shown_samples(state: State) -> tuple[int, ...]:
+    """Rows of the results that are visible."""
+    if state.results is None:
+        return ()
+    count = len(state.results.samples.samples)
+    if state.view.layout == "one":
+        return (min(state.view.solo, count - 1),)
+    return tuple(range(count))

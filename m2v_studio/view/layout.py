@@ -1,0 +1,29 @@
+"""Where the parts of the window are: panels at the edges, the view in what is left. No Polyscope."""
+
+from __future__ import annotations
+
+from m2v_studio.view import theme
+from m2v_studio.view.camera import Region
+
+LEAST_ROOM = (700.0, 470.0)  # pixels at text scale 1 in which every control can still be seen
+
+
+def text_scale(wanted: float, width: int, height: int) -> float:
+    """The scale of all text in a window of this size: large text gives way before controls are cut off."""
+    return min(wanted, max(1.0, min(width / LEAST_ROOM[0], height / LEAST_ROOM[1])))
+
+
+def regions(width: int, height: int, scale: float, timeline: float) -> dict[str, Region]:
+    """Rectangles by name for a window of this size, in pixels; `timeline` is the height its rows would like."""
+    left, right = min(theme.LEFT_WIDTH * scale, width * 0.36), min(theme.RIGHT_WIDTH * scale, width * 0.3)
+    top, bottom = theme.TOP_HEIGHT * scale, theme.STATUS_HEIGHT * scale
+    strip = min(timeline, height * 0.4)
+    middle = height - top - bottom - strip
+    return {
+        "menu": Region(0, 0, width, top),
+        "left": Region(0, top, left, height - top - bottom),
+        "right": Region(width - right, top, right, height - top - bottom),
+        "view": Region(left, top, width - left - right, middle),
+        "timeline": Region(left, top + middle, width - left - right, strip),
+        "status": Region(0, height - bottom, width, bottom),
+    }

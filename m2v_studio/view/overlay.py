@@ -1,0 +1,275 @@
+"""What is drawn over the view: handles, trajectories, labels, the legend and the hint of the next step."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polyscope.imgui as psim
+from numpy.typing import NDArray
+
+from core.sequence import Handle
+from m2v_studio.document.state import State, frame_shown, handle_label, is_stale, next_step
+from m2v_studio.view import theme
+from m2v_studio.view.camera import Region
+from m2v_studio.view.scene import Figure
+from m2v_studio.view.screen import HandleOnScreen, Pixel
+from m2v_studio.view.style import packed
+from m2v_studio.view.theme import Color
+from m2v_studio.view.widgets import WHITE, scale
+
+if TYPE_CHECKING:
+    from m2v_studio.app import App
+
+HANDLE_RADIUS = 7.0
+SCAN_HINT = "Press Generate, or fit the box to the shape first (W)."
+HINTS = {
+    "open": "Open a mesh or scans, choose a sample on the left, or drop a file here.",
+    "add_handle": "Click the creature to add a handle, then drag it.",
+    "drag": "Drag the handle to where it should be in the last frame.",
+}
+
+
+def draw(app: App, region: Region) -> None:
+    """Everything above the scene and below the panels."""
+    state, viewport = app.studio.state, app.viewport
+    canvas = psim.GetBackgroundDrawList()
+    canvas.PushClipRect((region.x, region.y), (region.x + region.width, region.y + region.height), True)
+    if viewport.projection is not None:
+        for figure in viewport.figures:
+            _handles_of(canvas, app, figure)
+            if figure.label:
+                _label(canvas, figure, viewport.cells.get(figure.name, region))
+        _overlay_names(canvas, state, viewport.figures, region)
+        _legend(canvas, app, region)
+    _hint(canvas, app, region)
+    canvas.PopClipRect()
+
+
+def handle_color(handle: Handle) -> Color:
+    if handle.pinned:
+        return theme.PINNED
+    return theme.MOVED if any(frame > 0 for frame in handle.keys) else theme.UNUSED
+
+
+# ---- handles and their paths ------------------------------------------------------------------------------
+
+
+def _handles_of(canvas: psim.ImDrawList, app: App, figure: Figure) -> None:
+    state, viewport = app.studio.state, app.viewport
+    overlay = state.view.layout == "overlay" and len(viewport.figures) > 1
+    first = figure is viewport.figures[0]
+    handles = state.document.handles
+    for row, (handle, at) in enumerate(zip(handles, viewport.on_screen(figure, handles), strict=True)):
+        if not handle.pinned:
+            _trajectory(canvas, app, figure, row, at, overlay)
+        if overlay and not first and handle.pinned:
+            continue
+        if not handle.pinned and (not overlay or first):
+            _targets(canvas, app, figure, row, at)
+        _knob(canvas, app, figure, row, at)
+
+
+def _trajectory(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: HandleOnScreen, overlay: bool) -> None:
+    """The handle's path through all frames, with a small dot per frame where there is room for them."""
+    if at.line is None or not at.keys:
+        return
+    state = app.studio.state
+    color = figure.color if overlay else theme.MOVED
+    selected = row == state.view.selected
+    ink = packed(color, 0.30 if is_stale(state) else 0.85 if selected or overlay else 0.6)
+    canvas.AddPolyline(at.line, ink, 0, 2.4 * scale())
+    radius = 2.3 * scale()
+    for point in at.dots:
+        canvas.AddCircleFilled(point, radius, ink, 10)
+
+
+def _targets(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: HandleOnScreen) -> None:
+    """Keys as diamonds; dashed from the rest position through them while no motion passes there."""
+    if not at.keys or at.chain is None:
+        return
+    if len(figure.track) < 2 or is_stale(app.studio.state):
+        for a, b in pairwise(at.chain):
+            _dashed(canvas, np.array(a), np.array(b), packed(theme.MOVED, 0.9), 2.0 * scale())
+    view = app.studio.state.view
+    for frame, point in at.keys.items():
+        chosen = view.selected == row and view.key == frame
+        if point is not None:
+            _diamond(canvas, point, (6.0 if chosen else 4.8) * scale(), theme.MOVED, chosen)
+
+
+def _knob(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: HandleOnScreen) -> None:
+    state = app.studio.state
+    handle = state.document.handles[row]
+    center = at.knob(figure.frame, knob_key(state, handle))
+    if center is None:
+        return
+    s = scale()
+    color = handle_color(handle)
+    hovered = app.pointer.hovered == row
+    radius = (HANDLE_RADIUS + (1.5 if hovered else 0.0)) * s
+    if figure.cell is not None or figure.opacity < 1.0:
+        radius *= 0.75
+    if row == state.view.selected:
+        canvas.AddCircle(center, radius + 5 * s, packed(WHITE, 0.9), 40, 4.0 * s)
+        canvas.AddCircle(center, radius + 5 * s, packed(color), 40, 2.2 * s)
+    canvas.AddCircleFilled((center[0], center[1] + 1.2 * s), radius + 1.6 * s, packed((0.1, 0.1, 0.15), 0.22), 32)
+    canvas.AddCircleFilled(center, radius + 1.6 * s, packed(WHITE), 32)
+    canvas.AddCircleFilled(center, radius, packed(color), 32)
+    shine = (center[0] - radius * 0.30, center[1] - radius * 0.34)
+    canvas.AddCircleFilled(shine, radius * 0.28, packed(WHITE, 0.5), 16)
+    if figure is app.viewport.figures[0] and figure.cell is None and (row == state.view.selected or hovered):
+        _chip(canvas, (center[0] + radius + 12 * s, center[1] - 11 * s), handle_label(state.document, row), color)
+
+
+def knob_key(state: State, handle: Handle) -> int | None:
+    """The frame of the key a handle is drawn at while it has no motion of its own there yet; else None."""
+    frame = frame_shown(state)
+    unmet = state.results is None or is_stale(state)
+    return frame if frame > 0 and unmet and not handle.pinned and frame in handle.keys else None
+
+
+def knob_position(app: App, figure: Figure, handle: Handle) -> NDArray[np.float64]:
+    """Where a handle is drawn in the scene: on the surface, or at its key."""
+    key = knob_key(app.studio.state, handle)
+    if key is None:
+        return app.viewport.position(figure, handle.vertex)
+    return app.viewport.to_view(figure, handle.keys[key])
+
+
+# ---- texts ------------------------------------------------------------------------------------------------
+
+
+def _label(canvas: psim.ImDrawList, figure: Figure, cell: Region) -> None:
+    if figure.cell is None and figure.opacity < 1.0:
+        return
+    s = scale()
+    x, y = cell.x + 16 * s, cell.y + 14 * s
+    canvas.AddCircleFilled((x + 6 * s, y + 9 * s), 5.5 * s, packed(figure.color), 24)
+    canvas.AddText(psim.GetFont(), 16 * s, (x + 20 * s, y), packed(theme.TEXT), figure.label)
+    if figure.cell is not None:
+        canvas.AddRect(
+            (cell.x + 5 * s, cell.y + 5 * s),
+            (cell.x + cell.width - 5 * s, cell.y + cell.height - 5 * s),
+            packed(theme.BORDER),
+            10 * s,
+            0,
+            1.0 * s,
+        )
+
+
+def _overlay_names(canvas: psim.ImDrawList, state: State, figures: tuple[Figure, ...], region: Region) -> None:
+    """In the overlay every seed's colour is named, one under the other."""
+    if state.view.layout != "overlay":
+        return
+    s = scale()
+    others = [figure for figure in figures if figure.opacity < 1.0]
+    for line, figure in enumerate(others, start=1):
+        x, y = region.x + 16 * s, region.y + (14 + 22 * line) * s
+        canvas.AddCircleFilled((x + 6 * s, y + 9 * s), 5.5 * s, packed(figure.color), 24)
+        canvas.AddText(psim.GetFont(), 16 * s, (x + 20 * s, y), packed(theme.TEXT), figure.label)
+
+
+def _legend(canvas: psim.ImDrawList, app: App, region: Region) -> None:
+    """The viridis bar in per cent of the shape's size."""
+    figure = next((f for f in app.viewport.figures if f.heat is not None), None)
+    if figure is None:
+        return
+    s = scale()
+    width, height = min(220 * s, region.width * 0.55), 12 * s
+    x, y = region.x + region.width - width - 24 * s, region.y + region.height - 46 * s
+    names = {
+        "disagreement": "Seeds differ by, % of size",
+        "handle_error": "Handle error, % of size",
+        "to_scan": "Distance to the scan, % of size",
+        "truth_error": "True error, % of size",
+    }
+    title = names.get(app.studio.state.view.color, "")
+    card = packed(WHITE, 0.88)
+    canvas.AddRectFilled((x - 14 * s, y - 36 * s), (x + width + 14 * s, y + height + 28 * s), card, 8 * s)
+    canvas.AddText(psim.GetFont(), 15 * s, (x, y - 27 * s), packed(theme.TEXT), title)
+    steps = len(theme.VIRIDIS) - 1
+    for index in range(steps):
+        a, b = packed(theme.VIRIDIS[index]), packed(theme.VIRIDIS[index + 1])
+        left, right = x + width * index / steps, x + width * (index + 1) / steps
+        canvas.AddRectFilledMultiColor((left, y), (right, y + height), a, b, b, a)
+    for share in (0.0, 0.5, 1.0):
+        text = f"{100 * figure.heat_max * share:.3g} %"
+        wide = _width(text, 14 * s)
+        at = x + share * width - wide * share
+        canvas.AddText(psim.GetFont(), 14 * s, (at, y + height + 5 * s), packed(theme.TEXT_MUTED), text)
+
+
+def _hint(canvas: psim.ImDrawList, app: App, region: Region) -> None:
+    state = app.studio.state
+    step = next_step(state)
+    if state.busy.startswith("Opening"):
+        text = f"{state.busy} …"
+    elif step == "generate" and state.document.scans is not None and state.results is None:
+        text = SCAN_HINT if app.studio.settings.hints else ""
+    elif step in HINTS and (app.studio.settings.hints or step == "open"):
+        text = HINTS[step]
+    else:
+        return
+    if not text or (step == "drag" and app.pointer.dragging):
+        return
+    s = scale()
+    size = 19 * s
+    lines = _wrapped(text, size, region.width - 60 * s)
+    if len(lines) > 2 and step != "open":
+        return  # it would cover what it speaks of
+    wide, high = max(_width(line, size) for line in lines), size * (1.25 * len(lines) - 0.25)
+    middle = region.y + region.height / 2 if step == "open" else region.y + region.height - 36 * s - high / 2
+    left, right, top = region.center[0] - wide / 2, region.center[0] + wide / 2, middle - high / 2
+    box = (left - 20 * s, top - 11 * s), (right + 20 * s, top + high + 13 * s)
+    canvas.AddRectFilled(*box, packed(theme.ACCENT, 0.94), 18 * s)
+    for number, line in enumerate(lines):
+        at = region.center[0] - _width(line, size) / 2, top + 1.25 * size * number
+        canvas.AddText(psim.GetFont(), size, at, packed(WHITE), line)
+
+
+# ---- drawing helpers --------------------------------------------------------------------------------------
+
+
+def _width(text: str, size: float) -> float:
+    """Width of a text that is drawn at `size` pixels, which need not be the font's own size."""
+    return float(psim.CalcTextSize(text)[0]) * size / float(psim.GetFontSize())
+
+
+def _wrapped(text: str, size: float, width: float) -> list[str]:
+    """The text in lines of at most `width` pixels, a longer word in a line of its own."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _width(longer, size) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _chip(canvas: psim.ImDrawList, at: tuple[float, float], text: str, color: Color) -> None:
+    s = scale()
+    wide = _width(text, 15 * s)
+    canvas.AddRectFilled(at, (at[0] + wide + 16 * s, at[1] + 23 * s), packed(WHITE, 0.92), 6 * s)
+    canvas.AddText(
+        psim.GetFont(), 15 * s, (at[0] + 8 * s, at[1] + 3 * s), packed(theme.mix(color, theme.TEXT, 0.25)), text
+    )
+
+
+def _dashed(canvas: psim.ImDrawList, a: NDArray, b: NDArray, color: int, thickness: float) -> None:
+    length = float(np.linalg.norm(b - a))
+    dash = 7.0 * scale()
+    count = max(int(length / dash), 1)
+    for index in range(0, count, 2):
+        p, q = a + (b - a) * (index / count), a + (b - a) * (min(index + 1, count) / count)
+        canvas.AddLine((float(p[0]), float(p[1])), (float(q[0]), float(q[1])), color, thickness)
+
+
+def _diamond(canvas: psim.ImDrawList, point: Pixel, radius: float, color: Color, chosen: bool) -> None:
+    x, y = point
+    outer = radius + 1.8 * scale()
+    canvas.AddQuadFilled((x, y - outer), (x + outer, y), (x, y + outer), (x - outer, y), packed(WHITE))
+    fill = theme.ACCENT if chosen else color
+    canvas.AddQuadFilled((x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y), packed(fill))

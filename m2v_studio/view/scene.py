@@ -1,0 +1,218 @@
+"""Which figures a State shows, in what colour and at which frame. Pure: the viewport only carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.pipelines.request import ReconstructionSet, SampleSet
+from core.sequence import HandleTracks, Normalization, SourceMesh
+from m2v_studio.document.state import (
+    ColorBy,
+    Results,
+    Same,
+    State,
+    frame_shown,
+    is_box_shown,
+    is_open,
+    is_stale,
+    shown_samples,
+    tracks,
+)
+from m2v_studio.view import theme
+from m2v_studio.view.scan_scene import scan_box, scan_stamp
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One mesh in the view. `track` [T, V, 3] in the opened file's units is shown at `frame` on `faces` [F, 3];
+    `cell` places it in the grid."""
+
+    name: str
+    track: NDArray[np.float32]
+    faces: NDArray[np.int32]
+    frame: int
+    color: theme.Color
+    opacity: float = 1.0
+    label: str = ""
+    cell: int | None = None
+    heat: NDArray[np.float32] | None = None  # [V], fraction of the shape's size
+    heat_max: float = 0.0
+    heat_stamp: Hashable = None
+
+    @property
+    def positions(self) -> NDArray[np.float32]:
+        """[V, 3], source units."""
+        return self.track[self.frame]
+
+    @property
+    def stamp(self) -> Hashable:
+        """Changes exactly when the positions have to be sent again."""
+        return Same(self.track), self.frame
+
+
+class SceneBuilder:
+    """Builds figures; keeps only what is worth not computing twice (the rest track, heat map ranges)."""
+
+    def __init__(self) -> None:
+        self._rest: tuple[SourceMesh, NDArray[np.float32]] | None = None
+        self._range: tuple[Hashable, float] | None = None
+
+    def figures(self, state: State) -> tuple[Figure, ...]:
+        source = state.document.source
+        if not is_open(state.document):
+            return ()
+        frame = frame_shown(state)
+        job = state.job
+        if job is not None and job.preview is not None:
+            track = job.preview
+            faces = job.preview_faces if source is None else source.faces
+            if faces is not None:
+                label = f"seed {state.document.seed}, being generated"
+                at = min(frame, len(track) - 1)
+                return (Figure("result-0", track, faces, at, theme.result_color(0), label=label),)
+        if state.results is None:
+            return () if source is None else (Figure("source", self._rest_track(source), source.faces, 0, theme.CLAY),)
+        return tuple(self._result(state, row, frame) for row in shown_samples(state))
+
+    def _rest_track(self, source: SourceMesh) -> NDArray[np.float32]:
+        if self._rest is None or self._rest[0] is not source:
+            self._rest = (source, np.asarray(source.vertices, dtype=np.float32)[None])
+        return self._rest[1]
+
+    def _result(self, state: State, row: int, frame: int) -> Figure:
+        assert state.results is not None
+        sample = state.results.samples.samples[row]
+        track = sample.sequence.vertices
+        source = state.document.source
+        frame = min(frame, len(track) - 1)
+        stale = is_stale(state)
+        color = theme.result_color(row)
+        if stale:
+            color = theme.mix(color, theme.BACKGROUND, 0.72)
+        opacity = 1.0
+        if state.view.layout == "overlay" and row != state.view.solo:
+            opacity = 0.55
+        heat, heat_max = (None, 0.0) if stale else self._heat(state, row, frame)
+        return Figure(
+            name=f"result-{row}",
+            track=track,
+            # Every sequence has a copy of its own; the source's is the same object for all of them.
+            faces=sample.sequence.faces if source is None else source.faces,
+            frame=frame,
+            color=color,
+            opacity=opacity,
+            label=f"seed {sample.seed}" + (", of an older edit" if stale else ""),
+            cell=row if state.view.layout == "side" else None,
+            heat=heat,
+            heat_max=heat_max,
+            heat_stamp=(state.view.color, Same(state.results), row, frame, heat_max),
+        )
+
+    def _heat(self, state: State, row: int, frame: int) -> tuple[NDArray[np.float32] | None, float]:
+        assert state.results is not None
+        samples, color = state.results.samples, state.view.color
+        if color == "handle_error":
+            if state.document.source is None or not isinstance(samples, SampleSet):
+                return None, 0.0
+            given = tracks(state.document)
+            errors = handle_error_map(state.document.source, samples.samples[row].sequence.vertices, given, frame)
+            return errors, self.heat_max(state)
+        values = heat_track(state.results, color, row)
+        return (None, 0.0) if values is None else (values[min(frame, len(values) - 1)], self.heat_max(state))
+
+    def heat_max(self, state: State) -> float:
+        """Top of the legend, as a fraction of size: fixed for a set of results, so that colours compare."""
+        results, color = state.results, state.view.color
+        if results is None or color == "none":
+            return 0.0
+        if color == "handle_error":
+            if not isinstance(results.samples, SampleSet):
+                return 0.0
+            return max(0.01, nice_ceiling(max(s.handle_error for s in results.samples.samples)))
+        key = (Same(results), color)
+        if self._range is None or self._range[0] != key:
+            tracks = [heat_track(results, color, row) for row in range(len(results.samples.samples))]
+            tops = [np.quantile(values.max(axis=0), 0.995) for values in tracks if values is not None and values.size]
+            self._range = (key, nice_ceiling(max(float(max(tops, default=0.0)), 1e-3)))
+        return self._range[1]
+
+
+def heat_track(results: Results, color: ColorBy, row: int) -> NDArray[np.float32] | None:
+    """Values [T, V] of one result for a heat map that does not depend on the handles; None where there are none."""
+    samples = results.samples
+    if color == "truth_error":
+        return None if results.truth_error is None else results.truth_error[row]
+    if isinstance(samples, ReconstructionSet):
+        maps = {"disagreement": samples.samples[row].disagreement, "to_scan": samples.samples[row].scan_distance}
+        return maps.get(color)
+    return samples.disagreement if color == "disagreement" else None
+
+
+def nice_ceiling(value: float) -> float:
+    """The next of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten."""
+    if not value > 0.0:
+        return 0.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= value * 0.9999))
+
+
+def handle_error_map(
+    source: SourceMesh, track: NDArray[np.float32], given: HandleTracks, frame: int, radius: float = 0.12
+) -> NDArray[np.float32]:
+    """Distance of each handle from its target at this frame, faded out over `radius` (fractions of size): [V]."""
+    total = np.zeros(len(source.vertices), dtype=np.float32)
+    if not given.handles or frame >= given.frames:
+        return total
+    targets, fixed = given.constraints(source.vertices)
+    for row, handle in enumerate(given.handles):
+        if not fixed[row, frame]:
+            continue
+        error = float(np.linalg.norm(track[frame, handle.vertex] - targets[row, frame])) / source.size
+        distance = np.linalg.norm(source.vertices - source.vertices[handle.vertex], axis=1) / source.size
+        np.maximum(total, error * np.exp(-((distance / radius) ** 2)), out=total, casting="same_kind")
+    return total
+
+
+def content_stamp(state: State) -> Hashable:
+    """Equal while the content of the view needs the same room."""
+    document = state.document
+    if document.scans is not None:
+        return scan_stamp(state)
+    return (Same(document.source), Same(state.results), shown_samples(state), Same(document.handles))
+
+
+Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corner [3], in the opened file's units
+
+
+def motion_box(state: State) -> Box:
+    """Where the shape is in any frame: the rest shape and the results that are shown, or the scans and what was made
+    of them."""
+    source = state.document.source
+    if source is None:
+        return scan_box(state, with_box=False)
+    tracks = [source.vertices]
+    if state.results is not None:
+        tracks += [state.results.samples.samples[row].sequence.vertices for row in shown_samples(state)]
+    lows, highs = zip(*((t.reshape(-1, 3).min(0), t.reshape(-1, 3).max(0)) for t in tracks), strict=True)
+    return np.min(lows, axis=0).astype(float), np.max(highs, axis=0).astype(float)
+
+
+def floor_level(motion: Box, norm: Normalization) -> float:
+    """Normalised height of the floor: under the shape in every frame, for what sinks into it looks cut off."""
+    return float(min(norm.apply(corner)[1] for corner in motion))
+
+
+def content_box(state: State, motion: Box) -> Box:
+    """Corners of everything that moves through the view: `motion`, handle keys and the box of an alignment."""
+    source = state.document.source
+    if source is None:
+        return scan_box(state, is_box_shown(state))
+    keys = [position for handle in state.document.handles for position in handle.keys.values()]
+    low, high = np.min([motion[0], *keys], axis=0), np.max([motion[1], *keys], axis=0)
+    # A handle dragged far out must not shrink the creature to a dot.
+    middle, reach = (source.vertices.min(0) + source.vertices.max(0)) / 2, 0.9 * source.size
+    return np.maximum(low, middle - reach), np.minimum(high, middle + reach)

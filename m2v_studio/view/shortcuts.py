@@ -1,0 +1,95 @@
+"""Keyboard shortcuts; they do nothing while text is typed or a dialog is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from m2v_studio.document import commands
+
+if TYPE_CHECKING:
+    from m2v_studio.app import App
+
+
+def handle(app: App) -> None:
+    """Act on this frame's keys."""
+    import polyscope.imgui as psim
+
+    # Without this, Polyscope takes Ctrl+C and Ctrl+V itself (the latter ends the program on an empty clipboard).
+    psim.SetNextFrameWantCaptureKeyboard(True)
+    if psim.GetIO().WantTextInput or app.is_modal:
+        return
+    ctrl, shift = int(psim.ImGuiMod_Ctrl), int(psim.ImGuiMod_Shift)
+
+    def chord(key: int) -> bool:
+        return bool(psim.IsKeyChordPressed(key))
+
+    studio = app.studio
+    if chord(ctrl | shift | int(psim.ImGuiKey_Z)) or chord(ctrl | int(psim.ImGuiKey_Y)):
+        studio.redo()
+    elif chord(ctrl | int(psim.ImGuiKey_Z)):
+        studio.undo()
+    elif chord(ctrl | int(psim.ImGuiKey_S)):
+        app.save()
+    elif chord(ctrl | shift | int(psim.ImGuiKey_O)):
+        app.ask_open_scans()
+    elif chord(ctrl | int(psim.ImGuiKey_O)):
+        app.ask_open()
+    elif chord(ctrl | int(psim.ImGuiKey_E)):
+        app.open_export()
+    elif chord(ctrl | int(psim.ImGuiKey_Q)):
+        app.ask_quit()
+    elif chord(ctrl | int(psim.ImGuiKey_Enter)) or chord(ctrl | int(psim.ImGuiKey_KeypadEnter)):
+        studio.generate()
+    elif chord(int(psim.ImGuiKey_F1)):
+        app.help_open = not app.help_open
+    elif chord(int(psim.ImGuiKey_Escape)):
+        if app.help_open:
+            app.help_open = False
+        elif studio.state.job is not None:
+            studio.cancel()
+        else:
+            studio.show(commands.select_handle, None)
+    else:
+        _single_keys(app)
+
+
+def _single_keys(app: App) -> None:
+    import polyscope.imgui as psim
+
+    studio = app.studio
+    io = psim.GetIO()
+    if io.KeyCtrl or io.KeyAlt or io.KeySuper:
+        return
+
+    def pressed(key: psim.ImGuiKey, repeat: bool = False) -> bool:
+        return bool(psim.IsKeyPressed(key, repeat))
+
+    if pressed(psim.ImGuiKey_Space):
+        studio.play()
+    if pressed(psim.ImGuiKey_Comma, True):
+        studio.show(commands.step_frame, -1)
+    if pressed(psim.ImGuiKey_Period, True):
+        studio.show(commands.step_frame, 1)
+    if pressed(psim.ImGuiKey_Home):
+        studio.show(commands.set_time, 0.0)
+    if pressed(psim.ImGuiKey_End):
+        studio.show(commands.set_time, float(studio.state.document.frames - 1))
+    if pressed(psim.ImGuiKey_L):
+        studio.show(commands.with_view, loop=not studio.state.view.loop)
+    if pressed(psim.ImGuiKey_P):
+        studio.toggle_pin()
+    if pressed(psim.ImGuiKey_W):
+        studio.show(commands.with_view, gizmo=not studio.state.view.gizmo)
+    if pressed(psim.ImGuiKey_Delete) or pressed(psim.ImGuiKey_Backspace):
+        studio.delete_selected()
+    if pressed(psim.ImGuiKey_F):
+        app.viewport.forget_framing()
+    if pressed(psim.ImGuiKey_G):
+        app.timeline.focus_frame = True
+    if pressed(psim.ImGuiKey_S) or pressed(psim.ImGuiKey_0):
+        studio.show(commands.set_layout, "side")
+    if pressed(psim.ImGuiKey_O):
+        studio.show(commands.set_layout, "overlay")
+    for number in range(1, 10):
+        if pressed(getattr(psim, f"ImGuiKey_{number}")):
+            studio.show(commands.solo, number - 1)

@@ -1,0 +1,307 @@
+"""The few controls every panel is made of: each has a tooltip, and says why when it is disabled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import polyscope.imgui as psim
+
+from m2v_studio.view import style, theme
+from m2v_studio.view.camera import Region
+from m2v_studio.view.style import packed, rgba
+from m2v_studio.view.theme import Color
+
+PANEL_FLAGS = int(
+    psim.ImGuiWindowFlags_NoTitleBar
+    | psim.ImGuiWindowFlags_NoResize
+    | psim.ImGuiWindowFlags_NoMove
+    | psim.ImGuiWindowFlags_NoCollapse
+    | psim.ImGuiWindowFlags_NoSavedSettings
+    | psim.ImGuiWindowFlags_NoBringToFrontOnFocus
+)
+TOOLTIP_FLAGS = int(psim.ImGuiHoveredFlags_ForTooltip | psim.ImGuiHoveredFlags_AllowWhenDisabled)
+WHITE: Color = (1.0, 1.0, 1.0)
+PRIMARY_COLORS = (
+    (psim.ImGuiCol_Button, rgba(theme.ACCENT)),
+    (psim.ImGuiCol_ButtonHovered, rgba(theme.ACCENT_HOVER)),
+    (psim.ImGuiCol_ButtonActive, rgba(theme.ACCENT)),
+    (psim.ImGuiCol_Text, rgba(WHITE)),
+)
+ACTIVE_COLORS = (
+    (psim.ImGuiCol_Button, rgba(theme.ACCENT_SOFT)),
+    (psim.ImGuiCol_ButtonHovered, rgba(theme.ACCENT_SOFT)),
+    (psim.ImGuiCol_ButtonActive, rgba(theme.ACCENT_SOFT)),
+    (psim.ImGuiCol_Text, rgba(theme.ACCENT)),
+)
+
+
+def scale() -> float:
+    """The text scale; sizes in pixels are given for scale 1 and multiplied by it."""
+    return style.current_scale
+
+
+@contextmanager
+def panel(name: str, region: Region, flags: int = 0) -> Iterator[None]:
+    """A fixed panel that fills `region`."""
+    psim.SetNextWindowPos((region.x, region.y))
+    psim.SetNextWindowSize((region.width, region.height))
+    psim.Begin(f"##{name}", PANEL_FLAGS | int(flags))
+    try:
+        yield
+    finally:
+        psim.End()
+
+
+@contextmanager
+def scrolled(identifier: str, below: float) -> Iterator[None]:
+    """As high as its content, up to what leaves `below` pixels (at scale 1) of the panel free; then it scrolls."""
+    room = psim.GetContentRegionAvail()[1] - below * scale()
+    psim.SetNextWindowSizeConstraints((0.0, 0.0), (1e6, max(room, 60.0 * scale())))
+    psim.BeginChild(identifier, (0.0, 0.0), psim.ImGuiChildFlags_AutoResizeY)
+    try:
+        yield
+    finally:
+        psim.EndChild()
+
+
+@contextmanager
+def disabled(why: str) -> Iterator[None]:
+    """Grey out what is inside when there is a reason."""
+    psim.BeginDisabled(bool(why))
+    try:
+        yield
+    finally:
+        psim.EndDisabled()
+
+
+def tooltip(text: str, why: str = "") -> None:
+    """For the item just drawn; the reason why it is disabled comes first."""
+    if not psim.IsItemHovered(TOOLTIP_FLAGS):
+        return
+    psim.BeginTooltip()
+    psim.PushTextWrapPos(300 * scale())
+    if why:
+        psim.TextColored(rgba(theme.DANGER), why)
+    if text:
+        psim.TextUnformatted(text)
+    psim.PopTextWrapPos()
+    psim.EndTooltip()
+
+
+def heading(text: str) -> None:
+    """A small muted title of a section."""
+    draw = psim.GetWindowDrawList()
+    x, y = psim.GetCursorScreenPos()
+    size = 13.0 * scale()
+    draw.AddText(psim.GetFont(), size, (x, y), packed(theme.TEXT_MUTED), text.upper())
+    psim.Dummy((1.0, size + 2 * scale()))
+
+
+def gap(pixels: float) -> None:
+    psim.Dummy((1.0, pixels * scale()))
+
+
+def rule() -> None:
+    """A thin line between sections."""
+    gap(3)
+    x, y = psim.GetCursorScreenPos()
+    width = psim.GetContentRegionAvail()[0]
+    psim.GetWindowDrawList().AddLine((x, y), (x + width, y), packed(theme.BORDER), 1.0)
+    gap(5)
+
+
+def muted(text: str) -> None:
+    psim.PushStyleColor(psim.ImGuiCol_Text, rgba(theme.TEXT_MUTED))
+    psim.PushTextWrapPos(0.0)
+    psim.TextUnformatted(text)
+    psim.PopTextWrapPos()
+    psim.PopStyleColor()
+
+
+def button(
+    label: str,
+    tip: str,
+    why: str = "",
+    primary: bool = False,
+    width: float = 0.0,
+    height: float = 0.0,
+    active: bool = False,
+) -> bool:
+    """A button; `primary` is the highlighted next step, `active` a chosen option. Width -1 fills the line."""
+    colors = PRIMARY_COLORS if primary else ACTIVE_COLORS if active else ()  # the theme's own otherwise
+    for name, color in colors:
+        psim.PushStyleColor(name, color)
+    psim.BeginDisabled(bool(why))
+    pressed = psim.Button(label, (width, height))
+    psim.EndDisabled()
+    if colors:
+        psim.PopStyleColor(len(colors))
+    tooltip(tip, why)
+    return bool(pressed)
+
+
+def segmented(identifier: str, options: tuple[tuple[str, str, str, bool], ...]) -> int | None:
+    """Equal buttons in a row: (label, tooltip, why disabled, chosen). Returns the index just pressed."""
+    available = psim.GetContentRegionAvail()[0]
+    space = 4 * scale()
+    width = (available - space * (len(options) - 1)) / len(options)
+    pressed = None
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (2 * scale(), 5 * scale()))
+    for index, (label, tip, why, chosen) in enumerate(options):
+        if index:
+            psim.SameLine(0.0, space)
+        if button(f"{label}##{identifier}", tip, why, width=width, active=chosen):
+            pressed = index
+    psim.PopStyleVar()
+    return pressed
+
+
+def label_left(text: str, tip: str, width: float = 92.0) -> None:
+    """A label in the left column; the next item fills the rest of the line."""
+    start = psim.GetCursorPosX()
+    psim.AlignTextToFramePadding()
+    psim.TextUnformatted(text)
+    tooltip(tip)
+    psim.SameLine()
+    psim.SetCursorPosX(start + width * scale())
+    psim.SetNextItemWidth(-1.0)
+
+
+class Edited:
+    """What happened to a number this frame: `changed` with a new `value`, `ended` when the gesture is over."""
+
+    def __init__(self, changed: bool, value: float) -> None:
+        self.changed, self.value = changed, value
+        self.ended = bool(psim.IsItemDeactivated())
+
+
+def int_row(label: str, value: int, low: int, high: int, form: str, tip: str, why: str = "") -> Edited:
+    """A labelled whole number between a minus and a plus button; the unit is in `form`."""
+    label_left(label, tip)
+    side, space = psim.GetFrameHeight(), 3 * scale()
+    psim.PushID(label)
+    with disabled(why):
+        less = button("-", "One less", width=side)
+        psim.SameLine(0.0, space)
+        psim.SetNextItemWidth(psim.GetContentRegionAvail()[0] - side - space)
+        changed, new = psim.DragInt("##value", value, 0.25, low, high, form, psim.ImGuiSliderFlags_AlwaysClamp)
+        edited = Edited(bool(changed), int(new))
+        tooltip(f"{tip}\nDrag sideways to change it, Ctrl+click to type a number.", why)
+        psim.SameLine(0.0, space)
+        more = button("+", "One more", width=side)
+    psim.PopID()
+    if less or more:
+        edited.changed, edited.ended = True, True
+        edited.value = min(max(value + (1 if more else -1), low), high)
+    return edited
+
+
+def float_row(label: str, value: float, low: float, high: float, form: str, tip: str, why: str = "") -> Edited:
+    label_left(label, tip)
+    with disabled(why):
+        changed, new = psim.DragFloat(
+            f"##{label}", value, max((high - low) / 400, 1e-3), low, high, form, psim.ImGuiSliderFlags_AlwaysClamp
+        )
+    edited = Edited(bool(changed), float(new))
+    tooltip(f"{tip}\nDrag sideways to change it, Ctrl+click to type a number.", why)
+    return edited
+
+
+def slider_between(name: str, ends: tuple[str, str], value: str, position: float, tip: str) -> Edited:
+    """A slider from 0 to 1 with a word over each end and the value between them."""
+    s, size = scale(), 15 * scale()
+    x, y = psim.GetCursorScreenPos()
+    width = psim.GetContentRegionAvail()[0]
+    draw, font = psim.GetWindowDrawList(), psim.GetFont()
+
+    def wide(text: str) -> float:
+        return float(psim.CalcTextSize(text)[0]) * size / psim.GetFontSize()
+
+    draw.AddText(font, size, (x, y), packed(theme.TEXT), ends[0])
+    draw.AddText(font, size, (x + width - wide(ends[1]), y), packed(theme.TEXT), ends[1])
+    draw.AddText(font, size, (x + (width - wide(value)) / 2, y), packed(theme.TEXT_MUTED), value)
+    psim.Dummy((1.0, 14 * s))
+    psim.SetNextItemWidth(-1.0)
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * s, 1 * s))
+    changed, position = psim.SliderFloat(f"##{name}", position, 0.0, 1.0, "", psim.ImGuiSliderFlags_NoInput)
+    psim.PopStyleVar()
+    edited = Edited(bool(changed), float(position))
+    tooltip(tip)
+    return edited
+
+
+@contextmanager
+def outlined() -> Iterator[None]:
+    """Check boxes and radio buttons get an outline and less padding, so that empty ones can be seen."""
+    s = scale()
+    psim.PushStyleVar(psim.ImGuiStyleVar_FrameBorderSize, 1.0)
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * s, 2 * s))
+    psim.PushStyleColor(psim.ImGuiCol_Border, rgba(theme.BUTTON_ACTIVE))
+    psim.PushStyleColor(psim.ImGuiCol_FrameBg, rgba(WHITE))
+    try:
+        yield
+    finally:
+        psim.PopStyleColor(2)
+        psim.PopStyleVar(2)
+
+
+def check_box(label: str, value: bool, tip: str, why: str = "") -> bool | None:
+    """A check box; returns the new value when it was just changed."""
+    with outlined(), disabled(why):
+        changed, new = psim.Checkbox(label, value)
+    tooltip(tip, why)
+    return bool(new) if changed else None
+
+
+def same_line_if_fits(text: str) -> None:
+    """Go on in this line when a check box with this label still fits."""
+    needed = psim.CalcTextSize(text)[0] + 34 * scale()
+    left = psim.GetItemRectMax()[0] + needed
+    if left < psim.GetWindowPos()[0] + psim.GetWindowSize()[0] - 20 * scale():
+        psim.SameLine(0.0, 14 * scale())
+
+
+Icon = Callable[[psim.ImDrawList, tuple[float, float], float, int], None]
+
+
+def icon_button(
+    identifier: str, icon: Icon, tip: str, why: str = "", primary: bool = False, active: bool = False
+) -> bool:
+    """A square button with a drawn icon, since the font has no symbols."""
+    size = psim.GetFrameHeight()
+    x, y = psim.GetCursorScreenPos()
+    with disabled(why):
+        pressed = psim.InvisibleButton(identifier, (size * 1.25, size))
+    hovered = psim.IsItemHovered() and not why
+    if primary:
+        fill, ink = (theme.ACCENT_HOVER if hovered else theme.ACCENT), WHITE
+    elif active:
+        fill, ink = theme.ACCENT_SOFT, theme.ACCENT
+    else:
+        fill, ink = (theme.BUTTON_HOVER if hovered else theme.BUTTON), theme.TEXT
+    alpha = 0.45 if why else 1.0
+    draw = psim.GetWindowDrawList()
+    draw.AddRectFilled((x, y), (x + size * 1.25, y + size), packed(fill, alpha), 6 * scale())
+    icon(draw, (x + size * 0.625, y + size / 2), size * 0.22, packed(ink, alpha))
+    tooltip(tip, why)
+    return bool(pressed)
+
+
+def fitting(long: str, short: str, width: float) -> str:
+    """The short name where a button of this width would cut the long one."""
+    return long if psim.CalcTextSize(long)[0] + 12 * scale() <= width else short
+
+
+def shorten(text: str, width: float) -> str:
+    """Cut the middle out of a text that is wider than `width` pixels."""
+    if psim.CalcTextSize(text)[0] <= width:
+        return text
+    keep = len(text)
+    while keep > 4:
+        keep -= 1
+        head, tail = (keep + 1) // 2, keep // 2
+        short = f"{text[:head]}…{text[-tail:]}"
+        if psim.CalcTextSize(short)[0] <= width:
+            return short
+    return text[:3] + "…"

@@ -1,0 +1,88 @@
+"""The page of all results: only what was measured stands on it, and what was not is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.cli.evaluate_command import main
+from core.errors import DataError
+from core.evaluation.handles_report import OURS, summarise
+from core.experiments.plots import can_plot
+from core.experiments.published import TABLES
+from core.experiments.results_page import ALL, write_results
+
+MACHINE = {"processor": "a processor", "cores": 2, "torch": "2", "threads": 1}
+
+
+def handles_report(error: float) -> dict[str, Any]:
+    """Two clips of two categories on which ARAP is off by 0.02 and we are by `error`."""
+
+    def figures(value: float) -> dict[str, float]:
+        return {"error": value, "jitter": 0.002, "volume_change": 0.01, "crossings_gained": 0.001, "seconds": 1.0}
+
+    methods = {name: figures(error) for name in OURS} | {"arap": figures(0.02), "biharmonic": figures(0.03)}
+    seeds = {"mean_pairwise_distance": 0.01, "handle_error_before_solve": 0.001, "handle_error_after_solve": 0.0}
+    clips = [
+        {
+            "clip": category, "source": "rigs", "split": "unseen_identity", "category": category, "motion": 0.1,
+            "jitter": 0.002, "volume_change": 0.0, "crossings_gained": 0.0,
+            "tasks": {"full_10": methods | {"seeds": seeds}},
+        }
+        for category in ("animals", "humans")
+    ]  # fmt: skip
+    return {
+        "protocol": "handles",
+        "settings": {"seeds": 8, "quality": "normal", "frames": 17},
+        "model": {"preset": "small", "weights": "abc"},
+        "machine": MACHINE,
+        "summary": summarise(clips, ["full_10"]),
+        "clips": clips,
+    }
+
+
+def write(folder: Path, name: str, report: dict[str, Any]) -> None:
+    (folder / name).write_text(json.dumps(report))
+
+
+def section(text: str, title: str) -> str:
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_figures_come_from_the_reports_and_the_rest_is_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "rigs.json", handles_report(0.01))
+    write(tmp_path, "other.json", {"something": "else"})
+    assert main(["report", "--out", str(tmp_path)]) == 0
+    assert "RESULTS.md" in capsys.readouterr().out
+    text = (tmp_path / "RESULTS.md").read_text()
+    handles = section(text, "Handle editing")
+    assert "From `rigs.json`: preset `small`, weights abc" in handles and "| animals (1) | 0.50 |" in handles
+    assert "10 full tracks: mean of seeds over the better of ARAP and biharmonic | 0.500 | 0.8 | yes |" in handles
+    assert section(text, "Voxels").strip().startswith("Not run.")
+    assert all(f"- {name}" in section(text, "Not run") for name in ALL if name != "handles")
+    assert len(list(tmp_path.glob("*.png"))) == int(can_plot())
+
+
+def test_the_paper_stands_beside_ours_as_not_comparable(tmp_path: Path) -> None:
+    write(tmp_path, "rigs.json", handles_report(0.01))
+    text = write_results(tmp_path).read_text()
+    assert "not comparable with ours" in text
+    assert "| D-FAUST, Motion2VecSets | 83.8% | 0.054 | 0.111 | 74.4% | 0.075 | 0.140 |" in section(text, "Depth scans")
+    assert "| S2M, Motion2VecSets | / | / | / | 75.9% | 0.070 | 0.095 |" in section(text, "Sparse points")
+    for _, rows in TABLES.values():
+        assert all(len(scores) in (0, 3) for row in rows for scores in row[2:])
+
+
+def test_bad_folders_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DataError, match="no report"):
+        write_results(tmp_path)
+    assert main(["report", "--out", str(tmp_path / "nowhere")]) == 2
+    assert "not a folder" in capsys.readouterr().err
+    (tmp_path / "half.json").write_text('{"protocol": "handles"')
+    with pytest.raises(DataError, match=r"half\.json"):
+        write_results(tmp_path)

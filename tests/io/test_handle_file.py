@@ -1,0 +1,144 @@
+"""Handle files: what is written comes back, and every mistake gets one sentence that names it."""
+
+import numpy as np
+import pytest
+
+from core.errors import ExportError, HandleError
+from core.io.handle_file import read_handle_file, write_handle_file
+from core.sequence import Handle, HandleTracks
+from tests.pipelines.conftest import tube_mesh
+
+MESH = tube_mesh()
+
+GOOD = """
+frames: 12
+fps: 30
+handles:
+  - vertex: 3
+    keys: {8: [3.1, 3.4, 3.0], 11: [3.3, 3.9, 1e-1]}
+    hold: true
+    name: nose
+  - vertex: 88
+    pinned: true
+"""
+
+
+def write(tmp_path, text: str, name: str = "handles.yaml"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_handle_file_says_what_it_says(tmp_path):
+    tracks = read_handle_file(write(tmp_path, GOOD), MESH)
+    nose, pinned = tracks.handles
+    assert (tracks.frames, tracks.fps) == (12, 30.0)
+    assert (nose.vertex, nose.hold, nose.pinned, nose.name) == (3, True, False, "nose")
+    np.testing.assert_allclose(nose.keys[11], [3.3, 3.9, 0.1])
+    assert (pinned.vertex, pinned.pinned, dict(pinned.keys)) == (88, True, {})
+
+
+def test_a_position_is_snapped_to_the_nearest_vertex(tmp_path):
+    near = (MESH.vertices[40] + 0.003).tolist()
+    text = f"handles:\n  - position: {near}\n    pinned: true\n"
+    tracks = read_handle_file(write(tmp_path, text), MESH)
+    assert tracks.handles[0].vertex == 40
+    assert (tracks.frames, tracks.fps) == (17, 24.0)
+
+
+def test_the_number_of_frames_can_be_overridden_before_the_check(tmp_path):
+    path = write(tmp_path, GOOD)
+    assert read_handle_file(path, MESH, frames=40).frames == 40
+    with pytest.raises(HandleError, match="frame 11, but frames are 0 to 9"):
+        read_handle_file(path, MESH, frames=10)
+
+
+def test_what_is_written_comes_back(tmp_path):
+    handles = (
+        Handle(5, {3: [0.1, 1e-7, 3.0], 16: MESH.vertices[5]}, name="Größe"),
+        Handle(9, {4: [3.0, 3.0, 3.0]}, hold=True),
+        Handle(11, pinned=True),
+    )
+    path = tmp_path / "new" / "handles.yaml"
+    write_handle_file(path, HandleTracks(handles, frames=20, fps=12.5))
+    back = read_handle_file(path, MESH)
+    assert (back.frames, back.fps) == (20, 12.5)
+    for one, other in zip(handles, back.handles, strict=True):
+        assert (one.vertex, one.hold, one.pinned, one.name) == (other.vertex, other.hold, other.pinned, other.name)
+        assert one.keys.keys() == other.keys.keys()
+        for frame, position in one.keys.items():
+            np.testing.assert_array_equal(other.keys[frame], position)
+    assert [file.name for file in path.parent.iterdir()] == ["handles.yaml"]
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="cannot be written"):
+        write_handle_file(tmp_path / "file" / "handles.yaml", HandleTracks(()))
+
+
+ENTRY = "handles: [{vertex: 3, %s}]"
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("", "is empty; it needs 'handles:'"),
+        ("- 1\n- 2\n", "no names and values at its top level"),
+        ("handles: [", "is not valid YAML near line 1"),
+        ("frames: 5", "it needs 'handles:' with a list"),
+        ("handles: {vertex: 3}", "it needs 'handles:' with a list"),
+        ("handles: [3]", "handle 1 has to hold names and values"),
+        ("framse: 5\nhandles: []", "the key 'framse' is unknown; did you mean 'frames'"),
+        (ENTRY % "pined: true", "handle 1: the key 'pined' is unknown; did you mean 'pinned'"),
+        (ENTRY % "keys: {1: [3, 3, 3]}, keys: {2: [3, 3, 3]}", "'keys' is there twice near line 1"),
+        (ENTRY % "keys: {1: [3, 3, 3], 1: [4, 4, 4]}", "'1' is there twice"),
+        ("frames: 5.5\nhandles: []", "frames is 5.5, but a whole number is needed"),
+        ("fps: fast\nhandles: []", "fps is 'fast', but a number is needed"),
+        ("fps: -1\nhandles: []", "-1.0 frames per second is not possible"),
+        ("frames: 1\nhandles: []", "1 frame"),
+        ("frames: 0\nhandles: []", "0 frame"),
+        ("frames: 201\nhandles: []", "2 to 200 are possible"),
+        ("handles: [{keys: {1: [3, 3, 3]}}]", "either a vertex or a position"),
+        (ENTRY % "position: [1, 2, 3], pinned: true", "either a vertex or a position"),
+        ("handles: [{position: [1, 2], pinned: true}]", "position needs three numbers"),
+        ("handles: [{vertex: nose, pinned: true}]", "vertex is 'nose', but a whole number is needed"),
+        ("handles: [{vertex: true, pinned: true}]", "vertex is True, but a whole number is needed"),
+        ("handles: [{vertex: 999999, pinned: true}]", "the mesh has vertices 0 to 287 only"),
+        ("handles: [{vertex: -1, pinned: true}]", "the mesh has vertices 0 to 287 only"),
+        ("handles: [{vertex: 3, pinned: true}, {vertex: 3, pinned: true}]", "already has a handle"),
+        (ENTRY % "hold: 3, keys: {1: [3, 3, 3]}", "hold is 3, but true or false is needed"),
+        (ENTRY % "pinned: 'no'", "pinned is 'no', but true or false is needed"),
+        (ENTRY % "name: 7, pinned: true", "name is 7, but a text is needed"),
+        (ENTRY % "hold: true", "it has no keys; add a key or pin it"),
+        (ENTRY % "pinned: true, keys: {1: [3, 3, 3]}", "is pinned and has keys"),
+        (ENTRY % "keys: [[1, 2, 3]]", "keys have to be written as"),
+        (ENTRY % "keys: {last: [3, 3, 3]}", "the frame of a key is 'last'"),
+        (ENTRY % "keys: {1: [3, 3]}", "the key at frame 1 needs three numbers"),
+        (ENTRY % "keys: {1: [3, 3, up]}", "the key at frame 1 is 'up', but a number is needed"),
+        (ENTRY % "keys: {1: [3, 3, .nan]}", "the key at frame 1 is not a finite number"),
+        (ENTRY % "keys: {1: [3, 3, .inf]}", "the key at frame 1 is not a finite number"),
+        (ENTRY % "keys: {1: [3, 3, 1e9]}", "over 100 times the shape's size away"),
+        (ENTRY % "keys: {17: [3, 3, 3]}", "its key is at frame 17, but frames are 0 to 16"),
+        (ENTRY % "keys: {-1: [3, 3, 3]}", "its key is at frame -1"),
+        (ENTRY % "keys: {0: [3, 3, 9]}", "key at frame 0, which is always the mesh as it is"),
+        ("!!python/object/apply:os.getcwd []", "is not valid YAML"),
+        ("handles: [{[1]: 2}]", "not valid YAML|unknown"),
+    ],
+)
+def test_a_mistake_is_named_in_one_sentence(tmp_path, text, sentence):
+    with pytest.raises(HandleError, match=sentence) as caught:
+        read_handle_file(write(tmp_path, text), MESH)
+    message = str(caught.value)
+    assert message.startswith("handles.yaml")
+    assert "\n" not in message
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path):
+    with pytest.raises(HandleError, match=r"nowhere.yaml cannot be read \(No such file"):
+        read_handle_file(tmp_path / "nowhere.yaml", MESH)
+    with pytest.raises(HandleError, match="cannot be read"):
+        read_handle_file(tmp_path, MESH)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(HandleError, match=r"cannot be read \(it is not text"):
+        read_handle_file(tmp_path / "binary.yaml", MESH)

@@ -1,0 +1,91 @@
+"""USD files against usd-core's own reader."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pxr import Usd, UsdGeom, UsdShade
+
+from core.errors import ExportError
+from core.io.export import export_sequence
+from core.io.export_clip import ExportOptions
+
+
+def open_mesh(path):
+    stage = Usd.Stage.Open(str(path))
+    return stage, UsdGeom.Mesh(next(prim for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)))
+
+
+@pytest.mark.parametrize("suffix", ["usdc", "usda", "usdz", "USDC"])
+def test_every_frame_and_its_box(case, tmp_path, suffix):
+    out = tmp_path / f"run.{suffix}"
+    export_sequence(case.sequence, out, case.source)
+    stage, mesh = open_mesh(out)
+    assert stage.GetDefaultPrim().IsValid()
+    assert UsdGeom.GetStageUpAxis(stage) == "Y"
+    assert UsdGeom.GetStageMetersPerUnit(stage) == 1.0
+    assert (stage.GetStartTimeCode(), stage.GetEndTimeCode()) == (0, case.sequence.frames - 1)
+    assert stage.GetTimeCodesPerSecond() == stage.GetFramesPerSecond() == case.sequence.fps
+    assert mesh.GetSubdivisionSchemeAttr().Get() == "none"
+    for t, positions in enumerate(case.positions):
+        np.testing.assert_allclose(np.array(mesh.GetPointsAttr().Get(t)), positions, atol=1e-6)
+        np.testing.assert_allclose(
+            np.array(mesh.GetExtentAttr().Get(t)), [positions.min(0), positions.max(0)], atol=1e-6
+        )
+        np.testing.assert_allclose(np.linalg.norm(np.array(mesh.GetNormalsAttr().Get(t)), axis=1), 1, atol=1e-5)
+    faces = np.concatenate([part.faces for part in case.source.parts])
+    np.testing.assert_array_equal(np.array(mesh.GetFaceVertexIndicesAttr().Get()).reshape(-1, 3), faces)
+
+
+def test_uv_for_every_corner(case, tmp_path):
+    export_sequence(case.sequence, tmp_path / "run.usdc", case.source)
+    _stage, mesh = open_mesh(tmp_path / "run.usdc")
+    st = UsdGeom.PrimvarsAPI(mesh).GetPrimvar("st")
+    values = np.array(st.Get())
+    faces = np.concatenate([part.faces for part in case.source.parts])
+    corners = values[faces] if st.GetInterpolation() == "vertex" else values.reshape(-1, 3, 2)
+    np.testing.assert_array_equal(corners, case.corner_uv)
+
+
+def test_each_part_is_a_subset_with_its_material(case, tmp_path):
+    export_sequence(case.sequence, tmp_path / "run.usda", case.source)
+    _stage, mesh = open_mesh(tmp_path / "run.usda")
+    subsets = UsdShade.MaterialBindingAPI(mesh).GetMaterialBindSubsets()
+    first = 0
+    for part, subset in zip(case.source.parts, subsets, strict=True):
+        indices = np.array(subset.GetIndicesAttr().Get())
+        np.testing.assert_array_equal(indices, np.arange(first, first + len(part.faces)))
+        first += len(part.faces)
+        material, _ = UsdShade.MaterialBindingAPI(subset.GetPrim()).ComputeBoundMaterial()
+        assert material.GetPrim().GetName() == part.material.name.replace(" ", "_")
+        shader = material.ComputeSurfaceSource()[0]
+        assert shader.GetIdAttr().Get() == "UsdPreviewSurface"
+        assert shader.GetInput("roughness").Get() == pytest.approx(part.material.roughness)
+        if part.material.base_color_texture is None:
+            assert shader.GetInput("diffuseColor").Get() == pytest.approx(part.material.base_color[:3])
+        else:
+            image = UsdShade.Shader(shader.GetInput("diffuseColor").GetConnectedSources()[0][0].source)
+            texture = image.GetInput("file").Get()
+            assert Path(texture.resolvedPath).read_bytes() == part.material.base_color_texture
+
+
+def test_a_package_holds_its_textures_and_nothing_lies_beside_it(separate, tmp_path):
+    export_sequence(
+        separate.sequence, tmp_path / "run.usdz", separate.source, options=ExportOptions(blender_script=False)
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["run.usdz"]
+    assert sorted(zipfile.ZipFile(tmp_path / "run.usdz").namelist()) == ["run.usdc", "run_texture0.png"]
+
+
+def test_z_up_is_marked_and_x_up_is_refused(separate, tmp_path):
+    options = ExportOptions(up_axis="z")
+    export_sequence(separate.sequence, tmp_path / "run.usdc", separate.source, options=options)
+    stage, mesh = open_mesh(tmp_path / "run.usdc")
+    assert UsdGeom.GetStageUpAxis(stage) == "Z"
+    x, y, z = separate.positions[3].T
+    np.testing.assert_allclose(np.array(mesh.GetPointsAttr().Get(3)), np.stack([x, -z, y], -1), atol=1e-6)
+    with pytest.raises(ExportError, match="choose y or z"):
+        export_sequence(separate.sequence, tmp_path / "x.usdc", separate.source, options=ExportOptions(up_axis="x"))
