@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -17,24 +16,23 @@ from typing import Literal, cast
 import polyscope as ps
 import polyscope.imgui as psim
 
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
-from m2v_studio.document.mesh_files import MESH_SUFFIXES
-from m2v_studio.document.scan_files import KINDS
 from m2v_studio.document.settings import MIN_WINDOW
-from m2v_studio.document.state import default_export_name, is_open, why_not_results
+from m2v_studio.document.state import is_open
 from m2v_studio.panels import bars, dialogs
 from m2v_studio.panels.export import ExportDialog
-from m2v_studio.panels.file_dialog import FileDialog, available
 from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
 from m2v_studio.panels.handles import HandlesPanel
 from m2v_studio.panels.samples import SamplesPanel
-from m2v_studio.panels.scans import ScansPanel, draw_box
+from m2v_studio.panels.scans import ScansPanel
 from m2v_studio.panels.source import SourcePanel
 from m2v_studio.studio import Studio
 from m2v_studio.view import layout, overlay, shortcuts, style, theme
 from m2v_studio.view.camera import Region
 from m2v_studio.view.gl_sync import wait_until_drawn
 from m2v_studio.view.picking import Pointer
+from m2v_studio.view.scan_box import draw_box
 from m2v_studio.view.scan_gizmo import BoxGizmo
 from m2v_studio.view.scan_scene import clouds, picture
 from m2v_studio.view.scan_view import ScanView
@@ -48,18 +46,6 @@ FRAME_SECONDS = 1 / 60
 SLOW_DRAWING = 0.15
 OPENING_SECONDS = 0.1
 Backend = Literal["auto", "openGL3_glfw", "openGL3_egl", "openGL_mock"]
-NO_DIALOG = (
-    "There is no system file dialog here; type a path in the field at the top left, or drop a file on the window."
-)
-
-
-@dataclass
-class SaveAs:
-    path: str
-    then: Callable[[], None] | None = None
-
-    def choose(self, path: Path) -> None:
-        self.path = str(path)
 
 
 @dataclass
@@ -84,7 +70,9 @@ class App:
 
     def __init__(self, studio: Studio, backend: str = "auto", size: tuple[int, int] | None = None) -> None:
         self.studio = studio
+        self._headless = backend == "openGL3_egl"
         self.viewport = Viewport()
+        self.context = EditorContext(studio, self.viewport, with_dialogs=not self._headless)
         self.scene = SceneBuilder()
         self.pointer = Pointer()
         self.timeline = Timeline()
@@ -92,12 +80,6 @@ class App:
         self.source_panel, self.handles_panel, self.scans_panel = SourcePanel(), HandlesPanel(), ScansPanel()
         self.generate_panel, self.samples_panel = GeneratePanel(), SamplesPanel()
         self.export_dialog = ExportDialog()
-        self.files = FileDialog(self._no_dialog)
-        self._headless = backend == "openGL3_egl"
-        self.files_available = available() and not self._headless
-        self.save_as: SaveAs | None = None
-        self.help_open = False
-        self.closing = False
         self.times = FrameTimes()
         self.region = Region(0, 0, 1, 1)  # the free part of the window
         self._last_tick = time.perf_counter()
@@ -131,11 +113,11 @@ class App:
 
     def run(self) -> None:
         """Draw frames until the window is closed."""
-        while not self.closing:
+        while not self.context.closing:
             start = time.perf_counter()
             self.frame()
             if ps.window_requests_close():
-                self.ask_quit()
+                self.context.ask_quit()
             state = self.studio.state
             # Nothing to see yet: leave the processor to the thread that reads the first mesh.
             waiting = not is_open(state.document) and bool(state.busy)
@@ -149,7 +131,7 @@ class App:
         self._dt = min(now - self._last_tick, 0.25) if seconds is None else seconds
         self._last_tick = now
         try:
-            self.files.poll()
+            self.context.files.poll()
             self.studio.tick(self._dt)
         except Exception as error:
             self._report(error)
@@ -164,8 +146,8 @@ class App:
 
     def close(self) -> None:
         """Remember the window and end background work."""
-        self.files.close()
-        width, height = (int(side) for side in ps.get_window_size())
+        self.context.files.close()
+        width, height = self._window()
         if width >= MIN_WINDOW[0] and height >= MIN_WINDOW[1]:
             self.studio.change_settings(width=width, height=height)
         self.studio.close()
@@ -193,36 +175,42 @@ class App:
             self.studio.show(commands.notify, notice)
 
     def _draw(self) -> None:
-        window = tuple(int(side) for side in ps.get_window_size())
+        window = self.context.window = self._window()
         style.ensure(layout.text_scale(self.studio.settings.text_scale, window[0], window[1]))
-        regions = self._regions(window[0], window[1])
+        regions = self._regions(*window)
         self.region = regions["view"]
-        shortcuts.handle(self)
-        if not self.is_modal and not self.box_gizmo.update(self, self.region):
-            self.pointer.update(self, self.region)
+        context = self.context
+        shortcuts.handle(context)
+        if not context.is_modal and not self.box_gizmo.update(context, self.region):
+            self.pointer.update(context, self.region)
         state = self.studio.state
         figures = self.scene.figures(state)
-        self.viewport.show(state, figures, self.region, (window[0], window[1]), self._dt)
+        self.viewport.show(state, figures, self.region, window, self._dt)
         self.scan_view.show(clouds(state, figures), picture(state, figures), self.viewport)
-        draw_box(self, self.region)
-        overlay.draw(self, self.region)
+        draw_box(context, self.region)
+        overlay.draw(context, self.region)
         with panel("left", regions["left"]):
             with scrolled("##settings", GENERATE_HEIGHT):
-                self.source_panel.draw(self)
-                (self.handles_panel if state.document.scans is None else self.scans_panel).draw(self)
-                self.generate_panel.draw(self)
-            self.generate_panel.draw_button(self)
+                self.source_panel.draw(context)
+                (self.handles_panel if state.document.scans is None else self.scans_panel).draw(context)
+                self.generate_panel.draw(context)
+            self.generate_panel.draw_button(context)
         with panel("right", regions["right"]):
-            self.samples_panel.draw(self)
-        self.timeline.draw(self, regions["timeline"])
-        bars.draw_menu(self, regions["menu"])
-        bars.draw_status(self, regions["status"])
+            self.samples_panel.draw(context)
+        self.timeline.draw(context, regions["timeline"])
+        bars.draw_menu(context, regions["menu"])
+        bars.draw_status(context, regions["status"])
         self._borders(regions)
-        self.export_dialog.draw(self)
-        dialogs.draw_unsaved(self)
-        dialogs.draw_save_as(self)
-        dialogs.draw_help(self)
-        dialogs.draw_error(self)
+        self.export_dialog.draw(context)
+        dialogs.draw_unsaved(context)
+        dialogs.draw_save_as(context)
+        dialogs.draw_help(context)
+        dialogs.draw_error(context)
+
+    @staticmethod
+    def _window() -> tuple[int, int]:
+        width, height = ps.get_window_size()
+        return int(width), int(height)
 
     def _regions(self, width: int, height: int) -> dict[str, Region]:
         scale = layout.text_scale(self.studio.settings.text_scale, width, height)
@@ -231,7 +219,7 @@ class App:
 
     def _borders(self, regions: dict[str, Region]) -> None:
         """Hairlines between the panels."""
-        if self.is_modal:
+        if self.context.is_modal:
             return
         draw = psim.GetBackgroundDrawList()
         ink = style.packed(theme.BORDER)
@@ -240,67 +228,6 @@ class App:
         draw.AddLine((view.x, view.y), (view.x, bottom), ink, 1.0)
         draw.AddLine((right - 1, view.y), (right - 1, bottom), ink, 1.0)
         draw.AddLine((view.x, bottom - 1), (right, bottom - 1), ink, 1.0)
-
-    # ---- what panels and shortcuts ask for ----------------------------------------------------------------
-
-    @property
-    def is_modal(self) -> bool:
-        """A dialog waits for an answer."""
-        asking = self.studio.ask is not None or self.save_as is not None
-        return asking or self.studio.state.notice is not None or self.export_dialog.is_open
-
-    def set_text_scale(self, value: float) -> None:
-        self.studio.change_settings(text_scale=value)
-        width, height = (int(side) for side in ps.get_window_size())
-        possible = layout.text_scale(value, width, height)
-        if possible < value:
-            small = f"This window has room for text of {possible * 100:.0f} %; make it larger for {value * 100:.0f} %."
-            self.studio.show(commands.say, small)
-
-    def ask_open(self) -> None:
-        kinds = {"Meshes and projects": " ".join(f"*{suffix}" for suffix in (*MESH_SUFFIXES, ".m2v"))}
-        if not self.files_available:
-            self.studio.show(commands.say, NO_DIALOG)
-        else:
-            self.files.ask("open", "Open a mesh or a project", self.studio.open_path, kinds)
-
-    def ask_open_scans(self) -> None:
-        if not self.files_available:
-            self.studio.show(commands.say, f"{NO_DIALOG[:-1]}: {KINDS}.")
-        else:
-            self.files.ask("folder", "Open a folder of scans", self.studio.open_path)
-
-    def _no_dialog(self) -> None:
-        self.files_available = False
-        self.studio.show(commands.say, NO_DIALOG)
-
-    def ask_save(self, title: str, start: Path, then: Callable[[Path], None]) -> None:
-        self.files.ask("save", title, then, start=start)
-
-    def save(self, then: Callable[[], None] | None = None, choose: bool = False) -> None:
-        """Save under the known name, or ask for one."""
-        state = self.studio.state
-        if not is_open(state.document):
-            return
-        if state.project and not choose:
-            self.studio.ask = None
-            self.studio.save(Path(state.project), then)
-            return
-        folder = Path(state.project).parent if state.project else Path.home()
-        self.save_as = SaveAs(str(folder / f"{default_export_name(state)}.m2v"), then)
-
-    def open_export(self) -> None:
-        why = why_not_results(self.studio.state)
-        if why:
-            self.studio.show(commands.say, why)
-        else:
-            self.export_dialog.open(self)
-
-    def ask_quit(self) -> None:
-        self.studio.guarded(self._quit)
-
-    def _quit(self) -> None:
-        self.closing = True
 
     def _dropped(self, paths: list[str]) -> None:
         if paths:

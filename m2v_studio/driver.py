@@ -13,7 +13,7 @@ import polyscope as ps
 import polyscope.imgui as psim
 
 from m2v_studio.app import App
-from m2v_studio.view.scene import Figure
+from m2v_studio.view.figure import Figure
 
 Point = tuple[float, float]
 FRAME = 1 / 60
@@ -119,7 +119,7 @@ class Driver:
         viewport = self.app.viewport
         assert viewport.projection is not None
         handle = self.app.studio.state.document.handles[row]
-        pixel, _ = viewport.projection.project(knob_position(self.app, viewport.figures[figure], handle))
+        pixel, _ = viewport.projection.project(knob_position(self.app.context, viewport.figures[figure], handle))
         return float(pixel[0]), float(pixel[1])
 
     def picture(self, path: Path, panels: bool = True, fine: bool = True) -> Path:

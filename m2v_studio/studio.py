@@ -287,7 +287,7 @@ class Studio:
             return
         self._autosaved = snapshot.document
         self.tasks.run(
-            "Autosaving", lambda: save_project(snapshot, autosave_path()), _ignore, lambda notice: None, quiet=True
+            "Autosaving", lambda: save_project(snapshot, autosave_path()), lambda _: None, lambda _: None, quiet=True
         )
 
     def recover(self) -> None:
@@ -340,10 +340,6 @@ class Studio:
         save_settings(self.settings)
         if self.recovery is None:
             autosave_path().unlink(missing_ok=True)
-
-
-def _ignore(_: object) -> None:
-    return None
 
 
 def with_seed(out: Path, seed: int) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ ALLOWED: dict[str, set[str] | None] = {
 # Started by `python -m core.evaluation`: nothing but a call of the command.
 ENTRIES = {"core.evaluation.__main__"}
 
+# What each part of the editor may import of the editor, besides itself; the window (app, demo, bench) may import all.
+STUDIO: dict[str, set[str]] = {
+    "document": set(),
+    "work": {"document"},
+    "studio": {"document", "work"},
+    "context": {"document", "work", "studio", "view"},
+    "view": {"document", "context"},
+    "panels": {"document", "context", "view"},
+}
+
 # The only parts of the editor that may know Polyscope and its immediate-mode interface: the window and what draws in it
 # or listens to it, and the hands that work it for the demo and the tests.
 POLYSCOPE = {"app", "view", "panels", "driver", "demo"}
@@ -45,7 +56,7 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """Full names of what a file imports anywhere, inside functions too."""
+    """Full names of what a file imports anywhere: inside functions too, and for the type checker only."""
     package = name_of(path).split(".")[: None if path.name == "__init__.py" else -1]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -97,6 +108,47 @@ def test_core_never_imports_the_editor_except_from_its_command() -> None:
     for path in modules():
         if within(name_of(path), "core") and name_of(path) != "core.cli.demo_command":
             assert not any(within(name, "m2v_studio") for name in imports(path)), name_of(path)
+
+
+@pytest.mark.parametrize("part", sorted(STUDIO))
+def test_a_part_of_the_editor_imports_only_what_the_design_allows(part: str) -> None:
+    allowed = [f"m2v_studio.{other}" for other in (part, *STUDIO[part])]
+    wrong = [
+        f"{name_of(path)} imports {name}"
+        for path in modules()
+        if within(name_of(path), f"m2v_studio.{part}")
+        for name in sorted(imports(path))
+        if within(name, "m2v_studio") and not any(within(name, other) for other in allowed)
+    ]
+    assert wrong == []
+
+
+def test_the_document_knows_no_torch() -> None:
+    for path in modules():
+        if within(name_of(path), "m2v_studio.document"):
+            assert not any(within(name, "torch") for name in imports(path)), name_of(path)
+
+
+def test_no_import_circle() -> None:
+    """Imports inside functions and for the type checker count too: every module can be read after those it names."""
+    names = {name_of(path): path for path in modules()}
+
+    def module(name: str) -> str | None:
+        while name and name not in names:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    needs = {name: {module(other) for other in imports(path)} & set(names) - {name} for name, path in names.items()}
+    while ready := {name for name, others in needs.items() if not others}:
+        needs = {name: others - ready for name, others in needs.items() if name not in ready}
+    assert needs == {}, "these import each other, or what does"
+
+
+def test_a_file_name_stands_for_one_concept_and_a_file_stays_short() -> None:
+    core = [path for path in modules() if within(name_of(path), "core") and not path.name.startswith("__")]
+    assert [name for name, count in Counter(path.name for path in core).items() if count > 1] == []
+    long = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert {name: lines for name, lines in long.items() if lines > 350} == {}
 
 
 def test_polyscope_is_known_to_the_window_only() -> None:

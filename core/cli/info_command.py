@@ -6,14 +6,15 @@ import argparse
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from core.cli.arguments import AddCommand
 from core.config import Config, load_config, preset_names
 from core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 _LONGEST_VALUE = 200
 
@@ -31,6 +32,8 @@ def run_info(options: argparse.Namespace) -> None:
 
 def show_info(name: str) -> None:
     """Print what `name` is: a .safetensors file, a folder with stages, or a preset. Raises CheckpointError."""
+    from rich.console import Console
+
     from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
 
     console = Console()
@@ -89,6 +92,8 @@ def _show_config(console: Console, config: Config, where: str) -> None:
 
 
 def _table(title: str) -> Table:
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", show_header=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polyscope.imgui as psim
 
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.state import State, is_open, is_worth_keeping, why_not_results
 from m2v_studio.document.words import counted
@@ -15,35 +15,32 @@ from m2v_studio.view.camera import Region
 from m2v_studio.view.style import packed, rgba
 from m2v_studio.view.widgets import button, panel, scale, shorten, tooltip
 
-if TYPE_CHECKING:
-    from m2v_studio.app import App
-
 TEXT_SCALES = (1.0, 1.25, 1.5, 2.0)
 
 
-def draw_menu(app: App, region: Region) -> None:
+def draw_menu(context: EditorContext, region: Region) -> None:
     psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (10 * scale(), 9 * scale()))
     with panel("menu", region, psim.ImGuiWindowFlags_MenuBar | psim.ImGuiWindowFlags_NoScrollbar):
         if psim.BeginMenuBar():
-            _menus(app)
-            _title(app, region)
+            _menus(context)
+            _title(context, region)
             psim.EndMenuBar()
     psim.PopStyleVar()
     draw = psim.GetForegroundDrawList()
     y = region.y + region.height - 1
-    if not app.is_modal and not app.help_open:
+    if not context.is_modal and not context.help_open:
         draw.AddLine((region.x, y), (region.x + region.width, y), packed(theme.BORDER), 1.0)
 
 
-def _menus(app: App) -> None:
-    studio = app.studio
+def _menus(context: EditorContext) -> None:
+    studio = context.studio
     state = studio.state
     psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * scale(), 5 * scale()))
     if psim.BeginMenu("File"):
         if psim.MenuItem("Open…", "Ctrl+O"):
-            app.ask_open()
+            context.ask_open()
         if psim.MenuItem("Open scans…", "Ctrl+Shift+O"):
-            app.ask_open_scans()
+            context.ask_open_scans()
         if psim.BeginMenu("Open recent", bool(studio.settings.recent)):
             for name in studio.settings.recent:
                 if psim.MenuItem(shorten(name, 420 * scale())):
@@ -52,14 +49,14 @@ def _menus(app: App) -> None:
         psim.Separator()
         has_source = is_open(state.document)
         if psim.MenuItem("Save project", "Ctrl+S", False, has_source):
-            app.save()
+            context.save()
         if psim.MenuItem("Save project as…", None, False, has_source):
-            app.save(choose=True)
+            context.save(choose=True)
         if psim.MenuItem("Export…", "Ctrl+E", False, not why_not_results(state)):
-            app.open_export()
+            context.open_export()
         psim.Separator()
         if psim.MenuItem("Quit", "Ctrl+Q"):
-            app.ask_quit()
+            context.ask_quit()
         psim.EndMenu()
     if psim.BeginMenu("Edit"):
         past, future = studio.session.past, studio.session.future
@@ -73,7 +70,7 @@ def _menus(app: App) -> None:
         psim.EndMenu()
     if psim.BeginMenu("View"):
         if psim.MenuItem("Frame the creature", "F"):
-            app.viewport.forget_framing()
+            context.viewport.forget_framing()
         if psim.MenuItem("Move gizmo", "W", state.view.gizmo):
             studio.show(commands.with_view, gizmo=not state.view.gizmo)
         if psim.MenuItem("Hints", None, studio.settings.hints):
@@ -81,19 +78,19 @@ def _menus(app: App) -> None:
         if psim.BeginMenu("Text size"):
             for value in TEXT_SCALES:
                 if psim.MenuItem(f"{value * 100:.0f} %", None, abs(studio.settings.text_scale - value) < 1e-3):
-                    app.set_text_scale(value)
+                    context.set_text_scale(value)
             psim.EndMenu()
         psim.EndMenu()
     if psim.BeginMenu("Help"):
         if psim.MenuItem("Keyboard and mouse", "F1"):
-            app.help_open = True
+            context.help_open = True
         psim.EndMenu()
     psim.PopStyleVar()
 
 
-def _title(app: App, region: Region) -> None:
+def _title(context: EditorContext, region: Region) -> None:
     """The document in the middle, the model at the right."""
-    state = app.studio.state
+    state = context.studio.state
     source, scans = state.document.source, state.document.scans
     s = scale()
     label = f"model: {state.engine_label}"
@@ -118,8 +115,8 @@ def _title(app: App, region: Region) -> None:
     tooltip("The model and the processor it runs on. It is loaded in the background.")
 
 
-def draw_status(app: App, region: Region) -> None:
-    state = app.studio.state
+def draw_status(context: EditorContext, region: Region) -> None:
+    state = context.studio.state
     s = scale()
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (14 * s, 4 * s))
     psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * s, 3 * s))
@@ -129,7 +126,7 @@ def draw_status(app: App, region: Region) -> None:
         if state.job is None:
             psim.TextColored(rgba(theme.TEXT_MUTED), shorten(_idle_text(state), region.width - 40 * s))
         else:
-            _progress(app, region)
+            _progress(context, region)
     psim.PopStyleColor()
     psim.PopStyleVar(2)
 
@@ -142,13 +139,13 @@ def _idle_text(state: State) -> str:
     return "Ready." if state.engine == "ready" else "Ready. The model is being loaded in the background."
 
 
-def _progress(app: App, region: Region) -> None:
-    job = app.studio.state.job
+def _progress(context: EditorContext, region: Region) -> None:
+    job = context.studio.state.job
     assert job is not None
     s = scale()
     drafting = job.quality == "draft" and job.seeds == 1
     what = "Drafting" if drafting else f"Generating {counted(job.seeds, 'seed')}"
-    text = f"{what}: {progress_words(app.studio.state)}"
+    text = f"{what}: {progress_words(context.studio.state)}"
     psim.TextUnformatted(text)
     tooltip(job.message)
     psim.SameLine(0.0, 14 * s)
@@ -165,7 +162,7 @@ def _progress(app: App, region: Region) -> None:
     psim.Dummy((width, height))
     psim.SameLine(0.0, 14 * s)
     if button("Cancel", "Stop generating (Esc); editing goes on meanwhile"):
-        app.studio.cancel()
+        context.studio.cancel()
 
 
 def progress_words(state: State) -> str:

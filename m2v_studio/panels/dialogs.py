@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polyscope.imgui as psim
 
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.view import theme
 from m2v_studio.view.style import packed, rgba
 from m2v_studio.view.widgets import WHITE, button, gap, heading, muted, scale, tooltip
-
-if TYPE_CHECKING:
-    from m2v_studio.app import App
 
 SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -112,9 +109,9 @@ def _title(text: str) -> None:
     psim.Dummy((1.0, size + 6 * scale()))
 
 
-def draw_error(app: App) -> None:
+def draw_error(context: EditorContext) -> None:
     """The error in the state, until it is closed."""
-    notice = app.studio.state.notice
+    notice = context.studio.state.notice
     if notice is None:
         return
     with begin_modal(notice.title, 520) as visible:
@@ -135,13 +132,13 @@ def draw_error(app: App) -> None:
         psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - width)
         pressed = button("Close", "Go on working (Esc or Enter)", primary=True, width=width)
         if pressed or psim.IsKeyPressed(psim.ImGuiKey_Escape, False) or psim.IsKeyPressed(psim.ImGuiKey_Enter, False):
-            app.studio.show(commands.notify, None)
+            context.studio.show(commands.notify, None)
 
 
-def draw_unsaved(app: App) -> None:
+def draw_unsaved(context: EditorContext) -> None:
     """Asked before something would lose unsaved work."""
-    action = app.studio.ask
-    if action is None or app.save_as is not None:
+    action = context.studio.ask
+    if action is None or context.save_as is not None:
         return
     with begin_modal("Save your work first?", 500) as visible:
         if not visible:
@@ -149,19 +146,19 @@ def draw_unsaved(app: App) -> None:
         muted("The edits and results of this document are not saved yet.")
         gap(6)
         if button("Save…", "Save the project, then go on", primary=True):
-            app.save(then=action)
+            context.save(then=action)
         psim.SameLine()
         if button("Don't save", "Go on and lose the changes"):
-            app.studio.ask = None
+            context.studio.ask = None
             action()
         psim.SameLine()
         if button("Cancel", "Stay here (Esc)") or psim.IsKeyPressed(psim.ImGuiKey_Escape, False):
-            app.studio.ask = None
+            context.studio.ask = None
 
 
-def draw_save_as(app: App) -> None:
+def draw_save_as(context: EditorContext) -> None:
     """A name for a project that has none yet."""
-    asked = app.save_as
+    asked = context.save_as
     if asked is None:
         return
     with begin_modal("Save the project", 540) as visible:
@@ -171,23 +168,23 @@ def draw_save_as(app: App) -> None:
         entered, asked.path = psim.InputText("##project", asked.path, psim.ImGuiInputTextFlags_EnterReturnsTrue)
         tooltip("The project file; it holds the mesh, the handles and the results.")
         psim.SameLine()
-        why = "" if app.files_available else "No system file dialog here; type the path."
+        why = "" if context.files_available else "No system file dialog here; type the path."
         if button("Browse…", "Choose where to save it", why, width=-1.0):
-            app.ask_save("Save the project", Path(asked.path), asked.choose)
+            context.ask_save("Save the project", Path(asked.path), asked.choose)
         gap(6)
         why = "" if asked.path.strip() else "Give a file name."
         if button("Save", "Write the project", why, True) or (entered and not why):
-            app.save_as = None
-            app.studio.ask = None
-            app.studio.save(Path(asked.path.strip()).expanduser(), asked.then)
+            context.save_as = None
+            context.studio.ask = None
+            context.studio.save(Path(asked.path.strip()).expanduser(), asked.then)
         psim.SameLine()
         if button("Cancel", "Do not save (Esc)") or psim.IsKeyPressed(psim.ImGuiKey_Escape, False):
-            app.save_as = None
+            context.save_as = None
 
 
-def draw_help(app: App) -> None:
+def draw_help(context: EditorContext) -> None:
     """F1: the shortcuts, beside the work rather than instead of it."""
-    if not app.help_open:
+    if not context.help_open:
         return
     s = scale()
     center = psim.GetMainViewport().GetCenter()
@@ -217,7 +214,7 @@ def draw_help(app: App) -> None:
     width = 110 * s
     psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - width)
     if button("Close", "Close this list (F1 or Esc)", width=width):
-        app.help_open = False
+        context.help_open = False
     psim.End()
     psim.PopStyleColor()
     psim.PopStyleVar(3)

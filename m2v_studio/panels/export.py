@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polyscope.imgui as psim
 
+from m2v_studio.context import EditorContext
 from m2v_studio.document.state import default_export_name, is_stale
 from m2v_studio.panels.dialogs import begin_modal
 from m2v_studio.view import theme
 from m2v_studio.view.style import rgba
 from m2v_studio.view.widgets import button, gap, label_left, muted, scale, segmented, tooltip
-
-if TYPE_CHECKING:
-    from m2v_studio.app import App
 
 # Suffix, short name, what it is for.
 FORMATS: tuple[tuple[str, str, str], ...] = (
@@ -36,7 +33,7 @@ AXES = ("y", "z", "x")
 class ExportDialog:
     """The choices last made are kept while the window is open."""
 
-    is_open: bool = False
+    started: bool = False  # the choices fit the document it was opened for
     format: int = 0
     every: bool = False  # all results instead of the one shown
     fps: float = 24.0
@@ -46,22 +43,25 @@ class ExportDialog:
     scale: float = 1.0
     path: str = ""
 
-    def open(self, app: App) -> None:
-        document = app.studio.state.document
-        self.is_open, self.fps, self.start, self.end = True, document.fps, 0, document.frames - 1
+    def _start(self, context: EditorContext) -> None:
+        document = context.studio.state.document
+        self.started, self.fps, self.start, self.end = True, document.fps, 0, document.frames - 1
         source = document.source
         folder = Path(self.path).parent if self.path else _folder_of(source.path if source is not None else "")
-        self.path = str(folder / f"{default_export_name(app.studio.state)}{FORMATS[self.format][0]}")
+        self.path = str(folder / f"{default_export_name(context.studio.state)}{FORMATS[self.format][0]}")
 
-    def draw(self, app: App) -> None:
-        if not self.is_open:
+    def draw(self, context: EditorContext) -> None:
+        if not context.export_open:
+            self.started = False
             return
+        if not self.started:
+            self._start(context)
         with begin_modal("Export", 560) as visible:
             if visible:
-                self._body(app)
+                self._body(context)
 
-    def _body(self, app: App) -> None:
-        state = app.studio.state
+    def _body(self, context: EditorContext) -> None:
+        state = context.studio.state
         results = state.results
         count = 0 if results is None else len(results.samples.samples)
         self._format()
@@ -105,11 +105,11 @@ class ExportDialog:
             "##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g", psim.ImGuiSliderFlags_AlwaysClamp
         )
         tooltip("Factor on all positions; 1 keeps the units of the opened file")
-        self._path(app)
+        self._path(context)
         if is_stale(state):
             psim.TextColored(rgba(theme.DANGER), "These results belong to an older edit.")
         gap(6)
-        self._buttons(app, count)
+        self._buttons(context, count)
 
     def _format(self) -> None:
         label_left("Format", "The kind of file", 110)
@@ -130,20 +130,20 @@ class ExportDialog:
         path = self.path[: -len(old)] if self.path.endswith(old) else self.path
         self.path = f"{path}{FORMATS[index][0]}"
 
-    def _path(self, app: App) -> None:
+    def _path(self, context: EditorContext) -> None:
         label_left("File", "Where to write it; missing folders are made", 110)
         psim.SetNextItemWidth(-96 * scale())
         _, self.path = psim.InputText("##out", self.path, psim.ImGuiInputTextFlags_ElideLeft)
         tooltip(f"Where to write it; missing folders are made.\n{self.path}")
         psim.SameLine()
-        why = "" if app.files_available else "No system file dialog here; type the path."
+        why = "" if context.files_available else "No system file dialog here; type the path."
         if button("Browse…", "Choose where to write it", why, width=-1.0):
-            app.ask_save("Export as", Path(self.path), self._chosen)
+            context.ask_save("Export as", Path(self.path), self._chosen)
 
     def _chosen(self, path: Path) -> None:
         self.path = str(path)
 
-    def _buttons(self, app: App, count: int) -> None:
+    def _buttons(self, context: EditorContext, count: int) -> None:
         why = "" if self.path.strip() else "Give a file name."
         width = 120 * scale()
         both = 2 * width + psim.GetStyle().ItemSpacing[0]
@@ -151,21 +151,21 @@ class ExportDialog:
         if button("Cancel", "Close without writing (Esc)", width=width) or psim.IsKeyPressed(
             psim.ImGuiKey_Escape, False
         ):
-            self.is_open = False
+            context.export_open = False
         psim.SameLine()
         if button("Export", "Write the files in the background", why, True, width=width):
-            self._export(app, count)
+            self._export(context, count)
 
-    def _export(self, app: App, count: int) -> None:
+    def _export(self, context: EditorContext, count: int) -> None:
         from core.io.export_clip import ExportOptions
 
-        state = app.studio.state
+        state = context.studio.state
         options = ExportOptions(
             fps=float(self.fps), start=self.start, end=self.end, up_axis=AXES[self.axis], scale=float(self.scale)
         )
         rows = tuple(range(count)) if self.every else (min(state.view.solo, count - 1),)
-        app.studio.export(Path(self.path.strip()).expanduser(), rows, options)
-        self.is_open = False
+        context.studio.export(Path(self.path.strip()).expanduser(), rows, options)
+        context.export_open = False
 
 
 def _folder_of(path: str) -> Path:

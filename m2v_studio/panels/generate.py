@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polyscope.imgui as psim
 
 from core.pipelines.request import QUALITIES
 from core.sequence import MAX_FRAMES, MIN_FRAMES
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_commands import RESOLUTIONS
 from m2v_studio.document.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
@@ -26,9 +25,6 @@ from m2v_studio.view.widgets import (
     slider_between,
     tooltip,
 )
-
-if TYPE_CHECKING:
-    from m2v_studio.app import App
 
 SEEDS = "How many different results to generate. Each seed is one plausible motion that meets your handles or scans."
 FIRST_SEED = "The number the first motion starts from. The same number gives the same motion again."
@@ -59,32 +55,32 @@ GENERATE_HEIGHT = 58.0  # of the button with the space around it, pixels at scal
 
 
 class GeneratePanel:
-    def draw(self, app: App) -> None:
+    def draw(self, context: EditorContext) -> None:
         """The settings."""
-        studio = app.studio
+        studio = context.studio
         document = studio.state.document
         heading("Generate")
         results = "Motions" if document.scans is None else "Meshes"
         row = int_row(results, document.seeds, 1, MAX_STUDIO_SEEDS, "%d seeds", SEEDS)
-        self._edit(app, "seeds", commands.set_seeds, row)
+        self._edit(context, "seeds", commands.set_seeds, row)
         row = int_row("First seed", document.seed, 0, 999_999, "no. %d", FIRST_SEED)
-        self._edit(app, "seed", commands.set_seed, row)
+        self._edit(context, "seed", commands.set_seed, row)
         if document.scans is None:
             row = int_row("Length", document.frames, MIN_FRAMES, MAX_FRAMES, "%d frames", FRAMES)
-            self._edit(app, "frames", commands.set_frames, row)
-        self._edit(app, "fps", commands.set_fps, float_row("Speed", document.fps, 1.0, 240.0, "%.4g fps", FPS))
+            self._edit(context, "frames", commands.set_frames, row)
+        self._edit(context, "fps", commands.set_fps, float_row("Speed", document.fps, 1.0, 240.0, "%.4g fps", FPS))
         label_left("Quality", QUALITY)
         changed, chosen = psim.Combo("##quality", QUALITIES.index(document.quality), list(QUALITIES))
         tooltip(QUALITY)
         if changed:
             studio.do("quality", commands.set_quality, QUALITIES[chosen])
         if document.scans is not None:
-            self._for_scans(app)
-        self._guidance(app)
-        self._variety(app)
+            self._for_scans(context)
+        self._guidance(context)
+        self._variety(context)
 
-    def _for_scans(self, app: App) -> None:
-        studio = app.studio
+    def _for_scans(self, context: EditorContext) -> None:
+        studio = context.studio
         document = studio.state.document
         label_left("Detail", DETAIL)
         names = [f"{side} cells" for side in RESOLUTIONS]
@@ -101,37 +97,37 @@ class GeneratePanel:
         if one_shape is not None:
             studio.do("same shape", scan_commands.set_one_shape, one_shape)
 
-    def _edit(self, app: App, name: str, command: object, edited: Edited) -> None:
+    def _edit(self, context: EditorContext, name: str, command: object, edited: Edited) -> None:
         if edited.changed:
-            app.studio.drag(f"setting {name}", name, command, edited.value)  # type: ignore[arg-type]
+            context.studio.drag(f"setting {name}", name, command, edited.value)  # type: ignore[arg-type]
         if edited.ended:
-            app.studio.session.end_gesture()
+            context.studio.session.end_gesture()
 
-    def _guidance(self, app: App) -> None:
-        document = app.studio.state.document
+    def _guidance(self, context: EditorContext) -> None:
+        document = context.studio.state.document
         of_scans = document.scans is not None
         left = "Follow scans" if of_scans else "Follow handles"
         position, value = freedom_of(document.guidance), f"{document.guidance:.2f}"
         edited = slider_between("guidance", (left, "Invent"), value, position, SCAN_GUIDANCE if of_scans else GUIDANCE)
         edited.value = guidance_of(edited.value)
-        self._edit(app, "guidance", commands.set_guidance, edited)
+        self._edit(context, "guidance", commands.set_guidance, edited)
 
-    def _variety(self, app: App) -> None:
+    def _variety(self, context: EditorContext) -> None:
         """How far the seeds keep from their average; a right click goes back to the model's own."""
-        state = app.studio.state
+        state = context.studio.state
         chosen = state.document.variety
         shown = state.engine_variety if chosen is None else chosen
         middle = "model's own" if chosen is None else f"{chosen:.2f}"
         edited = slider_between("variety", ("Variety", "Most"), middle, min(shown / MAX_VARIETY, 1.0), VARIETY)
         edited.value = round(edited.value * MAX_VARIETY, 2)
-        self._edit(app, "variety", commands.set_variety, edited)
+        self._edit(context, "variety", commands.set_variety, edited)
         if chosen is not None and psim.IsItemClicked(1):
-            app.studio.do("variety", commands.set_variety, None)
+            context.studio.do("variety", commands.set_variety, None)
 
-    def draw_button(self, app: App) -> None:
+    def draw_button(self, context: EditorContext) -> None:
         """The button alone: it stays in sight when the settings above it have to be scrolled."""
         gap(3)
-        studio = app.studio
+        studio = context.studio
         state = studio.state
         why = why_not_generate(state)
         if is_generating(state):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polyscope.imgui as psim
 
 from core.sequence import Handle
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.state import handle_label
 from m2v_studio.view import theme
@@ -25,17 +24,14 @@ from m2v_studio.view.widgets import (
     tooltip,
 )
 
-if TYPE_CHECKING:
-    from m2v_studio.app import App
-
 HOLD = "Move straight from key to key. Without it the motion is free between keys."
 GIZMO = "Show arrows at the selected handle, to drag it along one axis (W)"
 EMPTY = "Click the creature to add one. Shift-click pins a vertex where it is."
 
 
 class HandlesPanel:
-    def draw(self, app: App) -> None:
-        document = app.studio.state.document
+    def draw(self, context: EditorContext) -> None:
+        document = context.studio.state.document
         heading(f"Handles   {len(document.handles)}" if document.handles else "Handles")
         if not document.handles:
             muted(EMPTY)
@@ -45,25 +41,25 @@ class HandlesPanel:
         psim.PushStyleVar(psim.ImGuiStyleVar_ItemSpacing, (6 * scale(), 2 * scale()))
         psim.BeginChild("##handles", (0.0, rows * (psim.GetFrameHeight() + 2 * scale()) + 2 * scale()))
         for row in range(len(document.handles)):
-            if row < len(app.studio.state.document.handles):
-                self._line(app, row)
+            if row < len(context.studio.state.document.handles):
+                self._line(context, row)
         psim.EndChild()
         psim.PopStyleVar()
-        selected = app.studio.state.view.selected
-        if selected is not None and selected < len(app.studio.state.document.handles):
-            self._details(app, selected)
+        selected = context.studio.state.view.selected
+        if selected is not None and selected < len(context.studio.state.document.handles):
+            self._details(context, selected)
         else:
             muted("Choose one to rename, pin or delete it.")
         rule()
 
-    def _line(self, app: App, row: int) -> None:
-        document, view = app.studio.state.document, app.studio.state.view
+    def _line(self, context: EditorContext, row: int) -> None:
+        document, view = context.studio.state.document, context.studio.state.view
         handle = document.handles[row]
         s = scale()
         psim.PushID(f"handle{row}")
         size = (psim.GetContentRegionAvail()[0] - 30 * s, psim.GetFrameHeight())
         if psim.Selectable("##line", view.selected == row, 0, size):
-            app.studio.show(commands.select_handle, row)
+            context.studio.show(commands.select_handle, row)
         tooltip(f"Vertex {handle.vertex}. Drag it in the view; at frame 0 the drag goes to the last frame.")
         left, top = psim.GetItemRectMin()
         middle = top + (size[1] - psim.GetFontSize()) / 2
@@ -78,15 +74,15 @@ class HandlesPanel:
         psim.PushStyleColor(psim.ImGuiCol_Button, (0.0, 0.0, 0.0, 0.0))
         psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (0.0, 5 * s))
         if psim.Button("\u00d7", (24 * s, psim.GetFrameHeight())):
-            app.studio.do("delete handle", commands.delete_handle, row)
-            app.studio.request_draft()
+            context.studio.do("delete handle", commands.delete_handle, row)
+            context.studio.request_draft()
         psim.PopStyleVar()
         psim.PopStyleColor()
         tooltip("Delete this handle (Del)")
         psim.PopID()
 
-    def _details(self, app: App, row: int) -> None:
-        studio = app.studio
+    def _details(self, context: EditorContext, row: int) -> None:
+        studio = context.studio
         handle = studio.state.document.handles[row]
         gap(1)
         psim.SetNextItemWidth(-1.0)
@@ -110,10 +106,10 @@ class HandlesPanel:
         gizmo = check_box("Gizmo", studio.state.view.gizmo, GIZMO)
         if gizmo is not None:
             studio.show(commands.with_view, gizmo=gizmo)
-        self._key_buttons(app, row)
+        self._key_buttons(context, row)
 
-    def _key_buttons(self, app: App, row: int) -> None:
-        studio = app.studio
+    def _key_buttons(self, context: EditorContext, row: int) -> None:
+        studio = context.studio
         view, handle = studio.state.view, studio.state.document.handles[row]
         if view.key is None or view.key not in handle.keys:
             return

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polyscope.imgui as psim
 
 from core.pipelines.request import Reconstruction, Sample, SampleSet
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.state import ColorBy, Layout, State, is_stale, next_step, shown_samples, why_not_results
 from m2v_studio.view import theme
@@ -28,9 +28,6 @@ from m2v_studio.view.widgets import (
     segmented,
     tooltip,
 )
-
-if TYPE_CHECKING:
-    from m2v_studio.app import App
 
 SEED = ("seed", "The number this result was started from; the key 1 to 9 shows it alone.")
 COLUMNS = (
@@ -67,8 +64,8 @@ SCAN_COLORS: tuple[Coloring, ...] = (
 
 
 class SamplesPanel:
-    def draw(self, app: App) -> None:
-        state = app.studio.state
+    def draw(self, context: EditorContext) -> None:
+        state = context.studio.state
         height = psim.GetFrameHeight() * 1.35
         with scrolled("##samples", height / scale() + EXPORT_SPACE):  # the way out stays in sight
             heading("Results")
@@ -77,21 +74,21 @@ class SamplesPanel:
             else:
                 if is_stale(state):
                     muted("These belong to an older edit; generate to replace them.")
-                self._table(app)
+                self._table(context)
             rule()
-            self._layout(app)
+            self._layout(context)
             rule()
-            self._colors(app)
+            self._colors(context)
         rest = psim.GetContentRegionAvail()[1] - height - psim.GetStyle().ItemSpacing[1]
         if rest > 0:
             psim.Dummy((1.0, rest))
         why = why_not_results(state)
         if button("Export…", "Write the motion for Blender, Maya, Houdini or a game engine (Ctrl+E)", why,
                   next_step(state) == "export", width=-1.0, height=height):  # fmt: skip
-            app.open_export()
+            context.open_export()
 
-    def _table(self, app: App) -> None:
-        state = app.studio.state
+    def _table(self, context: EditorContext) -> None:
+        state = context.studio.state
         assert state.results is not None
         samples: tuple[Sample | Reconstruction, ...] = state.results.samples.samples
         rows = min(len(samples), 9)
@@ -120,7 +117,7 @@ class SamplesPanel:
             chosen = alone and row in shown
             span = psim.ImGuiSelectableFlags_SpanAllColumns
             if psim.Selectable(f"     {sample.seed}##row{row}", chosen, span, (0.0, height)):
-                app.studio.show(commands.solo, row)
+                context.studio.show(commands.solo, row)
             tooltip(f"Show seed {sample.seed} alone" + (f" (key {row + 1})" if row < 9 else ""))
             color = theme.result_color(row)
             draw = psim.GetWindowDrawList()
@@ -134,9 +131,9 @@ class SamplesPanel:
         kind = "draft" if state.results.quality == "draft" else state.results.quality
         muted(f"{kind}, {result.seconds:.1f} s on {result.device}")
 
-    def _layout(self, app: App) -> None:
+    def _layout(self, context: EditorContext) -> None:
         heading("Show")
-        state = app.studio.state
+        state = context.studio.state
         none = why_not_results(state)
         single = none or ("" if len(state.results.samples.samples) > 1 else "There is only one result; generate more.")  # type: ignore[union-attr]
         layouts: tuple[Layout, ...] = ("one", "side", "overlay")
@@ -151,22 +148,22 @@ class SamplesPanel:
             ),
         )
         if pressed is not None:
-            app.studio.show(commands.set_layout, layouts[pressed])
+            context.studio.show(commands.set_layout, layouts[pressed])
         if state.document.scans is not None:
             of_pictures = state.document.scans.sequence.images is not None
             points = check_box("Pictures" if of_pictures else "Scanned points", state.view.points, OBSERVED)
             if points is not None:
-                app.studio.show(commands.with_view, points=points)
+                context.studio.show(commands.with_view, points=points)
 
-    def _colors(self, app: App) -> None:
+    def _colors(self, context: EditorContext) -> None:
         heading("Colour by")
-        state = app.studio.state
+        state = context.studio.state
         none = why_not_results(state)
         for value, label, tip in COLORS if state.document.scans is None else SCAN_COLORS:
             why = none or why_not_color(state, value)
             with outlined(), disabled(why):
                 if psim.RadioButton(label, state.view.color == value):
-                    app.studio.show(commands.set_color, value)
+                    context.studio.show(commands.set_color, value)
             tooltip(tip, why)
 
 

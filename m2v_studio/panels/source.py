@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polyscope.imgui as psim
 
 from core.sequence import SourceMesh
+from m2v_studio.context import EditorContext
 from m2v_studio.document.mesh_files import MESH_SUFFIXES, bundled_meshes
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import KINDS, bundled_scans
@@ -15,25 +15,22 @@ from m2v_studio.document.state import next_step
 from m2v_studio.document.words import counted
 from m2v_studio.view.widgets import button, fitting, gap, heading, muted, rule, scale, shorten, tooltip
 
-if TYPE_CHECKING:
-    from m2v_studio.app import App
-
 
 class SourcePanel:
     def __init__(self) -> None:
         self.path = ""
 
-    def draw(self, app: App) -> None:
-        studio = app.studio
+    def draw(self, context: EditorContext) -> None:
+        studio = context.studio
         state = studio.state
         heading("Source")
         half = (psim.GetContentRegionAvail()[0] - psim.GetStyle().ItemSpacing[0]) / 2
         tip = f"Open a mesh ({', '.join(MESH_SUFFIXES)}) or a project (.m2v)   Ctrl+O"
         if button(fitting("Open mesh…", "Mesh…", half), tip, primary=next_step(state) == "open", width=half):
-            app.ask_open()
+            context.ask_open()
         psim.SameLine()
         if button(fitting("Open scans…", "Scans…", half), f"Open {KINDS}   Ctrl+Shift+O", width=half):
-            app.ask_open_scans()
+            context.ask_open_scans()
         width = 92 * scale()
         psim.SetNextItemWidth(-width - psim.GetStyle().ItemSpacing[0])
         entered, self.path = psim.InputTextWithHint(
@@ -47,12 +44,12 @@ class SourcePanel:
             studio.open_path(Path(self.path.strip().strip("'\"")).expanduser())
             self.path = ""
         psim.SameLine()
-        self._samples(app, width)
+        self._samples(context, width)
         if state.document.source is not None:
             self._mesh(state.document.source)
         elif state.document.scans is not None:
             self._scans(state.document.scans)
-        self._end(app)
+        self._end(context)
 
     def _mesh(self, source: SourceMesh) -> None:
         width = psim.GetContentRegionAvail()[0]
@@ -71,12 +68,12 @@ class SourcePanel:
             notes = "\n".join(sequence.notes)
             tooltip(f"{scans.path}\n{truth}\n{notes}".strip().replace("\n\n", "\n"))
 
-    def _end(self, app: App) -> None:
-        if app.studio.recovery is not None:
-            self._recovery(app)
+    def _end(self, context: EditorContext) -> None:
+        if context.studio.recovery is not None:
+            self._recovery(context)
         rule()
 
-    def _samples(self, app: App, width: float) -> None:
+    def _samples(self, context: EditorContext, width: float) -> None:
         meshes, scans = bundled_meshes(), bundled_scans()
         why = "" if meshes or scans else "No samples are bundled with this installation."
         if button("Samples", "Meshes and scans that come with the studio", why, width=width):
@@ -87,16 +84,16 @@ class SourcePanel:
                     heading(title)
                 for path in paths:
                     if psim.Selectable(f"{path.stem.replace('_', ' ')}##{path}"):
-                        app.studio.open_path(path)
+                        context.studio.open_path(path)
                 if paths:
                     gap(2)
             psim.EndPopup()
 
-    def _recovery(self, app: App) -> None:
+    def _recovery(self, context: EditorContext) -> None:
         gap(2)
         muted("Work from last time was not saved.")
         if button("Recover", "Open the automatically saved work"):
-            app.studio.recover()
+            context.studio.recover()
         psim.SameLine()
         if button("Discard", "Delete the automatically saved work for good"):
-            app.studio.forget_recovery()
+            context.studio.forget_recovery()

@@ -12,7 +12,7 @@ import polyscope as ps
 from numpy.typing import NDArray
 
 from m2v_studio.view import theme
-from m2v_studio.view.scene import Figure
+from m2v_studio.view.figure import Figure
 
 FLOOR_CELLS = 72
 FLOOR_RADIUS = 1.7

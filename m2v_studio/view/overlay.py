@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polyscope.imgui as psim
 from numpy.typing import NDArray
 
 from core.sequence import Handle
+from m2v_studio.context import EditorContext
 from m2v_studio.document.state import State, frame_shown, handle_label, is_stale, next_step
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
-from m2v_studio.view.scene import Figure
+from m2v_studio.view.figure import Figure
 from m2v_studio.view.screen import HandleOnScreen, Pixel
 from m2v_studio.view.style import packed
 from m2v_studio.view.theme import Color
 from m2v_studio.view.widgets import WHITE, scale
-
-if TYPE_CHECKING:
-    from m2v_studio.app import App
 
 HANDLE_RADIUS = 7.0
 SCAN_HINT = "Press Generate, or fit the box to the shape first (W)."
@@ -31,19 +28,19 @@ HINTS = {
 }
 
 
-def draw(app: App, region: Region) -> None:
+def draw(context: EditorContext, region: Region) -> None:
     """Everything above the scene and below the panels."""
-    state, viewport = app.studio.state, app.viewport
+    state, viewport = context.studio.state, context.viewport
     canvas = psim.GetBackgroundDrawList()
     canvas.PushClipRect((region.x, region.y), (region.x + region.width, region.y + region.height), True)
     if viewport.projection is not None:
         for figure in viewport.figures:
-            _handles_of(canvas, app, figure)
+            _handles_of(canvas, context, figure)
             if figure.label:
                 _label(canvas, figure, viewport.cells.get(figure.name, region))
         _overlay_names(canvas, state, viewport.figures, region)
-        _legend(canvas, app, region)
-    _hint(canvas, app, region)
+        _legend(canvas, context, region)
+    _hint(canvas, context, region)
     canvas.PopClipRect()
 
 
@@ -56,26 +53,28 @@ def handle_color(handle: Handle) -> Color:
 # ---- handles and their paths ------------------------------------------------------------------------------
 
 
-def _handles_of(canvas: psim.ImDrawList, app: App, figure: Figure) -> None:
-    state, viewport = app.studio.state, app.viewport
+def _handles_of(canvas: psim.ImDrawList, context: EditorContext, figure: Figure) -> None:
+    state, viewport = context.studio.state, context.viewport
     overlay = state.view.layout == "overlay" and len(viewport.figures) > 1
     first = figure is viewport.figures[0]
     handles = state.document.handles
     for row, (handle, at) in enumerate(zip(handles, viewport.on_screen(figure, handles), strict=True)):
         if not handle.pinned:
-            _trajectory(canvas, app, figure, row, at, overlay)
+            _trajectory(canvas, context, figure, row, at, overlay)
         if overlay and not first and handle.pinned:
             continue
         if not handle.pinned and (not overlay or first):
-            _targets(canvas, app, figure, row, at)
-        _knob(canvas, app, figure, row, at)
+            _targets(canvas, context, figure, row, at)
+        _knob(canvas, context, figure, row, at)
 
 
-def _trajectory(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: HandleOnScreen, overlay: bool) -> None:
+def _trajectory(
+    canvas: psim.ImDrawList, context: EditorContext, figure: Figure, row: int, at: HandleOnScreen, overlay: bool
+) -> None:
     """The handle's path through all frames, with a small dot per frame where there is room for them."""
     if at.line is None or not at.keys:
         return
-    state = app.studio.state
+    state = context.studio.state
     color = figure.color if overlay else theme.MOVED
     selected = row == state.view.selected
     ink = packed(color, 0.30 if is_stale(state) else 0.85 if selected or overlay else 0.6)
@@ -85,29 +84,29 @@ def _trajectory(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at:
         canvas.AddCircleFilled(point, radius, ink, 10)
 
 
-def _targets(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: HandleOnScreen) -> None:
+def _targets(canvas: psim.ImDrawList, context: EditorContext, figure: Figure, row: int, at: HandleOnScreen) -> None:
     """Keys as diamonds; dashed from the rest position through them while no motion passes there."""
     if not at.keys or at.chain is None:
         return
-    if len(figure.track) < 2 or is_stale(app.studio.state):
+    if len(figure.track) < 2 or is_stale(context.studio.state):
         for a, b in pairwise(at.chain):
             _dashed(canvas, np.array(a), np.array(b), packed(theme.MOVED, 0.9), 2.0 * scale())
-    view = app.studio.state.view
+    view = context.studio.state.view
     for frame, point in at.keys.items():
         chosen = view.selected == row and view.key == frame
         if point is not None:
             _diamond(canvas, point, (6.0 if chosen else 4.8) * scale(), theme.MOVED, chosen)
 
 
-def _knob(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: HandleOnScreen) -> None:
-    state = app.studio.state
+def _knob(canvas: psim.ImDrawList, context: EditorContext, figure: Figure, row: int, at: HandleOnScreen) -> None:
+    state = context.studio.state
     handle = state.document.handles[row]
     center = at.knob(figure.frame, knob_key(state, handle))
     if center is None:
         return
     s = scale()
     color = handle_color(handle)
-    hovered = app.pointer.hovered == row
+    hovered = context.mouse.hovered_handle == row
     radius = (HANDLE_RADIUS + (1.5 if hovered else 0.0)) * s
     if figure.cell is not None or figure.opacity < 1.0:
         radius *= 0.75
@@ -119,7 +118,7 @@ def _knob(canvas: psim.ImDrawList, app: App, figure: Figure, row: int, at: Handl
     canvas.AddCircleFilled(center, radius, packed(color), 32)
     shine = (center[0] - radius * 0.30, center[1] - radius * 0.34)
     canvas.AddCircleFilled(shine, radius * 0.28, packed(WHITE, 0.5), 16)
-    if figure is app.viewport.figures[0] and figure.cell is None and (row == state.view.selected or hovered):
+    if figure is context.viewport.figures[0] and figure.cell is None and (row == state.view.selected or hovered):
         _chip(canvas, (center[0] + radius + 12 * s, center[1] - 11 * s), handle_label(state.document, row), color)
 
 
@@ -130,12 +129,12 @@ def knob_key(state: State, handle: Handle) -> int | None:
     return frame if frame > 0 and unmet and not handle.pinned and frame in handle.keys else None
 
 
-def knob_position(app: App, figure: Figure, handle: Handle) -> NDArray[np.float64]:
+def knob_position(context: EditorContext, figure: Figure, handle: Handle) -> NDArray[np.float64]:
     """Where a handle is drawn in the scene: on the surface, or at its key."""
-    key = knob_key(app.studio.state, handle)
+    key = knob_key(context.studio.state, handle)
     if key is None:
-        return app.viewport.position(figure, handle.vertex)
-    return app.viewport.to_view(figure, handle.keys[key])
+        return context.viewport.position(figure, handle.vertex)
+    return context.viewport.to_view(figure, handle.keys[key])
 
 
 # ---- texts ------------------------------------------------------------------------------------------------
@@ -171,9 +170,9 @@ def _overlay_names(canvas: psim.ImDrawList, state: State, figures: tuple[Figure,
         canvas.AddText(psim.GetFont(), 16 * s, (x + 20 * s, y), packed(theme.TEXT), figure.label)
 
 
-def _legend(canvas: psim.ImDrawList, app: App, region: Region) -> None:
+def _legend(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> None:
     """The viridis bar in per cent of the shape's size."""
-    figure = next((f for f in app.viewport.figures if f.heat is not None), None)
+    figure = next((f for f in context.viewport.figures if f.heat is not None), None)
     if figure is None:
         return
     s = scale()
@@ -185,7 +184,7 @@ def _legend(canvas: psim.ImDrawList, app: App, region: Region) -> None:
         "to_scan": "Distance to the scan, % of size",
         "truth_error": "True error, % of size",
     }
-    title = names.get(app.studio.state.view.color, "")
+    title = names.get(context.studio.state.view.color, "")
     card = packed(WHITE, 0.88)
     canvas.AddRectFilled((x - 14 * s, y - 36 * s), (x + width + 14 * s, y + height + 28 * s), card, 8 * s)
     canvas.AddText(psim.GetFont(), 15 * s, (x, y - 27 * s), packed(theme.TEXT), title)
@@ -201,18 +200,18 @@ def _legend(canvas: psim.ImDrawList, app: App, region: Region) -> None:
         canvas.AddText(psim.GetFont(), 14 * s, (at, y + height + 5 * s), packed(theme.TEXT_MUTED), text)
 
 
-def _hint(canvas: psim.ImDrawList, app: App, region: Region) -> None:
-    state = app.studio.state
+def _hint(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> None:
+    state = context.studio.state
     step = next_step(state)
     if state.busy.startswith("Opening"):
         text = f"{state.busy} …"
     elif step == "generate" and state.document.scans is not None and state.results is None:
-        text = SCAN_HINT if app.studio.settings.hints else ""
-    elif step in HINTS and (app.studio.settings.hints or step == "open"):
+        text = SCAN_HINT if context.studio.settings.hints else ""
+    elif step in HINTS and (context.studio.settings.hints or step == "open"):
         text = HINTS[step]
     else:
         return
-    if not text or (step == "drag" and app.pointer.dragging):
+    if not text or (step == "drag" and context.mouse.dragging):
         return
     s = scale()
     size = 19 * s

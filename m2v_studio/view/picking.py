@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polyscope as ps
 import polyscope.imgui as psim
 from numpy.typing import NDArray
 
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.state import frame_shown
 from m2v_studio.view.camera import Region
+from m2v_studio.view.figure import Figure
 from m2v_studio.view.overlay import knob_key, knob_position
-from m2v_studio.view.scene import Figure
 from m2v_studio.view.widgets import scale
-
-if TYPE_CHECKING:
-    from m2v_studio.app import App
 
 HIT_PIXELS = 13.0
 GIZMO_PIXELS = 62.0  # length of the gizmo's arrows
@@ -30,9 +27,6 @@ class Pointer:
     """What the mouse is doing. One press is one gesture, and one gesture is one undo step."""
 
     def __init__(self) -> None:
-        self.mode: str | None = None  # "press", "orbit", "pan", "handle"
-        self.hovered: int | None = None
-        self.dragging = False  # a handle is being moved right now
         self._start: tuple[float, float] = (0.0, 0.0)
         self._last: tuple[float, float] = (0.0, 0.0)
         self._row = 0
@@ -51,73 +45,73 @@ class Pointer:
             self._gizmo.remove()
             self._gizmo, self._gizmo_scale = None, 0.0
 
-    def update(self, app: App, region: Region) -> None:
+    def update(self, context: EditorContext, region: Region) -> None:
         """Read this frame's mouse; call before the panels are drawn."""
         io = psim.GetIO()
         # Outside the window the position is a huge negative number; a drag then waits where it was.
         at = (float(io.MousePos[0]), float(io.MousePos[1])) if psim.IsMousePosValid() else self._last
-        self._update_gizmo(app)
-        free = region.contains(at) and not io.WantCaptureMouse and app.viewport.projection is not None
-        app.viewport.still = self.dragging or self._gizmo_moving
-        hit = self._hit(app, at) if free or self.mode == "handle" else None
-        self.hovered = self._row if self.mode == "handle" else None if hit is None else hit[0]
-        if self.mode is None and free:
-            self._begin(app, at, hit)
-        elif self.mode is not None:
-            self._go_on(app, at)
+        self._update_gizmo(context)
+        free = region.contains(at) and not io.WantCaptureMouse and context.viewport.projection is not None
+        context.viewport.still = context.mouse.dragging or self._gizmo_moving
+        hit = self._hit(context, at) if free or context.mouse.mode == "handle" else None
+        context.mouse.hovered_handle = self._row if context.mouse.mode == "handle" else None if hit is None else hit[0]
+        if context.mouse.mode is None and free:
+            self._begin(context, at, hit)
+        elif context.mouse.mode is not None:
+            self._go_on(context, at)
         if free and io.MouseWheel != 0.0:
-            app.viewport.camera = app.viewport.camera.zoomed(float(io.MouseWheel))
+            context.viewport.camera = context.viewport.camera.zoomed(float(io.MouseWheel))
         self._last = at
 
     # ---- gestures -----------------------------------------------------------------------------------------
 
-    def _begin(self, app: App, at: tuple[float, float], hit: tuple[int, Figure] | None) -> None:
+    def _begin(self, context: EditorContext, at: tuple[float, float], hit: tuple[int, Figure] | None) -> None:
         self._start = self._last = at
         if psim.IsMouseClicked(0):
             if hit is None:
-                self.mode = "press"
+                context.mouse.mode = "press"
                 return
             row, figure = hit
             if psim.GetIO().KeyShift:
-                app.studio.show(commands.select_handle, row)
-                app.studio.toggle_pin()
+                context.studio.show(commands.select_handle, row)
+                context.studio.toggle_pin()
                 return
-            self.mode, self._row, self._figure = "handle", row, figure
-            self._from = np.asarray(knob_position(app, figure, app.studio.state.document.handles[row]))
-            app.studio.show(commands.select_handle, row)
-            app.studio.show(commands.with_view, playing=False)
+            context.mouse.mode, self._row, self._figure = "handle", row, figure
+            self._from = np.asarray(knob_position(context, figure, context.studio.state.document.handles[row]))
+            context.studio.show(commands.select_handle, row)
+            context.studio.show(commands.with_view, playing=False)
         elif psim.IsMouseClicked(1) or psim.IsMouseClicked(2):
-            self.mode = "pan"
+            context.mouse.mode = "pan"
 
-    def _go_on(self, app: App, at: tuple[float, float]) -> None:
+    def _go_on(self, context: EditorContext, at: tuple[float, float]) -> None:
         moved = max(abs(at[0] - self._start[0]), abs(at[1] - self._start[1])) > MOVE_PIXELS * scale()
         dx, dy = at[0] - self._last[0], at[1] - self._last[1]
-        viewport = app.viewport
-        if self.mode == "press" and moved:
-            self.mode = "orbit"
-        if self.mode == "orbit" and (dx or dy):
+        viewport = context.viewport
+        if context.mouse.mode == "press" and moved:
+            context.mouse.mode = "orbit"
+        if context.mouse.mode == "orbit" and (dx or dy):
             viewport.camera = viewport.camera.orbit(dx, dy)
-        if self.mode == "pan" and (dx or dy) and viewport.projection is not None:
+        if context.mouse.mode == "pan" and (dx or dy) and viewport.projection is not None:
             viewport.camera = viewport.camera.panned(-viewport.projection.in_plane(np.zeros(3), dx, dy))
-        if self.mode == "handle" and (moved or self.dragging):
-            self._drag_handle(app, at)
-        held = psim.IsMouseDown(1) or psim.IsMouseDown(2) if self.mode == "pan" else psim.IsMouseDown(0)
+        if context.mouse.mode == "handle" and (moved or context.mouse.dragging):
+            self._drag_handle(context, at)
+        held = psim.IsMouseDown(1) or psim.IsMouseDown(2) if context.mouse.mode == "pan" else psim.IsMouseDown(0)
         if not held:
-            self._end(app, at)
+            self._end(context, at)
 
-    def _end(self, app: App, at: tuple[float, float]) -> None:
-        mode, dragged = self.mode, self.dragging
-        self.mode, self.dragging, self._figure = None, False, None
+    def _end(self, context: EditorContext, at: tuple[float, float]) -> None:
+        mode, dragged = context.mouse.mode, context.mouse.dragging
+        context.mouse.mode, context.mouse.dragging, self._figure = None, False, None
         if mode == "press":
-            self._click(app, at)
+            self._click(context, at)
         elif mode == "handle" and dragged:
-            app.studio.session.end_gesture()
-            app.studio.request_draft()
+            context.studio.session.end_gesture()
+            context.studio.request_draft()
 
-    def _click(self, app: App, at: tuple[float, float]) -> None:
+    def _click(self, context: EditorContext, at: tuple[float, float]) -> None:
         """Add a handle at the vertex under the mouse (Shift: pinned), or let go of the selection."""
         vertex = pick_vertex(at)
-        studio = app.studio
+        studio = context.studio
         if vertex is None:
             studio.show(commands.select_handle, None)
             return
@@ -127,17 +121,17 @@ class Pointer:
         if pinned:
             studio.request_draft()
 
-    def _drag_handle(self, app: App, at: tuple[float, float]) -> None:
-        projection, figure = app.viewport.projection, self._figure
+    def _drag_handle(self, context: EditorContext, at: tuple[float, float]) -> None:
+        projection, figure = context.viewport.projection, self._figure
         if projection is None or figure is None:
             return
         offset = projection.in_plane(self._from, at[0] - self._start[0], at[1] - self._start[1])
-        self._write(app, figure, self._from + offset, first=not self.dragging)
-        self.dragging = True
+        self._write(context, figure, self._from + offset, first=not context.mouse.dragging)
+        context.mouse.dragging = True
 
-    def _write(self, app: App, figure: Figure, position: NDArray[np.float64], first: bool) -> None:
+    def _write(self, context: EditorContext, figure: Figure, position: NDArray[np.float64], first: bool) -> None:
         """Write the key of this gesture; its frame is fixed when the gesture starts."""
-        studio = app.studio
+        studio = context.studio
         row = studio.state.view.selected
         if row is None:
             return
@@ -146,16 +140,16 @@ class Pointer:
             self._frame = commands.key_frame_for_drag(studio.state)
             if frame_shown(studio.state) != self._frame:
                 studio.show(commands.set_time, float(self._frame))
-        target = app.viewport.to_source(figure, position)
+        target = context.viewport.to_source(figure, position)
         studio.drag(f"move {self._count}", "move handle", commands.set_key, row, self._frame, target)
 
     # ---- the gizmo ----------------------------------------------------------------------------------------
 
-    def _update_gizmo(self, app: App) -> None:
+    def _update_gizmo(self, context: EditorContext) -> None:
         """Polyscope's translation gizmo at the selected handle; it has no "in use", so positions are compared."""
-        state = app.studio.state
+        state = context.studio.state
         row = state.view.selected
-        wanted = state.view.gizmo and row is not None and bool(app.viewport.figures) and state.view.layout != "side"
+        wanted = state.view.gizmo and row is not None and bool(context.viewport.figures) and state.view.layout != "side"
         if not wanted or row is None:
             if self._gizmo is not None and self._gizmo.get_enabled():
                 self._gizmo.set_enabled(False)
@@ -167,26 +161,26 @@ class Pointer:
             self._gizmo.set_allow_scaling(False)
         if not self._gizmo.get_enabled():
             self._gizmo.set_enabled(True)
-        figure = app.viewport.figures[0]
+        figure = context.viewport.figures[0]
         now = np.asarray(self._gizmo.get_position(), dtype=np.float64)
         moved = self._gizmo_at is not None and not np.allclose(now, self._gizmo_at, atol=1e-6)
         if moved and psim.IsMouseDown(0):
-            self._write(app, figure, now, first=not self._gizmo_moving)
+            self._write(context, figure, now, first=not self._gizmo_moving)
             self._gizmo_moving = True
             self._gizmo_at = now
         elif self._gizmo_moving and not psim.IsMouseDown(0):
             self._gizmo_moving = False
-            app.studio.session.end_gesture()
-            app.studio.request_draft()
+            context.studio.session.end_gesture()
+            context.studio.request_draft()
         elif not self._gizmo_moving:
-            place = np.asarray(knob_position(app, figure, state.document.handles[row]))
-            self._size_gizmo(app, place)
+            place = np.asarray(knob_position(context, figure, state.document.handles[row]))
+            self._size_gizmo(context, place)
             self._gizmo.set_position(place)
             self._gizmo_at = np.asarray(self._gizmo.get_position(), dtype=np.float64)
 
-    def _size_gizmo(self, app: App, place: NDArray[np.float64]) -> None:
+    def _size_gizmo(self, context: EditorContext, place: NDArray[np.float64]) -> None:
         """Arrows as long on the screen at every zoom, well clear of the knob they are around."""
-        projection = app.viewport.projection
+        projection = context.viewport.projection
         assert self._gizmo is not None and projection is not None
         _, depth = projection.project(place)
         wanted = GIZMO_PIXELS * scale() * max(float(depth), 1e-3) / projection.focal / GIZMO_UNIT
@@ -196,15 +190,15 @@ class Pointer:
 
     # ---- hits ---------------------------------------------------------------------------------------------
 
-    def _hit(self, app: App, at: tuple[float, float]) -> tuple[int, Figure] | None:
+    def _hit(self, context: EditorContext, at: tuple[float, float]) -> tuple[int, Figure] | None:
         """The nearest handle within reach of the mouse, on whichever figure."""
-        handles = app.studio.state.document.handles
-        if app.viewport.projection is None or not handles:
+        handles = context.studio.state.document.handles
+        if context.viewport.projection is None or not handles:
             return None
         best, found = HIT_PIXELS * scale(), None
-        state = app.studio.state
-        for figure in app.viewport.figures:
-            for row, place in enumerate(app.viewport.on_screen(figure, handles)):
+        state = context.studio.state
+        for figure in context.viewport.figures:
+            for row, place in enumerate(context.viewport.on_screen(figure, handles)):
                 pixel = place.knob(figure.frame, knob_key(state, handles[row]))
                 distance = best if pixel is None else math.hypot(pixel[0] - at[0], pixel[1] - at[1])
                 if distance < best:

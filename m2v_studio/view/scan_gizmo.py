@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polyscope.imgui as psim
 from numpy.typing import NDArray
 
 from core.sequence import Normalization
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_document import unit_corners
 from m2v_studio.document.state import State
 from m2v_studio.view.camera import Projection, Region
 from m2v_studio.view.widgets import scale
-
-if TYPE_CHECKING:
-    from m2v_studio.app import App
 
 HIT_PIXELS = 12.0
 ARROW = 0.68  # length of the axes' arrows, in half sides of the box
@@ -64,7 +61,6 @@ class BoxGizmo:
     """One press on a knob is one gesture, and one undo step."""
 
     def __init__(self) -> None:
-        self.hovered: int | None = None
         self._grip: _Grip | None = None
         self._count = 0
 
@@ -72,46 +68,48 @@ class BoxGizmo:
     def dragging(self) -> bool:
         return self._grip is not None
 
-    def update(self, app: App, region: Region) -> bool:
+    def update(self, context: EditorContext, region: Region) -> bool:
         """Read this frame's mouse; True while the mouse is the gizmo's and nobody else's."""
-        box = box_in_view(app)
-        if box is None or not is_gizmo_shown(app.studio.state):
-            self._let_go(app)
-            self.hovered = None
+        box = box_in_view(context)
+        if box is None or not is_gizmo_shown(context.studio.state):
+            self._let_go(context)
+            context.mouse.hovered_knob = None
             return False
         if self._grip is not None:
             if not psim.IsMouseDown(0):
-                self._let_go(app)
+                self._let_go(context)
                 return True
             if psim.IsMousePosValid():
-                self._drag(app, self._grip, _mouse())
-            app.viewport.still = True
+                self._drag(context, self._grip, _mouse())
+            context.viewport.still = True
             return True
-        projection = app.viewport.projection
+        projection = context.viewport.projection
         assert projection is not None
         free = psim.IsMousePosValid() and region.contains(_mouse()) and not psim.GetIO().WantCaptureMouse
-        self.hovered = nearest_knob(box, projection, _mouse()) if free and app.pointer.mode is None else None
-        if self.hovered is not None and psim.IsMouseClicked(0):
-            place = app.studio.state.document.alignment
+        context.mouse.hovered_knob = (
+            nearest_knob(box, projection, _mouse()) if free and context.mouse.mode is None else None
+        )
+        if context.mouse.hovered_knob is not None and psim.IsMouseClicked(0):
+            place = context.studio.state.document.alignment
             assert place is not None
             self._count += 1
-            self._grip = _Grip(self.hovered, _mouse(), place, box, projection)
+            self._grip = _Grip(context.mouse.hovered_knob, _mouse(), place, box, projection)
             # The box belongs to the first frame.
-            app.studio.show(commands.set_time, 0.0)
-        return self.hovered is not None
+            context.studio.show(commands.set_time, 0.0)
+        return context.mouse.hovered_knob is not None
 
-    def _let_go(self, app: App) -> None:
+    def _let_go(self, context: EditorContext) -> None:
         if self._grip is not None:
             self._grip = None
-            app.studio.session.end_gesture()
+            context.studio.session.end_gesture()
 
-    def _drag(self, app: App, grip: _Grip, mouse: Pixel) -> None:
+    def _drag(self, context: EditorContext, grip: _Grip, mouse: Pixel) -> None:
         moved = dragged(grip.box, grip.knob, grip.projection, grip.mouse, mouse)
-        view = app.viewport.norm
+        view = context.viewport.norm
         if moved is None or view is None or mouse == grip.mouse:
             return
         label = "move the box" if grip.knob < 4 else "resize the box"
-        app.studio.drag(
+        context.studio.drag(
             f"box {self._count}",
             label,
             scan_commands.set_alignment,
@@ -120,10 +118,10 @@ class BoxGizmo:
         )
 
 
-def box_in_view(app: App) -> BoxInView | None:
+def box_in_view(context: EditorContext) -> BoxInView | None:
     """The box of the opened scans; None without scans or before the first frame is drawn."""
-    place, view = app.studio.state.document.alignment, app.viewport.norm
-    if place is None or view is None or app.viewport.projection is None:
+    place, view = context.studio.state.document.alignment, context.viewport.norm
+    if place is None or view is None or context.viewport.projection is None:
         return None
     return BoxInView.of(place, view)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,7 @@ from numpy.typing import NDArray
 from m2v_studio.document.scan_document import OpenedScans, box_corners, scan_bounds
 from m2v_studio.document.state import Same, State, frame_shown, is_box_shown, shown_samples
 from m2v_studio.view import theme
-
-if TYPE_CHECKING:
-    from m2v_studio.view.scene import Figure
+from m2v_studio.view.figure import Figure
 
 MOST_POINTS = 30_000  # shown of one frame; a dense scan is thinned evenly
 PICTURE_SIDE = 128  # pixels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,35 +22,8 @@ from m2v_studio.document.state import (
     tracks,
 )
 from m2v_studio.view import theme
+from m2v_studio.view.figure import Figure
 from m2v_studio.view.scan_scene import scan_box, scan_stamp
-
-
-@dataclass(frozen=True, eq=False)
-class Figure:
-    """One mesh in the view. `track` [T, V, 3] in the opened file's units is shown at `frame` on `faces` [F, 3];
-    `cell` places it in the grid."""
-
-    name: str
-    track: NDArray[np.float32]
-    faces: NDArray[np.int32]
-    frame: int
-    color: theme.Color
-    opacity: float = 1.0
-    label: str = ""
-    cell: int | None = None
-    heat: NDArray[np.float32] | None = None  # [V], fraction of the shape's size
-    heat_max: float = 0.0
-    heat_stamp: Hashable = None
-
-    @property
-    def positions(self) -> NDArray[np.float32]:
-        """[V, 3], source units."""
-        return self.track[self.frame]
-
-    @property
-    def stamp(self) -> Hashable:
-        """Changes exactly when the positions have to be sent again."""
-        return Same(self.track), self.frame
 
 
 class SceneBuilder:

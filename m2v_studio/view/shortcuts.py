@@ -2,61 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 
-if TYPE_CHECKING:
-    from m2v_studio.app import App
 
-
-def handle(app: App) -> None:
+def handle(context: EditorContext) -> None:
     """Act on this frame's keys."""
     import polyscope.imgui as psim
 
     # Without this, Polyscope takes Ctrl+C and Ctrl+V itself (the latter ends the program on an empty clipboard).
     psim.SetNextFrameWantCaptureKeyboard(True)
-    if psim.GetIO().WantTextInput or app.is_modal:
+    if psim.GetIO().WantTextInput or context.is_modal:
         return
     ctrl, shift = int(psim.ImGuiMod_Ctrl), int(psim.ImGuiMod_Shift)
 
     def chord(key: int) -> bool:
         return bool(psim.IsKeyChordPressed(key))
 
-    studio = app.studio
+    studio = context.studio
     if chord(ctrl | shift | int(psim.ImGuiKey_Z)) or chord(ctrl | int(psim.ImGuiKey_Y)):
         studio.redo()
     elif chord(ctrl | int(psim.ImGuiKey_Z)):
         studio.undo()
     elif chord(ctrl | int(psim.ImGuiKey_S)):
-        app.save()
+        context.save()
     elif chord(ctrl | shift | int(psim.ImGuiKey_O)):
-        app.ask_open_scans()
+        context.ask_open_scans()
     elif chord(ctrl | int(psim.ImGuiKey_O)):
-        app.ask_open()
+        context.ask_open()
     elif chord(ctrl | int(psim.ImGuiKey_E)):
-        app.open_export()
+        context.open_export()
     elif chord(ctrl | int(psim.ImGuiKey_Q)):
-        app.ask_quit()
+        context.ask_quit()
     elif chord(ctrl | int(psim.ImGuiKey_Enter)) or chord(ctrl | int(psim.ImGuiKey_KeypadEnter)):
         studio.generate()
     elif chord(int(psim.ImGuiKey_F1)):
-        app.help_open = not app.help_open
+        context.help_open = not context.help_open
     elif chord(int(psim.ImGuiKey_Escape)):
-        if app.help_open:
-            app.help_open = False
+        if context.help_open:
+            context.help_open = False
         elif studio.state.job is not None:
             studio.cancel()
         else:
             studio.show(commands.select_handle, None)
     else:
-        _single_keys(app)
+        _single_keys(context)
 
 
-def _single_keys(app: App) -> None:
+def _single_keys(context: EditorContext) -> None:
     import polyscope.imgui as psim
 
-    studio = app.studio
+    studio = context.studio
     io = psim.GetIO()
     if io.KeyCtrl or io.KeyAlt or io.KeySuper:
         return
@@ -83,9 +79,9 @@ def _single_keys(app: App) -> None:
     if pressed(psim.ImGuiKey_Delete) or pressed(psim.ImGuiKey_Backspace):
         studio.delete_selected()
     if pressed(psim.ImGuiKey_F):
-        app.viewport.forget_framing()
+        context.viewport.forget_framing()
     if pressed(psim.ImGuiKey_G):
-        app.timeline.focus_frame = True
+        context.focus_frame = True
     if pressed(psim.ImGuiKey_S) or pressed(psim.ImGuiKey_0):
         studio.show(commands.set_layout, "side")
     if pressed(psim.ImGuiKey_O):

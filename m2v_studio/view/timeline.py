@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import polyscope.imgui as psim
 
+from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.state import SPEEDS, frame_shown, handle_label, next_step, why_not_play
-from m2v_studio.panels.scans import draw_rows
 from m2v_studio.view import theme, widgets
 from m2v_studio.view.camera import Region
 from m2v_studio.view.overlay import handle_color
+from m2v_studio.view.scan_rows import draw_rows
 from m2v_studio.view.style import packed, rgba
 from m2v_studio.view.widgets import WHITE, icon_button, panel, scale, shorten, tooltip
-
-if TYPE_CHECKING:
-    from m2v_studio.app import App
 
 LABELS = 132.0  # width of the names, pixels at scale 1
 LABELS_SHARE = 0.42  # of the timeline's width, at most
@@ -38,20 +35,19 @@ class KeyDrag:
 class Timeline:
     def __init__(self) -> None:
         self.dragged: KeyDrag | None = None
-        self.focus_frame = False  # key G: put the cursor into the frame field
 
-    def draw(self, app: App, region: Region) -> None:
+    def draw(self, context: EditorContext, region: Region) -> None:
         with panel("timeline", region):
-            self._transport(app)
+            self._transport(context)
             widgets.gap(1)
             psim.BeginChild("##tracks", (0.0, 0.0))
-            self._tracks(app)
+            self._tracks(context)
             psim.EndChild()
 
     # ---- transport ----------------------------------------------------------------------------------------
 
-    def _transport(self, app: App) -> None:
-        studio = app.studio
+    def _transport(self, context: EditorContext) -> None:
+        studio = context.studio
         state, view = studio.state, studio.state.view
         why = why_not_play(state)
         last = state.document.frames - 1
@@ -87,25 +83,25 @@ class Timeline:
             studio.show(commands.with_view, speed=SPEEDS[chosen])
         if self._room() > 160 * scale():
             psim.SameLine(0.0, 14 * scale())
-            self._frame_field(app, last)
+            self._frame_field(context, last)
 
     def _room(self) -> float:
         """Pixels between the last control and the panel's edge."""
         return float(psim.GetWindowPos()[0] + psim.GetWindowSize()[0] - psim.GetItemRectMax()[0])
 
-    def _frame_field(self, app: App, last: int) -> None:
+    def _frame_field(self, context: EditorContext, last: int) -> None:
         psim.AlignTextToFramePadding()
         psim.TextUnformatted("frame")
         psim.SameLine()
         psim.SetNextItemWidth(64 * scale())
-        if self.focus_frame:
+        if context.focus_frame:
             psim.SetKeyboardFocusHere()
-            self.focus_frame = False
-        state = app.studio.state
+            context.focus_frame = False
+        state = context.studio.state
         changed, value = psim.InputInt("##frame", frame_shown(state), 0, 0)
         tooltip("The frame shown; type a number to go there (G). Frame 0 is the rest pose.")
         if changed:
-            app.studio.show(commands.set_time, float(value))
+            context.studio.show(commands.set_time, float(value))
         document = state.document
         seconds = document.frames / document.fps
         for text in (f"of {last}    {document.fps:g} frames per second, {seconds:.2f} s", f"of {last}"):
@@ -118,37 +114,37 @@ class Timeline:
 
     # ---- tracks -------------------------------------------------------------------------------------------
 
-    def _tracks(self, app: App) -> None:
+    def _tracks(self, context: EditorContext) -> None:
         s = scale()
         x, y = psim.GetCursorScreenPos()
         width = psim.GetContentRegionAvail()[0]
         left, right = x + min(LABELS * s, LABELS_SHARE * width), x + width - 16 * s
-        document = app.studio.state.document
-        self._ruler(app, left, right, y, width)
+        document = context.studio.state.document
+        self._ruler(context, left, right, y, width)
         rows = len(document.handles)
         for row in range(rows):
-            self._row(app, row, x, left, right, y + RULER * s + row * ROW * s, width)
+            self._row(context, row, x, left, right, y + RULER * s + row * ROW * s, width)
         if document.scans is not None:
-            rows = draw_rows(app, (x, left, right, y + RULER * s, width, ROW * s))
+            rows = draw_rows(context, (x, left, right, y + RULER * s, width, ROW * s))
         elif not rows:
             ink = packed(theme.TEXT_MUTED)
             text = "Keys of your handles appear here: drag them to another frame, Ctrl+drag to copy, Del to delete."
             psim.GetWindowDrawList().AddText(psim.GetFont(), 15 * s, (left + 14 * s, y + (RULER + 9) * s), ink, text)
             psim.Dummy((1.0, ROW * s))
         bottom = y + RULER * s + max(rows, 1) * ROW * s
-        at = _x_of(frame_shown(app.studio.state), document.frames, left, right)
+        at = _x_of(frame_shown(context.studio.state), document.frames, left, right)
         draw = psim.GetWindowDrawList()
         draw.AddLine((at, y + 12 * s), (at, bottom), packed(theme.ACCENT), 2.0 * s)
-        _playhead(draw, at, y, app)
+        _playhead(draw, at, y, context)
 
-    def _ruler(self, app: App, left: float, right: float, y: float, width: float) -> None:
+    def _ruler(self, context: EditorContext, left: float, right: float, y: float, width: float) -> None:
         s = scale()
-        document = app.studio.state.document
+        document = context.studio.state.document
         psim.SetCursorScreenPos((left - 12 * s, y))
         psim.InvisibleButton("##ruler", (max(right - left + 24 * s, 1.0), RULER * s))
         if psim.IsItemActive():
             mouse = float(psim.GetIO().MousePos[0])
-            app.studio.show(commands.set_time, float(_frame_at(mouse, document.frames, left, right)))
+            context.studio.show(commands.set_time, float(_frame_at(mouse, document.frames, left, right)))
         draw = psim.GetWindowDrawList()
         per_frame = (right - left) / max(document.frames - 1, 1)
         every = next(n for n in (1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 200) if n * per_frame >= 34 * s or n == 200)
@@ -162,9 +158,11 @@ class Timeline:
                 wide = _width(text, 13 * s)
                 draw.AddText(psim.GetFont(), 13 * s, (at - wide / 2, y), packed(theme.TEXT_MUTED), text)
 
-    def _row(self, app: App, row: int, x: float, left: float, right: float, y: float, width: float) -> None:
+    def _row(
+        self, context: EditorContext, row: int, x: float, left: float, right: float, y: float, width: float
+    ) -> None:
         s = scale()
-        studio = app.studio
+        studio = context.studio
         document, view = studio.state.document, studio.state.view
         handle = document.handles[row]
         draw = psim.GetWindowDrawList()
@@ -189,19 +187,19 @@ class Timeline:
         if dragged is not None:
             dragged.to = min(max(frame, 1), document.frames - 1)
             if not psim.IsItemActive():
-                self._drop(app, dragged)
+                self._drop(context, dragged)
                 dragged = None
         elif hovered and over is not None:
             psim.SetTooltip(f"Key at frame {over}: drag to move, Ctrl+drag to copy, Del to delete")
         name = shorten(handle_label(document, row), left - x - 44 * s)
         draw.AddCircleFilled((x + 12 * s, y + ROW * s / 2), 4.5 * s, packed(handle_color(handle)), 20)
         draw.AddText((x + 24 * s, y + (ROW * s - psim.GetFontSize()) / 2), packed(theme.TEXT), name)
-        self._keys(draw, app, row, left, right, y + ROW * s / 2, dragged, over)
+        self._keys(draw, context, row, left, right, y + ROW * s / 2, dragged, over)
 
     def _keys(
         self,
         draw: psim.ImDrawList,
-        app: App,
+        context: EditorContext,
         row: int,
         left: float,
         right: float,
@@ -210,7 +208,7 @@ class Timeline:
         over: int | None,
     ) -> None:
         s = scale()
-        document, view = app.studio.state.document, app.studio.state.view
+        document, view = context.studio.state.document, context.studio.state.view
         handle = document.handles[row]
         if handle.pinned:
             draw.AddLine((left, y), (right, y), packed(theme.PINNED, 0.55), 3.0 * s)
@@ -229,12 +227,12 @@ class Timeline:
         if dragged is not None:
             _marker(draw, _x_of(dragged.to, document.frames, left, right), y, theme.ACCENT, True)
 
-    def _drop(self, app: App, dragged: KeyDrag) -> None:
+    def _drop(self, context: EditorContext, dragged: KeyDrag) -> None:
         self.dragged = None
         if dragged.to != dragged.frame:
             label = "copy key" if dragged.copy else "move key"
-            app.studio.do(label, commands.move_key, dragged.row, dragged.frame, dragged.to, dragged.copy)
-            app.studio.request_draft()
+            context.studio.do(label, commands.move_key, dragged.row, dragged.frame, dragged.to, dragged.copy)
+            context.studio.request_draft()
 
 
 def _width(text: str, size: float) -> float:
@@ -262,9 +260,9 @@ def _marker(draw: psim.ImDrawList, x: float, y: float, color: theme.Color, big: 
     draw.AddQuadFilled((x, y - r), (x + r, y), (x, y + r), (x - r, y), packed(color))
 
 
-def _playhead(draw: psim.ImDrawList, at: float, y: float, app: App) -> None:
+def _playhead(draw: psim.ImDrawList, at: float, y: float, context: EditorContext) -> None:
     s = scale()
-    text = str(frame_shown(app.studio.state))
+    text = str(frame_shown(context.studio.state))
     half = max(_width(text, 13 * s) / 2 + 6 * s, 12 * s)
     draw.AddRectFilled((at - half, y - 1), (at + half, y + 17 * s), packed(theme.ACCENT), 5 * s)
     wide = _width(text, 13 * s)

@@ -13,9 +13,10 @@ from core.sequence import Handle, Normalization, SourceMesh
 from m2v_studio.document.state import Same, State, view_key, view_normalization
 from m2v_studio.view import style, theme
 from m2v_studio.view.camera import Camera, Projection, Region, fit_distance, focal_length, grid
+from m2v_studio.view.figure import Figure
 from m2v_studio.view.floor import Floor
 from m2v_studio.view.scan_scene import dot_radius
-from m2v_studio.view.scene import Figure, content_box, content_stamp, floor_level, motion_box
+from m2v_studio.view.scene import content_box, content_stamp, floor_level, motion_box
 from m2v_studio.view.screen import HandleOnScreen, handles_on_screen
 
 EASE_SECONDS = 0.10  # how quickly the camera follows when the content grows

@@ -9,9 +9,9 @@ import numpy as np
 import polyscope.imgui as psim
 import pytest
 
-from m2v_studio import app as app_module
+from m2v_studio import context
 from m2v_studio.driver import Driver
-from m2v_studio.panels import file_dialog
+from m2v_studio.work import file_dialog
 
 from ..studio.shapes import write_ball
 from .hands import CTRL, button_at, front_vertex, generate
@@ -61,7 +61,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, driver: Driver, script: str) -> N
     """A system dialog that is a process like the real one, with a person's answer already in it."""
     monkeypatch.setattr(file_dialog, "_SCRIPT", script)
     monkeypatch.setattr(file_dialog, "available", lambda: True)
-    monkeypatch.setattr(driver.app, "files_available", True)
+    monkeypatch.setattr(driver.app.context, "files_available", True)
 
 
 CHOOSE = "import sys; sys.stdout.buffer.write({path!r}.encode('utf-8'))"
@@ -72,7 +72,7 @@ def test_the_file_chosen_in_the_dialog_opens(driver: Driver, tmp_path: Path, mon
     answering(monkeypatch, driver, CHOOSE.format(path=str(path)))
     driver.key(psim.ImGuiKey_O, CTRL)
     driver.until(lambda: opened(driver, "chosen ö"), 30.0)
-    assert not driver.app.files.is_open
+    assert not driver.app.context.files.is_open
 
 
 def test_the_dialog_is_told_what_can_be_opened_and_the_window_goes_on_meanwhile(
@@ -91,17 +91,17 @@ while not pathlib.Path({str(gate)!r}).exists():
     yaw = driver.app.viewport.camera.yaw
     middle = driver.app.region.center
     driver.drag((middle[0] - 150, middle[1] + 90), (middle[0] - 60, middle[1] + 90))
-    assert driver.app.viewport.camera.yaw != yaw and driver.app.files.is_open
+    assert driver.app.viewport.camera.yaw != yaw and driver.app.context.files.is_open
     assert "'open'" in told.read_text() and "*.glb" in told.read_text() and "*.m2v" in told.read_text()
     gate.write_text("")
-    driver.until(lambda: not driver.app.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
 
 
 def test_a_cancelled_dialog_changes_nothing(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, driver, "pass")
     before = driver.app.studio.state
     driver.key(psim.ImGuiKey_O, CTRL)
-    driver.until(lambda: not driver.app.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
     driver.tick(3)
     after = driver.app.studio.state
     assert after.document is before.document and after.notice is None and after.message == before.message
@@ -115,7 +115,7 @@ def test_the_place_to_save_comes_from_the_dialog(
     driver.key(psim.ImGuiKey_S, CTRL)
     driver.tick(2)
     driver.click(button_at(driver, "Browse…"))
-    driver.until(lambda: not driver.app.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
     driver.click(button_at(driver, "Save"))
     driver.until((tmp_path / "mine.m2v").exists, 30.0)
     driver.until(lambda: driver.app.studio.state.project.endswith("mine.m2v"), 30.0)
@@ -129,7 +129,7 @@ def test_the_place_to_export_comes_from_the_dialog(
     driver.key(psim.ImGuiKey_E, CTRL)
     driver.tick(2)
     driver.click(button_at(driver, "Browse…"))
-    driver.until(lambda: not driver.app.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
     assert driver.app.export_dialog.path == str(tmp_path / "walk.glb")
     driver.click(button_at(driver, "Export"))
     driver.until((tmp_path / "walk.glb").exists, 60.0)
@@ -139,10 +139,10 @@ def test_without_tkinter_one_sentence_says_how_to_open_a_file(driver: Driver, mo
     monkeypatch.setitem(sys.modules, "tkinter", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert not file_dialog.available()
-    monkeypatch.setattr(driver.app, "files_available", file_dialog.available())
+    monkeypatch.setattr(driver.app.context, "files_available", file_dialog.available())
     driver.key(psim.ImGuiKey_O, CTRL)
     driver.tick(2)
-    assert driver.app.studio.state.message == app_module.NO_DIALOG and not driver.app.files.is_open
+    assert driver.app.studio.state.message == context.NO_DIALOG and not driver.app.context.files.is_open
 
 
 def test_a_dialog_that_cannot_be_shown_says_so_instead_of_doing_nothing(
@@ -150,9 +150,9 @@ def test_a_dialog_that_cannot_be_shown_says_so_instead_of_doing_nothing(
 ) -> None:
     answering(monkeypatch, driver, "raise SystemExit('no display name and no $DISPLAY environment variable')")
     driver.key(psim.ImGuiKey_O, CTRL)
-    driver.until(lambda: not driver.app.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
     driver.tick(2)
-    assert driver.app.studio.state.message == app_module.NO_DIALOG and not driver.app.files_available
+    assert driver.app.studio.state.message == context.NO_DIALOG and not driver.app.context.files_available
 
 
 def test_the_path_field_opens_what_is_typed(driver: Driver, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from m2v_studio.panels.file_dialog import FileDialog
+from m2v_studio.work.file_dialog import FileDialog
 
 from ..studio.shapes import write_ball
 

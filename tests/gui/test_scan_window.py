@@ -269,10 +269,10 @@ def test_all_meshes_are_exported(hands: Driver, tmp_path: Path, monkeypatch: pyt
     app = hands.app
     monkeypatch.setattr(app.export_dialog, "every", True)  # and back: the window is that of all tests
     hands.key(psim.ImGuiKey_E, CTRL)
-    assert app.export_dialog.is_open and "walk-mesh" in app.export_dialog.path
+    assert app.context.export_open and "walk-mesh" in app.export_dialog.path
     monkeypatch.setattr(app.export_dialog, "path", str(tmp_path / "walk.npz"))
     hands.tick(2)
-    app.export_dialog._export(app, 4)
+    app.export_dialog._export(app.context, 4)
     hands.until(lambda: not app.studio.tasks.busy and len(list(tmp_path.glob("walk-seed*.npz"))) == 4, PATIENCE)
     assert state.results is not None
     for sample in state.results.samples.samples:
@@ -322,8 +322,8 @@ def test_a_mesh_after_scans_and_scans_after_a_mesh(hands: Driver) -> None:
 
 def test_every_panel_fits_at_twice_the_text_size(hands: Driver) -> None:
     complete(hands)
-    hands.app.set_text_scale(2.0)
+    hands.app.context.set_text_scale(2.0)
     hands.tick(3)
     assert hands.app.studio.state.notice is None
-    hands.app.set_text_scale(1.0)
+    hands.app.context.set_text_scale(1.0)
     hands.tick(3)

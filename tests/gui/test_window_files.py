@@ -20,13 +20,13 @@ def test_the_export_dialog_writes_the_file(driver: Driver, tmp_path: Path) -> No
     generate(driver)
     app = driver.app
     driver.key(psim.ImGuiKey_E, CTRL)
-    assert app.export_dialog.is_open
+    assert app.context.export_open
     driver.key(psim.ImGuiKey_Escape)
-    assert not app.export_dialog.is_open
+    assert not app.context.export_open
     driver.key(psim.ImGuiKey_E, CTRL)
     app.export_dialog.path = str(tmp_path / "out" / "motion.glb")
     driver.tick(2)
-    app.export_dialog._export(app, 4)
+    app.export_dialog._export(app.context, 4)
     driver.until(lambda: not app.studio.tasks.busy, 60.0)
     assert app.studio.state.notice is None, app.studio.state.notice
     assert (tmp_path / "out" / "motion.glb").stat().st_size > 1000
@@ -64,14 +64,14 @@ def test_unsaved_work_is_asked_about_and_saved(driver: Driver, tmp_path: Path) -
     finish(driver)
     rest(driver)
     driver.key(psim.ImGuiKey_Q, CTRL)
-    assert studio.ask is not None and not app.closing
+    assert studio.ask is not None and not app.context.closing
     driver.key(psim.ImGuiKey_Escape)
-    assert studio.ask is None and not app.closing
+    assert studio.ask is None and not app.context.closing
     studio.save(tmp_path / "work")
     driver.until(lambda: studio.state.saved is studio.state.document, 30.0)
     assert (tmp_path / "work.m2v").exists()
     driver.key(psim.ImGuiKey_Q, CTRL)
-    assert app.closing
+    assert app.context.closing
 
 
 def test_opening_another_mesh_replaces_the_first(driver: Driver, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_opening_another_mesh_replaces_the_first(driver: Driver, tmp_path: Path)
 
 def test_large_text_gives_way_in_a_small_window(driver: Driver) -> None:
     generate(driver)
-    driver.app.set_text_scale(2.0)
+    driver.app.context.set_text_scale(2.0)
     driver.tick(3)
     state = driver.app.studio.state
     assert state.notice is None and "140 %" in state.message
@@ -99,7 +99,7 @@ def test_large_text_gives_way_in_a_small_window(driver: Driver) -> None:
         panel = driver.app._regions(*WINDOW)[name]
         assert panel.x <= left and right <= panel.x + panel.width and right - left > psim.CalcTextSize(label)[0]
         assert panel.y <= top and bottom <= panel.y + panel.height
-    driver.app.set_text_scale(1.0)
+    driver.app.context.set_text_scale(1.0)
     driver.tick(3)
 
 

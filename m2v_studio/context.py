@@ -1,0 +1,114 @@
+"""What panels, shortcuts and the mouse may touch: the studio they edit, the view, and what the window is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from m2v_studio.document import commands
+from m2v_studio.document.mesh_files import MESH_SUFFIXES
+from m2v_studio.document.scan_files import KINDS
+from m2v_studio.document.state import default_export_name, is_open, why_not_results
+from m2v_studio.studio import Studio
+from m2v_studio.view import layout
+from m2v_studio.view.viewport import Viewport
+from m2v_studio.work.file_dialog import FileDialog, available
+
+NO_DIALOG = (
+    "There is no system file dialog here; type a path in the field at the top left, or drop a file on the window."
+)
+
+
+@dataclass
+class SaveAs:
+    path: str
+    then: Callable[[], None] | None = None
+
+    def choose(self, path: Path) -> None:
+        self.path = str(path)
+
+
+@dataclass
+class Mouse:
+    """What the mouse is doing in the view, and over what."""
+
+    mode: str | None = None  # "press", "orbit", "pan", "handle"
+    dragging: bool = False  # a handle is being moved right now
+    hovered_handle: int | None = None
+    hovered_knob: int | None = None  # of the scans' box
+
+
+class EditorContext:
+    """One window's studio and view, what its dialogs show, and the requests that any part of it may make."""
+
+    def __init__(self, studio: Studio, viewport: Viewport, with_dialogs: bool = True) -> None:
+        self.studio = studio
+        self.viewport = viewport
+        self.mouse = Mouse()
+        self.files = FileDialog(self._no_dialog)
+        self.files_available = with_dialogs and available()
+        self.window = (1, 1)  # pixels
+        self.save_as: SaveAs | None = None
+        self.export_open = False
+        self.help_open = False
+        self.focus_frame = False  # key G: put the cursor into the timeline's frame field
+        self.closing = False
+
+    @property
+    def is_modal(self) -> bool:
+        """A dialog waits for an answer."""
+        asking = self.studio.ask is not None or self.save_as is not None
+        return asking or self.studio.state.notice is not None or self.export_open
+
+    def set_text_scale(self, value: float) -> None:
+        self.studio.change_settings(text_scale=value)
+        possible = layout.text_scale(value, *self.window)
+        if possible < value:
+            small = f"This window has room for text of {possible * 100:.0f} %; make it larger for {value * 100:.0f} %."
+            self.studio.show(commands.say, small)
+
+    def ask_open(self) -> None:
+        kinds = {"Meshes and projects": " ".join(f"*{suffix}" for suffix in (*MESH_SUFFIXES, ".m2v"))}
+        if not self.files_available:
+            self.studio.show(commands.say, NO_DIALOG)
+        else:
+            self.files.ask("open", "Open a mesh or a project", self.studio.open_path, kinds)
+
+    def ask_open_scans(self) -> None:
+        if not self.files_available:
+            self.studio.show(commands.say, f"{NO_DIALOG[:-1]}: {KINDS}.")
+        else:
+            self.files.ask("folder", "Open a folder of scans", self.studio.open_path)
+
+    def _no_dialog(self) -> None:
+        self.files_available = False
+        self.studio.show(commands.say, NO_DIALOG)
+
+    def ask_save(self, title: str, start: Path, then: Callable[[Path], None]) -> None:
+        self.files.ask("save", title, then, start=start)
+
+    def save(self, then: Callable[[], None] | None = None, choose: bool = False) -> None:
+        """Save under the known name, or ask for one."""
+        state = self.studio.state
+        if not is_open(state.document):
+            return
+        if state.project and not choose:
+            self.studio.ask = None
+            self.studio.save(Path(state.project), then)
+            return
+        folder = Path(state.project).parent if state.project else Path.home()
+        self.save_as = SaveAs(str(folder / f"{default_export_name(state)}.m2v"), then)
+
+    def open_export(self) -> None:
+        why = why_not_results(self.studio.state)
+        if why:
+            self.studio.show(commands.say, why)
+        else:
+            self.export_open = True
+
+    def ask_quit(self) -> None:
+        self.studio.guarded(self._quit)
+
+    def _quit(self) -> None:
+        self.closing = True
