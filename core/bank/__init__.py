@@ -1,0 +1,1 @@
+"""The bank of motions: real windows of real animations, carried over to other shapes as rotations."""

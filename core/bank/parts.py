@@ -1,0 +1,62 @@
+"""Which part of a body a joint is, read off its name: what the part descriptor learns from, and what rigs are named by.
+
+Rigs call the same thing by many names ("FrontUpLeg.L", "front_leg_upper_l", "LeftArm"); here each becomes a part and a
+side. A name that says nothing ("Bone.004") has no part.
+"""
+
+from __future__ import annotations
+
+import re
+
+# (part, pattern), the first that fits decides. Names are lower case, words joined by "_", without the side.
+_PATTERNS: tuple[tuple[str, str], ...] = (
+    ("prop", r"sword|shield|pistol|gun|weapon|staff|spellbook|badge|cape|tracks?\d|track|eyebrow"),
+    ("wing_tip", r"wing_(tip|4|5|feather_[345])|wing4"),
+    ("wing_middle", r"wing_(2|3|feather_2)|wing[23]"),
+    ("wing_base", r"wing"),
+    ("front_foot", r"front_?(foot|toes|leg_(foot|leaf|tip|ankle)|ankle)|front_?leg_?lower_?leg_?end|ff$|ikfront"),
+    ("front_lower", r"front_?(lower|low)|front_?leg_(lower)|front_leg_?3|front_leg3"),
+    ("front_upper", r"front_?(leg|upper|up|shoulder|humerus|scapula)"),
+    ("middle_leg", r"^mid_?(front|back|leg)|^top_leg|^bottom_leg"),
+    ("hind_foot", r"back_?(foot|feet|toe)|back_leg_(foot|toe|leaf|tip|ankle)|ffb$|ikback"),
+    ("hind_lower", r"back_?(lower|low)|back_leg_lower|back_leg3"),
+    ("hind_upper", r"back_?(leg|upper|up|shoulder|hip|pelvis)"),
+    ("back_fin", r"back_fin"),
+    ("fin", r"fin_|fin$|flipper"),
+    ("fingers", r"finger|thumb|pinky|index|middle\d|middle_hand|ring\d|f_(index|middle|pinky)"),
+    ("hand", r"hand|palm|wrist"),
+    ("arm_lower", r"lower_?arm|fore_?arm"),
+    ("arm_upper", r"upper_?arm|^arm$|shoulder$|shoulder_|collar|^shoulder"),
+    ("foot", r"foot|feet|toe|ankle"),
+    ("leg_lower", r"lower_?leg|shin|^leg$|mid_?leg|leg[23]$"),
+    ("leg_upper", r"upper_?leg|up_?leg|thigh|hip_?joint|leg1$"),
+    ("ear", r"ear"),
+    ("horn", r"horn"),
+    ("mouth", r"mouth|jaw|chin|tongue|nose|face"),
+    ("head", r"head|eye|helmet|hat|skull"),
+    ("neck", r"neck"),
+    ("tail_tip", r"tail_?(tip|end|0?[4-9]|1\d|20)"),
+    ("tail", r"tail|main[56]|sting"),
+    ("hips", r"hips|pelvis|root|^back$|main4|stomach_tip"),
+    ("chest", r"chest|torso_?3|spine_?[23]|shoulders|ribcage|spine_[456]|main1|thorax|torso$"),
+    ("spine", r"spine|abdomen|body|torso|back|stomach|main[23]|lower_?back"),
+)
+PARTS = tuple(dict.fromkeys(part for part, _ in _PATTERNS))
+SIDES = ("", "left", "right")
+_LEFT = re.compile(r"(^left_|^l_|_l$|_left$|_l_)")
+_RIGHT = re.compile(r"(^right_|^r_|_r$|_right$|_r_)")
+
+
+def part_of(name: str) -> tuple[str, str] | None:
+    """(part, side) of a joint's name, or None where the name does not tell."""
+    plain = re.sub(r"^(DEF|ORG|MCH)-", "", name.split("|")[-1].split(":")[-1])
+    plain = re.sub(r"\.\d+$", "", plain)
+    plain = re.sub(r"^([LR])(?=[A-Z][a-z])", r"\1_", plain)
+    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
+    plain = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
+    side = "left" if _LEFT.search(plain) else "right" if _RIGHT.search(plain) else ""
+    bare = _RIGHT.sub("_", _LEFT.sub("_", plain)).strip("_")
+    for part, pattern in _PATTERNS:
+        if re.search(pattern, bare):
+            return part, side
+    return None

@@ -1,0 +1,139 @@
+"""A rigged or morphed glTF file as a shape of the bank."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from core.bank.behaviours import behaviour_of
+from core.bank.shape import BankClip, BankShape, part_centres
+from core.errors import DataError
+from core.geometry.gltf_scene import GltfScene, source_mesh
+from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface
+from core.sequence import Normalization
+
+NODES = 128
+CANDIDATES = 2048  # surface points that the nodes are the farthest points of
+FPS = 24.0
+STATIC = 2e-3  # a clip in which nothing moves this far (of the size) is a pose, not a motion
+SHORTEST = 5  # frames of a clip worth keeping
+
+
+def read_rig(
+    path: str | Path, author: str = "", licence: str = "", category: str = "", pack: str = "", count: int = NODES
+) -> BankShape:
+    """Raises MeshError for a damaged file, DataError for one in which nothing moves."""
+    path = Path(path)
+    scene = GltfScene(path)
+    mesh = source_mesh(scene)
+    box = Normalization.of(mesh.vertices)
+    random = np.random.default_rng(zlib.crc32(path.stem.encode()))
+    rest = box.apply(mesh.vertices)
+    samples = sample_surface(rest, mesh.faces, CANDIDATES, random)
+    chosen = farthest(samples.at(rest), count)
+    samples = SurfaceSamples(samples.face[chosen], samples.barycentric[chosen], samples.corners[chosen])
+    nodes = samples.at(rest)
+    normals = (face_normals(rest, mesh.faces) * orientation(rest, mesh.faces))[samples.face]
+    corner_weights = _vertex_weights(scene, len(mesh.vertices), mesh.file_to_vertex)
+    weights = np.einsum("nc,ncj->nj", samples.barycentric, corner_weights[samples.corners])
+    used = np.flatnonzero(weights.max(axis=0) > 0.02)
+    index, weight = _strongest(weights[:, used], 4)
+    dense = np.zeros((len(nodes), len(used)))
+    np.add.at(dense, (np.arange(len(nodes))[:, None], index), weight)
+    centres = part_centres(nodes, dense)
+    names = _part_names(scene, used)
+    rest_bones = scene.bones()[0][used]
+    clips = []
+    for number, clip in enumerate(scene.clips):
+        count = int(np.floor((clip.end - clip.start) * FPS + 1e-4)) + 1
+        if count < SHORTEST:
+            continue
+        times = np.minimum(clip.start + np.arange(count) / FPS, clip.end)
+        moved = scene.bones(number, times)[:, used] @ np.linalg.inv(rest_bones)
+        linear = moved[..., :3, :3]
+        world_centres = box.invert(centres)
+        places = box.apply(np.einsum("fjab,jb->fja", linear, world_centres) + moved[..., :3, 3])
+        if np.linalg.norm(places - places[:1], axis=-1).max() < STATIC:
+            continue
+        quaternions = _quaternions(linear)
+        clips.append(
+            BankClip(
+                clip.name, behaviour_of(clip.name), quaternions, places.astype(np.float32), _period(quaternions, places)
+            )
+        )
+    if not clips:
+        raise DataError(f"{path.name} holds no animation in which something moves; give an animated model.")
+    return BankShape(
+        path.stem, category or path.parent.name, author, licence, nodes.astype(np.float32), normals.astype(np.float32),
+        names, index.astype(np.int16), weight.astype(np.float32), tuple(clips), pack,
+    )
+
+
+def farthest(points: NDArray, count: int) -> NDArray[np.int64]:
+    """Indices of farthest points, the first being the one farthest from the mean."""
+    distance = np.full(len(points), np.inf)
+    current = int(np.square(points - points.mean(axis=0)).sum(axis=1).argmax())
+    chosen = []
+    for _ in range(min(count, len(points))):
+        chosen.append(current)
+        distance = np.minimum(distance, np.square(points - points[current]).sum(axis=1))
+        current = int(distance.argmax())
+    return np.array(chosen)
+
+
+def _vertex_weights(scene: GltfScene, count: int, file_to_vertex: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Weights [V, J] of all bones at the welded vertices."""
+    dense = np.zeros((count, len(scene.bone_node)))
+    first = np.full(count, -1)
+    first[file_to_vertex[::-1]] = np.arange(len(file_to_vertex))[::-1]
+    for k in range(scene.bone_index.shape[1]):
+        np.add.at(dense, (np.arange(count), scene.bone_index[first, k]), scene.bone_weight[first, k])
+    return dense / dense.sum(axis=1, keepdims=True).clip(1e-9)
+
+
+def _strongest(weights: NDArray, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    most = min(most, weights.shape[1])
+    index = np.argsort(-weights, axis=1)[:, :most]
+    weight = np.take_along_axis(weights, index, axis=1)
+    index, weight = (np.pad(x, ((0, 0), (0, 4 - most))) for x in (index, weight))
+    return index, weight / weight.sum(axis=1, keepdims=True).clip(1e-9)
+
+
+def _part_names(scene: GltfScene, used: NDArray[np.int64]) -> tuple[str, ...]:
+    nodes = scene.file.items("nodes")
+    return tuple(str(nodes[scene.bone_node[j]].get("name") or f"part{j}") for j in used)
+
+
+def _quaternions(linear: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rotations nearest to linear maps [F, J, 3, 3], as quaternions without jumps of sign over time."""
+    u, _, v = np.linalg.svd(linear)
+    sign = np.sign(np.linalg.det(u @ v))
+    u[..., :, 2] *= np.where(sign == 0, 1.0, sign)[..., None]
+    turned = Rotation.from_matrix((u @ v).reshape(-1, 3, 3)).as_quat(scalar_first=True)
+    turned = turned.reshape(*linear.shape[:2], 4)
+    flips = np.where((turned[1:] * turned[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
+    turned[1:] *= np.cumprod(flips, axis=0)[..., None]
+    return turned.astype(np.float32)
+
+
+def _period(quaternions: NDArray, places: NDArray) -> float:
+    """Frames after which a clip starts again, 0 if it does not: its last pose is its first, or one frame before."""
+    frames = len(places)
+    motion = np.linalg.norm(places - places[:1], axis=-1).max()
+    spin = (1 - np.abs((quaternions * quaternions[:1]).sum(axis=-1))).max()
+
+    def gap(a: int, b: int) -> float:
+        apart = np.linalg.norm(places[a] - places[b], axis=-1).max() / max(motion, 1e-6)
+        turned = (1 - np.abs((quaternions[a] * quaternions[b]).sum(axis=-1))).max() / max(spin, 1e-6)
+        return float(max(apart, turned))
+
+    if frames < 8:
+        return 0.0
+    if gap(-1, 0) < 0.04:
+        return frames - 1.0
+    step = max(gap(-1, -2), gap(1, 0))
+    return float(frames) if gap(-1, 0) < min(1.3 * step, 0.4) else 0.0

@@ -1,0 +1,89 @@
+"""What the bank holds of one animated shape: surface nodes, the parts they hang on, and how the parts turn over time.
+
+A part is a joint of the rig, or, where a sequence came without bones, a cluster of nodes that moves as one. All lengths
+are in units of the default pose's longest side, Y up. A node's rotation relative to the default pose is the projected
+mean of its parts' rotations; its position is the mean of where its parts carry it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class BankClip:
+    """One animation of a shape, `F` frames at the bank's rate."""
+
+    name: str
+    behaviour: str
+    quaternions: Floats  # [F, J, 4] (w, x, y, z) of each part against the default pose
+    places: Floats  # [F, J, 3] where the part's centre is
+    period: float = 0.0  # frames after which a cyclic clip starts again; 0: it does not
+
+    @property
+    def frames(self) -> int:
+        return len(self.places)
+
+
+@dataclass(frozen=True, eq=False)
+class BankShape:
+    """An animated shape: nodes [N, 3] in the default pose with what they hang on, and its clips."""
+
+    name: str
+    category: str
+    author: str
+    licence: str
+    nodes: Floats  # [N, 3]
+    normals: Floats  # [N, 3]
+    part_names: tuple[str, ...]
+    part_index: NDArray[np.int16]  # [N, 4]
+    part_weight: Floats  # [N, 4], sums to 1
+    clips: tuple[BankClip, ...]
+    pack: str = ""
+
+    @property
+    def parts(self) -> int:
+        return len(self.part_names)
+
+    def weights(self) -> Floats:
+        """Dense weights [N, J] of the parts at every node."""
+        dense = np.zeros((len(self.nodes), self.parts), np.float32)
+        np.add.at(dense, (np.arange(len(self.nodes))[:, None], self.part_index), self.part_weight)
+        return dense
+
+    def centres(self) -> Floats:
+        """Centres [J, 3] of the parts in the default pose."""
+        return part_centres(self.nodes, self.weights())
+
+    def posed(self, clip: BankClip, frames: Sequence[int] | NDArray | None = None) -> Floats:
+        """Node positions [F, N, 3] in some frames of a clip (all, if left out)."""
+        chosen = slice(None) if frames is None else np.asarray(frames)
+        rotations = quaternion_matrices(clip.quaternions[chosen])  # [F, J, 3, 3]
+        places = clip.places[chosen] - np.einsum("fjab,jb->fja", rotations, self.centres())
+        weights = self.weights()
+        blend = np.einsum("nj,fjab->fnab", weights, rotations, optimize=True)
+        return np.einsum("fnab,nb->fna", blend, self.nodes) + weights @ places
+
+
+def part_centres(nodes: NDArray, weights: NDArray) -> Floats:
+    """Weighted means of the nodes [J, 3]; a part without nodes sits at the middle of all."""
+    total = weights.sum(axis=0)
+    mean = weights.T @ nodes / total.clip(1e-9)[:, None]
+    return np.where(total[:, None] > 1e-6, mean, nodes.mean(axis=0)).astype(np.float32)
+
+
+def quaternion_matrices(quaternions: NDArray) -> Floats:
+    """Rotation matrices [..., 3, 3] of unit quaternions [..., 4] (w first)."""
+    w, x, y, z = np.moveaxis(np.asarray(quaternions, np.float32), -1, 0)
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return np.stack(rows, axis=-1).reshape(*w.shape, 3, 3)

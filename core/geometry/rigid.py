@@ -1,0 +1,211 @@
+"""Motion on a surface that does not stretch: rotation fields on a graph of surface nodes, and the positions they imply.
+
+As-rigid-as-possible deformation (Sorkine and Alexa 2007) in two halves that can be used apart: the local step finds each
+node's rotation from positions, the global step, a Poisson solve, finds positions from rotations. Given rotations, for
+instance those of another animal, the global step alone carries a motion over. Handles are met exactly, by the
+constrained minimiser rather than a penalty; soft targets hold the other nodes near where they are expected.
+
+Everything is batched: `B` shapes, each with `P` nodes; the columns `T` are frames, or samples times frames.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from core.shapes import Float, Int
+
+NEWTON_STEPS = 9
+TOWARDS_IDENTITY = 1e-5  # added to a neighbourhood's normalised covariance: decides where it leaves a rotation open
+SOFT = 0.1  # weight of soft targets, in units of the graph's mean degree
+
+
+class RigidSurface(NamedTuple):
+    """The factored system of one graph; frames are columns, [B, P, T, 3], so that products are few and large."""
+
+    rest: Tensor  # [B, P, 3]
+    weight: Tensor  # [B, P, P] symmetric edge weights, zero on the diagonal
+    degree: Tensor  # [B, P]
+    near_rest: Tensor  # [B, P, 3] weighted sum of each node's neighbours
+    hold: Tensor  # [B, P] how hard each node is pulled to its target
+    inverse: Tensor  # [B, P, P] of the Laplacian plus `hold`
+    handles: Tensor  # [B, K] nodes whose targets are met exactly
+    lift: Tensor  # [B, P, K] what a handle's residual moves: columns of the inverse, 1 at their own handle
+
+    @classmethod
+    def of(
+        cls,
+        rest: Float[Tensor, "B P 3"],
+        weight: Float[Tensor, "B P P"],
+        hold: Float[Tensor, "B P"] | float = SOFT,
+        handles: Int[Tensor, "B K"] | None = None,
+    ) -> RigidSurface:
+        """`hold` per node, or one number in units of the mean degree. Distinct `handles` are met exactly."""
+        degree = weight.sum(dim=-1)
+        if isinstance(hold, float):
+            hold = (hold * degree.mean(dim=-1, keepdim=True)).expand_as(degree)
+        system = (torch.diag_embed(degree + hold) - weight).double()
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(system))
+        if handles is None:
+            handles = torch.zeros(len(rest), 0, dtype=torch.int64, device=rest.device)
+        count = handles.shape[1]
+        columns = inverse.gather(2, handles[:, None].expand(-1, rest.shape[1], -1))
+        among = columns.gather(1, handles[:, :, None].expand(-1, -1, count))
+        lift = torch.linalg.solve(among, columns, left=False) if count else columns
+        return cls(
+            rest, weight, degree, weight @ rest, hold, inverse.to(rest.dtype), handles, lift.to(rest.dtype)
+        )
+
+    def rotations(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
+        """Local step: how each node's neighbourhood is turned."""
+        return polar_rotation(self.covariances(moved))
+
+    def covariances(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
+        """Weighted covariances of each node's edges, moved against rest."""
+        rest, degree = self.rest[:, :, None], self.degree[:, :, None, None]
+        pairs = (moved[..., :, None] * rest[..., None, :]).flatten(-2)
+        return (
+            (degree * pairs + self._spread(pairs)).unflatten(-1, (3, 3))
+            - moved[..., :, None] * self.near_rest[:, :, None, None, :]
+            - self._spread(moved)[..., :, None] * rest[..., None, :]
+        )
+
+    def positions(
+        self,
+        rotation: Float[Tensor, "B P T 3 3"],
+        targets: Float[Tensor, "B P T 3"],
+        handle_targets: Float[Tensor, "B K T 3"] | None = None,
+    ) -> Float[Tensor, "B P T 3"]:
+        """Global step: the positions whose edges best follow the given rotations, near `targets`, handles exact."""
+        degree = self.degree[:, :, None, None]
+        turned = turn(rotation, self.rest)
+        mixed = self._spread(rotation.flatten(-2)).unflatten(-1, (3, 3))
+        theirs = turn(mixed, self.rest) - self._spread(turned)
+        right = 0.5 * (degree * turned - turn(rotation, self.near_rest) + theirs)
+        right = right + self.hold[:, :, None, None] * targets
+        moved = (self.inverse @ right.flatten(2)).unflatten(2, right.shape[2:])
+        return moved if handle_targets is None else self.meet(moved, handle_targets)
+
+    def meet(
+        self, moved: Float[Tensor, "B P T 3"], handle_targets: Float[Tensor, "B K T 3"]
+    ) -> Float[Tensor, "B P T 3"]:
+        """The constrained minimiser from the free one: exact, since constraints enter the system linearly."""
+        if not self.handles.shape[1]:
+            return moved
+        index = self.handles[:, :, None, None].expand(-1, -1, *moved.shape[2:])
+        residual = handle_targets - moved.gather(1, index)
+        return moved + (self.lift @ residual.flatten(2)).unflatten(2, moved.shape[2:])
+
+    def settle(
+        self,
+        moved: Float[Tensor, "B P T 3"],
+        targets: Float[Tensor, "B P T 3"],
+        handle_targets: Float[Tensor, "B K T 3"] | None = None,
+        given: Float[Tensor, "B P T 3 3"] | None = None,
+        pull: Tensor | float = 0.35,
+        steps: int = 8,
+    ) -> tuple[Float[Tensor, "B P T 3"], Float[Tensor, "B P T 3 3"]]:
+        """As-rigid steps from `moved`, rotations pulled by `pull` (0 to 1) to `given` ones; positions and rotations."""
+        rotation = self.rotations(moved)
+        for step in range(steps):
+            if step:
+                rotation = self.rotations(moved)
+            if given is not None:
+                rotation = polar_rotation(torch.lerp(rotation, given, pull))
+            moved = self.positions(rotation, targets, handle_targets)
+        return moved, self.rotations(moved)
+
+    def stretch(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T"]:
+        """Mean relative change of length of each node's edges."""
+        size = lambda x: torch.cdist(x, x)  # noqa: E731
+        rest = size(self.rest).clamp_min(1e-9)
+        frames = moved.transpose(1, 2).flatten(0, 1)
+        change = (size(frames).unflatten(0, (len(moved), -1)) / rest[:, None] - 1).abs()
+        share = self.weight / self.degree[..., None].clamp_min(1e-12)
+        return (change * share[:, None]).sum(dim=-1).transpose(1, 2)
+
+    def _spread(self, x: Tensor) -> Tensor:
+        return (self.weight @ x.flatten(2)).unflatten(2, (x.shape[2], -1))
+
+
+def turn(rotation: Float[Tensor, "B P T 3 3"], vectors: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P T 3"]:
+    """Each node's vector turned in every frame."""
+    return (rotation * vectors[:, :, None, None, :]).sum(dim=-1)
+
+
+def polar_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """The proper rotation R that maximises tr(R^T matrix), exact for flat neighbourhoods too (Horn 1987).
+
+    It is the quaternion of the largest eigenvalue of a symmetric 4 x 4 matrix. That root of the characteristic
+    polynomial is found by Newton's iteration from above (Theobald 2005), its eigenvector is a column of the adjugate.
+    """
+    # Entry by entry, each contiguous over all matrices: there are tens of thousands of tiny ones.
+    entries = matrix.reshape(-1, 9).t().contiguous()
+    entries = entries / entries.square().sum(dim=0).sqrt().clamp_min(1e-12)
+    xx, yx, zx, xy, yy, zy, xz, yz, zz = entries.unbind(0)
+    xx, yy, zz = xx + TOWARDS_IDENTITY, yy + TOWARDS_IDENTITY, zz + TOWARDS_IDENTITY
+    upper = [
+        [xx + yy + zz, yz - zy, zx - xz, xy - yx],
+        [xx - yy - zz, xy + yx, zx + xz],
+        [yy - xx - zz, yz + zy],
+        [zz - xx - yy],
+    ]
+    rows = [[upper[min(i, j)][abs(i - j)] for j in range(4)] for i in range(4)]
+    quadratic = -2 * sum(value.square() for value in (xx, xy, xz, yx, yy, yz, zx, zy, zz))
+    linear = -8 * (xx * (yy * zz - yz * zy) - xy * (yx * zz - yz * zx) + xz * (yx * zy - yy * zx))
+    first, second = _minors(rows[0], rows[1]), _minors(rows[2], rows[3])
+    constant = sum(sign * first[pair] * second[other] for pair, other, sign in _COMPLEMENTS)
+    root = torch.full_like(xx, math.sqrt(3) + 3 * TOWARDS_IDENTITY)  # no less than the sum of the singular values
+    for _ in range(NEWTON_STEPS):
+        inner = (root.square() + quadratic) * root
+        slope = 2 * root.square() * root + 2 * inner + linear
+        root = root - ((inner + linear) * root + constant) / slope.clamp_min(1e-9)
+    quaternion = _largest_adjugate_column(
+        [[value - root if i == j else value for j, value in enumerate(row)] for i, row in enumerate(rows)]
+    )
+    w, x, y, z = quaternion
+    s = 2 / (w * w + x * x + y * y + z * z).clamp_min(1e-30)
+    return torch.stack(
+        [
+            1 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y),
+            s * (x * y + w * z), 1 - s * (x * x + z * z), s * (y * z - w * x),
+            s * (x * z - w * y), s * (y * z + w * x), 1 - s * (x * x + y * y),
+        ],
+        dim=-1,
+    ).reshape(matrix.shape)  # fmt: skip
+
+
+Row = list[Tensor]
+# Pairs of columns of a 4 x 4 determinant with their complements and signs (Laplace's expansion by two rows).
+_COMPLEMENTS = (
+    ((0, 1), (2, 3), 1), ((0, 2), (1, 3), -1), ((0, 3), (1, 2), 1),
+    ((1, 2), (0, 3), 1), ((1, 3), (0, 2), -1), ((2, 3), (0, 1), 1),
+)  # fmt: skip
+
+
+def _minors(a: Row, b: Row) -> dict[tuple[int, int], Tensor]:
+    return {(i, j): a[i] * b[j] - a[j] * b[i] for i in range(4) for j in range(i + 1, 4)}
+
+
+def _largest_adjugate_column(rows: list[Row]) -> Row:
+    """The column of a symmetric 4 x 4 matrix's adjugate with the largest diagonal entry, matrix by matrix."""
+    upper, lower = _minors(rows[0], rows[1]), _minors(rows[2], rows[3])
+    best: Row = []
+    for number in range(4):
+        other, pairs = rows[number ^ 1], lower if number < 2 else upper
+        sign = 1.0 if number % 2 == 0 else -1.0
+        column = []
+        for skipped in range(4):
+            i, j, k = (index for index in range(4) if index != skipped)
+            cofactor = other[i] * pairs[j, k] - other[j] * pairs[i, k] + other[k] * pairs[i, j]
+            column.append(sign * cofactor if skipped % 2 == 0 else -sign * cofactor)
+        if number == 0:
+            best, size = column, column[0].abs()
+            continue
+        better = column[number].abs() > size
+        size = torch.maximum(size, column[number].abs())
+        best = [torch.where(better, new, old) for new, old in zip(column, best, strict=True)]
+    return best

@@ -1,0 +1,70 @@
+"""Which point of a body is which part: a small network over surface points, alike for alike places of different bodies.
+
+Self-attention over the points of one shape gives each a unit vector (`descriptor`) in which the left fore hoof of a
+horse lies near that of a dog, whatever their poses and proportions, and, once for the shape, where it faces and which
+way is up. It learns from joint names and skin weights of rigs (see `core.training.parts_objective`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from core.models.layers import Attention, FeedForward
+from core.shapes import Float
+
+OCTAVES = 3  # of sines and cosines of a point's place; finer ones would tell shapes apart, not parts
+
+
+class Parts(NamedTuple):
+    descriptor: Tensor  # [B, N, D] unit vectors
+    logits: Tensor  # [B, N, C] of the named parts, sides apart
+    frame: Tensor  # [B, 3, 3] rotation whose columns are the body's left, up and forward
+
+
+class PartBlock(nn.Module):
+    def __init__(self, width: int, head_dim: int) -> None:
+        super().__init__()
+        self.norm_attention, self.norm_feed_forward = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, head_dim)
+        self.feed_forward = FeedForward(width, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm_attention(x))
+        return x + self.feed_forward(self.norm_feed_forward(x))
+
+
+class PartDescriptor(nn.Module):
+    """Points and outward normals of a surface in normalised space to `Parts`."""
+
+    def __init__(self, classes: int, width: int = 96, blocks: int = 4, head_dim: int = 24, channels: int = 32) -> None:
+        super().__init__()
+        self.input = nn.Linear(6 + 6 * OCTAVES, width)
+        self.blocks = nn.ModuleList(PartBlock(width, head_dim) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width)
+        self.to_descriptor = nn.Linear(width, channels)
+        self.prototypes = nn.Parameter(torch.randn(classes, channels) / channels**0.5)
+        self.to_frame = nn.Linear(width, 6)
+        self.log_scale = nn.Parameter(torch.tensor(2.3))
+
+    def forward(self, points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]) -> Parts:
+        phases = torch.cat([points * (torch.pi * 2**octave) for octave in range(OCTAVES)], dim=-1)
+        x = self.input(torch.cat([points, normals, phases.sin(), phases.cos()], dim=-1))
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        descriptor = nn.functional.normalize(self.to_descriptor(x), dim=-1)
+        prototypes = nn.functional.normalize(self.prototypes, dim=-1)
+        logits = self.log_scale.exp() * descriptor @ prototypes.T
+        up, forward = self.to_frame(x.mean(dim=1)).unflatten(-1, (2, 3)).unbind(dim=1)
+        return Parts(descriptor, logits, body_frame(up, forward))
+
+
+def body_frame(up: Float[Tensor, "B 3"], forward: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:
+    """The rotation whose columns are left, up and forward; up counts more where the two are not at right angles."""
+    up = nn.functional.normalize(up, dim=-1, eps=1e-6)
+    forward = forward - (forward * up).sum(dim=-1, keepdim=True) * up
+    forward = nn.functional.normalize(forward, dim=-1, eps=1e-6)
+    return torch.stack([torch.linalg.cross(up, forward), up, forward], dim=-1)
