@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from core.bank.bank_file import STORED_FPS, same_sign
 from core.bank.behaviours import behaviour_of
 from core.bank.shape import BankClip, BankShape, part_centres
 from core.errors import DataError
-from core.geometry.gltf_scene import GltfScene, source_mesh
 from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface
+from core.io.gltf.scene import GltfScene, source_mesh
 from core.sequence import Normalization
 
 NODES = 128
 CANDIDATES = 2048  # surface points that the nodes are the farthest points of
-FPS = 24.0
+FPS = STORED_FPS
 STATIC = 2e-3  # a clip in which nothing moves this far (of the size) is a pose, not a motion
-SHORTEST = 5  # frames of a clip worth keeping
+SHORTEST = 4  # frames of a clip worth keeping
 
 
 def read_rig(
@@ -68,8 +69,17 @@ def read_rig(
     if not clips:
         raise DataError(f"{path.name} holds no animation in which something moves; give an animated model.")
     return BankShape(
-        path.stem, category or path.parent.name, author, licence, nodes.astype(np.float32), normals.astype(np.float32),
-        names, index.astype(np.int16), weight.astype(np.float32), tuple(clips), pack,
+        path.stem,
+        category or path.parent.name,
+        author,
+        licence,
+        nodes.astype(np.float32),
+        normals.astype(np.float32),
+        names,
+        index.astype(np.int16),
+        weight.astype(np.float32),
+        tuple(clips),
+        pack,
     )
 
 
@@ -115,9 +125,7 @@ def _quaternions(linear: NDArray[np.float64]) -> NDArray[np.float32]:
     u[..., :, 2] *= np.where(sign == 0, 1.0, sign)[..., None]
     turned = Rotation.from_matrix((u @ v).reshape(-1, 3, 3)).as_quat(scalar_first=True)
     turned = turned.reshape(*linear.shape[:2], 4)
-    flips = np.where((turned[1:] * turned[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
-    turned[1:] *= np.cumprod(flips, axis=0)[..., None]
-    return turned.astype(np.float32)
+    return same_sign(turned)
 
 
 def _period(quaternions: NDArray, places: NDArray) -> float:
@@ -131,7 +139,7 @@ def _period(quaternions: NDArray, places: NDArray) -> float:
         turned = (1 - np.abs((quaternions[a] * quaternions[b]).sum(axis=-1))).max() / max(spin, 1e-6)
         return float(max(apart, turned))
 
-    if frames < 8:
+    if frames < SHORTEST:
         return 0.0
     if gap(-1, 0) < 0.04:
         return frames - 1.0

@@ -8,7 +8,7 @@ mean of its parts' rotations; its position is the mean of where its parts carry 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,10 @@ class BankShape:
     part_index: NDArray[np.int16]  # [N, 4]
     part_weight: Floats  # [N, 4], sums to 1
     clips: tuple[BankClip, ...]
-    pack: str = ""
+    pack: str = ""  # models that share their rig and clips; what is to be judged fairly is left out with its pack
+    heading: float = 0.0  # angle about Y, in radians, from +Z to where the shape faces
+    # [2, N, D] unit vectors that say which part a node is, of the shape and of its mirror image; D = 0: not computed
+    descriptors: Floats = field(default_factory=lambda: np.zeros((2, 0, 0), np.float32))
 
     @property
     def parts(self) -> int:
@@ -87,3 +90,17 @@ def quaternion_matrices(quaternions: NDArray) -> Floats:
         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
     ]  # fmt: skip
     return np.stack(rows, axis=-1).reshape(*w.shape, 3, 3)
+
+
+def mirrored(shape: BankShape) -> BankShape:
+    """The shape reflected in the plane x = 0, with all its clips."""
+    flip, turn = np.array([-1, 1, 1], np.float32), np.array([1, 1, -1, -1], np.float32)
+    clips = tuple(replace(clip, quaternions=clip.quaternions * turn, places=clip.places * flip) for clip in shape.clips)
+    return replace(
+        shape,
+        nodes=shape.nodes * flip,
+        normals=shape.normals * flip,
+        clips=clips,
+        heading=-shape.heading,
+        descriptors=shape.descriptors[::-1],
+    )

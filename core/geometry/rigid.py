@@ -1,8 +1,8 @@
-"""Motion on a surface that does not stretch: rotation fields on a graph of surface nodes, and the positions they imply.
+"""Motion on a surface that does not stretch: rotation fields on a graph of nodes, and the positions they imply.
 
-As-rigid-as-possible deformation (Sorkine and Alexa 2007) in two halves that can be used apart: the local step finds each
-node's rotation from positions, the global step, a Poisson solve, finds positions from rotations. Given rotations, for
-instance those of another animal, the global step alone carries a motion over. Handles are met exactly, by the
+As-rigid-as-possible deformation (Sorkine and Alexa 2007) in two halves that can be used apart: the local step finds
+each node's rotation from positions, the global step, a Poisson solve, finds positions from rotations. Given rotations,
+for instance those of another animal, the global step alone carries a motion over. Handles are met exactly, by the
 constrained minimiser rather than a penalty; soft targets hold the other nodes near where they are expected.
 
 Everything is batched: `B` shapes, each with `P` nodes; the columns `T` are frames, or samples times frames.
@@ -55,9 +55,7 @@ class RigidSurface(NamedTuple):
         columns = inverse.gather(2, handles[:, None].expand(-1, rest.shape[1], -1))
         among = columns.gather(1, handles[:, :, None].expand(-1, -1, count))
         lift = torch.linalg.solve(among, columns, left=False) if count else columns
-        return cls(
-            rest, weight, degree, weight @ rest, hold, inverse.to(rest.dtype), handles, lift.to(rest.dtype)
-        )
+        return cls(rest, weight, degree, weight @ rest, hold, inverse.to(rest.dtype), handles, lift.to(rest.dtype))
 
     def rotations(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
         """Local step: how each node's neighbourhood is turned."""

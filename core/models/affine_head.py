@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from core.models.classical_guesses import polar_rotation
+from core.geometry.rigid import polar_rotation
 from core.models.layers import PointEmbedding, gather_rows
 from core.precision import full_precision
 from core.shapes import Float, Int

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.config import StiffnessConfig
-from core.models.classical_guesses import polar_rotation
+from core.geometry.rigid import polar_rotation
 from core.models.layers import Attention, FeedForward, PointEmbedding, gather_rows
 from core.precision import full_precision
 from core.shapes import Float, Int

@@ -1,0 +1,160 @@
+"""A bank of motions as one file: safetensors with a JSON header, lengths and rotations as 16-bit integers.
+
+Clips are stored at `STORED_FPS`, half the rate of the rigs, and interpolated smoothly when they are played: of a
+quaternion the three components that are not the largest, which bounds the error by 1e-4 radians.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from core.atomic import write_atomically
+from core.bank.shape import BankClip, BankShape
+from core.errors import DataError
+
+FORMAT = "m2v-bank"
+VERSION = 1
+STORED_FPS = 12.0
+MOST_BYTES = 1 << 30
+PLACE_RANGE = 4.0  # places are stored within this many sizes from the middle
+
+
+def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
+    """Write shapes, whole or not at all. Raises DataError where the disk refuses."""
+    every = list(shapes)
+    headers, nodes, normals, index, weight, turns, largest, places, descriptors = ([] for _ in range(9))
+    for shape in every:
+        clips = []
+        for clip in shape.clips:
+            clips.append([clip.name, clip.behaviour, clip.frames, clip.period])
+            big = np.abs(clip.quaternions).argmax(axis=-1)
+            positive = clip.quaternions * np.sign(np.take_along_axis(clip.quaternions, big[..., None], -1))
+            rest = np.arange(3) + (np.arange(3) >= big[..., None])
+            turns.append(_pack(np.take_along_axis(positive, rest, -1) * np.sqrt(2)).reshape(-1))
+            largest.append(big.astype(np.uint8).reshape(-1))
+            places.append(_pack(clip.places / PLACE_RANGE).reshape(-1))
+        headers.append(
+            {
+                "name": shape.name,
+                "category": shape.category,
+                "author": shape.author,
+                "licence": shape.licence,
+                "pack": shape.pack,
+                "parts": shape.part_names,
+                "nodes": len(shape.nodes),
+                "heading": shape.heading,
+                "clips": clips,
+            }
+        )
+        nodes.append(_pack(shape.nodes))
+        normals.append((shape.normals * 127).round().astype(np.int8))
+        index.append(shape.part_index)
+        weight.append((shape.part_weight * 255).round().astype(np.uint8))
+        descriptors.append((shape.descriptors * 127).round().astype(np.int8))
+    if not every:
+        raise DataError("There is no motion to write into a bank; give animated models.")
+    tensors = {
+        "nodes": np.concatenate(nodes),
+        "normals": np.concatenate(normals),
+        "part_index": np.concatenate(index),
+        "part_weight": np.concatenate(weight),
+        "turns": np.concatenate(turns),
+        "largest": np.concatenate(largest),
+        "places": np.concatenate(places),
+        "descriptors": np.concatenate(descriptors, axis=1),
+    }
+    header = {"format": FORMAT, "version": str(VERSION), "shapes": json.dumps(headers)}
+    contiguous = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
+    write_atomically(Path(path), lambda temporary: save_file(contiguous, temporary, header), DataError)
+
+
+def read_bank(path: str | Path) -> list[BankShape]:
+    """Every shape of a bank file. Raises DataError when it is missing, damaged or of another version."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DataError(f"{path.name} is larger than 1 GB, more than any bank of motions; give another file.")
+        with safe_open(str(path), framework="np") as handle:
+            header = handle.metadata() or {}
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise DataError(f"There is no bank of motions at {path}; build one with 'm2v bank build'.") from None
+    except (SafetensorError, OSError, ValueError):
+        raise DataError(f"{path.name} is damaged or no bank of motions; build it again.") from None
+    if header.get("format") != FORMAT or header.get("version") != str(VERSION):
+        raise DataError(f"{path.name} is no bank of motions of this version; build it again with 'm2v bank build'.")
+    try:
+        return _shapes(json.loads(header["shapes"]), tensors)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise DataError(f"{path.name} is damaged ({type(error).__name__}); build it again.") from None
+
+
+def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray]) -> list[BankShape]:
+    result, first, frame = [], 0, 0
+    turns = tensors["turns"].astype(np.float32) / (32767 * np.sqrt(2))
+    places = tensors["places"].astype(np.float32) * (PLACE_RANGE / 32767)
+    for info in headers:
+        rows = slice(first, first + int(info["nodes"]))
+        first = rows.stop
+        parts, clips = len(info["parts"]), []
+        for name, behaviour, frames, period in info["clips"]:
+            span = slice(frame, frame + frames * parts)
+            frame = span.stop
+            three = turns[3 * span.start : 3 * span.stop].reshape(frames, parts, 3)
+            big = tensors["largest"][span].reshape(frames, parts).astype(np.int64)
+            quaternions = np.empty((frames, parts, 4), np.float32)
+            rest = np.arange(3) + (np.arange(3) >= big[..., None])
+            np.put_along_axis(quaternions, rest, three, -1)
+            whole = np.sqrt((1 - np.square(three).sum(axis=-1, keepdims=True)).clip(0))
+            np.put_along_axis(quaternions, big[..., None], whole, -1)
+            clips.append(
+                BankClip(
+                    str(name),
+                    str(behaviour),
+                    same_sign(quaternions),
+                    places[3 * span.start : 3 * span.stop].reshape(frames, parts, 3),
+                    float(period),
+                )
+            )
+        if not clips or not parts or tensors["part_index"][rows].max(initial=0) >= parts:
+            raise ValueError("a shape without clips or parts")
+        result.append(
+            BankShape(
+                str(info["name"]),
+                str(info["category"]),
+                str(info["author"]),
+                str(info["licence"]),
+                tensors["nodes"][rows].astype(np.float32) / 32767,
+                tensors["normals"][rows].astype(np.float32) / 127,
+                tuple(map(str, info["parts"])),
+                tensors["part_index"][rows],
+                tensors["part_weight"][rows].astype(np.float32) / 255,
+                tuple(clips),
+                str(info["pack"]),
+                float(info["heading"]),
+                tensors["descriptors"][:, rows].astype(np.float32) / 127,
+            )
+        )
+    if first != len(tensors["nodes"]) or 3 * frame != len(places):
+        raise ValueError("lengths that do not fit")
+    return result
+
+
+def same_sign(quaternions: NDArray) -> NDArray[np.float32]:
+    """Quaternions [F, J, 4] without jumps of sign from frame to frame."""
+    result = np.array(quaternions, dtype=np.float32)
+    flips = np.where((result[1:] * result[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
+    result[1:] *= np.cumprod(flips, axis=0)[..., None]
+    return result
+
+
+def _pack(values: NDArray) -> NDArray[np.int16]:
+    return (np.clip(values, -1, 1) * 32767).round().astype(np.int16)

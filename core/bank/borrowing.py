@@ -1,0 +1,149 @@
+"""From chosen windows of the bank to a motion of another body: rotations per node, positions by one Poisson solve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.bank.bank_file import STORED_FPS
+from core.bank.matching import Body, Match
+from core.bank.search import Window, Wish
+from core.bank.shape import Floats
+from core.geometry.rigid import RigidSurface, polar_rotation
+
+CROSSFADE = 0.35  # seconds in which one clip passes into the next
+FREE = 1e-6  # hold of nodes, in units of the mean degree, where rotations alone are to decide
+
+
+class Borrowed(NamedTuple):
+    """Motions of a body's nodes, one a window, the rest pose in frame 0."""
+
+    positions: Tensor  # [S, T, P, 3]
+    rotations: Tensor  # [S, T, P, 3, 3] against the rest pose
+
+
+def borrow(body: Body, windows: Sequence[Window], wish: Wish) -> Borrowed:
+    """What the windows alone make of a body, without regard to where handles are to be."""
+    turns, paths = [], []
+    for window in windows:
+        match = window.match
+        rotations, places = play(window, wish)
+        by_node = np.einsum("nj,tjab->tnab", match.parts, rotations, optimize=True)
+        turns.append(np.einsum("ba,tnbc,cd->tnad", match.turn, by_node, match.turn, optimize=True))
+        path = np.einsum("j,tja->ta", match.mass, places)
+        paths.append((path - path[:1]) @ match.turn)
+    absolute = polar_rotation(torch.from_numpy(np.stack(turns)).float())
+    amplitude = torch.tensor([window.amplitude for window in windows], dtype=torch.float32)[:, None, None]
+    relative = absolute @ absolute[:, :1].transpose(-1, -2)
+    eye = torch.eye(3)
+    rotation = polar_rotation(eye + amplitude[..., None, None] * (relative - eye))
+    path = torch.from_numpy(np.stack(paths)).float() * amplitude
+    return Borrowed(positions_from(body, rotation, path), rotation)
+
+
+def positions_from(body: Body, rotation: Tensor, path: Tensor) -> Tensor:
+    """Node positions [S, T, P, 3] under rotations [S, T, P, 3, 3], their mean led along `path` [S, T, 3]."""
+    seeds, frames, count = rotation.shape[:3]
+    rest = torch.from_numpy(body.nodes)
+    surface = RigidSurface.of(rest[None], torch.from_numpy(body.weight)[None], FREE)
+    columns = rotation.permute(2, 0, 1, 3, 4).reshape(1, count, seeds * frames, 3, 3)
+    moved = surface.positions(columns, torch.zeros(1, count, seeds * frames, 3))
+    moved = moved.reshape(count, seeds, frames, 3).permute(1, 2, 0, 3)
+    return moved - moved.mean(dim=2, keepdim=True) + rest.mean(dim=0) + path[:, :, None]
+
+
+def play(window: Window, wish: Wish) -> tuple[Floats, Floats]:
+    """Rotations [T, J, 3, 3] and places [T, J, 3] of the parts over the frames of a request.
+
+    A clip that ends before the request does passes into another of its shape, where a pose fits. A loop's last third
+    passes into what came before its first frame, so that pose and speed are those of the first frame at the end.
+    """
+    step = window.speed * STORED_FPS / wish.fps
+    frames = window.start + step * np.arange(wish.frames)
+    rotations, places = _chained(window.match, window.clip, frames, step, wish.fps)
+    if wish.loop:
+        span = step * wish.frames
+        fade = np.clip((np.arange(wish.frames) / wish.frames - 2 / 3) * 3, 0, 1)
+        earlier = pose_at(window.match, window.clip, frames - span)
+        end = _chained(window.match, window.clip, np.append(frames, frames[-1] + step), step, wish.fps)[1][-1]
+        shift = window.match.mass @ (end - pose_at(window.match, window.clip, frames[:1])[1][0])
+        drift = shift[None] * (np.arange(wish.frames) / wish.frames)[:, None]  # a loop stays where it is
+        rotations, places = _mixed((rotations, places - drift[:, None]), (earlier[0], earlier[1]), fade)
+    return rotations, places
+
+
+def _chained(match: Match, clip: int, frames: Floats, step: float, fps: float) -> tuple[Floats, Floats]:
+    info = match.entry.shape.clips[clip]
+    end = info.frames - 1
+    if info.period or frames[-1] <= end + 0.5:
+        return pose_at(match, clip, frames)
+    fade = max(2, round(CROSSFADE * fps))
+    held = int(np.searchsorted(frames, end))  # the first frame beyond the clip
+    cut = max(1, held - fade // 2)
+    rotations, places = pose_at(match, clip, frames)
+    follower, start = _follower(match, clip, float(min(frames[min(cut, len(frames) - 1)], end)))
+    count = len(frames) - cut
+    later = start + step * np.arange(count)
+    if match.entry.shape.clips[follower].frames < 3:
+        return rotations, places
+    next_rotations, next_places = _chained(match, follower, later, step, fps)
+    shift = match.mass @ (places[cut] - next_places[0])
+    share = np.clip(np.arange(count) / fade, 0, 1)
+    tail = _mixed((rotations[cut:], places[cut:]), (next_rotations, next_places + shift), share)
+    return np.concatenate([rotations[:cut], tail[0]]), np.concatenate([places[:cut], tail[1]])
+
+
+def _follower(match: Match, clip: int, end: float) -> tuple[int, float]:
+    """Clip and frame of the same shape whose pose is nearest to a clip's at `end`, with enough left to play."""
+    entry = match.entry
+    pose = pose_at(match, clip, np.array([end]))[0][0]
+    apart = np.square(entry.rotations - pose).sum(axis=(-1, -2)) @ match.mass
+    behaviour = entry.shape.clips[clip].behaviour
+    best = (np.inf, clip, 0.0)
+    for number, info in enumerate(entry.shape.clips):
+        rows = slice(entry.first[number], entry.first[number] + max(1, info.frames // 2))
+        other = 0.0 if info.behaviour == behaviour else 0.05 if info.behaviour == "idle" else 0.2
+        place = int(apart[rows].argmin())
+        best = min(best, (float(apart[rows][place]) + other, number, float(place)))
+    return best[1], best[2]
+
+
+def _mixed(a: tuple[Floats, Floats], b: tuple[Floats, Floats], share: Floats) -> tuple[Floats, Floats]:
+    """From `a` to `b` as `share` [T] goes from 0 to 1, without a jerk at either end."""
+    smooth = (share * share * (3 - 2 * share)).astype(np.float32)
+    return (
+        a[0] + smooth[:, None, None, None] * (b[0] - a[0]),
+        a[1] + smooth[:, None, None] * (b[1] - a[1]),
+    )
+
+
+def pose_at(match: Match, clip: int, frames: Floats) -> tuple[Floats, Floats]:
+    """Rotations [T, J, 3, 3] (not quite orthogonal) and places [T, J, 3] at fractional frames, smooth in time.
+
+    Catmull-Rom's cubic through the stored frames; cyclic clips go round, others hold their ends.
+    """
+    info, first = match.entry.shape.clips[clip], match.entry.first[clip]
+    last = info.frames - 1
+    frames = np.mod(frames, info.period) if info.period else np.clip(frames, 0, last)
+    base = np.floor(frames).astype(np.int64)
+    share = (frames - base).astype(np.float32)
+    weights = 0.5 * np.stack(
+        [
+            -share + 2 * share**2 - share**3,
+            2 - 5 * share**2 + 3 * share**3,
+            share + 4 * share**2 - 3 * share**3,
+            -(share**2) + share**3,
+        ]
+    )
+    rotations = places = np.float32(0)
+    for offset, weight in zip((-1, 0, 1, 2), weights, strict=True):
+        row = base + offset
+        row = np.mod(row, round(info.period)) if info.period else np.clip(row, 0, last)
+        row = first + np.minimum(row, last)
+        rotations = rotations + weight[:, None, None, None] * match.entry.rotations[row]
+        places = places + weight[:, None, None] * match.entry.places[row]
+    return rotations, places

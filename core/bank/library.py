@@ -1,0 +1,81 @@
+"""All motions at hand: the bank that ships, and what a user has added, ready to be searched."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from core.bank.bank_file import read_bank
+from core.bank.borrowing import Borrowed, borrow
+from core.bank.choosing import choose_windows
+from core.bank.matching import BankEntry, Body, Match, match_body
+from core.bank.search import EFFORT, Window, Wish, effort, find_windows, position_functional
+from core.bank.shape import BankShape
+
+CANDIDATES = 96  # windows that are carried over in full before the seeds choose among them
+
+
+class MotionLibrary:
+    """Shapes with their motions, each as it is and mirrored."""
+
+    def __init__(self, shapes: Iterable[BankShape]) -> None:
+        self.shapes = tuple(shapes)
+        self.entries = [BankEntry(shape, side) for shape in self.shapes for side in (False, True)]
+
+    @classmethod
+    def load(cls, *paths: str | Path) -> MotionLibrary:
+        """Of several bank files; raises DataError for one that cannot be read."""
+        return cls(shape for path in paths for shape in read_bank(path))
+
+    def without(self, names: Collection[str]) -> MotionLibrary:
+        """Without shapes whose name, pack or author is in `names`."""
+        kept = MotionLibrary(())
+        left = [not {s.name, s.pack, s.author}.isdisjoint(names) for s in self.shapes]
+        kept.shapes = tuple(shape for shape, out in zip(self.shapes, left, strict=True) if not out)
+        kept.entries = [entry for number, entry in enumerate(self.entries) if not left[number // 2]]
+        return kept
+
+    def match(self, body: Body, without: Collection[str] = ()) -> list[Match]:
+        """The shapes most like a body; depends on the body alone, so it is worth keeping."""
+        return match_body(body, self.entries, without)
+
+
+class Proposals:
+    """The motions of the bank that fit one request, from which each seed takes its own."""
+
+    def __init__(self, body: Body, matches: Sequence[Match], wish: Wish) -> None:
+        self.body, self.wish = body, wish
+        self.windows = find_windows(body, matches, wish, position_functional(body), CANDIDATES)
+        if not self.windows:
+            return
+        self._borrowed = borrow(body, self.windows, wish)
+        displacement = self._borrowed.positions - torch.from_numpy(body.nodes)
+        motion = displacement.norm(dim=-1).mean(dim=(1, 2)).numpy()
+        size = max((float(np.linalg.norm(place - wish.rest[k])) for k, _, place in wish.keys), default=0.0)
+        # The effort again, of the whole body and not of its parts' centres alone.
+        energies = np.array([window.energy for window in self.windows]) + EFFORT * effort(motion, size)
+        self.windows = [
+            replace(window, energy=float(energy)) for window, energy in zip(self.windows, energies, strict=True)
+        ]
+        self._distances = _distances(displacement).numpy()
+        self._usual = float(np.median(motion))
+
+    def of(self, seeds: Sequence[int]) -> tuple[list[Window], Borrowed]:
+        """The windows of these seeds and what they make of the body."""
+        energies = np.array([window.energy for window in self.windows])
+        rows = choose_windows(energies, self._distances, self._usual, seeds)
+        picked = torch.tensor(rows)
+        return [self.windows[row] for row in rows], Borrowed(*(part[picked] for part in self._borrowed))
+
+
+def _distances(motions: torch.Tensor, frames: int = 8, nodes: int = 64) -> torch.Tensor:
+    """Mean distance [K, K] between motions [K, T, P, 3], at some frames and nodes."""
+    some = torch.linspace(1, motions.shape[1] - 1, min(frames, motions.shape[1] - 1)).round().long()
+    flat = motions[:, some, :nodes].flatten(1, 2)  # [K, n, 3]
+    squared = flat.square().sum(dim=-1).T[:, :, None]
+    inner = torch.einsum("knd,lnd->nkl", flat, flat)
+    return (squared + squared.transpose(1, 2) - 2 * inner).clamp_min(0).sqrt().mean(dim=0)

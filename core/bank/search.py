@@ -1,0 +1,209 @@
+"""Windows of the bank that fit a request: any start, several speeds, either side, scored by what they would do.
+
+A handle's position under borrowed rotations is a linear functional of them (the Poisson solve of `core.geometry.rigid`
+is linear), so every window of every matched shape is judged by a few small products, without solving anything.
+The energy of a window is minus the logarithm of an unnormalised likelihood with independent terms: path of the handles,
+agreement of the first pose with the body's own, likeness of the shapes, and effort that nobody asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.bank.bank_file import STORED_FPS
+from core.bank.matching import Body, Match
+from core.bank.shape import Floats
+
+SPEEDS = (0.7, 1.0, 1.4)
+AMPLITUDE = (0.5, 1.3)  # how far a window's motion may be scaled to meet the handles
+# Scales of the energy's terms, chosen on clips of packs that were left out of the bank.
+REACH = 0.25  # deviation of a handle's path, over how far it is to move
+POSE = 70.0
+ALIKE = 6.0
+EFFORT = 0.7
+USUAL_EFFORT = -1.75  # logarithm of the mean motion over the farthest handle's, and its deviation
+EFFORT_SPREAD = 0.55
+USUAL_MOTION = -2.8  # logarithm of the mean motion where no handle says how large it is
+PER_CLIP = 6  # windows kept of one clip and speed
+KEYS_PER_HANDLE = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """What a request says about the motion: keys in normalised space, frames counted from the rest pose.
+
+    `nodes` [K, n] and `shares` [K, n] are the body's nodes that a handle hangs on; `rest` [K, 3] its place at rest.
+    """
+
+    frames: int
+    fps: float
+    rest: Floats
+    nodes: NDArray[np.int64]
+    shares: Floats
+    keys: tuple[tuple[int, int, tuple[float, float, float]], ...]  # (handle, frame, place)
+    behaviour: str = ""  # empty: any
+    loop: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One candidate: which frames of which entry, how fast, how large, and how unlikely (`energy`)."""
+
+    match: Match
+    clip: int
+    start: float  # frame of the clip, at the bank's rate
+    speed: float
+    amplitude: float
+    energy: float
+
+    @property
+    def name(self) -> str:
+        """What a person reads: "Horse, eating"."""
+        shape = self.match.entry.shape
+        clip = shape.clips[self.clip]
+        words = clip.name.rsplit("|", 1)[-1].replace("_", " ").strip().lower()
+        return f"{plain_name(shape.name)}, {words}"
+
+
+def plain_name(stem: str) -> str:
+    """A rig's file name as a person would say it: "farm_Horse" is a horse."""
+    words = stem.replace("-", "_").split("_")
+    kept = words[1:] if len(words) > 1 and words[0] in PREFIXES else words
+    return " ".join(kept).strip().capitalize() or stem
+
+
+PREFIXES = ("farm", "simple", "fish", "m2m", "cyber", "space", "platformer", "modular")
+
+
+def clip_rows(match: Match, clip: int, frames: NDArray) -> NDArray[np.int64]:
+    """Rows of the entry's arrays for (fractional) frames of a clip: cyclic ones go round, others hold their end."""
+    info, first = match.entry.shape.clips[clip], match.entry.first[clip]
+    whole = np.round(frames).astype(np.int64)
+    if info.period:
+        whole = np.mod(whole, max(1, round(info.period)))
+    return first + np.minimum(whole, info.frames - 1)
+
+
+def find_windows(body: Body, matches: Sequence[Match], wish: Wish, functional: Floats, most: int = 96) -> list[Window]:
+    """The `most` likely windows, the best first. `functional` [P, P, 3] is `position_functional` of the body."""
+    keys = _thinned(wish)
+    if keys:
+        place = np.array([key[2] for key in keys], np.float32) - wish.rest[[key[0] for key in keys]]
+        size = float(np.linalg.norm(place, axis=1).max())
+    else:
+        place, size = np.zeros((0, 3), np.float32), 0.0
+    levers = _handle_levers(body, wish, functional)
+    certainty = float(max(1, len({key[0] for key in keys})))
+    found: list[Window] = []
+    for match in matches:
+        found += _windows_of(match, wish, keys, place, size, levers, certainty)
+    found.sort(key=lambda window: window.energy)
+    return found[:most]
+
+
+def position_functional(body: Body) -> Floats:
+    """[P, P, 3]: node p lies at the nodes' mean plus the sum over n of (rotation n) @ functional[p, n]."""
+    weight, rest = body.weight.astype(np.float64), body.nodes.astype(np.float64)
+    degree = weight.sum(axis=1)
+    inverse = np.linalg.pinv(np.diag(degree) - weight)
+    own = inverse[:, :, None] * (degree[:, None] * rest - weight @ rest)[None]
+    others = np.einsum("pi,in,ia->pna", inverse, weight, rest, optimize=True)
+    others -= (inverse @ weight)[:, :, None] * rest[None]
+    return (0.5 * (own + others)).astype(np.float32)
+
+
+def _handle_levers(body: Body, wish: Wish, functional: Floats) -> Floats:
+    """[K, P, 3]: the same functional for handles, which ride on the nodes near them."""
+    levers = np.einsum("kn,knpa->kpa", wish.shares, functional[wish.nodes])
+    offsets = wish.shares[..., None] * (wish.rest[:, None] - body.nodes[wish.nodes])
+    np.add.at(levers, (np.arange(len(levers))[:, None], wish.nodes), offsets)
+    return levers
+
+
+def _thinned(wish: Wish) -> list[tuple[int, int, tuple[float, float, float]]]:
+    """The keys, of handles that have many an even choice with the last."""
+    result = []
+    for handle in sorted({key[0] for key in wish.keys}):
+        mine = sorted(key for key in wish.keys if key[0] == handle and key[1] > 0)
+        picks = np.linspace(0, len(mine) - 1, min(len(mine), KEYS_PER_HANDLE)).round().astype(int)
+        result += [mine[pick] for pick in picks]
+    return result
+
+
+def _windows_of(
+    match: Match,
+    wish: Wish,
+    keys: list[tuple[int, int, tuple[float, float, float]]],
+    place: Floats,
+    size: float,
+    levers: Floats,
+    certainty: float,
+) -> list[Window]:
+    entry, turned = match.entry, np.asarray(match.turn)
+    by_part = np.einsum("nj,kna->kja", match.parts, levers @ turned.T, optimize=True)  # [K, J, 3]
+    resting = by_part.sum(axis=1)
+    wanted = place @ turned.T
+    rotations, places, mass = entry.rotations, entry.places, match.mass
+    rate = STORED_FPS / wish.fps
+    span = wish.frames - 1 if not wish.loop else wish.frames
+    result: list[Window] = []
+    for number, clip in enumerate(entry.shape.clips):
+        if wish.behaviour and clip.behaviour != wish.behaviour:
+            continue
+        for speed in SPEEDS:
+            step = speed * rate
+            last = clip.frames - 1 - span * step
+            count = clip.frames if clip.period else int(max(last, 0)) + 1
+            starts = np.arange(count, dtype=np.float32)
+            rows = clip_rows(match, number, starts)
+            moved, along, squared = [], np.zeros(count), np.full(count, 1e-9)
+            begun: dict[int, Floats] = {}
+            for (handle, frame, _), target in zip(keys, wanted, strict=True):
+                if handle not in begun:
+                    begun[handle] = np.einsum("sjba,jb->sja", rotations[rows], by_part[handle])
+                then = clip_rows(match, number, starts + frame * step)
+                path = np.einsum("sjab,sjb->sa", rotations[then], begun[handle]) - resting[handle]
+                path += ((places[then] - places[rows]) * mass[:, None]).sum(axis=1)
+                moved.append(path)
+                along += path @ target
+                squared += np.square(path).sum(axis=1)
+            motion = np.zeros(count)
+            for part in (1 / 3, 2 / 3, 1.0):
+                then = clip_rows(match, number, starts + part * span * step)
+                motion += np.linalg.norm(places[then] - places[rows], axis=-1) @ mass / 3
+            energy = POSE * (1 - match.pose[rows]) + ALIKE * match.cost
+            amplitude = np.ones(count)
+            if size > 0:
+                amplitude = np.clip(along / squared, *AMPLITUDE)
+                missed = sum(
+                    np.square(amplitude[:, None] * path - target).sum(axis=1)
+                    for path, target in zip(moved, wanted, strict=True)
+                )
+                energy += certainty * missed / len(keys) / (REACH * size + 0.01) ** 2 + np.log(amplitude) ** 2
+            energy += EFFORT * effort(amplitude * motion, size)
+            if not clip.period and last < 0:  # the clip ends before the request does
+                energy += -2.0 * last / max(span * step, 1e-6)
+            if wish.loop:
+                energy += _loop_gap(match, number, starts, span * step, rows)
+            for pick in np.argsort(energy, kind="stable")[:PER_CLIP]:
+                result.append(
+                    Window(match, number, float(starts[pick]), speed, float(amplitude[pick]), float(energy[pick]))
+                )
+    return result
+
+
+def effort(motion: NDArray, size: float) -> NDArray:
+    """How unusual a mean motion is beside how far a handle is to move (or by itself, where none is)."""
+    usual = np.log(size) + USUAL_EFFORT if size > 0 else USUAL_MOTION
+    return np.square((np.log(motion + 0.01 * max(size, 0.05)) - usual) / EFFORT_SPREAD)
+
+
+def _loop_gap(match: Match, clip: int, starts: Floats, span: float, rows: NDArray) -> NDArray:
+    """How far the last pose is from the first, in units that make a closed cycle free and a leap prohibitive."""
+    end = clip_rows(match, clip, starts + span)
+    turned = np.square(match.entry.rotations[end] - match.entry.rotations[rows]).sum(axis=(-1, -2)) @ match.mass
+    return 20.0 * turned
