@@ -21,13 +21,24 @@ ALLOWED: dict[str, set[str] | None] = {
     "core.checkpoint": COMMON,
     "core.io": COMMON | {"core.geometry"},
     "core.data": COMMON | {"core.geometry", "core.io"},
-    "core.training": COMMON | {"core.data", "core.models", "core.diffusion", "core.geometry", "core.checkpoint"},
-    "core.pipelines": COMMON | {"core.models", "core.diffusion", "core.geometry", "core.checkpoint"},
+    "core.bank": COMMON | {"core.geometry", "core.io"},
+    "core.training": COMMON
+    | {"core.data", "core.models", "core.diffusion", "core.geometry", "core.bank", "core.checkpoint"},
+    "core.pipelines": COMMON | {"core.models", "core.diffusion", "core.geometry", "core.bank", "core.checkpoint"},
     "core.evaluation": COMMON
-    | {"core.pipelines", "core.data", "core.models", "core.diffusion", "core.geometry", "core.io", "core.checkpoint"},
+    | {
+        "core.pipelines",
+        "core.data",
+        "core.models",
+        "core.diffusion",
+        "core.geometry",
+        "core.io",
+        "core.bank",
+        "core.checkpoint",
+    },
     "core.experiments": None,
     "core.cli": None,
-    "m2v_studio": COMMON | {"core.pipelines", "core.io", "core.geometry"},
+    "m2v_studio": COMMON | {"core.pipelines", "core.io", "core.geometry", "core.bank"},
 }
 # Started by `python -m core.evaluation`: nothing but a call of the command.
 ENTRIES = {"core.evaluation.__main__"}
