@@ -16,7 +16,7 @@ COMMON = {"core.sequence", "core.config", "core.errors", "core.assets", "core.sh
 # What each part may import of `core`, besides itself. None: everything.
 ALLOWED: dict[str, set[str] | None] = {
     "core.geometry": COMMON,
-    "core.models": COMMON,
+    "core.models": COMMON | {"core.geometry"},  # rotations of the rigid surface
     "core.diffusion": COMMON,
     "core.checkpoint": COMMON,
     "core.io": COMMON | {"core.geometry"},
