@@ -30,6 +30,7 @@ class Body:
     descriptors: Floats  # [P, D] unit vectors, of the body turned to face +Z
     heading: float  # angle about Y from +Z to where it faces
     weight: Floats  # [P, P] edge weights of the graph of nodes
+    pieces: NDArray[np.int64] | None = None  # [P] which nodes move as one (the same number), -1 for those that bend
 
     @cached_property
     def upright(self) -> Floats:
@@ -105,6 +106,9 @@ def _match(body: Body, entry: BankEntry, alike: float, cost: Floats) -> Match:
     share = np.exp(-(chosen - chosen.min(axis=1, keepdims=True)) / SHARPNESS)
     weights = np.zeros_like(cost, dtype=np.float32)
     np.put_along_axis(weights, near, (share / share.sum(axis=1, keepdims=True)).astype(np.float32), 1)
+    if body.pieces is not None:
+        for piece in np.unique(body.pieces[body.pieces >= 0]):
+            weights[body.pieces == piece] = weights[body.pieces == piece].mean(axis=0)
     parts = weights @ entry.weights
     turn = (yaw(entry.shape.heading) @ yaw(body.heading).T).astype(np.float32)
     pose = _pose_agreement(body, parts, weights @ entry.shape.nodes, turn)

@@ -16,11 +16,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.shapes import Float, Int
+from core.shapes import Float
 
 NEWTON_STEPS = 9
 TOWARDS_IDENTITY = 1e-5  # added to a neighbourhood's normalised covariance: decides where it leaves a rotation open
-SOFT = 0.1  # weight of soft targets, in units of the graph's mean degree
+SOFT = 0.01  # weight of soft targets, in units of the graph's mean degree
+PULL = 0.2  # of given rotations on those that the positions imply
+STEPS = 8
 
 
 class RigidSurface(NamedTuple):
@@ -32,8 +34,9 @@ class RigidSurface(NamedTuple):
     near_rest: Tensor  # [B, P, 3] weighted sum of each node's neighbours
     hold: Tensor  # [B, P] how hard each node is pulled to its target
     inverse: Tensor  # [B, P, P] of the Laplacian plus `hold`
-    handles: Tensor  # [B, K] nodes whose targets are met exactly
-    lift: Tensor  # [B, P, K] what a handle's residual moves: columns of the inverse, 1 at their own handle
+    handles: Tensor  # [B, K, P] shares of the nodes that each handle hangs on
+    offsets: Tensor  # [B, K, P, 3] from these nodes to the handle at rest, times their shares
+    lift: Tensor  # [B, P, K] how the nodes move with a handle's residual
 
     @classmethod
     def of(
@@ -41,21 +44,38 @@ class RigidSurface(NamedTuple):
         rest: Float[Tensor, "B P 3"],
         weight: Float[Tensor, "B P P"],
         hold: Float[Tensor, "B P"] | float = SOFT,
-        handles: Int[Tensor, "B K"] | None = None,
+        handles: Float[Tensor, "B K P"] | None = None,
+        places: Float[Tensor, "B K 3"] | None = None,
     ) -> RigidSurface:
-        """`hold` per node, or one number in units of the mean degree. Distinct `handles` are met exactly."""
+        """`hold` per node, or one number in units of the mean degree.
+
+        A handle at `places` rides on the nodes by its shares in `handles`, as a vertex does, and is met exactly.
+        """
         degree = weight.sum(dim=-1)
         if isinstance(hold, float):
             hold = (hold * degree.mean(dim=-1, keepdim=True)).expand_as(degree)
         system = (torch.diag_embed(degree + hold) - weight).double()
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(system))
-        if handles is None:
-            handles = torch.zeros(len(rest), 0, dtype=torch.int64, device=rest.device)
-        count = handles.shape[1]
-        columns = inverse.gather(2, handles[:, None].expand(-1, rest.shape[1], -1))
-        among = columns.gather(1, handles[:, :, None].expand(-1, -1, count))
-        lift = torch.linalg.solve(among, columns, left=False) if count else columns
-        return cls(rest, weight, degree, weight @ rest, hold, inverse.to(rest.dtype), handles, lift.to(rest.dtype))
+        surface = cls(
+            rest, weight, degree, weight @ rest, hold, inverse.to(rest.dtype), rest[:, :0, :1], rest[:, :0, :1], rest
+        )
+        if handles is None or places is None:
+            handles, places = torch.zeros_like(weight[:, :0]), torch.zeros_like(rest[:, :0])
+        return surface.with_handles(handles, places)
+
+    def with_handles(self, handles: Float[Tensor, "B K P"], places: Float[Tensor, "B K 3"]) -> RigidSurface:
+        """The same surface with other handles; the factored system is shared."""
+        shares = handles.double()
+        columns = self.inverse.double() @ shares.transpose(1, 2)
+        among = shares @ columns
+        count = among.shape[-1]
+        if count:
+            size = among.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[:, None, None]
+            # Handles on the same few nodes cannot all be met; what is left over is shared among them.
+            among = among + 1e-7 * size * torch.eye(count, dtype=among.dtype, device=among.device)
+            columns = torch.linalg.solve(among, columns, left=False)
+        offsets = handles[..., None] * (places[:, :, None] - self.rest[:, None])
+        return self._replace(handles=handles, offsets=offsets, lift=columns.to(self.rest.dtype))
 
     def rotations(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
         """Local step: how each node's neighbourhood is turned."""
@@ -85,17 +105,26 @@ class RigidSurface(NamedTuple):
         right = 0.5 * (degree * turned - turn(rotation, self.near_rest) + theirs)
         right = right + self.hold[:, :, None, None] * targets
         moved = (self.inverse @ right.flatten(2)).unflatten(2, right.shape[2:])
-        return moved if handle_targets is None else self.meet(moved, handle_targets)
+        return moved if handle_targets is None else self.meet(moved, rotation, handle_targets)
 
     def meet(
-        self, moved: Float[Tensor, "B P T 3"], handle_targets: Float[Tensor, "B K T 3"]
+        self,
+        moved: Float[Tensor, "B P T 3"],
+        rotation: Float[Tensor, "B P T 3 3"],
+        handle_targets: Float[Tensor, "B K T 3"],
     ) -> Float[Tensor, "B P T 3"]:
         """The constrained minimiser from the free one: exact, since constraints enter the system linearly."""
         if not self.handles.shape[1]:
             return moved
-        index = self.handles[:, :, None, None].expand(-1, -1, *moved.shape[2:])
-        residual = handle_targets - moved.gather(1, index)
+        residual = handle_targets - self.carried(moved, rotation)
         return moved + (self.lift @ residual.flatten(2)).unflatten(2, moved.shape[2:])
+
+    def carried(
+        self, moved: Float[Tensor, "B P T 3"], rotation: Float[Tensor, "B P T 3 3"]
+    ) -> Float[Tensor, "B K T 3"]:
+        """Where the nodes carry the handles."""
+        turned = torch.einsum("bptij,bkpj->bkti", rotation, self.offsets)
+        return (self.handles @ moved.flatten(2)).unflatten(2, moved.shape[2:]) + turned
 
     def settle(
         self,
@@ -103,18 +132,20 @@ class RigidSurface(NamedTuple):
         targets: Float[Tensor, "B P T 3"],
         handle_targets: Float[Tensor, "B K T 3"] | None = None,
         given: Float[Tensor, "B P T 3 3"] | None = None,
-        pull: Tensor | float = 0.35,
-        steps: int = 8,
+        pull: Tensor | float = PULL,
+        steps: int = STEPS,
     ) -> tuple[Float[Tensor, "B P T 3"], Float[Tensor, "B P T 3 3"]]:
-        """As-rigid steps from `moved`, rotations pulled by `pull` (0 to 1) to `given` ones; positions and rotations."""
-        rotation = self.rotations(moved)
-        for step in range(steps):
-            if step:
-                rotation = self.rotations(moved)
+        """As-rigid steps from `moved`, rotations pulled by `pull` (0 to 1) to `given` ones.
+
+        Returns positions and the rotations they were solved with, under which the handles are met.
+        """
+        rotation = self.rotations(moved) if given is None else given
+        for _ in range(steps):
+            rotation = self.rotations(moved)
             if given is not None:
-                rotation = polar_rotation(torch.lerp(rotation, given, pull))
+                rotation = polar_rotation(rotation + pull * (given - rotation))
             moved = self.positions(rotation, targets, handle_targets)
-        return moved, self.rotations(moved)
+        return moved, rotation
 
     def stretch(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T"]:
         """Mean relative change of length of each node's edges."""

@@ -1,0 +1,127 @@
+"""From borrowed motion to a motion of this mesh: handles met exactly, feet on the ground, nothing stretched."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.bank.borrowing import Borrowed
+from core.pipelines.exact_handles import continue_residuals
+from core.pipelines.moving_body import HandleSeats, MovingBody
+
+STANDING_HEIGHT = 0.02  # of the size: a foot higher than this above its rest is in the air
+STANDING_SPEED = 0.25  # of the size a second: a foot faster than this is not standing
+RELEASE = 0.12  # seconds over which a foot passes from where it stood to where it is led
+TOUCHED = 0.05  # share of a handle from which on a node follows the hand and not the ground
+
+
+def settle(
+    body: MovingBody,
+    borrowed: Borrowed,
+    seats: HandleSeats,
+    targets: NDArray[np.float64],
+    given: NDArray[np.bool_],
+    fps: float,
+    contacts: bool = True,
+    loop: bool = False,
+) -> Borrowed:
+    """Node motions [S, T, P, ...] on the rigid surface that follow the borrowed ones, meet the keys and stand.
+
+    A handle follows its own borrowed path, corrected smoothly so as to be at `targets` [K, T, 3] where `given` [K, T].
+    """
+    seeds, frames, count = borrowed.positions.shape[:3]
+    led = borrowed.positions
+    planted = contacts and len(body.feet) > 0
+    if planted:
+        led = plant_feet(body, led, seats, fps)
+    surface = body.surface(seats, planted)
+    columns = lambda x: x.movedim(2, 0).flatten(1, 2)[None]  # noqa: E731  [S, T, P, ...] -> [1, P, S T, ...]
+    positions, rotations = columns(led), columns(borrowed.rotations)
+    paths = None
+    if len(seats.places):
+        # Paths before planting: a hand on a foot is not to feel the ground.
+        carried = surface.carried(columns(borrowed.positions), rotations)
+        carried = carried[0].unflatten(1, (seeds, frames)).permute(1, 2, 0, 3).double().numpy()
+        paths = torch.from_numpy(_through_keys(carried, targets, given, loop)).float()
+        paths = paths.permute(2, 0, 1, 3).flatten(1, 2)[None]
+    moved, turned = surface.settle(positions, positions, paths, rotations)
+    back = lambda x: x[0].unflatten(1, (seeds, frames)).movedim(0, 2)  # noqa: E731
+    moved, turned = back(moved).contiguous(), back(turned).contiguous()
+    moved[:, 0] = torch.from_numpy(body.nodes)
+    turned[:, 0] = torch.eye(3)
+    return Borrowed(moved, turned)
+
+
+def _through_keys(
+    paths: NDArray[np.float64], targets: NDArray[np.float64], given: NDArray[np.bool_], loop: bool
+) -> NDArray[np.float64]:
+    """Paths [S, T, K, 3] corrected to pass through the keys; in a loop the correction is gone when it starts again."""
+    goal, mask = targets.swapaxes(0, 1), given.T.copy()  # [T, K, 3], [T, K]
+    mask[0] = True
+    result = paths.copy()
+    for seed in range(len(paths)):
+        residual = np.where(mask[..., None], goal - paths[seed], 0.0)
+        residual[0] = 0.0
+        if loop:
+            residual = np.concatenate([residual, residual[:1]])
+            every = np.concatenate([mask, mask[:1]])
+            result[seed] += continue_residuals(residual, every)[:-1]
+        else:
+            result[seed] += continue_residuals(residual, mask)
+    return result
+
+
+def plant_feet(body: MovingBody, led: Tensor, seats: HandleSeats, fps: float) -> Tensor:
+    """Where nodes [S, T, P, 3] are led to, with those that stand kept in place and none below the ground."""
+    feet = body.feet
+    if len(seats.places):
+        feet = feet[seats.shares[:, feet].max(axis=0) < TOUCHED]
+    if not len(feet):
+        return led
+    index = torch.from_numpy(feet)
+    path = led[:, :, index].numpy().copy()  # [S, T, F, 3]
+    rest = body.nodes[feet]
+    speed = np.zeros(path.shape[:3])
+    step = np.linalg.norm(np.diff(path[..., [0, 2]], axis=1), axis=-1) * fps
+    speed[:, 1:], speed[:, 0] = step, step[:, 0] if step.shape[1] else 0.0
+    speed[:, 1:-1] = np.minimum(step[:, 1:], step[:, :-1])
+    standing = (path[..., 1] - rest[:, 1] < STANDING_HEIGHT) & (speed < STANDING_SPEED)
+    fade = max(1, round(RELEASE * fps))
+    corrections = np.zeros_like(path)
+    for seed, foot in np.ndindex(path.shape[0], path.shape[2]):
+        corrections[seed, :, foot] = _planting(path[seed, :, foot], standing[seed, :, foot], fade)
+    path += corrections
+    path[..., 1] = np.maximum(path[..., 1], np.minimum(rest[:, 1], path[..., 1].max(axis=1, keepdims=True)))
+    result = led.clone()
+    result[:, :, index] = torch.from_numpy(path.astype(np.float32))
+    return result
+
+
+def _planting(path: NDArray[np.float64], standing: NDArray[np.bool_], fade: int) -> NDArray[np.float64]:
+    """Corrections [T, 3] that keep a foot where each of its stands begins, and fade before and after it."""
+    frames = len(path)
+    result = np.zeros_like(path)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], standing, [False]]).astype(int)))
+    known, values = [], []
+    for first, end in edges.reshape(-1, 2):
+        if end - first < 2:
+            continue
+        place = path[0] if first == 0 else path[first:end].mean(axis=0)
+        for frame in range(first, end):
+            known.append(frame)
+            values.append([place[0] - path[frame, 0], 0.0, place[2] - path[frame, 2]])
+    if not known:
+        return result
+    frames_known = np.array(known)
+    around = sorted(
+        {max(0, f - fade) for f in known} | {min(frames - 1, f + fade) for f in known} | {0, frames - 1}
+    )
+    zeros = [f for f in around if np.abs(frames_known - f).min() >= fade]
+    times = np.concatenate([frames_known, zeros])
+    amounts = np.concatenate([np.array(values), np.zeros((len(zeros), 3))])
+    order = np.argsort(times, kind="stable")
+    for axis in (0, 2):
+        result[:, axis] = np.interp(np.arange(frames), times[order], amounts[order, axis])
+    return result

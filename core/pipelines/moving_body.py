@@ -1,0 +1,167 @@
+"""A mesh as a body that the bank's motions can move: nodes on its surface, how its vertices ride on them, its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from core.bank.matching import Body
+from core.bank.search import Wish
+from core.geometry.binding import NEAREST, bind_vertices, carry_vertices, mesh_components
+from core.geometry.farthest_points import farthest_point_indices
+from core.geometry.rigid import RigidSurface
+from core.geometry.sampling import SurfaceSamples
+from core.geometry.surface_distance import SurfaceGraph
+from core.models.warm_start import graph_weights
+
+NODES = 128
+GROUND = 0.035  # of the size: nodes within this height of the lowest vertex at rest may stand on the ground
+PIECE = 0.45  # of the size: connected parts smaller than this, of a mesh of several, move as one piece
+PIECE_STIFFNESS = 30.0
+PLANTED = 70.0  # how much harder feet are held to where they stand than other nodes to where they are led
+
+# Points [N, 3] and outward normals [N, 3] of a surface -> descriptors [N, D] and the angle about Y it faces.
+Describe = Callable[[NDArray[np.float32], NDArray[np.float32]], tuple[NDArray[np.float32], float]]
+
+
+class HandleSeats(NamedTuple):
+    """Handles in normalised space and the nodes that carry them."""
+
+    places: NDArray[np.float32]  # [K, 3]
+    shares: NDArray[np.float32]  # [K, P]
+
+
+class MovingBody:
+    """Everything about a mesh that does not depend on a request. Normalised space."""
+
+    def __init__(
+        self,
+        rest: NDArray[np.float64],
+        faces: NDArray[np.int32],
+        samples: SurfaceSamples,
+        normals: NDArray[np.float64],
+        graph: SurfaceGraph | None,
+        describe: Describe,
+    ) -> None:
+        self.rest, self.faces = rest.astype(np.float32), faces
+        points = samples.at(rest)
+        chosen = farthest_point_indices(torch.from_numpy(points.astype(np.float32))[None], min(NODES, len(points)))
+        picks = chosen[0].numpy()
+        self.nodes = points[picks].astype(np.float32)
+        components = mesh_components(faces, len(rest))
+        places = picks + len(rest)
+        along = None if graph is None else graph.distances(places)[:, : len(rest)]
+        solid = None if graph is None else torch.from_numpy(graph.solid_distances(places))[None]
+        node_points = torch.from_numpy(self.nodes)[None]
+        everywhere = torch.ones(1, len(self.nodes), dtype=torch.bool)
+        node_component = components[samples.corners[picks, 0]]
+        self.pieces = loose_pieces(rest, components, node_component)
+        weight = graph_weights(node_points, everywhere, solid)[0].numpy()
+        weight = np.where(same_piece(self.pieces), weight * PIECE_STIFFNESS, weight)
+        self.binding: sparse.csr_matrix = bind_vertices(
+            rest, self.nodes, along, components, node_component
+        )
+        node_normals = normals[picks].astype(np.float32)
+        descriptors, heading = describe(self.nodes, node_normals)
+        self.body = Body(self.nodes, node_normals, descriptors, heading, weight, self.pieces)
+        self.ground = float(self.rest[:, 1].min())
+
+    @cached_property
+    def edges(self) -> NDArray[np.int64]:
+        """Edges [E, 2] of the mesh, each once."""
+        sides = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
+        return np.unique(np.sort(sides, axis=1), axis=0)
+
+    @cached_property
+    def edge_lengths(self) -> NDArray[np.float32]:
+        return np.linalg.norm(self.rest[self.edges[:, 0]] - self.rest[self.edges[:, 1]], axis=-1)
+
+    @cached_property
+    def feet(self) -> NDArray[np.int64]:
+        """Nodes that may stand on the ground."""
+        return np.flatnonzero(self.nodes[:, 1] < self.ground + GROUND)
+
+    def seats(self, vertices: NDArray[np.int64]) -> HandleSeats:
+        """The seats of handles at these vertices [K]."""
+        return HandleSeats(self.rest[vertices], self.binding[vertices].toarray().astype(np.float32))
+
+    def surface(self, seats: HandleSeats, planted: bool) -> RigidSurface:
+        """The rigid surface with these handles; with `planted` feet are held firmly to their targets."""
+        system = self._planted if planted else self._free
+        return system.with_handles(torch.from_numpy(seats.shares)[None], torch.from_numpy(seats.places)[None])
+
+    @cached_property
+    def _free(self) -> RigidSurface:
+        return RigidSurface.of(torch.from_numpy(self.nodes)[None], torch.from_numpy(self.body.weight)[None])
+
+    @cached_property
+    def _planted(self) -> RigidSurface:
+        hold = self._free.hold.clone()
+        hold[:, torch.from_numpy(self.feet)] *= PLANTED
+        return RigidSurface.of(self._free.rest, self._free.weight, hold)
+
+    def carry(self, positions: Tensor, rotations: Tensor) -> NDArray[np.float32]:
+        """Vertices [T, V, 3] for nodes at [T, P, 3] turned by [T, P, 3, 3]."""
+        return carry_vertices(
+            self.binding, self.rest, self.nodes, positions.cpu().numpy(), rotations.cpu().numpy()
+        )
+
+    def stretch(self, vertices: NDArray[np.float32]) -> float:
+        """Mean relative change of the lengths of the mesh's edges over frames [T, V, 3]."""
+        a, b = self.edges.T
+        change = [
+            float(np.abs(np.linalg.norm(frame[a] - frame[b], axis=-1) / self.edge_lengths.clip(1e-9) - 1).mean())
+            for frame in vertices
+        ]
+        return float(np.mean(change[1:])) if len(change) > 1 else 0.0
+
+
+def wish_for(
+    seats: HandleSeats,
+    targets: NDArray[np.float64],
+    given: NDArray[np.bool_],
+    fps: float,
+    behaviour: str = "",
+    loop: bool = False,
+) -> Wish:
+    """The request as the bank reads it: `targets` [K, T, 3] in normalised space where `given` [K, T]."""
+    count = min(NEAREST, seats.shares.shape[1])
+    nodes = np.argsort(-seats.shares, axis=1)[:, :count]
+    shares = np.take_along_axis(seats.shares, nodes, 1)
+    rows, frames = np.nonzero(given)
+    keys = tuple(
+        (int(handle), int(frame), tuple(map(float, targets[handle, frame])))
+        for handle, frame in zip(rows, frames, strict=True)
+        if frame > 0
+    )
+    return Wish(
+        targets.shape[1], fps, seats.places, nodes, shares / shares.sum(axis=1, keepdims=True), keys, behaviour, loop
+    )
+
+
+def loose_pieces(
+    rest: NDArray[np.float64], components: NDArray[np.int32], node_component: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """The number of the loose piece that each node belongs to [P]; -1 for what bends.
+
+    A robot's forearm is a part of the mesh by itself, and a plate, a wheel or an eye too: none of them bends.
+    """
+    result = np.full(len(node_component), -1)
+    if components.max() < 2:
+        return result
+    for part in np.unique(node_component):
+        if np.linalg.norm(np.ptp(rest[components == part], axis=0)) < PIECE:
+            result[node_component == part] = part
+    return result
+
+
+def same_piece(pieces: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[P, P]: which pairs of nodes lie on one loose piece."""
+    return (pieces[:, None] == pieces[None]) & (pieces >= 0)[:, None]
