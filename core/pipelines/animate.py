@@ -10,29 +10,43 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.bank.borrowing import Borrowed
+from core.bank.library import MotionLibrary, Proposals
+from core.bank.search import Wish
 from core.config import Config
 from core.errors import M2VError
 from core.models.diffusion_models import MotionDiffusion
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.warm_start import HandleCondition
-from core.pipelines.decoding import decode_vertices
 from core.pipelines.exact_handles import frame_chunks, meet_handles
+from core.pipelines.living_motion import blend, handle_certainty, settle
 from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
+from core.pipelines.moving_body import Describe, HandleSeats, MovingBody, unnamed_parts, wish_for
 from core.pipelines.prepared_mesh import PreparedMesh, PreparedMeshes
 from core.pipelines.progress import Reporter
 from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
 from core.sequence import HandleTracks, MeshSequence, SourceMesh
 
-# Positions a preview may have; a larger one would cost more to pass on than it shows.
-PREVIEW_LIMIT = 4_000_000
+MOST_UNLIKE = 1.6  # cost of a match beyond which a shape is like nothing in the bank
+NOTHING_ALIKE = "The bank holds no body like this shape, so its motions come from the handles alone."
+
+
+def estimate_share(certainty: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much the denoiser's estimate counts beside the borrowed motion, by how much the handles determine."""
+    return certainty**SHARE_POWER
+
+
+SHARE_POWER = 2.0
 
 
 class Animator:
@@ -45,7 +59,10 @@ class Animator:
         motion_autoencoder: MotionAutoencoder,
         motion_diffusion: MotionDiffusion,
         device: str | torch.device = "cpu",
+        describe: Describe | None = None,
+        library: MotionLibrary | None = None,
     ) -> None:
+        """Without `describe`, which says what part of a body a point is, or a `library`, nothing is borrowed."""
         self.config = config
         self.preset = config.name
         self.device = choose_device(str(device))
@@ -53,6 +70,8 @@ class Animator:
         self.motion_autoencoder = motion_autoencoder.to(self.device).float().eval()
         self.motion_diffusion = motion_diffusion.to(self.device).float().eval()
         self._meshes = PreparedMeshes(config, self.shape_autoencoder, self.device)
+        self._describe = describe or unnamed_parts
+        self.library = None if describe is None else library
 
     @classmethod
     def load(cls, preset: str = "small", device: str = "auto") -> Animator:
@@ -74,9 +93,11 @@ class Animator:
         motion_autoencoder: MotionAutoencoder,
         motion_diffusion: MotionDiffusion,
         device: str | torch.device = "cpu",
+        describe: Describe | None = None,
+        library: MotionLibrary | None = None,
     ) -> Animator:
         """From models in memory, trained or not."""
-        return cls(config, shape_autoencoder, motion_autoencoder, motion_diffusion, device)
+        return cls(config, shape_autoencoder, motion_autoencoder, motion_diffusion, device, describe, library)
 
     @torch.inference_mode()
     def animate(
@@ -95,11 +116,86 @@ class Animator:
         started = time.perf_counter()
         options.validate()
         tracks.validate(mesh.vertices)
-        # The posterior mean is the same for every seed.
         seeds = [options.seed + number for number in range(1 if options.quality == "draft" else options.seeds)]
-        report = Reporter(on_step, denoiser_calls(options, self.config) + len(seeds))
+        report = Reporter(on_step, denoiser_calls(options, self.config) + len(seeds) + 1)
         report.start("Reading the shape")
         prepared = self._meshes.of(mesh)
+        request = self._request(prepared, tracks, options)
+        report.start("Searching the motions")
+        borrowed, sources = self._borrow(prepared, request, seeds)
+        report.step("Searching the motions")
+        estimated = self._estimate(prepared, tracks, options, seeds, report)
+        share = np.ones_like(request.certainty) if borrowed is None else estimate_share(request.certainty)
+        led = estimated if borrowed is None else blend(borrowed, estimated, share)
+        settled = settle(
+            request.body,
+            led,
+            request.seats,
+            request.targets,
+            request.given,
+            tracks.fps,
+            options.contacts,
+            options.loop,
+        )
+        motions, errors, stretches = [], [], []
+        for number in range(len(seeds)):
+            report.pulse()
+            moved = request.body.carry(settled.positions[number], settled.rotations[number])
+            stretches.append(request.body.stretch(moved))
+            vertices = prepared.normalization.invert(moved).astype(np.float32)
+            vertices[0] = mesh.vertices
+            errors.append(self._meet(prepared, vertices, tracks))
+            motions.append(vertices)
+            report.step("Moving the surface")
+        samples = self._collect(prepared, tracks, seeds, motions, errors, started)
+        named = zip(samples.samples, sources, stretches, strict=True)
+        kept = tuple(replace(sample, source=source, stretch=stretch) for sample, source, stretch in named)
+        notes = () if borrowed is not None or self.library is None else (NOTHING_ALIKE,)
+        return replace(samples, samples=kept, notes=notes)
+
+    def _request(self, prepared: PreparedMesh, tracks: HandleTracks, options: SamplingOptions) -> Request:
+        """The request in normalised space, on the nodes that move the mesh."""
+        body = prepared.moving_body(self._describe)
+        vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
+        targets, given = tracks.constraints(prepared.source.vertices)
+        targets = prepared.normalization.apply(targets)
+        seats = body.seats(vertices)
+        return Request(
+            body,
+            seats,
+            targets,
+            given,
+            wish_for(seats, targets, given, tracks.fps, options.behaviour, options.loop),
+            handle_certainty(body, seats, given),
+        )
+
+    def _borrow(
+        self, prepared: PreparedMesh, request: Request, seeds: Sequence[int]
+    ) -> tuple[Borrowed | None, list[str]]:
+        """What the bank proposes for every seed, with its names; None where it knows nothing like this shape."""
+        if self.library is None:
+            return None, [""] * len(seeds)
+        matches = prepared.matches(self.library, request.body)
+        if not matches or matches[0].cost > MOST_UNLIKE:
+            return None, [""] * len(seeds)
+        proposals = Proposals(request.body.body, matches, request.wish)
+        if not proposals.windows:
+            raise M2VError(
+                f"No motion in the bank shows the behaviour {request.wish.behaviour!r} on a shape like this; "
+                "choose another behaviour or 'any'."
+            )
+        windows, borrowed = proposals.of(seeds)
+        return borrowed, [window.name for window in windows]
+
+    def _estimate(
+        self,
+        prepared: PreparedMesh,
+        tracks: HandleTracks,
+        options: SamplingOptions,
+        seeds: Sequence[int],
+        report: Reporter,
+    ) -> Borrowed:
+        """What the denoiser makes of the handles, at the nodes: a motion for every seed."""
         surface = prepared.nodes(np.array([handle.vertex for handle in tracks.handles], dtype=np.int64))
         moving = tracks.frames - 1
         condition = prepare_motion(
@@ -111,13 +207,6 @@ class Animator:
             options.guidance,
             distance=surface.distance,
         )
-        previewed = len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT
-
-        def on_call(latents: Tensor, last: bool) -> None:
-            # After the last call the motion itself is on its way.
-            show = lambda: decode_vertices(self.motion_autoencoder, prepared, surface, latents[:, :moving])  # noqa: E731
-            report.step("Finding the motion", None if last or not previewed else show)
-
         latents = sample_motion(
             self.motion_diffusion,
             self.config,
@@ -125,16 +214,22 @@ class Animator:
             moving,
             seeds,
             options,
-            on_call,
+            lambda latents, last: report.step("Finding the motion"),
             report.pulse,
             keyed=True,
         )
-        motions, errors = [], []
-        for number in range(len(seeds)):
-            motions.append(decode_vertices(self.motion_autoencoder, prepared, surface, latents[number : number + 1]))
-            errors.append(self._meet(prepared, motions[-1], tracks))
-            report.step("Moving the surface")
-        return self._collect(prepared, tracks, seeds, motions, errors, started)
+        body = prepared.moving_body(self._describe)
+        nodes = torch.from_numpy(body.nodes).to(self.device)[None]
+        moved = [
+            self.motion_autoencoder.query(self.motion_autoencoder.context(one[None], surface.anchors), nodes)[0]
+            for one in latents
+        ]
+        moved = torch.stack(moved).float().cpu()  # [S, T - 1, P, 3]
+        rest = torch.from_numpy(body.nodes).expand(len(moved), 1, -1, -1)
+        positions = torch.cat([rest, moved], dim=1)
+        columns = positions.movedim(2, 0).flatten(1, 2)[None]
+        rotations = body.surface(body.seats(np.zeros(0, np.int64)), False).rotations(columns)[0]
+        return Borrowed(positions, rotations.unflatten(1, positions.shape[:2]).movedim(0, 2).contiguous())
 
     def _meet(self, mesh: PreparedMesh, vertices: NDArray[np.float32], tracks: HandleTracks) -> tuple[float, float]:
         """Make the handles exact in place; their error before (mean) and after (largest) in source units."""
@@ -178,6 +273,17 @@ class Animator:
             )
         seconds = time.perf_counter() - started
         return SampleSet(tuple(samples), disagreement, seconds, self.preset, str(self.device))
+
+
+class Request(NamedTuple):
+    """One request on the nodes of a body, in normalised space."""
+
+    body: MovingBody
+    seats: HandleSeats
+    targets: NDArray[np.float64]  # [K, T, 3]
+    given: NDArray[np.bool_]  # [K, T]
+    wish: Wish
+    certainty: NDArray[np.float32]  # [T, P] how much the handles alone say
 
 
 def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, device: torch.device) -> HandleCondition:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.bank.borrowing import Borrowed
+from core.geometry.rigid import polar_rotation
+from core.models.warm_start import STIFFNESS, TIME_SCALE
 from core.pipelines.exact_handles import continue_residuals
 from core.pipelines.moving_body import HandleSeats, MovingBody
 
@@ -31,7 +33,7 @@ def settle(
 
     A handle follows its own borrowed path, corrected smoothly so as to be at `targets` [K, T, 3] where `given` [K, T].
     """
-    seeds, frames, count = borrowed.positions.shape[:3]
+    seeds, frames = borrowed.positions.shape[:2]
     led = borrowed.positions
     planted = contacts and len(body.feet) > 0
     if planted:
@@ -52,6 +54,55 @@ def settle(
     moved[:, 0] = torch.from_numpy(body.nodes)
     turned[:, 0] = torch.eye(3)
     return Borrowed(moved, turned)
+
+
+def handle_certainty(body: MovingBody, seats: HandleSeats, given: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """How much of each node's motion the handles alone determine [T, P], 0 to 1, from keys `given` [K, T].
+
+    The share of the prior variance that a Gaussian process over the surface, with the discrete biharmonic kernel of
+    its graph, loses to the handles; between keys a handle itself becomes uncertain, like a bridge.
+    """
+    frames, count = given.shape[1], len(body.nodes)
+    if not len(seats.places):
+        return np.zeros((frames, count), np.float32)
+    weight = body.body.weight.astype(np.float64)
+    degree = weight.sum(axis=1)
+    screened = (np.diag(degree) - weight) / degree.mean() + STIFFNESS * np.eye(count)
+    inverse = np.linalg.inv(screened)
+    kernel = inverse @ inverse
+    deviation = np.sqrt(np.diag(kernel))
+    kernel /= deviation[:, None] * deviation[None]
+    shares = seats.shares.astype(np.float64)
+    cross = kernel @ shares.T  # [P, K]
+    among = shares @ cross + 1e-4 * np.eye(len(shares))
+    gain = np.linalg.solve(among, cross.T).T
+    explained = (gain * cross).sum(axis=1).clip(0, 1)
+    influence = np.abs(gain) + 1e-9
+    share = influence / influence.sum(axis=1, keepdims=True)
+    return (explained[None] * (certainty_in_time(given).T @ share.T)).astype(np.float32)
+
+
+def certainty_in_time(given: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How sure a handle is of its path [K, T]: 1 in frames with a key, of which 0 is one, less the farther from them."""
+    frames = given.shape[1]
+    time = np.arange(frames)
+    result = np.ones(given.shape)
+    for row, keyed in enumerate(given):
+        known = np.flatnonzero(keyed | (time == 0))
+        before = time - known[np.searchsorted(known, time, side="right") - 1]
+        following = np.searchsorted(known, time, side="left")
+        after = known[np.minimum(following, len(known) - 1)] - time
+        bridge = np.where(following < len(known), before * after / np.maximum(before + after, 1), before)
+        result[row] = np.exp(-bridge / TIME_SCALE)
+    return result
+
+
+def blend(borrowed: Borrowed, estimated: Borrowed, share: NDArray[np.float32]) -> Borrowed:
+    """Between borrowed (share 0) and estimated motion (share 1), per frame and node [T, P]."""
+    mix = torch.from_numpy(share)[None, :, :, None]
+    positions = borrowed.positions + mix * (estimated.positions - borrowed.positions)
+    rotations = borrowed.rotations + mix[..., None] * (estimated.rotations - borrowed.rotations)
+    return Borrowed(positions, polar_rotation(rotations))
 
 
 def _through_keys(
@@ -115,9 +166,7 @@ def _planting(path: NDArray[np.float64], standing: NDArray[np.bool_], fade: int)
     if not known:
         return result
     frames_known = np.array(known)
-    around = sorted(
-        {max(0, f - fade) for f in known} | {min(frames - 1, f + fade) for f in known} | {0, frames - 1}
-    )
+    around = sorted({max(0, f - fade) for f in known} | {min(frames - 1, f + fade) for f in known} | {0, frames - 1})
     zeros = [f for f in around if np.abs(frames_known - f).min() >= fade]
     times = np.concatenate([frames_known, zeros])
     amounts = np.concatenate([np.array(values), np.zeros((len(zeros), 3))])

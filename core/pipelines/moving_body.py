@@ -31,6 +31,11 @@ PLANTED = 70.0  # how much harder feet are held to where they stand than other n
 Describe = Callable[[NDArray[np.float32], NDArray[np.float32]], tuple[NDArray[np.float32], float]]
 
 
+def unnamed_parts(points: NDArray[np.float32], normals: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """A description that says nothing: for models without a part descriptor, which borrow no motion."""
+    return np.zeros((len(points), 0), np.float32), 0.0
+
+
 class HandleSeats(NamedTuple):
     """Handles in normalised space and the nodes that carry them."""
 
@@ -65,9 +70,7 @@ class MovingBody:
         self.pieces = loose_pieces(rest, components, node_component)
         weight = graph_weights(node_points, everywhere, solid)[0].numpy()
         weight = np.where(same_piece(self.pieces), weight * PIECE_STIFFNESS, weight)
-        self.binding: sparse.csr_matrix = bind_vertices(
-            rest, self.nodes, along, components, node_component
-        )
+        self.binding: sparse.csr_matrix = bind_vertices(rest, self.nodes, along, components, node_component)
         node_normals = normals[picks].astype(np.float32)
         descriptors, heading = describe(self.nodes, node_normals)
         self.body = Body(self.nodes, node_normals, descriptors, heading, weight, self.pieces)
@@ -109,9 +112,7 @@ class MovingBody:
 
     def carry(self, positions: Tensor, rotations: Tensor) -> NDArray[np.float32]:
         """Vertices [T, V, 3] for nodes at [T, P, 3] turned by [T, P, 3, 3]."""
-        return carry_vertices(
-            self.binding, self.rest, self.nodes, positions.cpu().numpy(), rotations.cpu().numpy()
-        )
+        return carry_vertices(self.binding, self.rest, self.nodes, positions.cpu().numpy(), rotations.cpu().numpy())
 
     def stretch(self, vertices: NDArray[np.float32]) -> float:
         """Mean relative change of the lengths of the mesh's edges over frames [T, V, 3]."""

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.bank.library import MotionLibrary
+from core.bank.matching import Match
 from core.config import Config
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.sampling import face_normals, orientation, sample_surface
@@ -17,6 +19,7 @@ from core.geometry.solves import ResidualSolver
 from core.geometry.surface_distance import MOST_VERTICES, SurfaceGraph
 from core.models.layers import gather_rows
 from core.models.shape_autoencoder import ShapeAutoencoder
+from core.pipelines.moving_body import Describe, MovingBody
 from core.sequence import Normalization, SourceMesh
 
 MESHES_KEPT = 3
@@ -61,6 +64,9 @@ class PreparedMesh:
         known = len(source.vertices) <= MOST_VERTICES
         self._graph = SurfaceGraph(rest, source.faces, samples) if known else None
         outward = face_normals(rest, source.faces)[samples.face] * orientation(rest, source.faces)
+        self._samples, self._outward = samples, outward
+        self._body: MovingBody | None = None
+        self._matches: tuple[MotionLibrary, list[Match]] | None = None
         self._normals = torch.from_numpy(outward.astype(np.float32)).to(device)[None]
         self._config, self._autoencoder = config, autoencoder
         self._nodes: OrderedDict[bytes, SurfaceNodes] = OrderedDict()
@@ -70,6 +76,19 @@ class PreparedMesh:
     def surface_points(self) -> Tensor:
         """Random surface points [1, N, 3] in normalised space."""
         return self._points
+
+    def moving_body(self, describe: Describe) -> MovingBody:
+        """The mesh as the bank's motions see it; `describe` is asked once."""
+        if self._body is None:
+            rest = self.normalization.apply(self.source.vertices)
+            self._body = MovingBody(rest, self.source.faces, self._samples, self._outward, self._graph, describe)
+        return self._body
+
+    def matches(self, library: MotionLibrary, body: MovingBody) -> list[Match]:
+        """The shapes of a library most like this one; those of the last library asked for are kept."""
+        if self._matches is None or self._matches[0] is not library:
+            self._matches = library, library.match(body.body)
+        return self._matches[1]
 
     def nodes(self, handles: NDArray[np.int64], share: float = 0.5) -> SurfaceNodes:
         """Nodes for handles at these vertices [K]; the last few sets are kept.

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bank.behaviours import BEHAVIOURS
 from core.errors import M2VError
 from core.sequence import MeshSequence, Normalization
 
@@ -27,6 +28,9 @@ class SamplingOptions:
     steps: int | None = None  # overrides the quality's number of sampler steps
     guidance: float = 1.0  # 0 invents freely, 1 is the model's own posterior, above 1 follows the handles harder
     variety: float | None = None  # distance of samples from the posterior mean: 0 none, 1 the model's own; None: preset
+    behaviour: str = ""  # what the motion is to be, one of `core.bank.behaviours.BEHAVIOURS`; empty: anything
+    loop: bool = False  # the last frame flows into the first
+    contacts: bool = True  # feet that stand stay where they stand
 
     def validate(self) -> None:
         """Raises M2VError with what is wrong and what is possible."""
@@ -38,6 +42,8 @@ class SamplingOptions:
             raise M2VError(f"{self.steps} sampler steps are not possible; ask for 1 to 1000.")
         if self.variety is not None and not (np.isfinite(self.variety) and 0.0 <= self.variety <= 2.0):
             raise M2VError(f"The variety {self.variety} is not possible; ask for 0 to 2.")
+        if self.behaviour and self.behaviour not in BEHAVIOURS:
+            raise M2VError(f"The behaviour {self.behaviour!r} is not known; choose {', '.join(BEHAVIOURS)}.")
         if not (np.isfinite(self.guidance) and 0.0 <= self.guidance <= 10.0):
             raise M2VError(f"The guidance {self.guidance} is not possible; ask for 0 to 10.")
 
@@ -69,6 +75,8 @@ class Sample:
     handle_error: float  # largest distance of a handle from its target after the exact solve
     soft_handle_error: float  # mean distance before it: how well the model itself obeyed
     difference: float  # mean distance of this motion's vertices from the mean of all seeds
+    source: str = ""  # what the motion was borrowed from, as a person reads it ("Horse, eating"); empty: nothing
+    stretch: float = 0.0  # mean relative change of the lengths of the mesh's edges
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +88,7 @@ class SampleSet:
     seconds: float
     preset: str
     device: str
+    notes: tuple[str, ...] = ()  # what a person should know about how the motions came about, one sentence each
 
 
 @dataclass(frozen=True)
