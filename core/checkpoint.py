@@ -23,7 +23,15 @@ from core.errors import CheckpointError, ConfigError
 
 FORMAT = "m2v-checkpoint"
 VERSION = 1
-STAGES = ("shape-autoencoder", "motion-autoencoder", "shape-diffusion", "motion-diffusion")
+STAGES = (
+    "shape-autoencoder",
+    "motion-autoencoder",
+    "shape-diffusion",
+    "motion-diffusion",
+)  # each stands on earlier ones
+# It stands on no other stage and learns from rigs alone, so `train all` leaves it out.
+PART_DESCRIPTOR = "part-descriptor"
+EVERY_STAGE = (*STAGES, PART_DESCRIPTOR)
 
 
 @dataclass(frozen=True)

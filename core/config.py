@@ -90,6 +90,17 @@ class StiffnessConfig:
 
 
 @dataclass(frozen=True)
+class PartsConfig:
+    """Network that says which part of a body a surface point is (core.models.part_descriptor), and where it faces."""
+
+    width: int = 96
+    blocks: int = 4  # of self-attention over the points
+    head_dim: int = 24
+    channels: int = 32  # of a point's descriptor
+    classes: int = 90  # named parts, each on the left, on the right or in the middle (core.bank.parts)
+
+
+@dataclass(frozen=True)
 class ConditionConfig:
     """What besides handles (motion) and points (shape) the denoisers can be conditioned on (paper 3.3)."""
 
@@ -194,6 +205,7 @@ class Config:
     shape_denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     motion_denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     stiffness: StiffnessConfig = field(default_factory=StiffnessConfig)
+    parts: PartsConfig = field(default_factory=PartsConfig)
     conditions: ConditionConfig = field(default_factory=ConditionConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     tasks: TaskConfig = field(default_factory=TaskConfig)

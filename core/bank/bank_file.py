@@ -51,6 +51,8 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
                 "parts": shape.part_names,
                 "nodes": len(shape.nodes),
                 "heading": shape.heading,
+                "described_by": shape.described_by,
+                "source": shape.source,
                 "clips": clips,
             }
         )
@@ -141,6 +143,8 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray]) -> list[
                 str(info["pack"]),
                 float(info["heading"]),
                 tensors["descriptors"][:, rows].astype(np.float32) / 127,
+                str(info.get("described_by", "")),
+                str(info.get("source", "")),
             )
         )
     if first != len(tensors["nodes"]) or 3 * frame != len(places):

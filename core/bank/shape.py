@@ -49,6 +49,8 @@ class BankShape:
     heading: float = 0.0  # angle about Y, in radians, from +Z to where the shape faces
     # [2, N, D] unit vectors that say which part a node is, of the shape and of its mirror image; D = 0: not computed
     descriptors: Floats = field(default_factory=lambda: np.zeros((2, 0, 0), np.float32))
+    described_by: str = ""  # the weights that these descriptors come from; those of others cannot be compared
+    source: str = ""  # hash of the file it was made from, so that none is added twice
 
     @property
     def parts(self) -> int:

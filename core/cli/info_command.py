@@ -34,21 +34,22 @@ def show_info(name: str) -> None:
     """Print what `name` is: a .safetensors file, a folder with stages, or a preset. Raises CheckpointError."""
     from rich.console import Console
 
-    from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
+    from core.checkpoint import EVERY_STAGE, PART_DESCRIPTOR, checkpoint_path, load_checkpoint
 
     console = Console()
     path = Path(name)
     if path.is_file() or path.suffix == ".safetensors":
         _show_checkpoint(console, path)
         return
-    found = [checkpoint_path(name, stage) for stage in STAGES]
+    found = [checkpoint_path(name, stage) for stage in EVERY_STAGE]
     found = [file for file in found if file.is_file()]
     if not found and name not in preset_names():
         raise CheckpointError(
             f"There is no checkpoint, folder of checkpoints or preset {name!r}; "
             f"presets are {', '.join(preset_names())}."
         )
-    config = load_checkpoint(found[-1]).config if found else load_config(name)
+    main = [file for file in found if file.stem != PART_DESCRIPTOR] or found  # the last stage knows the whole model
+    config = load_checkpoint(main[-1]).config if found else load_config(name)
     _show_config(
         console,
         config,

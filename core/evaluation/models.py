@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
+from core.checkpoint import EVERY_STAGE, checkpoint_path, load_checkpoint
 from core.config import load_config
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
 from core.pipelines.animate import Animator
@@ -59,7 +59,7 @@ def describe_files(preset: str, device: str) -> dict[str, Any]:
 
 
 def _files(preset: str) -> dict[str, Path]:
-    paths = {stage: checkpoint_path(preset, stage) for stage in STAGES}
+    paths = {stage: checkpoint_path(preset, stage) for stage in EVERY_STAGE}
     return {stage: path for stage, path in paths.items() if path.is_file()}
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from core.config import Config, PartsConfig
 from core.models.layers import Attention, FeedForward
 from core.shapes import Float
 
@@ -39,13 +40,14 @@ class PartBlock(nn.Module):
 class PartDescriptor(nn.Module):
     """Points and outward normals of a surface in normalised space to `Parts`."""
 
-    def __init__(self, classes: int, width: int = 96, blocks: int = 4, head_dim: int = 24, channels: int = 32) -> None:
+    def __init__(self, config: PartsConfig) -> None:
         super().__init__()
+        width, channels = config.width, config.channels
         self.input = nn.Linear(6 + 6 * OCTAVES, width)
-        self.blocks = nn.ModuleList(PartBlock(width, head_dim) for _ in range(blocks))
+        self.blocks = nn.ModuleList(PartBlock(width, config.head_dim) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(width)
         self.to_descriptor = nn.Linear(width, channels)
-        self.prototypes = nn.Parameter(torch.randn(classes, channels) / channels**0.5)
+        self.prototypes = nn.Parameter(torch.randn(config.classes, channels) / channels**0.5)
         self.to_frame = nn.Linear(width, 6)
         self.log_scale = nn.Parameter(torch.tensor(2.3))
 
@@ -60,6 +62,11 @@ class PartDescriptor(nn.Module):
         logits = self.log_scale.exp() * descriptor @ prototypes.T
         up, forward = self.to_frame(x.mean(dim=1)).unflatten(-1, (2, 3)).unbind(dim=1)
         return Parts(descriptor, logits, body_frame(up, forward))
+
+
+def build_part_descriptor(config: Config) -> PartDescriptor:
+    """A fresh network of the configuration's `parts`."""
+    return PartDescriptor(config.parts)
 
 
 def body_frame(up: Float[Tensor, "B 3"], forward: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:

@@ -21,6 +21,8 @@ from torch import Tensor
 from core.bank.borrowing import Borrowed
 from core.bank.library import MotionLibrary, Proposals
 from core.bank.search import Wish
+from core.bank.user_bank import bank_files
+from core.checkpoint import PART_DESCRIPTOR, checkpoint_path
 from core.config import Config
 from core.errors import M2VError
 from core.models.diffusion_models import MotionDiffusion
@@ -32,6 +34,7 @@ from core.pipelines.living_motion import blend, handle_certainty, settle
 from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
 from core.pipelines.moving_body import Describe, HandleSeats, MovingBody, unnamed_parts, wish_for
+from core.pipelines.part_descriptions import PartDescriptions
 from core.pipelines.prepared_mesh import PreparedMesh, PreparedMeshes
 from core.pipelines.progress import Reporter
 from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
@@ -83,7 +86,12 @@ class Animator:
         place = choose_device(device)
         config, modules = load_modules(preset, ("shape-autoencoder", "motion-autoencoder", "motion-diffusion"))
         shape, motion, diffusion = modules
-        return cls(config, shape, motion, diffusion, place)
+        parts = checkpoint_path(preset, PART_DESCRIPTOR)
+        if not parts.is_file():  # weights of a training that had no rigs
+            return cls(config, shape, motion, diffusion, place)
+        network = load_modules(preset, (PART_DESCRIPTOR,))[1][0].to(place)
+        library = MotionLibrary.load(*bank_files())
+        return cls(config, shape, motion, diffusion, place, PartDescriptions(network), library)
 
     @classmethod
     def from_modules(

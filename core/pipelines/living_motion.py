@@ -83,7 +83,7 @@ def handle_certainty(body: MovingBody, seats: HandleSeats, given: NDArray[np.boo
 
 
 def certainty_in_time(given: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How sure a handle is of its path [K, T]: 1 in frames with a key, of which 0 is one, less the farther from them."""
+    """How sure a handle is of its path [K, T]: 1 in frames with a key (0 is one), less the farther from them."""
     frames = given.shape[1]
     time = np.arange(frames)
     result = np.ones(given.shape)

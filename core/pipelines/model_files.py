@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
+from core.checkpoint import PART_DESCRIPTOR, Checkpoint, checkpoint_path, load_checkpoint
 from core.config import Config
 from core.errors import CheckpointError, M2VError
 from core.models.diffusion_models import (
@@ -18,12 +18,14 @@ from core.models.diffusion_models import (
     build_shape_autoencoder,
     build_shape_diffusion,
 )
+from core.models.part_descriptor import build_part_descriptor
 
 BUILDERS: dict[str, Callable[[Config], nn.Module]] = {
     "shape-autoencoder": build_shape_autoencoder,
     "motion-autoencoder": build_motion_autoencoder,
     "shape-diffusion": build_shape_diffusion,
     "motion-diffusion": build_motion_diffusion,
+    PART_DESCRIPTOR: build_part_descriptor,
 }
 # Which sections of the configuration a stage's network depends on.
 SECTIONS = {
@@ -31,6 +33,7 @@ SECTIONS = {
     "motion-autoencoder": ("motion",),
     "shape-diffusion": ("shape", "shape_denoiser", "conditions"),
     "motion-diffusion": ("shape", "motion", "motion_denoiser", "conditions"),
+    PART_DESCRIPTOR: ("parts",),
 }
 
 

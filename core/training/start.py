@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from core.atomic import write_atomically
-from core.checkpoint import STAGES, checkpoint_path
+from core.checkpoint import EVERY_STAGE, checkpoint_path
 from core.config import Config
 from core.data.clips import ClipSource
 from core.errors import CheckpointError
@@ -123,7 +123,7 @@ def bring_other_stages(stages: Sequence[str], folder: Path, weights: str) -> Non
 
     Later stages stand on them: motion latents mean what the shape autoencoder says. Files that are there stay.
     """
-    for stage in STAGES:
+    for stage in EVERY_STAGE:
         origin, target = checkpoint_path(weights, stage), folder / f"{stage}.safetensors"
         if stage in stages or target.exists() or not origin.is_file():
             continue

@@ -1,0 +1,45 @@
+"""The part descriptor at work: what the bank asks of a surface, in one call, whichever way the surface faces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.bank.matching import yaw
+from core.bank.shape import BankShape
+from core.models.part_descriptor import PartDescriptor
+
+Floats = NDArray[np.float32]
+
+
+class PartDescriptions:
+    """Callable: points [N, 3] and normals [N, 3], Y up -> descriptors [N, D] and the angle about Y that they face."""
+
+    def __init__(self, network: PartDescriptor) -> None:
+        self.network = network.float().eval()
+
+    def __call__(self, points: Floats, normals: Floats) -> tuple[Floats, float]:
+        """Twice, since the network is surer of what faces +Z: it looks, turns the surface, and looks again."""
+        heading = self._look(points, normals)[1]
+        heading += self._look(points @ yaw(heading), normals @ yaw(heading))[1]
+        return self._look(points @ yaw(heading), normals @ yaw(heading))[0], heading
+
+    def described(self, shape: BankShape) -> BankShape:
+        """The shape with its heading and the descriptors of its nodes, as they are and mirrored."""
+        own, heading = self(shape.nodes, shape.normals)
+        flip = np.array([-1, 1, 1], np.float32)
+        other = self._look(shape.nodes @ yaw(heading) * flip, shape.normals @ yaw(heading) * flip)[0]
+        return replace(shape, heading=heading, descriptors=np.stack([own, other]))
+
+    @torch.inference_mode()
+    def _look(self, points: Floats, normals: Floats) -> tuple[Floats, float]:
+        low, high = points.min(axis=0), points.max(axis=0)
+        placed = (points - (low + high) / 2) / max(float((high - low).max()), 1e-9)
+        batch = [torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))[None] for x in (placed, normals)]
+        device = next(self.network.parameters()).device
+        found = self.network(*(x.to(device) for x in batch))
+        forward = found.frame[0, :, 2].cpu().numpy()
+        return found.descriptor[0].cpu().numpy(), float(np.arctan2(forward[0], forward[2]))
