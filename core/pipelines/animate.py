@@ -135,7 +135,7 @@ class Animator:
         estimated = self._estimate(prepared, tracks, options, seeds, report)
         share = np.ones_like(request.certainty) if borrowed is None else estimate_share(request.certainty)
         led = estimated if borrowed is None else blend(borrowed, estimated, share)
-        settled = settle(
+        settled, missed = settle(
             request.body,
             led,
             request.seats,
@@ -152,7 +152,7 @@ class Animator:
             stretches.append(request.body.stretch(moved))
             vertices = prepared.normalization.invert(moved).astype(np.float32)
             vertices[0] = mesh.vertices
-            errors.append(self._meet(prepared, vertices, tracks))
+            errors.append((float(missed[number]) * prepared.size, self._meet(prepared, vertices, tracks)[1]))
             motions.append(vertices)
             report.step("Moving the surface")
         samples = self._collect(prepared, tracks, seeds, motions, errors, started)

@@ -28,11 +28,13 @@ def settle(
     fps: float,
     contacts: bool = True,
     loop: bool = False,
-) -> Borrowed:
+) -> tuple[Borrowed, NDArray[np.float64]]:
     """Node motions [S, T, P, ...] on the rigid surface that follow the borrowed ones, meet the keys and stand.
 
     A handle follows its own borrowed path, corrected smoothly so as to be at `targets` [K, T, 3] where `given` [K, T].
+    Also how far each motion's handles were from their keys before that, at the mean [S].
     """
+    missed = np.zeros(len(borrowed.positions))
     seeds, frames = borrowed.positions.shape[:2]
     led = borrowed.positions
     planted = contacts and len(body.feet) > 0
@@ -46,6 +48,10 @@ def settle(
         # Paths before planting: a hand on a foot is not to feel the ground.
         carried = surface.carried(columns(borrowed.positions), rotations)
         carried = carried[0].unflatten(1, (seeds, frames)).permute(1, 2, 0, 3).double().numpy()
+        keyed = given.T[1:]
+        if keyed.any():
+            apart = np.linalg.norm(carried - targets.swapaxes(0, 1), axis=-1)[:, 1:]
+            missed = apart[:, keyed].mean(axis=1)
         paths = torch.from_numpy(_through_keys(carried, targets, given, loop)).float()
         paths = paths.permute(2, 0, 1, 3).flatten(1, 2)[None]
     moved, turned = surface.settle(positions, positions, paths, rotations)
@@ -53,7 +59,7 @@ def settle(
     moved, turned = back(moved).contiguous(), back(turned).contiguous()
     moved[:, 0] = torch.from_numpy(body.nodes)
     turned[:, 0] = torch.eye(3)
-    return Borrowed(moved, turned)
+    return Borrowed(moved, turned), missed
 
 
 def handle_certainty(body: MovingBody, seats: HandleSeats, given: NDArray[np.bool_]) -> NDArray[np.float32]:
