@@ -16,7 +16,6 @@ from core.bank.shape import Floats
 from core.geometry.rigid import RigidSurface, polar_rotation
 
 CROSSFADE = 0.35  # seconds in which one clip passes into the next
-FREE = 1e-6  # hold of nodes, in units of the mean degree, where rotations alone are to decide
 
 
 class Borrowed(NamedTuple):
@@ -49,7 +48,7 @@ def positions_from(body: Body, rotation: Tensor, path: Tensor) -> Tensor:
     """Node positions [S, T, P, 3] under rotations [S, T, P, 3, 3], their mean led along `path` [S, T, 3]."""
     seeds, frames, count = rotation.shape[:3]
     rest = torch.from_numpy(body.nodes)
-    surface = RigidSurface.of(rest[None], torch.from_numpy(body.weight)[None], FREE)
+    surface = RigidSurface.floating(rest[None], torch.from_numpy(body.weight)[None])
     columns = rotation.permute(2, 0, 1, 3, 4).reshape(1, count, seeds * frames, 3, 3)
     moved = surface.positions(columns, torch.zeros(1, count, seeds * frames, 3))
     moved = moved.reshape(count, seeds, frames, 3).permute(1, 2, 0, 3)
@@ -139,11 +138,8 @@ def pose_at(match: Match, clip: int, frames: Floats) -> tuple[Floats, Floats]:
             -(share**2) + share**3,
         ]
     )
-    rotations = places = np.float32(0)
-    for offset, weight in zip((-1, 0, 1, 2), weights, strict=True):
-        row = base + offset
-        row = np.mod(row, round(info.period)) if info.period else np.clip(row, 0, last)
-        row = first + np.minimum(row, last)
-        rotations = rotations + weight[:, None, None, None] * match.entry.rotations[row]
-        places = places + weight[:, None, None] * match.entry.places[row]
-    return rotations, places
+    rows = base + np.array([-1, 0, 1, 2])[:, None]
+    rows = np.mod(rows, round(info.period)) if info.period else np.clip(rows, 0, last)
+    rows = first + np.minimum(rows, last)
+    rotations = np.einsum("kt,ktjab->tjab", weights, match.entry.rotations[rows], optimize=True)
+    return rotations, np.einsum("kt,ktja->tja", weights, match.entry.places[rows], optimize=True)

@@ -44,7 +44,7 @@ class Wish:
     rest: Floats
     nodes: NDArray[np.int64]
     shares: Floats
-    keys: tuple[tuple[int, int, tuple[float, float, float]], ...]  # (handle, frame, place)
+    keys: tuple[tuple[int, int, tuple[float, ...]], ...]  # (handle, frame, place)
     behaviour: str = ""  # empty: any
     loop: bool = False
 
@@ -124,7 +124,7 @@ def _handle_levers(body: Body, wish: Wish, functional: Floats) -> Floats:
     return levers
 
 
-def _thinned(wish: Wish) -> list[tuple[int, int, tuple[float, float, float]]]:
+def _thinned(wish: Wish) -> list[tuple[int, int, tuple[float, ...]]]:
     """The keys, of handles that have many an even choice with the last."""
     result = []
     for handle in sorted({key[0] for key in wish.keys}):
@@ -137,7 +137,7 @@ def _thinned(wish: Wish) -> list[tuple[int, int, tuple[float, float, float]]]:
 def _windows_of(
     match: Match,
     wish: Wish,
-    keys: list[tuple[int, int, tuple[float, float, float]]],
+    keys: list[tuple[int, int, tuple[float, ...]]],
     place: Floats,
     size: float,
     levers: Floats,

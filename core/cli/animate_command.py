@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from core.cli.arguments import (
     AddCommand,
     add_model_arguments,
+    add_motion_arguments,
     add_output,
     add_sampling_arguments,
     check_output,
@@ -32,6 +33,7 @@ def add_command(command: AddCommand) -> None:
     animate.add_argument("--handles", type=Path, required=True, metavar="H.yaml", help="handle file")
     add_output(animate)
     add_sampling_arguments(animate)
+    add_motion_arguments(animate)
     animate.add_argument("--frames", type=int, metavar="N", help="2 to 200, instead of the handle file's")
     animate.add_argument("--up", choices=("x", "y", "z"), help="the mesh's up axis, when it is not the format's own")
     add_model_arguments(animate)
@@ -67,7 +69,9 @@ def run_animate(options: argparse.Namespace) -> None:
 def _print_samples(samples: SampleSet) -> None:
     rows = []
     for sample in samples.samples:
-        figures = (sample.handle_error, sample.soft_handle_error, sample.difference)
-        rows.append([str(sample.seed), *map(percent, figures)])
+        figures = (sample.handle_error, sample.stretch, sample.difference)
+        rows.append([str(sample.seed), sample.source or "-", *map(percent, figures)])
+    for note in samples.notes:
+        print(note, file=sys.stderr)
     title = f"{samples.preset} on {samples.device}, {samples.seconds:.1f} s; figures in % of the size"
-    print_table(title, ("seed", "handle error", "before the exact solve", "difference from the mean"), rows)
+    print_table(title, ("seed", "borrowed from", "handle error", "stretch", "difference from the mean"), rows)

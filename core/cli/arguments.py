@@ -64,12 +64,31 @@ def add_sampling_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_motion_arguments(command: argparse.ArgumentParser) -> None:
+    """What kind of motion an animation is to be."""
+    from core.bank.behaviours import BEHAVIOURS
+
+    command.add_argument(
+        "--behaviour", choices=BEHAVIOURS, default="", help="what the motion is to be; any, if left out"
+    )
+    command.add_argument("--loop", action="store_true", help="the last frame flows into the first")
+    command.add_argument("--no-contacts", action="store_true", help="feet need not stay where they stand")
+
+
 def sampling_options(options: argparse.Namespace) -> SamplingOptions:
     """What `add_sampling_arguments` read; raises M2VError for values that are not possible."""
     from core.pipelines.request import SamplingOptions
 
     sampling = SamplingOptions(
-        options.seeds, options.seed, options.quality, options.steps, options.guidance, options.variety
+        options.seeds,
+        options.seed,
+        options.quality,
+        options.steps,
+        options.guidance,
+        options.variety,
+        getattr(options, "behaviour", ""),
+        getattr(options, "loop", False),
+        not getattr(options, "no_contacts", False),
     )
     sampling.validate()
     return sampling

@@ -14,6 +14,7 @@ from core.evaluation.reporting import OnProgress, write_json, write_text
 from core.pipelines.request import MAX_SEEDS, Quality
 
 PROTOCOLS = {
+    "prior": "one drag, several motions: alive, likely, various, unstretched; on rigs of authors never trained on",
     "handles": "handle editing against ARAP and biharmonic on held-out motions",
     "ablations": "the preset with one thing changed at a time, trained on equal budgets",
     "autoencoders": "motion and shape autoencoders alone on held-out clips",
@@ -93,6 +94,18 @@ def run_protocol(
 
     if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
         raise M2VError(f"{seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
+    if name == "prior":
+        from core.data.rig_files import UNSEEN_AUTHORS
+        from core.evaluation.prior import evaluate_prior, prior_clips
+
+        if rigs is None:
+            raise M2VError("The protocol prior needs --rigs, the folder of rigged models to judge on.")
+        chosen = prior_clips(rigs, UNSEEN_AUTHORS, rigs_per_identity)
+        animator = animator_for(preset, device, False)
+        about = describe(animator, preset, False)
+        return evaluate_prior(
+            animator, chosen, path, 8 if seeds is None else seeds, model=about, on_progress=on_progress
+        )
     if name == "ablations":
         from core.experiments.ablations import AblationSettings, evaluate_ablations
 

@@ -63,6 +63,17 @@ class RigidSurface(NamedTuple):
             handles, places = torch.zeros_like(weight[:, :0]), torch.zeros_like(rest[:, :0])
         return surface.with_handles(handles, places)
 
+    @classmethod
+    def floating(cls, rest: Float[Tensor, "B P 3"], weight: Float[Tensor, "B P P"]) -> RigidSurface:
+        """A surface that nothing holds: its positions have mean zero, whatever the targets.
+
+        The pseudo-inverse, in double precision: with a tiny hold instead, single precision loses a thousandth.
+        """
+        surface, exact = cls.of(rest, weight), weight.double()
+        mean = torch.full_like(exact, 1.0 / rest.shape[1])
+        inverse = torch.linalg.inv(torch.diag_embed(exact.sum(dim=-1)) - exact + mean) - mean
+        return surface._replace(hold=torch.zeros_like(surface.hold), inverse=inverse.to(rest.dtype))
+
     def with_handles(self, handles: Float[Tensor, "B K P"], places: Float[Tensor, "B K 3"]) -> RigidSurface:
         """The same surface with other handles; the factored system is shared."""
         shares = handles.double()

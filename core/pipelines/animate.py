@@ -9,7 +9,7 @@ normalise -> shape latents -> condition (once) -> motion latents (sampler) -> th
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -29,9 +29,10 @@ from core.models.diffusion_models import MotionDiffusion
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.warm_start import HandleCondition
-from core.pipelines.exact_handles import frame_chunks, meet_handles
+from core.pipelines.exact_handles import meet_handles
 from core.pipelines.living_motion import blend, handle_certainty, settle
 from core.pipelines.model_files import choose_device, load_modules
+from core.pipelines.motion_differences import compare_motions
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
 from core.pipelines.moving_body import Describe, HandleSeats, MovingBody, unnamed_parts, wish_for
 from core.pipelines.part_descriptions import PartDescriptions
@@ -40,6 +41,8 @@ from core.pipelines.progress import Reporter
 from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
 from core.sequence import HandleTracks, MeshSequence, SourceMesh
 
+# Positions a preview may have; a larger one would cost more to pass on than it shows.
+PREVIEW_LIMIT = 4_000_000
 MOST_UNLIKE = 1.6  # cost of a match beyond which a shape is like nothing in the bank
 NOTHING_ALIKE = "The bank holds no body like this shape, so its motions come from the handles alone."
 
@@ -49,7 +52,7 @@ def estimate_share(certainty: NDArray[np.float32]) -> NDArray[np.float32]:
     return certainty**SHARE_POWER
 
 
-SHARE_POWER = 2.0
+SHARE_POWER = 0.5  # chosen on unseen identities whose packs were left out of the bank
 
 
 class Animator:
@@ -75,6 +78,9 @@ class Animator:
         self._meshes = PreparedMeshes(config, self.shape_autoencoder, self.device)
         self._describe = describe or unnamed_parts
         self.library = None if describe is None else library
+        self.share: Callable[[NDArray[np.float32]], NDArray[np.float32]] = (
+            estimate_share  # of the denoiser's estimate beside the borrowed motion
+        )
 
     @classmethod
     def load(cls, preset: str = "small", device: str = "auto") -> Animator:
@@ -131,9 +137,12 @@ class Animator:
         request = self._request(prepared, tracks, options)
         report.start("Searching the motions")
         borrowed, sources = self._borrow(prepared, request, seeds)
-        report.step("Searching the motions")
+        show = None
+        if borrowed is not None and options.quality != "draft" and len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT:
+            show = lambda: self._preview(prepared, request, borrowed, tracks, options)  # noqa: E731
+        report.step("Searching the motions", show)
         estimated = self._estimate(prepared, tracks, options, seeds, report)
-        share = np.ones_like(request.certainty) if borrowed is None else estimate_share(request.certainty)
+        share = np.ones_like(request.certainty) if borrowed is None else self.share(request.certainty)
         led = estimated if borrowed is None else blend(borrowed, estimated, share)
         settled, missed = settle(
             request.body,
@@ -195,6 +204,30 @@ class Animator:
         windows, borrowed = proposals.of(seeds)
         return borrowed, [window.name for window in windows]
 
+    def _preview(
+        self,
+        prepared: PreparedMesh,
+        request: Request,
+        borrowed: Borrowed,
+        tracks: HandleTracks,
+        options: SamplingOptions,
+    ) -> NDArray[np.float32]:
+        """The first seed as the bank alone has it [T, V, 3], in source units: something to see at once."""
+        first = Borrowed(borrowed.positions[:1], borrowed.rotations[:1])
+        moved, _ = settle(
+            request.body,
+            first,
+            request.seats,
+            request.targets,
+            request.given,
+            tracks.fps,
+            options.contacts,
+            options.loop,
+        )
+        return prepared.normalization.invert(request.body.carry(moved.positions[0], moved.rotations[0])).astype(
+            np.float32
+        )
+
     def _estimate(
         self,
         prepared: PreparedMesh,
@@ -228,11 +261,9 @@ class Animator:
         )
         body = prepared.moving_body(self._describe)
         nodes = torch.from_numpy(body.nodes).to(self.device)[None]
-        moved = [
-            self.motion_autoencoder.query(self.motion_autoencoder.context(one[None], surface.anchors), nodes)[0]
-            for one in latents
-        ]
-        moved = torch.stack(moved).float().cpu()  # [S, T - 1, P, 3]
+        decoder = self.motion_autoencoder
+        queried = [decoder.query(decoder.context(one[None], surface.anchors), nodes)[0] for one in latents]
+        moved = torch.stack(queried).float().cpu()  # [S, T - 1, P, 3]
         rest = torch.from_numpy(body.nodes).expand(len(moved), 1, -1, -1)
         positions = torch.cat([rest, moved], dim=1)
         columns = positions.movedim(2, 0).flatten(1, 2)[None]
@@ -316,17 +347,3 @@ def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, devic
         given=batch(given[:, 1:].T, np.bool_, 1),
         present=batch(np.ones(len(vertices)), np.bool_, 0),
     )
-
-
-def compare_motions(motions: Sequence[NDArray[np.float32]], size: float) -> tuple[NDArray, NDArray[np.float32]]:
-    """Each motion's mean distance from the mean of all [S], and the seeds' standard deviation [T, V], over `size`."""
-    frames, count, _ = motions[0].shape
-    disagreement = np.zeros((frames, count), dtype=np.float32)
-    distances = np.zeros(len(motions))
-    if len(motions) > 1:
-        for chunk in frame_chunks(frames, count * len(motions)):
-            stacked = np.stack([motion[chunk] for motion in motions]).astype(np.float64)
-            squared = np.square(stacked - stacked.mean(axis=0)).sum(axis=-1) / size**2
-            distances += np.sqrt(squared).sum(axis=(1, 2))
-            disagreement[chunk] = np.sqrt(squared.mean(axis=0))
-    return distances / (frames * count), disagreement

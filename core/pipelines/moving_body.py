@@ -28,10 +28,10 @@ PIECE_STIFFNESS = 30.0
 PLANTED = 70.0  # how much harder feet are held to where they stand than other nodes to where they are led
 
 # Points [N, 3] and outward normals [N, 3] of a surface -> descriptors [N, D] and the angle about Y it faces.
-Describe = Callable[[NDArray[np.float32], NDArray[np.float32]], tuple[NDArray[np.float32], float]]
+Describe = Callable[[NDArray[np.floating], NDArray[np.floating]], tuple[NDArray[np.floating], float]]
 
 
-def unnamed_parts(points: NDArray[np.float32], normals: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+def unnamed_parts(points: NDArray[np.floating], normals: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
     """A description that says nothing: for models without a part descriptor, which borrow no motion."""
     return np.zeros((len(points), 0), np.float32), 0.0
 

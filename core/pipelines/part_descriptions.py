@@ -12,7 +12,7 @@ from core.bank.matching import yaw
 from core.bank.shape import BankShape
 from core.models.part_descriptor import PartDescriptor
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 
 class PartDescriptions:

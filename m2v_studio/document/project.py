@@ -248,6 +248,8 @@ def _results_json(state: State) -> dict[str, Any]:
                 "handle_error": sample.handle_error,
                 "soft_handle_error": sample.soft_handle_error,
                 "difference": sample.difference,
+                "source": sample.source,
+                "stretch": sample.stretch,
             }
             for sample in samples.samples
         ],
@@ -277,8 +279,9 @@ def _results(description: dict[str, Any], arrays: dict[str, NDArray], document: 
         sequence = MeshSequence(
             vertices=vertices, faces=source.faces, fps=float(raw["fps"]), handles=handles, name=source.name
         )
-        errors = (float(entry[name]) for name in ("handle_error", "soft_handle_error", "difference"))
-        samples.append(Sample(int(entry["seed"]), sequence, *errors))
+        handle, soft, difference = (float(entry[name]) for name in ("handle_error", "soft_handle_error", "difference"))
+        borrowed = str(entry.get("source", ""))[:200], float(entry.get("stretch", 0.0))
+        samples.append(Sample(int(entry["seed"]), sequence, handle, soft, difference, *borrowed))
     sample_set = SampleSet(
         samples=tuple(samples),
         disagreement=arrays["disagreement"].astype(np.float32),

@@ -146,13 +146,10 @@ def test_progress_counts_every_denoiser_call(animator, mesh, quality, calls):
     reports: list[Progress] = []
     tracks = drag(mesh)
     samples = animator.animate(mesh, tracks, SamplingOptions(seeds=2, quality=quality), reports.append)
-    total = calls + len(samples.samples)
+    total = 1 + calls + len(samples.samples)  # the search of the bank, the denoiser, the surfaces
     assert {report.total for report in reports} == {total}
     done = [report.done for report in reports]
     assert done == sorted(done) and done[-1] == total and set(done) == set(range(total + 1))
-    previews = [report.preview for report in reports if report.preview is not None]
-    assert bool(previews) == (calls > 1)
-    assert all(preview.shape == (tracks.frames, len(mesh.vertices), 3) for preview in previews)
 
 
 @pytest.mark.parametrize("stop_at", [0, 1, 3])

@@ -1,0 +1,263 @@
+"""`m2v evaluate prior`: is what comes out of one drag alive, likely, various, and does it keep its shape?
+
+Error alone rewards statues, so six measures are shown together. Every clip is judged with a bank that holds nothing of
+its pack: no model that shares its rig or its clips. Rows: borrowing and denoiser together, as the program does it, and
+either alone; with several full tracks also ARAP and biharmonic deformation on the same handles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.bank.behaviours import behaviour_of
+from core.data.rig_files import clip_author, rig_files
+from core.errors import DataError
+from core.evaluation.baselines import classical_motions
+from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
+from core.evaluation.handles import handle_vertices
+from core.evaluation.reporting import OnProgress, machine, markdown_table, write_json, write_text
+from core.io.gltf.clip_reader import clip_frames
+from core.io.gltf.scene import GltfScene
+from core.pipelines.animate import Animator, estimate_share
+from core.pipelines.request import SamplingOptions
+from core.sequence import Handle, HandleTracks
+
+FRAMES = 17
+GROUND = 0.02  # of the size: what is below this counts as on the ground
+MEASURES = ("size", "best", "apart", "strain", "energy", "skate")
+SHARES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    "borrowing and denoiser": estimate_share,
+    "borrowing alone": np.zeros_like,
+    "denoiser alone": np.ones_like,
+}
+_ENERGY_POINTS = 64
+
+
+@dataclass(frozen=True)
+class PriorTask:
+    """`count` handles: the vertex that moves farthest, keyed where it is farthest, or farthest points in all frames."""
+
+    name: str
+    count: int
+    full: bool
+
+    def keys(self, clip: EvaluationClip) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Vertices [K] and the frames [K, T] in which they are given; frame 0 always is."""
+        frames = len(clip.vertices)
+        if self.full:
+            vertices = handle_vertices(clip.vertices[0], self.count)
+            return vertices, np.ones((len(vertices), frames), dtype=bool)
+        moved = np.linalg.norm(clip.vertices - clip.vertices[:1], axis=-1)
+        vertex = int(moved.max(axis=0).argmax())
+        given = np.zeros((1, frames), dtype=bool)
+        given[0, [0, int(moved[:, vertex].argmax())]] = True
+        return np.array([vertex]), given
+
+
+TASKS = (PriorTask("one handle", 1, False), PriorTask("3 full tracks", 3, True), PriorTask("10 full tracks", 10, True))
+
+
+def prior_clips(directory: str | Path, authors: Sequence[str], per_rig: int) -> list[ClipName]:
+    """Up to `per_rig` clips, evenly over the file, of every rig by one of `authors`."""
+    result = []
+    for path in rig_files(directory):
+        if clip_author(path.stem) not in authors:
+            continue
+        clips = GltfScene(path).clips
+        usable = [number for number, clip in enumerate(clips) if clip_frames(clip) >= FRAMES]
+        picks = [usable[int((i + 0.5) * len(usable) / per_rig)] for i in range(per_rig)] if usable else []
+        result += [
+            ClipName(
+                f"{path.stem}/{clips[n].name}", "rigs", behaviour_of(clips[n].name), path.parent.name, str(path), n
+            )
+            for n in dict.fromkeys(picks)
+        ]
+    if not result:
+        raise DataError(f"{directory} holds no animated rig by {' or '.join(authors)}; give the folder of the rigs.")
+    return result
+
+
+def evaluate_prior(
+    animator: Animator,
+    clips: Sequence[ClipName],
+    out: Path,
+    seeds: int = 8,
+    tasks: Sequence[PriorTask] = TASKS,
+    model: Mapping[str, Any] | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Measure every row on every clip; writes the report `out` (JSON) and the same name with .md.
+
+    Raises DataError where the model has no bank or no clip moves.
+    """
+    library = animator.library
+    if library is None:
+        raise DataError("This model has no bank of motions or no part descriptor, so its prior cannot be judged.")
+    packs = {shape.name: shape.pack for shape in library.shapes}
+    figures: list[dict[str, Any]] = []
+    motions: dict[tuple[str, str, str], list[NDArray]] = {}
+    truths: dict[tuple[str, str, str], list[NDArray]] = {}
+    try:
+        for number, name in enumerate(clips):
+            clip = load(name, FRAMES)
+            stem = Path(name.path).stem
+            for task in tasks if clip is not None else ():
+                assert clip is not None
+                animator.library = library.without({packs.get(stem, stem)})
+                for row, samples in _rows(animator, clip, task, seeds).items():
+                    figures.append(
+                        {"clip": name.key, "behaviour": name.split, "category": name.category}
+                        | {"task": task.name, "row": row, **_measure(samples, clip)}
+                    )
+                    key = (stem, task.name, row)
+                    motions.setdefault(key, []).append(_displacements(samples))
+                    truths.setdefault(key, []).append(_displacements(clip.vertices[None]))
+            if on_progress is not None:
+                on_progress(number + 1, len(clips), name.key)
+    finally:
+        animator.library, animator.share = library, estimate_share
+    if not figures:
+        raise DataError("None of the clips moves enough to be evaluated; choose other clips.")
+    summary = []
+    for task in tasks:
+        for row in dict.fromkeys(f["row"] for f in figures if f["task"] == task.name):
+            mine = [f for f in figures if f["task"] == task.name and f["row"] == row]
+            energies = [
+                energy_distance(np.concatenate(motions[key]), np.concatenate(truths[key]))
+                for key in motions
+                if key[1:] == (task.name, row)
+            ]
+            summary.append({"task": task.name, "row": row, "clips": len(mine), **_summarise(mine, energies)})
+    report = {
+        "protocol": "prior",
+        "settings": {"seeds": seeds, "frames": FRAMES},
+        "model": dict(model or {}),
+        "machine": machine(),
+        "summary": summary,
+        "clips": figures,
+    }
+    write_json(out, report)
+    write_text(out.with_suffix(".md"), prior_markdown(report))
+    return report
+
+
+def _rows(animator: Animator, clip: EvaluationClip, task: PriorTask, seeds: int) -> dict[str, NDArray]:
+    """Samples [S, T, V, 3] of every row."""
+    vertices, given = task.keys(clip)
+    handles = tuple(
+        Handle(int(vertex), {int(frame): clip.vertices[frame, vertex] for frame in np.flatnonzero(mask) if frame})
+        for vertex, mask in zip(vertices, given, strict=True)
+    )
+    tracks = HandleTracks(handles, len(clip.vertices), clip.fps)
+    result: dict[str, NDArray] = {}
+    for row, share in SHARES.items():
+        animator.share = share
+        found = animator.animate(clip.mesh, tracks, SamplingOptions(seeds=seeds))
+        result[row] = np.stack([sample.sequence.vertices for sample in found.samples])
+    if task.full:
+        targets = clip.vertices[:, vertices].swapaxes(0, 1)
+        classical = classical_motions(clip.vertices[0], clip.faces, vertices, targets, given)
+        result |= {name: classical[name][None] for name in ("biharmonic", "arap")}
+    return result
+
+
+def _measure(samples: NDArray, clip: EvaluationClip) -> dict[str, float]:
+    """The figures of one request; lengths over the true motion's mean displacement."""
+    truth = clip.vertices
+    scale = float(np.linalg.norm(truth[1:] - truth[:1], axis=-1).mean())
+    errors = np.linalg.norm(samples - truth[None], axis=-1)[:, 1:].mean(axis=(1, 2)) / scale
+    pairs = [
+        np.linalg.norm(samples[i] - samples[j], axis=-1)[1:].mean() / scale
+        for i in range(len(samples))
+        for j in range(i)
+    ]
+    return {
+        "size": float(np.linalg.norm(samples[:, 1:] - truth[:1], axis=-1).mean() / scale),
+        "best": float(errors.min()),
+        "single": float(errors.mean()),
+        "mean": float(np.linalg.norm(samples.mean(axis=0) - truth, axis=-1)[1:].mean() / scale),
+        "apart": float(np.mean(pairs)) if pairs else 0.0,
+        "strain": float(np.mean([mean_strain(sample, clip.faces) for sample in samples])),
+        "true_strain": mean_strain(truth, clip.faces),
+        "skate": float(np.mean([mean_skate(sample) for sample in samples])),
+        "true_skate": mean_skate(truth),
+    }
+
+
+def mean_strain(vertices: NDArray, faces: NDArray) -> float:
+    """Mean relative change of the lengths of edges over frames [T, V, 3], frame 0 being the rest."""
+    sides = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    a, b = np.unique(sides, axis=0).T
+    length = np.linalg.norm(vertices[:, a] - vertices[:, b], axis=-1)
+    usable = length[0] > 1e-9
+    return float(np.abs(length[1:, usable] / length[0, usable] - 1).mean())
+
+
+def mean_skate(vertices: NDArray) -> float:
+    """Mean horizontal step, a frame, of points within 2% of the ground; 0 where none is."""
+    near = vertices[1:, :, 1] < vertices[0, :, 1].min() + GROUND
+    steps = np.linalg.norm(np.diff(vertices[..., [0, 2]], axis=0), axis=-1)
+    return float(steps[near].mean()) if near.any() else 0.0
+
+
+def energy_distance(samples: NDArray, truths: NDArray) -> float:
+    """(2 E|X - Y| - E|X - X'| - E|Y - Y'|) / (2 E|X - Y|) between two sets of vectors [n, d]; 0 for alike ones."""
+
+    def mean_distance(a: NDArray, b: NDArray) -> float:
+        return float(np.mean([np.linalg.norm(a - one, axis=-1).mean() for one in b]))
+
+    across = mean_distance(samples, truths)
+    inside = mean_distance(samples, samples) + mean_distance(truths, truths)
+    return (2 * across - inside) / max(2 * across, 1e-12)
+
+
+def _displacements(motions: NDArray) -> NDArray:
+    """Displacement vectors [S, d] at some vertices."""
+    some = np.linspace(0, motions.shape[2] - 1, min(_ENERGY_POINTS, motions.shape[2])).round().astype(int)
+    chosen = motions[:, :, some]
+    return (chosen[:, 1:] - chosen[:, :1]).reshape(len(motions), -1)
+
+
+def _summarise(figures: Sequence[Mapping[str, Any]], energies: Sequence[float]) -> dict[str, float]:
+    """Geometric means over clips; strain and skate as ratios of sums, since some true clips have none at all."""
+    geometric = lambda name: float(np.exp(np.mean([np.log(max(f[name], 1e-4)) for f in figures])))  # noqa: E731
+    ratio = lambda name: sum(f[name] for f in figures) / max(sum(f[f"true_{name}"] for f in figures), 1e-9)  # noqa: E731
+    return {name: geometric(name) for name in ("size", "best", "apart", "single", "mean")} | {
+        "strain": float(ratio("strain")),
+        "skate": float(ratio("skate")),
+        "energy": float(np.mean(energies)),
+    }
+
+
+def prior_markdown(report: Mapping[str, Any]) -> str:
+    """The report as a person reads it."""
+    parts = ["# Prior", __doc__.split("\n\n")[1].strip() if __doc__ else ""]
+    names = (*MEASURES, "mean")
+    for task in dict.fromkeys(row["task"] for row in report["summary"]):
+        rows = [
+            [row["row"], *(f"{row[name]:.3f}" for name in names)] for row in report["summary"] if row["task"] == task
+        ]
+        clips = next(row["clips"] for row in report["summary"] if row["task"] == task)
+        parts += [f"## {task.capitalize()}, {clips} clips", markdown_table(["", *names], rows)]
+    for group in ("behaviour", "category"):
+        chosen = [f for f in report["clips"] if f["task"] == "one handle" and f["row"] == "borrowing and denoiser"]
+        if not chosen:
+            continue
+        rows = []
+        for value in sorted({f[group] for f in chosen}):
+            mine = [f for f in chosen if f[group] == value]
+            means = [np.exp(np.mean([np.log(max(f[name], 1e-4)) for f in mine])) for name in ("size", "best", "apart")]
+            rows.append([value, str(len(mine)), *(f"{mean:.3f}" for mean in means)])
+        parts += [f"## One handle, by {group}", markdown_table(["", "clips", "size", "best", "apart"], rows)]
+    parts.append(
+        "size: mean displacement over the true one. best: error of the best seed; a statue has 1. apart: mean distance "
+        "between seeds. mean: error of the seeds' mean. strain, skate: over the true clips'. energy: distance of all "
+        "samples of an identity from all its clips, 0 to 1. Lengths over the true motion."
+    )
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,92 @@
+"""The rigid surface: rotations given come out again, handles are met, lengths are kept."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.geometry.binding import bind_vertices, carry_vertices, mesh_components
+from core.geometry.rigid import RigidSurface, polar_rotation
+
+
+def sheet() -> tuple[torch.Tensor, torch.Tensor]:
+    x, y = torch.meshgrid(torch.linspace(0, 1, 9), torch.linspace(0, 0.5, 5), indexing="ij")
+    rest = torch.stack([x.flatten(), y.flatten(), 0.1 * (x * x).flatten()], -1)
+    distance = torch.cdist(rest, rest)
+    return rest[None], torch.where((distance < 0.2) & (distance > 0), 1.0, 0.0)[None]
+
+
+def turned(angle: float) -> torch.Tensor:
+    return torch.tensor(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]], dtype=torch.float32
+    )
+
+
+def test_a_rigid_motion_is_found_and_solved_for_again():
+    rest, weight = sheet()
+    surface = RigidSurface.of(rest, weight)
+    moved = (rest @ turned(0.7).T + torch.tensor([0.1, 0.2, 0.3]))[:, :, None]
+    rotation = surface.rotations(moved)
+    torch.testing.assert_close(rotation[0, :, 0], turned(0.7).expand(rest.shape[1], 3, 3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(surface.positions(rotation, moved), moved, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("handles", [1, 3, 8])
+def test_handles_between_nodes_are_met_exactly(handles):
+    rest, weight = sheet()
+    shares = torch.zeros(1, handles, rest.shape[1])
+    for row in range(handles):
+        shares[0, row, 5 * row], shares[0, row, 5 * row + 1] = 0.7, 0.3
+    places = shares @ rest + torch.tensor([0.0, 0.0, 0.05])
+    surface = RigidSurface.of(rest, weight, 0.1, shares, places)
+    goal = (places + torch.tensor([0.0, 0.1, 0.3]))[:, :, None].repeat(1, 1, 4, 1)
+    goal[0, 0, 2] += 0.1
+    start = rest[:, :, None].repeat(1, 1, 4, 1)
+    moved, rotation = surface.settle(start, start, goal, steps=4)
+    torch.testing.assert_close(surface.carried(moved, rotation), goal, atol=2e-5, rtol=0)
+
+
+def test_as_rigid_steps_take_strain_away():
+    rest, weight = sheet()
+    surface = RigidSurface.of(rest, weight, 1e-3)
+    stretched = (rest * torch.tensor([1.6, 1.0, 1.0]))[:, :, None]
+    settled, _ = surface.settle(stretched, stretched, steps=20)
+    assert float(surface.stretch(settled).mean()) < 0.3 * float(surface.stretch(stretched).mean())
+
+
+def test_polar_rotations_are_rotations():
+    generator = torch.Generator().manual_seed(0)
+    matrices = torch.randn(200, 3, 3, generator=generator)
+    found = polar_rotation(matrices)
+    torch.testing.assert_close(found @ found.mT, torch.eye(3).expand(200, 3, 3), atol=1e-4, rtol=0)
+    assert float(torch.linalg.det(found).min()) > 0.99
+
+
+def test_bound_vertices_move_rigidly_with_their_nodes():
+    random = np.random.default_rng(1)
+    vertices, nodes = random.random((200, 3)), random.random((20, 3))
+    weights = bind_vertices(vertices, nodes, None, np.zeros(200, int), np.zeros(20, int))
+    np.testing.assert_allclose(np.asarray(weights.sum(axis=1)).ravel(), 1.0, atol=1e-6)
+    rotation = turned(1.1).numpy()
+    moved = carry_vertices(weights, vertices, nodes, (nodes @ rotation.T + 0.5)[None], np.tile(rotation, (1, 20, 1, 1)))
+    np.testing.assert_allclose(moved[0], vertices @ rotation.T + 0.5, atol=1e-5)
+
+
+def test_a_loose_part_moves_as_one_piece():
+    random = np.random.default_rng(2)
+    body = random.random((300, 3)) * [2, 1, 1]
+    button = random.random((12, 3)) * 0.05 + [1.0, 1.02, 0.5]
+    vertices = np.concatenate([body, button])
+    components = np.repeat([0, 1], [300, 12])
+    nodes = body[::15]
+    distance = np.linalg.norm(nodes[:, None] - vertices[None], axis=-1)
+    weights = bind_vertices(vertices, nodes, distance, components, np.zeros(len(nodes), int))
+    rotations = np.stack([turned(angle).numpy() for angle in np.linspace(0, 1, len(nodes))])
+    moved = carry_vertices(weights, vertices, nodes, np.einsum("pij,pj->pi", rotations, nodes)[None], rotations[None])
+    rows = weights[300:].toarray()
+    np.testing.assert_allclose(rows, np.tile(rows[0], (12, 1)), atol=1e-9)
+    assert np.isfinite(moved).all()
+
+
+def test_components_are_counted():
+    faces = np.array([[0, 1, 2], [2, 1, 3], [4, 5, 6]])
+    assert mesh_components(faces, 7).tolist() == [0, 0, 0, 0, 1, 1, 1]
