@@ -20,6 +20,7 @@ from core.errors import DataError
 from core.evaluation import metrics
 from core.evaluation.baselines import classical_motions
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
+from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.reporting import OnProgress, PartialResults, machine, write_json, write_text
 from core.evaluation.self_intersections import crossing_faces
 from core.pipelines.request import Quality, SampleSet, SamplingOptions
@@ -154,7 +155,8 @@ def _evaluate_clip(
             # The motion itself is part of the key: a change of the generator or the reader starts afresh.
             key = f"{name.key}|{clip.fingerprint}|{task.name}"
             peers = partial.recall("peers", key, bound(peer_figures, clip, task))
-            ours = partial.recall("ours", key, bound(our_figures, animator, clip, task, settings))
+            with without_own_pack(animator, name):
+                ours = partial.recall("ours", key, bound(our_figures, animator, clip, task, settings))
             tasks[task.name] = {**peers, **ours}
         if on_progress is not None:
             on_progress(done + offset + 1, total, f"{name.key} {task.name}")

@@ -20,6 +20,7 @@ from core.data.rig_files import clip_author, rig_files
 from core.errors import DataError
 from core.evaluation.baselines import classical_motions
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
+from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.handles import handle_vertices
 from core.evaluation.reporting import OnProgress, machine, markdown_table, write_json, write_text
 from core.io.gltf.clip_reader import clip_frames
@@ -96,10 +97,8 @@ def evaluate_prior(
 
     Raises DataError where the model has no bank or no clip moves.
     """
-    library = animator.library
-    if library is None:
+    if animator.library is None:
         raise DataError("This model has no bank of motions or no part descriptor, so its prior cannot be judged.")
-    packs = {shape.name: shape.pack for shape in library.shapes}
     figures: list[dict[str, Any]] = []
     motions: dict[tuple[str, str, str], list[NDArray]] = {}
     truths: dict[tuple[str, str, str], list[NDArray]] = {}
@@ -109,8 +108,9 @@ def evaluate_prior(
             stem = Path(name.path).stem
             for task in tasks if clip is not None else ():
                 assert clip is not None
-                animator.library = library.without({packs.get(stem, stem)})
-                for row, samples in _rows(animator, clip, task, seeds).items():
+                with without_own_pack(animator, name):
+                    rows = _rows(animator, clip, task, seeds)
+                for row, samples in rows.items():
                     figures.append(
                         {"clip": name.key, "behaviour": name.split, "category": name.category}
                         | {"task": task.name, "row": row, **_measure(samples, clip)}
@@ -121,7 +121,7 @@ def evaluate_prior(
             if on_progress is not None:
                 on_progress(number + 1, len(clips), name.key)
     finally:
-        animator.library, animator.share = library, estimate_share
+        animator.share = estimate_share
     if not figures:
         raise DataError("None of the clips moves enough to be evaluated; choose other clips.")
     summary = []

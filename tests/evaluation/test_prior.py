@@ -1,0 +1,75 @@
+"""The measures of a prior: right for what is known, and never flattered by a statue."""
+
+import numpy as np
+import pytest
+
+from core.evaluation.evaluation_clips import ClipName, EvaluationClip
+from core.evaluation.fair_bank import without_own_pack
+from core.evaluation.prior import TASKS, _measure, energy_distance, mean_skate, mean_strain, prior_markdown
+from tests.bank.creatures import swinging_rod
+
+
+@pytest.fixture
+def clip() -> EvaluationClip:
+    shape = swinging_rod()
+    vertices = shape.posed(shape.clips[0]).astype(float)
+    faces = np.array([[i, i + 1, i + 21] for i in range(20)], np.int32)
+    return EvaluationClip(ClipName("rod/swing", "rigs", "walk", "objects", "/rigs/rod.glb"), vertices, faces, 24.0)
+
+
+def test_the_truth_itself_is_perfect(clip):
+    found = _measure(np.repeat(clip.vertices[None], 3, 0), clip)
+    assert (
+        found["size"] == pytest.approx(1) and found["best"] == pytest.approx(0) and found["apart"] == pytest.approx(0)
+    )
+    assert found["strain"] == pytest.approx(found["true_strain"])
+
+
+def test_a_statue_has_size_zero_and_error_one(clip):
+    found = _measure(np.repeat(clip.vertices[None, :1], len(clip.vertices), 1), clip)
+    assert found["size"] == 0 and found["best"] == pytest.approx(1)
+
+
+def test_energy_distance_sees_both_place_and_spread():
+    random = np.random.default_rng(0)
+    one, other = random.normal(size=(200, 5)), random.normal(size=(200, 5))
+    assert energy_distance(one, other) < 0.02
+    assert energy_distance(one, other + 3.0) > 0.3
+    assert energy_distance(np.zeros((200, 5)), other) > 0.1
+
+
+def test_strain_and_skate_of_simple_motions(clip):
+    still = np.repeat(clip.vertices[:1], 5, 0)
+    assert mean_strain(still, clip.faces) == 0 and mean_skate(still) == 0
+    grown = still * np.array([1, 1.1, 1.2, 1.3, 1.4])[:, None, None]
+    assert mean_strain(grown, clip.faces) == pytest.approx(0.25)
+    slid = still + np.arange(5)[:, None, None] * np.array([0.01, 0, 0])
+    assert mean_skate(slid) == pytest.approx(0.01)
+
+
+def test_the_one_handle_is_the_vertex_that_moves_farthest(clip):
+    vertices, given = TASKS[0].keys(clip)
+    moved = np.linalg.norm(clip.vertices - clip.vertices[:1], axis=-1)
+    frame = int(np.flatnonzero(given[0])[-1])
+    assert moved[frame, vertices[0]] == moved.max() and given.sum() == 2
+
+
+def test_a_clip_is_judged_without_its_own_pack(clip):
+    from core.bank.library import MotionLibrary
+
+    class Judged:
+        library = MotionLibrary([swinging_rod("rod"), swinging_rod("calm")])
+
+    judged, whole = Judged(), Judged.library
+    with without_own_pack(judged, clip.name):
+        assert judged.library.shapes == ()
+    assert judged.library is whole
+
+
+def test_the_report_reads_as_a_table(clip):
+    figures = {"clip": "rod", "behaviour": "walk", "category": "objects", "task": "one handle"}
+    figures |= {"row": "borrowing and denoiser", **_measure(clip.vertices[None], clip)}
+    summary = {"task": "one handle", "row": "borrowing and denoiser", "clips": 1, "energy": 0.01}
+    summary |= {name: figures[name] for name in ("size", "best", "apart", "strain", "skate", "mean")}
+    text = prior_markdown({"summary": [summary], "clips": [figures]})
+    assert "| borrowing and denoiser | 1.000 |" in text and "One handle, by behaviour" in text
