@@ -52,7 +52,7 @@ def estimate_share(certainty: NDArray[np.float32]) -> NDArray[np.float32]:
     return certainty**SHARE_POWER
 
 
-SHARE_POWER = 0.5  # chosen on unseen identities whose packs were left out of the bank
+SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank
 
 
 class Animator:
@@ -183,7 +183,7 @@ class Animator:
             targets,
             given,
             wish_for(seats, targets, given, tracks.fps, options.behaviour, options.loop),
-            handle_certainty(body, seats, given),
+            handle_certainty(body, seats, targets, given),
         )
 
     def _borrow(

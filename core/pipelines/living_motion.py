@@ -16,6 +16,7 @@ from core.pipelines.moving_body import HandleSeats, MovingBody
 STANDING_HEIGHT = 0.02  # of the size: a foot higher than this above its rest is in the air
 STANDING_SPEED = 0.25  # of the size a second: a foot faster than this is not standing
 RELEASE = 0.12  # seconds over which a foot passes from where it stood to where it is led
+STILL = 0.15  # how much a handle that does not move tells, beside one that does
 TOUCHED = 0.05  # share of a handle from which on a node follows the hand and not the ground
 
 
@@ -62,11 +63,14 @@ def settle(
     return Borrowed(moved, turned), missed
 
 
-def handle_certainty(body: MovingBody, seats: HandleSeats, given: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How much of each node's motion the handles alone determine [T, P], 0 to 1, from keys `given` [K, T].
+def handle_certainty(
+    body: MovingBody, seats: HandleSeats, targets: NDArray[np.float64], given: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """How much of each node's motion the handles alone determine [T, P], 0 to 1, from `targets` where `given` [K, T].
 
     The share of the prior variance that a Gaussian process over the surface, with the discrete biharmonic kernel of
-    its graph, loses to the handles; between keys a handle itself becomes uncertain, like a bridge.
+    its graph, loses to the handles; between keys a handle itself becomes uncertain, like a bridge. A handle that hardly
+    moves, such as a pin, says little about the rest: the body may do anything with that foot on the ground.
     """
     frames, count = given.shape[1], len(body.nodes)
     if not len(seats.places):
@@ -85,7 +89,10 @@ def handle_certainty(body: MovingBody, seats: HandleSeats, given: NDArray[np.boo
     explained = (gain * cross).sum(axis=1).clip(0, 1)
     influence = np.abs(gain) + 1e-9
     share = influence / influence.sum(axis=1, keepdims=True)
-    return (explained[None] * (certainty_in_time(given).T @ share.T)).astype(np.float32)
+    moved = np.where(given, np.linalg.norm(targets - seats.places[:, None], axis=-1), 0.0).max(axis=1)
+    telling = STILL + (1 - STILL) * np.clip(2 * moved / max(moved.max(), 1e-9), 0, 1)
+    sure = certainty_in_time(given) * telling[:, None]
+    return (explained[None] * (sure.T @ share.T)).astype(np.float32)
 
 
 def certainty_in_time(given: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,0 +1,93 @@
+"""Handles are met, feet stand, and what the handles say is told from what they leave open."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.bank.borrowing import Borrowed
+from core.geometry.sampling import face_normals, sample_surface
+from core.pipelines.living_motion import certainty_in_time, handle_certainty, plant_feet, settle
+from core.pipelines.moving_body import MovingBody, unnamed_parts, wish_for
+from tests.pipelines.conftest import tube
+
+
+@pytest.fixture(scope="module")
+def body() -> MovingBody:
+    vertices, faces = tube()
+    vertices = (vertices - (vertices.min(0) + vertices.max(0)) / 2) / np.ptp(vertices, axis=0).max()
+    samples = sample_surface(vertices, faces, 400, np.random.default_rng(0))
+    return MovingBody(vertices, faces, samples, face_normals(vertices, faces)[samples.face], None, unnamed_parts)
+
+
+def still(body: MovingBody, frames: int = 9, seeds: int = 2) -> Borrowed:
+    positions = torch.from_numpy(body.nodes).expand(seeds, frames, -1, -1).clone()
+    return Borrowed(positions, torch.eye(3).expand(seeds, frames, len(body.nodes), 3, 3).clone())
+
+
+def request(body: MovingBody, frames: int = 9):
+    seats = body.seats(np.array([5, len(body.rest) - 5]))
+    targets = np.repeat(seats.places[:, None].astype(float), frames, 1)
+    targets[1, -1] += [0.05, 0.2, 0.1]
+    given = np.zeros((2, frames), bool)
+    given[:, 0] = given[0] = given[1, -1] = True
+    return seats, targets, given
+
+
+def test_keys_and_pins_are_met_at_the_vertices(body):
+    seats, targets, given = request(body)
+    moved, missed = settle(body, still(body), seats, targets, given, 24.0)
+    vertices = body.carry(moved.positions[0], moved.rotations[0])
+    np.testing.assert_allclose(vertices[:, 5], targets[0], atol=1e-5)
+    np.testing.assert_allclose(vertices[-1, -5], targets[1, -1], atol=1e-5)
+    np.testing.assert_allclose(vertices[0], body.rest, atol=1e-5)
+    assert missed.shape == (2,) and (missed > 0.01).all()
+
+
+def test_a_moved_handle_bends_the_body_and_stretches_it_little(body):
+    seats, targets, given = request(body)
+    moved, _ = settle(body, still(body), seats, targets, given, 24.0)
+    vertices = body.carry(moved.positions[0], moved.rotations[0])
+    assert np.linalg.norm(vertices[-1] - body.rest, axis=-1).max() > 0.1
+    assert body.stretch(vertices) < 0.05
+
+
+def test_certainty_is_high_near_a_track_and_low_far_from_a_pin(body):
+    seats, targets, given = request(body)
+    sure = handle_certainty(body, seats, targets, given)
+    near_key, near_pin = seats.shares.argmax(axis=1)[::-1]
+    assert sure[-1, near_key] > 0.8
+    assert sure[4, near_key] < sure[-1, near_key]
+    assert sure[-1, near_pin] < 0.5
+    assert handle_certainty(body, body.seats(np.zeros(0, int)), targets[:0], given[:0]).max() == 0
+
+
+def test_a_handle_is_sure_in_its_keys_only():
+    given = np.array([[True, False, False, False, True, False, False]])
+    sure = certainty_in_time(given)[0]
+    assert sure[0] == sure[4] == 1 and sure[2] < sure[1] < 1 and sure[6] < sure[5] < 1
+
+
+def test_a_foot_that_slides_slowly_is_planted_and_one_that_steps_is_not(body):
+    led = still(body, 24, 1).positions
+    feet = torch.from_numpy(body.feet)
+    slide = torch.linspace(0, 0.05, 24)
+    led[0, :, feet, 0] += slide[:, None]
+    planted = plant_feet(body, led, body.seats(np.zeros(0, int)), 24.0)
+    assert float((planted[0, :, feet] - planted[0, :1, feet]).norm(dim=-1).max()) < 1e-5
+    led[0, :, feet, 0] += 20 * slide[:, None]
+    stepping = plant_feet(body, led, body.seats(np.zeros(0, int)), 24.0)
+    assert float((stepping[0, -1, feet, 0] - led[0, -1, feet, 0]).abs().max()) < 1e-4
+
+
+def test_feet_do_not_sink_into_the_ground(body):
+    led = still(body, 8, 1).positions
+    led[0, 3, :, 1] -= 0.1
+    planted = plant_feet(body, led, body.seats(np.zeros(0, int)), 24.0)
+    assert float(planted[0, 3, torch.from_numpy(body.feet), 1].min()) >= body.ground - 1e-3
+
+
+def test_a_wish_holds_every_key_but_the_rest_pose(body):
+    seats, targets, given = request(body)
+    wish = wish_for(seats, targets, given, 24.0)
+    assert {(handle, frame) for handle, frame, _ in wish.keys} == {(0, f) for f in range(1, 9)} | {(1, 8)}
+    np.testing.assert_allclose(wish.shares.sum(axis=1), 1, atol=1e-5)
