@@ -50,6 +50,24 @@ class BankEntry:
         self.normals = self.shape.normals @ facing
         self.first = np.cumsum([0] + [clip.frames for clip in self.shape.clips])  # of each clip, in the arrays below
 
+        lengths = np.diff(self.first)
+        self.clip = np.repeat(np.arange(len(lengths)), lengths)  # of each row of the arrays below
+        self.frame = np.arange(self.first[-1]) - self.first[self.clip]
+        self._last = (lengths - 1)[self.clip]
+        periods = np.array([round(clip.period) for clip in self.shape.clips])
+        self.cyclic = (periods > 0)[self.clip]
+        self._period = np.maximum(periods, 1)[self.clip]
+
+    def rows_after(self, frames: float) -> NDArray[np.int64]:
+        """For every row the one nearest to `frames` later: cyclic clips go round, others hold their end [F]."""
+        later = np.round(self.frame + frames).astype(np.int64)
+        later = np.where(self.cyclic, np.mod(later, self._period), later)
+        return self.first[self.clip] + np.minimum(later, self._last)
+
+    def left_after(self, frames: float) -> NDArray[np.float64]:
+        """How many frames of its clip are left `frames` after each row, negative where it ends before [F]."""
+        return np.where(self.cyclic, np.inf, self._last - self.frame - frames)
+
     @property
     def descriptors(self) -> Floats:
         return self.shape.descriptors[0]

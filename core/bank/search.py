@@ -28,8 +28,10 @@ EFFORT = 0.7
 USUAL_EFFORT = -1.75  # logarithm of the mean motion over the farthest handle's, and its deviation
 EFFORT_SPREAD = 0.55
 USUAL_MOTION = -2.8  # logarithm of the mean motion where no handle says how large it is
+LOOP_GAP = 20.0  # makes a closed cycle free and a leap at its end prohibitive
 PER_CLIP = 6  # windows kept of one clip and speed
 KEYS_PER_HANDLE = 6
+KEYS_OF_A_PIN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,15 +81,6 @@ def plain_name(stem: str) -> str:
 PREFIXES = ("farm", "simple", "fish", "m2m", "cyber", "space", "platformer", "modular")
 
 
-def clip_rows(match: Match, clip: int, frames: NDArray) -> NDArray[np.int64]:
-    """Rows of the entry's arrays for (fractional) frames of a clip: cyclic ones go round, others hold their end."""
-    info, first = match.entry.shape.clips[clip], match.entry.first[clip]
-    whole = np.round(frames).astype(np.int64)
-    if info.period:
-        whole = np.mod(whole, max(1, round(info.period)))
-    return first + np.minimum(whole, info.frames - 1)
-
-
 def find_windows(body: Body, matches: Sequence[Match], wish: Wish, functional: Floats, most: int = 96) -> list[Window]:
     """The `most` likely windows, the best first. `functional` [P, P, 3] is `position_functional` of the body."""
     keys = _thinned(wish)
@@ -129,7 +122,9 @@ def _thinned(wish: Wish) -> list[tuple[int, int, tuple[float, ...]]]:
     result = []
     for handle in sorted({key[0] for key in wish.keys}):
         mine = sorted(key for key in wish.keys if key[0] == handle and key[1] > 0)
-        picks = np.linspace(0, len(mine) - 1, min(len(mine), KEYS_PER_HANDLE)).round().astype(int)
+        still = all(np.allclose(key[2], wish.rest[handle], atol=1e-6) for key in mine)  # a pin
+        count = min(len(mine), KEYS_OF_A_PIN if still else KEYS_PER_HANDLE)
+        picks = np.linspace(0, len(mine) - 1, count).round().astype(int)
         result += [mine[pick] for pick in picks]
     return result
 
@@ -144,66 +139,67 @@ def _windows_of(
     certainty: float,
 ) -> list[Window]:
     entry, turned = match.entry, np.asarray(match.turn)
+    wanted_clip = np.array([not wish.behaviour or clip.behaviour == wish.behaviour for clip in entry.shape.clips])
+    allowed = wanted_clip[entry.clip]
+    if not allowed.any():
+        return []
     by_part = np.einsum("nj,kna->kja", match.parts, levers @ turned.T, optimize=True)  # [K, J, 3]
     resting = by_part.sum(axis=1)
     wanted = place @ turned.T
     rotations, places, mass = entry.rotations, entry.places, match.mass
-    rate = STORED_FPS / wish.fps
+    middle = np.einsum("fja,j->fa", places, mass)
+    begun = {
+        handle: np.einsum("sjba,jb->sja", rotations, by_part[handle], optimize=True) for handle in {k[0] for k in keys}
+    }
     span = wish.frames - 1 if not wish.loop else wish.frames
+    base = POSE * (1 - match.pose) + ALIKE * match.cost
     result: list[Window] = []
-    for number, clip in enumerate(entry.shape.clips):
-        if wish.behaviour and clip.behaviour != wish.behaviour:
-            continue
-        for speed in SPEEDS:
-            step = speed * rate
-            last = clip.frames - 1 - span * step
-            count = clip.frames if clip.period else int(max(last, 0)) + 1
-            starts = np.arange(count, dtype=np.float32)
-            rows = clip_rows(match, number, starts)
-            moved, along, squared = [], np.zeros(count), np.full(count, 1e-9)
-            begun: dict[int, Floats] = {}
-            for (handle, frame, _), target in zip(keys, wanted, strict=True):
-                if handle not in begun:
-                    begun[handle] = np.einsum("sjba,jb->sja", rotations[rows], by_part[handle])
-                then = clip_rows(match, number, starts + frame * step)
-                path = np.einsum("sjab,sjb->sa", rotations[then], begun[handle]) - resting[handle]
-                path += ((places[then] - places[rows]) * mass[:, None]).sum(axis=1)
-                moved.append(path)
-                along += path @ target
-                squared += np.square(path).sum(axis=1)
-            motion = np.zeros(count)
-            for part in (1 / 3, 2 / 3, 1.0):
-                then = clip_rows(match, number, starts + part * span * step)
-                motion += np.linalg.norm(places[then] - places[rows], axis=-1) @ mass / 3
-            energy = POSE * (1 - match.pose[rows]) + ALIKE * match.cost
-            amplitude = np.ones(count)
-            if size > 0:
-                amplitude = np.clip(along / squared, *AMPLITUDE)
-                missed = sum(
-                    np.square(amplitude[:, None] * path - target).sum(axis=1)
-                    for path, target in zip(moved, wanted, strict=True)
-                )
-                energy += certainty * missed / len(keys) / (REACH * size + 0.01) ** 2 + np.log(amplitude) ** 2
-            energy += EFFORT * effort(amplitude * motion, size)
-            if not clip.period and last < 0:  # the clip ends before the request does
-                energy += -2.0 * last / max(span * step, 1e-6)
-            if wish.loop:
-                energy += _loop_gap(match, number, starts, span * step, rows)
-            for pick in np.argsort(energy, kind="stable")[:PER_CLIP]:
-                result.append(
-                    Window(match, number, float(starts[pick]), speed, float(amplitude[pick]), float(energy[pick]))
-                )
+    for speed in SPEEDS:
+        step = speed * STORED_FPS / wish.fps
+        moved, along, squared = [], np.zeros(len(base)), np.full(len(base), 1e-9)
+        for (handle, frame, _), target in zip(keys, wanted, strict=True):
+            then = entry.rows_after(frame * step)
+            path = (rotations[then] @ begun[handle][..., None]).sum(axis=(1, 3)) - resting[handle]
+            path += middle[then] - middle
+            moved.append(path)
+            along += path @ target
+            squared += np.square(path).sum(axis=1)
+        motion = np.zeros(len(base))
+        for part in (1 / 3, 2 / 3, 1.0):
+            motion += np.linalg.norm(places[entry.rows_after(part * span * step)] - places, axis=-1) @ mass / 3
+        energy, amplitude = base.copy(), np.ones(len(base))
+        if size > 0:
+            amplitude = np.clip(along / squared, *AMPLITUDE)
+            missed = sum(
+                np.square(amplitude[:, None] * path - target).sum(axis=1)
+                for path, target in zip(moved, wanted, strict=True)
+            )
+            energy += certainty * missed / len(keys) / (REACH * size + 0.01) ** 2 + np.log(amplitude) ** 2
+        energy += EFFORT * effort(amplitude * motion, size)
+        left = entry.left_after(span * step)
+        # A clip may end before the request does, at a price, if it is played from its beginning.
+        energy += np.where(left < 0, -2.0 * np.maximum(left, -span * step) / max(span * step, 1e-6), 0.0)
+        if wish.loop:
+            end = entry.rows_after(span * step)
+            energy += LOOP_GAP * (np.square(rotations[end] - rotations).sum(axis=(-1, -2)) @ mass)
+        energy[~allowed | ((left < 0) & (entry.frame > 0))] = np.inf
+        result += [
+            Window(
+                match, int(entry.clip[row]), float(entry.frame[row]), speed, float(amplitude[row]), float(energy[row])
+            )
+            for row in _best_of_each_clip(energy, entry.clip)
+        ]
     return result
+
+
+def _best_of_each_clip(energy: NDArray, clip: NDArray) -> NDArray[np.int64]:
+    """Rows of the `PER_CLIP` lowest finite energies of every clip."""
+    order = np.lexsort((energy, clip))
+    rank = np.arange(len(order)) - np.searchsorted(clip[order], clip[order])
+    return order[(rank < PER_CLIP) & np.isfinite(energy[order])]
 
 
 def effort(motion: NDArray, size: float) -> NDArray:
     """How unusual a mean motion is beside how far a handle is to move (or by itself, where none is)."""
     usual = np.log(size) + USUAL_EFFORT if size > 0 else USUAL_MOTION
     return np.square((np.log(motion + 0.01 * max(size, 0.05)) - usual) / EFFORT_SPREAD)
-
-
-def _loop_gap(match: Match, clip: int, starts: Floats, span: float, rows: NDArray) -> NDArray:
-    """How far the last pose is from the first, in units that make a closed cycle free and a leap prohibitive."""
-    end = clip_rows(match, clip, starts + span)
-    turned = np.square(match.entry.rotations[end] - match.entry.rotations[rows]).sum(axis=(-1, -2)) @ match.mass
-    return 20.0 * turned
