@@ -49,7 +49,7 @@ def run_bench(options: argparse.Namespace) -> None:
 
 
 def _run_training_bench(options: argparse.Namespace) -> None:
-    from core.evaluation.reporting import write_json, write_text
+    from core.evaluation.reporting import write_report
     from core.experiments.training_benchmark import benchmark_markdown, benchmark_training
     from core.pipelines.request import Progress
 
@@ -62,8 +62,7 @@ def _run_training_bench(options: argparse.Namespace) -> None:
             overrides=options.overrides,
             on_progress=lambda done, total, what: on_step(Progress(done, total, what)),
         )
-    write_json(options.out, report)
-    write_text(options.out.with_suffix(".md"), benchmark_markdown(report))
+    write_report(options.out, report, benchmark_markdown(report))
     print(
         f"{report['ours']:.2f} clips/s, {report['ratio']:.2f} times the {report['plain']:.2f} of the plain loop; "
         f"load average {report['load_average']}",

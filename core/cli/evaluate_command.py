@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", required=True, help="report, .json; a .md is written beside it. For `report` the folder of the reports"
     )
+    parser.add_argument(
+        "--raw", metavar="FILE", help="the rows of every clip too, as .json; otherwise they are not kept"
+    )
     parser.add_argument("--preset", default="small", help="bundled preset, or a folder with one file per stage")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--untrained", action="store_true", help="fresh weights: the geometric warm start alone")

@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.evaluation import metrics
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load_all
-from core.evaluation.reporting import OnProgress, machine, markdown_table, write_json, write_text
+from core.evaluation.reporting import (
+    OnProgress,
+    Report,
+    group_title,
+    machine,
+    origin,
+    page,
+    spread,
+    table,
+    write_report,
+)
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.occupancy import is_inside, uniform_box_points
 from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface
@@ -28,6 +38,10 @@ from core.models.layers import gather_rows
 from core.pipelines.animate import Animator
 
 OCCUPANCY_POINTS = 100_000
+ABOUT = (
+    "Vertex error: true tracked points encoded, decoded at the mesh's own vertices, mean distance over moving frames "
+    "in units of the shape's longest side. Shape IoU at uniform points of the box of side 1.1 (winding number)."
+)
 _QUERIES = 8192  # points per decoder call
 
 
@@ -40,8 +54,9 @@ def evaluate_autoencoders(
     occupancy_points: int = OCCUPANCY_POINTS,
     model: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
+    raw: Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluate both autoencoders on every clip; writes `out` (JSON) and .md beside it, and returns the report."""
+    """Evaluate both on every clip, write the report `out` (JSON, .md beside it) and the clips' rows to `raw`."""
     rows = []
     for number, clip in enumerate(load_all(names, frames, vertices)):
         shape_iou = shape_reconstruction_iou(animator, clip, occupancy_points)
@@ -71,8 +86,7 @@ def evaluate_autoencoders(
         "summary": _summarise(rows),
         "clips": rows,
     }
-    write_json(out, report)
-    write_text(out.with_suffix(".md"), _markdown(report))
+    write_report(out, report, page("The autoencoders alone", ABOUT, origin(report), *autoencoder_tables(report)), raw)
     return report
 
 
@@ -132,31 +146,13 @@ def _summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return summary
 
 
-def _markdown(report: Mapping[str, Any]) -> str:
-    model = report["model"]
-    head = ["Clips", "number", "motion", "vertex error", "std", "jitter over truth", "shape IoU", "std"]
-    table = [
-        [
-            group,
-            str(row["clips"]),
-            f"{row['motion']['mean']:.4f}",
-            f"{row['vertex_error']['mean']:.4f}",
-            f"{row['vertex_error']['std']:.4f}",
-            f"{row['jitter_over_truth']['mean']:.2f}",
-            f"{row['shape_iou']['mean']:.3f}",
-            f"{row['shape_iou']['std']:.3f}",
-        ]
-        for group, row in report["summary"].items()
-    ]
-    return "\n".join(
-        [
-            "# Autoencoders alone",
-            "",
-            f"Preset `{model.get('preset', '?')}`. Vertex error: true tracked points encoded, decoded at the mesh's "
-            "own vertices, mean distance over moving frames in units of the shape's longest side. Shape IoU at "
-            f"{report['settings']['occupancy_points']:,} uniform points of the box of side 1.1 (winding number).",
-            "",
-            markdown_table(head, table),
-            "",
-        ]
-    )
+def autoencoder_tables(report: Report) -> list[str]:
+    columns = {
+        "Clips": lambda row: group_title(row[0]),
+        "number": lambda row: str(row[1]["clips"]),
+        "motion": lambda row: f"{row[1]['motion']['mean']:.4f}",
+        "vertex error (asked: 0.006)": lambda row: spread(row[1]["vertex_error"], 4),
+        "jitter over truth": lambda row: f"{row[1]['jitter_over_truth']['mean']:.2f}",
+        "shape IoU": lambda row: spread(row[1]["shape_iou"], 3),
+    }
+    return [table(report["summary"].items(), columns)]

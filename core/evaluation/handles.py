@@ -21,7 +21,7 @@ from core.evaluation import metrics
 from core.evaluation.baselines import classical_motions
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.fair_bank import without_own_pack
-from core.evaluation.reporting import OnProgress, PartialResults, machine, write_json, write_text
+from core.evaluation.reporting import OnProgress, PartialResults, machine, write_report
 from core.evaluation.self_intersections import crossing_faces
 from core.pipelines.request import Quality, SampleSet, SamplingOptions
 from core.sequence import Handle, HandleTracks, SourceMesh
@@ -81,10 +81,11 @@ def evaluate_handles(
     settings: HandleSettings | None = None,
     model: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
+    raw: Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluate on every clip and write the report `out` (JSON) and the same name with .md; returns the report.
+    """Evaluate on every clip, write the report `out` (JSON, .md beside it) and the clips' rows to `raw`; return it all.
 
-    `model` describes the weights (preset, hash, training record): it goes into the report, and figures kept from an
+    `model` describes the weights (preset, hash): it goes into the report, and figures kept from an
     interrupted run are used again only for the same description. Raises DataError without a single usable clip.
     """
     from core.evaluation.handles_report import handles_markdown, summarise
@@ -113,8 +114,7 @@ def evaluate_handles(
         "summary": summarise(results, [task.name for task in settings.tasks]),
         "clips": results,
     }
-    write_json(out, report)
-    write_text(out.with_suffix(".md"), handles_markdown(report))
+    write_report(out, report, handles_markdown(report), raw)
     return report
 
 

@@ -1,4 +1,4 @@
-"""What the handle-editing figures of many clips say together: summaries, and the report a person reads."""
+"""What the handle-editing figures of many clips say together: summaries, and their tables."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from typing import Any
 import numpy as np
 
 from core.evaluation.metrics import ratio_of_means
-from core.evaluation.reporting import markdown_table
+from core.evaluation.reporting import Cell, Report, group_title, origin, page, rows_table, table
 
 PEERS = ("biharmonic", "arap")
-OURS = ("draft", "single", "mean_of_seeds", "best_of_seeds")
 TITLES = {
     "no_motion": "no motion",
+    "arap": "ARAP",
     "biharmonic": "biharmonic",
-    "arap": "ARAP (targets linear in time where free)",
-    "arap_poses": "ARAP poses, vertices linear between",
-    "draft": "ours, draft (posterior mean)",
-    "single": "ours, a single seed",
-    "mean_of_seeds": "ours, mean of seeds",
-    "best_of_seeds": "ours, best of seeds",
+    "arap_poses": "linear between ARAP poses",
+    "draft": "draft",
+    "single": "single seed",
+    "mean_of_seeds": "mean of seeds",
+    "best_of_seeds": "best of seeds",
 }
+ABOUT = (
+    "Vertex error: mean distance to the true motion over the moving frames, in thousandths of the shape's longest "
+    "side. Ratios are ratios of means over clips. Handles are farthest-point vertices with true positions (the same "
+    "surface point in every frame); the baselines get the same handles in the same run: biharmonic, and ARAP with "
+    "targets linear in time where they are free. The draft is the posterior mean; a single seed of a perfect "
+    "posterior has about 1.4 times the root-mean-square error of that. Faces newly crossing: the share that cut "
+    "through other faces in the middle and the last frame beyond those that did in frame 0."
+)
 # What the handle tasks were asked to reach: {task: (method, reference, at most)}.
 ASKED = {
     "full_10": ("mean_of_seeds", "over_better_peer", 0.8),
@@ -40,15 +47,23 @@ def summarise(clips: Sequence[Clip], tasks: Sequence[str]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for group in dict.fromkeys((clip["source"], clip["split"]) for clip in clips):
         members = [clip for clip in clips if (clip["source"], clip["split"]) == group]
-        categories = sorted({clip["category"] for clip in members})
-        figures = {}
-        for task in tasks:
-            figures[task] = task_summary(members, task)
-            figures[task]["by_category"] = {
-                name: task_summary([clip for clip in members if clip["category"] == name], task) for name in categories
-            }
-        summary["/".join(group)] = figures
+        names = sorted({clip["category"] for clip in members})
+        categories = {name: [clip for clip in members if clip["category"] == name] for name in names}
+        summary["/".join(group)] = {
+            task: task_summary(members, task)
+            | {"by_category": {name: _category_summary(clips, task) for name, clips in categories.items()}}
+            for task in tasks
+        }
     return summary
+
+
+def _category_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
+    figures = task_summary(clips, task)
+    return {
+        "clips": len(clips),
+        "errors": {name: errors["mean"] for name, errors in figures["errors"].items()},
+        "over_better_peer": figures["errors"]["mean_of_seeds"]["over_better_peer"],
+    }
 
 
 def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
@@ -99,40 +114,55 @@ def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
     }
 
 
-def handles_markdown(report: Mapping[str, Any]) -> str:
-    """The report as Markdown: the lines that are asked for first, then every method, then categories."""
-    settings, model, machine = report["settings"], report["model"], report["machine"]
-    lines = [
-        "# Handle editing",
-        "",
-        f"Preset `{model.get('preset', '?')}` on {model.get('device', 'cpu')}, {settings['seeds']} seeds, quality "
-        f"{settings['quality']}, {settings['frames']} frames; {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['threads']} threads, torch {machine['torch']}.",
-        "",
-        "Errors are mean vertex distances to the true motion over the moving frames, in units of the shape's longest "
-        "side. Ratios are ratios of means over clips. Handles are farthest-point vertices with true positions "
-        '("tracked": the same surface point in every frame); peers get the same handles in the same run. A single '
-        "seed of a perfect posterior has about 1.4 times the root-mean-square error of its mean. Faces newly crossing: "
-        "the share that cut through other faces in the middle and the last frame beyond those that did in frame 0.",
-    ]
+def handles_markdown(report: Report) -> str:
+    return page("Handle editing", ABOUT, origin(report), *handles_tables(report))
+
+
+def handles_tables(report: Report) -> list[str]:
+    """A table of all tasks for each group of clips, what was asked for, and categories; Markdown, block by block."""
+    blocks = []
     if report.get("pictures"):
-        lines += ["", f"[The best and the worst clips in pictures]({report['pictures']})"]
-    if model.get("untrained"):
-        lines += ["", "**Untrained weights**: the draft is the geometric warm start alone."]
+        blocks.append(f"[The ten best and the ten worst clips as images]({report['pictures']})")
     for group, tasks in report["summary"].items():
-        lines += ["", f"## {group.replace('/', ', ').replace('_', ' ')}", "", asked_table(tasks)]
-        for task, figures in tasks.items():
-            lines += ["", f"### {task_title(task)}", "", _methods_table(figures)]
-            lines += ["", f"Motion {figures['motion']:.4f} over {figures['clips']} clips (its volume change "
-                      f"{figures['true_volume_change']:.3f}, faces newly crossing "
-                      f"{100 * figures['true_crossings_gained']:.2f}%); better peer: "
-                      f"{TITLES[figures['better_peer']]}; pairwise distance of seeds over motion "
-                      f"{figures['pairwise_distance_over_motion']:.2f}; handle error before the exact solve "
-                      f"{figures['handle_error_before_solve']:.4f}, largest after it "
-                      f"{figures['handle_error_after_solve']:.1e}."]  # fmt: skip
-            if len(figures["by_category"]) > 1:
-                lines += ["", _category_table(figures["by_category"])]
-    return "\n".join(lines) + "\n"
+        blocks.append(f"**{group_title(group)}, {next(iter(tasks.values()))['clips']} clips.**")
+        methods = [name for name in TITLES if any(name in task["errors"] for task in tasks.values())]
+        columns: dict[str, Cell] = {"Task": lambda row: task_title(row[0])}
+        columns |= {TITLES[name]: lambda row, m=name: _thousandths(row[1]["errors"].get(m)) for name in methods}
+        columns |= {
+            "mean over better baseline": lambda row: f"{row[1]['errors']['mean_of_seeds']['over_better_peer']:.3f}",
+            "best over ARAP in-betweens": lambda row: (
+                f"{row[1]['errors']['best_of_seeds']['over_arap_in_betweens']:.3f}"
+            ),
+            "jitter": lambda row: f"{row[1]['errors']['single']['over_jitter_of_truth']:.2f}",
+            "seeds differ by": lambda row: f"{row[1]['pairwise_distance_over_motion']:.2f}",
+            "volume change: ARAP, single": lambda row: _both(row[1], "volume_change"),
+            "faces newly crossing: ARAP, single": lambda row: _both(row[1], "crossings_gained", 100, "%"),
+        }
+        blocks += [table(tasks.items(), columns), asked_table(tasks), _category_table(tasks)]
+    return [block for block in blocks if block]
+
+
+def _thousandths(errors: Report | None) -> str:
+    return "/" if errors is None else f"{1000 * errors['mean']:.1f}"
+
+
+def _both(figures: Report, key: str, factor: float = 1.0, unit: str = "") -> str:
+    """ARAP's figure and that of a single seed; reports of old lack some."""
+    both = [figures["errors"][name].get(key) for name in ("arap", "single")]
+    return "/" if None in both else ", ".join(f"{factor * value:.3f}{unit}" for value in both)
+
+
+def _category_table(tasks: Mapping[str, Any]) -> str:
+    """Mean of seeds over the better baseline for each category, task by task; empty with one category."""
+    first = next(iter(tasks.values()))["by_category"]
+    columns: dict[str, Cell] = {
+        "Mean of seeds over better baseline (clips)": lambda name: f"{name} ({first[name]['clips']})"
+    }
+    columns |= {
+        task_title(task): lambda name, f=figures: f"{f['by_category'][name]['over_better_peer']:.2f}"
+        for task, figures in tasks.items()
+    }
+    return table(first, columns) if len(first) > 1 else ""
 
 
 def asked_table(tasks: Mapping[str, Any]) -> str:
@@ -143,7 +173,7 @@ def asked_table(tasks: Mapping[str, Any]) -> str:
             what = f"{task_title(task)}: {method.replace('_', ' ')} {REFERENCES[reference]}"
             rows.append((what, tasks[task]["errors"][method][reference], most))
     categories = {
-        name.replace("_", " "): group["errors"]["mean_of_seeds"]["over_better_peer"]
+        name.replace("_", " "): group["over_better_peer"]
         for name, group in tasks.get("full_3", {}).get("by_category", {}).items()
     }
     if len(categories) > 1:
@@ -153,50 +183,7 @@ def asked_table(tasks: Mapping[str, Any]) -> str:
         jitter = figures["errors"]["single"]["over_jitter_of_truth"]
         rows.append((f"{task_title(task)}: jitter of a single seed over the truth's", jitter, 1.3))
     cells = [(what, f"{value:.3f}", f"{most:g}", "yes" if value <= most else "no") for what, value, most in rows]
-    return markdown_table(["Asked for (ratios of means over clips)", "measured", "at most", "reached"], cells)
-
-
-def _methods_table(figures: Mapping[str, Any]) -> str:
-    head = ["Method", "error", "std over clips", "over motion", "over better peer", "over each clip's better peer",
-            "over ARAP in-betweens", "jitter over truth", "volume change", "faces newly crossing"]  # fmt: skip
-    rows = [
-        [
-            TITLES[name],
-            f"{row['mean']:.4f}",
-            f"{row['std']:.4f}",
-            f"{row['over_motion']:.2f}",
-            f"{row['over_better_peer']:.3f}",
-            f"{row['over_better_peer_of_each_clip']:.3f}",
-            f"{row['over_arap_in_betweens']:.3f}",
-            f"{row['over_jitter_of_truth']:.2f}",
-            f"{row['volume_change']:.3f}",
-            f"{100 * row['crossings_gained']:.2f}%",
-        ]
-        for name, row in figures["errors"].items()
-    ]
-    return markdown_table(head, rows)
-
-
-def _category_table(categories: Mapping[str, Any]) -> str:
-    shown = [*PEERS, *OURS]
-    head = [
-        "Category",
-        "clips",
-        "motion",
-        *(f"{name.replace('_', ' ')} error" for name in shown),
-        "mean over better peer",
-    ]
-    rows = [
-        [
-            name,
-            str(figures["clips"]),
-            f"{figures['motion']:.4f}",
-            *(f"{figures['errors'][method]['mean']:.4f}" for method in shown),
-            f"{figures['errors']['mean_of_seeds']['over_better_peer']:.3f}",
-        ]
-        for name, figures in categories.items()
-    ]
-    return markdown_table(head, rows)
+    return rows_table(["Asked for (ratios of means over clips)", "measured", "at most", "reached"], cells)
 
 
 def task_title(task: str) -> str:

@@ -22,7 +22,7 @@ from core.evaluation.baselines import classical_motions
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.handles import handle_vertices
-from core.evaluation.reporting import OnProgress, machine, markdown_table, write_json, write_text
+from core.evaluation.reporting import OnProgress, machine, rows_table, write_report
 from core.io.gltf.clip_reader import clip_frames
 from core.io.gltf.scene import GltfScene
 from core.pipelines.animate import Animator, estimate_share
@@ -92,8 +92,9 @@ def evaluate_prior(
     tasks: Sequence[PriorTask] = TASKS,
     model: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
+    raw: Path | None = None,
 ) -> dict[str, Any]:
-    """Measure every row on every clip; writes the report `out` (JSON) and the same name with .md.
+    """Measure every row on every clip; writes the report `out` (JSON, .md beside it) and the clips' rows to `raw`.
 
     Raises DataError where the model has no bank or no clip moves.
     """
@@ -142,8 +143,7 @@ def evaluate_prior(
         "summary": summary,
         "clips": figures,
     }
-    write_json(out, report)
-    write_text(out.with_suffix(".md"), prior_markdown(report))
+    write_report(out, report, prior_markdown(report), raw)
     return report
 
 
@@ -244,7 +244,7 @@ def prior_markdown(report: Mapping[str, Any]) -> str:
             [row["row"], *(f"{row[name]:.3f}" for name in names)] for row in report["summary"] if row["task"] == task
         ]
         clips = next(row["clips"] for row in report["summary"] if row["task"] == task)
-        parts += [f"## {task.capitalize()}, {clips} clips", markdown_table(["", *names], rows)]
+        parts += [f"## {task.capitalize()}, {clips} clips", rows_table(["", *names], rows)]
     for group in ("behaviour", "category"):
         chosen = [f for f in report["clips"] if f["task"] == "one handle" and f["row"] == "borrowing and denoiser"]
         if not chosen:
@@ -254,7 +254,7 @@ def prior_markdown(report: Mapping[str, Any]) -> str:
             mine = [f for f in chosen if f[group] == value]
             means = [np.exp(np.mean([np.log(max(f[name], 1e-4)) for f in mine])) for name in ("size", "best", "apart")]
             rows.append([value, str(len(mine)), *(f"{mean:.3f}" for mean in means)])
-        parts += [f"## One handle, by {group}", markdown_table(["", "clips", "size", "best", "apart"], rows)]
+        parts += [f"## One handle, by {group}", rows_table(["", "clips", "size", "best", "apart"], rows)]
     parts.append(
         "size: mean displacement over the true one. best: error of the best seed; a statue has 1. apart: mean distance "
         "between seeds. mean: error of the seeds' mean. strain, skate: over the true clips'. energy: distance of all "

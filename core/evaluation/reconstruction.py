@@ -31,7 +31,7 @@ from core.evaluation.reconstruction_metrics import (
     half_spread,
     seam_jumps,
 )
-from core.evaluation.reporting import OnProgress, PartialResults, machine, write_json, write_text
+from core.evaluation.reporting import OnProgress, PartialResults, machine, origin, page, write_report
 from core.evaluation.scan_baseline import PeerSettings, reconstruct_classically
 from core.evaluation.scan_tasks import ScanTask, observe, seen_half
 from core.geometry.operators import edge_graph
@@ -87,13 +87,14 @@ def evaluate_reconstruction(
     out: Path,
     settings: ReconstructionSettings,
     on_progress: OnProgress | None = None,
+    raw: Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluate on every clip and write the report `out` (JSON) and the same name with .md; returns the report.
+    """Evaluate on every clip, write the report `out` (JSON, .md beside it) and the clips' rows to `raw`; return it all.
 
     Figures of an interrupted run are used again where weights, settings, motion and observation are the same. Raises
     DataError without a single usable clip.
     """
-    from core.evaluation.reconstruction_report import reconstruction_markdown, summarise
+    from core.evaluation.reconstruction_report import ABOUT, reconstruction_tables, summarise
 
     run = _Run(models, settings, _partial(out, models, settings), on_progress, len(clips))
     results = [result for name in clips if (result := run.clip(name)) is not None]
@@ -109,8 +110,8 @@ def evaluate_reconstruction(
         "summary": summarise(results, [task.name for task in settings.tasks]),
         "clips": results,
     }
-    write_json(out, report)
-    write_text(out.with_suffix(".md"), reconstruction_markdown(report))
+    title = protocol.replace("-", " ").capitalize()
+    write_report(out, report, page(title, ABOUT, origin(report), *reconstruction_tables(report)), raw)
     return report
 
 

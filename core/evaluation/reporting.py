@@ -1,11 +1,12 @@
-"""What every protocol's report shares: atomic files, the cache of a resumable run, and the machine it ran on."""
+"""What every protocol's report shares: its files, its tables, the cache of a resumable run, the machine it ran on."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from core.atomic import write_atomically
 from core.errors import DataError
 
 OnProgress = Callable[[int, int, str], None]  # steps done, steps in all, what was done; raising stops cleanly
+Report = Mapping[str, Any]
+Cell = Callable[..., str]  # what a record looks like in a column
+RAW_ROWS = ("clips", "runs")  # what a report holds of every clip; it is not kept beside the summary
+DIGITS = 6  # that are kept of a figure
+SPLITS = {"unseen_motion": "unseen motion", "unseen_identity": "unseen individual"}
 
 
 def write_text(path: Path, text: str) -> None:
@@ -22,6 +28,22 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def write_report(path: Path, report: Report, text: str, raw: Path | None = None) -> None:
+    """Write the summary of a report to `path`, `text` to the .md beside it, and the rows of every clip to `raw`."""
+    if raw is not None:
+        write_json(raw, {key: report[key] for key in RAW_ROWS if key in report})
+    write_json(path, _rounded({key: value for key, value in report.items() if key not in RAW_ROWS}))
+    write_text(path.with_suffix(".md"), text)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(entry) for entry in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 class PartialResults:
@@ -72,11 +94,52 @@ def machine() -> dict[str, Any]:
     return info
 
 
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are figures."""
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)
+def group_title(group: str) -> str:
+    """The words for a group of clips, `source/split` or `source/split/category`."""
+    source, split, *category = group.split("/")
+    return ", ".join([source.capitalize(), SPLITS[split], *category])
+
+
+def page(title: str, *blocks: str) -> str:
+    """A page of Markdown: a title, and paragraphs or tables, of which empty ones are left out."""
+    return "\n\n".join(block for block in (f"# {title}", *blocks) if block) + "\n"
+
+
+def table(records: Iterable[Any], columns: Mapping[str, Cell], text_columns: int = 1) -> str:
+    """A table with a line per record: `columns` maps a heading to what makes a record's cell. Text comes first."""
+    rows = [columns, *([cell(record) for cell in columns.values()] for record in records)]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    rule = "|" + "---|" * text_columns + "---:|" * (len(columns) - text_columns)
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def rows_table(head: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> str:
+    """A table of rows whose cells are text already."""
+    return table(rows, {name: itemgetter(place) for place, name in enumerate(head)}, text_columns)
+
+
+def spread(value: Mapping[str, Any] | None, digits: int, factor: float = 1.0, unit: str = "") -> str:
+    """Mean and, where there is one, deviation of a figure; `/` where it was not measured."""
+    if value is None:
+        return "/"
+    deviation = value.get("std")
+    shown = f" ± {factor * deviation:.{digits}f}" if deviation else ""
+    return f"{factor * value['mean']:.{digits}f}{shown}{unit}"
+
+
+def origin(report: Report) -> str:
+    """Which model, settings and machine the figures of a report come from."""
+    settings, model = report.get("settings", {}), report.get("model", {})
+    facts = [f"preset `{model.get('preset', report.get('preset', '?'))}`"]
+    if model.get("weights"):
+        facts.append(f"weights {model['weights']}")
+    if model.get("untrained"):
+        facts.append("**untrained**")
+    if "quality" in settings:
+        facts.append(f"{settings['seeds']} seeds, quality {settings['quality']}")
+    about = report["machine"]
+    machine = f"{about.get('gpu') or about['processor']}, {about['cores']} cores, torch {about['torch']}"
+    return f"{', '.join(facts)}; {machine}."
 
 
 def _processor() -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from core.errors import DataError, M2VError
 from core.evaluation import metrics
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load_all
 from core.evaluation.handles import TASKS, HandleSettings, HandleTask, our_figures
-from core.evaluation.reporting import OnProgress, PartialResults, machine, write_json, write_text
+from core.evaluation.reporting import OnProgress, PartialResults, machine, write_report
 from core.experiments.ablation_rows import DENOISER, HANDLES_ONLY, MOTION, NOT_BUILT, ROWS, SHAPE, Row
 from core.experiments.ablation_training import TrainStage, train_in_a_process, train_row
 from core.pipelines.animate import Animator
@@ -85,8 +86,9 @@ def evaluate_ablations(
     device: str = "auto",
     on_progress: OnProgress | None = None,
     train_stage: TrainStage = train_in_a_process,
+    raw: Path | None = None,
 ) -> dict[str, Any]:
-    """Run the rows and write the report `out` (JSON), .md and a plot (.png) beside it; returns the report.
+    """Run the rows, write the report `out` (JSON, with .md and a plot beside it) and the runs to `raw`; return it all.
 
     `config` is a preset's name or a YAML file, `weights` a preset or folder with the landed weights, `overrides` hold
     for every row. Raises M2VError for rows that do not exist, settings that do not fit or weights that are missing.
@@ -109,14 +111,15 @@ def evaluate_ablations(
         "settings": asdict(settings) | {"tasks": [task.name for task in settings.tasks]},
         "batch": run.config.training.batch,
         "machine": machine(),
+        "sources": Counter(clip.name.source for clip in clips),
         "clips": [_about(clip) for clip in clips],
         "rows": results,
+        "runs": {row["name"]: row.pop("runs") for row in results},
         "not_built": NOT_BUILT,
     }
     report["summary"] = summarise(report)
-    write_json(out, report)
     plot = plot_ablations(report, out.with_suffix(".png"))
-    write_text(out.with_suffix(".md"), ablations_markdown(report, plot))
+    write_report(out, report, ablations_markdown(report, plot), raw)
     return report
 
 

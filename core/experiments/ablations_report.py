@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from core.evaluation.reporting import markdown_table
+from core.evaluation.reporting import Cell, page, spread, table
 from core.experiments.plots import plot_ratios
 
 Run = Mapping[str, Any]
+Row = Mapping[str, Any]
 Spread = dict[str, float | None]  # mean and std over seeds; no std of a single one
 DENOISER = "motion-diffusion"
 STEADY = 1.0  # standard deviations within which a difference says nothing
@@ -19,11 +20,13 @@ STEADY = 1.0  # standard deviations within which a difference says nothing
 
 def summarise(report: Mapping[str, Any]) -> dict[str, Any]:
     """{row: figures} of the rows that were run; see `row_summary`."""
-    runs = {row["name"]: row for row in report["rows"] if row["runs"]}
-    return {name: row_summary(report, row, runs.get(row["control"])) for name, row in runs.items()}
+    runs = {name: found for name, found in report["runs"].items() if found}
+    rows = [row for row in report["rows"] if row["name"] in runs]
+    controls = {row["name"]: runs.get(row["control"], []) if row["control"] != row["name"] else [] for row in rows}
+    return {name: row_summary(report, runs[name], control) for name, control in controls.items()}
 
 
-def row_summary(report: Mapping[str, Any], row: Mapping[str, Any], control: Mapping[str, Any] | None) -> dict[str, Any]:
+def row_summary(report: Mapping[str, Any], runs: Sequence[Run], control: Sequence[Run]) -> dict[str, Any]:
     """Held-out checks of training, errors and jitter per group of clips and task, and the ratio to the control."""
     groups = {"all": report["clips"]}
     for clip in report["clips"]:
@@ -31,7 +34,7 @@ def row_summary(report: Mapping[str, Any], row: Mapping[str, Any], control: Mapp
         groups[clip["source"]].append(clip)
     if len(groups) == 2:  # one source: it is all
         groups = {"all": report["clips"]}
-    tasks, runs = report["settings"]["tasks"], row["runs"]
+    tasks = report["settings"]["tasks"]
     result: dict[str, Any] = {"seeds": len(runs), "checks": _checks(runs), "groups": {}}
     for group, clips in groups.items():
         result["groups"][group] = {task: _task_figures(runs, clips, task) for task in tasks}
@@ -40,8 +43,8 @@ def row_summary(report: Mapping[str, Any], row: Mapping[str, Any], control: Mapp
     if runs[0]["training"]:
         last = runs[0]["training"][DENOISER]
         result |= {key: last[key] for key in ("parameters", "clips")}
-    if control is not None and control is not row:
-        pairs = list(zip(runs, control["runs"], strict=False))
+    if control:
+        pairs = list(zip(runs, control, strict=False))
         result["over_control"] = {
             method: _spread([_ratio(ours, theirs, names, tasks, method) for ours, theirs in pairs])
             for method in ("draft", "single")
@@ -105,18 +108,13 @@ def ablations_markdown(report: Mapping[str, Any], plot: Path | None = None) -> s
     settings, machine, summary = report["settings"], report["machine"], report["summary"]
     rows = [row for row in report["rows"] if row["name"] in summary]
     trained, sampled = [row for row in rows if row["stages"]], [row for row in rows if not row["stages"]]
-    sources = {source: sum(c["source"] == source for c in report["clips"]) for c in report["clips"]
-               for source in (c["source"],)}  # fmt: skip
-    counted = " and ".join(f"{count} {name}" for name, count in sources.items())
-    lines = [
-        "# Ablations",
-        "",
+    counted = " and ".join(f"{count} {name}" for name, count in report["sources"].items())
+    blocks = [
         f"Preset `{report['preset']}`, one thing changed at a time. **A small budget**: every stage a row trains sees "
         f"{settings['train_clips']:,} clips from fresh weights (the shipped weights have seen many more), "
         f"{settings['seeds']} seeds, batches of {report['batch']}. It shows what helps early; what pays only after "
         f"long training can look useless here. Held out: {counted} clips of unseen identities and motions. "
         f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}.",
-        "",
         "Vertex errors are mean distances to the true motion in thousandths of the shape's longest side, through the "
         "whole pipeline with exact handles; mean ± standard deviation over seeds. `draft` is the posterior mean (one "
         "call), `sample` a single sampled motion. Check: error of the posterior mean over that of the warm start at "
@@ -124,82 +122,81 @@ def ablations_markdown(report: Mapping[str, Any], plot: Path | None = None) -> s
         "warm start, are to be compared by vertex errors. Over control: draft error over that of its control, "
         "seed by seed, mean over tasks; below 1 the change helps, in parentheses where it is within "
         f"{STEADY:g} standard deviation of 1.",
-        "",
         f"All training rows learn handle tasks only (`{', '.join(report['handles_only'])}`)"
         + (f", and have `{', '.join(report['overrides'])}`." if report["overrides"] else "."),
     ]
     if plot is not None:
-        lines += ["", f"![Draft error of every row over its control]({plot.name})"]
+        blocks.append(f"![Draft error of every row over its control]({plot.name})")
     if trained:
-        lines += ["", "## Trained rows", "", _trained_table(report, trained), *_notes(trained)]
-        lines += _by_source(report, trained)
+        blocks += ["## Trained rows", _trained_table(report, trained), _notes(trained), _by_source(report, trained)]
     if sampled:
-        lines += ["", "## Sampling the landed weights", "", _sampled_table(report, sampled), *_notes(sampled)]
+        blocks += ["## Sampling the landed weights", _sampled_table(report, sampled), _notes(sampled)]
     missing = [f"{row['title']}: not run, {row['not_run']}." for row in report["rows"] if row.get("not_run")]
     missing += [f"{what}: not in the table, because {why}." for what, why in report["not_built"].items()]
-    lines += ["", "## Not in the tables", "", *(f"- {line[0].upper()}{line[1:]}" for line in missing)]
-    return "\n".join(lines) + "\n"
+    blocks += ["## Not in the tables", "\n".join(f"- {line[0].upper()}{line[1:]}" for line in missing)]
+    return page("Ablations", *blocks)
 
 
-def _trained_table(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    tasks = report["settings"]["tasks"]
-    head = ["Row", "changes", *(f"{what} {task}" for what in ("check", "draft", "sample") for task in tasks),
-            f"jitter of a sample {tasks[-1]}", "over control", "control"]  # fmt: skip
-    table = []
-    for row in rows:
-        figures = report["summary"][row["name"]]
-        checks, whole = figures["checks"].get(DENOISER, {}), figures["groups"]["all"]
-        table.append([
-            row["title"],
-            " ".join(f"`{change}`" for change in row["changes"]) or "none",
-            *(_cell(checks.get(f"{task}_ratio"), 3) for task in tasks),
-            *(_cell(whole[task]["draft"]["error"], 1, 1000) for task in tasks),
-            *(_cell(whole[task].get("single", {}).get("error"), 1, 1000) for task in tasks),
-            _cell(whole[tasks[-1]].get("single", {}).get("jitter_over_truth"), 2),
-            _over(figures),
-            "/" if row["control"] == row["name"] else row["control"],
-        ])  # fmt: skip
-    return _text_columns(markdown_table(head, table), 2)
+def _trained_table(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    tasks, summary = report["settings"]["tasks"], report["summary"]
+
+    def figures(row: Row) -> Mapping[str, Any]:
+        return summary[row["name"]]["groups"]["all"]
+
+    columns: dict[str, Cell] = {
+        "Row": lambda row: row["title"],
+        "changes": lambda row: " ".join(f"`{change}`" for change in row["changes"]) or "none",
+    }
+    for task in tasks:
+        columns[f"check {task}"] = lambda row, t=task: spread(
+            summary[row["name"]]["checks"].get(DENOISER, {}).get(f"{t}_ratio"), 3
+        )
+    for what, method in (("draft", "draft"), ("sample", "single")):
+        for task in tasks:
+            columns[f"{what} {task}"] = lambda row, t=task, m=method: spread(
+                figures(row)[t].get(m, {}).get("error"), 1, 1000
+            )
+    last = tasks[-1]
+    columns[f"jitter of a sample {last}"] = lambda row: spread(
+        figures(row)[last].get("single", {}).get("jitter_over_truth"), 2
+    )
+    columns["over control"] = lambda row: _over(summary[row["name"]])
+    columns["control"] = lambda row: "/" if row["control"] == row["name"] else row["control"]
+    return table(rows, columns, text_columns=2)
 
 
-def _sampled_table(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    tasks = report["settings"]["tasks"]
-    titles = ("sample", "mean of samples", "best of samples")
-    head = [
-        "Row",
-        *(f"{what} {task}" for what in titles for task in tasks),
-        f"jitter of a sample {tasks[-1]}",
-        "seconds",
-    ]
-    table = []
-    for row in rows:
-        figures = report["summary"][row["name"]]
-        whole = figures["groups"]["all"]
-        cells = [_cell(whole[task][method]["error"], 1, 1000)
-                 for method in ("single", "mean_of_seeds", "best_of_seeds") for task in tasks]  # fmt: skip
-        jitter = _cell(whole[tasks[-1]]["single"]["jitter_over_truth"], 2)
-        table.append([row["title"], *cells, jitter, f"{figures['seconds']['mean']:.2f}"])
-    return markdown_table(head, table)
+def _sampled_table(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    tasks, summary = report["settings"]["tasks"], report["summary"]
+
+    def figures(row: Row, task: str, method: str, key: str) -> Spread:
+        return summary[row["name"]]["groups"]["all"][task][method][key]
+
+    columns: dict[str, Cell] = {"Row": lambda row: row["title"]}
+    titles = {"single": "sample", "mean_of_seeds": "mean of samples", "best_of_seeds": "best of samples"}
+    for method, what in titles.items():
+        for task in tasks:
+            columns[f"{what} {task}"] = lambda row, t=task, m=method: spread(figures(row, t, m, "error"), 1, 1000)
+    columns[f"jitter of a sample {tasks[-1]}"] = lambda row: spread(
+        figures(row, tasks[-1], "single", "jitter_over_truth"), 2
+    )
+    columns["seconds"] = lambda row: f"{summary[row['name']]['seconds']['mean']:.2f}"
+    return table(rows, columns)
 
 
-def _by_source(report: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _by_source(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """Draft errors per source of clips, where there are several."""
-    summary, tasks = report["summary"], report["settings"]["tasks"]
-    sources = [name for name in summary[rows[0]["name"]]["groups"] if name != "all"]
-    if not sources:
-        return []
-    head = ["Draft error by source", *(f"{source} {task}" for source in sources for task in tasks)]
-    table = [
-        [row["title"], *(_cell(summary[row["name"]]["groups"][source][task]["draft"]["error"], 1, 1000)
-                         for source in sources for task in tasks)]
-        for row in rows
-    ]  # fmt: skip
-    return ["", markdown_table(head, table)]
+    summary = report["summary"]
+    columns: dict[str, Cell] = {"Draft error by source": lambda row: row["title"]}
+    for source in [name for name in summary[rows[0]["name"]]["groups"] if name != "all"]:
+        for task in report["settings"]["tasks"]:
+            columns[f"{source} {task}"] = lambda row, s=source, t=task: spread(
+                summary[row["name"]]["groups"][s][t]["draft"]["error"], 1, 1000
+            )
+    return table(rows, columns) if len(columns) > 1 else ""
 
 
-def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    noted = [f"- {row['title']}: {row['note']}" for row in rows if row["note"]]
-    return ["", *noted] if noted else []
+def _notes(rows: Sequence[Row]) -> str:
+    return "\n".join(f"- {row['title']}: {row['note']}" for row in rows if row["note"])
 
 
 def _over(figures: Mapping[str, Any]) -> str:
@@ -207,20 +204,7 @@ def _over(figures: Mapping[str, Any]) -> str:
     if value is None:
         return "/"
     steady = value["std"] is not None and abs(value["mean"] - 1) <= STEADY * value["std"]
-    return f"({_cell(value, 3)})" if steady else _cell(value, 3)
-
-
-def _cell(value: Mapping[str, Any] | None, digits: int, factor: float = 1.0) -> str:
-    if value is None:
-        return "/"
-    spread = f" ± {factor * value['std']:.{digits}f}" if value["std"] is not None else ""
-    return f"{factor * value['mean']:.{digits}f}{spread}"
-
-
-def _text_columns(table: str, count: int) -> str:
-    """The same table with that many columns of text on the left."""
-    head, rule, *rest = table.splitlines()
-    return "\n".join([head, rule.replace("---:", "---", count - 1), *rest])
+    return f"({spread(value, 3)})" if steady else spread(value, 3)
 
 
 def plot_ablations(report: Mapping[str, Any], path: Path) -> Path | None:

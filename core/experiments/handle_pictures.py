@@ -18,7 +18,7 @@ from core.evaluation.baselines import classical_motions
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.handles import ALL_TASKS, Animates, HandleSettings, HandleTask, task_tracks
 from core.evaluation.handles_report import PEERS, task_title
-from core.evaluation.reporting import OnProgress, markdown_table, write_text
+from core.evaluation.reporting import OnProgress, page, rows_table, write_text
 from core.pipelines.request import SamplingOptions
 
 SHOWN = 10  # best and worst clips each
@@ -77,9 +77,7 @@ def write_pictures(
     by_name = {name.key: name for name in names}
     tasks = {task.name: task for task in (*settings.tasks, *ALL_TASKS)}
     best, worst = best_and_worst(report)
-    lines = [
-        "# Handle editing: the best and the worst",
-        "",
+    blocks = [
         "Frames from left to right; above the true motion, in the middle ours (the first seed, with exact handles), "
         "below ARAP (libigl, 30 iterations, handles linear in time where they are free). Red: handles, where they are "
         "given. A clip is ranked by the error of a single seed over that of the better of ARAP and biharmonic, the "
@@ -87,25 +85,25 @@ def write_pictures(
     ]
     done = 0
     for title, rows in (("best", best), ("worst", worst)):
-        lines += ["", f"## The {len(rows)} {title}"]
+        blocks.append(f"## The {len(rows)} {title}")
         for place, shown in enumerate(rows):
             path = folder / f"{title}-{place + 1:02d}.png"
             clip = load(by_name[shown.clip], settings.frames, settings.vertices)
             assert clip is not None, "it was evaluated a moment ago"
             save_picture(path, clip_picture(animator, clip, tasks[shown.task], settings))
-            lines += ["", _caption(shown), "", f"![{shown.clip}]({path.name})"]
+            blocks += [_caption(shown), f"![{shown.clip}]({path.name})"]
             done += 1
             if on_progress is not None:
                 on_progress(done, len(best) + len(worst), f"picture of {shown.clip}")
-    page = folder / "index.md"
-    write_text(page, "\n".join(lines) + "\n")
-    return page
+    index = folder / "index.md"
+    write_text(index, page("Handle editing: the best and the worst", *blocks))
+    return index
 
 
 def _caption(shown: Shown) -> str:
     figures = (f"{value:.4f}" for value in (shown.motion, shown.ours, shown.peer))
-    head = ["Clip", "task", "motion", "error, a single seed", "error, better peer", "ratio"]
-    return markdown_table(head, [[shown.clip, task_title(shown.task), *figures, f"{shown.ratio:.2f}"]])
+    head = ["Clip", "task", "motion", "error, a single seed", "error, better baseline", "ratio"]
+    return rows_table(head, [[shown.clip, task_title(shown.task), *figures, f"{shown.ratio:.2f}"]])
 
 
 def clip_picture(

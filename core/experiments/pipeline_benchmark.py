@@ -22,7 +22,7 @@ from core.errors import DataError
 from core.evaluation.baselines import classical_motions
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.handles import HandleTask, task_tracks
-from core.evaluation.reporting import OnProgress, machine, markdown_table, write_json, write_text
+from core.evaluation.reporting import OnProgress, machine, page, rows_table, write_report, write_text
 from core.pipelines.request import Progress, Quality, SamplingOptions
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ LIMITS = {
     "host_per_frame": 0.005,
 }
 _CHILD_SECONDS = 900
+
+
+HEAD = ("What", "Measured", "At most", "over ARAP")
 
 
 def run_benchmark(
@@ -105,8 +108,7 @@ def run_benchmark(
         if window:
             report["window"] = _window(clip, weights, device, Path(folder))
             report_step(6, "window")
-    write_json(path, report)
-    write_text(path.with_suffix(".md"), benchmark_markdown(report))
+    write_report(path, report, benchmark_markdown(report))
     _print_table(report)
     return report
 
@@ -250,20 +252,19 @@ def benchmark_markdown(report: Mapping[str, Any]) -> str:
         for name, run in report["seconds"].items()
         if run["phases"]
     ]
-    lines = [
-        "# Benchmark",
-        "",
+    return page(
+        "Benchmark",
         f"Preset `{report['preset']}` on {report['device']}{untrained}; {mesh['vertices']:,} vertices, "
         f"{mesh['frames']} frames, {mesh['handles']} handles in the last frame. {about['processor']}, {about['cores']} "
         f"cores, {about['threads']} threads, Python {about['python']}, torch {about['torch']}, load average before the "
         f"run {about['load_average']}.",
-        "",
-        markdown_table(["What", "Measured", "At most", "over ARAP"], benchmark_rows(report)),
-        "",
-        *("- " + "; ".join(row) for row in phases),
-        "",
-    ]
-    return "\n".join(lines)
+        benchmark_table(report),
+        "\n".join("- " + "; ".join(row) for row in phases),
+    )
+
+
+def benchmark_table(report: Mapping[str, Any]) -> str:
+    return rows_table(HEAD, benchmark_rows(report))
 
 
 def _print_table(report: Mapping[str, Any]) -> None:
@@ -274,7 +275,7 @@ def _print_table(report: Mapping[str, Any]) -> None:
         return
     table = Table(title=f"{report['mesh']['vertices']:,} vertices, preset {report['preset']} on {report['device']}")
     justify: Callable[[int], Any] = lambda column: "left" if column == 0 else "right"  # noqa: E731
-    for number, column in enumerate(("What", "Measured", "At most", "over ARAP")):
+    for number, column in enumerate(HEAD):
         table.add_column(column, justify=justify(number))
     for row in benchmark_rows(report):
         table.add_row(*row)

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import M2VError
 from core.evaluation.evaluation_clips import ClipName, procedural_clips, rig_clips
-from core.evaluation.reporting import OnProgress, write_json, write_text
+from core.evaluation.reporting import OnProgress, write_report
 from core.pipelines.request import MAX_SEEDS, Quality
 
 PROTOCOLS = {
@@ -73,21 +73,23 @@ def run_protocol(
     train_clips: int = 1200,
     overrides: Sequence[str] = (),
     config: str | None = None,
+    raw: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Run a protocol of PROTOCOLS and write `out` (JSON) with a Markdown report beside it; returns the report.
 
-    `rigs` is a folder of rigged GLB files. Where they are left out, `seeds` is 8 for handles and 3 for scans, and
-    `clips_unseen_motion` is 0 for handles and half of `clips` for scans. `global_latent` is a folder with a model of
-    one latent (M = 1), a peer of the scan protocols. `pictures` is a folder for pictures of the ten best and the ten
-    worst clips of the handles. `rows`, `train_clips`, `overrides` and `config` (a preset or YAML
-    file, `preset` where left out) are those of the ablations, whose `seeds` are 3 and count trainings. An interrupted
-    run, started again with the same arguments, goes on. Raises M2VError with a sentence for an unknown protocol,
-    missing weights, or a place that cannot be written.
+    The rows of every clip are returned with it, and written only where `raw` says. `rigs` is a folder of rigged GLB
+    files. Where they are left out, `seeds` is 8 for handles and 3 for scans, and `clips_unseen_motion` is 0 for
+    handles and half of `clips` for scans. `global_latent` is a folder with a model of one latent (M = 1), a peer of
+    the scan protocols. `pictures` is a folder for pictures of the ten best and the ten worst clips of the handles.
+    `rows`, `train_clips`, `overrides` and `config` (a preset or YAML file, `preset` where left out) are those of
+    the ablations, whose `seeds` are 3 and count trainings. An interrupted run, started again with the same
+    arguments, goes on. Raises M2VError with a sentence for an unknown protocol, missing weights, or a place that
+    cannot be written.
     """
     if name not in PROTOCOLS:
         raise M2VError(f"There is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}.")
-    path = Path(out)
+    path, raw_path = Path(out), None if raw is None else Path(raw)
     if path.suffix != ".json":
         raise M2VError(f"The report {path} has to end in .json; a readable .md is written beside it.")
     from core.evaluation.models import animator_for, describe, describe_files
@@ -103,15 +105,16 @@ def run_protocol(
         chosen = prior_clips(rigs, UNSEEN_AUTHORS, rigs_per_identity)
         animator = animator_for(preset, device, False)
         about = describe(animator, preset, False)
-        return evaluate_prior(
-            animator, chosen, path, 8 if seeds is None else seeds, model=about, on_progress=on_progress
-        )
+        count = 8 if seeds is None else seeds
+        return evaluate_prior(animator, chosen, path, count, model=about, on_progress=on_progress, raw=raw_path)
     if name == "ablations":
         from core.experiments.ablations import AblationSettings, evaluate_ablations
 
         asked = AblationSettings(train_clips, 3 if seeds is None else seeds, vertices=vertices)
         names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, clips_unseen_motion or 0)
-        return evaluate_ablations(config or preset, preset, names, path, asked, rows, overrides, device, on_progress)
+        return evaluate_ablations(
+            config or preset, preset, names, path, asked, rows, overrides, device, on_progress, raw=raw_path
+        )
     if name not in _ANIMATION:
         if untrained:
             raise M2VError("Fresh weights reconstruct nothing, so a scan protocol cannot be run with --untrained.")
@@ -138,7 +141,7 @@ def run_protocol(
                 one_latent=Reconstructor.load(folder, device),
                 about_one_latent=describe_files(folder, device),
             )
-        return evaluate_reconstruction(name, models, names, path, scan_settings, on_progress)
+        return evaluate_reconstruction(name, models, names, path, scan_settings, on_progress, raw_path)
 
     names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, clips_unseen_motion or 0)
     animator = animator_for(preset, device, untrained)
@@ -146,7 +149,9 @@ def run_protocol(
     if name == "autoencoders":
         from core.evaluation.autoencoder import evaluate_autoencoders
 
-        return evaluate_autoencoders(animator, names, path, vertices=vertices, model=model, on_progress=on_progress)
+        return evaluate_autoencoders(
+            animator, names, path, vertices=vertices, model=model, on_progress=on_progress, raw=raw_path
+        )
     from core.evaluation.handles import ALL_TASKS, HandleSettings, evaluate_handles
 
     settings = HandleSettings(
@@ -154,14 +159,13 @@ def run_protocol(
     )
     if all_tasks:
         settings = dataclasses.replace(settings, tasks=ALL_TASKS)
-    report = evaluate_handles(animator, names, path, settings, model, on_progress)
+    report = evaluate_handles(animator, names, path, settings, model, on_progress, raw_path)
     if pictures is None:
         return report
     from core.evaluation.handles_report import handles_markdown
     from core.experiments.handle_pictures import write_pictures
 
-    page = write_pictures(animator, report, names, Path(pictures), settings, on_progress)
-    report["pictures"] = Path(os.path.relpath(page, path.parent)).as_posix()
-    write_json(path, report)
-    write_text(path.with_suffix(".md"), handles_markdown(report))
+    index = write_pictures(animator, report, names, Path(pictures), settings, on_progress)
+    report["pictures"] = Path(os.path.relpath(index, path.parent)).as_posix()
+    write_report(path, report, handles_markdown(report))
     return report

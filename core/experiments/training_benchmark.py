@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ import torch
 from core.checkpoint import STAGES, save_checkpoint
 from core.config import Config, load_config
 from core.errors import ConfigError, DataError
+from core.evaluation.reporting import Cell, OnProgress, Report, page, table
 from core.models.diffusion_models import build_motion_autoencoder, build_shape_autoencoder
 from core.training.loop import Budget, chosen_precision, make_accelerator, train_stage
 from core.training.objectives import Objective
@@ -34,7 +35,6 @@ from core.training.stages import build_objective
 WARM_UP = 3  # steps that do not count: allocation, and compiling where it is asked for
 STARTUP_SECONDS = 900  # a child may need this much on top: imports, compiling
 ROOT = Path(__file__).parents[2]
-OnProgress = Callable[[int, int, str], None]
 
 
 class Loop(NamedTuple):
@@ -112,30 +112,26 @@ def benchmark_training(
     }
 
 
-def benchmark_markdown(report: dict[str, Any]) -> str:
-    """The report as a page of Markdown."""
-    rows = [
-        f"| {title} | {', '.join(f'{speed:.2f}' for speed in speeds)} | {report['median'][title]:.2f} "
-        f"| {report['cpu_seconds_per_clip'][title]:.3f} |"
-        for title, speeds in report["clips_per_second"].items()
-    ]
+def benchmark_markdown(report: Report) -> str:
+    return page("Speed of training", *benchmark_tables(report))
+
+
+def benchmark_tables(report: Report) -> list[str]:
+    """What was timed, and the speeds of the loops; Markdown, block by block."""
     busy = report["load_average"]
     warning = "" if busy is None or busy < 0.5 else " **The machine was busy: the ratio is not to be relied on.**"
-    return "\n".join(
-        [
-            "# Training throughput",
-            "",
-            f"{report['stage']} of preset `{report['preset']}`, {report['seconds']:g} s a run by turns; "
-            f"{report['machine']}, {report['cores']} cores, load average before the run {busy}.{warning}",
-            "",
-            "| Loop | clips/s | median | CPU s per clip |",
-            "|---|---:|---:|---:|",
-            *rows,
-            "",
-            f"Ours over the faster plain loop: {report['ratio']:.2f}. {report['note']}",
-            "",
-        ]
-    )
+    columns: dict[str, Cell] = {
+        "Loop": str,
+        "clips/s": lambda title: ", ".join(f"{speed:.2f}" for speed in report["clips_per_second"][title]),
+        "median": lambda title: f"{report['median'][title]:.2f}",
+        "CPU s per clip": lambda title: f"{report['cpu_seconds_per_clip'][title]:.3f}",
+    }
+    return [
+        f"{report['stage']} of preset `{report['preset']}`, {report['seconds']:g} s a run by turns; "
+        f"{report['machine']}, {report['cores']} cores, load average before the run {busy}.{warning}",
+        table(report["median"], columns),
+        f"Ours over the faster plain loop: {report['ratio']:.2f}. {report.get('note', '')}",
+    ]
 
 
 def comparison_note(config: Config, stage: str) -> str:
