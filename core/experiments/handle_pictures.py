@@ -125,11 +125,11 @@ def clip_picture(
     for name, motion in (("true", clip.vertices), ("ours", ours), ("arap", arap)):
         seen = (motion[frames] - centre) * scale
         marks = [(targets[given[:, frame], frame] - centre) * scale for frame in frames]
-        rows.append(_strip(seen, clip.faces, TINTS[name], marks))
+        rows.append(strip(seen, clip.faces, TINTS[name], marks))
     return np.concatenate(rows)
 
 
-def _strip(
+def strip(
     frames: NDArray[np.float64], faces: NDArray, tint: tuple[float, float, float], marks: Sequence[NDArray]
 ) -> NDArray[np.uint8]:
     """Shaded frames beside each other [TILE, T * TILE, 3], with dots at the marked positions [K, 3] of each."""

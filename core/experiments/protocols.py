@@ -105,6 +105,10 @@ def run_protocol(
         chosen = prior_clips(rigs, UNSEEN_AUTHORS, rigs_per_identity)
         animator = animator_for(preset, device, False)
         about = describe(animator, preset, False)
+        if pictures is not None:
+            from core.experiments.drag_pictures import write_drag_pictures
+
+            write_drag_pictures(animator, rigs, Path(pictures), on_progress)
         count = 8 if seeds is None else seeds
         return evaluate_prior(animator, chosen, path, count, model=about, on_progress=on_progress, raw=raw_path)
     if name == "ablations":
