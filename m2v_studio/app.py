@@ -32,14 +32,15 @@ from m2v_studio.view import layout, overlay, shortcuts, style, theme
 from m2v_studio.view.camera import Region
 from m2v_studio.view.gl_sync import wait_until_drawn
 from m2v_studio.view.picking import Pointer
+from m2v_studio.view.resting import Rest
 from m2v_studio.view.scan_box import draw_box
 from m2v_studio.view.scan_gizmo import BoxGizmo
 from m2v_studio.view.scan_scene import clouds, picture
 from m2v_studio.view.scan_view import ScanView
 from m2v_studio.view.scene import SceneBuilder
-from m2v_studio.view.timeline import ROW, RULER, Timeline
+from m2v_studio.view.timeline import Timeline
 from m2v_studio.view.viewport import Viewport
-from m2v_studio.view.widgets import panel, scrolled
+from m2v_studio.view.widgets import fixed, panel
 from m2v_studio.work.tasks import notice_of
 
 FRAME_SECONDS = 1 / 60
@@ -82,9 +83,9 @@ class App:
         self.export_dialog = ExportDialog()
         self.times = FrameTimes()
         self.region = Region(0, 0, 1, 1)  # the free part of the window
+        self._rest = Rest()
         self._last_tick = time.perf_counter()
         self._host = 0.0
-        self._dt = FRAME_SECONDS
         self._open_window(backend, size)
 
     def _open_window(self, backend: str, size: tuple[int, int] | None) -> None:
@@ -115,9 +116,8 @@ class App:
         """Draw frames until the window is closed."""
         while not self.context.closing:
             start = time.perf_counter()
-            self.frame()
-            if ps.window_requests_close():
-                self.context.ask_quit()
+            if not self.step():
+                continue
             state = self.studio.state
             # Nothing to see yet: leave the processor to the thread that reads the first mesh.
             waiting = not is_open(state.document) and bool(state.busy)
@@ -125,16 +125,25 @@ class App:
             time.sleep(max(0.0, pause - (time.perf_counter() - start)))
         self.close()
 
+    def step(self) -> bool:
+        """Draw a frame if anything has changed, else wait a moment for input; True when one was drawn."""
+        due = self._rest.wait()
+        if not due:
+            self._work(time.perf_counter())
+            self._rest.changed(self.studio.state)
+            return False
+        self.frame()
+        self._rest.drawn()
+        self._rest.changed(self.studio.state)
+        if ps.window_requests_close():
+            self._rest.wake()
+            self.context.ask_quit()
+        return True
+
     def frame(self, seconds: float | None = None) -> None:
         """One frame; `seconds` overrides the clock, for tests and the demo."""
         now = time.perf_counter()
-        self._dt = min(now - self._last_tick, 0.25) if seconds is None else seconds
-        self._last_tick = now
-        try:
-            self.context.files.poll()
-            self.studio.tick(self._dt)
-        except Exception as error:
-            self._report(error)
+        self._work(now, seconds)
         self._host = time.perf_counter() - now
         drawing = time.perf_counter()
         ps.frame_tick()
@@ -143,6 +152,17 @@ class App:
         if self.viewport.transparent and time.perf_counter() - drawing > SLOW_DRAWING:
             self.viewport.dear = True
         self.times.frame(now, self._host)
+
+    def _work(self, now: float, seconds: float | None = None) -> None:
+        """Take in what has happened since the last time."""
+        elapsed = min(now - self._last_tick, 0.25) if seconds is None else seconds
+        self._last_tick = now
+        try:
+            if self.context.files.poll():
+                self._rest.wake()
+            self.studio.tick(elapsed)
+        except Exception as error:
+            self._report(error)
 
     def close(self) -> None:
         """Remember the window and end background work."""
@@ -185,12 +205,12 @@ class App:
             self.pointer.update(context, self.region)
         state = self.studio.state
         figures = self.scene.figures(state)
-        self.viewport.show(state, figures, self.region, window, self._dt)
+        self.viewport.show(state, figures, self.region, window)
         self.scan_view.show(clouds(state, figures), picture(state, figures), self.viewport)
         draw_box(context, self.region)
         overlay.draw(context, self.region)
         with panel("left", regions["left"]):
-            with scrolled("##settings", GENERATE_HEIGHT):
+            with fixed("##settings", GENERATE_HEIGHT):  # the button below stays where it is
                 self.source_panel.draw(context)
                 (self.handles_panel if state.document.scans is None else self.scans_panel).draw(context)
                 self.generate_panel.draw(context)
@@ -214,8 +234,7 @@ class App:
 
     def _regions(self, width: int, height: int) -> dict[str, Region]:
         scale = layout.text_scale(self.studio.settings.text_scale, width, height)
-        rows = min(max(len(self.studio.state.document.handles), 2), 5)
-        return layout.regions(width, height, scale, (70 + RULER + rows * ROW) * scale)
+        return layout.regions(width, height, scale)
 
     def _borders(self, regions: dict[str, Region]) -> None:
         """Hairlines between the panels."""
@@ -231,4 +250,5 @@ class App:
 
     def _dropped(self, paths: list[str]) -> None:
         if paths:
+            self._rest.wake()
             self.studio.open_path(Path(paths[0]))

@@ -56,10 +56,19 @@ class EditorContext:
         self.closing = False
 
     @property
+    def top_dialog(self) -> str:
+        """The dialog that waits for an answer, the uppermost when there are several; empty when there is none."""
+        waiting = {
+            "error": self.studio.state.notice is not None,
+            "save": self.save_as is not None,
+            "unsaved": self.studio.ask is not None,
+            "export": self.export_open,
+        }
+        return next((name for name, open_ in waiting.items() if open_), "")
+
+    @property
     def is_modal(self) -> bool:
-        """A dialog waits for an answer."""
-        asking = self.studio.ask is not None or self.save_as is not None
-        return asking or self.studio.state.notice is not None or self.export_open
+        return bool(self.top_dialog)
 
     def set_text_scale(self, value: float) -> None:
         self.studio.change_settings(text_scale=value)

@@ -33,9 +33,8 @@ class Driver:
             self.app.frame(seconds)
 
     def settle(self) -> None:
-        """Let the camera come to rest and finished events arrive, with playback standing still."""
+        """Let finished events arrive, with playback standing still."""
         for _ in range(3):
-            self.app.viewport.settle()
             self.app.frame(0.0)
 
     def until(self, ready: Callable[[], bool], patience: float = 120.0) -> None:

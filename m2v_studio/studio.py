@@ -5,7 +5,6 @@ Panels, shortcuts and the mouse call these methods; everything they change goes 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -37,10 +36,10 @@ from m2v_studio.document.state import (
     why_not_results,
 )
 from m2v_studio.work import worker
+from m2v_studio.work.autosave import Autosave
 from m2v_studio.work.tasks import Tasks, notice_of
 
 PROJECT_SUFFIX = ".m2v"
-AUTOSAVE_SECONDS = 45.0
 
 
 class Studio:
@@ -53,8 +52,7 @@ class Studio:
         self.settings: Settings = load_settings()
         self.frozen = False  # leave background reports waiting, while a picture is taken
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
-        self._autosaved: Document | None = None
-        self._autosave_due = time.monotonic() + AUTOSAVE_SECONDS
+        self.autosave = Autosave(self.tasks)
         self.recovery = autosave_path() if autosave_path().exists() else None
 
     @property
@@ -73,8 +71,7 @@ class Studio:
         if self.tasks.busy != self.state.busy:
             show(commands.set_busy, self.tasks.busy)
         show(commands.advance, seconds)
-        if time.monotonic() > self._autosave_due:
-            self.autosave()
+        self.autosave.tick(self.state)
 
     def _on_event(self, event: worker.Event) -> None:
         show = self.session.show
@@ -88,6 +85,7 @@ class Studio:
                 show(commands.job_progressed, request, progress)
             case worker.Finished(request, samples):
                 show(commands.job_finished, request, samples)
+                self.autosave.soon()
                 self._compare_with_truth()
             case worker.Stopped(request):
                 show(commands.job_stopped, request)
@@ -252,7 +250,7 @@ class Studio:
         engine = {name: getattr(old, name) for name in ("engine", "engine_label", "engine_variety")}
         state = replace(state, **engine)
         if recovered:
-            state = replace(state, saved=None, message="Recovered the unsaved work of last time.")
+            state = replace(state, saved=None, saved_results=None, message="Recovered the unsaved work of last time.")
             self.recovery = None
         else:
             self._remember(path)
@@ -271,24 +269,13 @@ class Studio:
         snapshot = self.state
 
         def done(_: object) -> None:
-            self.show(commands.mark_saved, str(path), snapshot.document)
+            self.show(commands.mark_saved, str(path), snapshot)
             self._remember(path)
             autosave_path().unlink(missing_ok=True)
             if then is not None:
                 then()
 
         self.tasks.run(f"Saving {path.name}", lambda: save_project(snapshot, path), done, self._failed)
-
-    def autosave(self) -> None:
-        """Keep unsaved work aside; silent, and only when something changed since."""
-        self._autosave_due = time.monotonic() + AUTOSAVE_SECONDS
-        snapshot = self.state
-        if not is_worth_keeping(snapshot) or snapshot.document is self._autosaved:
-            return
-        self._autosaved = snapshot.document
-        self.tasks.run(
-            "Autosaving", lambda: save_project(snapshot, autosave_path()), lambda _: None, lambda _: None, quiet=True
-        )
 
     def recover(self) -> None:
         if self.recovery is not None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from core.errors import HandleError
 from core.pipelines.request import Progress, Quality, ReconstructionSet, SampleSet
 from core.sequence import MAX_FRAMES, MAX_TARGET_DISTANCE, MIN_FRAMES, Handle, SourceMesh
+from m2v_studio.document.key_edits import stretched
 from m2v_studio.document.state import (
     MAX_STUDIO_SEEDS,
     ColorBy,
@@ -20,7 +21,6 @@ from m2v_studio.document.state import (
     Notice,
     Results,
     State,
-    View,
     edit_key,
     frame_shown,
     why_not_play,
@@ -149,20 +149,22 @@ def move_key(state: State, row: int, frame: int, to: int, copy: bool = False) ->
 # ---- generation settings ----------------------------------------------------------------------------------
 
 
-def set_frames(state: State, frames: int) -> State:
-    """Change the length; keys keep their share of it, so an end pose stays at the end. Scans have their own."""
+def set_frames(state: State, frames: int, began: Document | None = None) -> State:
+    """Change the length; keys keep their share of it, so an end pose stays at the end. Scans have their own.
+
+    Keys are stretched from where they are in `began`, the document before the gesture (the present one, if left out).
+    None is lost: a length has at least a frame for each.
+    """
     document = state.document
-    frames = min(max(int(frames), MIN_FRAMES), MAX_FRAMES)
+    began = document if began is None else began
+    most = max((sum(frame > 0 for frame in handle.keys) for handle in began.handles), default=0)
+    frames = min(max(int(frames), MIN_FRAMES, most + 1), MAX_FRAMES)
     if frames == document.frames or document.scans is not None:
         return state
-    scale = (frames - 1) / (document.frames - 1)
-
-    def moved(handle: Handle) -> Handle:
-        return replace(handle, keys={max(1, round(f * scale)): p for f, p in handle.keys.items() if f > 0})
-
-    changed = replace(document, frames=frames, handles=tuple(moved(h) for h in document.handles))
-    view = replace(state.view, time=float(round(state.view.time * scale)), key=None)
-    return replace(state, document=changed, view=view)
+    scale = (frames - 1) / (began.frames - 1)
+    handles = tuple(replace(handle, keys=stretched(handle.keys, scale, frames)) for handle in began.handles)
+    view = replace(state.view, time=float(round(state.view.time * (frames - 1) / (document.frames - 1))), key=None)
+    return replace(state, document=replace(document, frames=frames, handles=handles), view=view)
 
 
 def set_fps(state: State, fps: float) -> State:
@@ -328,10 +330,12 @@ def engine_failed(state: State, message: str) -> State:
     return replace(state, engine="failed", engine_label="no model", job=None, message=message)
 
 
-def mark_saved(state: State, project: str, document: Document) -> State:
-    return replace(state, project=project, saved=document, message=f"Saved {project}.")
+def mark_saved(state: State, project: str, written: State) -> State:
+    """`written` is the state that the file was made of."""
+    saved = replace(state, saved=written.document, saved_results=written.results)
+    return replace(saved, project=project, message=f"Saved {project}.")
 
 
 def opened_project(document: Document, results: Results | None, project: str) -> State:
     """The state right after a project file was read."""
-    return State(document=document, results=results, project=project, saved=document, view=View())
+    return State(document=document, results=results, project=project, saved=document, saved_results=results)

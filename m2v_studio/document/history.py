@@ -58,6 +58,10 @@ class Session:
     def end_gesture(self) -> None:
         self._gesture = None
 
+    def began(self, gesture: str) -> Document:
+        """The document as it was when this gesture began; the present one when it has not begun yet."""
+        return self.past[-1].document if gesture == self._gesture else self.state.document
+
     def undo(self) -> None:
         self._swap(self.past, self.future, "Undid")
 

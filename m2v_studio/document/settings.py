@@ -24,6 +24,7 @@ class Settings:
     text_scale: float = 1.0
     recent: tuple[str, ...] = ()
     hints: bool = True  # the one-line hints in the view
+    folder: str = ""  # where the last export went
 
     def with_recent(self, path: Path) -> Settings:
         """The same with `path` first among the recent files."""
@@ -55,6 +56,7 @@ def load_settings() -> Settings:
             text_scale=min(max(float(raw.get("text_scale", 1.0)), 0.75), 3.0),
             recent=tuple(str(name) for name in raw.get("recent", ()))[:MAX_RECENT],
             hints=bool(raw.get("hints", True)),
+            folder=str(raw.get("folder", "")),
         )
     except (OSError, ValueError, TypeError):
         return Settings()

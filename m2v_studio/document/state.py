@@ -131,6 +131,7 @@ class State:
     message: str = ""  # the last thing that was done, for the status line
     project: str = ""  # path of the project file, empty before the first save
     saved: Document | None = None  # the document as it is on disk
+    saved_results: Results | None = None  # the results that are on disk with it
 
 
 def frame_shown(state: State) -> int:
@@ -184,7 +185,11 @@ def is_open(document: Document) -> bool:
 
 
 def is_unsaved(state: State) -> bool:
-    return is_open(state.document) and state.document is not state.saved
+    """True when the document or results that were asked for are not on disk. A draft comes again by itself."""
+    if not is_open(state.document):
+        return False
+    made = state.results is not None and (state.results.quality != "draft" or state.document.quality == "draft")
+    return state.document is not state.saved or (made and state.results is not state.saved_results)
 
 
 def is_worth_keeping(state: State) -> bool:

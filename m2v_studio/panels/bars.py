@@ -13,7 +13,7 @@ from m2v_studio.document.words import counted
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
 from m2v_studio.view.style import packed, rgba
-from m2v_studio.view.widgets import button, panel, scale, shorten, tooltip
+from m2v_studio.view.widgets import button, menu, panel, scale, shorten, tooltip
 
 TEXT_SCALES = (1.0, 1.25, 1.5, 2.0)
 
@@ -33,59 +33,71 @@ def draw_menu(context: EditorContext, region: Region) -> None:
 
 
 def _menus(context: EditorContext) -> None:
-    studio = context.studio
-    state = studio.state
     psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * scale(), 5 * scale()))
-    if psim.BeginMenu("File"):
-        if psim.MenuItem("Open…", "Ctrl+O"):
-            context.ask_open()
-        if psim.MenuItem("Open scans…", "Ctrl+Shift+O"):
-            context.ask_open_scans()
-        if psim.BeginMenu("Open recent", bool(studio.settings.recent)):
+    with menu("File") as opened:
+        if opened:
+            _file_menu(context)
+    with menu("Edit") as opened:
+        if opened:
+            _edit_menu(context)
+    with menu("View") as opened:
+        if opened:
+            _view_menu(context)
+    with menu("Help") as opened:
+        if opened and psim.MenuItem("Keyboard and mouse", "F1"):
+            context.help_open = True
+    psim.PopStyleVar()
+
+
+def _file_menu(context: EditorContext) -> None:
+    studio, state = context.studio, context.studio.state
+    if psim.MenuItem("Open…", "Ctrl+O"):
+        context.ask_open()
+    if psim.MenuItem("Open scans…", "Ctrl+Shift+O"):
+        context.ask_open_scans()
+    with menu("Open recent", bool(studio.settings.recent)) as opened:
+        if opened:
             for name in studio.settings.recent:
                 if psim.MenuItem(shorten(name, 420 * scale())):
                     studio.open_path(Path(name))
-            psim.EndMenu()
-        psim.Separator()
-        has_source = is_open(state.document)
-        if psim.MenuItem("Save project", "Ctrl+S", False, has_source):
-            context.save()
-        if psim.MenuItem("Save project as…", None, False, has_source):
-            context.save(choose=True)
-        if psim.MenuItem("Export…", "Ctrl+E", False, not why_not_results(state)):
-            context.open_export()
-        psim.Separator()
-        if psim.MenuItem("Quit", "Ctrl+Q"):
-            context.ask_quit()
-        psim.EndMenu()
-    if psim.BeginMenu("Edit"):
-        past, future = studio.session.past, studio.session.future
-        if psim.MenuItem(f"Undo {past[-1].label}" if past else "Undo", "Ctrl+Z", False, bool(past)):
-            studio.undo()
-        if psim.MenuItem(f"Redo {future[-1].label}" if future else "Redo", "Ctrl+Shift+Z", False, bool(future)):
-            studio.redo()
-        psim.Separator()
-        if psim.MenuItem("Delete key or handle", "Del", False, state.view.selected is not None):
-            studio.delete_selected()
-        psim.EndMenu()
-    if psim.BeginMenu("View"):
-        if psim.MenuItem("Frame the creature", "F"):
-            context.viewport.forget_framing()
-        if psim.MenuItem("Move gizmo", "W", state.view.gizmo):
-            studio.show(commands.with_view, gizmo=not state.view.gizmo)
-        if psim.MenuItem("Hints", None, studio.settings.hints):
-            studio.change_settings(hints=not studio.settings.hints)
-        if psim.BeginMenu("Text size"):
+    psim.Separator()
+    has_source = is_open(state.document)
+    if psim.MenuItem("Save project", "Ctrl+S", False, has_source):
+        context.save()
+    if psim.MenuItem("Save project as…", None, False, has_source):
+        context.save(choose=True)
+    if psim.MenuItem("Export…", "Ctrl+E", False, not why_not_results(state)):
+        context.open_export()
+    psim.Separator()
+    if psim.MenuItem("Quit", "Ctrl+Q"):
+        context.ask_quit()
+
+
+def _edit_menu(context: EditorContext) -> None:
+    studio = context.studio
+    past, future = studio.session.past, studio.session.future
+    if psim.MenuItem(f"Undo {past[-1].label}" if past else "Undo", "Ctrl+Z", False, bool(past)):
+        studio.undo()
+    if psim.MenuItem(f"Redo {future[-1].label}" if future else "Redo", "Ctrl+Shift+Z", False, bool(future)):
+        studio.redo()
+    psim.Separator()
+    if psim.MenuItem("Delete key or handle", "Del", False, studio.state.view.selected is not None):
+        studio.delete_selected()
+
+
+def _view_menu(context: EditorContext) -> None:
+    studio, view = context.studio, context.studio.state.view
+    if psim.MenuItem("Frame the creature", "F"):
+        context.viewport.forget_framing()
+    if psim.MenuItem("Move gizmo", "W", view.gizmo):
+        studio.show(commands.with_view, gizmo=not view.gizmo)
+    if psim.MenuItem("Hints", None, studio.settings.hints):
+        studio.change_settings(hints=not studio.settings.hints)
+    with menu("Text size") as opened:
+        if opened:
             for value in TEXT_SCALES:
                 if psim.MenuItem(f"{value * 100:.0f} %", None, abs(studio.settings.text_scale - value) < 1e-3):
                     context.set_text_scale(value)
-            psim.EndMenu()
-        psim.EndMenu()
-    if psim.BeginMenu("Help"):
-        if psim.MenuItem("Keyboard and mouse", "F1"):
-            context.help_open = True
-        psim.EndMenu()
-    psim.PopStyleVar()
 
 
 def _title(context: EditorContext, region: Region) -> None:

@@ -12,7 +12,7 @@ from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.view import theme
 from m2v_studio.view.style import packed, rgba
-from m2v_studio.view.widgets import WHITE, button, gap, heading, muted, scale, tooltip
+from m2v_studio.view.widgets import WHITE, button, escape_pressed, gap, heading, muted, scale, tooltip
 
 SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
@@ -131,7 +131,7 @@ def draw_error(context: EditorContext) -> None:
         width = 110 * scale()
         psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - width)
         pressed = button("Close", "Go on working (Esc or Enter)", primary=True, width=width)
-        if pressed or psim.IsKeyPressed(psim.ImGuiKey_Escape, False) or psim.IsKeyPressed(psim.ImGuiKey_Enter, False):
+        if pressed or escape_pressed() or psim.IsKeyPressed(psim.ImGuiKey_Enter, False):
             context.studio.show(commands.notify, None)
 
 
@@ -152,7 +152,8 @@ def draw_unsaved(context: EditorContext) -> None:
             context.studio.ask = None
             action()
         psim.SameLine()
-        if button("Cancel", "Stay here (Esc)") or psim.IsKeyPressed(psim.ImGuiKey_Escape, False):
+        escaped = context.top_dialog == "unsaved" and escape_pressed()
+        if button("Cancel", "Stay here (Esc)") or escaped:
             context.studio.ask = None
 
 
@@ -178,7 +179,8 @@ def draw_save_as(context: EditorContext) -> None:
             context.studio.ask = None
             context.studio.save(Path(asked.path.strip()).expanduser(), asked.then)
         psim.SameLine()
-        if button("Cancel", "Do not save (Esc)") or psim.IsKeyPressed(psim.ImGuiKey_Escape, False):
+        escaped = context.top_dialog == "save" and escape_pressed()
+        if button("Cancel", "Do not save (Esc)") or escaped:
             context.save_as = None
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import polyscope.imgui as psim
 
+from core.assets import asset_path
+from core.sequence import SourceMesh
 from m2v_studio.context import EditorContext
 from m2v_studio.document.state import default_export_name, is_stale
 from m2v_studio.panels.dialogs import begin_modal
 from m2v_studio.view import theme
+from m2v_studio.view.fields import float_field, label_left, number
 from m2v_studio.view.style import rgba
-from m2v_studio.view.widgets import button, gap, label_left, muted, scale, segmented, tooltip
+from m2v_studio.view.widgets import button, close_on_escape, escape_pressed, gap, muted, scale, segmented, tooltip
 
 # Suffix, short name, what it is for.
 FORMATS: tuple[tuple[str, str, str], ...] = (
@@ -47,7 +51,7 @@ class ExportDialog:
         document = context.studio.state.document
         self.started, self.fps, self.start, self.end = True, document.fps, 0, document.frames - 1
         source = document.source
-        folder = Path(self.path).parent if self.path else _folder_of(source.path if source is not None else "")
+        folder = Path(self.path).parent if self.path else folder_for(context.studio.settings.folder, source)
         self.path = str(folder / f"{default_export_name(context.studio.state)}{FORMATS[self.format][0]}")
 
     def draw(self, context: EditorContext) -> None:
@@ -82,13 +86,14 @@ class ExportDialog:
         if pressed is not None:
             self.every = pressed == 1
         label_left("Speed", "Frames per second written into the file", 110)
-        _, self.fps = psim.DragFloat(
-            "##fps", self.fps, 0.25, 1.0, 240.0, "%.4g frames per second", psim.ImGuiSliderFlags_AlwaysClamp
-        )
+        self.fps = float_field("##fps", self.fps, 0.25, 1.0, 240.0, "%.4g frames per second").value
         tooltip("Frames per second written into the file")
         last = state.document.frames - 1
         label_left("Frames", "The first and last frame to write", 110)
-        _, (self.start, self.end) = psim.DragInt2("##range", (self.start, self.end), 0.2, 0, last, "frame %d")
+        edited = number(
+            "##range", (self.start, self.end), lambda now: psim.DragInt2("##range", now, 0.2, 0, last, "frame %d")
+        )
+        self.start, self.end = edited.value
         tooltip("The first and last frame to write")
         self.start = min(max(self.start, 0), last)
         self.end = min(max(self.end, self.start), last)
@@ -101,9 +106,7 @@ class ExportDialog:
         pressed = segmented("axis", axes)
         self.axis = self.axis if pressed is None else pressed
         label_left("Scale", "Factor on all positions; 1 keeps the units of the opened file", 110)
-        _, self.scale = psim.DragFloat(
-            "##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g", psim.ImGuiSliderFlags_AlwaysClamp
-        )
+        self.scale = float_field("##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g").value
         tooltip("Factor on all positions; 1 keeps the units of the opened file")
         self._path(context)
         if is_stale(state):
@@ -118,6 +121,7 @@ class ExportDialog:
             for index, (suffix, name, purpose) in enumerate(FORMATS):
                 if psim.Selectable(f"{name}   {purpose}##{suffix}", index == self.format):
                     self._choose(index)
+            close_on_escape()
             psim.EndCombo()
         tooltip(chosen[2])
         psim.SetCursorPosX(psim.GetCursorPosX() + 110 * scale())
@@ -148,9 +152,8 @@ class ExportDialog:
         width = 120 * scale()
         both = 2 * width + psim.GetStyle().ItemSpacing[0]
         psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - both)
-        if button("Cancel", "Close without writing (Esc)", width=width) or psim.IsKeyPressed(
-            psim.ImGuiKey_Escape, False
-        ):
+        escaped = context.top_dialog == "export" and escape_pressed()
+        if button("Cancel", "Close without writing (Esc)", width=width) or escaped:
             context.export_open = False
         psim.SameLine()
         if button("Export", "Write the files in the background", why, True, width=width):
@@ -164,13 +167,19 @@ class ExportDialog:
             fps=float(self.fps), start=self.start, end=self.end, up_axis=AXES[self.axis], scale=float(self.scale)
         )
         rows = tuple(range(count)) if self.every else (min(state.view.solo, count - 1),)
-        context.studio.export(Path(self.path.strip()).expanduser(), rows, options)
+        out = Path(self.path.strip()).expanduser()
+        context.studio.change_settings(folder=str(out.parent.resolve()))
+        context.studio.export(out, rows, options)
         context.export_open = False
 
 
-def _folder_of(path: str) -> Path:
-    """Beside the opened file when that can be written, else the home folder."""
-    import os
+def folder_for(last: str, source: SourceMesh | None) -> Path:
+    """Where the last export went, else beside the opened file, else the home folder.
 
-    folder = Path(path).parent if path else Path.home()
-    return folder if path and os.access(folder, os.W_OK) else Path.home()
+    Samples lie in the installed program, which is no place for a person's files.
+    """
+    beside = Path(source.path).parent if source is not None and source.path else None
+    if beside is not None and asset_path("meshes").resolve() in (beside.resolve(), *beside.resolve().parents):
+        beside = None
+    folders = (Path(last) if last else None, beside)
+    return next((folder for folder in folders if folder and os.access(folder, os.W_OK)), Path.home())

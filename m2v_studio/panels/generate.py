@@ -11,20 +11,8 @@ from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_commands import RESOLUTIONS
 from m2v_studio.document.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
 from m2v_studio.document.words import counted
-from m2v_studio.view.widgets import (
-    Edited,
-    button,
-    check_box,
-    float_row,
-    gap,
-    heading,
-    int_row,
-    label_left,
-    same_line_if_fits,
-    scale,
-    slider_between,
-    tooltip,
-)
+from m2v_studio.view.fields import Edited, float_row, int_row, label_left, slider_between
+from m2v_studio.view.widgets import button, check_box, choice, gap, heading, same_line_if_fits, scale, tooltip
 
 SEEDS = "How many different results to generate. Each seed is one plausible motion that meets your handles or scans."
 FIRST_SEED = "The number the first motion starts from. The same number gives the same motion again."
@@ -51,7 +39,7 @@ ONE_SHAPE = "All seeds share the shape of the first, so that they differ in thei
 # The slider runs from strict to free; guidance is 1 in its middle, 3 at the left and 0 at the right.
 MAX_GUIDANCE = 3.0
 MAX_VARIETY = 1.0  # a sample as the model drew it; what lies beyond is noise
-GENERATE_HEIGHT = 58.0  # of the button with the space around it, pixels at scale 1
+GENERATE_HEIGHT = 62.0  # of the button with the space around it, pixels at scale 1
 
 
 class GeneratePanel:
@@ -61,18 +49,20 @@ class GeneratePanel:
         document = studio.state.document
         heading("Generate")
         results = "Motions" if document.scans is None else "Meshes"
-        row = int_row(results, document.seeds, 1, MAX_STUDIO_SEEDS, "%d seeds", SEEDS)
+        row = int_row(
+            results, document.seeds, 1, MAX_STUDIO_SEEDS, "%d seed" if document.seeds == 1 else "%d seeds", SEEDS
+        )
         self._edit(context, "seeds", commands.set_seeds, row)
         row = int_row("First seed", document.seed, 0, 999_999, "no. %d", FIRST_SEED)
         self._edit(context, "seed", commands.set_seed, row)
         if document.scans is None:
             row = int_row("Length", document.frames, MIN_FRAMES, MAX_FRAMES, "%d frames", FRAMES)
-            self._edit(context, "frames", commands.set_frames, row)
+            self._length(context, row)
         self._edit(context, "fps", commands.set_fps, float_row("Speed", document.fps, 1.0, 240.0, "%.4g fps", FPS))
         label_left("Quality", QUALITY)
-        changed, chosen = psim.Combo("##quality", QUALITIES.index(document.quality), list(QUALITIES))
+        chosen = choice("##quality", QUALITIES.index(document.quality), QUALITIES)
         tooltip(QUALITY)
-        if changed:
+        if chosen is not None:
             studio.do("quality", commands.set_quality, QUALITIES[chosen])
         if document.scans is not None:
             self._for_scans(context)
@@ -85,9 +75,9 @@ class GeneratePanel:
         label_left("Detail", DETAIL)
         names = [f"{side} cells" for side in RESOLUTIONS]
         now = RESOLUTIONS.index(document.resolution) if document.resolution in RESOLUTIONS else 2
-        changed, chosen = psim.Combo("##detail", now, names)
+        chosen = choice("##detail", now, names)
         tooltip(DETAIL)
-        if changed:
+        if chosen is not None:
             studio.do("detail", scan_commands.set_resolution, RESOLUTIONS[chosen])
         refine = check_box("Fit closely", document.refine, REFINE)
         if refine is not None:
@@ -96,6 +86,16 @@ class GeneratePanel:
         one_shape = check_box("Same shape", document.one_shape, ONE_SHAPE)
         if one_shape is not None:
             studio.do("same shape", scan_commands.set_one_shape, one_shape)
+
+    def _length(self, context: EditorContext, row: Edited) -> None:
+        """Keys are stretched from where they were when the gesture began: a length that is dragged to and fro leaves
+        them as they were."""
+        session = context.studio.session
+        if row.changed:
+            began = session.began("setting frames")
+            context.studio.drag("setting frames", "length", commands.set_frames, row.value, began)
+        if row.ended:
+            session.end_gesture()
 
     def _edit(self, context: EditorContext, name: str, command: object, edited: Edited) -> None:
         if edited.changed:

@@ -14,7 +14,6 @@ from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import (
     button,
     check_box,
-    gap,
     heading,
     muted,
     rule,
@@ -26,31 +25,41 @@ from m2v_studio.view.widgets import (
 
 HOLD = "Move straight from key to key. Without it the motion is free between keys."
 GIZMO = "Show arrows at the selected handle, to drag it along one axis (W)"
+TALL = 780.0  # pixels at scale 1: a window with room for a longer list
 EMPTY = "Click the creature to add one. Shift-click pins a vertex where it is."
 
 
 class HandlesPanel:
+    """As high with none as with many, so that nothing below it moves under the mouse."""
+
+    def __init__(self) -> None:
+        self._followed: tuple[int | None, int] = (None, 0)  # the chosen row and the number of rows last seen
+
     def draw(self, context: EditorContext) -> None:
         document = context.studio.state.document
         heading(f"Handles   {len(document.handles)}" if document.handles else "Handles")
+        psim.PushStyleVar(psim.ImGuiStyleVar_ItemSpacing, (6 * scale(), 2 * scale()))
+        psim.BeginChild("##handles", (0.0, self._rows(context) * (psim.GetFrameHeight() + 2 * scale()) + 2 * scale()))
         if not document.handles:
             muted(EMPTY)
-            rule()
-            return
-        rows = min(len(document.handles), 5)
-        psim.PushStyleVar(psim.ImGuiStyleVar_ItemSpacing, (6 * scale(), 2 * scale()))
-        psim.BeginChild("##handles", (0.0, rows * (psim.GetFrameHeight() + 2 * scale()) + 2 * scale()))
         for row in range(len(document.handles)):
             if row < len(context.studio.state.document.handles):
                 self._line(context, row)
         psim.EndChild()
         psim.PopStyleVar()
-        selected = context.studio.state.view.selected
-        if selected is not None and selected < len(context.studio.state.document.handles):
-            self._details(context, selected)
-        else:
+        state = context.studio.state
+        self._followed = (state.view.selected, len(state.document.handles))
+        height = 3 * psim.GetFrameHeight() + 2 * psim.GetStyle().ItemSpacing[1] + 3 * scale()
+        psim.BeginChild("##details", (0.0, height), 0, psim.ImGuiWindowFlags_NoScrollbar)
+        if state.view.selected is not None and state.view.selected < len(state.document.handles):
+            self._details(context, state.view.selected)
+        elif document.handles:
             muted("Choose one to rename, pin or delete it.")
+        psim.EndChild()
         rule()
+
+    def _rows(self, context: EditorContext) -> int:
+        return 5 if context.window[1] > TALL * scale() else 3
 
     def _line(self, context: EditorContext, row: int) -> None:
         document, view = context.studio.state.document, context.studio.state.view
@@ -60,6 +69,8 @@ class HandlesPanel:
         size = (psim.GetContentRegionAvail()[0] - 30 * s, psim.GetFrameHeight())
         if psim.Selectable("##line", view.selected == row, 0, size):
             context.studio.show(commands.select_handle, row)
+        if view.selected == row and self._followed != (row, len(document.handles)):
+            psim.SetScrollHereY()
         tooltip(f"Vertex {handle.vertex}. Drag it in the view; at frame 0 the drag goes to the last frame.")
         left, top = psim.GetItemRectMin()
         middle = top + (size[1] - psim.GetFontSize()) / 2
@@ -84,7 +95,6 @@ class HandlesPanel:
     def _details(self, context: EditorContext, row: int) -> None:
         studio = context.studio
         handle = studio.state.document.handles[row]
-        gap(1)
         psim.SetNextItemWidth(-1.0)
         changed, name = psim.InputText(f"##rename{handle.vertex}", handle.name)
         tooltip("The name of the selected handle")
@@ -111,9 +121,10 @@ class HandlesPanel:
     def _key_buttons(self, context: EditorContext, row: int) -> None:
         studio = context.studio
         view, handle = studio.state.view, studio.state.document.handles[row]
-        if view.key is None or view.key not in handle.keys:
-            return
-        if button(f"Delete key at frame {view.key}", "Delete the selected key (Del)", width=-1.0):
+        chosen = view.key is not None and view.key in handle.keys
+        why = "" if chosen else "Choose a key in the timeline first."
+        label = f"Delete key at frame {view.key}" if chosen else "Delete key"
+        if button(f"{label}###delete key", "Delete the selected key (Del)", why, width=-1.0):
             studio.delete_selected()
 
 

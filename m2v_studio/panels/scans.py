@@ -11,12 +11,11 @@ import polyscope.imgui as psim
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_document import UP_AXES, OpenedScans, same_alignment
+from m2v_studio.view.fields import TYPE, Edited, label_left, number
 from m2v_studio.view.widgets import (
-    Edited,
     button,
     gap,
     heading,
-    label_left,
     muted,
     rule,
     scale,
@@ -50,16 +49,22 @@ class ScansPanel:
             context.studio.do("up axis", scan_commands.set_alignment, up_axis=UP_AXES[pressed])
         guess = scans.guess.scale
         label_left("Size", SIZE)
-        changed, size = psim.DragFloat("##size", place.scale, guess / 300, guess / 1000, guess * 1000, "%.4g")
-        self._edited(context, "resize the box", changed, scale=float(size))
-        tooltip(f"{SIZE}\nDrag sideways to change it, Ctrl+click to type a number.")
+        edited = number(
+            "##size",
+            place.scale,
+            lambda now: psim.DragFloat("##size", now, guess / 300, guess / 1000, guess * 1000, "%.4g"),
+        )
+        self._edited(context, "resize the box", edited, scale=edited.value)
+        tooltip(f"{SIZE}\n{TYPE}")
         label_left("Centre", CENTER)
         now = (float(place.center[0]), float(place.center[1]), float(place.center[2]))
         psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * scale(), 5 * scale()))  # room for three numbers
-        changed, center = psim.DragFloat3("##center", now, guess / 300, 0.0, 0.0, decimals(guess))
+        edited = number(
+            "##center", now, lambda now: psim.DragFloat3("##center", now, guess / 300, 0.0, 0.0, decimals(guess))
+        )
         psim.PopStyleVar()
-        self._edited(context, "move the box", changed, center=np.array(center))
-        tooltip(f"{CENTER}\nDrag sideways to change it, Ctrl+click to type a number.")
+        self._edited(context, "move the box", edited, center=np.array(edited.value))
+        tooltip(f"{CENTER}\n{TYPE}")
         half = (psim.GetContentRegionAvail()[0] - psim.GetStyle().ItemSpacing[0]) / 2
         if button("Move the box", MOVE, width=half, active=state.view.gizmo):
             context.studio.show(commands.with_view, gizmo=not state.view.gizmo)
@@ -84,8 +89,7 @@ class ScansPanel:
             psim.TextUnformatted(shorten(sequence.notes[0], width))
             tooltip("\n".join(sequence.notes))
 
-    def _edited(self, context: EditorContext, label: str, changed: bool, **values: object) -> None:
-        edited = Edited(bool(changed), 0.0)
+    def _edited(self, context: EditorContext, label: str, edited: Edited, **values: object) -> None:
         if edited.changed:
             context.studio.drag(f"number {label}", label, scan_commands.set_alignment, **values)
         if edited.ended:

@@ -13,7 +13,7 @@ from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import KINDS, bundled_scans
 from m2v_studio.document.state import next_step
 from m2v_studio.document.words import counted
-from m2v_studio.view.widgets import button, fitting, gap, heading, muted, rule, scale, shorten, tooltip
+from m2v_studio.view.widgets import button, fitting, gap, heading, muted, popup, rule, scale, shorten, tooltip
 
 
 class SourcePanel:
@@ -78,8 +78,8 @@ class SourcePanel:
         why = "" if meshes or scans else "No samples are bundled with this installation."
         if button("Samples", "Meshes and scans that come with the studio", why, width=width):
             psim.OpenPopup("##samples")
-        if psim.BeginPopup("##samples"):
-            for title, paths in (("Meshes to animate", meshes), ("Scans to complete", scans)):
+        with popup("##samples") as opened:
+            for title, paths in (("Meshes to animate", meshes), ("Scans to complete", scans)) if opened else ():
                 if paths:
                     heading(title)
                 for path in paths:
@@ -87,7 +87,6 @@ class SourcePanel:
                         context.studio.open_path(path)
                 if paths:
                     gap(2)
-            psim.EndPopup()
 
     def _recovery(self, context: EditorContext) -> None:
         gap(2)

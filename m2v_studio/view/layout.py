@@ -13,11 +13,11 @@ def text_scale(wanted: float, width: int, height: int) -> float:
     return min(wanted, max(1.0, min(width / LEAST_ROOM[0], height / LEAST_ROOM[1])))
 
 
-def regions(width: int, height: int, scale: float, timeline: float) -> dict[str, Region]:
-    """Rectangles by name for a window of this size, in pixels; `timeline` is the height its rows would like."""
+def regions(width: int, height: int, scale: float) -> dict[str, Region]:
+    """Rectangles by name for a window of this size, in pixels. They do not depend on what is open or chosen."""
     left, right = min(theme.LEFT_WIDTH * scale, width * 0.36), min(theme.RIGHT_WIDTH * scale, width * 0.3)
     top, bottom = theme.TOP_HEIGHT * scale, theme.STATUS_HEIGHT * scale
-    strip = min(timeline, height * 0.4)
+    strip = min(theme.TIMELINE_HEIGHT * scale, height * 0.4)
     middle = height - top - bottom - strip
     return {
         "menu": Region(0, 0, width, top),

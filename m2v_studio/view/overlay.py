@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.sequence import Handle
 from m2v_studio.context import EditorContext
+from m2v_studio.document.commands import key_frame_for_drag
 from m2v_studio.document.state import State, frame_shown, handle_label, is_stale, next_step
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
@@ -24,7 +25,7 @@ SCAN_HINT = "Press Generate, or fit the box to the shape first (W)."
 HINTS = {
     "open": "Open a mesh or scans, choose a sample on the left, or drop a file here.",
     "add_handle": "Click the creature to add a handle, then drag it.",
-    "drag": "Drag the handle to where it should be in the last frame.",
+    "drag": "Drag the handle to where it should be {when}.",
 }
 
 
@@ -208,7 +209,7 @@ def _hint(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> No
     elif step == "generate" and state.document.scans is not None and state.results is None:
         text = SCAN_HINT if context.studio.settings.hints else ""
     elif step in HINTS and (context.studio.settings.hints or step == "open"):
-        text = HINTS[step]
+        text = HINTS[step].format(when=_when(state))
     else:
         return
     if not text or (step == "drag" and context.mouse.dragging):
@@ -226,6 +227,12 @@ def _hint(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> No
     for number, line in enumerate(lines):
         at = region.center[0] - _width(line, size) / 2, top + 1.25 * size * number
         canvas.AddText(psim.GetFont(), size, at, packed(WHITE), line)
+
+
+def _when(state: State) -> str:
+    """The frame that a drag would write to, in words."""
+    frame = key_frame_for_drag(state)
+    return "in the last frame" if frame == state.document.frames - 1 else f"in frame {frame}"
 
 
 # ---- drawing helpers --------------------------------------------------------------------------------------

@@ -52,7 +52,6 @@ class Pointer:
         at = (float(io.MousePos[0]), float(io.MousePos[1])) if psim.IsMousePosValid() else self._last
         self._update_gizmo(context)
         free = region.contains(at) and not io.WantCaptureMouse and context.viewport.projection is not None
-        context.viewport.still = context.mouse.dragging or self._gizmo_moving
         hit = self._hit(context, at) if free or context.mouse.mode == "handle" else None
         context.mouse.hovered_handle = self._row if context.mouse.mode == "handle" else None if hit is None else hit[0]
         if context.mouse.mode is None and free:

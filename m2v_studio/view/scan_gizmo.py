@@ -81,7 +81,6 @@ class BoxGizmo:
                 return True
             if psim.IsMousePosValid():
                 self._drag(context, self._grip, _mouse())
-            context.viewport.still = True
             return True
         projection = context.viewport.projection
         assert projection is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
+from m2v_studio.view.widgets import escape_pressed
 
 
 def handle(context: EditorContext) -> None:
@@ -12,7 +13,8 @@ def handle(context: EditorContext) -> None:
 
     # Without this, Polyscope takes Ctrl+C and Ctrl+V itself (the latter ends the program on an empty clipboard).
     psim.SetNextFrameWantCaptureKeyboard(True)
-    if psim.GetIO().WantTextInput or context.is_modal:
+    # Whatever is open above the window takes the keys, Esc among them.
+    if psim.GetIO().WantTextInput or context.is_modal or psim.IsPopupOpen("", psim.ImGuiPopupFlags_AnyPopup):
         return
     ctrl, shift = int(psim.ImGuiMod_Ctrl), int(psim.ImGuiMod_Shift)
 
@@ -38,7 +40,7 @@ def handle(context: EditorContext) -> None:
         studio.generate()
     elif chord(int(psim.ImGuiKey_F1)):
         context.help_open = not context.help_open
-    elif chord(int(psim.ImGuiKey_Escape)):
+    elif escape_pressed():
         if context.help_open:
             context.help_open = False
         elif studio.state.job is not None:

@@ -11,6 +11,7 @@ from m2v_studio.document import commands
 from m2v_studio.document.state import SPEEDS, frame_shown, handle_label, next_step, why_not_play
 from m2v_studio.view import theme, widgets
 from m2v_studio.view.camera import Region
+from m2v_studio.view.fields import number
 from m2v_studio.view.overlay import handle_color
 from m2v_studio.view.scan_rows import draw_rows
 from m2v_studio.view.style import packed, rgba
@@ -35,6 +36,7 @@ class KeyDrag:
 class Timeline:
     def __init__(self) -> None:
         self.dragged: KeyDrag | None = None
+        self._followed: tuple[int | None, int] = (None, 0)  # the chosen row and the number of rows last seen
 
     def draw(self, context: EditorContext, region: Region) -> None:
         with panel("timeline", region):
@@ -69,7 +71,7 @@ class Timeline:
         if self._room() < 80 * scale():
             return
         psim.SameLine(0.0, 14 * scale())
-        if widgets.button("Loop", "Start again at the end (L)", active=view.loop):
+        if widgets.button("Repeat", "Start again at the end (L)", active=view.loop):
             studio.show(commands.with_view, loop=not view.loop)
         if self._room() < 120 * scale():
             return
@@ -77,9 +79,9 @@ class Timeline:
         psim.SetNextItemWidth(92 * scale())
         labels = [f"{speed:g}x" for speed in SPEEDS]
         current = SPEEDS.index(view.speed) if view.speed in SPEEDS else 2
-        changed, chosen = psim.Combo("##speed", current, labels)
+        chosen = widgets.choice("##speed", current, labels)
         tooltip("Playback speed; the file keeps its frames per second.")
-        if changed:
+        if chosen is not None:
             studio.show(commands.with_view, speed=SPEEDS[chosen])
         if self._room() > 160 * scale():
             psim.SameLine(0.0, 14 * scale())
@@ -98,10 +100,10 @@ class Timeline:
             psim.SetKeyboardFocusHere()
             context.focus_frame = False
         state = context.studio.state
-        changed, value = psim.InputInt("##frame", frame_shown(state), 0, 0)
-        tooltip("The frame shown; type a number to go there (G). Frame 0 is the rest pose.")
-        if changed:
-            context.studio.show(commands.set_time, float(value))
+        edited = number("##frame", frame_shown(state), lambda now: psim.InputInt("##frame", now, 0, 0))
+        tooltip("The frame shown; type a number and press Enter to go there (G). Frame 0 is the rest pose.")
+        if edited.changed:
+            context.studio.show(commands.set_time, float(edited.value))
         document = state.document
         seconds = document.frames / document.fps
         for text in (f"of {last}    {document.fps:g} frames per second, {seconds:.2f} s", f"of {last}"):
@@ -122,6 +124,7 @@ class Timeline:
         document = context.studio.state.document
         self._ruler(context, left, right, y, width)
         rows = len(document.handles)
+        self._follow(context.studio.state.view.selected, rows)
         for row in range(rows):
             self._row(context, row, x, left, right, y + RULER * s + row * ROW * s, width)
         if document.scans is not None:
@@ -136,6 +139,15 @@ class Timeline:
         draw = psim.GetWindowDrawList()
         draw.AddLine((at, y + 12 * s), (at, bottom), packed(theme.ACCENT), 2.0 * s)
         _playhead(draw, at, y, context)
+
+    def _follow(self, selected: int | None, rows: int) -> None:
+        """Scroll to a row that was just added or chosen."""
+        if (selected, rows) != self._followed and selected is not None:
+            top = (RULER + selected * ROW) * scale()
+            room = psim.GetWindowSize()[1]
+            if not psim.GetScrollY() + RULER * scale() <= top <= psim.GetScrollY() + room - ROW * scale():
+                psim.SetScrollY(max(top - room / 2, 0.0))
+        self._followed = (selected, rows)
 
     def _ruler(self, context: EditorContext, left: float, right: float, y: float, width: float) -> None:
         s = scale()

@@ -19,8 +19,6 @@ from m2v_studio.view.scan_scene import dot_radius
 from m2v_studio.view.scene import content_box, content_stamp, floor_level, motion_box
 from m2v_studio.view.screen import HandleOnScreen, handles_on_screen
 
-EASE_SECONDS = 0.10  # how quickly the camera follows when the content grows
-AT_REST = 1e-4  # a camera that is this close to where it goes has arrived
 NO_OFFSET = np.zeros(3)
 CELL_TITLE = 26.0  # pixels at scale 1 that a figure's name takes at the top of its cell
 
@@ -57,10 +55,9 @@ class Viewport:
         self._shown: dict[str, _Shown] = {}
         self._camera_stamp: Hashable = None  # what the camera was placed for, once it had come to rest there
         self._on_screen: dict[str, tuple[Hashable, tuple[HandleOnScreen, ...]]] = {}
-        self._distance: float | None = None
-        self.still = False  # a handle is being dragged: the camera must not answer to what it drags
         self._target: NDArray[np.float64] = np.zeros(3)
-        self._box: tuple[Hashable, tuple[NDArray, NDArray]] | None = None
+        self._box: tuple[NDArray, NDArray] | None = None  # what the camera was framed for, until it is asked to again
+        self._floor_stamp: Hashable = None
         self._transparent: bool | None = None
         self.dear = False  # transparency is too slow here (no graphics card): solid colours while playing
         self._floor = Floor()
@@ -86,16 +83,15 @@ class Viewport:
 
     # ---- every frame --------------------------------------------------------------------------------------
 
-    def show(
-        self, state: State, figures: tuple[Figure, ...], region: Region, window: tuple[int, int], dt: float
-    ) -> None:
+    def show(self, state: State, figures: tuple[Figure, ...], region: Region, window: tuple[int, int]) -> None:
         if view_key(state.document) != self._opened:
             self._exchange(state)
         self.figures = figures
         if self.norm is None:
             self.projection = None
             return
-        self._place_camera(state, figures, region, window, dt)
+        self._place_floor(state, self.norm)
+        self._place_camera(state, self.norm, figures, region, window)
         for figure in figures:
             self._show_figure(figure)
         see_through = any(figure.opacity < 1.0 for figure in figures)
@@ -112,14 +108,9 @@ class Viewport:
         self._exchange(State())
 
     def forget_framing(self) -> None:
-        """Frame the content afresh (key F): no pan, no zoom, at once."""
+        """Frame the content afresh (key F): no pan, no zoom. Nothing else moves the camera but the mouse."""
         self.camera = replace(self.camera, zoom=1.0, pan=(0.0, 0.0, 0.0))
-        self._distance = None
-
-    def settle(self) -> None:
-        """End the camera's easing: the next frame shows the content framed as it will stay."""
-        if not self.still:
-            self._distance = None
+        self._box = None
 
     def position(self, figure: Figure, vertex: int) -> NDArray[np.float64]:
         """Where a vertex of a figure is shown, in normalised space with the figure's offset."""
@@ -168,40 +159,41 @@ class Viewport:
         document = state.document
         self._opened, self._source, self.norm = view_key(document), document.source, view_normalization(document)
         self.camera = Camera()
-        self._distance, self._box, self._camera_stamp = None, None, None
+        self._box, self._camera_stamp, self._floor_stamp = None, None, None
         self._on_screen.clear()
         if self.norm is not None:
             self._turn = (self.norm.rotation.T / self.norm.scale).astype(np.float32)
             self._center = self.norm.center.astype(np.float32)
 
-    def _measure(self, state: State, norm: Normalization) -> tuple[NDArray, NDArray]:
-        """Corners of the content, normalised; the floor is put under it."""
-        motion = motion_box(state)
+    def _place_floor(self, state: State, norm: Normalization) -> None:
+        """Put the floor under the content: feet that sink into it would look cut off."""
+        stamp = content_stamp(state)
+        if stamp == self._floor_stamp:
+            return
+        self._floor_stamp = stamp
         scans = state.document.scans
         # The dots of a scan have a size: the lowest ones lie on the floor, not half in it.
-        level = floor_level(motion, norm) - (0.002 if scans is None else max(0.002, dot_radius(scans)))
+        level = floor_level(motion_box(state), norm) - (0.002 if scans is None else max(0.002, dot_radius(scans)))
         if abs(level - self._floor.height) > 1e-4:
             self._floor.remove()
             self._floor.height = level
-        low, high = (norm.apply(corner) for corner in content_box(state, motion))
-        return np.minimum(low, high), np.maximum(low, high)
 
     def _place_camera(
         self,
         state: State,
+        norm: Normalization,
         figures: tuple[Figure, ...],
         region: Region,
         window: tuple[int, int],
-        dt: float,
     ) -> None:
-        assert self.norm is not None
-        key = content_stamp(state)
-        stamp = (key, self.camera, region, window, tuple((figure.name, figure.cell) for figure in figures))
-        if self._distance is not None and stamp == self._camera_stamp:
+        stamp = (self.camera, region, window, tuple((figure.name, figure.cell) for figure in figures))
+        if self._box is not None and stamp == self._camera_stamp:
             return
-        if self._box is None or (self._box[0] != key and not self.still):
-            self._box = (key, self._measure(state, self.norm))
-        low, high = self._box[1]
+        if self._box is None:
+            corners = [norm.apply(corner) for corner in content_box(state, motion_box(state))]
+            self._box = np.minimum(*corners), np.maximum(*corners)
+        self._camera_stamp = stamp
+        low, high = self._box
         focal = focal_length(window[1])
         side = [figure for figure in figures if figure.cell is not None]
         columns, rows = 1, 1
@@ -211,27 +203,16 @@ class Viewport:
         cell = region.width / columns, region.height / rows
         title = CELL_TITLE * style.current_scale if side else 0.0
         shift = region.center[0] - window[0] / 2, region.center[1] - window[1] / 2
-        wanted = fit_distance(self.camera, low, high, (cell[0], cell[1] - title), focal, shift) * self.camera.zoom
-        target = (low + high) / 2
-        if self._distance is None:
-            self._distance, self._target = wanted, target
-        share = 0.0 if self.still else 1.0 - float(np.exp(-dt / EASE_SECONDS))
-        self._distance += (wanted - self._distance) * share
-        self._target = self._target + (target - self._target) * share
-        arrived = abs(wanted - self._distance) + float(np.abs(target - self._target).max()) < AT_REST
-        if arrived:
-            self._distance, self._target = wanted, target
-        self._camera_stamp = stamp if arrived and not self.still else None
-        self.projection = Projection.of(
-            self.camera, self._target, self._distance, region.center, (window[0], window[1])
-        )
+        distance = fit_distance(self.camera, low, high, (cell[0], cell[1] - title), focal, shift) * self.camera.zoom
+        self._target = (low + high) / 2
+        self.projection = Projection.of(self.camera, self._target, distance, region.center, (window[0], window[1]))
         ps.set_camera_view_matrix(self.projection.view)
         self._place_cells(figures, region, columns, cell, title)
 
     def _place_cells(
         self, figures: tuple[Figure, ...], region: Region, columns: int, cell: tuple[float, float], title: float
     ) -> None:
-        assert self.projection is not None and self._distance is not None
+        assert self.projection is not None
         self.offsets, self.cells = {}, {}
         for index, figure in enumerate(figures):
             if figure.cell is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import polyscope.imgui as psim
@@ -66,6 +66,16 @@ def scrolled(identifier: str, below: float) -> Iterator[None]:
 
 
 @contextmanager
+def fixed(identifier: str, below: float) -> Iterator[None]:
+    """All of the panel but `below` pixels (at scale 1), however much is in it; more than fits is scrolled."""
+    psim.BeginChild(identifier, (0.0, -below * scale()))
+    try:
+        yield
+    finally:
+        psim.EndChild()
+
+
+@contextmanager
 def disabled(why: str) -> Iterator[None]:
     """Grey out what is inside when there is a reason."""
     psim.BeginDisabled(bool(why))
@@ -73,6 +83,62 @@ def disabled(why: str) -> Iterator[None]:
         yield
     finally:
         psim.EndDisabled()
+
+
+_escape_frame = -1  # the frame whose Esc was already taken
+
+
+def escape_pressed() -> bool:
+    """Esc, for what is on top: the first to ask in a frame gets it, and a field with a typed text before anybody."""
+    global _escape_frame
+    if not psim.IsKeyPressed(psim.ImGuiKey_Escape, False) or psim.GetIO().WantTextInput:
+        return False
+    taken, _escape_frame = _escape_frame == psim.GetFrameCount(), psim.GetFrameCount()
+    return not taken
+
+
+def close_on_escape() -> None:
+    """Inside an open menu or list: Esc closes it."""
+    if escape_pressed():
+        psim.CloseCurrentPopup()
+
+
+@contextmanager
+def menu(label: str, enabled: bool = True) -> Iterator[bool]:
+    """A menu of the menu bar or of another menu; yields whether it is open."""
+    opened = bool(psim.BeginMenu(label, enabled))
+    try:
+        yield opened
+    finally:
+        if opened:
+            close_on_escape()
+            psim.EndMenu()
+
+
+@contextmanager
+def popup(identifier: str) -> Iterator[bool]:
+    """What `psim.OpenPopup` opened; yields whether it is open."""
+    opened = bool(psim.BeginPopup(identifier))
+    try:
+        yield opened
+    finally:
+        if opened:
+            close_on_escape()
+            psim.EndPopup()
+
+
+def choice(identifier: str, current: int, labels: Sequence[str]) -> int | None:
+    """A list that drops down; returns the row just chosen."""
+    chosen = None
+    if psim.BeginCombo(identifier, labels[current]):
+        for row, label in enumerate(labels):
+            if psim.Selectable(f"{label}##{row}", row == current) and row != current:
+                chosen = row
+            if row == current and psim.IsWindowAppearing():
+                psim.SetScrollHereY()
+        close_on_escape()
+        psim.EndCombo()
+    return chosen
 
 
 def tooltip(text: str, why: str = "") -> None:
@@ -157,80 +223,6 @@ def segmented(identifier: str, options: tuple[tuple[str, str, str, bool], ...]) 
     return pressed
 
 
-def label_left(text: str, tip: str, width: float = 92.0) -> None:
-    """A label in the left column; the next item fills the rest of the line."""
-    start = psim.GetCursorPosX()
-    psim.AlignTextToFramePadding()
-    psim.TextUnformatted(text)
-    tooltip(tip)
-    psim.SameLine()
-    psim.SetCursorPosX(start + width * scale())
-    psim.SetNextItemWidth(-1.0)
-
-
-class Edited:
-    """What happened to a number this frame: `changed` with a new `value`, `ended` when the gesture is over."""
-
-    def __init__(self, changed: bool, value: float) -> None:
-        self.changed, self.value = changed, value
-        self.ended = bool(psim.IsItemDeactivated())
-
-
-def int_row(label: str, value: int, low: int, high: int, form: str, tip: str, why: str = "") -> Edited:
-    """A labelled whole number between a minus and a plus button; the unit is in `form`."""
-    label_left(label, tip)
-    side, space = psim.GetFrameHeight(), 3 * scale()
-    psim.PushID(label)
-    with disabled(why):
-        less = button("-", "One less", width=side)
-        psim.SameLine(0.0, space)
-        psim.SetNextItemWidth(psim.GetContentRegionAvail()[0] - side - space)
-        changed, new = psim.DragInt("##value", value, 0.25, low, high, form, psim.ImGuiSliderFlags_AlwaysClamp)
-        edited = Edited(bool(changed), int(new))
-        tooltip(f"{tip}\nDrag sideways to change it, Ctrl+click to type a number.", why)
-        psim.SameLine(0.0, space)
-        more = button("+", "One more", width=side)
-    psim.PopID()
-    if less or more:
-        edited.changed, edited.ended = True, True
-        edited.value = min(max(value + (1 if more else -1), low), high)
-    return edited
-
-
-def float_row(label: str, value: float, low: float, high: float, form: str, tip: str, why: str = "") -> Edited:
-    label_left(label, tip)
-    with disabled(why):
-        changed, new = psim.DragFloat(
-            f"##{label}", value, max((high - low) / 400, 1e-3), low, high, form, psim.ImGuiSliderFlags_AlwaysClamp
-        )
-    edited = Edited(bool(changed), float(new))
-    tooltip(f"{tip}\nDrag sideways to change it, Ctrl+click to type a number.", why)
-    return edited
-
-
-def slider_between(name: str, ends: tuple[str, str], value: str, position: float, tip: str) -> Edited:
-    """A slider from 0 to 1 with a word over each end and the value between them."""
-    s, size = scale(), 15 * scale()
-    x, y = psim.GetCursorScreenPos()
-    width = psim.GetContentRegionAvail()[0]
-    draw, font = psim.GetWindowDrawList(), psim.GetFont()
-
-    def wide(text: str) -> float:
-        return float(psim.CalcTextSize(text)[0]) * size / psim.GetFontSize()
-
-    draw.AddText(font, size, (x, y), packed(theme.TEXT), ends[0])
-    draw.AddText(font, size, (x + width - wide(ends[1]), y), packed(theme.TEXT), ends[1])
-    draw.AddText(font, size, (x + (width - wide(value)) / 2, y), packed(theme.TEXT_MUTED), value)
-    psim.Dummy((1.0, 14 * s))
-    psim.SetNextItemWidth(-1.0)
-    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * s, 1 * s))
-    changed, position = psim.SliderFloat(f"##{name}", position, 0.0, 1.0, "", psim.ImGuiSliderFlags_NoInput)
-    psim.PopStyleVar()
-    edited = Edited(bool(changed), float(position))
-    tooltip(tip)
-    return edited
-
-
 @contextmanager
 def outlined() -> Iterator[None]:
     """Check boxes and radio buttons get an outline and less padding, so that empty ones can be seen."""
@@ -258,8 +250,8 @@ def same_line_if_fits(text: str) -> None:
     """Go on in this line when a check box with this label still fits."""
     needed = psim.CalcTextSize(text)[0] + 34 * scale()
     left = psim.GetItemRectMax()[0] + needed
-    if left < psim.GetWindowPos()[0] + psim.GetWindowSize()[0] - 20 * scale():
-        psim.SameLine(0.0, 14 * scale())
+    if left < psim.GetWindowPos()[0] + psim.GetWindowSize()[0]:
+        psim.SameLine(0.0, 12 * scale())
 
 
 Icon = Callable[[psim.ImDrawList, tuple[float, float], float, int], None]

@@ -63,10 +63,10 @@ class FileDialog:
         self._then = then
         return True
 
-    def poll(self) -> None:
-        """Deliver the chosen path, if a dialog has closed with one."""
+    def poll(self) -> bool:
+        """Deliver the chosen path, if a dialog has closed with one; True when a dialog has closed."""
         if self._process is None or self._process.poll() is None:
-            return
+            return False
         assert self._process.stdout is not None
         answer = self._process.stdout.read().decode("utf-8", "replace").strip()
         code, then = self._process.returncode, self._then
@@ -75,6 +75,7 @@ class FileDialog:
             then(Path(answer))
         elif code != 0 and self._failed is not None:  # tkinter is there but Tk is not, or it has no display
             self._failed()
+        return True
 
     def close(self) -> None:
         if self._process is not None:

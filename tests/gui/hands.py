@@ -8,6 +8,7 @@ import polyscope.imgui as psim
 from m2v_studio.document import commands
 from m2v_studio.document.state import State
 from m2v_studio.driver import Driver
+from m2v_studio.panels.generate import GENERATE_HEIGHT
 
 CTRL, SHIFT = psim.ImGuiMod_Ctrl, psim.ImGuiMod_Shift
 
@@ -63,7 +64,7 @@ def drawn_at(driver: Driver, label: str) -> tuple[tuple[float, float], tuple[flo
 
     def watched(text: str, *arguments: object) -> bool:
         pressed = original(text, *arguments)  # type: ignore[arg-type]
-        if text.split("##")[0] == label:
+        if text.split("##")[0] == label and psim.IsItemVisible():
             found.append((psim.GetItemRectMin(), psim.GetItemRectMax()))
         return bool(pressed)
 
@@ -92,4 +93,57 @@ def slider_at(driver: Driver, name: str) -> tuple[float, float, float, float]:
         driver.tick(1)
     finally:
         psim.SliderFloat = original  # type: ignore[assignment]
-    return found[-1]
+    left, top, _, bottom = found[-1]
+    return slider_at(driver, name) if _scrolled(driver, left, top, bottom) else found[-1]
+
+
+def field_at(driver: Driver, name: str, kind: str = "") -> tuple[tuple[float, float], tuple[float, float]]:
+    """The corners of a number field or list, by its name in `fields.number` or its identifier in Dear ImGui."""
+    from m2v_studio.view import fields
+
+    found: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    where, what = (psim, kind) if kind else (fields, "Edited")
+    original = getattr(where, what)
+    names: list[str] = []
+    number = fields.number
+
+    def watched_number(label: str, *given: object) -> object:
+        names.append(label)
+        return number(label, *given)  # type: ignore[arg-type]
+
+    def watched(*given: object) -> object:
+        result = original(*given)
+        if (given[0] if kind else names[-1:] and names[-1]) == name:
+            found.append((psim.GetItemRectMin(), psim.GetItemRectMax()))
+        return result
+
+    patched = [(where, what, watched)] if kind else [(where, what, watched), (fields, "number", watched_number)]
+    kept = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patched]
+    for owner, attribute, value in patched:
+        setattr(owner, attribute, value)
+    try:
+        driver.tick(1)
+    finally:
+        for owner, attribute, value in kept:
+            setattr(owner, attribute, value)
+    assert found, f"no field {name!r} is drawn"
+    (left, top), (_, bottom) = found[0]
+    if _scrolled(driver, left, top, bottom):
+        return field_at(driver, name, kind)
+    return found[0]
+
+
+def _scrolled(driver: Driver, left: float, top: float, bottom: float) -> bool:
+    """Turn the wheel over the left panel when what is wanted there is not in sight; True when it was turned."""
+    panel = driver.app._regions(*driver.app._window())["left"]
+    end = panel.y + panel.height - GENERATE_HEIGHT - 20.0
+    if left > panel.width or panel.y < top < bottom < end:
+        return False
+    driver.move((panel.x + 30.0, end - 10.0))
+    driver.wheel(-1.0 if bottom >= end else 1.0)
+    return True
+
+
+def middle(corners: tuple[tuple[float, float], tuple[float, float]]) -> tuple[float, float]:
+    (left, top), (right, bottom) = corners
+    return (left + right) / 2, (top + bottom) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -48,6 +49,31 @@ while time.monotonic() < limit:
         break
     time.sleep(0.01)
 app.close()
+"""
+
+
+IDLER = """
+import json, sys, threading, time
+from pathlib import Path
+from m2v_studio.app import App
+from m2v_studio.studio import Studio
+from tests.studio.fake_animator import make_fake
+app = App(Studio(make_fake, isolate=False), "openGL3_glfw", (1000, 640))
+app.studio.open_path(Path(sys.argv[1]), guard=False)
+app.studio.worker.start()
+
+def tell():
+    out = Path(sys.argv[2])
+    while True:
+        time.sleep(0.1)
+        spent = time.process_time()
+        said = {"frames": app.times.frames, "spent": spent, "message": app.studio.state.message}
+        out.with_suffix(".part").write_text(json.dumps(said))
+        out.with_suffix(".part").replace(out)
+
+threading.Thread(target=tell, daemon=True).start()
+threading.Timer(float(sys.argv[3]), lambda: setattr(app.context, "closing", True)).start()
+app.run()
 """
 
 
@@ -136,6 +162,30 @@ def test_a_real_mouse_adds_a_handle_and_drags_it(display: str, tmp_path: Path) -
             window.wait(timeout=20)
 
 
+def test_a_window_at_rest_leaves_the_processor_alone_and_wakes_at_once(display: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "DISPLAY": display, "M2V_CONFIG_DIR": str(tmp_path / "config")}
+    report = tmp_path / "state.json"
+    window = subprocess.Popen(
+        [sys.executable, "-c", IDLER, str(write_ball(tmp_path / "ball.obj")), str(report), str(PATIENCE)],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        wait(lambda: read(report, lambda state: state["message"].startswith("Opened")), window)
+        time.sleep(2.5)
+        began, before = time.monotonic(), json.loads(report.read_text())
+        time.sleep(5.0)
+        after = json.loads(report.read_text())
+        share = (after["spent"] - before["spent"]) / (time.monotonic() - began)
+        assert share < 0.05 and after["frames"] - before["frames"] <= 4, (share, after["frames"] - before["frames"])
+        mouse(environment, "mousemove", 300, 300)
+        time.sleep(0.6)
+        assert json.loads(report.read_text())["frames"] > after["frames"] + 5
+    finally:
+        window.terminate()
+        window.wait(timeout=20)
+
+
 def wait(ready, process: subprocess.Popen | None = None):  # type: ignore[no-untyped-def, type-arg]
     limit = time.monotonic() + PATIENCE
     while time.monotonic() < limit:
@@ -148,8 +198,6 @@ def wait(ready, process: subprocess.Popen | None = None):  # type: ignore[no-unt
 
 
 def read(report: Path, enough):  # type: ignore[no-untyped-def]
-    import json
-
     if not report.exists():
         return None
     state = json.loads(report.read_text())

@@ -54,7 +54,7 @@ if __name__ == "__main__":
     studio.worker.start()
     add_and_drag(hands)
     finish(hands)
-    studio._autosave_due = 0.0
+    studio.autosave.due = 0.0
     hands.until(autosave_path().exists)
     hands.until(lambda: not studio.tasks._running)
     process = studio.worker._process

@@ -1,0 +1,111 @@
+"""Numbers in panels: dragged, stepped or typed. What is typed counts on Enter, or when the field is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polyscope.imgui as psim
+
+from m2v_studio.view import theme
+from m2v_studio.view.style import packed
+from m2v_studio.view.widgets import button, disabled, scale, tooltip
+
+TYPE = "Drag sideways to change it, Ctrl+click to type a number."
+_typed: dict[str, Any] = {}  # what is being typed into a field, by the field's name
+
+
+class Edited:
+    """What happened to a number this frame: `changed` with a new `value`, `ended` when the gesture is over."""
+
+    def __init__(self, changed: bool, value: Any) -> None:
+        self.changed, self.value = changed, value
+        self.ended = bool(psim.IsItemDeactivated())
+
+
+def number(name: str, value: Any, draw: Callable[[Any], tuple[bool, Any]]) -> Edited:
+    """A field that `draw` draws with the value it is given; returns what became of `value`.
+
+    Dear ImGui reports every key that is typed; a length of 120 would pass through 1 and 12.
+    """
+    changed, new = draw(_typed.get(name, value))
+    if psim.IsItemActive() and psim.GetIO().WantTextInput:
+        _typed[name] = new
+        changed, new = False, value
+    elif name in _typed:
+        del _typed[name]
+        changed = new != value
+    return Edited(bool(changed), new)
+
+
+def label_left(text: str, tip: str, width: float = 92.0) -> None:
+    """A label in the left column; the next item fills the rest of the line."""
+    start = psim.GetCursorPosX()
+    psim.AlignTextToFramePadding()
+    psim.TextUnformatted(text)
+    tooltip(tip)
+    psim.SameLine()
+    psim.SetCursorPosX(start + width * scale())
+    psim.SetNextItemWidth(-1.0)
+
+
+def int_row(label: str, value: int, low: int, high: int, form: str, tip: str, why: str = "") -> Edited:
+    """A labelled whole number between a minus and a plus button; the unit is in `form`."""
+    label_left(label, tip)
+    side, space = psim.GetFrameHeight(), 3 * scale()
+    psim.PushID(label)
+    with disabled(why):
+        less = button("-", "One less", width=side)
+        psim.SameLine(0.0, space)
+        psim.SetNextItemWidth(psim.GetContentRegionAvail()[0] - side - space)
+        edited = number(
+            label,
+            value,
+            lambda now: psim.DragInt("##value", now, 0.25, low, high, form, psim.ImGuiSliderFlags_AlwaysClamp),
+        )
+        tooltip(f"{tip}\n{TYPE}", why)
+        psim.SameLine(0.0, space)
+        more = button("+", "One more", width=side)
+    psim.PopID()
+    if less or more:
+        edited.changed, edited.ended = True, True
+        edited.value = min(max(value + (1 if more else -1), low), high)
+    return edited
+
+
+def float_row(label: str, value: float, low: float, high: float, form: str, tip: str, why: str = "") -> Edited:
+    label_left(label, tip)
+    step = max((high - low) / 400, 1e-3)
+    with disabled(why):
+        edited = float_field(f"##{label}", value, step, low, high, form)
+    tooltip(f"{tip}\n{TYPE}", why)
+    return edited
+
+
+def float_field(name: str, value: float, step: float, low: float, high: float, form: str) -> Edited:
+    """One number without a label."""
+    clamp = psim.ImGuiSliderFlags_AlwaysClamp
+    return number(name, value, lambda now: psim.DragFloat(name, now, step, low, high, form, clamp))
+
+
+def slider_between(name: str, ends: tuple[str, str], value: str, position: float, tip: str) -> Edited:
+    """A slider from 0 to 1 with a word over each end and the value between them."""
+    s, size = scale(), 15 * scale()
+    x, y = psim.GetCursorScreenPos()
+    width = psim.GetContentRegionAvail()[0]
+    draw, font = psim.GetWindowDrawList(), psim.GetFont()
+
+    def wide(text: str) -> float:
+        return float(psim.CalcTextSize(text)[0]) * size / psim.GetFontSize()
+
+    draw.AddText(font, size, (x, y), packed(theme.TEXT), ends[0])
+    draw.AddText(font, size, (x + width - wide(ends[1]), y), packed(theme.TEXT), ends[1])
+    draw.AddText(font, size, (x + (width - wide(value)) / 2, y), packed(theme.TEXT_MUTED), value)
+    psim.Dummy((1.0, 14 * s))
+    psim.SetNextItemWidth(-1.0)
+    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * s, 1 * s))
+    changed, position = psim.SliderFloat(f"##{name}", position, 0.0, 1.0, "", psim.ImGuiSliderFlags_NoInput)
+    psim.PopStyleVar()
+    edited = Edited(bool(changed), float(position))
+    tooltip(tip)
+    return edited

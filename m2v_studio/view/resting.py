@@ -1,0 +1,68 @@
+"""A window in which nothing changes is not drawn: it waits for input, and looks now and then whether anything else
+has happened. On two cores a window that is drawn all the time takes a whole one."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+AWAKE_SECONDS = 0.7  # drawn for so long after the last change: tooltips wait, and Dear ImGui settles
+LOOK_SECONDS = 0.05  # how long a result may wait before it is noticed
+REFRESH_SECONDS = 2.0  # drawn at least so often, whatever was missed
+
+
+class Rest:
+    """Decides when the next frame is due. Times are those of `time.perf_counter`."""
+
+    def __init__(self) -> None:
+        self._awake_until = 0.0
+        self._drawn = 0.0
+        self._state: object = None
+
+    def changed(self, state: object) -> None:
+        """Called with what the window shows: a new value wakes it."""
+        if state is not self._state:
+            self._state = state
+            self.wake()
+
+    def wake(self) -> None:
+        self._awake_until = time.perf_counter() + AWAKE_SECONDS
+
+    def drawn(self) -> None:
+        self._drawn = time.perf_counter()
+
+    def wait(self) -> bool:
+        """At once True while awake; else wait a moment for input. True when a frame is due."""
+        now = time.perf_counter()
+        if now < self._awake_until or now - self._drawn > REFRESH_SECONDS:
+            return True
+        if wait_for_input(LOOK_SECONDS):
+            self.wake()
+            return True
+        return False
+
+
+def wait_for_input(seconds: float) -> bool:
+    """Wait until the mouse, the keyboard or the window system has something to say; False when the time is over."""
+    events = _glfw_wait()
+    if events is None:  # the window's library keeps its functions to itself: draw at this rate
+        time.sleep(seconds)
+        return True
+    start = time.perf_counter()
+    events(seconds)
+    return time.perf_counter() - start < seconds
+
+
+@lru_cache(maxsize=1)
+def _glfw_wait() -> Callable[[float], None] | None:
+    """GLFW's own wait, from the library that Polyscope brings along; the next frame finds the input."""
+    import polyscope_bindings
+
+    try:
+        wait = ctypes.CDLL(polyscope_bindings.__file__).glfwWaitEventsTimeout
+    except (OSError, AttributeError):
+        return None
+    wait.argtypes, wait.restype = [ctypes.c_double], None
+    return lambda seconds: wait(seconds)
