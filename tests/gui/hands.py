@@ -136,8 +136,8 @@ def field_at(driver: Driver, name: str, kind: str = "") -> tuple[tuple[float, fl
 def _scrolled(driver: Driver, left: float, top: float, bottom: float) -> bool:
     """Turn the wheel over the left panel when what is wanted there is not in sight; True when it was turned."""
     panel = driver.app._regions(*driver.app._window())["left"]
-    end = panel.y + panel.height - GENERATE_HEIGHT - 20.0
-    if left > panel.width or panel.y < top < bottom < end:
+    end = panel.y + panel.height - GENERATE_HEIGHT - 12.0
+    if left > panel.width or panel.y < top < bottom <= end:
         return False
     driver.move((panel.x + 30.0, end - 10.0))
     driver.wheel(-1.0 if bottom >= end else 1.0)
