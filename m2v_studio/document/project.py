@@ -160,7 +160,7 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
         seeds=int(description["seeds"]),
         seed=int(description["seed"]),
         quality=cast(Quality, description["quality"]),
-        guidance=min(float(description["guidance"]), 1.0),
+        guidance=float(description["guidance"]),
         variety=variety_of(description),
     )
     sampling(document).validate()

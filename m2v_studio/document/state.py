@@ -57,6 +57,7 @@ class Document:
     guidance: float = 1.0
     variety: float | None = None  # None: what the model was made with
     resolution: int = 128  # iso-surface cells along a side, of meshes made from scans
+    refine: bool = False
     one_shape: bool = False
 
 
@@ -164,7 +165,7 @@ def edit_key(document: Document) -> Hashable:
     if document.scans is not None and document.alignment is not None:
         place = document.alignment
         box = (place.center.tobytes(), place.scale, place.up_axis)
-        settings = (document.guidance, document.variety, document.resolution, document.one_shape)
+        settings = (document.guidance, document.variety, document.resolution, document.refine, document.one_shape)
         return (Same(document.scans), box, settings)
     handles = tuple(
         (h.vertex, h.pinned, h.hold, tuple((f, p.tobytes()) for f, p in h.keys.items() if f > 0))
@@ -258,6 +259,7 @@ def reconstruction(document: Document) -> ReconstructionOptions:
         sampling=sampling(document),
         normalization=document.alignment,
         resolution=document.resolution,
+        refine=document.refine,
         one_shape=document.one_shape,
     )
 
