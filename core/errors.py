@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+MAX_MESSAGE = 300  # characters; a damaged file may have any name or value
+
 
 class M2VError(Exception):
-    """Base of every error shown to a person; the command line prints it and exits 2, the studio shows a dialog."""
+    """Base of every error shown to a person; the command line prints it and exits 2, the studio shows a dialog.
+
+    A longer message loses its middle: what is wrong stands at its beginning, what to do at its end.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(shortened(str(message)))
+
+
+def shortened(message: str, most: int = MAX_MESSAGE) -> str:
+    """At most `most` characters on one line, cut in the middle."""
+    line = " ".join(message[: 4 * most].split()) if len(message) > 4 * most else message
+    if len(message) > 4 * most:
+        line += message[-most:]
+    if len(line) <= most:
+        return line
+    head = most // 2
+    return f"{line[:head]} ... {line[len(line) - (most - head - 5) :]}"
 
 
 class MeshError(M2VError):

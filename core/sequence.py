@@ -36,18 +36,42 @@ def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], 
 
 
 @dataclass(frozen=True)
+class Texture:
+    """A picture as the input file had it, byte for byte, and how it lies on the surface."""
+
+    data: bytes = field(repr=False)  # encoded: PNG or JPEG, from glTF also WebP or KTX2
+    mime: str = "image/png"
+    wrap: tuple[str, str] = ("repeat", "repeat")  # along u and v: repeat, clamp or mirror
+    nearest: bool = False  # not filtered, as pixel art is
+    uv_set: int = 0  # 0: SourceMesh.uv, 1: SourceMesh.uv1
+
+
+@dataclass(frozen=True)
 class Material:
-    """A surface's look, kept from the input file for export (glTF metallic-roughness terms)."""
+    """A surface's look, kept from the input file for export (glTF metallic-roughness terms).
+
+    Factors multiply their textures. `extensions` is JSON text of glTF material extensions, for formats that know them;
+    a texture there has its place in `extension_textures` for an index.
+    """
 
     name: str = ""
     base_color: tuple[float, float, float, float] = (0.8, 0.8, 0.8, 1.0)
     metallic: float = 0.0
     roughness: float = 0.8
     emissive: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    base_color_texture: bytes | None = None  # encoded PNG or JPEG
-    texture_mime: str = "image/png"
+    base_color_texture: Texture | None = None
+    metallic_roughness_texture: Texture | None = None  # roughness in green, metal in blue
+    normal_texture: Texture | None = None
+    occlusion_texture: Texture | None = None  # in red
+    emissive_texture: Texture | None = None
+    normal_scale: float = 1.0
+    occlusion_strength: float = 1.0
     double_sided: bool = False
-    alpha_mode: str = "OPAQUE"
+    alpha_mode: Literal["OPAQUE", "MASK", "BLEND"] = "OPAQUE"
+    alpha_cutoff: float = 0.5  # of MASK
+    unlit: bool = False
+    extensions: str = ""
+    extension_textures: tuple[Texture, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +90,10 @@ class SourceMesh:
     """A mesh as the library animates it (welded) together with what its file held (for export).
 
     `vertices` [V, 3] float32 and `faces` [F, 3] int32 are the welded surface in the file's own units and
-    axes. The file's own vertices are `vertices[file_to_vertex]` ([W] int32); `parts` index those.
-    Handles and sequences always use welded vertex indices.
+    axes, counted from `origin`: that is 0 unless the file's coordinates lie so far from 0 that single precision
+    would move them. The file's own vertices are `vertices[file_to_vertex]` ([W] int32); `parts` index those.
+    Handles and sequences always use welded vertex indices, and positions counted from `origin`; handle files and
+    exports give positions where the file has them.
     """
 
     name: str
@@ -79,6 +105,9 @@ class SourceMesh:
     up_axis: str = "y"  # "x", "y" or "z"
     path: str = ""
     notes: tuple[str, ...] = ()  # what the reader repaired or dropped, one sentence each
+    uv1: NDArray[np.float32] | None = None  # [W, 2], for textures that lie differently from the first
+    colors: NDArray[np.float32] | None = None  # [W, 4] red, green, blue, alpha from 0 to 1, the file's own numbers
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def size(self) -> float:
@@ -225,7 +254,7 @@ class HandleTracks:
 
 @dataclass(frozen=True, eq=False)
 class MeshSequence:
-    """A tracked mesh in motion: vertices [T, V, 3] float32, one topology faces [F, 3] int32."""
+    """A tracked mesh in motion: vertices [T, V, 3] float32 counted from `origin`, one topology faces [F, 3] int32."""
 
     vertices: NDArray[np.float32]
     faces: NDArray[np.int32]
@@ -233,6 +262,7 @@ class MeshSequence:
     uv: NDArray[np.float32] | None = None
     handles: HandleTracks | None = None
     name: str = "motion"
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vertices", frozen_array(self.vertices, np.float32, (None, None, 3), "vertices"))
@@ -253,7 +283,7 @@ MODALITIES: tuple[Modality, ...] = ("points", "depth", "voxels", "images")
 
 @dataclass(frozen=True, eq=False)
 class ScanSequence:
-    """What was observed of a moving shape, frame by frame, in the scanner's own units and axes.
+    """What was observed of a moving shape, frame by frame, in the scanner's own units and axes, from `origin`.
 
     `points` [N_t, 3] per frame: measured points, for voxels the centres of occupied cells, for images empty. `tracked`
     says that row i is the same surface point in every frame. Voxels also keep their grids [T, R, R, R] (index order
@@ -275,6 +305,7 @@ class ScanSequence:
     viewpoints: NDArray[np.float64] | None = None  # [T, 3] where it was in each frame, if it moved
     path: str = ""
     notes: tuple[str, ...] = ()  # what the reader skipped or repaired, one sentence each
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)  # 0 unless the coordinates lie too far from it
 
     @property
     def frames(self) -> int:

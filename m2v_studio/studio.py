@@ -309,7 +309,10 @@ class Studio:
 
         def done(written: list[Path]) -> None:
             names = written[0].name if len(written) == 1 else f"{len(written)} files"
-            self.show(commands.say, f"Exported {names} to {written[0].parent}.")
+            from core.io.export_notes import export_notes
+
+            left_out = " ".join(export_notes(source, out.suffix.lower()))
+            self.show(commands.say, f"Exported {names} to {written[0].parent}. {left_out}".rstrip())
 
         self.tasks.run(f"Exporting {out.name}", work, done, self._failed)
 

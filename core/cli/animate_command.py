@@ -41,9 +41,10 @@ def add_command(command: AddCommand) -> None:
 
 def run_animate(options: argparse.Namespace) -> None:
     """`m2v animate`: everything that can be wrong is found before the model is loaded."""
+    from core.io.export_notes import export_notes
     from core.io.handle_file import read_handle_file
     from core.io.mesh.mesh_reader import read_mesh
-    from core.io.mesh.source_mesh import guess_up_axis
+    from core.io.mesh.source_mesh import guess_units, guess_up_axis
 
     sampling = sampling_options(options)
     check_output(options.out)
@@ -51,7 +52,14 @@ def run_animate(options: argparse.Namespace) -> None:
     tracks = read_handle_file(options.handles, mesh, options.frames)
     print_notes(options.source, mesh.notes)
     if options.up is None and (up := guess_up_axis(mesh)) != mesh.up_axis:
-        print(f"{options.source.name} seems to stand on the ground with {up} up; say --up {up} if so.", file=sys.stderr)
+        print(f"{options.source.name} likely has {up} up; say --up {up} if so.", file=sys.stderr)
+    if units := guess_units(mesh):
+        print(
+            f"{options.source.name} says no units; its size is {mesh.size:,.4g}, likely {units}; glTF and USD "
+            "count metres.",
+            file=sys.stderr,
+        )
+    print_notes(options.out, export_notes(mesh, options.out.suffix.lower()))
 
     from core.io.export import export_sequence
     from core.pipelines.animate import Animator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from core.cli.arguments import AddCommand, check_output
+from core.cli.arguments import AddCommand, check_output, print_notes
 
 
 def add_command(command: AddCommand) -> None:
@@ -28,11 +28,15 @@ def run_export(options: argparse.Namespace) -> None:
     check_output(options.out)
     from core.io.export import export_sequence
     from core.io.export_clip import ExportOptions
+    from core.io.export_notes import export_notes
     from core.io.mesh.mesh_reader import read_mesh
     from core.io.sequence_file import read_sequence
 
     sequence = read_sequence(options.sequence)
     source = None if options.source is None else read_mesh(options.source)
+    if source is not None:
+        print_notes(options.source, source.notes)
+        print_notes(options.out, export_notes(source, options.out.suffix.lower()))
     chosen = ExportOptions(options.fps, options.start, options.end, options.up, options.scale)
     for path in export_sequence(sequence, options.out, source, options=chosen):
         print(path)

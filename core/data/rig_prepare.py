@@ -25,8 +25,8 @@ from core.data.rig_format import VERSION, pack, write_bank
 from core.data.rig_occupancy import NEAR_QUERIES, UNIFORM_QUERIES, label_queries, sample_surface
 from core.errors import DataError
 from core.io.gltf.clip_reader import FPS, clip_times
-from core.io.gltf.primitives import weld_positions
 from core.io.gltf.scene import GltfScene, source_mesh
+from core.io.mesh.source_mesh import first_file_vertices
 
 POOL = 4096  # surface points per rig
 MAX_BONES_PER_POINT = 8
@@ -158,9 +158,9 @@ class _Surface:
     def of(cls, scene: GltfScene) -> _Surface:
         mesh = source_mesh(scene)
         posed = scene.positions()[0]
-        first, _ = weld_positions(posed.astype(np.float32))
+        first = first_file_vertices(mesh.file_to_vertex)
         low, high = posed.min(0), posed.max(0)
-        a, b, c = np.moveaxis(mesh.vertices[mesh.faces].astype(np.float64) - (low + high) / 2, 1, 0)
+        a, b, c = np.moveaxis(mesh.vertices[mesh.faces] + np.array(mesh.origin) - (low + high) / 2, 1, 0)
         volume = float((a * np.cross(b, c)).sum())
         return cls(posed, first, mesh.faces, (low + high) / 2, mesh.size, 1.0 if volume >= 0 else -1.0)
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 
 def weld(points: NDArray[np.float64], tolerance: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -14,6 +11,11 @@ def weld(points: NDArray[np.float64], tolerance: float) -> tuple[NDArray[np.int6
 
     Groups are numbered in the order of their first points.
     """
+    # Here, as banks of motions are read where only torch, numpy and safetensors are.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     # Grid cells first: a vertex that is repeated thousands of times must not give millions of pairs.
     step = max(tolerance, np.finfo(np.float64).tiny)
     cells = np.floor((points - points.min(axis=0)) / step).astype(np.int64)

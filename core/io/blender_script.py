@@ -137,9 +137,11 @@ def positions_in(path):
     import numpy
 
     head, body = path.read_bytes().split(b"end_header\\n", 1)
-    columns = head.count(b"property float ")
-    values = numpy.frombuffer(body, dtype="<f4", count=VERTICES * columns)
-    return values.reshape(VERTICES, columns)[:, :3].ravel()
+    sizes = {b"float": "<f4", b"double": "<f8", b"uchar": "u1"}
+    lines = [line.split() for line in head.split(b"\\n") if line.startswith(b"property") and b" list " not in line]
+    row = numpy.dtype([(name.decode(), sizes[kind]) for _, kind, name in lines])
+    values = numpy.frombuffer(body, dtype=row, count=VERTICES)
+    return numpy.stack([values[axis] for axis in "xyz"], -1).ravel()
 
 '''
 
@@ -180,7 +182,7 @@ def _glb(clip: ExportClip) -> tuple[str, list[str]]:
 def _point_cache(clip: ExportClip, suffix: str, base: str | None) -> list[str]:
     return [
         f"obj = {_import_mesh('obj', f'FOLDER / {base!r}')}",
-        _stand_up(clip),
+        _stand_up(clip, clip.origin),
         'cache = obj.modifiers.new("motion", "MESH_CACHE")',
         f"cache.cache_format = {suffix[1:].upper()!r}",
         "cache.filepath = str(FOLDER / FILE)",
@@ -208,11 +210,12 @@ def _import_mesh(kind: str, path: str) -> str:
     return f'imported(bpy.ops.wm.{kind}_import, filepath=str({path}), forward_axis="Y", up_axis="Z")'
 
 
-def _stand_up(clip: ExportClip) -> str:
-    """Turn the object to Blender's Z up; the mesh itself keeps the file's coordinates, as its cache does."""
-    rows = {
-        "y": ((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)),
-        "z": ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)),
-        "x": ((0, -1, 0, 0), (0, 0, -1, 0), (1, 0, 0, 0), (0, 0, 0, 1)),
+def _stand_up(clip: ExportClip, origin: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> str:
+    """Turn the object to Blender's Z up, at `origin`; the mesh keeps the file's coordinates, as its cache does."""
+    turn = {
+        "y": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+        "z": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+        "x": ((0, -1, 0), (0, 0, -1), (1, 0, 0)),
     }[clip.up_axis]
-    return f"obj.matrix_world = Matrix({rows!r})"
+    rows = [(*row, sum(a * b for a, b in zip(row, origin, strict=True)) if any(origin) else 0) for row in turn]
+    return f"obj.matrix_world = Matrix({(*rows, (0, 0, 0, 1))!r})"

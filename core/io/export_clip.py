@@ -52,7 +52,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, eq=False)
 class ExportClip:
-    """A motion on the vertices that are written: `frames` [T, W, 3] float32 in the file's axes and units.
+    """A motion on the vertices written: `frames` [T, W, 3] float32 in the file's axes and units, counted from `origin`.
 
     `parts` hold at least one face each. `weld` [W] names the surface point of each vertex: vertices with the
     same number lie on the same place in every frame.
@@ -66,6 +66,9 @@ class ExportClip:
     uv: NDArray[np.float32] | None = None  # [W, 2], origin at the bottom left; parts may refine it by corner
     up_axis: str = "y"
     handles: HandleTracks | None = None  # their vertices count among the W
+    uv1: NDArray[np.float32] | None = None  # [W, 2] of textures that lie differently
+    colors: NDArray[np.float32] | None = None  # [W, 4] from 0 to 1
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)  # where positions are counted from, in double precision
     materials: tuple[Material, ...] = field(init=False)  # each once, in the order of the parts
 
     def __post_init__(self) -> None:
@@ -123,6 +126,7 @@ def prepare(sequence: MeshSequence, source: SourceMesh | None, options: ExportOp
         frames=frames,
         fps=sequence.fps if options.fps is None else options.fps,
         up_axis=options.up_axis,
+        origin=tuple((place @ clip.origin).tolist()) if any(clip.origin) else (0.0, 0.0, 0.0),
         # Handles are relative to the rest pose, which a cut sequence no longer starts with.
         handles=_moved_handles(clip.handles, place) if clip.handles is not None and whole else None,
     )
@@ -158,6 +162,7 @@ def _bare(sequence: MeshSequence, name: str) -> ExportClip:
         sequence.fps,
         sequence.uv,
         handles=sequence.handles,
+        origin=sequence.origin,
     )
 
 
@@ -188,7 +193,9 @@ def _on_file_vertices(sequence: MeshSequence, source: SourceMesh, name: str) -> 
     uv = source.uv
     if uv is None and sequence.uv is not None and len(sequence.uv) == written:
         uv = sequence.uv
-    return ExportClip(name, frames, parts, weld, sequence.fps, uv, source.up_axis, handles)
+    return ExportClip(
+        name, frames, parts, weld, sequence.fps, uv, source.up_axis, handles, source.uv1, source.colors, source.origin
+    )
 
 
 def _equal(faces: NDArray[np.int32], others: NDArray[np.int32]) -> bool:

@@ -54,8 +54,13 @@ def read_handle_file(path: str | Path, mesh: SourceMesh, frames: int | None = No
     return tracks
 
 
-def write_handle_file(path: str | Path, tracks: HandleTracks) -> None:
-    """Write tracks so that `read_handle_file` gives them back; replaces the file whole. Raises ExportError."""
+def write_handle_file(
+    path: str | Path, tracks: HandleTracks, origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> None:
+    """Write tracks so that `read_handle_file` gives them back; replaces the file whole. Raises ExportError.
+
+    `origin` is the mesh's: positions in the file are where the mesh's own file has them.
+    """
     path = Path(path)
     entries: list[dict[str, Any]] = []
     for handle in tracks.handles:
@@ -65,7 +70,9 @@ def write_handle_file(path: str | Path, tracks: HandleTracks) -> None:
         if handle.pinned:
             entry["pinned"] = True
         else:
-            entry["keys"] = {frame: [float(value) for value in at] for frame, at in handle.keys.items()}
+            entry["keys"] = {
+                frame: [float(value) for value in at + np.array(origin)] for frame, at in handle.keys.items()
+            }
             if handle.hold:
                 entry["hold"] = True
         entries.append(entry)
@@ -136,7 +143,7 @@ def _handle(entry: Any, number: int, mesh: SourceMesh) -> Handle:
     if "vertex" in entry:
         vertex = _whole(entry["vertex"], f"{where}: vertex")
     else:
-        vertex = _nearest_vertex(_point(entry["position"], f"{where}: position"), mesh)
+        vertex = _nearest_vertex(_point(entry["position"], f"{where}: position") - mesh.origin, mesh)
     hold = _flag(entry.get("hold", False), f"{where}: hold")
     pinned = _flag(entry.get("pinned", False), f"{where}: pinned")
     keys = entry.get("keys") or {}
@@ -147,7 +154,7 @@ def _handle(entry: Any, number: int, mesh: SourceMesh) -> Handle:
     points = {_whole(frame, f"{where}: the frame of a key"): at for frame, at in keys.items()}
     return Handle(
         vertex=vertex,
-        keys={frame: _point(at, f"{where}: the key at frame {frame}") for frame, at in points.items()},
+        keys={frame: _point(at, f"{where}: the key at frame {frame}") - mesh.origin for frame, at in points.items()},
         hold=hold,
         pinned=pinned,
         name=_text(entry.get("name", ""), f"{where}: name"),

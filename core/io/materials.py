@@ -2,58 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.io.export_clip import ExportClip
-from core.sequence import Material
+from core.sequence import Texture
 
-EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
-
-
-def texture_mime(material: Material) -> str:
-    """What the texture's bytes say they are; the reader's word for other kinds."""
-    data = material.base_color_texture or b""
-    if data.startswith(b"\x89PNG"):
-        return "image/png"
-    if data.startswith(b"\xff\xd8"):
-        return "image/jpeg"
-    return material.texture_mime
+EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/ktx2": "ktx2"}
+PLAIN_PICTURES = ("image/png", "image/jpeg")
+# The channels that a format can hold, with its word for each.
+MTL_CHANNELS = {"base_color_texture": "map_Kd", "emissive_texture": "map_Ke", "normal_texture": "norm"}
 
 
-def write_textures(clip: ExportClip, folder: Path, prefix: str) -> list[str | None]:
-    """Write each different texture once; returns the file's name for each material, None without a texture."""
+def write_textures(
+    clip: ExportClip, folder: Path, prefix: str, channels: Sequence[str], kinds: Sequence[str] = tuple(EXTENSIONS)
+) -> list[dict[str, str]]:
+    """Write each different picture once; returns for each material the file's name by channel.
+
+    `channels` are fields of Material such as `base_color_texture`; pictures of other kinds than `kinds` are left out.
+    """
     written: dict[bytes, str] = {}
-    names: list[str | None] = []
+    names: list[dict[str, str]] = []
     for material in clip.materials:
-        data = material.base_color_texture
-        if data is None:
-            names.append(None)
-            continue
-        if data not in written:
-            written[data] = f"{prefix}_texture{len(written)}.{EXTENSIONS.get(texture_mime(material), 'png')}"
-            (folder / written[data]).write_bytes(data)
-        names.append(written[data])
+        names.append({})
+        for channel in channels:
+            texture: Texture | None = getattr(material, channel)
+            if texture is None or texture.mime not in kinds or (clip.uv, clip.uv1)[texture.uv_set] is None:
+                continue
+            if texture.data not in written:
+                written[texture.data] = f"{prefix}_texture{len(written)}.{EXTENSIONS[texture.mime]}"
+                (folder / written[texture.data]).write_bytes(texture.data)
+            names[-1][channel] = written[texture.data]
     return names
 
 
 def write_mtl(clip: ExportClip, folder: Path, prefix: str) -> str | None:
-    """Write `PREFIX.mtl` with its textures and return its name; None when nothing has a material."""
+    """Write `PREFIX.mtl` with its textures and return its name; None when nothing has a material.
+
+    A factor whose picture MTL cannot hold is neutral: no metal, no glow.
+    """
     if not clip.materials:
         return None
-    textures = write_textures(clip, folder, prefix)
+    textures = write_textures(clip, folder, prefix, tuple(MTL_CHANNELS), PLAIN_PICTURES)
     lines: list[str] = []
-    for name, material, texture in zip(clip.material_names(), clip.materials, textures, strict=True):
+    for name, material, files in zip(clip.material_names(), clip.materials, textures, strict=True):
         red, green, blue, alpha = material.base_color
+        glows = material.emissive_texture is None or "emissive_texture" in files
+        metallic = material.metallic if material.metallic_roughness_texture is None else 0.0
         lines += [
             f"newmtl {name}",
             f"Kd {red:.6g} {green:.6g} {blue:.6g}",
-            "Ke {:.6g} {:.6g} {:.6g}".format(*material.emissive),
-            f"d {alpha:.6g}",
+            "Ke {:.6g} {:.6g} {:.6g}".format(*(material.emissive if glows else (0.0, 0.0, 0.0))),
+            f"d {alpha if material.alpha_mode == 'BLEND' else 1.0:.6g}",
             f"Pr {material.roughness:.6g}",
-            f"Pm {material.metallic:.6g}",
+            f"Pm {metallic:.6g}",
         ]
-        if texture is not None:
-            lines.append(f"map_Kd {texture}")
+        for channel, file in files.items():
+            clamp = "-clamp on " if getattr(material, channel).wrap == ("clamp", "clamp") else ""
+            lines.append(f"{MTL_CHANNELS[channel]} {clamp}{file}")
         lines.append("")
     name = f"{prefix}.mtl"
     (folder / name).write_text("\n".join(lines), encoding="utf-8", newline="\n")

@@ -1,4 +1,7 @@
-"""The project's own sequence file, `.npz`: vertices, faces, fps, optional uv and handles_json; never pickled."""
+"""The project's own sequence file, `.npz`: vertices, faces, fps, optional uv, origin and handles_json; never pickled.
+
+Positions, handles included, are counted from `origin` [3] where there is one: shapes far from 0 need it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import HandleError, MeshError
+from core.io.arrays import SkippedError, read_arrays
 from core.io.export_clip import ExportClip
 from core.sequence import Handle, HandleTracks, MeshSequence, frozen_array
+
+_ARRAYS = ("vertices", "faces", "fps", "uv", "origin", "handles_json")
+_MAX_JSON = 8 << 20
 
 
 def write_sequence_file(clip: ExportClip, path: Path) -> None:
@@ -23,6 +30,8 @@ def write_sequence_file(clip: ExportClip, path: Path) -> None:
     }
     if clip.uv is not None:
         arrays["uv"] = np.asarray(clip.uv, dtype=np.float32)
+    if any(clip.origin):
+        arrays["origin"] = np.array(clip.origin, dtype=np.float64)
     if clip.handles is not None:
         arrays["handles_json"] = np.array(_handles_to_json(clip.handles))
     with path.open("wb") as file:
@@ -37,17 +46,15 @@ def read_sequence(path: Path | str) -> MeshSequence:
     if path.is_dir():
         raise MeshError(f"{path} is a folder; give a .npz sequence file.")
     try:
-        archive = np.load(path, allow_pickle=False)
-        arrays = {name: archive[name] for name in archive.files}
-        archive.close()
-    except PermissionError:
-        raise MeshError(f"{path} cannot be read; check its permissions.") from None
-    except Exception as error:  # damaged archives raise whatever zipfile, zlib, struct or numpy's header parser meets
-        raise MeshError(f"{path} is damaged, cut short or not a .npz sequence file; export it again.") from error
+        arrays = read_arrays(path, _ARRAYS, text=True)
+    except SkippedError as error:
+        raise MeshError(f"{path} {error}, so it is no sequence file that can be read; export it again.") from error
     try:
         return _sequence(arrays, path.stem)
     except (MeshError, HandleError) as error:
         raise MeshError(f"{path} cannot be used: {error}") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise MeshError(f"{path} is damaged ({type(error).__name__}); export it again.") from error
 
 
 def _sequence(arrays: dict[str, NDArray], name: str) -> MeshSequence:
@@ -57,16 +64,27 @@ def _sequence(arrays: dict[str, NDArray], name: str) -> MeshSequence:
         if arrays[key].dtype.kind not in kinds:
             raise MeshError(f"Its {key!r} has the type {arrays[key].dtype}, which is not possible there.")
     vertices, faces = arrays["vertices"], arrays["faces"]
-    if vertices.ndim != 3 or 0 in vertices.shape:
+    if vertices.ndim != 3 or vertices.shape[2] != 3 or 0 in vertices.shape:
         raise MeshError(f"Its vertices have the shape {vertices.shape}, but frames x vertices x 3 is needed.")
     fps = float(arrays["fps"].flat[0]) if arrays["fps"].size == 1 else 0.0
     if not (np.isfinite(fps) and fps > 0):
         raise MeshError("Its 'fps' is not one positive number.")
     if faces.size and not 0 <= int(faces.min()) <= int(faces.max()) < vertices.shape[1]:
         raise MeshError(f"Its faces name vertices outside 0 to {vertices.shape[1] - 1}.")
+    if faces.ndim != 2 or faces.shape[1] != 3:
+        raise MeshError(f"Its faces have the shape {faces.shape}, but faces x 3 is needed.")
+    if "uv" in arrays and arrays["uv"].dtype.kind not in "fiu":
+        raise MeshError(f"Its 'uv' has the type {arrays['uv'].dtype}, which is not possible there.")
+    origin = arrays.get("origin", np.zeros(3))
+    if origin.shape != (3,) or origin.dtype.kind != "f" or not np.isfinite(origin).all():
+        raise MeshError("Its 'origin' is not three finite numbers.")
     uv = frozen_array(arrays["uv"], np.float32, (vertices.shape[1], 2), "uv") if "uv" in arrays else None
-    handles = _handles_from_json(str(arrays["handles_json"])) if "handles_json" in arrays else None
-    return MeshSequence(vertices=vertices, faces=faces, fps=fps, uv=uv, handles=handles, name=name)
+    if uv is not None and not np.isfinite(uv).all():
+        raise MeshError("Its 'uv' has numbers that are not finite.")
+    text = arrays.get("handles_json")
+    handles = None if text is None else _handles_from_json(str(text), vertices.shape[1])
+    x, y, z = origin.tolist()
+    return MeshSequence(vertices, faces, fps=fps, uv=uv, handles=handles, name=name, origin=(x, y, z))
 
 
 def _handles_to_json(tracks: HandleTracks) -> str:
@@ -84,8 +102,10 @@ def _handles_to_json(tracks: HandleTracks) -> str:
     return json.dumps({"frames": tracks.frames, "fps": tracks.fps, "handles": handles})
 
 
-def _handles_from_json(text: str) -> HandleTracks:
+def _handles_from_json(text: str, vertices: int) -> HandleTracks:
     try:
+        if len(text) > _MAX_JSON:
+            raise ValueError("too long")
         data = json.loads(text)
         handles = tuple(
             Handle(
@@ -97,6 +117,8 @@ def _handles_from_json(text: str) -> HandleTracks:
             )
             for entry in data["handles"]
         )
+        if any(not 0 <= handle.vertex < vertices for handle in handles):
+            raise ValueError("a handle names a vertex that does not exist")
         return HandleTracks(handles=handles, frames=int(data["frames"]), fps=float(data["fps"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, HandleError) as error:
         raise MeshError("Its 'handles_json' cannot be read; remove it or export the sequence again.") from error

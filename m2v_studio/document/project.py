@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.atomic import write_atomically
-from core.errors import DataError, M2VError
+from core.errors import DataError
+from core.io.material_record import material_from_record, material_record
 from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
-from core.sequence import Handle, HandleTracks, Material, MeshPart, MeshSequence, SourceMesh, frozen_array
+from core.sequence import Handle, HandleTracks, MeshPart, MeshSequence, SourceMesh, Texture, frozen_array
 from m2v_studio.document.scan_project import (
     reconstruction_arrays,
     reconstruction_results,
@@ -34,7 +35,8 @@ from m2v_studio.document.state import Document, Results, State, edit_key, is_ope
 FORMAT = "m2v-project"
 VERSION = 1
 SCANS_VERSION = 2  # of a project of scans, which an older studio cannot read
-MAX_MEMBER_BYTES = 4 << 30
+MAX_JSON_BYTES = 64 << 20
+MAX_BYTES = 2 << 30  # of all arrays; beyond 256 MB, 100 times the size of the archive at most
 SETTINGS = ("frames", "fps", "seeds", "seed", "quality", "guidance", "variety")
 _STALE = ("an older edit",)
 
@@ -64,9 +66,13 @@ def load_project(path: Path) -> tuple[Document, Results | None]:
         raise DataError(f"{path} does not exist; check the name.")
     try:
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if info.file_size > MAX_MEMBER_BYTES:
-                    raise DataError(f"{path} holds an unreasonably large part, {info.filename}; it is not opened.")
+            unpacked = sum(info.file_size for info in archive.infolist())
+            document_size = archive.getinfo("project.json").file_size
+            reasonable = min(MAX_BYTES, max(256 << 20, 100 * path.stat().st_size))
+            if unpacked > reasonable or document_size > MAX_JSON_BYTES:
+                raise DataError(
+                    f"{path} unpacks to {unpacked >> 20:,} MB, more than a project holds; it is not opened."
+                )
             description = json.loads(archive.read("project.json"))
             if description.get("format") != FORMAT:
                 raise DataError(f"{path} is a zip file but not an m2v project.")
@@ -87,7 +93,7 @@ def load_project(path: Path) -> tuple[Document, Results | None]:
             return document, results
     except DataError:
         raise
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError, EOFError, OSError, M2VError) as error:
+    except Exception as error:  # whatever zipfile, json, numpy or a value of another kind raises
         raise DataError(f"{path} is damaged or not an m2v project ({_short(error)}); open another file.") from error
 
 
@@ -111,6 +117,7 @@ def _arrays(archive: zipfile.ZipFile, name: str) -> dict[str, NDArray]:
 
 def _document_json(state: State) -> dict[str, Any]:
     document, source = state.document, state.document.source
+    pictures: list[bytes] = []
     if source is None:
         return {"format": FORMAT, "version": SCANS_VERSION, **scans_json(state)}
     return {
@@ -121,7 +128,14 @@ def _document_json(state: State) -> dict[str, Any]:
             "up_axis": source.up_axis,
             "path": source.path,
             "notes": list(source.notes),
-            "parts": [{"name": part.name, "material": _material_json(part.material)} for part in source.parts],
+            "parts": [
+                {
+                    "name": part.name,
+                    "material": None if part.material is None else material_record(part.material, pictures),
+                }
+                for part in source.parts
+            ],
+            "origin": list(source.origin),
         },
         "handles": [
             {
@@ -170,12 +184,6 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
     return document
 
 
-def _material_json(material: Material | None) -> dict[str, Any] | None:
-    if material is None:
-        return None
-    return {f.name: getattr(material, f.name) for f in fields(Material) if f.name != "base_color_texture"}
-
-
 def _source_arrays(source: SourceMesh) -> dict[str, NDArray]:
     arrays: dict[str, NDArray] = {
         "vertices": source.vertices,
@@ -184,11 +192,15 @@ def _source_arrays(source: SourceMesh) -> dict[str, NDArray]:
     }
     if source.uv is not None:
         arrays["uv"] = source.uv
+    arrays |= {name: values for name, values in (("uv1", source.uv1), ("colors", source.colors)) if values is not None}
+    pictures: list[bytes] = []  # in the order of the document's records
     for index, part in enumerate(source.parts):
         arrays[f"part{index}"] = part.faces
-        if part.material is not None and part.material.base_color_texture is not None:
-            arrays[f"texture{index}"] = np.frombuffer(part.material.base_color_texture, dtype=np.uint8)
-    return arrays
+        if part.corner_uv is not None:
+            arrays[f"corner_uv{index}"] = part.corner_uv
+        if part.material is not None:
+            material_record(part.material, pictures)
+    return arrays | {f"picture{number}": np.frombuffer(data, np.uint8) for number, data in enumerate(pictures)}
 
 
 def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
@@ -199,29 +211,39 @@ def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
         raise ValueError("the mesh is empty or not finite")
     if any(index.size and not 0 <= index.min() <= index.max() < len(vertices) for index in (faces, mapping)):
         raise ValueError("the mesh names vertices that do not exist")
+    count = sum(name.startswith("picture") for name in arrays)
+    pictures = [arrays[f"picture{number}"].astype(np.uint8).tobytes() for number in range(count)]
     parts = []
     for index, part in enumerate(raw["parts"]):
-        texture = arrays.get(f"texture{index}")
+        members = frozen_array(arrays[f"part{index}"], np.int32, (None, 3), "part")
+        if members.size and not 0 <= members.min() <= members.max() < len(mapping):
+            raise ValueError("a part names vertices that do not exist")
         material = None
         if part["material"] is not None:
-            known = {f.name for f in fields(Material)}
-            values: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in part["material"].items() if k in known
-            }
-            material = Material(**values)
-            if texture is not None:
-                material = replace(material, base_color_texture=texture.tobytes())
-        parts.append(
-            MeshPart(str(part["name"]), frozen_array(arrays[f"part{index}"], np.int32, (None, 3), "part"), material)
-        )
-    uv = arrays.get("uv")
+            material = material_from_record(part["material"], pictures)
+            old = arrays.get(f"texture{index}")  # a project from before pictures were kept by channel
+            if old is not None:
+                material = replace(material, base_color_texture=Texture(old.astype(np.uint8).tobytes()))
+        corner_uv = arrays.get(f"corner_uv{index}")
+        if corner_uv is not None:
+            corner_uv = frozen_array(corner_uv, np.float32, (len(members), 3, 2), "corner_uv")
+        parts.append(MeshPart(str(part["name"]), members, material, corner_uv))
+    of_vertices = lambda name, width: (  # noqa: E731
+        frozen_array(arrays[name], np.float32, (len(mapping), width), name) if name in arrays else None
+    )
+    x, y, z = (float(value) for value in raw.get("origin", (0.0, 0.0, 0.0)))
+    if not np.isfinite([x, y, z]).all():
+        raise ValueError("the mesh's origin is not finite")
     return SourceMesh(
         name=str(raw["name"]),
         vertices=vertices,
         faces=faces,
         file_to_vertex=mapping,
         parts=tuple(parts),
-        uv=None if uv is None else frozen_array(uv, np.float32, (None, 2), "uv"),
+        uv=of_vertices("uv", 2),
+        uv1=of_vertices("uv1", 2),
+        colors=of_vertices("colors", 4),
+        origin=(x, y, z),
         up_axis=str(raw["up_axis"]),
         path=str(raw["path"]),
         notes=tuple(str(note) for note in raw["notes"]),

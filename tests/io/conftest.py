@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from core.sequence import Material, MeshPart, MeshSequence, SourceMesh
+from core.sequence import Material, MeshPart, MeshSequence, SourceMesh, Texture
 
 RINGS, SIDES, FRAMES = 7, 8, 5
 
@@ -66,7 +66,7 @@ def separate_parts() -> Case:
     lower = np.searchsorted(used[0], faces[:half]).astype(np.int32)
     upper = (len(used[0]) + np.searchsorted(used[1], faces[half:])).astype(np.int32)
     parts = (
-        MeshPart("lower", lower, Material("cloth", base_color_texture=png(200, 40, 40))),
+        MeshPart("lower", lower, Material("cloth", base_color_texture=Texture(png(200, 40, 40)))),
         MeshPart("upper", upper, Material("steel blue", base_color=(0.2, 0.3, 0.9, 1.0), metallic=0.5)),
     )
     return _case("tube", points[places], uv[places].astype(np.float32), parts)
@@ -84,7 +84,7 @@ def shared_vertices() -> Case:
     file_uv = np.insert(uv[kept], loose, (0.0, 0.0), axis=0).astype(np.float32)
     which = np.arange(len(faces)) % 3
     red = Material("red", base_color=(0.9, 0.1, 0.1, 1.0), roughness=0.4)
-    looks = (Material("weave", base_color_texture=png(30, 160, 60)), red, red)
+    looks = (Material("weave", base_color_texture=Texture(png(30, 160, 60))), red, red)
     parts = tuple(
         MeshPart(
             f"part {i}", numbers[faces[which == i]].astype(np.int32), looks[i], uv[faces[which == i]].astype(np.float32)

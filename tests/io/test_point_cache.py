@@ -54,7 +54,7 @@ def test_the_base_obj_has_the_caches_vertex_order(case, tmp_path):
     ]
     np.testing.assert_array_equal(np.array(vertices, dtype=np.float32), case.positions[0])
     texture = next(part.material.base_color_texture for part in case.source.parts if part.material.base_color_texture)
-    assert (tmp_path / "run_pc2_base_texture0.png").read_bytes() == texture
+    assert (tmp_path / "run_pc2_base_texture0.png").read_bytes() == texture.data
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:trimesh")  # its packing of a texture next to a plain colour

@@ -114,7 +114,7 @@ def test_wrong_contents_are_named(tmp_path, changes, words):
 def test_pickled_objects_are_never_loaded(tmp_path):
     path = tmp_path / "pickled.npz"
     np.savez(path, **arrays(vertices=np.array([{"a": 1}], dtype=object)))
-    with pytest.raises(MeshError, match="damaged"):
+    with pytest.raises(MeshError, match="never opened"):
         read_sequence(path)
 
 
@@ -125,7 +125,7 @@ def test_any_truncation_is_one_sentence(tmp_path_factory, data):
     np.savez(path, **arrays())
     whole = path.read_bytes()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
-    with pytest.raises(MeshError, match="cut short"):
+    with pytest.raises(MeshError, match="cut short|is empty"):
         read_sequence(path)
 
 

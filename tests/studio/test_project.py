@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from core.sequence import Material
+from core.sequence import Material, Texture
 from m2v_studio.document import commands
 from m2v_studio.document.project import load_project, save_project
 from m2v_studio.document.settings import Settings, load_settings, save_settings
@@ -32,7 +32,7 @@ def test_a_project_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     state = edited_state()
     source = state.document.source
     assert source is not None
-    material = Material("fur", base_color=(0.1, 0.2, 0.3, 1.0), base_color_texture=b"\x89PNG not really")
+    material = Material("fur", base_color=(0.1, 0.2, 0.3, 1.0), base_color_texture=Texture(b"\x89PNG not really"))
     source = replace(source, parts=tuple(replace(part, material=material) for part in source.parts))
     state = replace(state, document=replace(state.document, source=source))
     save_project(state, tmp_path / "a.m2v")

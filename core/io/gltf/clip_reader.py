@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from core.errors import DataError
 from core.io.gltf.animation import Clip
-from core.io.gltf.primitives import weld_positions
 from core.io.gltf.scene import GltfScene, source_mesh
+from core.io.mesh.source_mesh import first_file_vertices
 from core.sequence import MeshSequence
 
 FPS = 24.0
@@ -55,11 +55,11 @@ def read_clip(
     if not (np.isfinite(fps) and fps > 0) or start < 0 or (frames is not None and frames < 1):
         raise DataError(f"{frames} frames from {start} at {fps} frames per second is not possible; give positive ones.")
     mesh = source_mesh(scene)
-    first, _ = weld_positions(scene.positions()[0].astype(np.float32))
+    first = first_file_vertices(mesh.file_to_vertex)
     bones_at = clip_times(scene.clips[number], fps, frames, start)
     bones, weights = scene.bones(number, bones_at), scene.morph_weights(number, bones_at)
     vertices = np.empty((len(bones_at), len(first), 3), dtype=np.float32)
     for t in range(len(bones_at)):
-        vertices[t] = scene.pose(bones[t], weights[t])[first]
+        vertices[t] = scene.pose(bones[t], weights[t])[first] - mesh.origin
     name = f"{scene.path.stem}-{scene.clips[number].name}"
-    return MeshSequence(vertices, mesh.faces, fps=float(fps), name=name)
+    return MeshSequence(vertices, mesh.faces, fps=float(fps), name=name, origin=mesh.origin)

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MeshError
+from core.io.beside import FilesBeside, OutsideError, utf8
+from core.io.gltf.extensions import MESHOPT, check_required
 
 Json = dict[str, Any]
 
@@ -26,8 +28,7 @@ _GLB_MAGIC = b"glTF"
 _CHUNK_JSON, _CHUNK_BIN = 0x4E4F534A, 0x004E4942
 _DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-# Extensions that change how geometry is stored; every other extension only changes the look.
-_COMPRESSED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
+MAX_JSON_VALUES = 4_000_000  # a file of 3 MB may describe so much that reading it takes a minute
 MAX_UNSTORED = 20_000_000  # numbers of all accessors that have no bytes of their own (all zeros, or sparse)
 # What a damaged file can raise inside the parser; `damaged` turns it into one sentence.
 DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, struct.error)
@@ -38,6 +39,7 @@ class GltfFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._beside = FilesBeside(self.path.parent)
         try:
             data = self.path.read_bytes()
         except OSError as error:
@@ -83,17 +85,18 @@ class GltfFile:
         return text, binary
 
     def _parse(self, text: bytes) -> Json:
+        text = utf8(text)
+        if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_JSON_VALUES:
+            raise MeshError(f"{self.path.name} describes over {MAX_JSON_VALUES:,} values in JSON; simplify it.")
         try:
-            document = json.loads(text.decode("utf-8-sig"))
+            document = json.loads(text.decode("utf-8"))
         except (ValueError, RecursionError):
             raise MeshError(f"{self.path.name} is not a glTF file: its JSON cannot be read; export it again.") from None
         if not isinstance(document, dict) or not isinstance(document.get("asset"), dict):
             raise MeshError(f"{self.path.name} is not a glTF file: it has no asset description; open another file.")
         if not str(document["asset"].get("version", "2.0")).startswith("2"):
             raise MeshError(f"{self.path.name} is not glTF version 2; convert it to glTF 2.0.")
-        for name in document.get("extensionsRequired") or ():
-            if name in _COMPRESSED:
-                raise MeshError(f"{self.path.name} is compressed with {name}; export it without mesh compression.")
+        check_required(document.get("extensionsRequired"), self.path.name)
         return document
 
     def items(self, key: str) -> list[Json]:
@@ -133,7 +136,9 @@ class GltfFile:
         return self._buffers[index]
 
     def uri_bytes(self, uri: str, limit: int | None = None) -> bytes:
-        """The content of a data URI or of a file beside this one (at most `limit` bytes of it)."""
+        """The content of a data URI or of a file in this one's folder (at most `limit` bytes of it)."""
+        if not isinstance(uri, str):
+            raise self.damaged("a URI is not text")
         if uri.startswith("data:"):
             head, _, payload = uri.partition(",")
             try:
@@ -142,17 +147,17 @@ class GltfFile:
                 )
             except binascii.Error as error:
                 raise self.damaged(error) from None
-        other = self.path.parent / unquote(uri)
-        if "://" in uri or "\0" in uri or Path(unquote(uri)).is_absolute() or not other.is_file():
-            raise MeshError(f"{self.path.name} needs the file {uri[:80]!r} beside it, which is not there; copy it too.")
-        with other.open("rb") as stream:
-            return stream.read(-1 if limit is None else limit)
+        try:
+            content = self._beside.read(unquote(uri))
+        except OutsideError as error:
+            raise MeshError(f"{self.path.name} needs the file {uri[:80]!r}, which {error}.") from None
+        return content if limit is None else content[:limit]
 
     def view(self, index: Any) -> tuple[memoryview, int]:
         """The bytes of one buffer view and its stride (0: tightly packed)."""
         info = self.item("bufferViews", index)
-        if any(name in (info.get("extensions") or {}) for name in _COMPRESSED):
-            raise MeshError(f"{self.path.name} is compressed; export it without mesh compression.")
+        if MESHOPT in (info.get("extensions") or {}):
+            raise MeshError(f"{self.path.name} is compressed with {MESHOPT}; export it without mesh compression.")
         content = self.buffer(info["buffer"])
         start, size = int(info.get("byteOffset") or 0), int(info["byteLength"])
         if start < 0 or size < 0 or start + size > len(content):

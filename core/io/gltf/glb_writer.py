@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from core.errors import ExportError
 from core.io.export_clip import ExportClip
-from core.io.materials import texture_mime
+from core.io.gltf.material_writer import MaterialWriter
+from core.io.mesh.seams import split_by_uv
 from core.io.shading import clip_normals
-from core.sequence import Material
 
 FLOAT, UNSIGNED_INT, UNSIGNED_SHORT = 5126, 5125, 5123
 VERTEX_DATA, INDEX_DATA = 34962, 34963
@@ -78,22 +78,17 @@ def arrange(clip: ExportClip) -> Layout:
 
 def _one_uv_per_vertex(clip: ExportClip) -> tuple[ExportClip, NDArray[np.int64]]:
     """The clip with a copy, at the end, of each vertex for each further UV; and the file vertex of every vertex."""
-    origin = np.arange(len(clip.weld))
-    by_corner, faces = clip.corner_uv(), clip.faces.astype(np.int64)
-    if clip.uv is None or by_corner is None:
-        return clip, origin
-    other = (by_corner != clip.uv[faces]).any(-1)
-    keys = np.column_stack([faces[other].astype(np.float64), by_corner[other].astype(np.float64)])
-    copies, places = np.unique(keys, axis=0, return_inverse=True)
-    faces[other] = len(origin) + places.reshape(-1)
-    origin = np.concatenate([origin, copies[:, 0].astype(np.int64)])
-    cuts = np.cumsum([len(part.faces) for part in clip.parts])[:-1]
-    parts = tuple(
-        replace(part, faces=part_faces.astype(np.int32), corner_uv=None)
-        for part, part_faces in zip(clip.parts, np.split(faces, cuts), strict=True)
-    )
-    uv = np.concatenate([clip.uv, copies[:, 1:].astype(np.float32)])
-    return replace(clip, frames=clip.frames[:, origin], parts=parts, weld=clip.weld[origin], uv=uv), origin
+    if clip.uv is None:
+        return clip, np.arange(len(clip.weld))
+    uv, parts, origin = split_by_uv(clip.uv, clip.parts)
+    if len(origin) == len(clip.weld):
+        return replace(clip, parts=parts), origin
+    chosen = lambda values: None if values is None else values[origin]  # noqa: E731
+    split = replace(
+        clip, frames=clip.frames[:, origin], parts=parts, weld=clip.weld[origin], uv=uv, uv1=chosen(clip.uv1),
+        colors=chosen(clip.colors),
+    )  # fmt: skip
+    return split, origin
 
 
 def write_glb(clip: ExportClip, path: Path) -> None:
@@ -108,7 +103,7 @@ def write_glb(clip: ExportClip, path: Path) -> None:
         "asset": {"version": "2.0", "generator": "m2v studio"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
-        "nodes": [{"name": clip.name, "mesh": 0}],
+        "nodes": [_node(clip)],
         "meshes": [{"name": clip.name, "primitives": _primitives(layout, buffer)}],
     }
     later = len(clip.frames) - 1
@@ -116,9 +111,15 @@ def write_glb(clip: ExportClip, path: Path) -> None:
         document["meshes"][0]["weights"] = [0.0] * later
         document["meshes"][0]["extras"] = {"targetNames": [f"frame_{t:04d}" for t in range(1, later + 1)]}
         document["animations"] = [_animation(clip, buffer)]
-    _add_materials(document, clip, buffer)
+    MaterialWriter(document, clip, buffer.view).write()
     document |= {"accessors": buffer.accessors, "bufferViews": buffer.views, "buffers": [{"byteLength": buffer.size}]}
     _write_container(path, document, buffer)
+
+
+def _node(clip: ExportClip) -> dict[str, Any]:
+    """The mesh's node; a place far from 0 is its translation, which JSON holds in double precision."""
+    node: dict[str, Any] = {"name": clip.name, "mesh": 0}
+    return node | {"translation": list(clip.origin)} if any(clip.origin) else node
 
 
 def _primitives(layout: Layout, buffer: _Buffer) -> list[dict[str, Any]]:
@@ -139,6 +140,10 @@ def _primitives(layout: Layout, buffer: _Buffer) -> list[dict[str, Any]]:
             }
             if clip.uv is not None:
                 attributes["TEXCOORD_0"] = buffer.vertices(np.column_stack([clip.uv[rows, 0], 1 - clip.uv[rows, 1]]))
+            if clip.uv1 is not None:
+                attributes["TEXCOORD_1"] = buffer.vertices(np.column_stack([clip.uv1[rows, 0], 1 - clip.uv1[rows, 1]]))
+            if clip.colors is not None:
+                attributes["COLOR_0"] = buffer.vertices(clip.colors[rows])
             if not layout.in_order:
                 attributes[ORDER_ATTRIBUTE] = buffer.vertices(layout.origin[rows])
             targets = [
@@ -167,42 +172,6 @@ def _animation(clip: ExportClip, buffer: _Buffer) -> dict[str, Any]:
     }
     channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
     return {"name": clip.name, "samplers": [sampler], "channels": [channel]}
-
-
-def _add_materials(document: dict[str, Any], clip: ExportClip, buffer: _Buffer) -> None:
-    images: dict[bytes, int] = {}
-    for name, material in zip(clip.material_names(), clip.materials, strict=True):
-        data = material.base_color_texture
-        if data is not None and data not in images:
-            images[data] = len(images)
-            image = {
-                "bufferView": buffer.view(data),
-                "mimeType": texture_mime(material),
-            }
-            document.setdefault("images", []).append(image)
-            document.setdefault("textures", []).append({"source": images[data], "sampler": 0})
-            document["samplers"] = [{"wrapS": 10497, "wrapT": 10497, "magFilter": 9729, "minFilter": 9987}]
-        document.setdefault("materials", []).append(_material(name, material, images.get(data) if data else None))
-
-
-def _material(name: str, material: Material, texture: int | None) -> dict[str, Any]:
-    surface: dict[str, Any] = {
-        "baseColorFactor": list(material.base_color),
-        "metallicFactor": material.metallic,
-        "roughnessFactor": material.roughness,
-    }
-    if texture is not None:
-        surface["baseColorTexture"] = {"index": texture}
-    entry: dict[str, Any] = {
-        "name": name,
-        "pbrMetallicRoughness": surface,
-        "doubleSided": material.double_sided,
-    }
-    if any(material.emissive):
-        entry["emissiveFactor"] = list(material.emissive)
-    if material.alpha_mode != "OPAQUE":
-        entry["alphaMode"] = material.alpha_mode
-    return entry
 
 
 @dataclass
@@ -248,7 +217,7 @@ class _Buffer:
 
     def _floats(self, values: NDArray[Any], target: int | None, limits: bool) -> int:
         rows = np.ascontiguousarray(values, dtype="<f4").reshape(len(values), -1)
-        kind = {1: "SCALAR", 2: "VEC2", 3: "VEC3"}[rows.shape[1]]
+        kind = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}[rows.shape[1]]
         accessor: dict[str, Any] = {
             "bufferView": self.view(rows.tobytes(), target),
             "componentType": FLOAT,

@@ -16,11 +16,16 @@ from numpy.typing import NDArray
 
 from core.errors import MeshError
 from core.io.gltf.animation import Clip, Floats, Track, compose, unit_quaternions
+from core.io.gltf.extensions import INSTANCING, instance_transforms, unknown_extensions
 from core.io.gltf.file import DAMAGE, GltfFile, Json
-from core.io.gltf.primitives import PrimitiveData, read_primitive, weld_positions
+from core.io.gltf.material_reader import Look, read_look
+from core.io.gltf.primitives import PrimitiveData, read_primitive
+from core.io.mesh.source_mesh import build_source_mesh
 from core.sequence import MeshPart, SourceMesh
 
 MAX_VERTICES = 5_000_000
+MAX_PRIMITIVES = 10_000  # those of a mesh counted once for each node and instance that shows it
+MAX_MORPH_VALUES = 100_000_000  # vertices times targets; the same accessor may be named many times
 _TRS = {"translation": 3, "rotation": 4, "scale": 3}
 
 
@@ -37,14 +42,16 @@ class GltfScene:
     """One file's geometry, bound to bones. File vertices W: all primitives of all mesh nodes, in node order.
 
     Attributes: `rest` [W, 3] in each mesh's own space, `bone_index` and `bone_weight` [W, K] (weights sum to 1),
-    `parts` (faces into W, with materials), `uv` [W, 2] or None (origin bottom left), `morphs`, `clips` (in file
-    order), `notes`. Positions come out in the file's world space and units.
+    `parts` (faces into W, with materials), `uv` and `uv1` [W, 2] or None (origin bottom left), `colors` [W, 4] or None,
+    `morphs`, `clips` (in file order), `notes`. Positions come out in the file's world space and units. Each instance of
+    a node (EXT_mesh_gpu_instancing) is geometry of its own; faces that a node's transform mirrors are turned round.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.file = GltfFile(path)
         self.path = self.file.path
-        self.notes: list[str] = []
+        self.notes: list[str] = unknown_extensions(self.file.json.get("extensionsUsed"))
+        self._looks: dict[int, Look] = {}
         try:
             self._read_nodes()
             self._read_meshes()
@@ -162,7 +169,7 @@ class GltfScene:
         morphs: list[MorphTarget] = []
         found: list[PrimitiveData] = []
         indices: list[NDArray[np.int64]] = []
-        start = 0
+        start = morph_values = 0
         for index, node in enumerate(self.file.items("nodes")):
             if node.get("mesh") is None or index not in self._shown:
                 continue
@@ -173,21 +180,43 @@ class GltfScene:
             defaults += (weights + [0.0] * slots)[:slots]
             self._morph_slots[index] = (first, slots)
             skin = self._skin(node["skin"]) if node.get("skin") is not None else None
-            own = self._bone(index, np.eye(4))
-            for number, info in enumerate(mesh["primitives"]):
-                name = str(node.get("name") or mesh.get("name") or f"mesh{index}")
-                primitive = read_primitive(self.file, info, f"{name}.{number}" if number else name, self.notes)
-                if primitive is None:
-                    continue
-                indices.append(self._bind(primitive, skin, own))
-                found.append(primitive)
-                morphs += [MorphTarget(first + m, start, deltas) for m, deltas in enumerate(primitive.morphs)]
-                start += len(primitive.positions)
-                if start > MAX_VERTICES:
-                    raise MeshError(f"{self.path.name} has over {MAX_VERTICES:,} vertices; reduce it.")
+            for place, name in self._instances(index, node, mesh):
+                own = self._bone(index, place)
+                for number, info in enumerate(mesh["primitives"]):
+                    primitive = self._primitive(info, f"{name}.{number}" if number else name)
+                    if primitive is None:
+                        continue
+                    if len(found) >= MAX_PRIMITIVES:
+                        raise MeshError(f"{self.path.name} has over {MAX_PRIMITIVES:,} pieces; join them first.")
+                    indices.append(self._bind(primitive, skin, own))
+                    found.append(primitive)
+                    morphs += [MorphTarget(first + m, start, deltas) for m, deltas in enumerate(primitive.morphs)]
+                    start += len(primitive.positions)
+                    morph_values += len(primitive.positions) * len(primitive.morphs)
+                    if start > MAX_VERTICES:
+                        raise MeshError(f"{self.path.name} has over {MAX_VERTICES:,} vertices; reduce it.")
+                    if morph_values > MAX_MORPH_VALUES:
+                        raise MeshError(f"{self.path.name} has too many morph targets; remove those not needed.")
         if not found:
             raise MeshError(f"{self.path.name} has no triangles; open a file with a surface.")
         self._collect(found, indices, defaults, morphs)
+
+    def _instances(self, index: int, node: Json, mesh: Json) -> list[tuple[Floats, str]]:
+        """The places [4, 4] under its node where a mesh is shown, with a name for each."""
+        name = str(node.get("name") or mesh.get("name") or f"mesh{index}")
+        listed = ((node.get("extensions") or {}).get(INSTANCING) or {}).get("attributes") or {}
+        known = {key: self.file.accessor(listed[key]) for key in ("TRANSLATION", "ROTATION", "SCALE") if key in listed}
+        if not known:
+            return [(np.eye(4), name)]
+        return [(place, f"{name}_{number}") for number, place in enumerate(instance_transforms(known))]
+
+    def _primitive(self, info: Json, name: str) -> PrimitiveData | None:
+        look = None
+        if (material := info.get("material")) is not None:
+            if material not in self._looks:
+                self._looks[material] = read_look(self.file, self.file.item("materials", material), self.notes)
+            look = self._looks[material]
+        return read_primitive(self.file, info, name, look, self.notes)
 
     def _collect(
         self,
@@ -204,14 +233,20 @@ class GltfScene:
         self.bone_inverse_bind = np.stack([np.frombuffer(raw).reshape(4, 4) for _, raw in self._bones])
         self.morphs, self._morph_defaults = tuple(morphs), np.asarray(defaults, dtype=np.float64)
         starts = np.cumsum([0] + [len(p.positions) for p in found])
+        mirrored = self._mirrored()
         self.parts = tuple(
-            MeshPart(p.name, (p.triangles + s).astype(np.int32), p.material)
+            MeshPart(p.name, _turned(p.triangles + s, mirrored).astype(np.int32), p.material)
             for p, s in zip(found, starts[:-1], strict=True)
         )
-        self.uv: NDArray[np.float32] | None = None
-        if any(p.uv is not None for p in found):
-            uv = [p.uv if p.uv is not None else np.zeros((len(p.positions), 2)) for p in found]
-            self.uv = np.concatenate(uv).astype(np.float32)
+        joined = lambda columns, usual: _joined([(columns(p), len(p.positions)) for p in found], usual)  # noqa: E731
+        self.uv = joined(lambda p: p.uv, [0.0, 0.0])
+        self.uv1 = joined(lambda p: p.uv1, [0.0, 0.0])
+        self.colors = joined(lambda p: p.colors, [1.0, 1.0, 1.0, 1.0])
+
+    def _mirrored(self) -> NDArray[np.bool_]:
+        """[W] where the default pose turns the surface inside out: bones with a negative determinant."""
+        sign = np.sign(np.linalg.det(self.bones()[0][:, :3, :3]))
+        return np.asarray((self.bone_weight * sign[self.bone_index]).sum(axis=1) < 0)
 
     def _bone(self, node: int, inverse_bind: Floats) -> int:
         key = (node, np.ascontiguousarray(inverse_bind, dtype=np.float64).tobytes())
@@ -275,6 +310,20 @@ def _padded(values: NDArray, width: int) -> NDArray:
     return np.pad(values, ((0, 0), (0, width - values.shape[1])))
 
 
+def _turned(faces: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Faces [f, 3] wound the other way where most of their corners are mirrored."""
+    return np.where((mirrored[faces].sum(axis=1) > 1)[:, None], faces[:, ::-1], faces)
+
+
+def _joined(columns: list[tuple[Floats | None, int]], usual: list[float]) -> NDArray[np.float32] | None:
+    """The values of all primitives one after another, the usual one where a primitive has none; None without any."""
+    if all(values is None for values, _ in columns):
+        return None
+    with np.errstate(over="ignore"):
+        rows = [np.tile(usual, (count, 1)) if values is None else values for values, count in columns]
+        return np.concatenate(rows).astype(np.float32)
+
+
 def read_gltf_mesh(path: str | Path) -> SourceMesh:
     """Read a .glb or .gltf file in its default pose: one welded surface, with the file's own vertices kept for export.
 
@@ -286,27 +335,8 @@ def read_gltf_mesh(path: str | Path) -> SourceMesh:
 def source_mesh(scene: GltfScene) -> SourceMesh:
     """The default pose of an opened scene as a SourceMesh (see `read_gltf_mesh`)."""
     with np.errstate(all="ignore"):
-        posed = scene.positions()[0].astype(np.float32)
-    if not np.isfinite(posed).all():
-        raise MeshError(f"{scene.path.name} has vertices that are not finite numbers; repair it in a modelling tool.")
-    if not np.ptp(posed, axis=0).max() > 0:
-        raise MeshError(f"All vertices of {scene.path.name} lie at one point, so it has zero size; open another file.")
-    first, file_to_vertex = weld_positions(posed)
-    corners = file_to_vertex[np.concatenate([part.faces for part in scene.parts])]
-    whole = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2]) & (corners[:, 2] != corners[:, 0])
-    notes = list(scene.notes)
-    if not whole.any():
-        raise MeshError(f"{scene.path.name} has no triangles with an area; open a file with a surface.")
-    if not whole.all():
-        notes.append(f"{int((~whole).sum())} faces without area were left out of the animated surface.")
-    return SourceMesh(
-        name=scene.path.stem,
-        vertices=posed[first],
-        faces=np.ascontiguousarray(corners[whole], dtype=np.int32),
-        file_to_vertex=file_to_vertex,
-        parts=scene.parts,
-        uv=scene.uv,
-        up_axis="y",
-        path=str(scene.path),
-        notes=tuple(notes),
-    )
+        posed = scene.positions()[0]
+    return build_source_mesh(
+        posed, parts=scene.parts, uv=scene.uv, uv1=scene.uv1, colors=scene.colors, name=scene.path.stem,
+        path=scene.path, notes=scene.notes,
+    )  # fmt: skip

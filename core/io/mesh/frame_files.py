@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.io.export_clip import ExportClip, unique_names
-from core.io.materials import write_mtl
+from core.io.materials import PLAIN_PICTURES, write_mtl, write_textures
 
 # What a folder of frames may hold to be recognised as an earlier export.
 FRAME_FILES = r"frame_\d{4,}\.(obj|ply)|materials\.mtl|materials_texture\d+\.\w+"
@@ -20,46 +21,78 @@ def write_obj_sequence(clip: ExportClip, folder: Path) -> None:
     mtl = write_mtl(clip, folder, "materials")
     tail = _obj_tail(clip)
     for t, points in enumerate(clip.frames):
-        _write_obj_frame(folder / f"frame_{t:04d}.obj", clip.name, mtl, points, tail)
+        _write_obj_frame(folder / f"frame_{t:04d}.obj", clip, mtl, points, tail)
 
 
 def write_obj(clip: ExportClip, folder: Path, prefix: str) -> str:
-    """Frame 0 alone as `PREFIX.obj` with its MTL and textures; returns the file's name."""
+    """Frame 0 alone as `PREFIX.obj` with its MTL and textures; returns the file's name.
+
+    It is the base of a point cache, which is in single precision: so are its positions, counted from the clip's origin.
+    """
     mtl = write_mtl(clip, folder, prefix)
-    _write_obj_frame(folder / f"{prefix}.obj", clip.name, mtl, clip.frames[0], _obj_tail(clip))
+    near = replace(clip, origin=(0.0, 0.0, 0.0))
+    _write_obj_frame(folder / f"{prefix}.obj", near, mtl, clip.frames[0], _obj_tail(clip))
     return f"{prefix}.obj"
 
 
 def write_ply_sequence(clip: ExportClip, folder: Path) -> None:
-    """`frame_0000.ply` ..., binary little-endian; `s` and `t` hold the UVs. PLY knows no materials.
+    """`frame_0000.ply` ..., binary little-endian, with UVs (`s`, `t`), colours, and the first picture of a colour.
 
-    A vertex has one UV there, so at OBJ seams it is that of one of its corners.
+    A vertex has one UV there; where an OBJ's seams need more, the faces carry them (`texcoord`, as MeshLab writes).
+    Positions are doubles where they lie far from 0.
     """
     folder.mkdir()
-    faces = np.empty(len(clip.faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
+    pictures = write_textures(clip, folder, "materials", ("base_color_texture",), PLAIN_PICTURES)
+    picture = next((files["base_color_texture"] for files in pictures if files), None)
+    by_corner = clip.corner_uv()
+    kinds: list[tuple] = [("count", "u1"), ("corners", "<i4", 3)]
+    if by_corner is not None:
+        kinds += [("numbers", "u1"), ("uv", "<f4", 6)]
+    faces = np.zeros(len(clip.faces), dtype=kinds)
     faces["count"], faces["corners"] = 3, clip.faces
+    if by_corner is not None:
+        faces["numbers"], faces["uv"] = 6, by_corner.reshape(-1, 6)
     face_bytes = faces.tobytes()
-    columns = ["x", "y", "z"] + (["s", "t"] if clip.uv is not None else [])
+    real = ("double", "<f8") if any(clip.origin) else ("float", "<f4")
+    columns = [(axis, *real) for axis in "xyz"]
+    if clip.uv is not None:
+        columns += [("s", "float", "<f4"), ("t", "float", "<f4")]
+    if clip.colors is not None:
+        columns += [(name, "uchar", "u1") for name in ("red", "green", "blue", "alpha")]
+    rows = np.zeros(len(clip.weld), dtype=[(name, kind) for name, _, kind in columns])
+    if clip.uv is not None:
+        rows["s"], rows["t"] = clip.uv.T
+    if clip.colors is not None:
+        for name, values in zip(("red", "green", "blue", "alpha"), clip.colors.T, strict=True):
+            rows[name] = np.round(values * 255)
     header = "\n".join(
         [
             "ply",
             "format binary_little_endian 1.0",
+            *([f"comment TextureFile {picture}"] if picture else []),
             f"element vertex {len(clip.weld)}",
-            *(f"property float {column}" for column in columns),
+            *(f"property {word} {name}" for name, word, _ in columns),
             f"element face {len(faces)}",
             "property list uchar int vertex_indices",
+            *(["property list uchar float texcoord"] if by_corner is not None else []),
             "end_header\n",
         ]
     ).encode()
     for t, points in enumerate(clip.frames):
-        rows = points if clip.uv is None else np.column_stack([points, clip.uv])
-        (folder / f"frame_{t:04d}.ply").write_bytes(header + rows.astype("<f4").tobytes() + face_bytes)
+        for axis, values in zip("xyz", (points + np.array(clip.origin, real[1])).T, strict=True):
+            rows[axis] = values
+        (folder / f"frame_{t:04d}.ply").write_bytes(header + rows.tobytes() + face_bytes)
 
 
-def _write_obj_frame(path: Path, name: str, mtl: str | None, points: NDArray[np.float32], tail: str) -> None:
-    # Nine digits give every float32 back exactly.
-    head = f"mtllib {mtl}\no {name}\n" if mtl else f"o {name}\n"
-    lines = ("v %.9g %.9g %.9g\n" * len(points)) % tuple(points.ravel().tolist())
+def _write_obj_frame(path: Path, clip: ExportClip, mtl: str | None, points: NDArray[np.float32], tail: str) -> None:
+    head = f"mtllib {mtl}\no {clip.name}\n" if mtl else f"o {clip.name}\n"
+    # Nine digits give every float32 back exactly; a place far from 0 needs more.
+    number = "%.12g" if any(clip.origin) else "%.9g"
+    rows: NDArray = points + np.array(clip.origin) if any(clip.origin) else points
+    form = f"v {number} {number} {number}"
+    if clip.colors is not None:
+        rows, form = np.column_stack([rows, clip.colors[:, :3]]), f"{form} %.6g %.6g %.6g"
+    lines = (f"{form}\n" * len(rows)) % tuple(rows.ravel().tolist())
     path.write_text(head + lines + tail, encoding="utf-8", newline="\n")
 
 

@@ -8,13 +8,23 @@ from pathlib import Path
 from core.errors import MeshError
 from core.io.gltf.scene import read_gltf_mesh
 from core.io.mesh.obj_reader import read_obj
+from core.io.mesh.off_reader import read_off
 from core.io.mesh.ply_reader import read_ply
-from core.io.mesh.source_mesh import build_source_mesh
-from core.io.mesh.trimesh_reader import read_arrays
+from core.io.mesh.stl_reader import read_stl
+from core.io.usd.usd_mesh import read_usd_mesh
 from core.sequence import SourceMesh
 
-MAX_FILE_BYTES = 1 << 30
-READABLE_SUFFIXES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf")
+MAX_FILE_BYTES = 1 << 29
+_USD = (".usd", ".usdc", ".usda", ".usdz")
+READABLE_SUFFIXES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf", *_USD)
+# Formats without a kept Python reader that Blender opens.
+THROUGH_BLENDER = {
+    ".fbx": "File > Import > FBX",
+    ".dae": "File > Import > Collada (Blender 4 and older)",
+    ".abc": "File > Import > Alembic",
+    ".blend": "File > Open",
+    ".3mf": "an importer from its extensions page, 3MF",
+}
 
 _SIGNATURES = (
     (b"glTF", (".glb",)),
@@ -29,12 +39,12 @@ _SIGNATURES = (
 
 
 def read_mesh(path: str | Path, up_axis: str | None = None) -> SourceMesh:
-    """Read an OBJ, PLY, STL, OFF, GLB or glTF file.
+    """Read an OBJ, PLY, STL, OFF, GLB, glTF or USD file.
 
     The file's own vertices keep their number and order: an OBJ's are its `v` lines, an STL's the three
     corners of each facet. `up_axis` is "x", "y" or "z"; left out it is "y" (see `guess_up_axis`).
     Raises MeshError with one sentence when the file is missing, empty, truncated, of another format, has
-    no faces, vertices that are not finite, no size, or more than 200,000 welded vertices.
+    no faces, vertices that are not finite, no size, or more than 200,000 welded vertices; a file may have 512 MB.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -47,12 +57,21 @@ def read_mesh(path: str | Path, up_axis: str | None = None) -> SourceMesh:
         mesh = read_obj(path)
     elif suffix == ".ply":
         mesh = read_ply(path)
+    elif suffix == ".off":
+        mesh = read_off(path)
+    elif suffix == ".stl":
+        mesh = read_stl(path)
     else:
-        mesh = build_source_mesh(*read_arrays(path, suffix), name=path.stem, path=path)
+        mesh = read_usd_mesh(path)
     return mesh if up_axis is None else replace(mesh, up_axis=up_axis)
 
 
 def _check_file(path: Path, suffix: str) -> None:
+    if suffix in THROUGH_BLENDER:
+        raise MeshError(
+            f"{path.name} cannot be read directly; open it in Blender ({THROUGH_BLENDER[suffix]}), export it as "
+            "glTF 2.0 (.glb) and open that."
+        )
     if suffix not in READABLE_SUFFIXES:
         raise MeshError(f"{path.name} is not a mesh file that can be read; open one of {', '.join(READABLE_SUFFIXES)}.")
     try:
@@ -68,8 +87,8 @@ def _check_file(path: Path, suffix: str) -> None:
     if size == 0:
         raise MeshError(f"{path.name} is empty; export it again.")
     if size > MAX_FILE_BYTES:
-        raise MeshError(f"{path.name} is larger than {MAX_FILE_BYTES >> 30} GB; reduce (decimate) it first.")
+        raise MeshError(f"{path.name} is larger than {MAX_FILE_BYTES >> 20} MB; reduce (decimate) it first.")
     for signature, suffixes in _SIGNATURES:
         # A binary STL's 80-byte heading may hold any text, a GLB's or glTF's own reader says more.
-        if head.startswith(signature) and suffix not in (*suffixes, ".stl", ".glb", ".gltf"):
+        if head.startswith(signature) and suffix not in (*suffixes, ".stl", ".glb", ".gltf", *_USD):
             raise MeshError(f"{path.name} holds {suffixes[0]} data, not {suffix}; rename it or export it again.")

@@ -11,11 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.errors import MeshError
 from core.geometry.weld import weld
+from core.io.mesh.seams import split_by_uv
 from core.sequence import MeshPart, SourceMesh, frozen_array
 
 MAX_VERTICES = 200_000  # of the welded surface
 MAX_FILE_VERTICES = 2_000_000  # an STL repeats each vertex about six times
+MAX_FILE_FACES = 4_000_000
 WELD_TOLERANCE = 1e-6  # of the longest side
+# Single precision keeps 24 bits: so many sizes away from 0, it moves vertices by a millionth of the size.
+FAR_AWAY = 16.0
 
 
 def build_source_mesh(
@@ -27,6 +31,8 @@ def build_source_mesh(
     path: str | Path = "",
     up_axis: str = "y",
     notes: Sequence[str] = (),
+    uv1: ArrayLike | None = None,
+    colors: ArrayLike | None = None,
 ) -> SourceMesh:
     """Weld a file's vertices [W, 3] by position and return the SourceMesh that keeps the way back.
 
@@ -34,7 +40,8 @@ def build_source_mesh(
     faces, one after another). Vertices within 1e-6 of the longest side are one welded vertex, numbered by
     first appearance, so that a file without repeats keeps its numbering. Faces that lose a corner or all
     area by welding are dropped from the welded surface (not from the parts); vertices without faces stay,
-    so that they move too. Raises MeshError that names `path` (or `name`).
+    so that they move too. Vertices far from 0 are counted from an origin near them (see `far_origin`). `uv` and `uv1`
+    are [W, 2], `colors` [W, 3] or [W, 4] from 0 to 1. Raises MeshError that names `path` (or `name`).
     """
     label = Path(path).name if str(path) else name
     points = np.asarray(vertices, dtype=np.float64)
@@ -50,7 +57,15 @@ def build_source_mesh(
     triangles = np.concatenate([part.faces for part in parts]) if parts else np.zeros((0, 3), np.int32)
     _check_geometry(points, triangles, label)
 
+    said = list(notes)
     size = float(np.ptp(points, axis=0).max())
+    origin = far_origin(points)
+    if any(origin):
+        points = points - origin
+        said.append(
+            f"Its coordinates lie far from 0, around {' '.join(f'{value:.10g}' for value in origin)}; they are counted "
+            "from there here, and exported where they were."
+        )
     file_to_vertex, first = weld(points, WELD_TOLERANCE * size)
     if len(first) > MAX_VERTICES:
         raise MeshError(
@@ -61,7 +76,6 @@ def build_source_mesh(
     surface = surface[~_degenerate(welded, surface, size)]
     if len(surface) == 0:
         raise MeshError(f"All faces of {label} have zero area, so it has no surface; export it again.")
-    said = list(notes)
     if dropped := len(triangles) - len(surface):
         said.append(f"{dropped:,} of {len(triangles):,} faces have no area and are not part of the animated surface.")
     return SourceMesh(
@@ -74,7 +88,26 @@ def build_source_mesh(
         up_axis=up_axis,
         path=str(path),
         notes=tuple(said),
+        uv1=None if uv1 is None else frozen_array(uv1, np.float32, (len(points), 2), f"{label}: uv1"),
+        colors=None if colors is None else _four_channels(colors, len(points), label),
+        origin=origin,
     )
+
+
+def first_file_vertices(file_to_vertex: NDArray[np.int32]) -> NDArray[np.int64]:
+    """[V] the first file vertex of each welded vertex; `file_to_vertex` is [W]."""
+    return np.unique(file_to_vertex, return_index=True)[1].astype(np.int64)
+
+
+def far_origin(points: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Where to count points [N, 3] from: 0, or a round place near them when they lie over 16 sizes away from 0."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    size = float((high - low).max())
+    if size <= 0 or max(abs(low).max(), abs(high).max()) <= FAR_AWAY * size:
+        return (0.0, 0.0, 0.0)
+    step = 10.0 ** np.floor(np.log10(size))
+    x, y, z = (float(value) for value in np.round((low + high) / 2 / step) * step)
+    return (x, y, z)
 
 
 def file_vertices(source: SourceMesh, sequence_vertices: NDArray) -> NDArray:
@@ -90,43 +123,52 @@ def split_seams(source: SourceMesh) -> SourceMesh:
     """
     if source.uv is None or all(part.corner_uv is None for part in source.parts):
         return source
-    uv = [source.uv]
-    mapping = [source.file_to_vertex]
-    parts = []
-    total = len(source.uv)
-    for part in source.parts:
-        if part.corner_uv is None:
-            parts.append(part)
-            continue
-        faces = part.faces.copy()
-        differs = (part.corner_uv != source.uv[faces]).any(axis=2)
-        keys = np.concatenate([faces[differs][:, None].astype(np.float64), part.corner_uv[differs]], axis=1)
-        unique, inverse = np.unique(keys, axis=0, return_inverse=True)
-        faces[differs] = total + inverse.reshape(-1)
-        total += len(unique)
-        uv.append(unique[:, 1:].astype(np.float32))
-        mapping.append(source.file_to_vertex[unique[:, 0].astype(np.int64)])
-        parts.append(replace(part, faces=frozen_array(faces, np.int32, (None, 3), "faces"), corner_uv=None))
+    uv, parts, origin = split_by_uv(source.uv, source.parts)
+    rows = lambda values, width: None if values is None else frozen_array(values[origin], np.float32, (None, width), "")  # noqa: E731
     return replace(
         source,
-        parts=tuple(parts),
-        uv=frozen_array(np.concatenate(uv), np.float32, (None, 2), "uv"),
-        file_to_vertex=frozen_array(np.concatenate(mapping), np.int32, (None,), "file_to_vertex"),
+        parts=parts,
+        uv=frozen_array(uv, np.float32, (None, 2), "uv"),
+        uv1=rows(source.uv1, 2),
+        colors=rows(source.colors, 4),
+        file_to_vertex=frozen_array(source.file_to_vertex[origin], np.int32, (None,), "file_to_vertex"),
     )
 
 
 def guess_up_axis(source: SourceMesh) -> str:
-    """Suggest the up axis: "z" for an STL or PLY that stands on the plane z = 0 and is centred in y, else "y".
+    """Suggest the up axis: "z" for an STL, or for a PLY or OFF that stands on the plane z = 0, else "y".
 
-    Only a suggestion to show: no file says it for certain, so `read_mesh` never applies it by itself.
+    Only a suggestion to show: no such file says it for certain, so `read_mesh` never applies it by itself. STL comes
+    from machining and printing, where z points up; a PLY or OFF has to be centred in y too. A mesh that stands on
+    y = 0 and not on z = 0 has Y up whatever its format.
     """
-    if Path(source.path).suffix.lower() not in (".stl", ".ply"):
+    kind = Path(source.path).suffix.lower()
+    if kind not in (".stl", ".ply", ".off"):
         return "y"
-    low, high = source.vertices.min(axis=0), source.vertices.max(axis=0)
+    low, high = source.vertices.min(axis=0) + source.origin, source.vertices.max(axis=0) + source.origin
     near = 0.01 * source.size
     stands_on_z = abs(low[2]) < near and high[2] > 10 * near
     stands_on_y = abs(low[1]) < near
+    if stands_on_y != stands_on_z and (stands_on_y or kind == ".stl"):
+        return "y" if stands_on_y else "z"
+    if kind == ".stl":
+        return "z"
     return "z" if stands_on_z and not stands_on_y and abs(low[1] + high[1]) / 2 < 10 * near else "y"
+
+
+def guess_units(source: SourceMesh) -> str | None:
+    """The word "millimetres" for a mesh over 50 units large in a format without units, else None; to be shown only."""
+    if Path(source.path).suffix.lower() in (".stl", ".ply", ".off", ".obj") and source.size > 50:
+        return "millimetres"
+    return None
+
+
+def _four_channels(colors: ArrayLike, count: int, label: str) -> NDArray[np.float32]:
+    """[W, 4] in 0..1 from [W, 3] or [W, 4]; what is not a number is white."""
+    values = np.nan_to_num(np.asarray(colors, dtype=np.float64), nan=1.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0)
+    if values.ndim == 2 and values.shape[1] == 3:
+        values = np.column_stack([values, np.ones(len(values))])
+    return frozen_array(values, np.float32, (count, 4), f"{label}: colours")
 
 
 def _degenerate(points: NDArray[np.float64], faces: NDArray, size: float) -> NDArray[np.bool_]:
@@ -150,6 +192,8 @@ def _index_array(faces: ArrayLike, label: str) -> NDArray[np.int32]:
 def _check_geometry(points: NDArray[np.float64], faces: NDArray, label: str) -> None:
     if len(points) > MAX_FILE_VERTICES:
         raise MeshError(f"{label} has {len(points):,} vertices, which is too many; reduce (decimate) it first.")
+    if len(faces) > MAX_FILE_FACES:
+        raise MeshError(f"{label} has {len(faces):,} faces, which is too many; reduce (decimate) it first.")
     if len(faces) == 0:
         raise MeshError(
             f"{label} has {len(points):,} vertices but no faces, so it is a point cloud; open a triangle mesh, "
@@ -166,6 +210,6 @@ def _check_geometry(points: NDArray[np.float64], faces: NDArray, label: str) -> 
     low, high = points.min(axis=0), points.max(axis=0)
     if max(abs(low).max(), abs(high).max()) > 1e30:
         raise MeshError(f"{label}: its coordinates are too large to be a shape; check its units.")
-    # Below single precision's spacing at that place, the shape would collapse when stored.
-    if (high - low).max() <= max(1e-30, 1e-6 * max(abs(low).max(), abs(high).max())):
+    # Below double precision's spacing at that place, the file's own numbers are steps and no shape.
+    if (high - low).max() <= max(1e-30, 1e-12 * max(abs(low).max(), abs(high).max())):
         raise MeshError(f"{label}: all vertices lie at one point, so it has zero size; open another file.")

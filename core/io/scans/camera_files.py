@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import DataError
-from core.io.scans.scan_files import SkippedError, read_arrays, read_bytes
+from core.io.arrays import SkippedError, read_arrays, read_bytes
 
 INTRINSICS_STEMS = ("intrinsics", "intrinsic", "camera")
 POSES_STEMS = ("poses", "pose")

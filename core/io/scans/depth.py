@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import DataError
+from core.io.arrays import SkippedError, read_arrays
 from core.io.scans.camera_files import (
     INTRINSICS_STEMS,
     POSES_STEMS,
@@ -28,7 +29,6 @@ from core.io.scans.camera_files import (
 )
 from core.io.scans.frames import Frame, Thinning
 from core.io.scans.images import read_depth_image
-from core.io.scans.scan_files import SkippedError, read_arrays
 
 _BINS = 256
 _SMALLEST_GAP = 0.04  # of the depth where it begins

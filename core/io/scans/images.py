@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
-from core.io.scans.scan_files import SkippedError, read_arrays, read_bytes
+from core.io.arrays import SkippedError, read_arrays, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import DataError
+from core.io.arrays import SkippedError, array_shapes, read_bytes
 from core.io.scans.camera_files import INTRINSICS_STEMS, POSES_STEMS
 from core.io.scans.images import IMAGE_SUFFIXES, png_kind
 from core.io.scans.points import ARRAY_SUFFIXES, POINT_SUFFIXES, is_points
-from core.io.scans.scan_files import SkippedError, array_shapes, check_path, natural_key, read_bytes, some_names
+from core.io.scans.scan_files import check_path, natural_key, some_names
 from core.io.scans.voxels import is_grid
 from core.sequence import MODALITIES, Modality
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MeshError
+from core.io.arrays import SkippedError, read_arrays, read_bytes
 from core.io.mesh.ply_reader import read_ply_points
 from core.io.scans.pcd import parse_pcd
-from core.io.scans.scan_files import SkippedError, read_arrays, read_bytes
 
 POINT_SUFFIXES = (".ply", ".pcd", ".xyz", ".pts", ".obj")
 ARRAY_SUFFIXES = (".npy", ".npz")

@@ -17,12 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.errors import DataError
 from core.geometry.scan_normalization import guess_up_axis
+from core.io.arrays import SkippedError
 from core.io.scans.depth import read_depth_frames
 from core.io.scans.frames import Frame, Thinning, are_tracked, clean_frames
 from core.io.scans.images import read_image_frames
 from core.io.scans.layouts import ScanLayout, find_scans
 from core.io.scans.points import read_points
-from core.io.scans.scan_files import SkippedError, some_names
+from core.io.scans.scan_files import some_names
 from core.io.scans.voxels import VoxelFile, cell_centers, read_voxels
 from core.sequence import MODALITIES, Modality, ScanSequence, frozen_array
 

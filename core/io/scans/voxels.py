@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.io.scans.scan_files import SkippedError, read_arrays, read_bytes
+from core.io.arrays import SkippedError, read_arrays, read_bytes
 
 MAX_SIDE = 256
 DEFAULT_SIDE = 1.1  # the box of the method's own grids, around a shape of size 1 at the origin

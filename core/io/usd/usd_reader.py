@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
-from core.geometry.polygons import polygon_triangles
+from core.geometry.polygons import triangulate
 from core.sequence import MIN_FRAMES
 
 MAX_FRAMES = 100_000
@@ -110,20 +110,17 @@ def _positions(mesh: Any, times: list[float], path: Path) -> NDArray[np.float32]
 
 
 def _triangles(mesh: Any, positions: NDArray[np.float32], path: Path) -> NDArray[np.int32]:
+    from pxr import Usd
+
     counts = np.asarray(mesh.GetFaceVertexCountsAttr().Get() or [], dtype=np.int64).reshape(-1)
     indices = np.asarray(mesh.GetFaceVertexIndicesAttr().Get() or [], dtype=np.int64).reshape(-1)
     if len(counts) == 0 or counts.min() < 1 or counts.sum() != len(indices):
         raise DataError(f"{path}: the face counts of {mesh.GetPath()} do not fit its indices; export it again.")
     if indices.min() < 0 or indices.max() >= len(positions):
         raise DataError(f"{path}: a face of {mesh.GetPath()} names a point that does not exist; export it again.")
-    starts = np.cumsum(counts) - counts
-    parts = [indices[starts[counts == 3, None] + np.arange(3)]]
-    for face in np.flatnonzero(counts > 3):
-        ring = indices[starts[face] : starts[face] + counts[face]]
-        parts.append(
-            ring[np.asarray(polygon_triangles(positions[ring].astype(np.float64)), dtype=np.int64).reshape(-1, 3)]
-        )
-    triangles = np.concatenate(parts).astype(np.int32)
+    triangles = indices[triangulate(positions.astype(np.float64), indices, counts)].astype(np.int32)
     if len(triangles) == 0:
         raise DataError(f"{path}: {mesh.GetPath()} has no faces with three corners; export a surface.")
-    return triangles[:, ::-1] if mesh.GetOrientationAttr().Get() == "leftHanded" else triangles
+    matrix = np.asarray(mesh.ComputeLocalToWorldTransform(Usd.TimeCode.EarliestTime()), dtype=np.float64)
+    mirrored = np.linalg.det(matrix[:3, :3]) < 0  # turns the faces round, as a left-handed orientation does
+    return triangles[:, ::-1] if (mesh.GetOrientationAttr().Get() == "leftHanded") != mirrored else triangles

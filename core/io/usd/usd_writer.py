@@ -13,9 +13,9 @@ import numpy as np
 
 from core.errors import ExportError
 from core.io.export_clip import ExportClip, unique_names
-from core.io.materials import write_textures
+from core.io.materials import PLAIN_PICTURES, write_textures
 from core.io.shading import clip_normals
-from core.sequence import Material
+from core.io.usd.usd_material import CHANNELS, write_usd_material
 
 
 def write_usd(clip: ExportClip, path: Path, prefix: str) -> None:
@@ -42,9 +42,9 @@ def write_usd(clip: ExportClip, path: Path, prefix: str) -> None:
 
 
 def _write_stage(clip: ExportClip, path: Path, prefix: str) -> None:
-    from pxr import Tf, Usd, UsdGeom, Vt
+    from pxr import Gf, Tf, Usd, UsdGeom, Vt
 
-    textures = write_textures(clip, path.parent, prefix)
+    textures = write_textures(clip, path.parent, prefix, tuple(CHANNELS), PLAIN_PICTURES)
     stage = Usd.Stage.CreateNew(str(path))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y if clip.up_axis == "y" else UsdGeom.Tokens.z)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
@@ -54,6 +54,8 @@ def _write_stage(clip: ExportClip, path: Path, prefix: str) -> None:
     stage.SetEndTimeCode(len(clip.frames) - 1)
     root = UsdGeom.Xform.Define(stage, f"/{Tf.MakeValidIdentifier(clip.name)}")
     stage.SetDefaultPrim(root.GetPrim())
+    if any(clip.origin):
+        root.AddTranslateOp(UsdGeom.XformOp.PrecisionDouble).Set(Gf.Vec3d(*clip.origin))
 
     mesh = UsdGeom.Mesh.Define(stage, root.GetPath().AppendChild("mesh"))
     faces = clip.faces
@@ -72,6 +74,7 @@ def _write_stage(clip: ExportClip, path: Path, prefix: str) -> None:
         normals.Set(Vt.Vec3fArray.FromNumpy(directions), t)
         extent.Set(Vt.Vec3fArray.FromNumpy(np.stack([frame.min(0), frame.max(0)])), t)
     _add_uv(clip, mesh)
+    _add_colors(clip, mesh)
     _bind_materials(clip, stage, mesh, textures)
     stage.GetRootLayer().Save()
 
@@ -87,9 +90,27 @@ def _add_uv(clip: ExportClip, mesh: Any) -> None:
     kind = UsdGeom.Tokens.vertex if by_corner is None else UsdGeom.Tokens.faceVarying
     primvar = UsdGeom.PrimvarsAPI(mesh).CreatePrimvar("st", Sdf.ValueTypeNames.TexCoord2fArray, kind)
     primvar.Set(Vt.Vec2fArray.FromNumpy(np.ascontiguousarray(values, dtype=np.float32)))
+    if clip.uv1 is not None:
+        second = UsdGeom.PrimvarsAPI(mesh).CreatePrimvar(
+            "st1", Sdf.ValueTypeNames.TexCoord2fArray, UsdGeom.Tokens.vertex
+        )
+        second.Set(Vt.Vec2fArray.FromNumpy(np.ascontiguousarray(clip.uv1, dtype=np.float32)))
 
 
-def _bind_materials(clip: ExportClip, stage: Any, mesh: Any, textures: list[str | None]) -> None:
+def _add_colors(clip: ExportClip, mesh: Any) -> None:
+    """Vertex colours as displayColor, and displayOpacity where something is seen through."""
+    from pxr import UsdGeom, Vt
+
+    if clip.colors is None:
+        return
+    colors = np.ascontiguousarray(clip.colors[:, :3], dtype=np.float32)
+    mesh.CreateDisplayColorPrimvar(UsdGeom.Tokens.vertex).Set(Vt.Vec3fArray.FromNumpy(colors))
+    if (clip.colors[:, 3] < 1).any():
+        opacity = np.ascontiguousarray(clip.colors[:, 3], dtype=np.float32)
+        mesh.CreateDisplayOpacityPrimvar(UsdGeom.Tokens.vertex).Set(Vt.FloatArray.FromNumpy(opacity))
+
+
+def _bind_materials(clip: ExportClip, stage: Any, mesh: Any, textures: list[dict[str, str]]) -> None:
     """Define the materials and bind them: to the mesh when it is one part, otherwise to a face subset per part."""
     from pxr import Tf, UsdGeom, UsdShade, Vt
 
@@ -98,8 +119,8 @@ def _bind_materials(clip: ExportClip, stage: Any, mesh: Any, textures: list[str 
     if names:
         UsdGeom.Scope.Define(stage, scope)
     materials = [
-        _preview_material(stage, scope.AppendChild(name), material, texture)
-        for name, material, texture in zip(names, clip.materials, textures, strict=True)
+        write_usd_material(stage, scope.AppendChild(name), material, files)
+        for name, material, files in zip(names, clip.materials, textures, strict=True)
     ]
     prims = [mesh.GetPrim()]
     if len(clip.parts) > 1:
@@ -120,44 +141,3 @@ def _bind_materials(clip: ExportClip, stage: Any, mesh: Any, textures: list[str 
         index = clip.material_index(part)
         if index is not None:
             UsdShade.MaterialBindingAPI.Apply(prim).Bind(materials[index])
-
-
-def _preview_material(stage: Any, path: Any, material: Material, texture: str | None) -> Any:
-    """A UsdPreviewSurface with the material's colour, or its texture times the colour."""
-    from pxr import Gf, Sdf, UsdShade
-
-    kinds = Sdf.ValueTypeNames
-    result = UsdShade.Material.Define(stage, path)
-    surface = UsdShade.Shader.Define(stage, path.AppendChild("surface"))
-    surface.CreateIdAttr("UsdPreviewSurface")
-    surface.CreateInput("metallic", kinds.Float).Set(material.metallic)
-    surface.CreateInput("roughness", kinds.Float).Set(material.roughness)
-    surface.CreateInput("emissiveColor", kinds.Color3f).Set(Gf.Vec3f(*material.emissive))
-    color = surface.CreateInput("diffuseColor", kinds.Color3f)
-    opacity = surface.CreateInput("opacity", kinds.Float)
-    if material.alpha_mode == "MASK":
-        surface.CreateInput("opacityThreshold", kinds.Float).Set(0.5)
-    result.CreateSurfaceOutput().ConnectToSource(surface.ConnectableAPI(), "surface")
-    opacity.Set(1.0 if material.alpha_mode == "OPAQUE" else material.base_color[3])
-    if texture is None:
-        color.Set(Gf.Vec3f(*material.base_color[:3]))
-        return result
-
-    reader = UsdShade.Shader.Define(stage, path.AppendChild("uv"))
-    reader.CreateIdAttr("UsdPrimvarReader_float2")
-    reader.CreateInput("varname", kinds.String).Set("st")
-    reader.CreateOutput("result", kinds.Float2)
-    image = UsdShade.Shader.Define(stage, path.AppendChild("texture"))
-    image.CreateIdAttr("UsdUVTexture")
-    image.CreateInput("file", kinds.Asset).Set(Sdf.AssetPath(f"./{texture}"))
-    image.CreateInput("sourceColorSpace", kinds.Token).Set("sRGB")
-    image.CreateInput("wrapS", kinds.Token).Set("repeat")
-    image.CreateInput("wrapT", kinds.Token).Set("repeat")
-    image.CreateInput("scale", kinds.Float4).Set(Gf.Vec4f(*material.base_color))
-    image.CreateInput("st", kinds.Float2).ConnectToSource(reader.ConnectableAPI(), "result")
-    image.CreateOutput("rgb", kinds.Float3)
-    color.ConnectToSource(image.ConnectableAPI(), "rgb")
-    if material.alpha_mode != "OPAQUE":
-        image.CreateOutput("a", kinds.Float)
-        opacity.ConnectToSource(image.ConnectableAPI(), "a")
-    return result

@@ -100,7 +100,7 @@ def test_materials_and_textures_are_embedded_once(shared, tmp_path):
     assert len(gltf.images) == 1 and gltf.images[0].mimeType == "image/png"
     view = gltf.bufferViews[gltf.images[0].bufferView]
     blob = gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
-    assert blob == shared.source.parts[0].material.base_color_texture
+    assert blob == shared.source.parts[0].material.base_color_texture.data
     assert gltf.materials[0].pbrMetallicRoughness.baseColorTexture.index == 0
     assert gltf.materials[1].pbrMetallicRoughness.roughnessFactor == 0.4
 

@@ -77,4 +77,8 @@ def test_a_shorter_export_leaves_no_old_frames(separate, tmp_path):
     out = tmp_path / "run.ply"
     export_sequence(separate.sequence, out, separate.source)
     export_sequence(separate.sequence, out, separate.source, options=ExportOptions(end=1))
-    assert sorted(path.name for path in out.iterdir()) == ["frame_0000.ply", "frame_0001.ply"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "frame_0000.ply",
+        "frame_0001.ply",
+        "materials_texture0.png",
+    ]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.errors import MeshError
 from core.io.mesh.mesh_reader import read_mesh
 from core.io.mesh.source_mesh import build_source_mesh, file_vertices, guess_up_axis, split_seams
-from core.sequence import SourceMesh
+from core.sequence import SourceMesh, Texture
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 QUAD_OBJ = """mtllib two words.mtl
@@ -83,7 +83,7 @@ def test_obj_keeps_polygons_materials_pictures_seams_and_unused_vertices(tmp_pat
     wood, paint = mesh.parts
     assert (len(wood.faces), len(paint.faces)) == (2, 1)
     assert wood.material is not None
-    assert wood.material.base_color_texture == PNG
+    assert wood.material.base_color_texture == Texture(PNG)
     assert wood.material.base_color == (1, 1, 1, 0.5)
     assert wood.material.metallic == 1
     assert paint.material is not None

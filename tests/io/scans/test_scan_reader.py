@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import DataError
+from core.io.arrays import SkippedError
 from core.io.scans.pcd import decompress_lzf
-from core.io.scans.scan_files import SkippedError
 from core.io.scans.scan_reader import MAX_POINTS, read_scans
 from core.sequence import ScanSequence
 

@@ -69,7 +69,7 @@ def test_each_part_is_a_subset_with_its_material(case, tmp_path):
         else:
             image = UsdShade.Shader(shader.GetInput("diffuseColor").GetConnectedSources()[0][0].source)
             texture = image.GetInput("file").Get()
-            assert Path(texture.resolvedPath).read_bytes() == part.material.base_color_texture
+            assert Path(texture.resolvedPath).read_bytes() == part.material.base_color_texture.data
 
 
 def test_a_package_holds_its_textures_and_nothing_lies_beside_it(separate, tmp_path):

@@ -1,45 +1,35 @@
-"""STL and OFF through trimesh's loaders, without the merging and reordering of a trimesh.Trimesh."""
+"""STL through trimesh's loaders, without the merging and reordering of a trimesh.Trimesh."""
 
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MeshError
+from core.io.beside import utf8
+from core.io.mesh.source_mesh import build_source_mesh
+from core.sequence import SourceMesh
 
 
-def read_arrays(path: Path, suffix: str) -> tuple[NDArray, NDArray]:
-    """Vertices [W, 3] float64 in file order and triangles [F, 3].
-
-    Raises MeshError when the file cannot be parsed or holds fewer faces than it declares.
-    """
-    kind = suffix[1:].upper()
+def read_stl(path: Path) -> SourceMesh:
+    """Each facet's three corners in file order, text or binary; raises MeshError when the file cannot be parsed."""
     try:
-        data = path.read_bytes()
-        vertices, faces, declared = _LOADERS[suffix](data)
-        vertices = np.asarray(vertices, dtype=np.float64)
-        faces = np.asarray(faces if faces is not None else [], dtype=np.int64).reshape(-1, 3)
+        vertices, faces = _load_stl(utf8(path.read_bytes()))
     except OSError as error:
         raise MeshError(f"{path} cannot be read ({error}); check its permissions.") from error
     except Exception as error:
         # A damaged file makes the loaders fail in any way (KeyError, struct.error, MemoryError, ...).
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise MeshError(
-            f"{path.name} is not a {kind} file that can be read, or it is cut short ({reason}); export it again."
+            f"{path.name} is not an STL file that can be read, or it is cut short ({reason}); export it again."
         ) from error
-    if declared is not None and len(faces) < declared:
-        raise MeshError(
-            f"{path.name} declares {declared:,} faces but holds {len(faces):,}; it is cut short or damaged, "
-            "so copy or export it again."
-        )
-    return vertices, faces
+    return build_source_mesh(vertices, faces, name=path.stem, path=path)
 
 
-def _load_stl(data: bytes) -> tuple[NDArray, NDArray, int | None]:
+def _load_stl(data: bytes) -> tuple[NDArray, NDArray]:
     from trimesh.exchange.stl import load_stl_ascii, load_stl_binary
 
     binary_size = 84 + 50 * int.from_bytes(data[80:84], "little") if len(data) >= 84 else -1
@@ -57,15 +47,4 @@ def _load_stl(data: bytes) -> tuple[NDArray, NDArray, int | None]:
         vertices.append(np.asarray(piece["vertices"], dtype=np.float64).reshape(-1, 3))
         faces.append(np.asarray(piece["faces"], dtype=np.int64) + total)
         total += len(vertices[-1])
-    return np.concatenate(vertices), np.concatenate(faces), None
-
-
-def _load_off(data: bytes) -> tuple[NDArray, NDArray, int | None]:
-    from trimesh.exchange.off import load_off
-
-    loaded = load_off(io.BytesIO(data))
-    text = re.sub(rb"#[^\n]*", b"", data).split(b"OFF", 1)[1].split()
-    return loaded["vertices"], loaded["faces"], int(text[1])
-
-
-_LOADERS = {".stl": _load_stl, ".off": _load_off}
+    return np.concatenate(vertices), np.concatenate(faces)

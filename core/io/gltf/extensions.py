@@ -1,0 +1,88 @@
+"""glTF extensions: which are understood, what is said about the others, Draco's compressed primitives, instances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import MeshError
+from core.io.gltf.animation import Floats, compose, unit_quaternions
+
+DRACO, MESHOPT = "KHR_draco_mesh_compression", "EXT_meshopt_compression"
+INSTANCING, TRANSFORM, UNLIT = "EXT_mesh_gpu_instancing", "KHR_texture_transform", "KHR_materials_unlit"
+SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
+# Pictures of other kinds than PNG and JPEG, kept as they are: the extension by the picture's kind.
+PICTURE_EXTENSIONS = {"image/webp": "EXT_texture_webp", "image/ktx2": "KHR_texture_basisu"}
+MAX_INSTANCES = 100_000
+_READ = {DRACO, INSTANCING, TRANSFORM, "KHR_mesh_quantization", *PICTURE_EXTENSIONS.values()}
+# They say nothing about the surface or its look.
+_NEUTRAL = {"KHR_lights_punctual", "KHR_xmp", "KHR_xmp_json_ld", "EXT_structural_metadata", "EXT_mesh_features"}
+
+
+def check_required(names: object, file: str) -> None:
+    """Raises MeshError when a file cannot be read without an extension that is not understood, and names it."""
+    for name in names if isinstance(names, list) else ():
+        if name == MESHOPT or (name == DRACO and _draco() is None):
+            raise MeshError(_compressed(file, str(name)))
+        if name not in _READ and not str(name).startswith("KHR_materials_") and name not in _NEUTRAL:
+            raise MeshError(
+                f"{file} needs the glTF extension {str(name)[:60]}, which cannot be read; export it without that."
+            )
+
+
+def unknown_extensions(names: object) -> list[str]:
+    """A note that names the extensions that are used, may be left out, and are."""
+    used = [str(name)[:60] for name in names] if isinstance(names, list) else []
+    known = _READ | _NEUTRAL | {MESHOPT}
+    left = [name for name in dict.fromkeys(used) if name not in known and not name.startswith("KHR_materials_")]
+    return [f"The glTF extensions {', '.join(left[:6])} are not understood and left out."] if left else []
+
+
+def draco_primitive(data: bytes, ids: dict[str, Any], file: str) -> tuple[NDArray[np.int64], dict[str, NDArray]]:
+    """Corners [C] and the attributes [n, k] by glTF name of a compressed primitive; raises MeshError."""
+    draco = _draco()
+    if draco is None:
+        raise MeshError(_compressed(file, DRACO))
+    try:
+        mesh = draco.decode(data)
+        corners = np.asarray(mesh.faces, dtype=np.int64).reshape(-1)
+        found = {name: np.asarray(mesh.get_attribute_by_unique_id(int(number))["data"]) for name, number in ids.items()}
+    except Exception as error:  # the library raises whatever its decoder meets
+        raise MeshError(f"{file}: its Draco data are damaged ({type(error).__name__}); export it again.") from error
+    return corners, {name: values.reshape(len(values), -1) for name, values in found.items()}
+
+
+def instance_transforms(attributes: dict[str, Floats]) -> Floats:
+    """Matrices [I, 4, 4] of the instances of a node, from the extension's accessors; ValueError when they disagree."""
+    counts = {len(values) for values in attributes.values()}
+    if len(counts) != 1 or counts == {0}:
+        raise ValueError("its instances have attributes of different lengths")
+    count = counts.pop()
+    if count > MAX_INSTANCES:
+        raise ValueError(f"it has {count:,} instances, but {MAX_INSTANCES:,} are possible")
+    neutral = {"TRANSLATION": np.zeros(3), "ROTATION": np.array([0.0, 0, 0, 1]), "SCALE": np.ones(3)}
+    move, turn, scale = (
+        np.asarray(attributes.get(name, np.tile(usual, (count, 1))), dtype=np.float64)
+        for name, usual in neutral.items()
+    )
+    return compose(move.reshape(count, 3), unit_quaternions(turn.reshape(count, 4)), scale.reshape(count, 3))
+
+
+def _draco() -> Any | None:
+    """The optional library that decodes Draco (the extra `compressed`), or None."""
+    try:
+        import DracoPy
+    except ImportError:
+        return None
+    return DracoPy
+
+
+def _compressed(file: str, name: str) -> str:
+    if name == DRACO:
+        return (
+            f"{file} is compressed with {name}; install DracoPy (pip install 'm2v-studio[compressed]') or export it "
+            "without mesh compression."
+        )
+    return f"{file} is compressed with {name}, which cannot be read; export it without mesh compression."

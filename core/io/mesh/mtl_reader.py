@@ -1,0 +1,148 @@
+"""The MTL files that an OBJ names: materials in metallic-roughness terms, with their pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from core.io.beside import FilesBeside, OutsideError, read_beside, utf8
+from core.sequence import Material, Texture
+
+MAX_MTL_BYTES = 16 << 20
+MAX_MATERIALS = 10_000
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_OPTIONS = {  # of a texture line, with the most words that follow each
+    "-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2, "-o": 3,
+    "-s": 3, "-t": 3, "-texres": 1, "-type": 1,
+}  # fmt: skip
+# What has no place in metallic-roughness terms; named in one note for each file.
+_DROPPED = {
+    "map_bump": "bump", "bump": "bump", "disp": "displacement", "decal": "decal", "map_ks": "specular",
+    "map_ns": "shininess", "map_d": "opacity", "map_tr": "opacity", "map_ka": "ambient", "map_pr": "roughness",
+    "map_pm": "metal", "map_ps": "sheen", "refl": "reflection",
+}  # fmt: skip
+
+
+def read_libraries(path: Path, libraries: list[str], notes: list[str]) -> dict[str, Material]:
+    """Materials by name of all files that the OBJ at `path` names; what is missing or dropped is a note."""
+    materials: dict[str, Material] = {}
+    beside = FilesBeside(path.parent)
+    for library in libraries[:MAX_MATERIALS]:
+        # The name may hold spaces, or be several names.
+        names = [library] if (path.parent / library.replace("\0", "")).is_file() else library.split()
+        for name in names:
+            try:
+                data = read_beside(path.parent, name.replace("\\", "/"), MAX_MTL_BYTES)
+            except OutsideError as error:
+                notes.append(f"The material file {name[:80]} {error}, so its materials are plain.")
+                continue
+            text = utf8(data).decode("utf-8", errors="replace")
+            materials.update(parse_mtl(text, beside, notes))
+    return materials
+
+
+def parse_mtl(text: str, beside: FilesBeside, notes: list[str]) -> dict[str, Material]:
+    """Materials by name; lines that make no sense are skipped, pictures are read from the OBJ's folder."""
+    materials: dict[str, Material] = {}
+    current: Material | None = None
+    dropped: dict[str, None] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if not words:
+            continue
+        keyword = words[0].lower()
+        if keyword == "newmtl":
+            if len(materials) >= MAX_MATERIALS:
+                break
+            current = Material(name=" ".join(words[1:]))
+        elif keyword in _DROPPED:
+            dropped[_DROPPED[keyword]] = None
+        elif current is not None:
+            try:
+                current = _with_line(current, keyword, words, line, beside, notes)
+            except (IndexError, ValueError):
+                continue
+        if current is not None:
+            materials[current.name] = current
+    if dropped:
+        notes.append(f"Pictures of {', '.join(dropped)} in the material file are left out.")
+    return materials
+
+
+def _with_line(
+    material: Material, keyword: str, words: list[str], line: str, beside: FilesBeside, notes: list[str]
+) -> Material:
+    red, green, blue, alpha = material.base_color
+    match keyword:
+        case "kd" if material.base_color_texture is None:
+            red, green, blue = (_unit(word) for word in words[1:4])
+            return replace(material, base_color=(red, green, blue, alpha))
+        case "d" | "tr":
+            alpha = _unit(words[-1]) if keyword == "d" else 1.0 - _unit(words[-1])
+            return replace(
+                material, base_color=(red, green, blue, alpha), alpha_mode="BLEND" if alpha < 1.0 else "OPAQUE"
+            )
+        case "ke" if material.emissive_texture is None:
+            red, green, blue = (_unit(word) for word in words[1:4])
+            return replace(material, emissive=(red, green, blue))
+        case "pm":
+            return replace(material, metallic=_unit(words[1]))
+        case "pr":
+            return replace(material, roughness=_unit(words[1]))
+        case "ns":  # Blinn-Phong exponent to GGX roughness
+            return replace(material, roughness=float(np.sqrt(2.0 / (2.0 + max(0.0, float(words[1]))))))
+        case "map_kd" | "map_ke" | "norm":
+            texture = _texture(line.split(None, 1)[1].strip(), beside, notes, material.name)
+            if texture is None:
+                return material
+            # The picture gives the colour; a Kd below 1 beside it would darken it twice in glTF terms.
+            if keyword == "map_kd":
+                return replace(material, base_color=(1.0, 1.0, 1.0, alpha), base_color_texture=texture)
+            if keyword == "map_ke":
+                return replace(material, emissive=(1.0, 1.0, 1.0), emissive_texture=texture)
+            return replace(material, normal_texture=texture)
+    return material
+
+
+def _texture(rest: str, beside: FilesBeside, notes: list[str], material: str) -> Texture | None:
+    """The picture of a texture line; with options before it, its name is what follows them."""
+    words = rest.split()
+    at, clamp = 0, False
+    while at < len(words) - 1 and words[at].lower() in _OPTIONS:
+        option, most = words[at].lower(), _OPTIONS[words[at].lower()]
+        at += 1
+        clamp |= option == "-clamp" and words[at].lower() == "on"
+        taken = 0
+        while at < len(words) - 1 and taken < most and (most == 1 or _is_number(words[at])):
+            at, taken = at + 1, taken + 1
+    why = "was not found"
+    for name in dict.fromkeys((rest, " ".join(words[at:]), words[-1])):
+        try:
+            data = beside.read(name.replace("\\", "/"))
+        except OutsideError as error:
+            why = why if str(error) == "was not found" else str(error)
+            continue
+        for signature, mime in _SIGNATURES.items():
+            if data.startswith(signature):
+                return Texture(data, mime, ("clamp", "clamp") if clamp else ("repeat", "repeat"))
+        notes.append(f"The picture {name[:80]} is neither PNG nor JPEG, so it is left out.")
+        return None
+    notes.append(f"The picture {rest[:80]} {why}, so the material {material[:40]} is plain.")
+    return None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _unit(word: str) -> float:
+    value = float(word)
+    if not np.isfinite(value):
+        raise ValueError("not a finite number")
+    return min(1.0, max(0.0, value))
