@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from core.bank.bank_file import STORED_FPS, same_sign
 from core.bank.behaviours import behaviour_of
+from core.bank.credits import Credit, credit_of
 from core.bank.shape import BankClip, BankShape, part_centres
 from core.errors import DataError
 from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface
@@ -24,11 +26,14 @@ STATIC = 2e-3  # a clip in which nothing moves this far (of the size) is a pose,
 SHORTEST = 4  # frames of a clip worth keeping
 
 
-def read_rig(
-    path: str | Path, author: str = "", licence: str = "", category: str = "", pack: str = "", count: int = NODES
-) -> BankShape:
-    """Raises MeshError for a damaged file, DataError for one in which nothing moves."""
+def read_rig(path: str | Path, credit: Credit | None = None, category: str = "", count: int = NODES) -> BankShape:
+    """The shape of a .glb or .gltf file with all its clips, not described yet.
+
+    `credit` is looked up by the file's name and `category` is its folder's name where they are left out; `count` is
+    how many nodes it gets. Raises MeshError for a damaged file, DataError for one in which nothing moves.
+    """
     path = Path(path)
+    credit = credit or credit_of(path.stem)
     scene = GltfScene(path)
     mesh = source_mesh(scene)
     box = Normalization.of(mesh.vertices)
@@ -42,7 +47,7 @@ def read_rig(
     corner_weights = _vertex_weights(scene, len(mesh.vertices), mesh.file_to_vertex)
     weights = np.einsum("nc,ncj->nj", samples.barycentric, corner_weights[samples.corners])
     used = np.flatnonzero(weights.max(axis=0) > 0.02)
-    index, weight = _strongest(weights[:, used], 4)
+    index, weight = strongest(weights[:, used], 4)
     dense = np.zeros((len(nodes), len(used)))
     np.add.at(dense, (np.arange(len(nodes))[:, None], index), weight)
     centres = part_centres(nodes, dense)
@@ -60,27 +65,30 @@ def read_rig(
         places = box.apply(np.einsum("fjab,jb->fja", linear, world_centres) + moved[..., :3, 3])
         if np.linalg.norm(places - places[:1], axis=-1).max() < STATIC:
             continue
-        quaternions = _quaternions(linear)
-        clips.append(
-            BankClip(
-                clip.name, behaviour_of(clip.name), quaternions, places.astype(np.float32), _period(quaternions, places)
-            )
-        )
+        quaternions = rotation_quaternions(linear)
+        period = clip_period(quaternions, places)
+        clips.append(BankClip(clip.name, behaviour_of(clip.name), quaternions, places.astype(np.float32), period))
     if not clips:
         raise DataError(f"{path.name} holds no animation in which something moves; give an animated model.")
     return BankShape(
         path.stem,
         category or path.parent.name,
-        author,
-        licence,
+        credit.author,
+        credit.licence,
         nodes.astype(np.float32),
         normals.astype(np.float32),
         names,
         index.astype(np.int16),
         weight.astype(np.float32),
         tuple(clips),
-        pack,
+        credit.pack,
+        source=file_hash(path),
     )
+
+
+def file_hash(path: Path) -> str:
+    """What tells a file from every other by its content."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
 def farthest(points: NDArray, count: int) -> NDArray[np.int64]:
@@ -105,7 +113,8 @@ def _vertex_weights(scene: GltfScene, count: int, file_to_vertex: NDArray[np.int
     return dense / dense.sum(axis=1, keepdims=True).clip(1e-9)
 
 
-def _strongest(weights: NDArray, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def strongest(weights: NDArray, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The `most` largest of each row, at most four, and their shares: index and weight [N, 4], padded with zeros."""
     most = min(most, weights.shape[1])
     index = np.argsort(-weights, axis=1)[:, :most]
     weight = np.take_along_axis(weights, index, axis=1)
@@ -118,7 +127,7 @@ def _part_names(scene: GltfScene, used: NDArray[np.int64]) -> tuple[str, ...]:
     return tuple(str(nodes[scene.bone_node[j]].get("name") or f"part{j}") for j in used)
 
 
-def _quaternions(linear: NDArray[np.float64]) -> NDArray[np.float32]:
+def rotation_quaternions(linear: NDArray[np.float64]) -> NDArray[np.float32]:
     """Rotations nearest to linear maps [F, J, 3, 3], as quaternions without jumps of sign over time."""
     u, _, v = np.linalg.svd(linear)
     sign = np.sign(np.linalg.det(u @ v))
@@ -128,7 +137,7 @@ def _quaternions(linear: NDArray[np.float64]) -> NDArray[np.float32]:
     return same_sign(turned)
 
 
-def _period(quaternions: NDArray, places: NDArray) -> float:
+def clip_period(quaternions: NDArray, places: NDArray) -> float:
     """Frames after which a clip starts again, 0 if it does not: its last pose is its first, or one frame before."""
     frames = len(places)
     motion = np.linalg.norm(places - places[:1], axis=-1).max()

@@ -56,6 +56,10 @@ class BankShape:
     def parts(self) -> int:
         return len(self.part_names)
 
+    def renamed(self, name: str) -> BankShape:
+        """Under another name; where it is a pack of its own, that is called likewise."""
+        return replace(self, name=name, pack=name if self.pack == self.name else self.pack)
+
     def weights(self) -> Floats:
         """Dense weights [N, J] of the parts at every node."""
         dense = np.zeros((len(self.nodes), self.parts), np.float32)

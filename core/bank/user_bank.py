@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from platformdirs import user_config_path
 
 from core.assets import asset_path
+from core.bank.bank_file import read_bank, write_bank
+from core.bank.building import Built, Described, OnProgress, build_shapes, motion_files
+from core.bank.credits import OWN_AUTHOR, Credit
+from core.bank.shape import BankShape
+from core.errors import DataError
 
 
 def shipped_bank() -> Path:
@@ -16,9 +22,60 @@ def shipped_bank() -> Path:
 
 def user_bank() -> Path:
     """A user's own bank, whether it is there or not."""
-    return user_config_path("m2v-studio", appauthor=False) / "motions.safetensors"
+    return user_config_path("m2v-studio", appauthor=False, roaming=True) / "motions.safetensors"
 
 
 def bank_files() -> list[Path]:
     """The banks that are there, the shipped one first."""
     return [path for path in (shipped_bank(), user_bank()) if path.is_file()]
+
+
+def user_shapes() -> list[BankShape]:
+    """What the user has added, in order; raises DataError where their bank is damaged."""
+    return read_bank(user_bank()) if user_bank().is_file() else []
+
+
+def add_motions(places: Iterable[str | Path], described: Described, on_progress: OnProgress | None = None) -> Built:
+    """Add animated files, or folders of them, to the user's bank; returns what was added and what was skipped, and why.
+
+    Files that are in a bank already, by content, are skipped. A name that is taken gets a number. Raises DataError
+    where there is no file or a bank cannot be read or written.
+    """
+    mine = user_shapes()
+    known = {shape.source for path in bank_files() for shape in read_bank(path)}
+    built = build_shapes(motion_files(places), described, known, _own_credit, on_progress)
+    names = {shape.name for shape in mine}
+    for number, shape in enumerate(built.shapes):
+        built.shapes[number] = shape.renamed(free_name(shape.name, names))
+        names.add(built.shapes[number].name)
+    if built.shapes:
+        write_bank(user_bank(), [*mine, *built.shapes])
+    return built
+
+
+def remove_motions(names: Sequence[str]) -> list[str]:
+    """Take shapes out of the user's bank by name; returns their names. Raises DataError for one that is not in it."""
+    mine = user_shapes()
+    for name in names:
+        if name not in {shape.name for shape in mine}:
+            known = ", ".join(shape.name for shape in mine[:20]) or "nothing"
+            raise DataError(f"There is no {name!r} among your own motions; they hold {known}.")
+    kept = [shape for shape in mine if shape.name not in names]
+    if kept:
+        write_bank(user_bank(), kept)
+    else:
+        user_bank().unlink()
+    return list(dict.fromkeys(names))
+
+
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """The name itself, or with the first number that makes it another than those taken."""
+    every, result, number = set(taken), name, 1
+    while result in every:
+        number += 1
+        result = f"{name} {number}"
+    return result
+
+
+def _own_credit(stem: str) -> Credit:
+    return Credit(OWN_AUTHOR, "", stem)

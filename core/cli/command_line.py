@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from core.cli import (
     animate_command,
+    bank_command,
     bench_command,
     demo_command,
     export_command,
@@ -87,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         ("evaluate", "Measure a model by a protocol and write a report."),
     ):
         commands.add_parser(name, help=text, add_help=False)
-    for module in (export_command, info_command, bench_command, prepare_command, demo_command):
+    for module in (bank_command, export_command, info_command, bench_command, prepare_command, demo_command):
         module.add_command(command)
     return top
 

@@ -6,7 +6,9 @@ import struct
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from core.errors import DataError
 from core.io.export_clip import ExportClip
 
 
@@ -20,6 +22,42 @@ def write_pc2(clip: ExportClip, path: Path) -> None:
         file.write(struct.pack("<12siiffi", b"POINTCACHE2\0", 1, points, 0.0, 1.0, count))
         for frame in clip.frames:
             file.write(np.ascontiguousarray(frame, dtype="<f4").tobytes())
+
+
+def read_pc2(path: Path) -> tuple[NDArray[np.float32], float]:
+    """Positions [T, V, 3] and the frame rate, which the format does not hold: 24. Raises DataError for a damaged file."""
+    try:
+        content = path.read_bytes()
+        _, _, points, _, rate, count = struct.unpack("<12siiffi", content[:32])
+        if not content.startswith(b"POINTCACHE2") or points < 1 or count < 1 or not rate > 0:
+            raise ValueError("no point cache")
+        values = np.frombuffer(content, "<f4", count * points * 3, 32)
+    except (OSError, struct.error, ValueError):
+        raise DataError(f"{path.name} is damaged or no PC2 file; export it again.") from None
+    return _checked(values.reshape(count, points, 3), path), 24.0 / rate
+
+
+def read_mdd(path: Path) -> tuple[NDArray[np.float32], float]:
+    """Positions [T, V, 3] and the frame rate. Raises DataError for a damaged file."""
+    try:
+        content = path.read_bytes()
+        count, points = struct.unpack(">ii", content[:8])
+        if points < 1 or count < 2:
+            raise ValueError("no point cache")
+        times = np.frombuffer(content, ">f4", count, 8)
+        values = np.frombuffer(content, ">f4", count * points * 3, 8 + 4 * count)
+        step = float(times[-1] - times[0]) / (count - 1)
+        if not step > 0:
+            raise ValueError("times that stand still")
+    except (OSError, struct.error, ValueError):
+        raise DataError(f"{path.name} is damaged or no MDD file; export it again.") from None
+    return _checked(values.reshape(count, points, 3).astype(np.float32), path), 1.0 / step
+
+
+def _checked(positions: NDArray, path: Path) -> NDArray[np.float32]:
+    if not np.isfinite(positions).all():
+        raise DataError(f"{path.name} holds positions that are not finite numbers; export it again.")
+    return positions
 
 
 def write_mdd(clip: ExportClip, path: Path) -> None:

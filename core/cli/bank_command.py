@@ -1,0 +1,131 @@
+"""`m2v bank`: build a bank of motions from a folder of animated models, and add your own to the program's."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.cli.arguments import AddCommand, Help, print_table
+from core.errors import DataError
+
+if TYPE_CHECKING:
+    from core.bank.building import Built, OnProgress
+    from core.bank.shape import BankShape
+
+
+def add_command(command: AddCommand) -> None:
+    """Register `m2v bank` with build, add, list and remove."""
+    bank = command("bank", lambda _: bank.print_help(sys.stderr), "Motions that animations are made from.")
+    actions = bank.add_subparsers(metavar="ACTION", required=True)
+
+    def action(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        made = actions.add_parser(name, help=text, description=text, formatter_class=Help)
+        made.set_defaults(run=run)
+        return made
+
+    build = action("build", run_build, "Make a bank of motions from animated models.")
+    build.add_argument("rigs", nargs="+", metavar="RIGS", help="folders or files: glTF, USD, .npz, .pc2, .mdd")
+    build.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bank, .safetensors")
+    build.add_argument("--processes", type=int, metavar="N", help="files read at once; all cores, if left out")
+    add = action("add", run_add, "Add animated models to your own motions, which every animation may borrow from.")
+    add.add_argument("files", nargs="+", metavar="FILE", help="files or folders: glTF, USD, .npz, .pc2, .mdd")
+    for made in (build, add):
+        made.add_argument("--preset", default="small", metavar="P", help="whose part descriptor to use")
+    show = action("list", run_list, "List the motions of a bank, or all that are at hand.")
+    show.add_argument("bank", nargs="?", type=Path, metavar="FILE", help="a bank; all that are at hand, if left out")
+    show.add_argument("--clips", action="store_true", help="every clip of every model")
+    remove = action("remove", run_remove, "Take models out of your own motions.")
+    remove.add_argument("names", nargs="+", metavar="NAME", help="as `m2v bank list` shows them")
+
+
+def run_build(options: argparse.Namespace) -> None:
+    """`m2v bank build`."""
+    from core.bank.bank_file import write_bank
+    from core.bank.building import build_shapes, motion_files
+    from core.pipelines.part_descriptions import PartDescriptions
+
+    if options.out.suffix != ".safetensors":
+        raise DataError(f"The bank {options.out} has to end in .safetensors; change its name.")
+    if options.processes is not None and options.processes < 1:
+        raise DataError(f"{options.processes} processes are not possible; ask for 1 or more.")
+    paths, describe = motion_files(options.rigs), PartDescriptions.load(options.preset)
+    with _progress_bar() as on_progress:
+        built = build_shapes(paths, describe.described, on_progress=on_progress, processes=options.processes)
+    _say_skipped(built)
+    write_bank(options.out, built.shapes)
+    size = options.out.stat().st_size / 1e6
+    print(f"{options.out}: {_clips(built.shapes)} of {len(built.shapes)} models, {size:.1f} MB.")
+
+
+def run_add(options: argparse.Namespace) -> None:
+    """`m2v bank add`."""
+    from core.bank.user_bank import add_motions, user_bank
+    from core.pipelines.part_descriptions import PartDescriptions
+
+    describe = PartDescriptions.load(options.preset)
+    with _progress_bar() as on_progress:
+        built = add_motions(options.files, describe.described, on_progress)
+    _say_skipped(built)
+    for shape in built.shapes:
+        print(f"{shape.name}: {_clips([shape])} added to {user_bank()}.")
+    if not built.shapes:
+        raise DataError("Nothing was added.")
+
+
+def run_list(options: argparse.Namespace) -> None:
+    """`m2v bank list`."""
+    from core.bank.bank_file import read_bank
+    from core.bank.user_bank import bank_files
+
+    for path in [options.bank] if options.bank else bank_files():
+        shapes = read_bank(path)
+        title = f"{path}: {_clips(shapes)} of {len(shapes)} models"
+        if options.clips:
+            rows = [
+                [shape.name, clip.name, clip.behaviour, str(clip.frames), "yes" if clip.period else ""]
+                for shape in shapes
+                for clip in shape.clips
+            ]
+            print_table(title, ["model", "clip", "behaviour", "frames", "cyclic"], rows)
+        else:
+            columns = ["model", "folder", "clips", "behaviours", "author", "licence"]
+            print_table(title, columns, [_row(shape) for shape in shapes])
+
+
+def run_remove(options: argparse.Namespace) -> None:
+    """`m2v bank remove`."""
+    from core.bank.user_bank import remove_motions
+
+    for name in remove_motions(options.names):
+        print(f"{name} is no longer among your motions.")
+
+
+def _row(shape: BankShape) -> list[str]:
+    behaviours = sorted({clip.behaviour for clip in shape.clips})
+    return [shape.name, shape.category, str(len(shape.clips)), ", ".join(behaviours), shape.author, shape.licence]
+
+
+def _clips(shapes: Sequence[BankShape]) -> str:
+    count = sum(len(shape.clips) for shape in shapes)
+    return "1 clip" if count == 1 else f"{count} clips"
+
+
+def _say_skipped(built: Built) -> None:
+    for path, why in built.skipped:
+        print(f"{path} is left out: {why}", file=sys.stderr)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[OnProgress]:
+    """A bar on the error stream over the files."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Starting", total=None)
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)
