@@ -7,6 +7,10 @@ side. A name that says nothing ("Bone.004") has no part.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 # (part, pattern), the first that fits decides. Names are lower case, words joined by "_", without the side.
 _PATTERNS: tuple[tuple[str, str], ...] = (
@@ -59,4 +63,40 @@ def part_of(name: str) -> tuple[str, str] | None:
     for part, pattern in _PATTERNS:
         if re.search(pattern, bare):
             return part, side
+    return None
+
+
+CLASSES = tuple((part, side) for part in PARTS for side in SIDES)
+_OPPOSITE = {"left": "right", "right": "left", "": ""}
+MIRRORED = np.array([CLASSES.index((part, _OPPOSITE[side])) for part, side in CLASSES])  # each class's mirror image
+_BACK, _FRONT = ("hips", "tail", "tail_tip"), ("head", "mouth", "neck")
+
+
+def class_weights(names: Sequence[str]) -> NDArray[np.float32]:
+    """Which of `CLASSES` each joint is [J, C]: a single 1 in its row, none where the name does not tell."""
+    result = np.zeros((len(names), len(CLASSES)), np.float32)
+    for row, named in enumerate(map(part_of, names)):
+        if named is not None:
+            result[row, CLASSES.index(named)] = 1
+    return result
+
+
+def side_or_spine_heading(names: Sequence[str], nodes: NDArray, weights: NDArray) -> NDArray[np.float64] | None:
+    """Where a rig faces, a horizontal unit vector, as its joints' names tell: across from right to left turned by a
+    quarter, or from its tail to its head. None where they do not. Nodes [N, 3] hang on joints by weights [N, J]."""
+    named = [part_of(name) for name in names]
+
+    def middle(chosen: list[bool]) -> NDArray[np.float64] | None:
+        share = weights[:, chosen].sum(axis=1)
+        return share @ nodes / share.sum() if share.sum() > 0.5 else None
+
+    left, right = (middle([part is not None and part[1] == side for part in named]) for side in ("left", "right"))
+    head, tail = (middle([part is not None and part[0] in group for part in named]) for group in (_FRONT, _BACK))
+    for one, other, least in ((left, right, 0.02), (head, tail, 0.1)):
+        if one is None or other is None:
+            continue
+        across = (one - other) * np.array([1.0, 0.0, 1.0])
+        length = np.linalg.norm(across)
+        if length > least:
+            return np.cross(across / length, [0.0, 1.0, 0.0]) if one is left else across / length
     return None

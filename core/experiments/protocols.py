@@ -15,6 +15,7 @@ from core.pipelines.request import MAX_SEEDS, Quality
 
 PROTOCOLS = {
     "prior": "one drag, several motions: alive, likely, various, unstretched; on rigs of authors never trained on",
+    "parts": "which point of a body is which part, and where it faces; on rigs of authors never trained on",
     "handles": "handle editing against ARAP and biharmonic on held-out motions",
     "ablations": "the preset with one thing changed at a time, trained on equal budgets",
     "autoencoders": "motion and shape autoencoders alone on held-out clips",
@@ -96,6 +97,14 @@ def run_protocol(
 
     if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
         raise M2VError(f"{seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
+    if name == "parts":
+        from core.evaluation.part_matching import evaluate_parts, left_out_rigs
+        from core.pipelines.part_descriptions import PartDescriptions
+
+        shapes = left_out_rigs(rigs)
+        network = PartDescriptions.load(preset, "cpu" if device == "auto" else device)
+        about = {"preset": preset, "device": device, "weights": network.version}
+        return evaluate_parts(network, *shapes, path, about, on_progress, raw_path)
     if name == "prior":
         from core.data.rig_files import UNSEEN_AUTHORS
         from core.evaluation.prior import evaluate_prior, prior_clips

@@ -25,7 +25,10 @@ def write_pc2(clip: ExportClip, path: Path) -> None:
 
 
 def read_pc2(path: Path) -> tuple[NDArray[np.float32], float]:
-    """Positions [T, V, 3] and the frame rate, which the format does not hold: 24. Raises DataError for a damaged file."""
+    """Positions [T, V, 3] and the frame rate, which the format does not hold: 24.
+
+    Raises DataError for a damaged file.
+    """
     try:
         content = path.read_bytes()
         _, _, points, _, rate, count = struct.unpack("<12siiffi", content[:32])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from core.checkpoint import STAGES
+from core.checkpoint import EVERY_STAGE, STAGES
 from core.config import load_config
 from core.errors import M2VError
 from core.training.interrupts import stopped_like_interrupted
@@ -22,7 +22,7 @@ from core.training.stages import train
 def parser() -> argparse.ArgumentParser:
     """The arguments of training."""
     result = argparse.ArgumentParser(prog="m2v train", description=__doc__)
-    result.add_argument("stage", choices=(*STAGES, "all"))
+    result.add_argument("stage", choices=(*EVERY_STAGE, "all"))
     result.add_argument("--config", default="small", help="a preset's name or a YAML file")
     result.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE")
     result.add_argument("--resume", "--out", dest="folder", type=Path, help="folder to write to and to continue from")

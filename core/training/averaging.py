@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 
-from core.checkpoint import STAGES, Checkpoint, checkpoint_path, load_checkpoint
+from core.checkpoint import EVERY_STAGE, Checkpoint, checkpoint_path, load_checkpoint
 from core.errors import CheckpointError
 
 
@@ -31,7 +31,7 @@ def mean_checkpoint(stage: str, weights: Sequence[str]) -> Checkpoint:
                 f"{first.path} and {other.path} are different networks, so their mean is none; give folders of the "
                 "same preset."
             )
-        for below in (name for name in STAGES[: STAGES.index(stage)] if name.endswith("autoencoder")):
+        for below in (name for name in EVERY_STAGE[: EVERY_STAGE.index(stage)] if name.endswith("autoencoder")):
             if not _same(below, weights[0], folder):
                 raise CheckpointError(
                     f"The weights of {stage} in {weights[0]} and {folder} stand on different weights of {below}, so "

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.checkpoint import PART_DESCRIPTOR
 from core.config import Config
 from core.errors import CheckpointError
 
@@ -36,12 +37,14 @@ MEANING: dict[str, tuple[str, ...]] = {
         "output_directions",
     ),
     "diffusion": ("sigma_data", "noise", "warm_start", "whitening"),
+    "parts": ("head_dim",),
 }
 SECTIONS: dict[str, tuple[str, ...]] = {
     "shape-autoencoder": ("shape",),
     "motion-autoencoder": ("motion",),
     "shape-diffusion": ("shape", "shape_denoiser"),
     "motion-diffusion": ("shape", "motion", "motion_denoiser", "diffusion"),
+    PART_DESCRIPTOR: ("parts",),
 }
 
 

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from core.atomic import check_writable
-from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
+from core.checkpoint import EVERY_STAGE, PART_DESCRIPTOR, STAGES, checkpoint_path, load_checkpoint
 from core.config import Config
 from core.data.clips import ClipSource
 from core.errors import CheckpointError
@@ -20,6 +20,8 @@ from core.models.shape_autoencoder import ShapeAutoencoder
 from core.training.loop import Budget, OnCheck, Report, make_accelerator, train_stage
 from core.training.motion_objective import MotionDiffusionObjective
 from core.training.objectives import MotionAutoencoderObjective, Objective, ShapeAutoencoderObjective
+from core.training.part_views import PartViewSource
+from core.training.parts_objective import PartsObjective
 from core.training.shape_objective import ShapeDiffusionObjective
 from core.training.sources import MixedSource
 from core.training.start import Say, bring_other_stages, check_weights_exist, say_on_error_stream
@@ -53,7 +55,9 @@ def build_objective(stage: str, config: Config, folder: Path) -> Objective:
         return MotionDiffusionObjective(
             config, trained_shape_autoencoder(config, folder), trained_motion_autoencoder(config, folder)
         )
-    raise CheckpointError(f"There is no stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    if stage == PART_DESCRIPTOR:
+        return PartsObjective(config)
+    raise CheckpointError(f"There is no stage {stage!r}; choose one of {', '.join(EVERY_STAGE)}.")
 
 
 def train(
@@ -81,7 +85,10 @@ def train(
     check_writable(folder)
     if source is None:
         with accelerator.main_process_first():  # the first one prepares the rigs, if that is still to do
-            source = MixedSource(config.data, accelerator.device)
+            if list(stages) == [PART_DESCRIPTOR]:
+                source = PartViewSource(config.data.rigs)
+            else:
+                source = MixedSource(config.data, accelerator.device)
     shares = {stage: config.training.shares[STAGES.index(stage)] if len(stages) > 1 else 1.0 for stage in stages}
     if weights:
         with accelerator.main_process_first():
