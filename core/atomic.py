@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,15 +13,74 @@ from pathlib import Path
 
 from core.errors import CheckpointError, M2VError
 
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def owner_mark() -> str:
+    """What a temporary name says of the process that made it, so that others see when that is gone."""
+    return f"{_HOST}-{os.getpid()}-"
+
+
+def is_orphan(mark: str) -> bool:
+    """Whether text that begins with an `owner_mark` was made by a process of this machine that runs no more."""
+    host, _, rest = mark.partition("-")
+    pid = rest.partition("-")[0]
+    if host != _HOST or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # it is another user's
+        return False
+    return False
+
+
+@contextmanager
+def folder_lock(folder: Path, error: type[M2VError] = CheckpointError) -> Iterator[None]:
+    """Keeps other processes from writing to `folder` within the block; raises `error` when one is at it already.
+
+    The lock is the system's, so it goes with a process that is killed; its empty file stays.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".m2v-lock").open("a")
+    except OSError as refused:
+        raise error(f"{folder} cannot be written ({refused.strerror or refused}); choose another folder.") from refused
+    with file:
+        try:
+            _lock(file.fileno())
+        except OSError as refused:
+            raise error(
+                f"Another process is writing to {folder}; wait until it ends, or give another folder."
+            ) from refused
+        yield
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
 
 @contextmanager
 def fresh_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends well and is deleted otherwise.
 
-    Makes the folder if it is not there. Raises OSError where the disk does.
+    Makes the folder if it is not there, and deletes what a killed process left of this file there. Raises OSError where
+    the disk does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    start = f".{path.name}."
+    for left in path.parent.iterdir():
+        if left.name.startswith(start) and left.name.endswith(".tmp") and is_orphan(left.name[len(start) :]):
+            left.unlink(missing_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=start + owner_mark(), suffix=".tmp")
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -34,9 +96,22 @@ def write_atomically(path: Path, write: Callable[[Path], object], error: type[M2
     try:
         with fresh_file(path) as temporary:
             write(temporary)
-    except OSError as refused:
-        reason = refused.strerror or str(refused)
+    except Exception as refused:
+        reason = disk_reason(refused)
+        if reason is None:
+            raise
         raise error(f"{path} cannot be written ({reason}); choose another folder or free some space.") from refused
+
+
+def disk_reason(error: Exception) -> str | None:
+    """Why the disk refused, in a few words; None for errors of other kinds.
+
+    safetensors wraps the system's error in its own: `... IoError(Os { code: 28, ..., message: "No space left" })`.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    found = re.search(r"\(os error (\d+)\)|Os \{.*?code: (\d+)", str(error))
+    return None if found is None else os.strerror(int(found[1] or found[2]))
 
 
 def check_writable(folder: Path, error: type[M2VError] = CheckpointError) -> None:

@@ -83,7 +83,7 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
         raise CheckpointError(
             f"There is no checkpoint at {path}; check the path or train one with 'm2v train'."
         ) from error
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{path} is damaged or not a checkpoint; copy it again or train a new one.") from error
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not an m2v checkpoint; choose a file made by 'm2v train'.")
@@ -97,7 +97,9 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
     try:
         config = config_from_dict(json.loads(header["config"]), str(path))
         record = json.loads(header["record"])
-    except (KeyError, ValueError, ConfigError) as error:
+        if not isinstance(record, dict):
+            raise ValueError("its record is no mapping")
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error}); copy it again or train a new one.") from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
         raise CheckpointError(f"{path} holds numbers that are not finite; copy it again or train a new one.")
@@ -105,8 +107,12 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
 
 
 def checkpoint_path(preset_or_folder: str, stage: str) -> Path:
-    """Where a stage's weights are: in a folder given by path, or in the bundled folder of a preset."""
+    """Where a stage's weights are: in the bundled folder of a preset, or in a folder given by path.
+
+    A preset's name wins over a folder of that name in the working directory; `./small` means the folder.
+    """
+    bundled = asset_path("checkpoints", preset_or_folder)
     folder = Path(preset_or_folder)
-    if not folder.is_dir():
-        folder = asset_path("checkpoints", preset_or_folder)
+    if folder.name == preset_or_folder and (bundled.is_dir() or not folder.is_dir()):
+        folder = bundled
     return folder / f"{stage}.safetensors"

@@ -19,6 +19,7 @@ import yaml
 
 from core.assets import asset_path
 from core.errors import ConfigError
+from core.safe_yaml import MAX_YAML_BYTES, BudgetError, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -242,9 +243,13 @@ def load_config(preset_or_path: str, overrides: Sequence[str] = ()) -> Config:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file whose top is a mapping; raises ConfigError otherwise."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise ConfigError(f"{path} is too large to be a preset; check the path.")
+        tree = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({error.__class__.__name__}); check the path.") from error
+    except BudgetError as error:
+        raise ConfigError(f"{path} {error}.") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" near line {where.line + 1}" if where else ""
@@ -277,8 +282,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict):
             raise ConfigError(f"The override {override!r} goes through {parent!r}, which is a value.")
     try:
-        node[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        node[leaf] = parse_yaml(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"The value of the override {override!r} is not valid YAML.") from error
 
 

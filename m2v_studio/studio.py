@@ -293,7 +293,7 @@ class Studio:
             self.show(commands.say, why_not_results(state))
             return
         source = state.document.source
-        alignment = state.document.alignment
+        scans, alignment = state.document.scans, state.document.alignment
         chosen = [state.results.samples.samples[row] for row in rows]
 
         def work() -> list[Path]:
@@ -302,7 +302,9 @@ class Studio:
             written = []
             for sample in chosen:
                 target = out if len(chosen) == 1 else with_seed(out, sample.seed)
-                sequence = sample.sequence if alignment is None else upright(sample.sequence, alignment)
+                sequence = sample.sequence
+                if scans is not None and alignment is not None:
+                    sequence = upright(replace(sequence, origin=scans.sequence.origin), alignment)
                 export_sequence(sequence, target, source, options=options)
                 written.append(target)
             return written

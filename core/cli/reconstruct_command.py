@@ -53,6 +53,12 @@ def add_command(command: AddCommand) -> None:
         help="large parts of the surface are, or are not, unseen",
     )
     reading.add_argument("--intrinsics", type=Path, metavar="K.txt", help="3 x 3 matrix of the depth camera")
+    reading.add_argument(
+        "--depth-scale",
+        type=float,
+        metavar="N",
+        help="units of the depth maps a metre: 1000, TUM 5000, when not guessed",
+    )
     reading.add_argument("--depth-max", type=float, metavar="M", help="metres beyond which depth is background")
     shape = reconstruct.add_argument_group("the shape")
     shape.add_argument(
@@ -95,6 +101,7 @@ def run_reconstruct(options: argparse.Namespace) -> None:
         partial=options.partial,
         intrinsics=options.intrinsics,
         depth_max=options.depth_max,
+        depth_scale=options.depth_scale,
     )
     print_notes(options.scans, scans.notes)
     chosen = replace(chosen, normalization=placement(scans, options.center, options.scale))
@@ -107,9 +114,10 @@ def run_reconstruct(options: argparse.Namespace) -> None:
         result = reconstructor.reconstruct(scans, chosen, on_step)
     for sample in result.samples:
         out = seed_path(options.out, sample.seed, len(result.samples) > 1)
-        export_sequence(sample.sequence, out, source_of(sample.sequence, result.normalization.up_axis))
+        placed = replace(sample.sequence, origin=scans.origin)
+        export_sequence(placed, out, source_of(placed, result.normalization.up_axis))
         print(out)
-    _print_reconstructions(result, guessed=chosen.normalization is None)
+    _print_reconstructions(result, scans.origin, guessed=chosen.normalization is None)
 
 
 def check_placement(center: Sequence[float] | None, scale: float | None) -> None:
@@ -128,12 +136,13 @@ def placement(scans: ScanSequence, center: Sequence[float] | None, scale: float 
 
     from core.sequence import Normalization
 
-    if center is not None and scale is not None:
-        return Normalization(np.asarray(center, dtype=np.float64), float(scale), scans.up_axis)
+    given = None if center is None else np.asarray(center, dtype=np.float64) - scans.origin
+    if given is not None and scale is not None:
+        return Normalization(given, float(scale), scans.up_axis)
     from core.geometry.scan_normalization import guess_normalization
 
     guess = guess_normalization(scans)
-    middle = guess.center if center is None else np.asarray(center, dtype=np.float64)
+    middle = guess.center if given is None else given
     return Normalization(middle, guess.scale if scale is None else float(scale), guess.up_axis)
 
 
@@ -148,18 +157,19 @@ def source_of(sequence: MeshSequence, up_axis: str) -> SourceMesh | None:
     rest, faces = sequence.vertices[0], sequence.faces
     everyone = np.arange(len(rest), dtype=np.int32)
     return SourceMesh(
-        sequence.name, rest, faces, everyone, (MeshPart(sequence.name, faces),), sequence.uv, up_axis=up_axis
-    )
+        sequence.name, rest, faces, everyone, (MeshPart(sequence.name, faces),), sequence.uv, up_axis=up_axis,
+        origin=sequence.origin,
+    )  # fmt: skip
 
 
-def _print_reconstructions(result: ReconstructionSet, guessed: bool) -> None:
+def _print_reconstructions(result: ReconstructionSet, origin: tuple[float, float, float], guessed: bool) -> None:
     """How well each seed fits what was observed, and where the shape was taken to be."""
     import numpy as np
 
     place = result.normalization
     # Positional: an exponent after a minus sign would be read as an option when given back.
     plain = lambda value: np.format_float_positional(value, precision=6, fractional=False, trim="-")  # noqa: E731
-    center = " ".join(plain(value) for value in place.center)
+    center = " ".join(plain(value) for value in place.center + np.array(origin))
     how = "a guess" if guessed else "as given"
     flags = f"--center {center} --scale {plain(place.scale)} --up {place.up_axis}"
     print(f"Where the shape lies, {how}: {flags}", file=sys.stderr)

@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from core.atomic import write_atomically
 from core.config import unknown_key
 from core.errors import ExportError, HandleError
+from core.io.beside import utf8
+from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, parse_yaml
 from core.sequence import Handle, HandleTracks, SourceMesh
 
 _TOP_KEYS = ("frames", "fps", "handles")
 _HANDLE_KEYS = ("vertex", "position", "keys", "hold", "pinned", "name")
-_MAX_BYTES = 16 << 20
 # A key at frame 0 may repeat the rest position, up to this fraction of the size.
 _REST_TOLERANCE = 1e-4
 
@@ -81,11 +82,11 @@ def write_handle_file(
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), ExportError)
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(FastLoader):  # type: ignore[misc]
     """Safe YAML in which a repeated key is an error, not a silent choice of the last one."""
 
 
-def _unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _unique_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key_node, _ in node.value:
         key = str(key_node.value)
@@ -101,16 +102,20 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _u
 
 def _parse(path: Path) -> Mapping[str, Any]:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise HandleError(f"{path.name} is too large to be a handle file; check the path.")
-        text = path.read_text(encoding="utf-8")
+        if path.stat().st_size > 4 * MAX_YAML_BYTES:  # UTF-32 takes four bytes a letter
+            raise BudgetError(f"is larger than {MAX_YAML_BYTES / (1 << 20):g} MB")
+        text = utf8(path.read_bytes()).decode("utf-8")
+    except BudgetError as error:
+        raise HandleError(f"{path.name} {error}; a handle file has up to 64 handles.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise HandleError(f"The handle file {path} cannot be read ({reason}); check the path.") from error
     try:
-        tree = yaml.load(text, Loader=_StrictLoader)
+        tree = parse_yaml(text, _StrictLoader)
     except HandleError as error:
         raise HandleError(f"{path.name}: {error}") from None
+    except BudgetError as error:
+        raise HandleError(f"{path.name} {error}.") from error
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" near line {mark.line + 1}" if mark else ""

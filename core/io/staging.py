@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.atomic import is_orphan, owner_mark
 from core.errors import ExportError
 
 PREFIX = ".m2v-export-"
@@ -40,7 +41,8 @@ def staged(out: Path) -> Iterator[Path]:
     folder: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=out.parent))
+        remove_orphans(out.parent)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX + owner_mark(), dir=out.parent))
         yield folder
     except OSError as error:
         reason = error.strerror or str(error)
@@ -48,6 +50,13 @@ def staged(out: Path) -> Iterator[Path]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_orphans(place: Path) -> None:
+    """Delete the staging folders in `place` that killed exports of this machine left there."""
+    for left in place.iterdir():
+        if left.name.startswith(PREFIX) and left.is_dir() and is_orphan(left.name[len(PREFIX) :]):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def commit(folder: Path, out: Path) -> tuple[Path, ...]:

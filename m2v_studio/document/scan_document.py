@@ -77,7 +77,8 @@ def upright(sequence: MeshSequence, alignment: Normalization) -> MeshSequence:
     """The same motion turned to Y up, which is what the export starts from; units and origin stay the scans'."""
     if alignment.up_axis == "y":
         return sequence
-    return replace(sequence, vertices=sequence.vertices @ alignment.rotation.T.astype(np.float32))
+    x, y, z = (alignment.rotation @ sequence.origin).tolist()
+    return replace(sequence, vertices=sequence.vertices @ alignment.rotation.T.astype(np.float32), origin=(x, y, z))
 
 
 def scan_bounds(scans: ScanSequence) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

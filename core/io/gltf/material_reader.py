@@ -61,6 +61,7 @@ class _LookReader:
         self.file, self.info = file, info
         self.lies: list[Lie] = []
         self.dropped: dict[str, str] = {}  # channel: why
+        self.outside = False  # whether a factor had to be put within its bounds
 
     def read(self, notes: list[str]) -> Look:
         info, file = self.info, self.file
@@ -105,6 +106,10 @@ class _LookReader:
             extensions=kept,
             extension_textures=pictures,
         )
+        if self.outside:
+            notes.append(
+                f"Factors of material {material.name[:40]!r} are outside their bounds and were put within them."
+            )
         if self.dropped:
             why = "; ".join(f"{channel} ({reason})" for channel, reason in self.dropped.items())
             notes.append(f"Pictures of material {material.name[:40]!r} are left out: {why[:150]}.")
@@ -199,12 +204,14 @@ class _LookReader:
         return text, tuple(pictures)
 
     def number(self, value: Any, usual: float, most: float = 1.0, least: float = 0.0) -> float:
-        """A factor within its bounds; raises MeshError for others, and for what is no number."""
+        """A factor within its bounds, put there (and named) when it is not; raises MeshError for what is no number."""
         if value is None:
             return usual
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= float(value) <= most:
-            raise self.file.damaged(f"a material has the number {str(value)[:30]}, outside {least:g} to {most:g}")
-        return float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:
+            raise self.file.damaged(f"a material has {str(value)[:30]} for a number")
+        if not least <= value <= most:
+            self.outside = True
+        return min(most, max(least, float(value)))
 
     def numbers(self, value: Any, usual: tuple[float, ...], most: float = 1.0) -> tuple[float, ...]:
         if value is None:

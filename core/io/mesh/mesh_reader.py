@@ -11,7 +11,7 @@ from core.io.mesh.obj_reader import read_obj
 from core.io.mesh.off_reader import read_off
 from core.io.mesh.ply_reader import read_ply
 from core.io.mesh.stl_reader import read_stl
-from core.io.usd.usd_mesh import read_usd_mesh
+from core.io.usd.usd_apart import read_usd_apart
 from core.sequence import SourceMesh
 
 MAX_FILE_BYTES = 1 << 29
@@ -62,7 +62,7 @@ def read_mesh(path: str | Path, up_axis: str | None = None) -> SourceMesh:
     elif suffix == ".stl":
         mesh = read_stl(path)
     else:
-        mesh = read_usd_mesh(path)
+        mesh = read_usd_apart(path)
     return mesh if up_axis is None else replace(mesh, up_axis=up_axis)
 
 

@@ -1,8 +1,7 @@
-"""STL through trimesh's loaders, without the merging and reordering of a trimesh.Trimesh."""
+"""STL, text and binary: each facet's three corners in file order."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +12,42 @@ from core.io.beside import utf8
 from core.io.mesh.source_mesh import build_source_mesh
 from core.sequence import SourceMesh
 
+_FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attributes", "<u2")])
+
 
 def read_stl(path: Path) -> SourceMesh:
-    """Each facet's three corners in file order, text or binary; raises MeshError when the file cannot be parsed."""
+    """Vertices are the corners of all facets, normals are made anew; raises MeshError for a damaged file."""
     try:
-        vertices, faces = _load_stl(utf8(path.read_bytes()))
+        data = path.read_bytes()
     except OSError as error:
         raise MeshError(f"{path} cannot be read ({error}); check its permissions.") from error
-    except Exception as error:
-        # A damaged file makes the loaders fail in any way (KeyError, struct.error, MemoryError, ...).
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+    try:
+        corners = _corners(data)
+    except (ValueError, OverflowError) as error:
         raise MeshError(
-            f"{path.name} is not an STL file that can be read, or it is cut short ({reason}); export it again."
+            f"{path.name} is not an STL file that can be read, or it is cut short ({error}); export it again."
         ) from error
-    return build_source_mesh(vertices, faces, name=path.stem, path=path)
+    faces = np.arange(len(corners)).reshape(-1, 3)
+    return build_source_mesh(corners, faces, name=path.stem, path=path)
 
 
-def _load_stl(data: bytes) -> tuple[NDArray, NDArray]:
-    from trimesh.exchange.stl import load_stl_ascii, load_stl_binary
-
-    binary_size = 84 + 50 * int.from_bytes(data[80:84], "little") if len(data) >= 84 else -1
-    if len(data) == binary_size:
-        loaded = load_stl_binary(io.BytesIO(data))
-    elif data.lstrip()[:5].lower() == b"solid" and b"facet" in data:
-        if b"endsolid" not in data[-400:].lower():
-            raise ValueError("the closing endsolid is missing")
-        loaded = load_stl_ascii(io.BytesIO(data))
-    else:
-        raise ValueError(f"its length should be {binary_size:,} bytes" if binary_size > 0 else "the heading is missing")
-    pieces = loaded.get("geometry", {"": loaded} if "faces" in loaded else {}).values()
-    vertices, faces, total = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
-    for piece in pieces:  # an ASCII file may hold several solids
-        vertices.append(np.asarray(piece["vertices"], dtype=np.float64).reshape(-1, 3))
-        faces.append(np.asarray(piece["faces"], dtype=np.int64) + total)
-        total += len(vertices[-1])
-    return np.concatenate(vertices), np.concatenate(faces)
+def _corners(data: bytes) -> NDArray[np.float64]:
+    """[3 F, 3] corners facet by facet; ValueError with what is wrong, in a few words."""
+    size = 84 + _FACET.itemsize * int.from_bytes(data[80:84], "little") if len(data) >= 84 else -1
+    if len(data) == size:
+        return np.frombuffer(data, _FACET, offset=84)["corners"].reshape(-1, 3).astype(np.float64)
+    text = utf8(data).lower()
+    if not (text.lstrip().startswith(b"solid") and b"facet" in text):
+        raise ValueError(f"its length should be {size:,} bytes" if size > 0 else "the heading is missing")
+    if b"endsolid" not in text[-400:]:
+        raise ValueError("the closing endsolid is missing")
+    # A file may hold several solids, whose names may be any words: only what follows `vertex` in a facet counts.
+    lines = [words for line in text.replace(b"\r", b"\n").split(b"\n") if (words := line.split())]
+    rows = [words[1:4] for words in lines if words[0] == b"vertex"]
+    facets = sum(words[0] == b"facet" for words in lines)
+    if len(rows) != 3 * facets:
+        raise ValueError(f"it has {facets:,} facets but {len(rows):,} vertices")
+    try:
+        return np.array(rows, dtype=np.float64).reshape(-1, 3)
+    except ValueError:
+        raise ValueError("a vertex is not three numbers") from None

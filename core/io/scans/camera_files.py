@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.errors import DataError
 from core.io.arrays import SkippedError, read_arrays, read_bytes
+from core.io.beside import utf8
 
 INTRINSICS_STEMS = ("intrinsics", "intrinsic", "camera")
 POSES_STEMS = ("poses", "pose")
@@ -41,12 +42,18 @@ def read_intrinsics(source: ArrayLike | str | Path) -> NDArray[np.float64]:
     if numbers.shape == (4,):
         fx, fy, cx, cy = numbers
         numbers = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    if numbers.shape == (9,):
-        numbers = numbers.reshape(3, 3)
+    if numbers.size in (9, 16) and numbers.ndim == 1:
+        numbers = numbers.reshape(3, 3) if numbers.size == 9 else numbers.reshape(4, 4)
+    if numbers.ndim in (2, 3) and numbers.shape[-2:] == (4, 4):  # as ScanNet writes it
+        numbers = numbers[..., :3, :3]
     if numbers.ndim not in (2, 3) or numbers.shape[-2:] != (3, 3):
         raise DataError(f"{label}: {numbers.size} numbers of shape {numbers.shape} are no camera matrix; {_HOW}.")
     if not np.isfinite(numbers).all() or (numbers[..., 0, 0] <= 0).any() or (numbers[..., 1, 1] <= 0).any():
         raise DataError(f"{label}: the focal lengths have to be positive numbers; {_HOW}.")
+    with np.errstate(all="ignore"):
+        scale = np.abs(numbers).max(axis=(-2, -1))
+        if not (np.abs(np.linalg.det(numbers / scale[..., None, None])) > 1e-12).all() or scale.max() > 1e9:
+            raise DataError(f"{label}: the matrix cannot be inverted; {_HOW}.")
     return numbers
 
 
@@ -116,7 +123,7 @@ def _numbers_of_file(path: Path, names: tuple[str, ...], named: object) -> Array
             return arrays[chosen]
         if len(data) > _MAX_TEXT:
             raise SkippedError("is too large for a camera file")
-        text = data.decode("utf-8", errors="replace")
+        text = utf8(data).decode("utf-8", errors="replace")
         if path.suffix.lower() != ".json":
             return [float(word) for word in text.replace(",", " ").replace("[", " ").replace("]", " ").split()]
         found = json.loads(text)
@@ -130,7 +137,7 @@ def _numbers_of_file(path: Path, names: tuple[str, ...], named: object) -> Array
         raise SkippedError(f"holds none of {', '.join(names)}")
     except SkippedError as error:
         raise DataError(f"{path.name} {error}; {_HOW}.") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path.name} holds something that is not a number; {_HOW}.") from error
 
 

@@ -27,6 +27,7 @@ from core.io.scans.camera_files import (
     read_poses,
     world_turn,
 )
+from core.io.scans.dataset_layouts import MILLIMETRES, TUM_SCALE, DepthLayout
 from core.io.scans.frames import Frame, Thinning
 from core.io.scans.images import read_depth_image
 
@@ -36,6 +37,7 @@ _STRAY = 0.0005  # of the pixels: a bin with fewer counts as empty
 _FREE_BORDER = 0.1
 _COVERED_BORDER = 0.25
 _SMALLEST_SUBJECT = 0.002  # of the pixels
+_TOO_FAR = 6.0  # metres; a subject whose middle seems farther was measured in another unit
 _DEPTH_NAMES = {"depth": None, "depths": None, "depth_m": 1.0, "depth_mm": 0.001, "array": None}
 DepthMap = tuple[int, str, NDArray[np.float64]]  # number of the frame, name, metres
 
@@ -52,28 +54,40 @@ class DepthFrames:
 
 
 def read_depth_frames(
-    files: list[Path], intrinsics: ArrayLike | str | Path | None, depth_max: float | None, thinned: Thinning
+    files: list[Path],
+    intrinsics: ArrayLike | str | Path | None,
+    depth_max: float | None,
+    thinned: Thinning,
+    scale: float | None = None,
+    layout: DepthLayout | None = None,
 ) -> DepthFrames:
     """Points of depth PNGs (16 bit, millimetres) in order, or of one .npz (`depth` [T, H, W], `intrinsics`, `poses`).
 
-    Integers are millimetres, floating-point numbers metres, unless the array is called depth_mm or depth_m. Intrinsics
-    and camera-to-world `poses` are in the file, in the argument, or beside the files. Raises DataError without
-    intrinsics or when poses do not fit.
+    `scale` is how many units of the files are a metre: 1,000 when nobody says otherwise for whole numbers, 1 for
+    floating-point ones (or as an array called depth_mm or depth_m says), 5,000 for TUM's layout, or where the first
+    picture is too far away otherwise; what is guessed is said. Intrinsics and camera-to-world `poses` are in the file,
+    in the argument, in the data set's `layout`, or beside the files. Raises DataError without intrinsics or when poses
+    do not fit.
     """
+    said: list[str] = []
     folder = files[0].parent
     poses_source: ArrayLike | Path | None = None
     skipped: list[tuple[str, str]] = []
     maps: Iterator[DepthMap]
     if files[0].suffix.lower() in (".npz", ".npy"):
-        total, stack, inside = _arrays(files[0])
+        total, stack, inside = _arrays(files[0], scale)
         maps = ((frame, f"frame {frame}", stack[frame]) for frame in range(total))
         intrinsics = inside.get("intrinsics", inside.get("K")) if intrinsics is None else intrinsics
         poses_source = inside.get("poses")
     else:
         total = len(files)
-        maps = _pictures(files, skipped)
+        scale = _picture_scale(files, scale, layout, said)
+        maps = _pictures(files, scale, skipped)
+    if intrinsics is None and layout is not None:
+        intrinsics = layout.intrinsics
     if intrinsics is None:
-        intrinsics = find_camera_file(folder, INTRINSICS_STEMS)
+        places = [folder, folder.parent] if layout is not None else [folder]
+        intrinsics = next((found for place in places if (found := find_camera_file(place, INTRINSICS_STEMS))), None)
     if intrinsics is None:
         raise DataError(
             f"{folder if len(files) > 1 else files[0]} holds depth maps without camera intrinsics; "
@@ -82,14 +96,24 @@ def read_depth_frames(
     matrices = read_intrinsics(intrinsics)
     if matrices.ndim == 3 and len(matrices) not in (1, total):
         raise DataError(f"There are intrinsics for {len(matrices)} frames, but {total} depth maps; give one matrix.")
-    if poses_source is None:
-        poses_source = find_camera_file(folder, POSES_STEMS)
-    poses = None if poses_source is None else read_poses(poses_source, total)
+    poses, lost = None, frozenset[int]()
+    if layout is not None and layout.poses is not None:
+        lost = frozenset(frame for frame, pose in enumerate(layout.poses) if pose is None)
+        poses = np.stack([np.eye(4) if pose is None else pose for pose in layout.poses])
+        if len(lost) == len(layout.poses):
+            raise DataError(f"No frame in {folder} has a camera pose that can be used; remove the poses' files.")
+    elif layout is None:
+        if poses_source is None:
+            poses_source = find_camera_file(folder, POSES_STEMS)
+        poses = None if poses_source is None else read_poses(poses_source, total)
     turn, up_axis = world_turn(poses)
     frames: list[Frame] = []
     viewpoints: dict[str, NDArray[np.float64]] = {}
     uncut = 0
     for frame, name, depth in maps:
+        if frame in lost:
+            skipped.append((name, "has no camera pose"))
+            continue
         matrix = matrices if matrices.ndim == 2 else matrices[min(frame, len(matrices) - 1)]
         keep = np.isfinite(depth) & (depth > 0)
         if depth_max is not None:
@@ -103,7 +127,7 @@ def read_depth_frames(
             points = points @ poses[frame, :3, :3].T + poses[frame, :3, 3]
         viewpoints[name] = np.zeros(3) if poses is None else turn @ poses[frame, :3, 3]
         frames.append((name, points @ turn.T))
-    notes = thinned.notes()
+    notes = [*said, *thinned.notes()]
     if uncut:
         notes.append(
             f"In {uncut:,} of {len(frames):,} depth maps no gap lies between subject and background, so nothing "
@@ -139,11 +163,37 @@ def background_limit(depth: NDArray[np.float64]) -> float | None:
     return None
 
 
-def _pictures(files: list[Path], skipped: list[tuple[str, str]]) -> Iterator[DepthMap]:
+def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout | None, said: list[str]) -> float:
+    """How many units of the pictures are a metre, as asked, as the data set does it, or guessed; `said` says so."""
+    if scale is not None:
+        return scale
+    if layout is not None and layout.scale != MILLIMETRES:
+        said.append(f"Depth is read as {layout.scale:,.0f} units a metre, as {layout.name} has it.")
+        return layout.scale
+    if layout is not None:
+        return layout.scale
+    for file in files[:3]:
+        try:
+            depth = read_depth_image(file)
+        except SkippedError:
+            continue
+        seen = depth[depth > 0]
+        if len(seen) and np.median(seen) > _TOO_FAR * MILLIMETRES:
+            said.append(
+                f"Depth is read as {TUM_SCALE:,.0f} units a metre, as the subject would be "
+                f"{np.median(seen) / MILLIMETRES:.1f} m away in millimetres; give the depth scale if that is wrong."
+            )
+            return TUM_SCALE
+        break
+    return MILLIMETRES
+
+
+def _pictures(files: list[Path], scale: float, skipped: list[tuple[str, str]]) -> Iterator[DepthMap]:
     """One depth map after another, so that long sequences need not fit in memory."""
     for frame, path in enumerate(files):
         try:
-            yield frame, path.name, read_depth_image(path) * 0.001
+            depth = read_depth_image(path)
+            yield frame, path.name, np.where(depth < 65535, depth, 0.0) / scale  # the largest means nothing measured
         except SkippedError as error:
             skipped.append((path.name, str(error)))
 
@@ -152,7 +202,7 @@ def _border(picture: NDArray) -> NDArray:
     return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
 
 
-def _arrays(path: Path) -> tuple[int, NDArray[np.float64], dict[str, NDArray]]:
+def _arrays(path: Path, scale: float | None) -> tuple[int, NDArray[np.float64], dict[str, NDArray]]:
     """Frames, depth maps [T, H, W] in metres, and all arrays of the file."""
     try:
         arrays = read_arrays(path)
@@ -166,5 +216,5 @@ def _arrays(path: Path) -> tuple[int, NDArray[np.float64], dict[str, NDArray]]:
         depth = depth[None]
     if depth.ndim != 3 or 0 in depth.shape:
         raise DataError(f"{path.name}: its depth has shape {depth.shape}, but [T, H, W] is needed.")
-    factor = _DEPTH_NAMES[name] or (1.0 if depth.dtype.kind == "f" else 0.001)
+    factor = 1.0 / scale if scale else _DEPTH_NAMES[name] or (1.0 if depth.dtype.kind == "f" else 0.001)
     return len(depth), depth.astype(np.float64) * factor, arrays

@@ -132,7 +132,7 @@ def _with_shape(frames: list[Frame]) -> tuple[list[Frame], list[tuple[str, str]]
         if len(points) < _MIN_POINTS:
             number = {0: "no usable point", 1: "one point only"}.get(len(points), f"{len(points)} points only")
             skipped.append((name, f"has {number}"))
-        elif extent <= max(1e-30, 1e-6 * np.abs(points).max()):
+        elif extent <= max(1e-30, 1e-12 * np.abs(points).max()):
             skipped.append((name, "has all its points at one place"))
         else:
             kept.append((name, points))

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from core.errors import DataError
 from core.io.arrays import SkippedError, array_shapes, read_bytes
+from core.io.beside import utf8
 from core.io.scans.camera_files import INTRINSICS_STEMS, POSES_STEMS
+from core.io.scans.dataset_layouts import DepthLayout, find_depth_layout, pictures_folder
 from core.io.scans.images import IMAGE_SUFFIXES, png_kind
 from core.io.scans.points import ARRAY_SUFFIXES, POINT_SUFFIXES, is_points
 from core.io.scans.scan_files import check_path, natural_key, some_names
@@ -32,6 +34,7 @@ class ScanLayout:
     files: list[Path]
     settings: dict = field(default_factory=dict)  # of scan.json
     notes: list[str] = field(default_factory=list)
+    depth: DepthLayout | None = None  # of a data set's folder: its cameras, units and times
 
 
 def find_scans(path: Path, modality: Modality | None) -> ScanLayout:
@@ -57,7 +60,16 @@ def find_scans(path: Path, modality: Modality | None) -> ScanLayout:
         raise DataError(
             f"{path} holds {len(files):,} files, which is too many; put the scans into a folder of their own."
         )
-    notes: list[str] = []
+    known = find_depth_layout(path)
+    if known is not None and known.files:
+        if modality == "images" and (pictures := pictures_folder(known.files[0].parent.parent)) is not None:
+            return find_scans(pictures, modality)
+        if modality not in (None, "depth"):
+            raise DataError(f"{path} holds depth maps as {known.name} lays them out, not {modality}; leave it out.")
+        said = f"The folder is laid out as {known.name} does it: {len(known.files):,} depth maps are read."
+        notes = [said, *known.notes]
+        return ScanLayout("depth", known.files, _settings(path / SETTINGS_NAME, notes), notes, known)
+    notes = []
     settings = _settings(path / SETTINGS_NAME, notes)
     aside = (*INTRINSICS_STEMS, *POSES_STEMS, TRUTH_STEM)
     own = [f for f in files if f.name != SETTINGS_NAME and f.stem.casefold() not in aside]
@@ -133,7 +145,7 @@ def _settings(path: Path, notes: list[str]) -> dict:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(read_bytes(path).decode("utf-8"))
+        found = json.loads(utf8(read_bytes(path)).decode("utf-8"))
         if isinstance(found, dict):
             return found
         why = "holds no settings"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import MeshError
 from core.io.arrays import SkippedError, read_arrays, read_bytes
+from core.io.beside import utf8
 from core.io.mesh.ply_reader import read_ply_points
 from core.io.scans.pcd import parse_pcd
 
@@ -72,13 +73,16 @@ def is_points(shape: tuple[int, ...]) -> bool:
 def parse_text_points(data: bytes, only: str = "") -> NDArray[np.float64]:
     """Points [N, 3] of lines that begin with three numbers; for OBJ of those that begin with the word `only`.
 
-    Commas separate like blanks, `#` and `//` begin a comment, a first line with one number alone is a count, and an
-    unfinished last line is left out. Raises SkippedError with the line that makes no sense.
+    Commas separate like blanks, `#` and `//` begin a comment, a first line of words is a heading (`X Y Z`), a first
+    line with one number alone a count, and an unfinished last line is left out. Raises SkippedError with the line that
+    makes no sense.
     """
+    data = utf8(data)
     if b"\0" in data[:4096]:
         raise SkippedError("holds binary data where text is needed")
     rows: list[list[str]] = []
     numbers: list[int] = []
+    headings = 0
     for number, line in enumerate(data.decode("utf-8", errors="replace").splitlines(), start=1):
         if line.startswith(("#", "//")):
             continue
@@ -87,6 +91,9 @@ def parse_text_points(data: bytes, only: str = "") -> NDArray[np.float64]:
             if words[:1] != [only]:
                 continue
             words = words[1:]
+        if words and not rows and not only and not _is_number(words[0]) and not headings:
+            headings += 1
+            continue
         if words and not (not rows and len(words) == 1):
             rows.append(words[:3])
             numbers.append(number)
@@ -101,6 +108,14 @@ def parse_text_points(data: bytes, only: str = "") -> NDArray[np.float64]:
             if not _is_point(row):
                 raise SkippedError(f"has the line {number} {' '.join(row)[:40]!r}, which is not a point") from error
         raise SkippedError("holds lines that are not points") from error
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_point(words: list[str]) -> bool:

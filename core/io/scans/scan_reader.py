@@ -18,7 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from core.errors import DataError
 from core.geometry.scan_normalization import guess_up_axis
 from core.io.arrays import SkippedError
+from core.io.mesh.source_mesh import far_origin
 from core.io.scans.depth import read_depth_frames
+from core.io.scans.frame_numbers import frame_places, numbers_in_names, places_of_times, with_gaps
 from core.io.scans.frames import Frame, Thinning, are_tracked, clean_frames
 from core.io.scans.images import read_image_frames
 from core.io.scans.layouts import ScanLayout, find_scans
@@ -43,6 +45,7 @@ def read_scans(
     partial: bool | None = None,
     intrinsics: ArrayLike | str | Path | None = None,
     depth_max: float | None = None,
+    depth_scale: float | None = None,
 ) -> ScanSequence:
     """Read a sequence of scans; what is not given is recognised from the content or from `scan.json` beside it.
 
@@ -52,30 +55,56 @@ def read_scans(
     (PNG, JPEG); voxel grids (`.npy`, `.npz`, `.binvox`). Frames may differ in their number of points. Depth maps lose
     their background (see `scan_depth`) and all beyond `depth_max` metres; they come out Y up, the camera looking along
     -z, when no poses say otherwise. `modality` "depth" with points means that they were seen from one side.
+    `depth_scale` is how many units of the depth maps are a metre (5,000 for TUM); without it, it is guessed and said.
+    Folders laid out as ScanNet, TUM or 7-Scenes have them open as they are. Frames whose numbers or times say that
+    others between them are missing keep their moments; those others have no points.
 
     `fps` is 24 when nothing says otherwise. Raises DataError with one sentence when no frame can be used.
     """
     path = Path(path)
-    _check(modality, up_axis, fps, depth_max)
+    _check(modality, up_axis, fps, depth_max, depth_scale)
+    try:
+        return _read(path, modality, up_axis, fps, tracked, partial, intrinsics, depth_max, depth_scale)
+    except (ValueError, TypeError, ArithmeticError, IndexError, AttributeError, np.linalg.LinAlgError) as error:
+        # What a hostile file can still provoke between the readers' own checks.
+        raise DataError(
+            f"{path} holds values that no scan can have ({type(error).__name__}); save it again."
+        ) from error
+
+
+def _read(
+    path: Path,
+    modality: Modality | None,
+    up_axis: str | None,
+    fps: float | None,
+    tracked: bool | None,
+    partial: bool | None,
+    intrinsics: ArrayLike | str | Path | None,
+    depth_max: float | None,
+    depth_scale: float | None,
+) -> ScanSequence:
     layout = find_scans(path, modality)
     if len(layout.files) > MAX_FRAMES:
         layout.notes.append(f"Only the first {MAX_FRAMES:,} of {len(layout.files):,} frames are used.")
         layout = replace(layout, files=layout.files[:MAX_FRAMES])
     wish = _Wish(modality or layout.settings.get("modality"), up_axis, tracked, partial).with_settings(layout.settings)
     if layout.kind == "points":
-        wish = replace(wish, viewpoints=_places(layout))
+        wish = replace(wish, viewpoints=_places(layout), places=_moments(layout))
         scans = _points(path, layout, wish)
     elif layout.kind == "depth":
-        found = read_depth_frames(layout.files, intrinsics, depth_max, Thinning(MAX_POINTS))
+        scale = depth_scale or _positive(layout.settings.get("depth_scale"))
+        thinned = Thinning(MAX_POINTS)
+        found = read_depth_frames(layout.files, intrinsics, depth_max, thinned, scale, layout.depth)
         wish = replace(wish, modality="depth", up_axis=wish.up_axis or found.up_axis)
         layout.notes.extend(found.notes)
-        wish = replace(wish, viewpoints=found.viewpoints)
+        wish = replace(wish, viewpoints=found.viewpoints, places=_moments(layout))
         scans = _from_frames(path, found.frames, found.skipped, layout.notes, wish)
     elif layout.kind == "voxels":
         scans = _voxels(path, layout, wish)
     else:
         scans = _images(path, layout, wish)
-    return replace(scans, fps=_fps(fps, layout.settings), name=path.stem or "scan", path=str(path))
+    measured = None if layout.depth is None or layout.depth.times is None else places_of_times(layout.depth.times)[1]
+    return replace(scans, fps=_fps(fps, layout.settings, measured), name=path.stem or "scan", path=str(path))
 
 
 @dataclass(frozen=True)
@@ -88,6 +117,7 @@ class _Wish:
     partial: bool | None
     viewpoint: tuple[float, float, float] | None = None
     viewpoints: dict[str, NDArray[np.float64]] | None = None  # by the frame's name
+    places: dict[str, int] | None = None  # by the frame's name: its moment, where some are missing
 
     def with_settings(self, settings: dict) -> _Wish:
         """Fill what was not asked for from scan.json; values of a wrong kind there count for nothing."""
@@ -138,9 +168,21 @@ def _from_frames(path: Path, frames: list[Frame], skipped: Skipped, notes: list[
     tracked = wish.tracked
     if tracked is None:
         tracked = modality == "points" and are_tracked(cleaned)
+    origin = far_origin(np.concatenate([frame for _, frame in cleaned]))
+    if any(origin):
+        cleaned = [(name, frame - origin) for name, frame in cleaned]
+        around = " ".join(f"{value:.10g}" for value in origin)
+        repairs = [
+            *repairs,
+            f"Its coordinates lie far from 0; they are counted from {around} here, and exported there.",
+        ]
     points = tuple(frozen_array(frame, np.float32, (None, 3), "points") for _, frame in cleaned)
     scans = ScanSequence(
-        points, tracked=tracked, modality=modality, notes=(*notes, *_skipped_notes(total, skipped), *repairs)
+        points,
+        tracked=tracked,
+        modality=modality,
+        notes=(*notes, *_skipped_notes(total, skipped), *repairs),
+        origin=origin,
     )
     up_axis = wish.up_axis
     if up_axis is None:
@@ -149,15 +191,43 @@ def _from_frames(path: Path, frames: list[Frame], skipped: Skipped, notes: list[
             said = f"The scans stand on the plane {up_axis} = 0, so {up_axis} is taken for the up axis."
             scans = replace(scans, notes=(*scans.notes, said))
     partial = modality == "depth" if wish.partial is None else wish.partial
-    viewpoint, viewpoints = _camera(wish, [name for name, _ in cleaned])
-    return replace(scans, up_axis=up_axis, partial=partial, viewpoint=viewpoint, viewpoints=viewpoints)
+    viewpoint, viewpoints = _camera(wish, [name for name, _ in cleaned], scans.origin)
+    scans = replace(scans, up_axis=up_axis, partial=partial, viewpoint=viewpoint, viewpoints=viewpoints)
+    return _at_their_moments(scans, [name for name, _ in cleaned], wish.places)
 
 
-def _camera(wish: _Wish, frames: list[str]) -> tuple[tuple[float, float, float] | None, NDArray[np.float64] | None]:
+def _at_their_moments(scans: ScanSequence, names: list[str], places: dict[str, int] | None) -> ScanSequence:
+    """With frames without points where some are missing; cameras that move stay where the frame before had them."""
+    if places is None or any(name not in places for name in names):
+        return scans
+    own = [places[name] - places[names[0]] for name in names]
+    if own[-1] + 1 == len(own) or own[-1] + 1 > MAX_FRAMES:
+        return scans
+    frames, said = with_gaps(scans.points, own)
+    viewpoints = scans.viewpoints
+    if viewpoints is not None:
+        viewpoints = viewpoints[np.searchsorted(own, np.arange(len(frames)), side="right") - 1]
+    points = tuple(frozen_array(frame, np.float32, (None, 3), "points") for frame in frames)
+    return replace(scans, points=points, viewpoints=viewpoints, notes=(*scans.notes, said))
+
+
+def _moments(layout: ScanLayout) -> dict[str, int] | None:
+    """The place in time of each file by its name, where numbers or times in the names say that some are missing."""
+    names = [file.name for file in layout.files]
+    if layout.depth is not None and layout.depth.times is not None:
+        places = places_of_times(layout.depth.times)[0]
+    else:
+        places = frame_places(numbers_in_names(names))
+    return None if places is None else dict(zip(names, places, strict=True))
+
+
+def _camera(
+    wish: _Wish, frames: list[str], origin: tuple[float, float, float]
+) -> tuple[tuple[float, float, float] | None, NDArray[np.float64] | None]:
     """Where the camera was in the first of these frames, and in each [T, 3] if it moved."""
     if wish.viewpoints is None:
-        return wish.viewpoint, None
-    places = np.stack([wish.viewpoints[name] for name in frames])
+        return None if wish.viewpoint is None else _triple(np.array(wish.viewpoint) - origin), None
+    places = np.stack([wish.viewpoints[name] for name in frames]) - origin
     return _triple(places[0]), places if np.ptp(places, axis=0).any() else None
 
 
@@ -262,14 +332,20 @@ def _none_usable(path: Path, total: int, skipped: Skipped) -> str:
     return f"None of the {total:,} frames in {path} can be used: {name} {why}; save the scans again."
 
 
-def _fps(asked: float | None, settings: dict) -> float:
-    found = settings.get("fps") if asked is None else asked
-    if isinstance(found, int | float) and np.isfinite(found) and found > 0:
-        return float(found)
-    return DEFAULT_FPS
+def _fps(asked: float | None, settings: dict, measured: float | None) -> float:
+    return asked or _positive(settings.get("fps")) or measured or DEFAULT_FPS
 
 
-def _check(modality: str | None, up_axis: str | None, fps: float | None, depth_max: float | None) -> None:
+def _positive(value: object) -> float | None:
+    """A finite number above 0 out of a settings file, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        return None
+    return float(value)
+
+
+def _check(
+    modality: str | None, up_axis: str | None, fps: float | None, depth_max: float | None, depth_scale: float | None
+) -> None:
     if modality is not None and modality not in get_args(Modality):
         raise DataError(f"The modality {modality!r} does not exist; choose {', '.join(MODALITIES)}.")
     if up_axis not in (None, "x", "y", "z"):
@@ -278,3 +354,5 @@ def _check(modality: str | None, up_axis: str | None, fps: float | None, depth_m
         raise DataError(f"{fps} frames per second is not possible; give a positive number.")
     if depth_max is not None and not depth_max > 0:
         raise DataError(f"The greatest depth is {depth_max} m, but it has to be above 0.")
+    if depth_scale is not None and not 0 < depth_scale < 1e9:
+        raise DataError(f"The depth scale is {depth_scale}, but it is the number of units a metre, above 0.")

@@ -90,7 +90,7 @@ def cell_centers(grid: NDArray[np.bool_], center: tuple[float, float, float], si
 
 def _cube(grids: NDArray[np.bool_], center: NDArray[np.float64], side: float) -> VoxelFile:
     """Fill up to a cube; `side` is that of the longest side, and the cells that are there stay where they are."""
-    if not (np.isfinite(center).all() and np.isfinite(side) and side > 0):
+    if not (np.isfinite(center).all() and np.abs(center).max() < 1e30 and np.isfinite(side) and 1e-30 < side < 1e30):
         raise SkippedError("has a place or a size that is not a number above 0")
     shape = np.array(grids.shape[1:])
     longest = int(shape.max())

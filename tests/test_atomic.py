@@ -1,0 +1,83 @@
+"""Files are whole or not there: full disks, locks, and what killed processes leave."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from core.atomic import folder_lock, fresh_file, is_orphan, owner_mark, write_atomically
+from core.checkpoint import checkpoint_path, save_checkpoint
+from core.cli import main
+from core.config import Config
+from core.errors import CheckpointError
+from core.io.staging import PREFIX, staged
+
+
+def dead_mark() -> str:
+    """The mark of a process that has ended."""
+    script = "from core.atomic import owner_mark; print(owner_mark())"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "shape-autoencoder.safetensors"
+    save_checkpoint(path, "shape-autoencoder", Config(), {"a": torch.zeros(3)}, {})
+    before = path.read_bytes()
+
+    def full(tensors: object, target: Path, metadata: object) -> None:
+        target.write_bytes(b"half a file")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("core.checkpoint.save_file", full)
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        save_checkpoint(path, "shape-autoencoder", Config(), {"a": torch.ones(3)}, {})
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_other_errors_are_not_the_disk(tmp_path: Path) -> None:
+    def write(path: Path) -> None:
+        raise KeyError("a fault of ours")
+
+    with pytest.raises(KeyError):
+        write_atomically(tmp_path / "a", write)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_killed_processes_left_goes_and_living_ones_keep_theirs(tmp_path: Path) -> None:
+    gone = dead_mark()
+    assert is_orphan(gone) and not is_orphan(owner_mark()) and not is_orphan("another-12-") and not is_orphan("")
+    orphan = tmp_path / f".weights.bin.{gone}x.tmp"
+    living = tmp_path / f".weights.bin.{owner_mark()}x.tmp"
+    for file in (orphan, living):
+        file.write_bytes(b"half")
+    (tmp_path / f"{PREFIX}{gone}x" / "deep").mkdir(parents=True)
+    with fresh_file(tmp_path / "weights.bin") as temporary:
+        temporary.write_bytes(b"whole")
+    with staged(tmp_path / "run.glb"):
+        pass
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([living.name, "weights.bin"])
+
+
+def test_one_writer_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with folder_lock(tmp_path), pytest.raises(CheckpointError, match="Another process"), folder_lock(tmp_path):
+        pass
+    with folder_lock(tmp_path):
+        assert main(["train", "all", "--config", "tiny", "--steps", "1", "--out", str(tmp_path)]) == 2
+        assert "Another process is writing" in capsys.readouterr().err
+    with folder_lock(tmp_path):  # free again
+        pass
+
+
+def test_names_of_presets_win_over_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small").mkdir()
+    (tmp_path / "mine").mkdir()
+    assert checkpoint_path("small", "a").is_relative_to(Path(os.path.realpath(__file__)).parents[1])
+    assert checkpoint_path("./small", "a").parent.resolve() == (tmp_path / "small").resolve()
+    assert checkpoint_path("mine", "a") == Path("mine/a.safetensors")
