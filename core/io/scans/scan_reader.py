@@ -25,7 +25,7 @@ from core.io.scans.frames import Frame, Thinning, are_tracked, clean_frames
 from core.io.scans.images import read_image_frames
 from core.io.scans.layouts import ScanLayout, find_scans
 from core.io.scans.points import read_points
-from core.io.scans.scan_files import some_names
+from core.io.scans.scan_files import Skipped, none_usable, skipped_notes
 from core.io.scans.voxels import VoxelFile, cell_centers, read_voxels
 from core.sequence import MODALITIES, Modality, ScanSequence, frozen_array
 
@@ -33,7 +33,6 @@ MAX_FRAMES = 2000
 MAX_POINTS = 20_000  # kept of each frame; the models look at some thousands
 MAX_GRID_BYTES = 1 << 29
 DEFAULT_FPS = 24.0
-Skipped = list[tuple[str, str]]
 
 
 def read_scans(
@@ -164,7 +163,7 @@ def _from_frames(path: Path, frames: list[Frame], skipped: Skipped, notes: list[
     cleaned, also_skipped, repairs = clean_frames(frames, wish.tracked)
     skipped = skipped + also_skipped
     if not cleaned:
-        raise DataError(_none_usable(path, total, skipped))
+        raise DataError(none_usable(path, total, skipped))
     tracked = wish.tracked
     if tracked is None:
         tracked = modality == "points" and are_tracked(cleaned)
@@ -181,7 +180,7 @@ def _from_frames(path: Path, frames: list[Frame], skipped: Skipped, notes: list[
         points,
         tracked=tracked,
         modality=modality,
-        notes=(*notes, *_skipped_notes(total, skipped), *repairs),
+        notes=(*notes, *skipped_notes(total, skipped), *repairs),
         origin=origin,
     )
     up_axis = wish.up_axis
@@ -259,8 +258,8 @@ def _voxels(path: Path, layout: ScanLayout, wish: _Wish) -> ScanSequence:
             else:
                 grids.append(grid)
     if first is None or not grids:
-        raise DataError(_none_usable(path, total, skipped))
-    notes = [*layout.notes, *_skipped_notes(total, skipped)]
+        raise DataError(none_usable(path, total, skipped))
+    notes = [*layout.notes, *skipped_notes(total, skipped)]
     if moved:
         notes.append(f"{moved:,} grids fill another box than the first; all are shown in the first one's.")
     points = tuple(
@@ -279,13 +278,13 @@ def _images(path: Path, layout: ScanLayout, wish: _Wish) -> ScanSequence:
     stack = stack[:MAX_FRAMES]
     total = len(names) + len(skipped)
     if not len(stack):
-        raise DataError(_none_usable(path, total, skipped))
+        raise DataError(none_usable(path, total, skipped))
     empty = frozen_array(np.zeros((0, 3)), np.float32, (None, 3), "points")
     images = np.ascontiguousarray(stack)
     images.setflags(write=False)
     return ScanSequence(
         (empty,) * len(images), modality="images", up_axis=wish.up_axis or "y", partial=True, images=images,
-        notes=(*layout.notes, *_skipped_notes(total, skipped), *notes),
+        notes=(*layout.notes, *skipped_notes(total, skipped), *notes),
     )  # fmt: skip
 
 
@@ -312,24 +311,6 @@ def _places(layout: ScanLayout) -> dict[str, NDArray[np.float64]] | None:
     if len(places) != len(layout.files) or any(place is None for place in places):
         return None
     return {file.name: np.array(place) for file, place in zip(layout.files, places, strict=True)}
-
-
-def _skipped_notes(total: int, skipped: Skipped) -> list[str]:
-    """One sentence for each reason why frames were skipped, with their names."""
-    by_reason: dict[str, list[str]] = {}
-    for name, why in skipped:
-        by_reason.setdefault(why, []).append(name)
-    return [
-        f"{len(names):,} of {total:,} frames skipped: {some_names(names)} {why}." for why, names in by_reason.items()
-    ]
-
-
-def _none_usable(path: Path, total: int, skipped: Skipped) -> str:
-    name, why = skipped[0] if skipped else (path.name, "holds no frames")
-    if total <= 1:
-        where = path.name if name.startswith("frame ") or name == path.name else f"{name} in {path}"
-        return f"{where} {why}, so there is nothing to reconstruct from; save the scan again."
-    return f"None of the {total:,} frames in {path} can be used: {name} {why}; save the scans again."
 
 
 def _fps(asked: float | None, settings: dict, measured: float | None) -> float:
