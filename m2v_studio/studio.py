@@ -14,11 +14,11 @@ from core.assets import asset_path
 from core.errors import M2VError
 from core.pipelines.request import ReconstructionSet, SamplingOptions
 from core.sequence import SourceMesh
-from m2v_studio.document import commands, scan_commands
+from m2v_studio.document import commands, job_commands, scan_commands
 from m2v_studio.document.history import Session
 from m2v_studio.document.mesh_files import read_source
 from m2v_studio.document.project import autosave_path, load_project, save_project
-from m2v_studio.document.scan_document import OpenedScans, upright
+from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import is_scans, read_scan_document
 from m2v_studio.document.scan_truth import truth_errors
 from m2v_studio.document.settings import Settings, load_settings, save_settings
@@ -35,8 +35,10 @@ from m2v_studio.document.state import (
     why_not_play,
     why_not_results,
 )
-from m2v_studio.work import worker
+from m2v_studio.work import messages, worker
 from m2v_studio.work.autosave import Autosave
+from m2v_studio.work.exporting import write_results
+from m2v_studio.work.posing import Posing
 from m2v_studio.work.tasks import Tasks, notice_of
 
 PROJECT_SUFFIX = ".m2v"
@@ -53,13 +55,12 @@ class Studio:
         self.frozen = False  # leave background reports waiting, while a picture is taken
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
         self.autosave = Autosave(self.tasks)
+        self.posing = Posing()
         self.recovery = autosave_path() if autosave_path().exists() else None
 
     @property
     def state(self) -> State:
         return self.session.state
-
-    # ---- every frame --------------------------------------------------------------------------------------
 
     def tick(self, seconds: float) -> None:
         """Take in background reports and move the playhead by `seconds` of wall-clock time."""
@@ -73,24 +74,26 @@ class Studio:
         show(commands.advance, seconds)
         self.autosave.tick(self.state)
 
-    def _on_event(self, event: worker.Event) -> None:
+    def _on_event(self, event: messages.Event) -> None:
         show = self.session.show
         match event:
-            case worker.EngineReady(label, variety):
+            case messages.EngineReady(label, variety):
                 show(commands.engine_ready, label, variety)
-            case worker.EngineFailed(message, detail):
+            case messages.EngineFailed(message, detail):
                 show(commands.engine_failed, message)
                 show(commands.notify, Notice("The model is not available", message, detail))
-            case worker.Progressed(request, progress):
-                show(commands.job_progressed, request, progress)
-            case worker.Finished(request, samples):
-                show(commands.job_finished, request, samples)
+            case messages.DragReady(_, system):
+                self.posing.system = system
+            case messages.Progressed(request, progress):
+                show(job_commands.job_progressed, request, progress)
+            case messages.Finished(request, samples):
+                show(job_commands.job_finished, request, samples, self.posing.held)
                 self.autosave.soon()
                 self._compare_with_truth()
-            case worker.Stopped(request):
-                show(commands.job_stopped, request)
-            case worker.Failed(request, message, detail):
-                show(commands.job_stopped, request, "Generation failed.")
+            case messages.Stopped(request):
+                show(job_commands.job_stopped, request)
+            case messages.Failed(request, message, detail):
+                show(job_commands.job_stopped, request, "Generation failed.")
                 show(commands.notify, Notice("Generation failed", message, detail))
 
     # ---- edits --------------------------------------------------------------------------------------------
@@ -115,12 +118,6 @@ class Studio:
         """Show an error in a dialog."""
         self.show(commands.notify, notice_of(title, error))
 
-    def undo(self) -> None:
-        self.session.undo()
-
-    def redo(self) -> None:
-        self.session.redo()
-
     def delete_selected(self) -> None:
         """The selected key, or without one the selected handle."""
         view = self.state.view
@@ -139,6 +136,22 @@ class Studio:
             self.do("pin" if pinned else "unpin", commands.set_pinned, row, pinned)
             self.request_draft()
 
+    # ---- dragging ------------------------------------------------------------------------------------------
+
+    def pose(self, figure: str, frame: int) -> None:
+        """Show the mesh as the handles have it now, and draft the motion meanwhile."""
+        vertices = self.posing.pose(self.state.document, frame)
+        if vertices is not None:
+            self.show(job_commands.set_pose, figure, frame, vertices)
+        if self.state.job is None:
+            self.request_draft()
+
+    def let_go(self) -> None:
+        """The end of a drag: one undo step, and a draft of what it came to."""
+        self.posing.release()
+        self.session.end_gesture()
+        self.request_draft()
+
     # ---- generation ---------------------------------------------------------------------------------------
 
     def generate(self) -> None:
@@ -156,7 +169,7 @@ class Studio:
         if why_not_generate(self.state):
             self.cancel()
             return
-        self._submit(SamplingOptions(seeds=1, seed=document.seed, quality="draft", guidance=document.guidance))
+        self._submit(replace(sampling(document), seeds=1, quality="draft"))
 
     def _submit(self, options: SamplingOptions) -> None:
         document = self.state.document
@@ -174,11 +187,11 @@ class Studio:
         except M2VError as error:
             self.fail("Generation is not possible", error)
             return
-        self.show(commands.job_started, request, options.quality, options.seeds)
+        self.show(job_commands.job_started, request, options.quality, options.seeds)
 
     def cancel(self) -> None:
         self.worker.cancel()
-        self.show(commands.job_stopped)
+        self.show(job_commands.job_stopped)
 
     def _compare_with_truth(self) -> None:
         """Work out how far new results are from the true surface, when that came with the scans."""
@@ -234,7 +247,13 @@ class Studio:
         self.worker.cancel()
         state = commands.open_source(self.state, mesh)
         self.session.reset(replace(state, saved=None, notice=None))
+        self._prepare_drags(mesh)
         self._remember(path)
+
+    def _prepare_drags(self, mesh: SourceMesh | None) -> None:
+        self.posing.forget()
+        if mesh is not None:
+            self.worker.prepare(mesh)
 
     def _opened_scans(self, path: Path, scans: OpenedScans) -> None:
         self.worker.cancel()
@@ -255,6 +274,7 @@ class Studio:
         else:
             self._remember(path)
         self.session.reset(state)
+        self._prepare_drags(document.source)
         self._compare_with_truth()
 
     def _remember(self, path: Path) -> None:
@@ -293,21 +313,7 @@ class Studio:
             self.show(commands.say, why_not_results(state))
             return
         source = state.document.source
-        scans, alignment = state.document.scans, state.document.alignment
         chosen = [state.results.samples.samples[row] for row in rows]
-
-        def work() -> list[Path]:
-            from core.io.export import export_sequence
-
-            written = []
-            for sample in chosen:
-                target = out if len(chosen) == 1 else with_seed(out, sample.seed)
-                sequence = sample.sequence
-                if scans is not None and alignment is not None:
-                    sequence = upright(replace(sequence, origin=scans.sequence.origin), alignment)
-                export_sequence(sequence, target, source, options=options)
-                written.append(target)
-            return written
 
         def done(written: list[Path]) -> None:
             names = written[0].name if len(written) == 1 else f"{len(written)} files"
@@ -316,7 +322,12 @@ class Studio:
             left_out = " ".join(export_notes(source, out.suffix.lower()))
             self.show(commands.say, f"Exported {names} to {written[0].parent}. {left_out}".rstrip())
 
-        self.tasks.run(f"Exporting {out.name}", work, done, self._failed)
+        self.tasks.run(
+            f"Exporting {out.name}",
+            lambda: write_results(chosen, out, state.document, options),
+            done,
+            self._failed,
+        )
 
     # ---- settings and the end -----------------------------------------------------------------------------
 
@@ -332,8 +343,3 @@ class Studio:
         save_settings(self.settings)
         if self.recovery is None:
             autosave_path().unlink(missing_ok=True)
-
-
-def with_seed(out: Path, seed: int) -> Path:
-    """`name-seed0.glb` for `name.glb`."""
-    return out.with_name(f"{out.stem}-seed{seed}{out.suffix}")

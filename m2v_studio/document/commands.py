@@ -9,23 +9,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from core.errors import HandleError
-from core.pipelines.request import Progress, Quality, ReconstructionSet, SampleSet
+from core.pipelines.request import Quality
 from core.sequence import MAX_FRAMES, MAX_TARGET_DISTANCE, MIN_FRAMES, Handle, SourceMesh
 from m2v_studio.document.key_edits import stretched
 from m2v_studio.document.state import (
     MAX_STUDIO_SEEDS,
     ColorBy,
     Document,
-    Job,
     Layout,
     Notice,
     Results,
     State,
-    edit_key,
     frame_shown,
     why_not_play,
 )
-from m2v_studio.document.words import counted
 
 MAX_HANDLES = 64
 
@@ -192,63 +189,22 @@ def set_variety(state: State, variety: float | None) -> State:
     return _setting(state, variety=None if variety is None else float(min(max(variety, 0.0), 2.0)))
 
 
+def set_behaviour(state: State, behaviour: str) -> State:
+    return _setting(state, behaviour=behaviour)
+
+
+def set_loop(state: State, loop: bool) -> State:
+    return _setting(state, loop=loop)
+
+
+def set_contacts(state: State, contacts: bool) -> State:
+    return _setting(state, contacts=contacts)
+
+
 def _setting(state: State, **changes: Any) -> State:
     if all(getattr(state.document, name) == value for name, value in changes.items()):
         return state
     return replace(state, document=replace(state.document, **changes))
-
-
-# ---- generation -------------------------------------------------------------------------------------------
-
-
-def job_started(state: State, request: int, quality: Quality, seeds: int) -> State:
-    job = Job(request=request, key=edit_key(state.document), quality=quality, seeds=seeds)
-    return replace(state, job=job)
-
-
-def job_progressed(state: State, request: int, progress: Progress) -> State:
-    job = state.job
-    if job is None or job.request != request:
-        return state
-    preview = progress.preview if progress.preview is not None else job.preview
-    faces = progress.preview_faces if progress.preview is not None else job.preview_faces
-    job = replace(
-        job, done=progress.done, total=progress.total, message=progress.message, preview=preview, preview_faces=faces
-    )
-    return replace(state, job=job)
-
-
-def job_finished(state: State, request: int, samples: SampleSet | ReconstructionSet) -> State:
-    """Take the results in, unless a newer request replaced this one; a draft starts to play."""
-    job = state.job
-    if job is None or job.request != request:
-        return state
-    results = Results(samples=samples, key=job.key, quality=job.quality)
-    several = len(samples.samples) > 1
-    view = replace(
-        state.view,
-        solo=min(state.view.solo, len(samples.samples) - 1) if several else 0,
-        layout=state.view.layout if several else "one",
-        color=state.view.color if several or state.view.color != "disagreement" else "none",
-        playing=state.document.frames > 1,
-        played=False,
-    )
-    made = _made(len(samples.samples), job.quality, state.document.scans is not None)
-    message = f"Generated {made} in {samples.seconds:.1f} s."
-    return replace(state, results=results, job=None, view=view, message=message)
-
-
-def _made(count: int, quality: Quality, of_scans: bool) -> str:
-    """What was generated, in words: "a draft", "1 motion", "4 meshes"."""
-    if count == 1 and quality == "draft":
-        return "a draft"
-    return counted(count, "mesh" if of_scans else "motion")
-
-
-def job_stopped(state: State, request: int | None = None, message: str = "Cancelled.") -> State:
-    if state.job is None or (request is not None and state.job.request != request):
-        return state
-    return replace(state, job=None, message=message)
 
 
 # ---- view -------------------------------------------------------------------------------------------------

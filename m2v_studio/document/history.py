@@ -90,7 +90,7 @@ class Session:
             return
         step = take.pop()
         give.append(Undoable(step.label, self.state.document))
-        state = replace(self.state, document=step.document, message=f"{verb}: {step.label}.")
+        state = replace(self.state, document=step.document, pose=None, message=f"{verb}: {step.label}.")
         self.state = _valid_view(state)
 
 

@@ -37,7 +37,7 @@ VERSION = 1
 SCANS_VERSION = 2  # of a project of scans, which an older studio cannot read
 MAX_JSON_BYTES = 64 << 20
 MAX_BYTES = 2 << 30  # of all arrays; beyond 256 MB, 100 times the size of the archive at most
-SETTINGS = ("frames", "fps", "seeds", "seed", "quality", "guidance", "variety")
+SETTINGS = ("frames", "fps", "seeds", "seed", "quality", "guidance", "variety", "behaviour", "loop", "contacts")
 _STALE = ("an older edit",)
 
 
@@ -176,6 +176,9 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
         quality=cast(Quality, description["quality"]),
         guidance=float(description["guidance"]),
         variety=variety_of(description),
+        behaviour=str(description.get("behaviour", "")),
+        loop=bool(description.get("loop", False)),
+        contacts=bool(description.get("contacts", True)),
     )
     sampling(document).validate()
     tracks(document).validate(source.vertices)

@@ -55,7 +55,10 @@ class Document:
     seed: int = 0
     quality: Quality = "normal"
     guidance: float = 1.0
-    variety: float | None = None  # None: what the model was made with
+    variety: float | None = None  # None: what the model was made with; of scans only
+    behaviour: str = ""  # what the motion is to be; empty: anything
+    loop: bool = False  # the last frame flows into the first
+    contacts: bool = True  # feet that stand stay where they stand
     resolution: int = 128  # iso-surface cells along a side, of meshes made from scans
     refine: bool = False
     one_shape: bool = False
@@ -108,6 +111,16 @@ class Job:
     preview_faces: NDArray[np.int32] | None = None  # None: the source mesh's own
 
 
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """The mesh as a drag has it, until the draft of the whole motion is there."""
+
+    figure: str  # the one that was taken hold of
+    frame: int
+    track: NDArray[np.float32]  # [1, V, 3] in the units of the opened file
+    handles: tuple[Handle, ...]  # what it was made for: with others it no longer counts
+
+
 @dataclass(frozen=True)
 class Notice:
     """An error shown in a dialog: what went wrong in one sentence, with details for a report."""
@@ -123,6 +136,7 @@ class State:
     view: View = field(default_factory=View)
     results: Results | None = None
     job: Job | None = None
+    pose: Pose | None = None
     engine: Engine = "loading"
     engine_label: str = "loading the model"
     engine_variety: float = 1.0  # what the model does where the document asks for none
@@ -137,6 +151,13 @@ class State:
 def frame_shown(state: State) -> int:
     """The whole frame under the playhead."""
     return min(max(int(state.view.time + 1e-6), 0), state.document.frames - 1)
+
+
+def shown_pose(state: State) -> Pose | None:
+    """What a drag has made of the frame under the playhead; None when handles or playhead have moved on since."""
+    pose = state.pose
+    current = pose is not None and pose.handles is state.document.handles and pose.frame == frame_shown(state)
+    return pose if current else None
 
 
 def usable_handles(document: Document) -> tuple[Handle, ...]:
@@ -156,6 +177,9 @@ def sampling(document: Document) -> SamplingOptions:
         quality=document.quality,
         guidance=document.guidance,
         variety=document.variety,
+        behaviour=document.behaviour,
+        loop=document.loop,
+        contacts=document.contacts,
     )
 
 
@@ -171,7 +195,8 @@ def edit_key(document: Document) -> Hashable:
         (h.vertex, h.pinned, h.hold, tuple((f, p.tobytes()) for f, p in h.keys.items() if f > 0))
         for h in usable_handles(document)
     )
-    return (Same(document.source), handles, document.frames, document.guidance, document.variety)
+    wishes = (document.guidance, document.behaviour, document.loop, document.contacts)
+    return (Same(document.source), handles, document.frames, wishes)
 
 
 def is_stale(state: State) -> bool:

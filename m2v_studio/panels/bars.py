@@ -77,9 +77,9 @@ def _edit_menu(context: EditorContext) -> None:
     studio = context.studio
     past, future = studio.session.past, studio.session.future
     if psim.MenuItem(f"Undo {past[-1].label}" if past else "Undo", "Ctrl+Z", False, bool(past)):
-        studio.undo()
+        studio.session.undo()
     if psim.MenuItem(f"Redo {future[-1].label}" if future else "Redo", "Ctrl+Shift+Z", False, bool(future)):
-        studio.redo()
+        studio.session.redo()
     psim.Separator()
     if psim.MenuItem("Delete key or handle", "Del", False, studio.state.view.selected is not None):
         studio.delete_selected()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polyscope.imgui as psim
 
+from core.bank.behaviours import BEHAVIOURS
 from core.pipelines.request import QUALITIES
 from core.sequence import MAX_FRAMES, MIN_FRAMES
 from m2v_studio.context import EditorContext
@@ -33,6 +34,9 @@ VARIETY = (
     "differ more, and jitter more where the model is unsure. Draft is always the average. Right-click: the model's own."
 )
 
+BEHAVIOUR = "What the creature is to do. Any: whatever fits your handles best, each seed something else."
+LOOP = "The last frame flows into the first, so that the motion can be repeated without a seam."
+CONTACTS = "Feet that stand stay where they stand, while the motion is generated and while you drag."
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
 REFINE = "Pull the motion onto the scanned points at the end. Slower; for scans with little noise."
 ONE_SHAPE = "All seeds share the shape of the first, so that they differ in their motion only."
@@ -66,8 +70,28 @@ class GeneratePanel:
             studio.do("quality", commands.set_quality, QUALITIES[chosen])
         if document.scans is not None:
             self._for_scans(context)
+        else:
+            self._for_motions(context)
         self._guidance(context)
-        self._variety(context)
+        if document.scans is not None:
+            self._variety(context)
+
+    def _for_motions(self, context: EditorContext) -> None:
+        studio = context.studio
+        document = studio.state.document
+        label_left("Behaviour", BEHAVIOUR)
+        names = ("", *BEHAVIOURS)
+        now = names.index(document.behaviour) if document.behaviour in names else 0
+        chosen = choice("##behaviour", now, ("any", *BEHAVIOURS))
+        tooltip(BEHAVIOUR)
+        if chosen is not None:
+            studio.do("behaviour", commands.set_behaviour, names[chosen])
+        loop = check_box("Seamless loop", document.loop, LOOP)
+        if loop is not None:
+            studio.do("seamless loop", commands.set_loop, loop)
+        contacts = check_box("Feet on the ground", document.contacts, CONTACTS)
+        if contacts is not None:
+            studio.do("feet on the ground", commands.set_contacts, contacts)
 
     def _for_scans(self, context: EditorContext) -> None:
         studio = context.studio

@@ -26,14 +26,15 @@ from m2v_studio.view.widgets import (
     scale,
     scrolled,
     segmented,
+    shorten,
     tooltip,
 )
 
 SEED = ("seed", "The number this result was started from; the key 1 to 9 shows it alone.")
 COLUMNS = (
     SEED,
-    ("error", "Largest distance of a handle from where you put it, in per cent of the shape's size."),
-    ("differs", "Mean distance of this motion from the average of all, in per cent of the shape's size."),
+    ("motion", "What the motion was borrowed from. The handles are met exactly, whatever it was."),
+    ("stretch", "Mean change of the lengths of the mesh's edges: how far the surface is pulled."),
 )
 SCAN_COLUMNS = (
     SEED,
@@ -100,7 +101,8 @@ class SamplesPanel:
         if not psim.BeginTable("##results", 3, flags, outer):
             return
         columns = COLUMNS if isinstance(state.results.samples, SampleSet) else SCAN_COLUMNS
-        for (name, _), weight in zip(columns, (0.8, 1.0, 1.1), strict=True):
+        of_motions = isinstance(state.results.samples, SampleSet)
+        for (name, _), weight in zip(columns, (0.6, 1.4, 0.7) if of_motions else (0.8, 1.0, 1.1), strict=True):
             psim.TableSetupColumn(name, psim.ImGuiTableColumnFlags_WidthStretch, weight)
         psim.TableNextRow()
         for name, tip in columns:
@@ -124,12 +126,15 @@ class SamplesPanel:
             draw.AddCircleFilled((x + 8 * s, y + height / 2 + 1 * s), 5.5 * s, packed(color), 20)
             for figure in figures_of(sample, len(samples) > 1):
                 psim.TableNextColumn()
-                psim.TextUnformatted(figure)
+                psim.TextUnformatted(shorten(figure, psim.GetContentRegionAvail()[0]))
+                tooltip(about_sample(sample, len(samples) > 1))
         psim.EndTable()
         gap(1)
         result = state.results.samples
         kind = "draft" if state.results.quality == "draft" else state.results.quality
         muted(f"{kind}, {result.seconds:.1f} s on {result.device}")
+        for note in result.notes if isinstance(result, SampleSet) else ():
+            muted(note)
 
     def _layout(self, context: EditorContext) -> None:
         heading("Show")
@@ -186,12 +191,23 @@ def why_not_color(state: State, color: ColorBy) -> str:
 
 @lru_cache(maxsize=64)
 def figures_of(sample: Sample | Reconstruction, several: bool) -> tuple[str, str]:
-    """The two numbers of a row in the table."""
+    """What a row of the table says after the seed."""
     if isinstance(sample, Sample):
-        return _percent(sample.handle_error), _percent(sample.difference) if several else "-"
+        return sample.source or "from the handles", _percent(sample.stretch)
     seen = sample.fit[np.isfinite(sample.fit)]
     fit = _percent(float(seen.mean())) if seen.size else "-"
     return fit, _percent(float(sample.disagreement.mean())) if several else "-"
+
+
+@lru_cache(maxsize=64)
+def about_sample(sample: Sample | Reconstruction, several: bool) -> str:
+    """What else there is to know about a motion, for a tooltip."""
+    if not isinstance(sample, Sample):
+        return ""
+    lines = [sample.source or "Made of the handles alone.", f"Handles within {_percent(sample.handle_error)} of size."]
+    if several:
+        lines.append(f"Differs from the average of all by {_percent(sample.difference)}.")
+    return "\n".join(lines)
 
 
 def _percent(fraction: float) -> str:

@@ -104,8 +104,7 @@ class Pointer:
         if mode == "press":
             self._click(context, at)
         elif mode == "handle" and dragged:
-            context.studio.session.end_gesture()
-            context.studio.request_draft()
+            context.studio.let_go()
 
     def _click(self, context: EditorContext, at: tuple[float, float]) -> None:
         """Add a handle at the vertex under the mouse (Shift: pinned), or let go of the selection."""
@@ -139,8 +138,10 @@ class Pointer:
             self._frame = commands.key_frame_for_drag(studio.state)
             if frame_shown(studio.state) != self._frame:
                 studio.show(commands.set_time, float(self._frame))
+            studio.posing.take(figure.track[min(self._frame, len(figure.track) - 1)])
         target = context.viewport.to_source(figure, position)
         studio.drag(f"move {self._count}", "move handle", commands.set_key, row, self._frame, target)
+        studio.pose(figure.name, self._frame)
 
     # ---- the gizmo ----------------------------------------------------------------------------------------
 
@@ -169,8 +170,7 @@ class Pointer:
             self._gizmo_at = now
         elif self._gizmo_moving and not psim.IsMouseDown(0):
             self._gizmo_moving = False
-            context.studio.session.end_gesture()
-            context.studio.request_draft()
+            context.studio.let_go()
         elif not self._gizmo_moving:
             place = np.asarray(knob_position(context, figure, state.document.handles[row]))
             self._size_gizmo(context, place)

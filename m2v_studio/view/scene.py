@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from m2v_studio.document.state import (
     is_box_shown,
     is_open,
     is_stale,
+    shown_pose,
     shown_samples,
     tracks,
 )
@@ -34,6 +36,14 @@ class SceneBuilder:
         self._range: tuple[Hashable, float] | None = None
 
     def figures(self, state: State) -> tuple[Figure, ...]:
+        figures, pose = self._unposed(state), shown_pose(state)
+        if pose is None or not figures:
+            return figures
+        taken = next((row for row, figure in enumerate(figures) if figure.name == pose.figure), 0)
+        posed = replace(figures[taken], track=pose.track, frame=0, heat=None, label=f"frame {pose.frame}, in your hand")
+        return (*figures[:taken], posed, *figures[taken + 1 :])
+
+    def _unposed(self, state: State) -> tuple[Figure, ...]:
         source = state.document.source
         if not is_open(state.document):
             return ()

@@ -23,9 +23,9 @@ def handle(context: EditorContext) -> None:
 
     studio = context.studio
     if chord(ctrl | shift | int(psim.ImGuiKey_Z)) or chord(ctrl | int(psim.ImGuiKey_Y)):
-        studio.redo()
+        studio.session.redo()
     elif chord(ctrl | int(psim.ImGuiKey_Z)):
-        studio.undo()
+        studio.session.undo()
     elif chord(ctrl | int(psim.ImGuiKey_S)):
         context.save()
     elif chord(ctrl | shift | int(psim.ImGuiKey_O)):

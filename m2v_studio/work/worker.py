@@ -1,115 +1,39 @@
 """Background generation: the latest request wins, progress and previews stream back, cancel is quick.
 
-The model lives in a process of its own, so that neither importing torch (which holds the interpreter for up to
-a second) nor sampling can ever delay a window frame, and so that running out of memory ends in a message.
+The model lives in a process of its own (`serving`), so that neither importing torch (which holds the interpreter for
+up to a second) nor sampling can ever delay a window frame, and so that running out of memory ends in a message.
 The same loop also runs on a thread, which the tests use.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copyreg
 import multiprocessing
-import os
 import queue
-import signal
 import threading
-import traceback
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from core.errors import Cancelled, M2VError
-from core.pipelines.request import (
-    Progress,
-    ReconstructionOptions,
-    ReconstructionSet,
-    SampleSet,
-    SamplingOptions,
-)
-from core.sequence import Handle, HandleTracks, ScanSequence, SourceMesh
+from core.pipelines.request import ReconstructionOptions, SamplingOptions
+from core.sequence import HandleTracks, ScanSequence, SourceMesh
 from m2v_studio.work.engine import AnimatorFactory as AnimatorFactory
-from m2v_studio.work.engine import AnimatorLike as AnimatorLike
 from m2v_studio.work.engine import load_animator as load_animator
+from m2v_studio.work.messages import (
+    Animate,
+    Cancel,
+    DragReady,
+    EngineFailed,
+    EngineReady,
+    Event,
+    Prepare,
+    Progressed,
+    Reconstruct,
+    Run,
+    Subject,
+)
+from m2v_studio.work.serving import serve, serve_process
 
-
-# Handles keep their keys in a read-only mapping, which pickle refuses; rebuild them from plain values.
-def _reduce_handle(handle: Handle) -> tuple[Any, ...]:
-    return Handle, (handle.vertex, dict(handle.keys), handle.hold, handle.pinned, handle.name)
-
-
-copyreg.pickle(Handle, _reduce_handle)  # type: ignore[arg-type]
-
-
-# ---- events, oldest first from poll() ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EngineReady:
-    label: str
-    variety: float = 1.0  # the model's own, where a request asks for none
-
-
-@dataclass(frozen=True)
-class EngineFailed:
-    message: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Progressed:
-    request: int
-    progress: Progress
-
-
-@dataclass(frozen=True, eq=False)
-class Finished:
-    request: int
-    samples: SampleSet | ReconstructionSet
-
-
-@dataclass(frozen=True)
-class Stopped:
-    request: int
-
-
-@dataclass(frozen=True)
-class Failed:
-    request: int
-    message: str
-    detail: str = ""
-
-
-Event = EngineReady | EngineFailed | Progressed | Finished | Stopped | Failed
-
-
-Subject = SourceMesh | ScanSequence
-
-
-@dataclass(frozen=True, eq=False)
-class _Animate:
-    tracks: HandleTracks
-    options: SamplingOptions
-
-
-@dataclass(frozen=True, eq=False)
-class _Reconstruct:
-    options: ReconstructionOptions
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    request: int
-    subject: Subject | None  # None when the other side has it already, from the request before
-    task: _Animate | _Reconstruct
-
-
-@dataclass(frozen=True)
-class _Cancel:
-    request: int
-
-
-# ---- the window's side ------------------------------------------------------------------------------------
+Message = Run | Cancel | Prepare
 
 
 class GenerationWorker:
@@ -119,12 +43,13 @@ class GenerationWorker:
         self._factory = factory
         self._isolate = isolate
         self._connection: Connection | None = None
-        self._outbox: queue.SimpleQueue[_Run | _Cancel | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._process: Any = None
         self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
         self._generation = 0  # of the process: reports of an ended one are ignored
         self._request = 0
         self._active: int | None = None
+        self._mesh = 0  # the number of the mesh that drags were last prepared for
         self._subject: Subject | None = None  # what the other side has
         self._closing = False
 
@@ -143,12 +68,12 @@ class GenerationWorker:
         if self._isolate:
             context = multiprocessing.get_context("spawn")
             self._process = context.Process(
-                target=_serve_process, args=(theirs, self._factory), name="m2v-generate", daemon=True
+                target=serve_process, args=(theirs, self._factory), name="m2v-generate", daemon=True
             )
             self._process.start()
             theirs.close()
         else:
-            threading.Thread(target=_serve, args=(theirs, self._factory), name="m2v-generate", daemon=True).start()
+            threading.Thread(target=serve, args=(theirs, self._factory), name="m2v-generate", daemon=True).start()
         self._connection = ours
         self._outbox.put(None)  # for the sender of a process that has ended
         self._outbox = queue.SimpleQueue()
@@ -159,27 +84,34 @@ class GenerationWorker:
         )
         reader.start()
 
+    def prepare(self, mesh: SourceMesh) -> None:
+        """Ask for what drags on this mesh are solved with; it comes as `DragReady`."""
+        self.start()
+        self._mesh += 1
+        self._subject = mesh
+        self._outbox.put(Prepare(self._mesh, mesh))
+
     def submit(self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions) -> int:
         """Ask for motions of a mesh; returns the request's number. Anything still running is given up for it."""
-        return self._ask(mesh, _Animate(tracks, options))
+        return self._ask(mesh, Animate(tracks, options))
 
     def submit_scans(self, scans: ScanSequence, options: ReconstructionOptions) -> int:
         """Ask for complete meshes of scans, in the same way."""
-        return self._ask(scans, _Reconstruct(options))
+        return self._ask(scans, Reconstruct(options))
 
-    def _ask(self, subject: Subject, task: _Animate | _Reconstruct) -> int:
+    def _ask(self, subject: Subject, task: Animate | Reconstruct) -> int:
         self.start()
         self._request += 1
         self._active = self._request
         known = subject is self._subject
-        self._outbox.put(_Run(self._request, None if known else subject, task))
+        self._outbox.put(Run(self._request, None if known else subject, task))
         self._subject = subject
         return self._request
 
     def cancel(self) -> None:
         """Stop the running request; nothing more is reported of it."""
         if self._active is not None:
-            self._outbox.put(_Cancel(self._active))
+            self._outbox.put(Cancel(self._active))
             self._active = None
 
     def poll(self) -> list[Event]:
@@ -195,6 +127,9 @@ class GenerationWorker:
             if isinstance(event, EngineFailed):
                 self._active = None
                 self._connection = None  # the next request starts a new process
+            elif isinstance(event, DragReady):
+                if event.mesh != self._mesh:
+                    continue
             elif not isinstance(event, EngineReady):
                 if event.request != self._active:
                     continue
@@ -236,7 +171,7 @@ class GenerationWorker:
         )
 
 
-def _write(connection: Connection, outbox: queue.SimpleQueue[_Run | _Cancel | None]) -> None:
+def _write(connection: Connection, outbox: queue.SimpleQueue[Message | None]) -> None:
     """Send requests in order; None, which ends the other side, is the last."""
     # When the process has ended, its reader reports that and the next request starts another.
     with contextlib.suppress(OSError, ValueError):
@@ -245,91 +180,3 @@ def _write(connection: Connection, outbox: queue.SimpleQueue[_Run | _Cancel | No
             connection.send(message)
             if message is None:
                 return
-
-
-# ---- the background side ----------------------------------------------------------------------------------
-
-
-def _serve_process(connection: Connection, factory: AnimatorFactory) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in the terminal is for the window's process
-    if hasattr(os, "nice"):
-        os.nice(5)  # the window's frames come first
-    _serve(connection, factory)
-
-
-def _serve(connection: Connection, factory: AnimatorFactory) -> None:
-    try:
-        animator = factory()
-    except M2VError as error:
-        connection.send(EngineFailed(str(error)))
-        return
-    except Exception:
-        connection.send(EngineFailed("The model could not be loaded.", traceback.format_exc()))
-        return
-    connection.send(EngineReady(_label(animator), float(getattr(animator, "variety", 1.0))))
-    subject: Subject | None = None
-    pending: Any = _NOTHING
-    while True:
-        try:
-            message = connection.recv() if pending is _NOTHING else pending
-        except (EOFError, OSError):
-            return
-        pending = _NOTHING
-        if message is None:
-            return
-        if isinstance(message, _Cancel):
-            continue
-        subject = message.subject if message.subject is not None else subject
-        pending = _run(connection, animator, message, subject)
-
-
-_NOTHING = object()
-
-
-def _run(connection: Connection, animator: AnimatorLike, job: _Run, subject: Subject | None) -> Any:
-    """Run one request; returns the message that interrupted it, or `_NOTHING`."""
-    interrupted: Any = _NOTHING
-
-    def on_step(progress: Progress) -> None:
-        nonlocal interrupted
-        if connection.poll():
-            interrupted = connection.recv()
-            if not isinstance(interrupted, _Cancel) or interrupted.request == job.request:
-                raise Cancelled
-            interrupted = _NOTHING
-        connection.send(Progressed(job.request, progress))
-
-    try:
-        on_step(Progress(0, 0, "Preparing"))
-        samples: SampleSet | ReconstructionSet
-        if isinstance(job.task, _Animate):
-            assert isinstance(subject, SourceMesh)
-            samples = animator.animate(subject, job.task.tracks, job.task.options, on_step)
-        else:
-            assert isinstance(subject, ScanSequence)
-            samples = animator.reconstruct(subject, job.task.options, on_step)
-        connection.send(Finished(job.request, samples))
-    except Cancelled:
-        connection.send(Stopped(job.request))
-    except M2VError as error:
-        connection.send(Failed(job.request, str(error)))
-    except (EOFError, BrokenPipeError):
-        return None
-    except MemoryError:
-        message = "There is not enough memory for this; ask for fewer seeds or frames, a smaller mesh or less detail."
-        connection.send(Failed(job.request, message))
-    except Exception:
-        connection.send(Failed(job.request, "Generation failed because of a fault in it.", traceback.format_exc()))
-    return interrupted
-
-
-def _label(animator: AnimatorLike) -> str:
-    """For the title line, such as "small, cpu", from whatever the animator tells about itself."""
-    parts = [str(getattr(animator, name)) for name in ("preset", "device") if _is_word(animator, name)]
-    return ", ".join(parts) or "model ready"
-
-
-def _is_word(animator: object, name: str) -> bool:
-    """True when the attribute prints as a short word (a torch.device does)."""
-    value = getattr(animator, name, None)
-    return value is not None and not callable(value) and 0 < len(str(value)) <= 24

@@ -14,7 +14,7 @@ from m2v_studio.document import commands
 from m2v_studio.driver import Driver
 from m2v_studio.view import gl_sync
 
-from .hands import CTRL, SHIFT, add_and_drag, finish, front_vertex, generate, rest, slider_at
+from .hands import CTRL, SHIFT, add_and_drag, field_at, finish, front_vertex, generate, middle, rest
 
 
 def test_a_click_adds_a_handle_at_the_vertex_under_the_mouse(driver: Driver) -> None:
@@ -257,23 +257,30 @@ def test_without_a_display_each_frame_is_drawn_before_the_next(driver: Driver, m
     assert len(waited) == 4
 
 
-def test_the_variety_slider_is_dragged_undone_and_given_back_to_the_model(driver: Driver) -> None:
+def test_a_behaviour_is_chosen_undone_and_asked_for(driver: Driver) -> None:
     studio = driver.app.studio
-    left, top, right, bottom = slider_at(driver, "##variety")
-    at = lambda share: (left + (right - left) * share, (top + bottom) / 2)  # noqa: E731
-    driver.drag(at(0.4), at(0.8))
-    variety = studio.state.document.variety
-    assert variety == pytest.approx(0.8, abs=0.05) and [step.label for step in studio.session.past] == ["variety"]
+    driver.click(middle(field_at(driver, "##behaviour", "BeginCombo")))
+    driver.tick(3)
+    corners: dict[str, tuple[float, float]] = {}
+    original = psim.Selectable
+
+    def watched(label: str, *given: object) -> object:
+        pressed = original(label, *given)  # type: ignore[arg-type]
+        corners[label.split("##")[0]] = middle((psim.GetItemRectMin(), psim.GetItemRectMax()))
+        return pressed
+
+    psim.Selectable = watched  # type: ignore[assignment]
+    try:
+        driver.tick(1)
+    finally:
+        psim.Selectable = original  # type: ignore[assignment]
+    driver.click(corners["eat"])
+    assert studio.state.document.behaviour == "eat"
     driver.key(psim.ImGuiKey_Z, CTRL)
-    assert studio.state.document.variety is None
+    assert studio.state.document.behaviour == ""
     driver.key(psim.ImGuiKey_Z, CTRL, SHIFT)
-    assert studio.state.document.variety == variety
-    driver.press(1)
-    driver.release(1)
-    assert studio.state.document.variety is None
-    driver.key(psim.ImGuiKey_Z, CTRL)
     generate(driver)
-    assert driver.animator.calls[-1].variety == variety  # type: ignore[attr-defined]
+    assert driver.animator.calls[-1].behaviour == "eat"  # type: ignore[attr-defined]
 
 
 def test_heat_maps_change_with_the_frame(driver: Driver) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2v_studio.document import commands
+from m2v_studio.document import commands, job_commands
 from m2v_studio.document.state import edit_key, view_normalization
 from m2v_studio.document.words import counted
 from m2v_studio.panels.generate import freedom_of, guidance_of
@@ -81,7 +81,7 @@ def test_the_floor_is_under_the_shape_in_every_frame_that_is_shown() -> None:
     track[9, 5, 1] = source.vertices[:, 1].min() - 0.1 * source.size
     sunk = replace(samples.samples[1], sequence=replace(samples.samples[1].sequence, vertices=track))
     made = replace(samples, samples=(samples.samples[0], sunk))
-    state = commands.job_finished(commands.job_started(state, 1, "normal", 2), 1, made)
+    state = job_commands.job_finished(job_commands.job_started(state, 1, "normal", 2), 1, made)
     level = floor_level(motion_box(commands.solo(state, 1)), norm)
     assert level == pytest.approx(rest - 0.1, abs=1e-6)
     low, high = content_box(state, motion_box(commands.solo(state, 1)))
@@ -93,7 +93,7 @@ def test_figures_follow_layout_preview_and_staleness() -> None:
     state = opened_state()
     assert [(f.name, f.color) for f in build(state)] == [("source", theme.CLAY)]
     state = commands.set_key(commands.add_handle(state, 3), 0, 16, [0, 1, 0])
-    state = commands.job_finished(commands.job_started(state, 1, "normal", 4), 1, sample_set(state))
+    state = job_commands.job_finished(job_commands.job_started(state, 1, "normal", 4), 1, sample_set(state))
     assert [f.name for f in build(state)] == ["result-0"]
     side = commands.set_layout(state, "side")
     assert [f.cell for f in build(side)] == [0, 1, 2, 3]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.errors import HandleError
 from core.pipelines.request import Quality
 from core.sequence import MAX_TARGET_DISTANCE
-from m2v_studio.document import commands
+from m2v_studio.document import commands, job_commands
 from m2v_studio.document.history import Session
 from m2v_studio.document.state import State, edit_key, is_stale, next_step, sampling, tracks, why_not_generate
 
@@ -182,9 +182,9 @@ def test_there_is_one_next_step_from_opening_to_export() -> None:
     assert next_step(state) == "drag"
     state = commands.set_key(state, 0, 16, [0, 1, 0])
     assert next_step(state) == "generate" and not why_not_generate(state)
-    state = commands.job_started(state, 1, "normal", 4)
+    state = job_commands.job_started(state, 1, "normal", 4)
     assert next_step(state) == "wait"
-    state = commands.with_view(commands.job_finished(state, 1, sample_set(state)), playing=False)
+    state = commands.with_view(job_commands.job_finished(state, 1, sample_set(state)), playing=False)
     assert next_step(state) == "play"
     assert next_step(commands.toggle_play(state)) == "export"
 
@@ -193,8 +193,8 @@ def test_results_are_stale_until_the_edit_is_undone() -> None:
     session = Session(opened_state())
     session.do("add", commands.add_handle, 3)
     session.do("key", commands.set_key, 0, 16, [0.0, 1.0, 0.0])
-    session.show(commands.job_started, 1, "normal", 2)
-    session.show(commands.job_finished, 1, sample_set(session.state))
+    session.show(job_commands.job_started, 1, "normal", 2)
+    session.show(job_commands.job_finished, 1, sample_set(session.state))
     assert not is_stale(session.state)
     session.do("key", commands.set_key, 0, 16, [0.0, 2.0, 0.0])
     assert is_stale(session.state)
@@ -204,15 +204,15 @@ def test_results_are_stale_until_the_edit_is_undone() -> None:
 
 def test_reports_of_an_older_request_change_nothing() -> None:
     state = commands.set_key(commands.add_handle(opened_state(), 3), 0, 16, [0, 1, 0])
-    state = commands.job_started(state, 2, "normal", 4)
-    assert commands.job_finished(state, 1, sample_set(state)) is state
-    assert commands.job_stopped(state, 1) is state
+    state = job_commands.job_started(state, 2, "normal", 4)
+    assert job_commands.job_finished(state, 1, sample_set(state)) is state
+    assert job_commands.job_stopped(state, 1) is state
 
 
 def test_solo_and_layouts_need_results_that_exist() -> None:
     state = commands.set_key(commands.add_handle(opened_state(), 3), 0, 16, [0, 1, 0])
     assert commands.set_layout(state, "side").view.layout == "one"
-    state = commands.job_finished(commands.job_started(state, 1, "normal", 3), 1, sample_set(state, 3))
+    state = job_commands.job_finished(job_commands.job_started(state, 1, "normal", 3), 1, sample_set(state, 3))
     assert commands.solo(state, 2).view.solo == 2
     assert commands.solo(state, 3) is state
     assert commands.set_layout(state, "overlay").view.layout == "overlay"
@@ -241,7 +241,7 @@ def test_variety_is_undone_and_asks_for_other_motions() -> None:
 )
 def test_the_status_line_says_what_was_made(quality: Quality, seeds: int, words: str) -> None:
     state = commands.set_key(commands.add_handle(opened_state(), 3), 0, 16, [0, 1, 0])
-    made = commands.job_finished(commands.job_started(state, 1, quality, seeds), 1, sample_set(state, seeds))
+    made = job_commands.job_finished(job_commands.job_started(state, 1, quality, seeds), 1, sample_set(state, seeds))
     assert made.message.startswith(words)
 
 

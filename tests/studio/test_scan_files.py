@@ -13,7 +13,7 @@ from core.errors import DataError
 from core.io.export import export_sequence
 from core.io.export_clip import ExportOptions
 from core.pipelines.request import ReconstructionSet
-from m2v_studio.document import commands, scan_commands
+from m2v_studio.document import commands, job_commands, scan_commands
 from m2v_studio.document.project import load_project, save_project
 from m2v_studio.document.scan_files import is_scans, read_scan_document
 from m2v_studio.document.state import State, is_stale, reconstruction
@@ -65,7 +65,7 @@ def test_a_project_keeps_the_path_the_alignment_and_the_meshes(tmp_path: Path) -
     state = scan_commands.set_alignment(state, center=[1.0, 2.0, 3.0], scale=40.0, up_axis="z")
     state = scan_commands.set_one_shape(scan_commands.set_resolution(state, 64), True)
     made = FakeAnimator(steps=1).reconstruct(opened.sequence, reconstruction(state.document))
-    state = commands.job_finished(commands.job_started(state, 1, "best", 2), 1, made)
+    state = job_commands.job_finished(job_commands.job_started(state, 1, "best", 2), 1, made)
     save_project(state, tmp_path / "a.m2v")
     document, results = load_project(tmp_path / "a.m2v")
     place = document.alignment

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.errors import DataError
 from core.pipelines.request import Progress, ReconstructionSet, SamplingOptions
 from core.sequence import MeshSequence, Normalization, ScanSequence
-from m2v_studio.document import commands, scan_commands
+from m2v_studio.document import commands, job_commands, scan_commands
 from m2v_studio.document.history import Session
 from m2v_studio.document.scan_document import OpenedScans, box_corners, checked_alignment, scan_bounds, upright
 from m2v_studio.document.scan_truth import point_triangle_distance, truth_errors
@@ -45,7 +45,7 @@ def completed_state(seeds: int = 3, **wanted: object) -> State:
     state = commands.set_seeds(scanned_state(**wanted), seeds)
     assert state.document.scans is not None
     made = FakeAnimator(steps=1).reconstruct(state.document.scans.sequence, reconstruction(state.document))
-    return commands.job_finished(commands.job_started(state, 1, "normal", seeds), 1, made)
+    return job_commands.job_finished(job_commands.job_started(state, 1, "normal", seeds), 1, made)
 
 
 def test_the_status_line_names_the_step_of_a_reconstruction_and_counts_those_of_a_motion() -> None:
@@ -53,9 +53,9 @@ def test_the_status_line_names_the_step_of_a_reconstruction_and_counts_those_of_
         (scanned_state(), "finding the surface, step 9 of 42"),
         (opened_state(), "step 9 of 42"),
     ):
-        running = commands.job_started(state, 1, "normal", 2)
+        running = job_commands.job_started(state, 1, "normal", 2)
         assert progress_words(running) == "starting"
-        running = commands.job_progressed(running, 1, Progress(9, 42, "Finding the surface"))
+        running = job_commands.job_progressed(running, 1, Progress(9, 42, "Finding the surface"))
         assert progress_words(running) == words
         assert progress_words(replace(running, engine="loading")) == "waiting for the model"
 
@@ -78,7 +78,7 @@ def test_opening_scans_replaces_a_mesh_and_the_other_way_round() -> None:
 def test_there_is_one_next_step_from_scans_to_export() -> None:
     state = replace(scanned_state(), engine="ready")
     assert next_step(state) == "generate"
-    state = commands.job_started(commands.set_quality(state, "draft"), 1, "draft", 4)
+    state = job_commands.job_started(commands.set_quality(state, "draft"), 1, "draft", 4)
     assert next_step(state) == "wait"
     state = commands.with_view(completed_state(), playing=False)
     assert next_step(state) == "play"
@@ -172,14 +172,14 @@ def test_results_are_shown_on_faces_of_their_own_with_the_points_beside_each() -
 
 
 def test_a_preview_lies_on_the_faces_it_came_with() -> None:
-    state = commands.job_started(scanned_state(), 1, "normal", 2)
+    state = job_commands.job_started(scanned_state(), 1, "normal", 2)
     assert SceneBuilder().figures(state) == ()
     shape = ball()
     track = np.repeat(shape.vertices[None], 6, axis=0)
-    state = commands.job_progressed(state, 1, Progress(1, 4, "Denoising", track, shape.faces))
+    state = job_commands.job_progressed(state, 1, Progress(1, 4, "Denoising", track, shape.faces))
     (figure,) = SceneBuilder().figures(state)
     assert figure.faces is shape.faces and figure.label.endswith("being generated")
-    state = commands.job_progressed(state, 1, Progress(2, 4, "Denoising"))
+    state = job_commands.job_progressed(state, 1, Progress(2, 4, "Denoising"))
     assert SceneBuilder().figures(state)[0].faces is shape.faces
 
 

@@ -13,7 +13,8 @@ import pytest
 from core.errors import CheckpointError
 from core.pipelines.request import SamplingOptions
 from core.sequence import Handle, HandleTracks
-from m2v_studio.work.worker import EngineFailed, EngineReady, Event, Failed, Finished, GenerationWorker, Progressed
+from m2v_studio.work.messages import EngineFailed, EngineReady, Event, Failed, Finished, Progressed
+from m2v_studio.work.worker import GenerationWorker
 
 from .fake_animator import FakeAnimator, make_fake
 from .shapes import ball

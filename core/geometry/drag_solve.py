@@ -1,0 +1,186 @@
+"""A mesh that follows the hand: an as-rigid-as-possible solve on a few nodes, in milliseconds.
+
+The same deformation as `rigid.py` (Sorkine and Alexa 2007) for one pose at a time, in NumPy alone, so that a window can
+solve at every movement of the mouse. What depends on the mesh only is a `DragSystem`; what depends on the pose that
+a drag starts from and on what is held in it, a `Grip`, made once when a handle is taken. The pose it starts from is
+its rest: where nothing is dragged, nothing changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial.distance import cdist
+
+NODES = 160
+NEIGHBOURS = 8  # nodes that a node is tied to, at least
+HOLD = 0.002  # of the mean degree: how hard nodes are held to where they were, so that a drag does not carry all along
+PLANTED = 2.0  # of the mean degree: the same for feet on the ground
+TOUCHED = 0.05  # share of a handle in a node from which on it follows the hand and not the ground
+GROUND = 0.035  # of the size: vertices within this height of the lowest are on the ground
+STEPS = 6  # local and global steps at an event; the next event goes on from there
+
+
+@dataclass(frozen=True, eq=False)
+class DragSystem:
+    """What solving on one mesh needs, whatever its units: P vertices as nodes, and how all ride on them."""
+
+    nodes: NDArray[np.int64]  # [P] vertices
+    weight: NDArray[np.float64]  # [P, P] symmetric edge weights, zero on the diagonal
+    binding: sparse.csr_matrix  # [V, P] rows sum to 1
+
+    @classmethod
+    def of(cls, vertices: ArrayLike, faces: ArrayLike) -> DragSystem:
+        """From vertices [V, 3] and faces [F, 3]; about a second for ten thousand vertices."""
+        from core.geometry.binding import bind_vertices, mesh_components
+        from core.geometry.sampling import sample_surface
+        from core.geometry.surface_distance import MOST_VERTICES, SurfaceGraph
+
+        points = np.asarray(vertices, dtype=np.float64)
+        corners = np.asarray(faces, dtype=np.int64)
+        points = (points - points.min(axis=0)) / np.ptp(points, axis=0).max()
+        nodes = spread_vertices(points, NODES)
+        components = mesh_components(corners, len(points))
+        if len(points) <= MOST_VERTICES:
+            graph = SurfaceGraph(points, corners, sample_surface(points, corners, 1, np.random.default_rng(0)))
+            apart = graph.solid_distances(nodes).astype(np.float64)
+            along = graph.distances(nodes)[:, : len(points)]
+        else:
+            apart, along = cdist(points[nodes], points[nodes]), None
+        binding = bind_vertices(points, points[nodes], along, components, components[nodes])
+        return cls(nodes, edge_weights(apart), binding.astype(np.float32))
+
+    def grip(self, vertices: NDArray[np.floating], handles: ArrayLike, height: ArrayLike | None = None) -> Grip:
+        """Take hold of handles [K] of the pose `vertices` [V, 3]; feet whose `height` [V] is lowest stay put."""
+        base = np.asarray(vertices, dtype=np.float32)
+        held = np.asarray(handles, dtype=np.int64)
+        shares = self.binding[held].toarray().astype(np.float64)  # [K, P]
+        degree = self.weight.sum(axis=1)
+        hold = np.full(len(self.nodes), HOLD * degree.mean())
+        if height is not None:
+            ground = np.asarray(height)
+            size = float(np.ptp(base, axis=0).max())
+            standing = (ground < ground.min() + GROUND * size)[self.nodes] & (shares < TOUCHED).all(axis=0)
+            hold[standing] = PLANTED * degree.mean()
+        inverse = cho_solve(cho_factor(np.diag(degree + hold) - self.weight), np.eye(len(degree)))
+        columns = inverse @ shares.T  # [P, K]
+        among = shares @ columns
+        # Handles on the same few nodes cannot all be met; what is left over is shared among them.
+        among += 1e-7 * np.trace(among) / max(len(held), 1) * np.eye(len(held))
+        lift = np.linalg.solve(among, columns.T).T if len(held) else columns
+        return Grip(self, base, held, shares, hold, inverse, lift)
+
+
+class Grip:
+    """Handles taken hold of in one pose. `pose` may be asked for again and again; each goes on from the last."""
+
+    def __init__(
+        self,
+        system: DragSystem,
+        base: NDArray[np.float32],
+        handles: NDArray[np.int64],
+        shares: NDArray[np.float64],
+        hold: NDArray[np.float64],
+        inverse: NDArray[np.float64],
+        lift: NDArray[np.float64],
+    ) -> None:
+        self._system, self._base, self.handles = system, base, handles
+        self._shares, self._hold, self._inverse, self._lift = shares, hold, inverse, lift
+        self._rest = base[system.nodes].astype(np.float64)
+        self._degree = system.weight.sum(axis=1)[:, None]
+        self._near = system.weight @ self._rest
+        self._offset = shares[:, :, None] * (base[handles].astype(np.float64)[:, None] - self._rest[None])  # [K, P, 3]
+        self._moved = self._rest
+
+    def pose(self, targets: ArrayLike, steps: int = STEPS) -> NDArray[np.float32]:
+        """Vertices [V, 3] with the handles at `targets` [K, 3]."""
+        goals = np.asarray(targets, dtype=np.float64).reshape(len(self.handles), 3)
+        moved = self._meet(self._moved, None, goals)
+        for _ in range(steps):
+            rotation = turned_by(self._covariances(moved))
+            moved = self._meet(self._positions(rotation), rotation, goals)
+        self._moved = moved
+        vertices = self._carry(moved, turned_by(self._covariances(moved)))
+        vertices[self.handles] = goals
+        return vertices
+
+    def _covariances(self, moved: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[P, 3, 3] weighted covariances of each node's edges, moved against rest."""
+        pairs = (moved[:, :, None] * self._rest[:, None, :]).reshape(-1, 9)
+        spread = (self._degree * pairs + self._system.weight @ pairs).reshape(-1, 3, 3)
+        theirs = self._system.weight @ moved
+        return spread - moved[:, :, None] * self._near[:, None, :] - theirs[:, :, None] * self._rest[:, None, :]
+
+    def _positions(self, rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[P, 3] whose edges best follow the rotations, each held to where it was."""
+        weight = self._system.weight
+        turn = lambda matrix, points: np.einsum("pij,pj->pi", matrix, points)  # noqa: E731
+        own = turn(rotation, self._rest)
+        mixed = (weight @ rotation.reshape(-1, 9)).reshape(-1, 3, 3)
+        right = self._degree * own - turn(rotation, self._near) + turn(mixed, self._rest) - weight @ own
+        return self._inverse @ (0.5 * right + self._hold[:, None] * self._rest)
+
+    def _meet(
+        self, moved: NDArray[np.float64], rotation: NDArray[np.float64] | None, goals: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The minimiser with the handles at their goals from the free one: exact, as constraints are linear in it."""
+        turned = self._offset.sum(axis=1) if rotation is None else np.einsum("pij,kpj->ki", rotation, self._offset)
+        return moved + self._lift @ (goals - turned - self._shares @ moved)
+
+    def _carry(self, moved: NDArray[np.float64], rotation: NDArray[np.float64]) -> NDArray[np.float32]:
+        constant = moved - np.einsum("pij,pj->pi", rotation, self._rest)
+        columns = np.concatenate([rotation.reshape(-1, 9), constant], axis=1).astype(np.float32)
+        blended = self._system.binding @ columns  # [V, 12]
+        result = blended[:, 9:]
+        for axis in range(3):
+            result = result + blended[:, axis:9:3] * self._base[:, axis, None]
+        return result
+
+
+def spread_vertices(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Up to `count` vertices that are farthest from each other [P]."""
+    chosen = [int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmax())]
+    apart = np.linalg.norm(points - points[chosen[0]], axis=1)
+    while len(chosen) < count and apart.max() > 1e-6:
+        chosen.append(int(apart.argmax()))
+        np.minimum(apart, np.linalg.norm(points - points[chosen[-1]], axis=1), out=apart)
+    return np.array(chosen, dtype=np.int64)
+
+
+def edge_weights(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Symmetric weights [P, P] between nodes that are near each other."""
+    count = len(distance)
+    near = np.sort(distance, axis=1)[:, : NEIGHBOURS + 1]
+    reach = near[:, -1:]
+    linked = (distance <= reach) | (distance <= reach.T)
+    spacing = max(float(near[:, 1:].mean()), 1e-6) if count > 1 else 1.0
+    weight = linked / (np.square(distance / spacing) + 0.05) + 1e-6
+    weight = 0.5 * (weight + weight.T)
+    np.fill_diagonal(weight, 0.0)
+    return weight
+
+
+def turned_by(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The proper rotations [P, 3, 3] nearest to matrices: the quaternion of a symmetric matrix's top (Horn 1987)."""
+    size = np.sqrt(np.square(matrix).sum(axis=(1, 2), keepdims=True)).clip(1e-12)
+    m = matrix / size + 1e-5 * np.eye(3)  # decides for none where a neighbourhood leaves the rotation open
+    table = np.empty((len(m), 4, 4))
+    table[:, 0, 0] = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
+    table[:, 1:, 1:] = m + m.transpose(0, 2, 1)
+    for axis in range(3):
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        table[:, 0, axis + 1] = table[:, axis + 1, 0] = m[:, b, a] - m[:, a, b]
+        table[:, axis + 1, axis + 1] -= table[:, 0, 0]
+    w, x, y, z = np.linalg.eigh(table)[1][:, :, -1].T
+    return np.stack(
+        [
+            1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+        ],
+        axis=-1,
+    ).reshape(-1, 3, 3)  # fmt: skip

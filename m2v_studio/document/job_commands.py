@@ -1,0 +1,71 @@
+"""What becomes of a running generation and of a drag meanwhile, as pure functions State -> State."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.pipelines.request import Progress, Quality, ReconstructionSet, SampleSet
+from m2v_studio.document.state import Job, Pose, Results, State, edit_key
+from m2v_studio.document.words import counted
+
+
+def job_started(state: State, request: int, quality: Quality, seeds: int) -> State:
+    job = Job(request=request, key=edit_key(state.document), quality=quality, seeds=seeds)
+    return replace(state, job=job)
+
+
+def job_progressed(state: State, request: int, progress: Progress) -> State:
+    job = state.job
+    if job is None or job.request != request:
+        return state
+    preview = progress.preview if progress.preview is not None else job.preview
+    faces = progress.preview_faces if progress.preview is not None else job.preview_faces
+    job = replace(
+        job, done=progress.done, total=progress.total, message=progress.message, preview=preview, preview_faces=faces
+    )
+    return replace(state, job=job)
+
+
+def set_pose(state: State, figure: str, frame: int, vertices: NDArray[np.float32]) -> State:
+    """Show the mesh as it is being dragged."""
+    return replace(state, pose=Pose(figure, frame, vertices[None], state.document.handles))
+
+
+def job_finished(state: State, request: int, samples: SampleSet | ReconstructionSet, held: bool = False) -> State:
+    """Take the results in, unless a newer request replaced this one; a draft starts to play.
+
+    While a handle is `held` the mesh stays in the hand.
+    """
+    job = state.job
+    if job is None or job.request != request:
+        return state
+    results = Results(samples=samples, key=job.key, quality=job.quality)
+    several = len(samples.samples) > 1
+    view = replace(
+        state.view,
+        solo=min(state.view.solo, len(samples.samples) - 1) if several else 0,
+        layout=state.view.layout if several else "one",
+        color=state.view.color if several or state.view.color != "disagreement" else "none",
+        playing=state.document.frames > 1 and not held,
+        played=False,
+    )
+    pose = state.pose if held else None
+    made = _made(len(samples.samples), job.quality, state.document.scans is not None)
+    message = f"Generated {made} in {samples.seconds:.1f} s."
+    return replace(state, results=results, job=None, pose=pose, view=view, message=message)
+
+
+def _made(count: int, quality: Quality, of_scans: bool) -> str:
+    """What was generated, in words: "a draft", "1 motion", "4 meshes"."""
+    if count == 1 and quality == "draft":
+        return "a draft"
+    return counted(count, "mesh" if of_scans else "motion")
+
+
+def job_stopped(state: State, request: int | None = None, message: str = "Cancelled.") -> State:
+    if state.job is None or (request is not None and state.job.request != request):
+        return state
+    return replace(state, job=None, message=message)

@@ -1,0 +1,103 @@
+"""What the window and the process with the model tell each other."""
+
+from __future__ import annotations
+
+import copyreg
+from dataclasses import dataclass
+from typing import Any
+
+from core.geometry.drag_solve import DragSystem
+from core.pipelines.request import Progress, ReconstructionOptions, ReconstructionSet, SampleSet, SamplingOptions
+from core.sequence import Handle, HandleTracks, ScanSequence, SourceMesh
+
+
+# Handles keep their keys in a read-only mapping, which pickle refuses; rebuild them from plain values.
+def _reduce_handle(handle: Handle) -> tuple[Any, ...]:
+    return Handle, (handle.vertex, dict(handle.keys), handle.hold, handle.pinned, handle.name)
+
+
+copyreg.pickle(Handle, _reduce_handle)  # type: ignore[arg-type]
+
+
+# ---- events, oldest first from poll() ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EngineReady:
+    label: str
+    variety: float = 1.0  # the model's own, where a request asks for none
+
+
+@dataclass(frozen=True)
+class EngineFailed:
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Progressed:
+    request: int
+    progress: Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    request: int
+    samples: SampleSet | ReconstructionSet
+
+
+@dataclass(frozen=True)
+class Stopped:
+    request: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    request: int
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class DragReady:
+    """What a drag on the mesh with this number is solved with."""
+
+    mesh: int
+    system: DragSystem
+
+
+Event = EngineReady | EngineFailed | DragReady | Progressed | Finished | Stopped | Failed
+
+
+Subject = SourceMesh | ScanSequence
+
+
+@dataclass(frozen=True, eq=False)
+class Animate:
+    tracks: HandleTracks
+    options: SamplingOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruct:
+    options: ReconstructionOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Prepare:
+    """Work out what drags on this mesh need."""
+
+    mesh: int
+    subject: SourceMesh
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    request: int
+    subject: Subject | None  # None when the other side has it already, from the request before
+    task: Animate | Reconstruct
+
+
+@dataclass(frozen=True)
+class Cancel:
+    request: int

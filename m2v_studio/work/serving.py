@@ -1,0 +1,127 @@
+"""The process with the model: it runs one request at a time, until a newer one or a cancellation comes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from core.errors import Cancelled, M2VError
+from core.geometry.drag_solve import DragSystem
+from core.pipelines.request import Progress, ReconstructionSet, SampleSet
+from core.sequence import ScanSequence, SourceMesh
+from m2v_studio.work.engine import AnimatorFactory, AnimatorLike
+from m2v_studio.work.messages import (
+    Animate,
+    Cancel,
+    DragReady,
+    EngineFailed,
+    EngineReady,
+    Failed,
+    Finished,
+    Prepare,
+    Progressed,
+    Run,
+    Stopped,
+    Subject,
+)
+
+# ---- the background side ----------------------------------------------------------------------------------
+
+
+def serve_process(connection: Connection, factory: AnimatorFactory) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in the terminal is for the window's process
+    if hasattr(os, "nice"):
+        os.nice(5)  # the window's frames come first
+    serve(connection, factory)
+
+
+def serve(connection: Connection, factory: AnimatorFactory) -> None:
+    try:
+        animator = factory()
+    except M2VError as error:
+        connection.send(EngineFailed(str(error)))
+        return
+    except Exception:
+        connection.send(EngineFailed("The model could not be loaded.", traceback.format_exc()))
+        return
+    connection.send(EngineReady(_label(animator), float(getattr(animator, "variety", 1.0))))
+    subject: Subject | None = None
+    pending: Any = _NOTHING
+    while True:
+        try:
+            message = connection.recv() if pending is _NOTHING else pending
+        except (EOFError, OSError):
+            return
+        pending = _NOTHING
+        if message is None:
+            return
+        if isinstance(message, Cancel):
+            continue
+        if isinstance(message, Prepare):
+            subject = message.subject
+            _prepare(connection, message)
+            continue
+        subject = message.subject if message.subject is not None else subject
+        pending = _run(connection, animator, message, subject)
+
+
+_NOTHING = object()
+
+
+def _prepare(connection: Connection, message: Prepare) -> None:
+    """Where it fails the mesh stands still while it is dragged, and the draft after it says what is wrong."""
+    with contextlib.suppress(Exception):
+        connection.send(DragReady(message.mesh, DragSystem.of(message.subject.vertices, message.subject.faces)))
+
+
+def _run(connection: Connection, animator: AnimatorLike, job: Run, subject: Subject | None) -> Any:
+    """Run one request; returns the message that interrupted it, or `_NOTHING`."""
+    interrupted: Any = _NOTHING
+
+    def on_step(progress: Progress) -> None:
+        nonlocal interrupted
+        if connection.poll():
+            interrupted = connection.recv()
+            if not isinstance(interrupted, Cancel) or interrupted.request == job.request:
+                raise Cancelled
+            interrupted = _NOTHING
+        connection.send(Progressed(job.request, progress))
+
+    try:
+        on_step(Progress(0, 0, "Preparing"))
+        samples: SampleSet | ReconstructionSet
+        if isinstance(job.task, Animate):
+            assert isinstance(subject, SourceMesh)
+            samples = animator.animate(subject, job.task.tracks, job.task.options, on_step)
+        else:
+            assert isinstance(subject, ScanSequence)
+            samples = animator.reconstruct(subject, job.task.options, on_step)
+        connection.send(Finished(job.request, samples))
+    except Cancelled:
+        connection.send(Stopped(job.request))
+    except M2VError as error:
+        connection.send(Failed(job.request, str(error)))
+    except (EOFError, BrokenPipeError):
+        return None
+    except MemoryError:
+        message = "There is not enough memory for this; ask for fewer seeds or frames, a smaller mesh or less detail."
+        connection.send(Failed(job.request, message))
+    except Exception:
+        connection.send(Failed(job.request, "Generation failed because of a fault in it.", traceback.format_exc()))
+    return interrupted
+
+
+def _label(animator: AnimatorLike) -> str:
+    """For the title line, such as "small, cpu", from whatever the animator tells about itself."""
+    parts = [str(getattr(animator, name)) for name in ("preset", "device") if _is_word(animator, name)]
+    return ", ".join(parts) or "model ready"
+
+
+def _is_word(animator: object, name: str) -> bool:
+    """True when the attribute prints as a short word (a torch.device does)."""
+    value = getattr(animator, name, None)
+    return value is not None and not callable(value) and 0 < len(str(value)) <= 24
