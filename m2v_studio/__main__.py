@@ -29,16 +29,23 @@ def main(argv: list[str] | None = None) -> int:
     if not has_display():
         print(f"m2v-studio needs a display to open its window, and there is none here; {INSTEAD}", file=sys.stderr)
         return 2
+    # Matrices of a drag are small: threads that wait for each other on busy cores cost more than they bring.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         # Only now: where there is no display, the libraries that Polyscope is linked to may be missing too.
         from m2v_studio.app import App
     except ImportError as error:
         print(f"The window cannot be drawn ({error}); {NO_LIBRARIES}", file=sys.stderr)
         return 2
+    from m2v_studio.document.settings import settings_path
     from m2v_studio.studio import Studio
+    from m2v_studio.work.display import display_scale
     from m2v_studio.work.worker import load_animator
 
+    first_start = not settings_path().exists()
     studio = Studio(partial(load_animator, arguments.preset, arguments.device))
+    if first_start:
+        studio.fit_display(display_scale())
     open_first(studio, arguments.source)  # read in the background while the window opens
     try:
         app = App(studio)

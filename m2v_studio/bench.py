@@ -24,6 +24,7 @@ from m2v_studio.studio import Studio
 from m2v_studio.work.worker import AnimatorFactory, load_animator
 
 PLAYED_FRAMES = 150
+DRAG_EVENTS = 200
 PATIENCE = 300.0  # seconds that loading, or one generation, may take
 SIZE = (1280, 800)
 
@@ -42,6 +43,7 @@ def measure_window(
     try:
         studio = app.studio
         studio.session.reset(commands.open_source(studio.state, mesh))
+        studio.worker.prepare(mesh)
         last = studio.state.document.frames - 1
         for row, (vertex, target) in enumerate(zip(handles, targets, strict=True)):
             studio.do("handle", commands.add_handle, int(vertex))
@@ -68,6 +70,7 @@ def measure_window(
             costs.append(app.times.host - before)
             moved.append(frame_shown(studio.state) != shown)
         playing = app.times
+        dragged = _drag(app, int(handles[0]), last)
         sent = [cost for cost, new in zip(costs, moved, strict=True) if new]
         return {
             "longest_gap": generating.longest_gap,
@@ -78,10 +81,38 @@ def measure_window(
             "host_per_frame_mean": float(np.mean(costs)),
             "host_per_new_frame": float(np.median(sent)),
             "longest_gap_playing": playing.longest_gap,
+            "drag_event": float(np.median(dragged)),
+            "drag_event_99": float(np.quantile(dragged, 0.99)),
             "vertices": float(len(mesh.vertices)),
         }
     finally:
         app.close()
+
+
+def _drag(app: App, vertex: int, frame: int) -> list[float]:
+    """Seconds from an event of the mouse to the vertices of the pose, for each event of one long drag.
+
+    The model's process is left alone meanwhile, as on a machine with a core to spare for it.
+    """
+    studio = app.studio
+    source, results = studio.state.document.source, studio.state.results
+    assert source is not None and results is not None
+    deadline = time.perf_counter() + PATIENCE
+    while studio.posing.system is None and time.perf_counter() < deadline:
+        _paced_frame(app)
+    base = results.samples.samples[0].sequence.vertices[frame]
+    studio.posing.take(base)
+    taken = []
+    for event in range(DRAG_EVENTS):
+        angle = 2 * np.pi * event / DRAG_EVENTS
+        goal = base[vertex] + 0.15 * source.size * np.array([np.sin(angle), 1 - np.cos(angle), 0.0])
+        start = time.perf_counter()
+        studio.drag("bench", "move handle", commands.set_key, 0, frame, goal)
+        if studio.posing.pose(studio.state.document, frame) is None:
+            raise RuntimeError("the mesh cannot be posed")
+        taken.append(time.perf_counter() - start)
+    studio.posing.release()
+    return taken
 
 
 def _draw_until(app: App, ready: Callable[[], bool]) -> None:

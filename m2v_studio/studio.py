@@ -21,7 +21,7 @@ from m2v_studio.document.project import autosave_path, load_project, save_projec
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import is_scans, read_scan_document
 from m2v_studio.document.scan_truth import truth_errors
-from m2v_studio.document.settings import Settings, load_settings, save_settings
+from m2v_studio.document.settings import DEFAULT_WINDOW, Settings, load_settings, save_settings
 from m2v_studio.document.state import (
     Document,
     Notice,
@@ -96,8 +96,6 @@ class Studio:
                 show(job_commands.job_stopped, request, "Generation failed.")
                 show(commands.notify, Notice("Generation failed", message, detail))
 
-    # ---- edits --------------------------------------------------------------------------------------------
-
     def do(self, label: str, command: Callable[..., State], *args: Any, **kwargs: Any) -> None:
         """One undoable edit; an edit that is not possible becomes a notice."""
         try:
@@ -135,8 +133,6 @@ class Studio:
             pinned = not self.state.document.handles[row].pinned
             self.do("pin" if pinned else "unpin", commands.set_pinned, row, pinned)
             self.request_draft()
-
-    # ---- dragging ------------------------------------------------------------------------------------------
 
     def pose(self, figure: str, frame: int) -> None:
         """Show the mesh as the handles have it now, and draft the motion meanwhile."""
@@ -329,11 +325,14 @@ class Studio:
             self._failed,
         )
 
-    # ---- settings and the end -----------------------------------------------------------------------------
-
     def change_settings(self, **changes: Any) -> None:
         self.settings = replace(self.settings, **changes)
         save_settings(self.settings)
+
+    def fit_display(self, scale: float) -> None:
+        """On the first start: text and window as large as the display asks for."""
+        width, height = (round(side * scale) for side in DEFAULT_WINDOW)
+        self.settings = replace(self.settings, text_scale=scale, width=width, height=height)
 
     def close(self) -> None:
         """End background work; the autosave goes when the person has left on purpose."""

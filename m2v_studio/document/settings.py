@@ -44,10 +44,14 @@ def config_dir() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME", str(Path.home() / ".config"))) / "m2v-studio"
 
 
+def settings_path() -> Path:
+    return config_dir() / "settings.json"
+
+
 def load_settings() -> Settings:
     """Read the settings; anything missing, damaged or out of range becomes its default."""
     try:
-        raw = json.loads((config_dir() / "settings.json").read_text(encoding="utf-8"))
+        raw = json.loads(settings_path().read_text(encoding="utf-8"))
         if not isinstance(raw, dict):
             return Settings()
         return Settings(
@@ -65,7 +69,7 @@ def load_settings() -> Settings:
 def save_settings(settings: Settings) -> None:
     """Write the settings atomically; a folder that cannot be written is no reason to stop the window."""
     try:
-        with fresh_file(config_dir() / "settings.json") as file:
+        with fresh_file(settings_path()) as file:
             file.write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")
     except OSError:
         return

@@ -25,7 +25,7 @@ from m2v_studio.view.widgets import (
 
 HOLD = "Move straight from key to key. Without it the motion is free between keys."
 GIZMO = "Show arrows at the selected handle, to drag it along one axis (W)"
-TALL = 780.0  # pixels at scale 1: a window with room for a longer list
+TALL = 960.0  # pixels at scale 1: a window with room for a longer list
 EMPTY = "Click the creature to add one. Shift-click pins a vertex where it is."
 
 

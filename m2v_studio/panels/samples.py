@@ -73,9 +73,9 @@ class SamplesPanel:
             if state.results is None:
                 muted(NOTHING if state.document.scans is None else NO_MESHES)
             else:
+                self._table(context)
                 if is_stale(state):
                     muted("These belong to an older edit; generate to replace them.")
-                self._table(context)
             rule()
             self._layout(context)
             rule()

@@ -40,7 +40,10 @@ class SceneBuilder:
         if pose is None or not figures:
             return figures
         taken = next((row for row, figure in enumerate(figures) if figure.name == pose.figure), 0)
-        posed = replace(figures[taken], track=pose.track, frame=0, heat=None, label=f"frame {pose.frame}, in your hand")
+        figure = figures[taken]
+        color = theme.CLAY if figure.name == "source" else theme.result_color(int(figure.name.removeprefix("result-")))
+        label = f"frame {pose.frame}, in your hand"
+        posed = replace(figure, track=pose.track, frame=0, heat=None, color=color, label=label)
         return (*figures[:taken], posed, *figures[taken + 1 :])
 
     def _unposed(self, state: State) -> tuple[Figure, ...]:

@@ -58,6 +58,8 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     app.context.export_open = False
     app.studio.settings = Settings(width=WINDOW[0], height=WINDOW[1])
     _window.animator.gate, _window.animator.calls = None, []  # type: ignore[attr-defined]
+    _window.move((30.0, 550.0))
+    _window.wheel(40.0)  # the settings are scrolled to their top again
     _window.move((500.0, 60.0))
     _window.settle()
     yield _window

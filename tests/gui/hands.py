@@ -64,7 +64,7 @@ def drawn_at(driver: Driver, label: str) -> tuple[tuple[float, float], tuple[flo
 
     def watched(text: str, *arguments: object) -> bool:
         pressed = original(text, *arguments)  # type: ignore[arg-type]
-        if text.split("##")[0] == label and psim.IsItemVisible():
+        if text.split("##")[0] == label:
             found.append((psim.GetItemRectMin(), psim.GetItemRectMax()))
         return bool(pressed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def pixels(driver: Driver, path: Path) -> np.ndarray:
 
 def test_the_mesh_follows_the_hand_before_the_button_is_let_go(prepared: Driver, tmp_path: Path) -> None:
     driver, studio = prepared, prepared.app.studio
-    driver.animator.gate = lambda: __import__("time").sleep(0.05)  # type: ignore[attr-defined]
+    go = threading.Event()
+    driver.animator.gate = lambda: go.wait(20)  # type: ignore[attr-defined]
     vertex = front_vertex(driver)
     driver.click(driver.at_vertex(vertex))
     before = pixels(driver, tmp_path / "before.png")
@@ -51,6 +53,7 @@ def test_the_mesh_follows_the_hand_before_the_button_is_let_go(prepared: Driver,
     assert (far > 0.05).sum() > 20, "its surroundings come along"
     driver.release()
     assert shown_pose(studio.state) is not None, "it stays until the draft is there"
+    go.set()
     finish(driver)
     rest(driver)
     assert shown_pose(studio.state) is None

@@ -97,7 +97,8 @@ def test_the_creature_stays_clear_of_the_panels(driver: Driver) -> None:
 def test_generate_solo_side_by_side_overlay_and_all(driver: Driver) -> None:
     generate(driver)
     studio = driver.app.studio
-    assert [call.quality for call in driver.animator.calls] == ["draft", "normal"]  # type: ignore[attr-defined]
+    asked = [call.quality for call in driver.animator.calls]  # type: ignore[attr-defined]
+    assert set(asked[:-1]) == {"draft"} and asked[-1] == "normal"
     driver.key(psim.ImGuiKey_3)
     assert (studio.state.view.layout, studio.state.view.solo) == ("one", 2)
     assert [figure.name for figure in driver.app.viewport.figures] == ["result-2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from m2v_studio.document import commands, job_commands
 from m2v_studio.document.history import Session
 from m2v_studio.document.state import State, edit_key, is_stale, next_step, sampling, tracks, why_not_generate
 
-from .shapes import opened_state, sample_set
+from .shapes import opened_state, sample_set, scanned_state
 
 EDITS = st.one_of(
     st.tuples(st.just("add"), st.integers(0, 40), st.booleans()),
@@ -218,10 +219,24 @@ def test_solo_and_layouts_need_results_that_exist() -> None:
     assert commands.set_layout(state, "overlay").view.layout == "overlay"
 
 
-def test_variety_is_undone_and_asks_for_other_motions() -> None:
+@pytest.mark.parametrize(
+    ("command", "value"),
+    [(commands.set_behaviour, "eat"), (commands.set_loop, True), (commands.set_contacts, False)],
+)
+def test_what_a_motion_is_to_be_is_undone_and_asks_for_other_motions(command: Any, value: Any) -> None:
     session = Session(opened_state())
     session.do("add", commands.add_handle, 3)
     session.do("key", commands.set_key, 0, 16, [0.0, 1.0, 0.0])
+    before = session.state
+    session.do("wish", command, value)
+    assert value in vars(sampling(session.state.document)).values()
+    assert edit_key(session.state.document) != edit_key(before.document)
+    session.undo()
+    assert session.state.document is before.document
+
+
+def test_variety_is_undone_and_asks_for_other_meshes() -> None:
+    session = Session(scanned_state())
     before = session.state
     assert sampling(before.document).variety is None, "the model's own until a person chooses"
     session.drag("variety", "variety", commands.set_variety, 0.5)

@@ -33,7 +33,8 @@ from m2v_studio.panels.bars import progress_words
 from m2v_studio.panels.samples import figures_of, why_not_color
 from m2v_studio.view.scan_scene import clouds, picture, scan_box
 from m2v_studio.view.scene import SceneBuilder, heat_track
-from m2v_studio.work.worker import Failed, Finished, GenerationWorker, Progressed
+from m2v_studio.work.messages import Failed, Finished, Progressed
+from m2v_studio.work.worker import GenerationWorker
 
 from .fake_animator import FakeAnimator, make_fake
 from .shapes import ball, opened_state, scanned_state, scans

@@ -1,0 +1,52 @@
+"""How large text is to be on this display, as the desktop says."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import sys
+
+USUAL_DPI = 96.0
+LEAST, MOST = 1.0, 2.0
+
+
+def display_scale() -> float:
+    """1 on a usual display, 2 on one of twice the density; what cannot be found out counts as usual."""
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        if sys.platform == "win32":
+            return _within(ctypes.windll.shcore.GetScaleFactorForDevice(0) / 100.0)  # type: ignore[attr-defined]
+        if sys.platform == "darwin":
+            return 1.0  # the system scales the whole window
+        named = os.environ.get("GDK_SCALE") or os.environ.get("GDK_DPI_SCALE")
+        if named:
+            return _within(float(named))
+        return _within(dots_per_inch(_x_resources()) / USUAL_DPI)
+    return 1.0
+
+
+def dots_per_inch(resources: str) -> float:
+    """`Xft.dpi` among the resources of an X display."""
+    found = re.search(r"^Xft\.dpi:\s*([0-9.]+)", resources, re.MULTILINE)
+    return float(found.group(1)) if found else USUAL_DPI
+
+
+def _within(scale: float) -> float:
+    """In steps of a quarter, as the menu offers them."""
+    return min(max(round(4 * scale) / 4, LEAST), MOST)
+
+
+def _x_resources() -> str:
+    """What the desktop has written down for all programs of this X display; empty without one."""
+    library = ctypes.CDLL("libX11.so.6")
+    library.XOpenDisplay.restype = ctypes.c_void_p
+    library.XResourceManagerString.restype = ctypes.c_char_p
+    library.XResourceManagerString.argtypes = library.XCloseDisplay.argtypes = [ctypes.c_void_p]
+    display = library.XOpenDisplay(None)
+    if not display:
+        return ""
+    try:
+        return (library.XResourceManagerString(display) or b"").decode("utf-8", "replace")
+    finally:
+        library.XCloseDisplay(display)
