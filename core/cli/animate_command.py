@@ -49,7 +49,6 @@ def run_animate(options: argparse.Namespace) -> None:
     sampling = sampling_options(options)
     check_output(options.out)
     mesh = read_mesh(options.source, options.up)
-    tracks = read_handle_file(options.handles, mesh, options.frames)
     print_notes(options.source, mesh.notes)
     if options.up is None and (up := guess_up_axis(mesh)) != mesh.up_axis:
         print(f"{options.source.name} likely has {up} up; say --up {up} if so.", file=sys.stderr)
@@ -60,6 +59,7 @@ def run_animate(options: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     print_notes(options.out, export_notes(mesh, options.out.suffix.lower()))
+    tracks = read_handle_file(options.handles, mesh, options.frames)
 
     from core.io.export import export_sequence
     from core.pipelines.animate import Animator

@@ -5,7 +5,11 @@ Written with usd-core. Time code 0 is the first frame; one time code is one fram
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,8 @@ from core.io.materials import PLAIN_PICTURES, write_textures
 from core.io.shading import clip_normals
 from core.io.usd.usd_material import CHANNELS, write_usd_material
 
+LONG_TEXT = 4 << 20  # bytes of positions from which writing text takes seconds
+
 
 def write_usd(clip: ExportClip, path: Path, prefix: str) -> None:
     """Write `.usdc`, `.usda` or `.usdz` (which holds its textures); raises ExportError for X up, which USD lacks."""
@@ -27,6 +33,11 @@ def write_usd(clip: ExportClip, path: Path, prefix: str) -> None:
     except ImportError as error:
         raise ExportError("USD export needs the package usd-core; install it with: pip install usd-core") from error
     try:
+        if path.suffix == ".usda" and clip.frames.nbytes > LONG_TEXT:
+            binary = path.with_suffix(".usdc")
+            _write_stage(clip, binary, prefix)
+            _as_text(binary, path)
+            return
         if path.suffix != ".usdz":
             _write_stage(clip, path, prefix)
             return
@@ -37,8 +48,19 @@ def write_usd(clip: ExportClip, path: Path, prefix: str) -> None:
         if not UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(path)):
             raise ExportError(f"{path.name} cannot be packed; write .usdc instead.")
         shutil.rmtree(inner)
-    except Tf.ErrorException as error:  # a full disk, for one
-        raise OSError(str(error).strip().splitlines()[-1]) from error
+    except Tf.ErrorException as error:  # USD's own words name its source files
+        full = shutil.disk_usage(path.parent).free < 1 << 20
+        raise OSError(os.strerror(errno.ENOSPC) if full else "the disk refuses") from error
+
+
+def _as_text(binary: Path, path: Path) -> None:
+    """Turn a binary file into text in a process of its own, as USD hears no Ctrl-C while it writes for many seconds."""
+    script = "import sys; from pxr import Sdf; sys.exit(not Sdf.Layer.FindOrOpen(sys.argv[1]).Export(sys.argv[2]))"
+    done = subprocess.run([sys.executable, "-c", script, str(binary), str(path)], capture_output=True, check=False)
+    if done.returncode != 0 or not path.is_file():
+        full = shutil.disk_usage(path.parent).free < 1 << 20
+        raise OSError(os.strerror(errno.ENOSPC) if full else "the disk refuses")
+    binary.unlink()
 
 
 def _write_stage(clip: ExportClip, path: Path, prefix: str) -> None:

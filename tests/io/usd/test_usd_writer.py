@@ -12,6 +12,7 @@ from pxr import Usd, UsdGeom, UsdShade
 from core.errors import ExportError
 from core.io.export import export_sequence
 from core.io.export_clip import ExportOptions
+from core.io.usd import usd_writer
 
 
 def open_mesh(path):
@@ -89,3 +90,13 @@ def test_z_up_is_marked_and_x_up_is_refused(separate, tmp_path):
     np.testing.assert_allclose(np.array(mesh.GetPointsAttr().Get(3)), np.stack([x, -z, y], -1), atol=1e-6)
     with pytest.raises(ExportError, match="choose y or z"):
         export_sequence(separate.sequence, tmp_path / "x.usdc", separate.source, options=ExportOptions(up_axis="x"))
+
+
+def test_long_text_is_written_by_a_process_that_ctrl_c_ends(separate, tmp_path, monkeypatch):
+    export_sequence(separate.sequence, tmp_path / "short.usda", separate.source)
+    monkeypatch.setattr(usd_writer, "LONG_TEXT", 0)
+    export_sequence(separate.sequence, tmp_path / "long.usda", separate.source)
+    opened = [open_mesh(tmp_path / f"{name}.usda") for name in ("short", "long")]
+    short, long = (np.array(mesh.GetPointsAttr().Get(2)) for _, mesh in opened)
+    np.testing.assert_array_equal(short, long)
+    assert not list(tmp_path.glob("*.usdc"))
