@@ -30,7 +30,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("fingers", r"finger|thumb|pinky|index|middle\d|middle_hand|ring\d|f_(index|middle|pinky)"),
     ("hand", r"hand|palm|wrist"),
     ("arm_lower", r"lower_?arm|fore_?arm"),
-    ("arm_upper", r"upper_?arm|^arm$|shoulder$|shoulder_|collar|^shoulder"),
+    ("arm_upper", r"upper_?arm|^arm$|shoulder(?!s)|collar"),
     ("foot", r"foot|feet|toe|ankle"),
     ("leg_lower", r"lower_?leg|shin|^leg$|mid_?leg|leg[23]$"),
     ("leg_upper", r"upper_?leg|up_?leg|thigh|hip_?joint|leg1$"),
@@ -41,12 +41,23 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("neck", r"neck"),
     ("tail_tip", r"tail_?(tip|end|0?[4-9]|1\d|20)"),
     ("tail", r"tail|main[56]|sting"),
-    ("hips", r"hips|pelvis|root|^back$|main4|stomach_tip"),
+    ("hips", r"hips|pelvis|root|^back$|main4"),
     ("chest", r"chest|torso_?3|spine_?[23]|shoulders|ribcage|spine_[456]|main1|thorax|torso$"),
     ("spine", r"spine|abdomen|body|torso|back|stomach|main[23]|lower_?back"),
 )
 PARTS = tuple(dict.fromkeys(part for part, _ in _PATTERNS))
 SIDES = ("", "left", "right")
+# Which limb a part belongs to: where one part of it ends and the next begins is up to whoever made the rig.
+LIMBS = {
+    **dict.fromkeys(("wing_tip", "wing_middle", "wing_base"), "wing"),
+    **dict.fromkeys(("front_foot", "front_lower", "front_upper"), "front leg"),
+    **dict.fromkeys(("hind_foot", "hind_lower", "hind_upper"), "hind leg"),
+    **dict.fromkeys(("fingers", "hand", "arm_lower", "arm_upper"), "arm"),
+    **dict.fromkeys(("foot", "leg_lower", "leg_upper"), "leg"),
+    **dict.fromkeys(("ear", "horn", "mouth", "head", "neck"), "head"),
+    **dict.fromkeys(("tail_tip", "tail"), "tail"),
+    **dict.fromkeys(("hips", "chest", "spine"), "trunk"),
+}
 _LEFT = re.compile(r"(^left_|^l_|_l$|_left$|_l_)")
 _RIGHT = re.compile(r"(^right_|^r_|_r$|_right$|_r_)")
 

@@ -1,9 +1,9 @@
 """`m2v evaluate parts`: does a node find the same part on another model, and does a body face where it is said to?
 
 Rigs of authors whose work nobody trained on are matched with the models of the bank by other authors. A node is right
-where the node that it is matched with hangs on the part of its own name, on its own side. The rig stands at rest and in
-poses of its clips, and faces four ways, which no method is told. Each method is judged on the models that it finds most
-alike.
+where the node that it is matched with hangs on the part, or the limb, of its own name, on its own side. Only nodes of
+the body count whose names tell, and of which the other model has any. The rig stands at rest and in poses of its clips,
+and faces four ways, which no method is told. Each method is judged on the models that it finds most alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from core.bank.bank_file import read_bank
 from core.bank.matching import NORMAL, PLACE, BankEntry, yaw
-from core.bank.parts import CLASSES, MIRRORED, class_weights, side_or_spine_heading
+from core.bank.parts import CLASSES, LIMBS, MIRRORED, class_weights, side_or_spine_heading
 from core.bank.read_rig import read_rig
 from core.bank.shape import BankShape, quaternion_matrices
 from core.bank.user_bank import shipped_bank
@@ -32,11 +32,16 @@ QUARTERS = tuple(np.pi / 2 * turn for turn in range(4))
 NAMED = 0.3  # share of a node's weights that named parts have to have for it to count
 WITHIN = 30.0  # degrees
 ABOUT = __doc__.split("\n\n")[1].replace("\n", " ").strip() if __doc__ else ""
+MEASURES = ("limb and side", "part and side")
 METHODS = {
     "as the program matches": (2.0, PLACE, NORMAL),
     "descriptors alone": (2.0, 0.0, 0.0),
     "nearest place in the box, four headings tried": (0.0, PLACE, 0.0),
 }
+
+
+_LIMB_NAMES = sorted({(LIMBS.get(part, part), side) for part, side in CLASSES})
+_LIMB = np.array([_LIMB_NAMES.index((LIMBS.get(part, part), side)) for part, side in CLASSES])  # of each class
 
 
 class _Look(NamedTuple):
@@ -62,7 +67,8 @@ def evaluate_parts(
     """
     authors = {rig.author for rig in rigs}
     others = [describe.described(shape) for shape in bank if shape.author not in authors]
-    entries = [BankEntry(shape, side) for shape in others for side in (False, True)]
+    named = [shape for shape in others if (_names(shape, False) >= 0).mean() > 0.5]
+    entries = [BankEntry(shape, side) for shape in named for side in (False, True)]
     rigs = [rig for rig in rigs if class_weights(rig.part_names).any()]
     if not rigs or not entries:
         raise DataError("There are no rigs with named joints by one author and models by another; give other rigs.")
@@ -107,21 +113,18 @@ def parts_tables(report: Report) -> list[str]:
     """The tables of a report: all rigs by method, then every rig."""
     summary = report["summary"]
     whole = summary["every rig"]
-    methods = [
-        [method, *(f"{100 * whole[method][measure]:.1f}%" for measure in ("part and side", "part"))]
-        for method in METHODS
-    ]
+    methods = [[method, *(f"{100 * whole[method][measure]:.1f}%" for measure in MEASURES)] for method in METHODS]
     rigs = [
         [
             name,
-            *(f"{100 * figures[method]['part and side']:.1f}%" for method in METHODS),
+            *(f"{100 * figures[method][MEASURES[0]]:.1f}%" for method in METHODS),
             "/" if figures["heading"] is None else f"{100 * figures['heading']:.0f}%",
         ]
         for name, figures in summary.items()
     ]
     return [
-        rows_table(["Nodes matched with the right", "part and side", "part"], methods),
-        rows_table(["Part and side, by rig", *METHODS, f"heading within {WITHIN:.0f}°"], rigs),
+        rows_table(["Nodes matched with the right", *MEASURES], methods),
+        rows_table(["Limb and side, by rig", *METHODS, f"heading within {WITHIN:.0f}°"], rigs),
     ]
 
 
@@ -154,6 +157,7 @@ def _names(shape: BankShape, reflected: bool) -> NDArray[np.int64]:
     labels = shape.weights() @ class_weights(shape.part_names)
     if reflected:
         labels = labels[:, MIRRORED]
+    labels[:, [part == "prop" for part, _ in CLASSES]] = 0  # what a hand holds is no part of the body
     return np.where(labels.sum(axis=1) > NAMED, labels.argmax(axis=1), -1)
 
 
@@ -166,7 +170,7 @@ def _score(
     names: Sequence[NDArray[np.int64]],
     weights: tuple[float, float, float],
 ) -> dict[str, float]:
-    """Shares of nodes matched with their own part, and with their own part and side, over the most alike entries."""
+    """Shares of nodes matched with their own limb and their own part, both on their own side, over the most alike."""
     by_descriptor, by_place, by_normal = weights
     # Without descriptors nothing says where the body faces.
     headings = (heading,) if by_descriptor else QUARTERS
@@ -181,25 +185,21 @@ def _score(
         best = int(np.argmin(alike))
         found.append((alike[best], theirs, costs[best].argmin(axis=1)))
     found.sort(key=lambda row: row[0])
-    part_of = np.array([CLASSES.index((part, "")) for part, _ in CLASSES])
-    sides, parts = [], []
+    shares: dict[str, list[float]] = {measure: [] for measure in MEASURES}
     for _, theirs, match in found[:MODELS]:
-        there = np.isin(own, theirs[theirs >= 0]) & (own >= 0)  # what the other model does not have cannot be found
-        if there.any():
-            matched = theirs[match[there]]
-            sides.append(float((matched == own[there]).mean()))
-            parts.append(float(((part_of[matched] == part_of[own[there]]) & (matched >= 0)).mean()))
-    if not sides:
-        return {"part and side": 0.0, "part": 0.0}
-    return {"part and side": float(np.mean(sides)), "part": float(np.mean(parts))}
+        matched = theirs[match]
+        for measure, group in zip(MEASURES, (_LIMB, np.arange(len(CLASSES))), strict=True):
+            # What the other model does not have cannot be found.
+            counted = (own >= 0) & (matched >= 0) & np.isin(group[own], group[theirs[theirs >= 0]])
+            if counted.any():
+                shares[measure].append(float((group[matched] == group[own])[counted].mean()))
+    return {measure: float(np.mean(values)) if values else 0.0 for measure, values in shares.items()}
 
 
 def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     errors = [row["heading_error"] for row in rows if "heading_error" in row]
     means = {
-        method: {
-            measure: float(np.mean([row[method][measure] for row in rows])) for measure in ("part and side", "part")
-        }
+        method: {measure: float(np.mean([row[method][measure] for row in rows])) for measure in MEASURES}
         for method in METHODS
     }
     heading = float(np.mean([error < WITHIN for error in errors])) if errors else None

@@ -44,7 +44,7 @@ def test_a_report_counts_nodes_on_the_right_part(tmp_path: Path) -> None:
     report = evaluate_parts(Knowing(), *rods(), tmp_path / "parts.json", raw=tmp_path / "raw.json")  # type: ignore[arg-type]
     whole = report["summary"]["every rig"]
     for method in METHODS:
-        assert 0 <= whole[method]["part and side"] <= whole[method]["part"] == 1, "it is all hands"
+        assert 0 <= whole[method]["part and side"] == whole[method]["limb and side"] <= 1, "a limb of one part"
     assert report["clips"][0][ALONE]["part and side"] == 1, "at rest and facing +Z it knows them all"
     assert whole["heading"] == pytest.approx(0.25), "it says +Z whichever way the rod faces"
     stored = json.loads((tmp_path / "parts.json").read_text())
@@ -68,4 +68,4 @@ def test_the_weights_that_ship_beat_places_in_a_box_on_an_author_left_out(tmp_pa
     horse = [shape for shape in rigs if shape.name == "m2m_horse"]
     report = evaluate_parts(PartDescriptions.load("small"), horse, bank, tmp_path / "parts.json")
     whole = report["summary"]["every rig"]
-    assert whole[PROGRAM]["part and side"] > whole[BOX]["part and side"]
+    assert whole[PROGRAM]["limb and side"] > whole[BOX]["limb and side"]
