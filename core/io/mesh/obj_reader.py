@@ -27,8 +27,10 @@ _NO_UV = -1
 class _Lines:
     """The lines that matter, as words; `face_*` has one entry for each face."""
 
-    points: list[list[bytes]] = field(default_factory=list)
-    coordinates: list[list[bytes]] = field(default_factory=list)
+    points: list[bytes] = field(default_factory=list)
+    point_counts: list[int] = field(default_factory=list)  # how many words each `v` line has
+    coordinates: list[bytes] = field(default_factory=list)
+    coordinate_counts: list[int] = field(default_factory=list)
     corners: list[bytes] = field(default_factory=list)
     face_counts: list[int] = field(default_factory=list)
     face_points: list[int] = field(default_factory=list)  # how many `v` came before
@@ -48,8 +50,8 @@ def read_obj(path: Path) -> SourceMesh:
     text = _text(path)
     try:
         lines = _sort_lines(text)
-        points, colors = _points(lines.points)
-        coordinates = _numbers([words[:2] if len(words) > 1 else [words[0], b"0"] for words in lines.coordinates], 2)
+        points, colors = _points(lines)
+        coordinates = _coordinates(lines)
         corners, uvs = _indices(lines)
     except (ValueError, IndexError, OverflowError) as error:
         raise _damaged(path, text) from error
@@ -96,14 +98,15 @@ def _text(path: Path) -> bytes:
 def _sort_lines(text: bytes) -> _Lines:
     lines = _Lines()
     current, group = ("", ""), -1
-    points, coordinates, corners = lines.points, lines.coordinates, lines.corners
+    corners, point_counts, coordinate_counts = lines.corners, lines.point_counts, lines.coordinate_counts
     for line in text.split(b"\n"):
         words = line.split()
         if not words:
             continue
         keyword = words[0]
         if keyword == b"v":
-            points.append(words[1:])
+            lines.points += words[1:]
+            point_counts.append(len(words) - 1)
         elif keyword == b"f":
             if len(words) < 4:
                 raise ValueError("a face needs three corners")
@@ -111,11 +114,12 @@ def _sort_lines(text: bytes) -> _Lines:
                 group = lines.groups.setdefault(current, len(lines.groups))
             corners += words[1:]
             lines.face_counts.append(len(words) - 1)
-            lines.face_points.append(len(points))
-            lines.face_coordinates.append(len(coordinates))
+            lines.face_points.append(len(point_counts))
+            lines.face_coordinates.append(len(coordinate_counts))
             lines.face_groups.append(group)
         elif keyword == b"vt":
-            coordinates.append(words[1:])
+            lines.coordinates += words[1:]
+            coordinate_counts.append(len(words) - 1)
         elif keyword in (b"o", b"usemtl"):
             name = b" ".join(words[1:]).decode("utf-8", errors="replace")
             current = (name, current[1]) if keyword == b"o" else (current[0], name)
@@ -128,35 +132,46 @@ def _sort_lines(text: bytes) -> _Lines:
     return lines
 
 
-def _points(rows: list[list[bytes]]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+def _points(lines: _Lines) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Positions [W, 3], and colours [W, 3] from 0 to 1 where the lines carry them (white where some do not)."""
-    if any(len(row) < 3 for row in rows):
+    counts = np.array(lines.point_counts, np.int64)
+    if not len(counts):
+        return np.zeros((0, 3)), None
+    if counts.min() < 3:
         raise ValueError("a vertex needs three numbers")
-    points = _numbers([row[:3] for row in rows], 3)
-    coloured = [number for number, row in enumerate(rows) if len(row) in (6, 7)]
-    if not coloured:
+    values = np.array(lines.points, dtype=np.float64)
+    starts = np.cumsum(counts) - counts
+    points = values[starts[:, None] + np.arange(3)]
+    coloured = np.flatnonzero((counts == 6) | (counts == 7))
+    if not len(coloured):
         return points, None
-    colors = np.ones((len(rows), 3))
-    colors[coloured] = _numbers([rows[number][-3:] for number in coloured], 3)
+    colors = np.ones((len(points), 3))
+    colors[coloured] = values[(starts + counts - 3)[coloured, None] + np.arange(3)]
     return points, colors / 255.0 if np.nanmax(colors[coloured]) > 1.5 else colors
 
 
-def _numbers(rows: list[list[bytes]], width: int) -> NDArray[np.float64]:
-    words = [word for row in rows for word in row]
-    if len(words) != width * len(rows):
-        raise ValueError("a line has too few numbers")
-    return np.array(words, dtype=np.float64).reshape(-1, width)
+def _coordinates(lines: _Lines) -> NDArray[np.float64]:
+    """Texture coordinates [N, 2]; a line with one number has v = 0."""
+    counts = np.array(lines.coordinate_counts, np.int64)
+    if not len(counts):
+        return np.zeros((0, 2))
+    if counts.min() < 1:
+        raise ValueError("a texture coordinate needs a number")
+    values = np.append(np.array(lines.coordinates, dtype=np.float64), 0.0)
+    starts = np.cumsum(counts) - counts
+    return np.stack([values[starts], np.where(counts > 1, values[starts + 1], 0.0)], axis=-1)
 
 
 def _indices(lines: _Lines) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Vertex and texture numbers [C] from 0 of all corners; ValueError for numbers that the file has not given yet."""
     slashes = {word.count(b"/") for word in lines.corners}
+    joined = b" ".join(lines.corners)
     given: NDArray[np.bool_] | None = None  # which corners have a texture number
     if slashes <= {0}:
         vertices, uvs, given = np.array(lines.corners, dtype=np.int64), np.zeros(0, np.int64), np.zeros(0, bool)
-    elif len(slashes) == 1 and not any(b"//" in word or word.endswith(b"/") for word in lines.corners):
+    elif len(slashes) == 1 and not any(gap in b" " + joined + b" " for gap in (b"//", b"/ ", b" /")):
         width = slashes.pop() + 1
-        table = np.array(b" ".join(lines.corners).replace(b"/", b" ").split(), dtype=np.int64).reshape(-1, width)
+        table = np.array(joined.replace(b"/", b" ").split(), dtype=np.int64).reshape(-1, width)
         vertices, uvs = table[:, 0], table[:, 1]
     else:
         fields = [word.split(b"/") for word in lines.corners]
@@ -190,12 +205,10 @@ def _damaged(path: Path, text: bytes) -> MeshError:
         try:
             if words[:1] == [b"v"]:
                 points += 1
-                _numbers([words[1:4]], 3)
-                if len(words) in (7, 8):
-                    _numbers([words[-3:]], 3)
+                _points(_Lines(points=words[1:], point_counts=[len(words) - 1]))
             elif words[:1] == [b"vt"]:
                 coordinates += 1
-                _numbers([words[1:3] if len(words) > 2 else [words[1], b"0"]], 2)
+                _coordinates(_Lines(coordinates=words[1:], coordinate_counts=[len(words) - 1]))
             elif words[:1] == [b"f"]:
                 single = _Lines(
                     corners=words[1:],
