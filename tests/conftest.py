@@ -6,6 +6,7 @@ import os
 import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # the tests load torch before core
 
 from jaxtyping import install_import_hook
 
