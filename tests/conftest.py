@@ -8,9 +8,20 @@ import signal
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # the tests load torch before core
 
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook(["core.models", "core.diffusion"], "beartype.beartype")
 
 # A run started in the background of a shell script inherits that Ctrl-C is ignored; tests of it need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+SLOW = ("gui/", "experiments/test_ablations", "training/test_overfit", "training/test_processes", "evaluation/test_handles",
+        "evaluation/test_reconstruction.py", "training/test_from_weights", "test_readme")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what trains, draws a whole window or runs a whole protocol as slow."""
+    for item in items:
+        if any(place in item.path.as_posix() for place in SLOW):
+            item.add_marker(pytest.mark.slow)

@@ -25,7 +25,7 @@ def block(after: str) -> str:
     return re.search(r"```\w*\n(.*?)```", README[README.index(after) :], re.S)[1]  # type: ignore[index]
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "assets").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "assets").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
