@@ -16,8 +16,16 @@ install_import_hook(["core.models", "core.diffusion"], "beartype.beartype")
 # A run started in the background of a shell script inherits that Ctrl-C is ignored; tests of it need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SLOW = ("gui/", "experiments/test_ablations", "training/test_overfit", "training/test_processes", "evaluation/test_handles",
-        "evaluation/test_reconstruction.py", "training/test_from_weights", "test_readme")  # fmt: skip
+SLOW = (
+    "gui/",
+    "evaluation/test_handles",
+    "evaluation/test_reconstruction.py",
+    "experiments/test_ablations",
+    "training/test_from_weights",
+    "training/test_overfit",
+    "training/test_processes",
+    "test_readme",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
