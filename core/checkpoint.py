@@ -33,6 +33,18 @@ STAGES = (
 PART_DESCRIPTOR = "part-descriptor"
 EVERY_STAGE = (*STAGES, PART_DESCRIPTOR)
 
+# Parts of tensor names in earlier versions, and what they are called now.
+RENAMED = {".norm_conditions.0.": ".norm_condition.", ".condition_attentions.0.": ".condition_attention."}
+# Fields that earlier versions stored, with the values that mean what this version does.
+REMOVED: dict[str, tuple[Any, ...]] = {
+    "shape_denoiser.time_attention": (True,),
+    "shape_denoiser.source_and_target": (False,),
+    "motion_denoiser.time_attention": (True,),
+    "motion_denoiser.source_and_target": (False,),
+    "diffusion.whitening": (True,),
+    "diffusion.pure_loss": ("distance", "square"),  # of training only
+}
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -78,7 +90,7 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
     try:
         with safe_open(str(path), framework="pt") as handle:
             header = handle.metadata() or {}
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {current_name(name): handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise CheckpointError(
             f"There is no checkpoint at {path}; check the path or train one with 'm2v train'."
@@ -95,7 +107,7 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
     if stage is not None and header.get("stage") != stage:
         raise CheckpointError(f"{path} holds the stage {header.get('stage')!r}, but {stage!r} is needed.")
     try:
-        config = config_from_dict(json.loads(header["config"]), str(path))
+        config = config_from_dict(_current(json.loads(header["config"])), str(path))
         record = json.loads(header["record"])
         if not isinstance(record, dict):
             raise ValueError("its record is no mapping")
@@ -116,3 +128,19 @@ def checkpoint_path(preset_or_folder: str, stage: str) -> Path:
     if folder.name == preset_or_folder and (bundled.is_dir() or not folder.is_dir()):
         folder = bundled
     return folder / f"{stage}.safetensors"
+
+
+def _current(tree: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of an earlier version in the keys of this one."""
+    for name, kept in REMOVED.items():
+        section, key = name.split(".")
+        if tree.get(section, {}).pop(key, kept[0]) not in kept:
+            raise ConfigError(f"{name} can no longer be chosen")
+    return tree
+
+
+def current_name(tensor: str) -> str:
+    """What a tensor of an earlier version is called now."""
+    for old, new in RENAMED.items():
+        tensor = tensor.replace(old, new)
+    return tensor

@@ -21,22 +21,40 @@ from core.assets import asset_path
 from core.errors import ConfigError
 from core.safe_yaml import MAX_YAML_BYTES, BudgetError, parse_yaml
 
+T = TypeVar("T")
+
+
+def fixed(default: T) -> T:
+    """A field that decides what a weight means without showing in its shape: weights go with one value of it only.
+
+    Loss weights, noise levels seen in training, sampler steps, tasks and data may change in the course of a training;
+    sizes that may not are found by shape.
+    """
+    return field(default=default, metadata={"fixed": True})
+
+
+def fixed_fields(section: type) -> tuple[str, ...]:
+    """Names of the fields of a configuration's section that are `fixed`."""
+    return tuple(f.name for f in dataclasses.fields(section) if f.metadata.get("fixed"))
+
 
 @dataclass(frozen=True)
 class ShapeConfig:
     """Shape autoencoder (paper 3.1.1): a surface becomes a set of M latent vectors that decode to occupancy."""
 
     points: int = 2048  # surface points the encoder sees (N)
-    latents: int = 512  # size of the set (M); their anchors are the farthest points of the surface
-    channels: int = 8  # channels of one latent (C_s), the explicit anchor included
+    latents: int = fixed(512)  # size of the set (M); their anchors are the farthest points of the surface
+    channels: int = fixed(8)  # channels of one latent (C_s), the explicit anchor included
     width: int = 512  # channels inside the network
-    head_dim: int = 64  # channels of one attention head in the decoder trunk
+    head_dim: int = fixed(64)  # channels of one attention head in the decoder trunk
     layers: int = 24  # self-attention layers of the decoder
     expansion: int = 4  # hidden size of a feed-forward layer over its width
-    explicit_anchor: bool = False  # the first three channels are the anchor's position; only the rest is learned
-    neighbours: int = 0  # a query attends to this many nearest anchors with relative positions; 0: to all, as published
-    encoder_neighbours: int = 0  # likewise, an anchor to this many nearest surface points
-    normals: bool = False  # the next three channels are the anchor's outward normal; needs encoder_neighbours
+    explicit_anchor: bool = fixed(False)  # the first three channels are the anchor's position; the rest is learned
+    neighbours: int = fixed(
+        0
+    )  # a query attends to so many nearest anchors, by relative position; 0: to all (published)
+    encoder_neighbours: int = fixed(0)  # likewise, an anchor to this many nearest surface points
+    normals: bool = fixed(False)  # the next three channels are the anchor's outward normal; needs encoder_neighbours
     kl_weight: float = 1e-3  # weight of the KL divergence, mean per element
     near_weight: float = 0.1  # weight of the near-surface queries in the loss
 
@@ -46,15 +64,15 @@ class MotionConfig:
     """Motion autoencoder (paper 3.1.2): a pair of frames becomes a set of latents that decodes to a flow field."""
 
     points: int = 2048  # tracked surface points the encoder sees
-    latents: int = 512  # size of the set; the first anchors of the shape's farthest points
-    channels: int = 32  # channels of one latent (C_d), the explicit displacement included
+    latents: int = fixed(512)  # size of the set; the first anchors of the shape's farthest points
+    channels: int = fixed(32)  # channels of one latent (C_d), the explicit displacement included
     width: int = 512
-    head_dim: int = 64
+    head_dim: int = fixed(64)
     layers: int = 24
     expansion: int = 4
-    explicit_displacement: bool = False  # the first three channels are the anchor's displacement
-    flow_head: Literal["absolute", "offset", "affine"] = "absolute"  # what the decoder predicts, see motion_autoencoder
-    neighbours: int = 8  # anchors that an anchor turns with and a query point is blended from (flow_head: affine)
+    explicit_displacement: bool = fixed(False)  # the first three channels are the anchor's displacement
+    flow_head: Literal["absolute", "affine"] = fixed("absolute")  # what the decoder predicts, see motion_autoencoder
+    neighbours: int = fixed(8)  # anchors that an anchor turns with and a point is blended from (flow_head: affine)
     kl_weight: float = 1e-6
 
 
@@ -64,19 +82,19 @@ class DenoiserConfig:
 
     width: int = 512
     blocks: int = 12
-    head_dim: int = 64
+    head_dim: int = fixed(64)
     expansion: int = 4
     noise_width: int = 256  # sinusoidal embedding of the noise level
-    frames_per_token: int = 1  # consecutive frames folded into one token (motion only); 1 as published
-    time_embedding: Literal["none", "sinusoidal"] = "none"  # none: equivariant to frame order, as published
-    time_attention: bool = True  # attention over time tokens (motion only); false: frames share nothing but conditions
-    anchor_embedding: bool = False  # each token carries its anchor's position
-    shape_condition: Literal["cross", "token"] = (
-        "cross"  # attend to shape latents, or add each anchor's own to its token
-    )
-    geometric_attention: bool = False  # attention is biased by how closely two points hang together (needs warm_start)
-    output_directions: bool = False  # the output may also scale classical guesses, which turn with the shape (likewise)
-    source_and_target: bool = False  # two condition cross-attentions for observations without correspondence
+    frames_per_token: int = fixed(1)  # consecutive frames folded into one token (motion only); 1 as published
+    time_embedding: Literal["none", "sinusoidal"] = fixed("none")  # none: equivariant to frame order, as published
+    anchor_embedding: bool = fixed(False)  # each token carries its anchor's position
+    shape_condition: Literal["cross", "token"] = fixed("cross")  # attend to shape latents, or add each anchor's own
+    geometric_attention: bool = fixed(
+        False
+    )  # attention is biased by how closely points hang together (with warm_start)
+    output_directions: bool = fixed(
+        False
+    )  # the output may scale classical guesses, which turn with the shape (with it)
 
 
 @dataclass(frozen=True)
@@ -85,7 +103,7 @@ class StiffnessConfig:
 
     blocks: int = 0  # of attention over the graph's nodes; 0: every edge is equally stiff
     width: int = 96
-    head_dim: int = 24
+    head_dim: int = fixed(24)
     expansion: int = 2
     edge_width: int = 32
 
@@ -96,7 +114,7 @@ class PartsConfig:
 
     width: int = 96
     blocks: int = 4  # of self-attention over the points
-    head_dim: int = 24
+    head_dim: int = fixed(24)
     channels: int = 32  # of a point's descriptor
     classes: int = 90  # named parts, each on the left, on the right or in the middle (core.bank.parts)
 
@@ -106,31 +124,29 @@ class ConditionConfig:
     """What besides handles (motion) and points (shape) the denoisers can be conditioned on (paper 3.3)."""
 
     scan_channels: int = 0  # features of the scan around each anchor's warm start; 0: motion does not see raw scans
-    scan_neighbours: int = 6  # scan points such a feature looks at
+    scan_neighbours: int = fixed(6)  # scan points such a feature looks at
     voxels: bool = False  # 32^3 grids through 3D convolutions to 512 tokens
     images: Literal["none", "patches", "dinov2"] = "none"  # RGB frames by a small patch encoder, or DINOv2 features
     image_weights: str = "facebook/dinov2-base"  # folder or name on the hub of the DINOv2 weights
-    observed_anchors: bool = False  # the shape's latents sit on observed points as far as these reach
+    observed_anchors: bool = fixed(False)  # the shape's latents sit on observed points as far as these reach
 
 
 @dataclass(frozen=True)
 class DiffusionConfig:
     """EDM (Karras et al. 2022): preconditioning, training noise levels and samplers."""
 
-    sigma_data: float = 1.0
+    sigma_data: float = fixed(1.0)
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     rho: float = 7.0
     log_sigma_mean: float = -1.2  # training noise levels are log-normal
     log_sigma_std: float = 1.2
     pure_noise: float = 0.0  # share of training examples that see noise only: they teach the posterior mean
-    noise: Literal["white", "smooth"] = "white"  # smooth: correlated over neighbouring anchors and frames
+    noise: Literal["white", "smooth"] = fixed("white")  # smooth: correlated over neighbouring anchors and frames
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
-    warm_start: bool = False  # diffuse the difference from the handles' geometric interpolation
-    whitening: bool = True  # motion latents in units of their (expected) spread, which sigma_data = 1 assumes
+    warm_start: bool = fixed(False)  # diffuse the difference from the handles' geometric interpolation
     warm_start_nodes: int = 192  # surface points of its and of registration's graph, the motion's anchors first
     outlier_variance: float = 0.0  # a clip of whitened variance v counts 1 / (1 + v / this) in the loss; 0: all alike
-    pure_loss: Literal["square", "distance"] = "square"  # of the posterior mean, or median, in units of displacement
     decoded_weight: float = 0.0  # of the decoded occupancy of the denoised shape, beside the latents' loss (shape only)
     variety: float = 1.0  # how far samples keep their distance from the posterior mean; below 1 calms a young model
     steps_normal: int = 18
@@ -212,9 +228,6 @@ class Config:
     tasks: TaskConfig = field(default_factory=TaskConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
-
-
-T = TypeVar("T")
 
 
 def preset_names() -> tuple[str, ...]:

@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 COMMON = {
-    f"core.{name}" for name in ("sequence", "config", "errors", "assets", "shapes", "precision", "atomic", "safe_yaml")
+    f"core.{name}"
+    for name in ("sequence", "config", "errors", "assets", "shapes", "precision", "scalings", "atomic", "safe_yaml")
 }
 
 # What each part may import of `core`, besides itself. None: everything.

@@ -53,9 +53,7 @@ def add_sampling_arguments(command: argparse.ArgumentParser) -> None:
         "--quality", default="normal", metavar="Q", help="draft (one result, the mean), normal or best"
     )
     command.add_argument("--steps", type=int, metavar="N", help="sampler steps, instead of the quality's")
-    command.add_argument(
-        "--guidance", type=float, default=1.0, metavar="W", help="0 invents freely, above 1 obeys harder"
-    )
+    command.add_argument("--guidance", type=float, default=1.0, metavar="W", help="from 0, which invents freely, to 1")
     command.add_argument(
         "--variety",
         type=float,

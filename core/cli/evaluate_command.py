@@ -39,7 +39,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--vertices", type=int, default=1500, help="of a procedural mesh, about")
     parser.add_argument("--all-tasks", action="store_true", help="1, 3, 5, 10 handles x full, keyframes, last frame")
     parser.add_argument("--pictures", metavar="DIR", help="handles: the ten best and worst clips; prior: eight drags")
-    parser.add_argument("--global-latent", metavar="FOLDER", help="a model of one latent (M = 1), a peer for scans")
     ablations = parser.add_argument_group("ablations")
     ablations.add_argument("--rows", type=_names, default=[], metavar="A,B", help="only these and their controls")
     ablations.add_argument("--train-clips", type=int, default=1200, help="clips that each trained stage sees")

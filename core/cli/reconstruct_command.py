@@ -71,7 +71,6 @@ def add_command(command: AddCommand) -> None:
     shape.add_argument("--scale", type=float, metavar="S", help="longest side of it, instead of the guess")
     shape.add_argument("--resolution", type=int, default=128, help="surface cells along a side: 32, 64, 128 or 256")
     shape.add_argument("--faces", type=int, metavar="N", help="reduce the meshes to about this many faces")
-    shape.add_argument("--refine", action="store_true", help="fit the motion to the observed points at the end")
     shape.add_argument("--one-shape", action="store_true", help="all seeds share a shape, only their motions differ")
     add_model_arguments(reconstruct)
 
@@ -86,7 +85,6 @@ def run_reconstruct(options: argparse.Namespace) -> None:
         sampling,
         resolution=options.resolution,
         faces=options.faces,
-        refine=options.refine,
         one_shape=options.one_shape,
     )
     chosen.validate()

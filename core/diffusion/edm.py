@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from core.config import DiffusionConfig
+from core.scalings import scalings
 
 # A network F(x, noise level [B]) and a denoiser D(x, sigma [B]); both keep the shape of x [B, ...].
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -25,12 +26,6 @@ def noise_schedule(steps: int, config: DiffusionConfig) -> Tensor:
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = config.sigma_min ** (1 / config.rho), config.sigma_max ** (1 / config.rho)
     return torch.cat([(high + ramp * (low - high)) ** config.rho, torch.zeros(1, dtype=torch.float64)]).float()
-
-
-def scalings(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """c_skip, c_out, c_in and c_noise of a noise level."""
-    total = sigma.square() + sigma_data**2
-    return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), total.rsqrt(), sigma.log() / 4
 
 
 def denoiser_of(network: Network, config: DiffusionConfig) -> Denoiser:

@@ -38,7 +38,7 @@ from core.geometry.operators import edge_graph
 from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SamplingOptions
 from core.sequence import MeshSequence, Normalization, ScanSequence
 
-Method = Literal["ours", "without_diffusion", "one_latent", "poisson_arap"]
+Method = Literal["ours", "without_diffusion", "poisson_arap"]
 WINDOW = 17  # frames that the models see at once
 FIGURES_VERSION = 2  # of what is computed for one clip and task; figures kept from another version are not used
 TRUE_FRAME = Normalization(center=np.zeros(3), scale=1.0)  # the clips are in normalised space already
@@ -76,8 +76,6 @@ class Models:
 
     ours: Reconstructs
     about: Mapping[str, Any] = field(default_factory=dict)
-    one_latent: Reconstructs | None = None
-    about_one_latent: Mapping[str, Any] = field(default_factory=dict)
 
 
 def evaluate_reconstruction(
@@ -105,7 +103,6 @@ def evaluate_reconstruction(
         "protocol": protocol,
         "settings": described,
         "model": dict(models.about),
-        "one_latent": dict(models.about_one_latent) if models.one_latent is not None else None,
         "machine": machine(),
         "summary": summarise(results, [task.name for task in settings.tasks]),
         "clips": results,
@@ -128,7 +125,6 @@ def _partial(out: Path, models: Models, settings: ReconstructionSettings) -> Par
             "poisson_arap": data | {"peer": asdict(settings.peer)},
             "ours": ours,
             "without_diffusion": ours,
-            "one_latent": ours | {"weights": models.about_one_latent.get("weights", "")},
         },
     )
 
@@ -180,8 +176,6 @@ class _Run:
             "ours": bound(sampled_figures, ours, settings, settings.quality),
             "without_diffusion": bound(sampled_figures, ours, settings, "draft"),
         }
-        if self.models.one_latent is not None:
-            methods["one_latent"] = bound(sampled_figures, self.models.one_latent, settings, settings.quality)
         return methods | {"poisson_arap": bound(classical_figures, settings)}
 
     def _advance(self, what: str, steps: int = 1) -> None:

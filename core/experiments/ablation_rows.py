@@ -52,23 +52,6 @@ NO_WARM_START = (
     "motion_denoiser.output_directions=false",
     *NO_STIFFNESS,
 )
-# One global latent has no place of its own, so nothing that is local or on anchors goes with it.
-GLOBAL_MOTION = (
-    *NO_WARM_START,
-    "motion.latents=1",
-    "motion.channels=64",
-    "motion.explicit_displacement=false",
-    "motion.flow_head=offset",
-)
-GLOBAL_SHAPE = (
-    "shape.latents=1",
-    "shape.channels=128",
-    "shape.explicit_anchor=false",
-    "shape.normals=false",
-    "shape.neighbours=0",
-    "shape.encoder_neighbours=0",
-    "conditions.observed_anchors=false",
-)
 _FRESH = (MOTION, DENOISER)
 _FRESH_CONTROL = "fresh_motion"
 
@@ -77,26 +60,19 @@ TRAINED = (
     Row("fresh_motion", "the same, with a motion autoencoder of this budget", stages=_FRESH, control="fresh_motion"),
     Row("no_diffusion", "no diffusion: one call on pure noise", ("diffusion.pure_noise=1.0",), quality="draft",
         note="Trained on pure noise only, so it has a posterior mean and no samples."),
-    Row("one_motion_latent", "M = 1 for motion", GLOBAL_MOTION, "no_explicit_displacement", _FRESH,
-        note="One latent of 64 channels conditions a residual network, since attention to one token says nothing."),
-    Row("one_latent", "M = 1 for shape and motion", (*GLOBAL_SHAPE, *GLOBAL_MOTION), "no_explicit_displacement",
-        (SHAPE, MOTION, DENOISER), note="Its shape autoencoder has seen this budget only, the control's more."),
     Row("channels_8", "C_d = 8", ("motion.channels=8",), _FRESH_CONTROL, _FRESH,
         note="Three of the channels are the anchor's displacement; `small` has no others."),
     Row("channels_16", "C_d = 16", ("motion.channels=16",), _FRESH_CONTROL, _FRESH),
     Row("channels_32", "C_d = 32", ("motion.channels=32",), _FRESH_CONTROL, _FRESH),
-    Row("no_time_attention", "no attention over time", ("motion_denoiser.time_attention=false",)),
     Row("no_time_embedding", "no time embedding", ("motion_denoiser.time_embedding=none",),
         note="Frames inside one token are still told apart."),
     Row("no_anchor_embedding", "no anchor embedding", ("motion_denoiser.anchor_embedding=false",)),
     Row("absolute_flow", "absolute flow head", ("motion.flow_head=absolute", "motion.channels=16"), "channels_16",
         _FRESH, note="This decoder knows where an anchor is from learned channels only, hence 16."),
-    Row("no_whitening", "no whitening", ("diffusion.whitening=false",)),
-    Row("square_loss", "squares in the warm start's units for the posterior mean too", ("diffusion.pure_loss=square",)),
     Row("no_warm_start", "no geometric warm start", NO_WARM_START),
     Row("no_stiffness", "no learned stiffness of the warm start", NO_STIFFNESS),
     Row("no_explicit_displacement", "no warm start and no explicit displacement",
-        (*NO_WARM_START, "motion.explicit_displacement=false", "motion.flow_head=offset", "motion.channels=16"),
+        (*NO_WARM_START, "motion.explicit_displacement=false", "motion.flow_head=absolute", "motion.channels=16"),
         "no_warm_start", _FRESH,
         note="The warm start and the affine head both need explicit displacements, so they go too; its motion "
         "autoencoder has seen this budget only."),
@@ -112,7 +88,7 @@ TRAINED = (
 )  # fmt: skip
 SAMPLED = (
     *(Row(f"guidance_{weight:g}", f"guidance {weight:g}", control="guidance_1", stages=(), guidance=weight)
-      for weight in (1.0, 1.5, 2.0, 3.0)),
+      for weight in (0.5, 1.0)),
     *(Row(f"steps_{steps}", f"{steps} steps", control="steps_8", stages=(), steps=steps) for steps in (4, 8, 18)),
     Row("best_18", "18 steps of Heun (35 calls)", control="steps_8", stages=(), quality="best", steps=18),
 )  # fmt: skip

@@ -69,7 +69,6 @@ def run_protocol(
     vertices: int = 1500,
     all_tasks: bool = False,
     pictures: str | Path | None = None,
-    global_latent: str | Path | None = None,
     rows: Sequence[str] = (),
     train_clips: int = 1200,
     overrides: Sequence[str] = (),
@@ -81,12 +80,11 @@ def run_protocol(
 
     The rows of every clip are returned with it, and written only where `raw` says. `rigs` is a folder of rigged GLB
     files. Where they are left out, `seeds` is 8 for handles and 3 for scans, and `clips_unseen_motion` is 0 for
-    handles and half of `clips` for scans. `global_latent` is a folder with a model of one latent (M = 1), a peer of
-    the scan protocols. `pictures` is a folder for pictures of the ten best and the ten worst clips of the handles.
-    `rows`, `train_clips`, `overrides` and `config` (a preset or YAML file, `preset` where left out) are those of
-    the ablations, whose `seeds` are 3 and count trainings. An interrupted run, started again with the same
-    arguments, goes on. Raises M2VError with a sentence for an unknown protocol, missing weights, or a place that
-    cannot be written.
+    handles and half of `clips` for scans. `pictures` is a folder for pictures of the ten best and the ten worst
+    clips of the handles. `rows`, `train_clips`, `overrides` and `config` (a preset or YAML file, `preset` where
+    left out) are those of the ablations, whose `seeds` are 3 and count trainings. An interrupted run, started again
+    with the same arguments, goes on. Raises M2VError with a sentence for an unknown protocol, missing weights, or a
+    place that cannot be written.
     """
     if name not in PROTOCOLS:
         raise M2VError(f"There is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}.")
@@ -147,13 +145,6 @@ def run_protocol(
         seen_identities = clips // 2 if clips_unseen_motion is None else clips_unseen_motion
         names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, seen_identities, frames)
         models = Models(Reconstructor.load(preset, device), describe_files(preset, device))
-        if global_latent is not None:
-            folder = str(global_latent)
-            models = dataclasses.replace(
-                models,
-                one_latent=Reconstructor.load(folder, device),
-                about_one_latent=describe_files(folder, device),
-            )
         return evaluate_reconstruction(name, models, names, path, scan_settings, on_progress, raw_path)
 
     names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, clips_unseen_motion or 0)

@@ -23,6 +23,7 @@ from core.models.layers import (
     PointEmbedding,
     sinusoidal,
 )
+from core.scalings import scalings, sigma_of
 from core.shapes import Float
 
 GUESSES = 4  # the warm start's mean, and the classical guesses as differences from it
@@ -38,10 +39,10 @@ class Prepared(NamedTuple):
 
     fixed: Tensor  # [B, T, M, C], added to the embedded noisy latents
     shape: tuple[KeysValues, ...]
-    condition: tuple[tuple[KeysValues, ...], ...]  # per block, per condition (one, or source and target)
-    visible: tuple[Tensor, ...]  # [B * T, L] per condition
+    condition: tuple[KeysValues, ...]
+    visible: Tensor  # [B * T, L]
     space_affinity: Tensor | None = None  # [B, M, M] logarithm, for attention over the set
-    condition_affinity: Tensor | None = None  # [B, M, L] logarithm, for the (first) condition's attention
+    condition_affinity: Tensor | None = None  # [B, M, L] logarithm, for the condition's attention
     directions: Tensor | None = None  # [B, T, M, guesses, 3] whitened; in frames, not time tokens
 
     def repeat(self, seeds: int) -> Prepared:
@@ -54,8 +55,8 @@ class Prepared(NamedTuple):
         return Prepared(
             widen(self.fixed),
             pairs(self.shape),
-            tuple(pairs(c) for c in self.condition),
-            tuple(map(widen, self.visible)),
+            pairs(self.condition),
+            widen(self.visible),
             *(None if x is None else widen(x) for x in (self.space_affinity, self.condition_affinity, self.directions)),
         )
 
@@ -106,8 +107,8 @@ class ShapeDenoiser(nn.Module):
         return Prepared(
             fixed=tokens.new_zeros(len(tokens), 1, 1) if fixed is None else fixed,
             shape=(),
-            condition=tuple((block.condition_attention.keys_values(tokens),) for block in self._blocks()),
-            visible=(condition.visible[:, 0],),
+            condition=tuple(block.condition_attention.keys_values(tokens) for block in self._blocks()),
+            visible=condition.visible[:, 0],
         )
 
     def forward(
@@ -116,8 +117,8 @@ class ShapeDenoiser(nn.Module):
         noise = self.noise_embedding(noise_level)
         place = 0.0 if self.position is None else self.position(POSITION_SCALE * x[..., :3])
         x = self.input(x) + place + prepared.fixed
-        for block, (condition,) in zip(self._blocks(), prepared.condition, strict=True):
-            x = block(x, noise, condition, prepared.visible[0])
+        for block, condition in zip(self._blocks(), prepared.condition, strict=True):
+            x = block(x, noise, condition, prepared.visible)
         return self.output(self.norm(x))
 
 
@@ -130,36 +131,30 @@ class MotionBlock(nn.Module):
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
         width = config.width
-        # In this order: the same seed gives the same first weights as before `time_attention` could be left out.
         self.norm_space = AdaptiveLayerNorm(width, width)
-        self.norm_time = AdaptiveLayerNorm(width, width) if config.time_attention else None
+        self.norm_time = AdaptiveLayerNorm(width, width)
         self.norm_feed_forward = AdaptiveLayerNorm(width, width)
         self.space_attention = Attention(width, config.head_dim)
-        self.time_attention = Attention(width, config.head_dim) if config.time_attention else None
+        self.time_attention = Attention(width, config.head_dim)
         self.feed_forward = FeedForward(width, config.expansion)
         cross = config.shape_condition == "cross"
         self.norm_shape = AdaptiveLayerNorm(width, width) if cross else None
         self.shape_attention = Attention(width, config.head_dim) if cross else None
-        conditions = 2 if config.source_and_target else 1
-        self.norm_conditions = nn.ModuleList(AdaptiveLayerNorm(width, width) for _ in range(conditions))
-        self.condition_attentions = nn.ModuleList(Attention(width, config.head_dim) for _ in range(conditions))
+        self.norm_condition = AdaptiveLayerNorm(width, width)
+        self.condition_attention = Attention(width, config.head_dim)
         heads = self.space_attention.heads
         geometric = config.geometric_attention
         # From heads that see everything alike to heads that look next door only.
         self.space_reach = nn.Parameter(torch.linspace(0.0, 6.0, heads)) if geometric else None
         self.condition_reach = nn.Parameter(torch.linspace(0.0, 6.0, heads)) if geometric else None
 
-    def attentions(self) -> list[Attention]:
-        """The condition cross-attentions: one, or source and target."""
-        return cast(list[Attention], list(self.condition_attentions))
-
     def forward(
         self,
         x: Tensor,
         noise: Tensor,
         shape: KeysValues | None,
-        conditions: tuple[KeysValues, ...],
-        visible: tuple[Tensor, ...],
+        condition: KeysValues,
+        visible: Tensor,
         space_affinity: Tensor | None = None,
         condition_affinity: Tensor | None = None,
     ) -> Tensor:
@@ -173,14 +168,11 @@ class MotionBlock(nn.Module):
             # All frames of a clip look at the same shape: fold them into the queries, not the batch.
             queries = self.norm_shape(x, noise).flatten(1, 2)
             x = x + self.shape_attention(queries, shape).unflatten(1, (frames, count))
-        for norm, attention, keys_values, seen in zip(
-            self.norm_conditions, self.condition_attentions, conditions, visible, strict=True
-        ):
-            attended = attention(norm(x, noise).flatten(0, 1), keys_values, seen, near_condition)
-            x = x + attended.unflatten(0, (batch, frames))
-        if self.time_attention is not None and self.norm_time is not None:
-            by_anchor = self.norm_time(x, noise).transpose(1, 2).flatten(0, 1)
-            x = x + self.time_attention(by_anchor).unflatten(0, (batch, count)).transpose(1, 2)
+        queries = self.norm_condition(x, noise).flatten(0, 1)
+        attended = self.condition_attention(queries, condition, visible, near_condition)
+        x = x + attended.unflatten(0, (batch, frames))
+        by_anchor = self.norm_time(x, noise).transpose(1, 2).flatten(0, 1)
+        x = x + self.time_attention(by_anchor).unflatten(0, (batch, count)).transpose(1, 2)
         return x + self.feed_forward(self.norm_feed_forward(x, noise))
 
 
@@ -199,11 +191,18 @@ class MotionDenoiser(nn.Module):
     """
 
     def __init__(
-        self, config: DenoiserConfig, channels: int, shape_channels: int, guided: bool, scan_channels: int = 0
+        self,
+        config: DenoiserConfig,
+        channels: int,
+        shape_channels: int,
+        guided: bool,
+        scan_channels: int = 0,
+        sigma_data: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = config
         self.channels = channels
+        self.sigma_data = sigma_data
         width, patch = config.width, config.frames_per_token
         self.noise_embedding = NoiseEmbedding(config.noise_width, width)
         self.input = nn.Linear(patch * channels, width)
@@ -232,7 +231,7 @@ class MotionDenoiser(nn.Module):
         self,
         shape_latents: Float[Tensor, "B Ms Cs"],
         anchors: Float[Tensor, "B M 3"],
-        conditions: tuple[ConditionTokens, ...],
+        observed: ConditionTokens,
         guide: Float[Tensor, "B T M G"] | None = None,
         affinity: Float[Tensor, "B M M"] | None = None,
         scan: Float[Tensor, "B T M S"] | None = None,
@@ -241,7 +240,7 @@ class MotionDenoiser(nn.Module):
 
         `guide` and `affinity` come from the warm start (`MotionDiffusion.guide`), `scan` are features of the raw scans.
         """
-        time_tokens = conditions[0].tokens.shape[1]
+        time_tokens = observed.tokens.shape[1]
         shape_tokens = self.from_shape(shape_latents)
         fixed = torch.zeros_like(shape_tokens[:, None, : anchors.shape[1]])
         if self.config.shape_condition == "token":
@@ -262,16 +261,10 @@ class MotionDenoiser(nn.Module):
             for block in self._blocks()
             if block.shape_attention is not None
         )
-        condition = tuple(
-            tuple(
-                attention.keys_values(observed.tokens.flatten(0, 1))
-                for attention, observed in zip(block.attentions(), conditions, strict=True)
-            )
-            for block in self._blocks()
-        )
-        visible = tuple(observed.visible.flatten(0, 1) for observed in conditions)
+        tokens = observed.tokens.flatten(0, 1)
+        condition = tuple(block.condition_attention.keys_values(tokens) for block in self._blocks())
         geometric = self.config.geometric_attention and affinity is not None
-        first = conditions[0].affinity
+        near = observed.affinity
         directions = None
         if self.to_scales is not None and guide is not None:
             directions = guide[..., -3 * GUESSES :].unflatten(-1, (GUESSES, 3))
@@ -279,9 +272,9 @@ class MotionDenoiser(nn.Module):
             fixed,
             shape,
             condition,
-            visible,
+            observed.visible.flatten(0, 1),
             affinity.clamp_min(FAINT).log() if geometric and affinity is not None else None,
-            first.clamp_min(FAINT).log() if geometric and first is not None else None,
+            near.clamp_min(FAINT).log() if geometric and near is not None else None,
             directions,
         )
 
@@ -307,8 +300,9 @@ class MotionDenoiser(nn.Module):
             return answer
         centre = (self._unfold(self.to_scales(x))[..., None] * prepared.directions).sum(dim=-2)
         # F of a Gaussian with another mean m differs by (1 - c_skip) / c_out * m.
-        sigma = (4 * noise_level).exp().view(-1, 1, 1, 1)
-        shift = sigma / (1 + sigma.square()).sqrt() * centre
+        sigma = sigma_of(noise_level)
+        c_in = scalings(sigma, self.sigma_data)[2]
+        shift = (sigma * c_in / self.sigma_data).view(-1, 1, 1, 1) * centre
         return answer + torch.nn.functional.pad(shift, (0, self.channels - 3))
 
     def _blocks(self) -> list[MotionBlock]:

@@ -63,7 +63,6 @@ class MotionDiffusion(nn.Module):
             raise ConfigError("geometric_attention and output_directions need diffusion.warm_start: true.")
         self.warm = diffusion.warm_start
         self.smooth = diffusion.noise == "smooth"
-        self.whitening = diffusion.whitening
         self.latents = config.motion.latents
         conditions, patch = config.conditions, denoiser.frames_per_token
         estimated = conditions.scan_channels > 0
@@ -76,7 +75,12 @@ class MotionDiffusion(nn.Module):
         self.voxels = VoxelConditioner(denoiser.width, patch + 1) if conditions.voxels else None
         self.images = image_conditioner(conditions.images, denoiser.width, patch + 1)
         self.denoiser = MotionDenoiser(
-            denoiser, config.motion.channels, config.shape.channels, self.warm, conditions.scan_channels
+            denoiser,
+            config.motion.channels,
+            config.shape.channels,
+            self.warm,
+            conditions.scan_channels,
+            diffusion.sigma_data,
         )
         self.register_buffer("latent_mean", torch.zeros(config.motion.channels))
         self.register_buffer("latent_std", torch.ones(config.motion.channels))
@@ -104,13 +108,13 @@ class MotionDiffusion(nn.Module):
         anchors = nodes[:, : self.latents]
         tokens = self.tokens(handles, tracks, scans, keep)
         if not self.warm:
-            return MotionCondition(self.denoiser.prepare(shape_latents, anchors, (tokens,)), None)
+            return MotionCondition(self.denoiser.prepare(shape_latents, anchors, tokens), None)
         if warm is None:
             warm = self.geometry(shape_latents, nodes, handles, tracks, distance)
         prepared = self.denoiser.prepare(
             shape_latents,
             anchors,
-            (with_affinity(tokens, warm),),
+            with_affinity(tokens, warm),
             self.guide(warm, keep),
             warm.affinity,
             self.scan(anchors, warm, scans, keep),
@@ -197,7 +201,7 @@ class MotionDiffusion(nn.Module):
         directions = torch.cat([warm.mean[..., None, :], warm.guesses - warm.mean[..., None, :]], dim=-2)
         length = directions.square().sum(dim=-1, keepdim=True)
         bounded = directions * (length + warm.scale[..., None].square()).rsqrt()
-        whitened = directions / self._spread(warm)[..., None]
+        whitened = directions / warm.scale[..., None]
         whitened = whitened * (FARTHEST / whitened.norm(dim=-1, keepdim=True).clamp_min(FARTHEST))
         whitened = whitened / self.latent_std[:3]
         guide = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, bounded.flatten(-2), whitened.flatten(-2)], dim=-1)
@@ -205,18 +209,14 @@ class MotionDiffusion(nn.Module):
 
     def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         if warm is not None:
-            latents = torch.cat([(latents[..., :3] - warm.mean) / self._spread(warm), latents[..., 3:]], dim=-1)
+            latents = torch.cat([(latents[..., :3] - warm.mean) / warm.scale, latents[..., 3:]], dim=-1)
         return (latents - self.latent_mean) / self.latent_std
 
     def unwhiten(self, whitened: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         latents = whitened * self.latent_std + self.latent_mean
         if warm is None:
             return latents
-        return torch.cat([latents[..., :3] * self._spread(warm) + warm.mean, latents[..., 3:]], dim=-1)
-
-    def _spread(self, warm: WarmStart) -> Float[Tensor, "B T M 1"]:
-        """The expected deviation of displacements from the warm start's mean; 1 without whitening."""
-        return warm.scale if self.whitening else torch.ones_like(warm.scale)
+        return torch.cat([latents[..., :3] * warm.scale + warm.mean, latents[..., 3:]], dim=-1)
 
     def noise(self, white: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         """Noise with the covariance this model was trained for, from white noise of the same shape."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -140,32 +139,6 @@ class CrossAttentionLayer(nn.Module):
         x = x + attended if self.residual else attended
         if self.feed_forward is not None and self.norm_feed_forward is not None:
             x = x + self.feed_forward(self.norm_feed_forward(x))
-        return x
-
-
-class QueryLayers(nn.Module):
-    """Query points read a set of latents, by one cross-attention without a residual, as published.
-
-    Attention to a set of one has nothing to choose: it gives every query point the same. A single latent therefore
-    conditions a residual network of `layers` layers that the query's embedding runs through (the ablation M = 1).
-    """
-
-    def __init__(self, width: int, expansion: int, latents: int, layers: int) -> None:
-        super().__init__()
-        alone = latents == 1
-        self.layers = nn.ModuleList(
-            CrossAttentionLayer(width, expansion, feed_forward=alone, residual=alone)
-            for _ in range(max(layers, 1) if alone else 1)
-        )
-
-    def keys_values(self, context: Float[Tensor, "*batch L C"]) -> tuple[KeysValues, ...]:
-        return tuple(cast(CrossAttentionLayer, layer).keys_values(context) for layer in self.layers)
-
-    def forward(
-        self, x: Float[Tensor, "*batch N C"], keys_values: tuple[KeysValues, ...]
-    ) -> Float[Tensor, "*batch N C"]:
-        for layer, known in zip(self.layers, keys_values, strict=True):
-            x = layer(x, known)
         return x
 
 

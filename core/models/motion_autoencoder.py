@@ -7,7 +7,7 @@ What differs from the published network (paper 3.1.2), each by a config field:
 
 `explicit_displacement`: the first three channels are the displacement of the anchor itself, which the shared
     farthest-point indices give exactly; the encoder learns only the remaining channels (none if there are three).
-`flow_head`: `absolute` predicts the target position (as published), `offset` the displacement, `affine` gives each
+`flow_head`: `absolute` predicts the target position (as published), `affine` gives each
     anchor a local map and blends the maps of the nearest anchors (`core.models.affine_head`). The weights are shared by
     all frames, so a decoded motion is as smooth in time as its latents.
 """
@@ -26,7 +26,6 @@ from core.models.layers import (
     DiagonalGaussian,
     KeysValues,
     PointEmbedding,
-    QueryLayers,
     SelfAttentionLayer,
     gather_rows,
 )
@@ -36,7 +35,7 @@ from core.shapes import Float, Int
 class MotionContext(NamedTuple):
     """What all query points of one motion share: computed once, queried many times."""
 
-    keys_values: tuple[KeysValues, ...] | None  # of the trunk's tokens, for the attention heads
+    keys_values: KeysValues | None  # of the trunk's tokens, for the attention heads
     anchors: Tensor  # [B, M, 3]
     maps: LocalMaps | None  # of the affine head
     blend_tokens: Tensor | None  # [B, M, C]
@@ -64,7 +63,7 @@ class MotionAutoencoder(nn.Module):
             self.head = AffineHead(width, config.neighbours)
         else:
             self.query_embedding = PointEmbedding(width)
-            self.query_layers = QueryLayers(width, config.expansion, config.latents, config.layers)
+            self.query_layer = CrossAttentionLayer(width, config.expansion, feed_forward=False, residual=False)
             self.to_flow = nn.Linear(width, 3)
 
     def encode(
@@ -105,7 +104,7 @@ class MotionAutoencoder(nn.Module):
         if affine:
             maps = self.head.maps(tokens, latents[..., :3], fit, anchors)
             return MotionContext(None, anchors, maps, tokens.mean(dim=1))
-        return MotionContext(self.query_layers.keys_values(tokens), anchors, None, None)
+        return MotionContext(self.query_layer.keys_values(tokens), anchors, None, None)
 
     def query(
         self, context: MotionContext, points: Float[Tensor, "B Q 3"], distance: Float[Tensor, "B Q M"] | None = None
@@ -119,7 +118,6 @@ class MotionAutoencoder(nn.Module):
             return self.head.blend(context.maps, context.blend_tokens, context.anchors, points, distance)
         keys_values = context.keys_values
         assert keys_values is not None
-        frames = keys_values[0][0].shape[1]
+        frames = keys_values[0].shape[1]
         queries = self.query_embedding(points)[:, None].expand(-1, frames, -1, -1)
-        flow = self.to_flow(self.query_layers(queries, keys_values))
-        return flow if self.config.flow_head == "absolute" else points[:, None] + flow
+        return self.to_flow(self.query_layer(queries, keys_values))

@@ -24,7 +24,6 @@ from core.models.layers import (
     DiagonalGaussian,
     KeysValues,
     PointEmbedding,
-    QueryLayers,
     SelfAttentionLayer,
     gather_rows,
 )
@@ -36,7 +35,7 @@ class ShapeContext(NamedTuple):
     """What all query points of one shape share: computed once, queried many times."""
 
     tokens: Tensor  # [B, M, C]
-    keys_values: tuple[KeysValues, ...] | None  # of the tokens, for queries that attend to all of them
+    keys_values: KeysValues | None  # of the tokens, for queries that attend to all of them
     anchors: Tensor | None  # [B, M, 3] when the latents carry their anchors
     normals: Tensor | None  # [B, M, 3] when they carry normals
 
@@ -75,7 +74,7 @@ class ShapeAutoencoder(nn.Module):
             self.log_sharpness = nn.Parameter(torch.tensor(4.0))  # of the tangent planes' occupancy
         else:
             self.query_embedding = PointEmbedding(config.width)
-            self.query_layers = QueryLayers(config.width, config.expansion, config.latents, config.layers)
+            self.query_layer = CrossAttentionLayer(config.width, config.expansion, feed_forward=False, residual=False)
             self.to_occupancy = nn.Linear(config.width, 1)
 
     def encode(
@@ -120,7 +119,7 @@ class ShapeAutoencoder(nn.Module):
             tokens = layer(tokens)
         if self.config.neighbours:
             return ShapeContext(tokens, None, anchors, normals)
-        return ShapeContext(tokens, self.query_layers.keys_values(tokens), anchors, normals)
+        return ShapeContext(tokens, self.query_layer.keys_values(tokens), anchors, normals)
 
     def query(self, context: ShapeContext, points: Float[Tensor, "B Q 3"]) -> Float[Tensor, "B Q"]:
         """Occupancy logits at query points: positive inside."""
@@ -132,7 +131,7 @@ class ShapeAutoencoder(nn.Module):
             return logits - self.log_sharpness.exp() * tangent_distance(points, context.anchors, context.normals)
         assert context.keys_values is not None
         queries = self.query_embedding(points)
-        return self.to_occupancy(self.query_layers(queries, context.keys_values)).squeeze(-1)
+        return self.to_occupancy(self.query_layer(queries, context.keys_values)).squeeze(-1)
 
 
 def smoothed_normals(anchors: Tensor, points: Tensor, normals: Tensor, neighbours: int = 4) -> Tensor:

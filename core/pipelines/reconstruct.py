@@ -35,7 +35,6 @@ from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, run_sampler, sample_motion, seeded_noise
 from core.pipelines.prepared_mesh import PreparedMesh, SurfaceNodes
 from core.pipelines.progress import Reporter
-from core.pipelines.refine import refine_motion
 from core.pipelines.request import OnStep, Reconstruction, ReconstructionOptions, ReconstructionSet, SamplingOptions
 from core.pipelines.scan_fit import measure
 from core.pipelines.scan_input import ScanInput
@@ -46,7 +45,6 @@ from core.shapes import Float
 
 TRACKS = 64  # tracked points that become handles
 TRACK_VARIANCE = 1e-5  # of a tracked point's displacement component, with its distance from the surface
-REFINED = 300  # tracked points that the motion is refined with
 FOLLOWED = 128  # nodes of the surface whose way through the scans may become a handle
 OFTEN = 0.1  # share of the frames that has to show such a node
 DEVIATION = 0.005  # of its displacement component, as the prior is told
@@ -221,9 +219,6 @@ class Reconstructor:
         latents = sample_motion(
             self.motion_diffusion, self.config, condition, moving, [seed], options.sampling, on_call, report.pulse
         )
-        pairs = self._pairs(handles, observed) if options.refine else None
-        if pairs is not None:
-            latents = refine_motion(self.motion_autoencoder, surface.anchors, latents, *pairs, report.pulse)
         vertices = decode_vertices(self.motion_autoencoder, mesh, surface, latents)
         if not np.isfinite(vertices).all():
             raise M2VError("The model gave numbers that are not finite for these scans; check their centre and size.")
@@ -269,17 +264,6 @@ class Reconstructor:
             variance,
         )
         return handles, mesh.nodes(vertices.astype(np.int64), share=1.0)
-
-    def _pairs(self, handles: HandleCondition, observed: ScanInput) -> tuple[Tensor, Tensor] | None:
-        """Points of frame 0 [1, N, 3] and where they are in the moving frames [T, N, 3]; None where none is known."""
-        if observed.tracked:
-            rows = np.random.default_rng(0).permutation(len(observed.points[0]))[:REFINED]
-            tracks = torch.from_numpy(np.stack(observed.points)[:, rows]).to(self.device)
-            return tracks[:1], tracks[1:]
-        if not bool(handles.present.any()):
-            return None
-        source = handles.positions[:, handles.present[0]]
-        return source, source + handles.displacements[0, :, handles.present[0]]
 
     def _collect(
         self,

@@ -109,7 +109,7 @@ def prepare_windows(
         shape_latents.expand(count, -1, -1),
         nodes[:, : diffusion.latents].expand(count, -1, -1),
     )
-    return diffusion.denoiser.prepare(shape_latents, anchors, (tokens,), guide, affinity, scan), warm
+    return diffusion.denoiser.prepare(shape_latents, anchors, tokens, guide, affinity, scan), warm
 
 
 def windowed_network(
@@ -158,8 +158,8 @@ def select_clips(prepared: Prepared, chosen: slice, count: int) -> Prepared:
     return Prepared(
         fixed=rows(prepared.fixed),
         shape=tuple((rows(keys), rows(values)) for keys, values in prepared.shape),
-        condition=tuple(tuple((rows(k), rows(v)) for k, v in block) for block in prepared.condition),
-        visible=tuple(rows(seen) for seen in prepared.visible),
+        condition=tuple((rows(keys), rows(values)) for keys, values in prepared.condition),
+        visible=rows(prepared.visible),
         space_affinity=None if prepared.space_affinity is None else rows(prepared.space_affinity),
         condition_affinity=None if prepared.condition_affinity is None else rows(prepared.condition_affinity),
         directions=None if prepared.directions is None else rows(prepared.directions),

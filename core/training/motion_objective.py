@@ -71,8 +71,6 @@ class MotionDiffusionObjective(Objective):
 
     @torch.no_grad()
     def fit_statistics(self, clips: ClipBatch, generator: torch.Generator) -> None:
-        if not self.config.diffusion.whitening:
-            return  # the constants stay 0 and 1
         shape_latents, nodes, latents, _ = self._encode(clips)
         handles = random_handles(clips.points, self.config.tasks, generator)
         warm = self.trained.prepare(shape_latents, nodes, handles).warm
@@ -126,9 +124,8 @@ class MotionDiffusionObjective(Objective):
         if diffusion.outlier_variance > 0:
             # A few clips that the warm start misses by many of its own deviations would drown all the others.
             loss = loss / (1 + clean.square().mean(dim=(1, 2, 3)) / diffusion.outlier_variance)
-        if diffusion.pure_loss == "distance":
-            distance = relative_distance(self.trained.unwhiten(estimate, condition.warm), latents, condition.warm)
-            loss = torch.where(pure, distance, loss)
+        distance = relative_distance(self.trained.unwhiten(estimate, condition.warm), latents, condition.warm)
+        loss = torch.where(pure, distance, loss)  # the posterior's median rather than its mean
         share = pure.float()
         figures = {
             "loss_pure": (loss * share).sum().detach() / share.sum().clamp_min(1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -12,15 +13,21 @@ from typing import Any
 import torch
 
 from core.atomic import write_atomically
-from core.checkpoint import EVERY_STAGE, checkpoint_path
-from core.config import Config
+from core.checkpoint import EVERY_STAGE, PART_DESCRIPTOR, Checkpoint, checkpoint_path, load_checkpoint
+from core.config import Config, fixed_fields
 from core.data.clips import ClipSource
 from core.errors import CheckpointError
-from core.training.averaging import mean_checkpoint
-from core.training.growth import check_same_meaning, fit, other_settings
 from core.training.objectives import Objective
-from core.training.state import AveragedWeights, load_state
+from core.training.state import AveragedWeights, load_state, partial_load
 
+# The parts of the configuration that a stage's network reads; what of them its weights depend on, their fields say.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "shape-autoencoder": ("shape",),
+    "motion-autoencoder": ("motion",),
+    "shape-diffusion": ("shape", "shape_denoiser", "conditions"),
+    "motion-diffusion": ("shape", "motion", "motion_denoiser", "stiffness", "conditions", "diffusion"),
+    PART_DESCRIPTOR: ("parts",),
+}
 Say = Callable[[str], None]  # one line for a person
 
 
@@ -90,7 +97,7 @@ def load_weights(stage: str, objective: Objective, config: Config, weights: Sequ
     paths = [str(checkpoint_path(folder, stage)) for folder in weights]
     where = paths[0] if len(paths) == 1 else f"the mean of {_joined(paths)}"
     check_same_meaning(stage, config, checkpoint.config, where)
-    fitted = fit(objective.trained.state_dict(), checkpoint.tensors, where)
+    fitted = partial_load(objective.trained.state_dict(), checkpoint.tensors, where)
     objective.trained.load_state_dict(fitted.tensors)
     settings = other_settings(stage, config, checkpoint.config)
     changed = "settings that differ: " + ", ".join(settings) if settings else None
@@ -116,6 +123,75 @@ def load_weights(stage: str, objective: Objective, config: Config, weights: Sequ
             },
         ],
     }
+
+
+def mean_checkpoint(stage: str, weights: Sequence[str]) -> Checkpoint:
+    """The checkpoint of one folder or preset, or the mean of several, with the record of the longest training.
+
+    The ends of several runs that went on from each other lie around a common valley; their mean lies nearer to its
+    floor than each (stochastic weight averaging, Izmailov et al. 2018), and a slow run from there costs little.
+    Floating point tensors come back as float32 when there are several. Raises CheckpointError when a file is missing,
+    when networks differ, or when they stand on different autoencoders, whose latents do not mean the same.
+    """
+    checkpoints = [load_checkpoint(checkpoint_path(folder, stage), stage) for folder in weights]
+    first, *others = checkpoints
+    if not others:
+        return first
+    shapes = {name: tensor.shape for name, tensor in first.tensors.items()}
+    for folder, other in zip(weights[1:], others, strict=True):
+        if {name: tensor.shape for name, tensor in other.tensors.items()} != shapes:
+            raise CheckpointError(
+                f"{first.path} and {other.path} are different networks, so their mean is none; give folders of the "
+                "same preset."
+            )
+        for below in (name for name in EVERY_STAGE[: EVERY_STAGE.index(stage)] if name.endswith("autoencoder")):
+            if not _same_weights(below, weights[0], folder):
+                raise CheckpointError(
+                    f"The weights of {stage} in {weights[0]} and {folder} stand on different weights of {below}, so "
+                    "their mean means nothing; give trainings that went on from each other."
+                )
+    longest = max(checkpoints, key=lambda checkpoint: int(checkpoint.record.get("clips", 0)))
+    mean = {
+        name: torch.stack([checkpoint.tensors[name].float() for checkpoint in checkpoints]).mean(dim=0)
+        if tensor.is_floating_point()
+        else longest.tensors[name]
+        for name, tensor in first.tensors.items()
+    }
+    return Checkpoint(stage, longest.config, longest.record, mean, longest.path)
+
+
+def _same_weights(stage: str, one: str, other: str) -> bool:
+    """Whether two folders hold the same weights of a stage, or neither holds any."""
+    paths = [checkpoint_path(folder, stage) for folder in (one, other)]
+    if not all(path.is_file() for path in paths):
+        return paths[0].is_file() == paths[1].is_file()
+    a, b = (load_checkpoint(path, stage).tensors for path in paths)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def check_same_meaning(stage: str, ours: Config, theirs: Config, where: str) -> None:
+    """Raises CheckpointError when weights trained as `theirs` would mean something else in a network of `ours`."""
+    for section in SECTIONS[stage]:
+        mine, other = getattr(ours, section), getattr(theirs, section)
+        for name in fixed_fields(type(mine)):
+            if getattr(mine, name) != getattr(other, name):
+                raise CheckpointError(
+                    f"{where} was trained with {section}.{name} = {getattr(other, name)}, but this preset has "
+                    f"{getattr(mine, name)}: the weights would mean something else; use the same value, or train "
+                    "afresh."
+                )
+
+
+def other_settings(stage: str, ours: Config, theirs: Config) -> tuple[str, ...]:
+    """Differences of the stage's own sections that are allowed, as `section.field old -> new`."""
+    found = []
+    for section in SECTIONS[stage]:
+        mine, other = getattr(ours, section), getattr(theirs, section)
+        for field in dataclasses.fields(mine):
+            old, new = getattr(other, field.name), getattr(mine, field.name)
+            if old != new:
+                found.append(f"{section}.{field.name} {old} -> {new}")
+    return tuple(found)
 
 
 def bring_other_stages(stages: Sequence[str], folder: Path, weights: str) -> None:

@@ -1,13 +1,15 @@
 """The state of a running stage on disk: weights, averaged weights, optimiser moments, counters; one safetensors file.
 
-Data are drawn from seeds that depend on the step only, so these tensors are all a run needs to go on.
+Data are drawn from seeds that depend on the step only, so these tensors are all a run needs to go on. A network that
+grew since keeps what fits (`partial_load`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.atomic import write_atomically
+from core.checkpoint import current_name
 from core.errors import CheckpointError
-from core.training.growth import Fitted, fit, padded
 
+NAMED = 4  # parts a note lists before it says how many there are
 COUNTERS = ("step", "clips", "seconds", "machines", "checks")
 
 
@@ -80,18 +83,18 @@ def load_state(
 ) -> tuple[dict[str, Any], str | None]:
     """Restore everything `save_state` wrote; returns the counters and a note on parts the module got since, or None.
 
-    What the file lacks starts fresh, with fresh moments (`core.training.growth`). Raises CheckpointError.
+    What the file lacks starts fresh, with fresh moments (`partial_load`). Raises CheckpointError.
     """
     try:
         with safe_open(str(path), framework="pt") as handle:
             header = handle.metadata() or {}
             counters = json.loads(header["counters"])
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {current_name(name): handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
         updates = int(counters.pop("average_updates"))
         missing = [name for name in COUNTERS if name not in counters]
         if missing:
             raise ValueError(f"no counter {missing[0]}")
-        names = json.loads(header["parameters"]) if "parameters" in header else None
+        names = [current_name(name) for name in json.loads(header["parameters"])] if "parameters" in header else None
         fitted = _restore(tensors, names, module, average, optimizer)
     except (
         SafetensorError,
@@ -119,10 +122,10 @@ def _restore(
     optimizer: torch.optim.Optimizer,
 ) -> Fitted:
     part = lambda prefix: {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}  # noqa: E731
-    weights = fit(module.state_dict(), part("model."), "the state")
+    weights = partial_load(module.state_dict(), part("model."), "the state")
     if weights.unused:
         raise ValueError(f"no place for {weights.unused[0]}")
-    averages = fit(average.tensors, part("average."), "the state's average")
+    averages = partial_load(average.tensors, part("average."), "the state's average")
     parameters = dict(module.named_parameters())
     if names is None:  # a state from before names were kept: its parameters were in today's order
         names = [name for name in parameters if name not in weights.fresh]
@@ -140,3 +143,66 @@ def _restore(
     state["state"] = moments
     optimizer.load_state_dict(state)
     return weights
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A complete set of tensors for the module, and what of it is new."""
+
+    tensors: dict[str, Tensor]
+    fresh: tuple[str, ...]  # absent in the file
+    widened: tuple[str, ...]  # with more input columns than in the file
+    unused: tuple[str, ...]  # of the file, without a place in the module
+
+    def note(self) -> str | None:
+        """What did not fit, as one line; None when everything did."""
+        parts = [
+            f"{what} {_listed(names)}"
+            for names, what in (
+                (self.fresh, "new and fresh:"),
+                (self.widened, "more input columns, zero at first:"),
+                (self.unused, "in the file but not used:"),
+            )
+            if names
+        ]
+        return "; ".join(parts) if parts else None
+
+
+def partial_load(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], where: str) -> Fitted:
+    """`stored` tensors in the shapes and types of `own`, so that a new part does not throw a training away.
+
+    A tensor that the file lacks keeps its own fresh value; a Linear that got more input columns keeps the old ones and
+    has zeros in the new, so that it answers as before. Columns are only ever appended; a layer whose new inputs come
+    in between must be given a new name. Raises CheckpointError when a shape cannot have grown.
+    """
+    tensors, fresh, widened = {}, [], []
+    for name, value in own.items():
+        if name not in stored:
+            fresh.append(name)
+            tensors[name] = value.detach().clone()
+            continue
+        tensors[name] = padded(stored[name], value, f"{where}: {name}").to(value)
+        if stored[name].shape != value.shape:
+            widened.append(name)
+    if len(fresh) == len(own):
+        raise CheckpointError(f"{where} has nothing in common with this network; choose weights of the same stage.")
+    return Fitted(tensors, tuple(fresh), tuple(widened), tuple(sorted(set(stored) - set(own))))
+
+
+def padded(stored: Tensor, like: Tensor, what: str) -> Tensor:
+    """`stored` with zero columns appended up to the shape of `like`; raises CheckpointError for other differences."""
+    if stored.shape == like.shape:
+        return stored
+    if stored.dim() != 2 or like.dim() != 2 or stored.shape[0] != like.shape[0] or stored.shape[1] > like.shape[1]:
+        raise CheckpointError(
+            f"{what} has the shape {tuple(stored.shape)}, but {tuple(like.shape)} is needed; the preset's sizes have "
+            "to be those of the earlier training."
+        )
+    return torch.nn.functional.pad(stored, (0, like.shape[1] - stored.shape[1]))
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Modules of the names, at most a few of them spelt out."""
+    modules = sorted({name.rsplit(".", 1)[0] for name in names})
+    shown = ", ".join(modules[:NAMED])
+    return shown if len(modules) <= NAMED else f"{shown} and {len(modules) - NAMED} more"

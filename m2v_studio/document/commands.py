@@ -181,7 +181,7 @@ def set_quality(state: State, quality: Quality) -> State:
 
 
 def set_guidance(state: State, guidance: float) -> State:
-    return _setting(state, guidance=float(min(max(guidance, 0.0), 10.0)))
+    return _setting(state, guidance=float(min(max(guidance, 0.0), 1.0)))
 
 
 def set_variety(state: State, variety: float | None) -> State:

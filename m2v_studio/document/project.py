@@ -174,7 +174,7 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
         seeds=int(description["seeds"]),
         seed=int(description["seed"]),
         quality=cast(Quality, description["quality"]),
-        guidance=float(description["guidance"]),
+        guidance=min(float(description["guidance"]), 1.0),
         variety=variety_of(description),
         behaviour=str(description.get("behaviour", "")),
         loop=bool(description.get("loop", False)),

@@ -71,12 +71,6 @@ def set_resolution(state: State, resolution: int) -> State:
     return replace(state, document=replace(state.document, resolution=resolution))
 
 
-def set_refine(state: State, refine: bool) -> State:
-    if refine == state.document.refine:
-        return state
-    return replace(state, document=replace(state.document, refine=refine))
-
-
 def set_one_shape(state: State, one_shape: bool) -> State:
     if one_shape == state.document.one_shape:
         return state

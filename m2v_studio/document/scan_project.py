@@ -16,7 +16,7 @@ from m2v_studio.document.scan_document import checked_alignment
 from m2v_studio.document.scan_files import read_scan_document
 from m2v_studio.document.state import MAX_STUDIO_SEEDS, Document, Results, State, edit_key, is_stale, reconstruction
 
-SETTINGS = ("fps", "seeds", "seed", "quality", "guidance", "variety", "resolution", "refine", "one_shape")
+SETTINGS = ("fps", "seeds", "seed", "quality", "guidance", "variety", "resolution", "one_shape")
 _PER_SAMPLE = ("fit", "scan_distance", "disagreement")
 _STALE = ("an older edit",)
 
@@ -59,10 +59,9 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
         seeds=min(max(int(description["seeds"]), 1), MAX_STUDIO_SEEDS),
         seed=int(description["seed"]),
         quality=cast(Quality, description["quality"]),
-        guidance=float(description["guidance"]),
+        guidance=min(float(description["guidance"]), 1.0),
         variety=variety_of(description),
         resolution=int(description["resolution"]),
-        refine=bool(description["refine"]),
         one_shape=bool(description["one_shape"]),
     )
     options: ReconstructionOptions = reconstruction(document)

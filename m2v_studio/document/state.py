@@ -60,7 +60,6 @@ class Document:
     loop: bool = False  # the last frame flows into the first
     contacts: bool = True  # feet that stand stay where they stand
     resolution: int = 128  # iso-surface cells along a side, of meshes made from scans
-    refine: bool = False
     one_shape: bool = False
 
 
@@ -189,7 +188,7 @@ def edit_key(document: Document) -> Hashable:
     if document.scans is not None and document.alignment is not None:
         place = document.alignment
         box = (place.center.tobytes(), place.scale, place.up_axis)
-        settings = (document.guidance, document.variety, document.resolution, document.refine, document.one_shape)
+        settings = (document.guidance, document.variety, document.resolution, document.one_shape)
         return (Same(document.scans), box, settings)
     handles = tuple(
         (h.vertex, h.pinned, h.hold, tuple((f, p.tobytes()) for f, p in h.keys.items() if f > 0))
@@ -284,7 +283,6 @@ def reconstruction(document: Document) -> ReconstructionOptions:
         sampling=sampling(document),
         normalization=document.alignment,
         resolution=document.resolution,
-        refine=document.refine,
         one_shape=document.one_shape,
     )
 

@@ -13,7 +13,7 @@ from m2v_studio.document.scan_commands import RESOLUTIONS
 from m2v_studio.document.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
 from m2v_studio.document.words import counted
 from m2v_studio.view.fields import Edited, float_row, int_row, label_left, slider_between
-from m2v_studio.view.widgets import button, check_box, choice, gap, heading, same_line_if_fits, scale, tooltip
+from m2v_studio.view.widgets import button, check_box, choice, gap, heading, scale, tooltip
 
 SEEDS = "How many different results to generate. Each seed is one plausible motion that meets your handles or scans."
 FIRST_SEED = "The number the first motion starts from. The same number gives the same motion again."
@@ -21,13 +21,13 @@ FRAMES = "Length of the motion. Changing it stretches the keys, so that an end p
 FPS = "Playback and export speed. It does not change the motion itself."
 QUALITY = "Draft: the average motion, one step, at once. Normal: a few steps. Best: many steps."
 GUIDANCE = (
-    "Guidance: how strongly your handles steer the rest of the body. The middle, 1, is what the model has learned. "
-    "Left, up to 3, exaggerates it; right, down to 0, lets the rest move as if the model had not seen them. "
+    "Guidance: how strongly your handles steer the rest of the body. At the left, 1, as the model has learned; "
+    "further right, down to 0, lets the rest move as if the model had not seen them. "
     "The handles themselves are always met exactly."
 )
 SCAN_GUIDANCE = (
-    "Guidance: how strongly the scans steer the result. The middle, 1, is what the model has learned. "
-    "Left, up to 3, exaggerates it; right, down to 0, lets the model invent as if it had not seen them."
+    "Guidance: how strongly the scans steer the result. At the left, 1, as the model has learned; "
+    "further right, down to 0, lets the model invent as if it had not seen them."
 )
 VARIETY = (
     "Variety: how far the seeds keep from their average. At the left all are the same calm motion; further right they "
@@ -38,10 +38,7 @@ BEHAVIOUR = "What the creature is to do. Any: whatever fits your handles best, e
 LOOP = "The last frame flows into the first, so that the motion can be repeated without a seam."
 CONTACTS = "Feet that stand stay where they stand, while the motion is generated and while you drag."
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
-REFINE = "Pull the motion onto the scanned points at the end. Slower; for scans with little noise."
 ONE_SHAPE = "All seeds share the shape of the first, so that they differ in their motion only."
-# The slider runs from strict to free; guidance is 1 in its middle, 3 at the left and 0 at the right.
-MAX_GUIDANCE = 3.0
 MAX_VARIETY = 1.0  # a sample as the model drew it; what lies beyond is noise
 GENERATE_HEIGHT = 62.0  # of the button with the space around it, pixels at scale 1
 
@@ -103,10 +100,6 @@ class GeneratePanel:
         tooltip(DETAIL)
         if chosen is not None:
             studio.do("detail", scan_commands.set_resolution, RESOLUTIONS[chosen])
-        refine = check_box("Fit closely", document.refine, REFINE)
-        if refine is not None:
-            studio.do("fit closely", scan_commands.set_refine, refine)
-        same_line_if_fits("Same shape")
         one_shape = check_box("Same shape", document.one_shape, ONE_SHAPE)
         if one_shape is not None:
             studio.do("same shape", scan_commands.set_one_shape, one_shape)
@@ -170,13 +163,9 @@ class GeneratePanel:
 
 def freedom_of(guidance: float) -> float:
     """Slider position between 0 (follow) and 1 (invent) of a guidance weight."""
-    if guidance >= 1.0:
-        return 0.5 * (1.0 - min((guidance - 1.0) / (MAX_GUIDANCE - 1.0), 1.0))
-    return 0.5 + 0.5 * (1.0 - guidance)
+    return 1.0 - guidance
 
 
 def guidance_of(freedom: float) -> float:
-    """Guidance weight of a slider position; the middle is the model's own posterior, 1."""
-    if freedom <= 0.5:
-        return round(1.0 + (0.5 - freedom) * 2 * (MAX_GUIDANCE - 1.0), 2)
-    return round(1.0 - (freedom - 0.5) * 2, 2)
+    """Guidance weight of a slider position; at the left it is the model's own posterior, 1."""
+    return round(1.0 - freedom, 2)

@@ -91,10 +91,10 @@ def test_several_seeds_are_numbered_and_each_fit_is_said(
 
 def test_what_is_asked_reaches_the_reader_and_the_pipeline(scans: Path, fake: FakeReconstructor):
     assert run(scans, "--up", "z", "--fps", "12", "--partial", "--no-tracked", "--quality", "draft", "--resolution",
-               "64", "--faces", "5000", "--refine", "--one-shape", "--variety", "0.5") == 0  # fmt: skip
+               "64", "--faces", "5000", "--one-shape", "--variety", "0.5") == 0  # fmt: skip
     read, options = fake.asked
     assert (read.frames, read.up_axis, read.fps, read.partial, read.tracked) == (FRAMES, "z", 12.0, True, False)
-    assert (options.resolution, options.faces, options.refine, options.one_shape) == (64, 5000, True, True)
+    assert (options.resolution, options.faces, options.one_shape) == (64, 5000, True)
     assert options.sampling.quality == "draft" and options.sampling.variety == 0.5 and options.normalization is None
 
 
@@ -202,6 +202,6 @@ def test_ctrl_c_leaves_nothing(scans: Path, fake: FakeReconstructor, monkeypatch
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]):
     assert cli.main(["reconstruct", "--help"]) == 0
     said = capsys.readouterr().out
-    for option in ("--modality", "--seeds", "--quality", "--resolution", "--faces", "--refine", "--one-shape",
+    for option in ("--modality", "--seeds", "--quality", "--resolution", "--faces", "--one-shape",
                    "--center", "--scale", "--up", "--fps", "--no-tracked", "--partial", "--intrinsics"):  # fmt: skip
         assert option in said

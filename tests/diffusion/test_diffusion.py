@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from core.config import DiffusionConfig
-from core.diffusion.edm import EdmLoss, denoiser_of, noise_schedule, scalings
+from core.diffusion.edm import EdmLoss, denoiser_of, noise_schedule
 from core.diffusion.guidance import guided
 from core.diffusion.samplers import heun, multistep, posterior_mean
+from core.scalings import scalings
 
 CONFIG = DiffusionConfig(sigma_min=0.002, sigma_max=80.0)
 MEAN, STD = 0.7, 0.5

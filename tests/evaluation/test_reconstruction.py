@@ -115,7 +115,7 @@ def test_the_table_has_the_papers_scores_and_both_splits(clips: list[EvaluationC
     text = out.with_suffix(".md").read_text()
     head = next(line for line in text.splitlines() if line.startswith("| Clips, method"))
     assert [cell.strip() for cell in head.split("|")[3:8]] == ["IoU", "CD", "Corr", "CD x10", "Corr x10"]
-    for words in ("unseen motion, ours |", "unseen individual, ours |", "sampling floor", "(M = 1): not run",
+    for words in ("unseen motion, ours |", "unseen individual, ours |", "sampling floor",
                   "ours w/o diffusion", "| >= 0.75 | yes |"):  # fmt: skip
         assert words in text
 
@@ -141,18 +141,6 @@ def test_an_interrupted_run_goes_on(clips: list[EvaluationClip], tmp_path: Path)
     assert len(oracle.calls) == last
     evaluate_reconstruction("sparse-points", Models(oracle, {"weights": "other"}), CLIPS, out, settings(TASK))
     assert len(oracle.calls) > last
-
-
-@pytest.mark.usefixtures("no_peer")
-def test_a_model_of_one_latent_is_one_more_row(clips: list[EvaluationClip], tmp_path: Path) -> None:
-    out = tmp_path / "report.json"
-    worse = Oracle(clips, error=0.1)
-    models = Models(Oracle(clips), {"weights": "a"}, worse, {"weights": "b"})
-    report = evaluate_reconstruction("sparse-points", models, CLIPS[:1], out, settings(TASK))
-    methods = report["summary"]["procedural/unseen_identity"]["few_points"]["methods"]
-    assert methods["one_latent"]["iou"]["mean"] < methods["ours"]["iou"]["mean"]
-    text = out.with_suffix(".md").read_text()
-    assert "one global latent (M = 1) |" in text and "not run" not in text
 
 
 def test_a_clip_without_a_surface_is_counted_and_in_no_mean(

@@ -61,9 +61,9 @@ def permutation_error(time_embedding: str) -> float:
     x, shape, anchors = torch.randn(1, frames, 7, 6), torch.randn(1, 7, 4), torch.randn(1, 7, 3)
     tokens, visible = torch.randn(1, frames, 3, 32), torch.ones(1, frames, 3, dtype=torch.bool)
     level = torch.zeros(1)
-    straight = network(x, level, network.prepare(shape, anchors, (ConditionTokens(tokens, visible),)))
+    straight = network(x, level, network.prepare(shape, anchors, ConditionTokens(tokens, visible)))
     condition = ConditionTokens(tokens[:, order], visible[:, order])
-    permuted = network(x[:, order], level, network.prepare(shape, anchors, (condition,)))
+    permuted = network(x[:, order], level, network.prepare(shape, anchors, condition))
     with torch.no_grad():
         error = permuted - straight[:, order]
         return float(error.abs().max() / straight.abs().max())

@@ -57,7 +57,7 @@ def test_the_grid_makes_figures_as_large_as_it_can() -> None:
     assert grid(1, Region(0, 0, 860, 650), 1.6) == (1, 1)
 
 
-@given(st.floats(0, 3))
+@given(st.floats(0, 1))
 def test_the_follow_or_invent_slider_and_guidance_are_inverse(guidance: float) -> None:
     assert guidance_of(freedom_of(guidance)) == pytest.approx(guidance, abs=0.006)
 

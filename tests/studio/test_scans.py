@@ -145,10 +145,10 @@ def test_the_guess_comes_back_and_an_edit_makes_results_stale_until_it_is_undone
     assert not is_stale(session.state)
 
 
-@pytest.mark.parametrize("edit", ["set_resolution", "set_refine", "set_one_shape"])
+@pytest.mark.parametrize("edit", ["set_resolution", "set_one_shape"])
 def test_settings_of_the_surface_ask_for_other_results(edit: str) -> None:
     state = scanned_state()
-    value = {"set_resolution": 64, "set_refine": True, "set_one_shape": True}[edit]
+    value = {"set_resolution": 64, "set_one_shape": True}[edit]
     changed = getattr(scan_commands, edit)(state, value)
     assert edit_key(changed.document) != edit_key(state.document)
     assert getattr(scan_commands, edit)(changed, value) is changed

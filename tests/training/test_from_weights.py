@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from core.checkpoint import STAGES, load_checkpoint, save_checkpoint
 from core.errors import CheckpointError
 from core.training.__main__ import main
-from core.training.growth import check_same_meaning, fit, padded
 from core.training.stages import train
-from core.training.state import AveragedWeights, load_state, save_state
+from core.training.start import check_same_meaning
+from core.training.state import AveragedWeights, load_state, padded, partial_load, save_state
 from tests.training.fixed import FixedClips, tiny
 
 AUTOENCODER, MOTION = STAGES[1], STAGES[3]
@@ -159,7 +159,7 @@ def test_a_missing_part_starts_fresh_and_is_named(tmp_path: Path, landed: Path) 
 @pytest.mark.parametrize(
     ("section", "changed", "said"),
     [
-        ("motion", {"flow_head": "offset"}, "motion.flow_head = affine"),
+        ("motion", {"flow_head": "absolute"}, "motion.flow_head = affine"),
         ("motion", {"head_dim": 8}, "motion.head_dim = 16"),
         ("motion", {"width": 48}, "is needed"),
     ],
@@ -258,11 +258,11 @@ def test_a_state_with_more_than_the_network_is_refused(tmp_path: Path) -> None:
 
 def test_only_columns_may_be_added() -> None:
     own = {"w": torch.ones(4, 5)}
-    fitted = fit(own, {"w": torch.full((4, 3), 2.0, dtype=torch.float16), "old": torch.ones(1)}, "here")
+    fitted = partial_load(own, {"w": torch.full((4, 3), 2.0, dtype=torch.float16), "old": torch.ones(1)}, "here")
     assert fitted.tensors["w"].dtype == torch.float32 and fitted.widened == ("w",) and fitted.unused == ("old",)
     assert torch.equal(fitted.tensors["w"][0], torch.tensor([2.0, 2.0, 2.0, 0.0, 0.0]))
     for wrong in (torch.ones(3, 5), torch.ones(4, 6), torch.ones(4), torch.ones(4, 5, 1)):
         with pytest.raises(CheckpointError, match="is needed"):
             padded(wrong, own["w"], "here")
     with pytest.raises(CheckpointError, match="nothing in common"):
-        fit(own, {"other": torch.ones(4, 5)}, "here")
+        partial_load(own, {"other": torch.ones(4, 5)}, "here")

@@ -59,7 +59,6 @@ def test_shape_autoencoder(tmp_path: Path, shape: dict[str, object]) -> None:
         {"channels": 3},
         {"channels": 6},
         {"channels": 8, "explicit_displacement": False, "flow_head": "absolute"},
-        {"channels": 8, "explicit_displacement": False, "flow_head": "offset"},
     ],
     ids=["displacements only", "learned channels", "published", "offset"],
 )

@@ -1,0 +1,16 @@
+"""EDM's scalings (Karras et al. 2022, Table 1), which the diffusion and the denoisers have in common."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def scalings(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """c_skip, c_out, c_in and c_noise of a noise level."""
+    total = sigma.square() + sigma_data**2
+    return sigma_data**2 / total, sigma * sigma_data / total.sqrt(), total.rsqrt(), sigma.log() / 4
+
+
+def sigma_of(c_noise: Tensor) -> Tensor:
+    """The noise level that a network is told as `c_noise`."""
+    return (4 * c_noise).exp()
