@@ -60,7 +60,7 @@ def test_shape_autoencoder(tmp_path: Path, shape: dict[str, object]) -> None:
         {"channels": 6},
         {"channels": 8, "explicit_displacement": False, "flow_head": "absolute"},
     ],
-    ids=["displacements only", "learned channels", "published", "offset"],
+    ids=["displacements only", "learned channels", "published"],
 )
 def test_motion_autoencoder(tmp_path: Path, motion: dict[str, object]) -> None:
     before, after = learn("motion-autoencoder", tiny(training=FAST, motion=motion), tmp_path, 120)
