@@ -18,17 +18,19 @@ import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
-from m2v_studio.document.settings import MIN_WINDOW
-from m2v_studio.document.state import is_open
-from m2v_studio.panels import bars, dialogs
+from m2v_studio.document.settings import MIN_WINDOW, config_dir
+from m2v_studio.document.state import Notice, is_open
+from m2v_studio.panels import bars, context_menu, dialogs
 from m2v_studio.panels.export import ExportDialog
 from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
 from m2v_studio.panels.handles import HandlesPanel
+from m2v_studio.panels.help import draw_help
 from m2v_studio.panels.samples import SamplesPanel
 from m2v_studio.panels.scans import ScansPanel
 from m2v_studio.panels.source import SourcePanel
 from m2v_studio.studio import Studio
-from m2v_studio.view import layout, overlay, shortcuts, style, theme
+from m2v_studio.view import keymap, layout, overlay, shortcuts, style, theme
+from m2v_studio.view.actions import BY_NAME
 from m2v_studio.view.camera import Region
 from m2v_studio.view.gl_sync import wait_until_drawn
 from m2v_studio.view.picking import Pointer
@@ -74,6 +76,7 @@ class App:
         self._headless = backend == "openGL3_egl"
         self.viewport = Viewport()
         self.context = EditorContext(studio, self.viewport, with_dialogs=not self._headless)
+        self._read_keys()
         self.scene = SceneBuilder()
         self.pointer = Pointer()
         self.timeline = Timeline()
@@ -109,6 +112,12 @@ class App:
         psim.GetIO().ConfigInputTextCursorBlink = False
         ps.set_files_dropped_callback(self._dropped)
         ps.set_user_callback(self._draw_safely)
+
+    def _read_keys(self) -> None:
+        """The user's own keys; what cannot be used in their file is said once and does not count."""
+        self.context.bindings, faults = keymap.read_bindings(config_dir() / keymap.FILE, BY_NAME)
+        if faults:
+            self.studio.show(commands.notify, Notice("Some keys of your own cannot be used", "\n".join(faults[:6])))
 
     # ---- the loop -----------------------------------------------------------------------------------------
 
@@ -221,10 +230,11 @@ class App:
         bars.draw_menu(context, regions["menu"])
         bars.draw_status(context, regions["status"])
         self._borders(regions)
+        context_menu.draw(context)
         self.export_dialog.draw(context)
         dialogs.draw_unsaved(context)
         dialogs.draw_save_as(context)
-        dialogs.draw_help(context)
+        draw_help(context)
         dialogs.draw_error(context)
 
     @staticmethod

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from m2v_studio.document import commands
+from m2v_studio.document.block_edits import KeyClip
 from m2v_studio.document.mesh_files import MESH_SUFFIXES
 from m2v_studio.document.scan_files import KINDS
 from m2v_studio.document.state import default_export_name, is_open, why_not_results
 from m2v_studio.studio import Studio
 from m2v_studio.view import layout
+from m2v_studio.view.keymap import Chord
 from m2v_studio.view.viewport import Viewport
 from m2v_studio.work.file_dialog import FileDialog, available
 
@@ -33,10 +35,12 @@ class SaveAs:
 class Mouse:
     """What the mouse is doing in the view, and over what."""
 
-    mode: str | None = None  # "press", "orbit", "pan", "handle"
+    mode: str | None = None  # "press", "orbit", "pan", "handle", "box"
     dragging: bool = False  # a handle is being moved right now
     hovered_handle: int | None = None
     hovered_knob: int | None = None  # of the scans' box
+    box_next: bool = False  # the next drag in the view draws a box around handles
+    box: tuple[tuple[float, float], tuple[float, float]] | None = None  # two corners, while it is drawn
 
 
 class EditorContext:
@@ -52,6 +56,10 @@ class EditorContext:
         self.save_as: SaveAs | None = None
         self.export_open = False
         self.help_open = False
+        self.help_words = ""  # what is searched for under F1
+        self.bindings: dict[str, tuple[Chord, ...]] = {}  # the user's own keys, by command
+        self.clip: KeyClip | None = None  # copied keys
+        self.menu_asked = ""  # "view" or "timeline": open the menu of a right click
         self.focus_frame = False  # key G: put the cursor into the timeline's frame field
         self.closing = False
 

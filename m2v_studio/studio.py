@@ -14,13 +14,14 @@ from core.assets import asset_path
 from core.errors import M2VError
 from core.pipelines.request import ReconstructionSet, SamplingOptions
 from core.sequence import SourceMesh
-from m2v_studio.document import commands, job_commands, scan_commands
+from m2v_studio.document import block_edits, commands, job_commands, scan_commands
 from m2v_studio.document.history import Session
 from m2v_studio.document.mesh_files import read_source
 from m2v_studio.document.project import autosave_path, load_project, save_project
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import is_scans, read_scan_document
 from m2v_studio.document.scan_truth import truth_errors
+from m2v_studio.document.selection import chosen_keys, chosen_rows
 from m2v_studio.document.settings import DEFAULT_WINDOW, Settings, load_settings, save_settings
 from m2v_studio.document.state import (
     Document,
@@ -117,21 +118,18 @@ class Studio:
         self.show(commands.notify, notice_of(title, error))
 
     def delete_selected(self) -> None:
-        """The selected key, or without one the selected handle."""
-        view = self.state.view
-        if view.selected is None:
-            return
-        if view.key is not None and view.key in self.state.document.handles[view.selected].keys:
-            self.do("delete key", commands.delete_key, view.selected, view.key)
-        else:
-            self.do("delete handle", commands.delete_handle, view.selected)
-        self.request_draft()
+        """The chosen keys, or without one the chosen handles."""
+        keys, rows = chosen_keys(self.state), chosen_rows(self.state)
+        if keys or rows:
+            noun = "key" if keys else "handle"
+            self.do(f"delete {noun}{'s' if len(keys or rows) > 1 else ''}", block_edits.delete_chosen)
+            self.request_draft()
 
     def toggle_pin(self) -> None:
-        row = self.state.view.selected
-        if row is not None:
-            pinned = not self.state.document.handles[row].pinned
-            self.do("pin" if pinned else "unpin", commands.set_pinned, row, pinned)
+        rows = chosen_rows(self.state)
+        if rows:
+            pinned = not all(self.state.document.handles[row].pinned for row in rows)
+            self.do("pin" if pinned else "unpin", block_edits.pin_handles, rows, pinned)
             self.request_draft()
 
     def pose(self, figure: str, frame: int) -> None:

@@ -35,7 +35,8 @@ def open_source(state: State, mesh: SourceMesh) -> State:
     document = replace(state.document, source=mesh, handles=(), scans=None, alignment=None)
     if state.document.scans is not None:
         document = replace(document, frames=Document.frames, fps=Document.fps)
-    view = replace(state.view, time=0.0, playing=False, selected=None, key=None, layout="one", solo=0, color="none")
+    state = select_handle(state, None)
+    view = replace(state.view, time=0.0, playing=False, layout="one", solo=0, color="none")
     return replace(
         state, document=document, view=view, results=None, job=None, project="", message=f"Opened {mesh.name}."
     )
@@ -67,11 +68,11 @@ def _free_name(document: Document) -> str:
 
 
 def select_handle(state: State, row: int | None) -> State:
-    return replace(state, view=replace(state.view, selected=row, key=None))
+    return with_view(state, selected=row, key=None, rows=frozenset(), keys=frozenset())
 
 
 def select_key(state: State, row: int, frame: int) -> State:
-    return replace(state, view=replace(state.view, selected=row, key=frame))
+    return with_view(state, selected=row, key=frame, rows=frozenset(), keys=frozenset())
 
 
 def rename_handle(state: State, row: int, name: str) -> State:
@@ -131,18 +132,6 @@ def delete_key(state: State, row: int, frame: int) -> State:
     return select_handle(_with_handle(state, row, keys=keys), row)
 
 
-def move_key(state: State, row: int, frame: int, to: int, copy: bool = False) -> State:
-    """Move (or copy) a key along the timeline; a key that was there is replaced."""
-    to = min(max(to, 1), state.document.frames - 1)
-    keys = dict(state.document.handles[row].keys)
-    if to == frame or frame not in keys:
-        return state
-    keys[to] = keys[frame]
-    if not copy:
-        del keys[frame]
-    return select_key(_with_handle(state, row, keys=keys), row, to)
-
-
 # ---- generation settings ----------------------------------------------------------------------------------
 
 
@@ -160,7 +149,8 @@ def set_frames(state: State, frames: int, began: Document | None = None) -> Stat
         return state
     scale = (frames - 1) / (began.frames - 1)
     handles = tuple(replace(handle, keys=stretched(handle.keys, scale, frames)) for handle in began.handles)
-    view = replace(state.view, time=float(round(state.view.time * (frames - 1) / (document.frames - 1))), key=None)
+    time = float(round(state.view.time * (frames - 1) / (document.frames - 1)))
+    view = replace(state.view, time=time, key=None, keys=frozenset())
     return replace(state, document=replace(document, frames=frames, handles=handles), view=view)
 
 

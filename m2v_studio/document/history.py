@@ -99,6 +99,8 @@ def _valid_view(state: State) -> State:
     view, document = state.view, state.document
     selected = view.selected if view.selected is not None and view.selected < len(document.handles) else None
     key = view.key if selected is not None and view.key in document.handles[selected].keys else None
-    return replace(
-        state, view=replace(view, selected=selected, key=key, time=min(view.time, float(document.frames - 1)))
-    )
+    handles = document.handles
+    rows = frozenset(row for row in view.rows if row < len(handles))
+    keys = frozenset((row, frame) for row, frame in view.keys if row < len(handles) and frame in handles[row].keys)
+    time = min(view.time, float(document.frames - 1))
+    return replace(state, view=replace(view, selected=selected, key=key, rows=rows, keys=keys, time=time))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from m2v_studio.document import commands
 from m2v_studio.document.scan_document import OpenedScans, checked_alignment, same_alignment
 from m2v_studio.document.state import Results, State
 from m2v_studio.document.words import counted
@@ -26,9 +27,8 @@ def open_scans(state: State, scans: OpenedScans) -> State:
         frames=sequence.frames,
         fps=sequence.fps,
     )
-    view = replace(
-        state.view, time=0.0, playing=False, selected=None, key=None, layout="one", solo=0, color="none", gizmo=False
-    )
+    state = commands.select_handle(state, None)
+    view = replace(state.view, time=0.0, playing=False, layout="one", solo=0, color="none", gizmo=False)
     skipped = f" {' '.join(sequence.notes)}" if sequence.notes else ""
     message = f"Opened {scans.name}: {counted(sequence.frames, 'scan')}.{skipped}"
     return replace(state, document=document, view=view, results=None, job=None, project="", message=message)

@@ -73,6 +73,8 @@ class View:
     speed: float = 1.0
     selected: int | None = None  # row in Document.handles
     key: int | None = None  # frame of the selected key of the selected handle
+    rows: frozenset[int] = frozenset()  # further chosen handles; `selection` says which of them exist
+    keys: frozenset[tuple[int, int]] = frozenset()  # further chosen keys, by row and frame
     layout: Layout = "one"
     solo: int = 0  # row in the results
     color: ColorBy = "none"

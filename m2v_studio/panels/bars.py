@@ -7,11 +7,11 @@ from pathlib import Path
 import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
-from m2v_studio.document import commands
-from m2v_studio.document.state import State, is_open, is_worth_keeping, why_not_results
+from m2v_studio.document.state import State, is_worth_keeping
 from m2v_studio.document.words import counted
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
+from m2v_studio.view.menus import FILE_FIRST, FILE_REST, MENUS, draw_entries
 from m2v_studio.view.style import packed, rgba
 from m2v_studio.view.widgets import button, menu, panel, scale, shorten, tooltip
 
@@ -37,60 +37,30 @@ def _menus(context: EditorContext) -> None:
     with menu("File") as opened:
         if opened:
             _file_menu(context)
-    with menu("Edit") as opened:
-        if opened:
-            _edit_menu(context)
-    with menu("View") as opened:
-        if opened:
-            _view_menu(context)
-    with menu("Help") as opened:
-        if opened and psim.MenuItem("Keyboard and mouse", "F1"):
-            context.help_open = True
+    for title, entries in MENUS.items():
+        with menu(title) as opened:
+            if opened:
+                draw_entries(context, entries)
+                if title == "View":
+                    _looks(context)
     psim.PopStyleVar()
 
 
 def _file_menu(context: EditorContext) -> None:
-    studio, state = context.studio, context.studio.state
-    if psim.MenuItem("Open…", "Ctrl+O"):
-        context.ask_open()
-    if psim.MenuItem("Open scans…", "Ctrl+Shift+O"):
-        context.ask_open_scans()
+    studio = context.studio
+    draw_entries(context, FILE_FIRST)
     with menu("Open recent", bool(studio.settings.recent)) as opened:
         if opened:
             for name in studio.settings.recent:
                 if psim.MenuItem(shorten(name, 420 * scale())):
                     studio.open_path(Path(name))
     psim.Separator()
-    has_source = is_open(state.document)
-    if psim.MenuItem("Save project", "Ctrl+S", False, has_source):
-        context.save()
-    if psim.MenuItem("Save project as…", None, False, has_source):
-        context.save(choose=True)
-    if psim.MenuItem("Export…", "Ctrl+E", False, not why_not_results(state)):
-        context.open_export()
-    psim.Separator()
-    if psim.MenuItem("Quit", "Ctrl+Q"):
-        context.ask_quit()
+    draw_entries(context, FILE_REST)
 
 
-def _edit_menu(context: EditorContext) -> None:
+def _looks(context: EditorContext) -> None:
     studio = context.studio
-    past, future = studio.session.past, studio.session.future
-    if psim.MenuItem(f"Undo {past[-1].label}" if past else "Undo", "Ctrl+Z", False, bool(past)):
-        studio.session.undo()
-    if psim.MenuItem(f"Redo {future[-1].label}" if future else "Redo", "Ctrl+Shift+Z", False, bool(future)):
-        studio.session.redo()
     psim.Separator()
-    if psim.MenuItem("Delete key or handle", "Del", False, studio.state.view.selected is not None):
-        studio.delete_selected()
-
-
-def _view_menu(context: EditorContext) -> None:
-    studio, view = context.studio, context.studio.state.view
-    if psim.MenuItem("Frame the creature", "F"):
-        context.viewport.forget_framing()
-    if psim.MenuItem("Move gizmo", "W", view.gizmo):
-        studio.show(commands.with_view, gizmo=not view.gizmo)
     if psim.MenuItem("Hints", None, studio.settings.hints):
         studio.change_settings(hints=not studio.settings.hints)
     with menu("Text size") as opened:

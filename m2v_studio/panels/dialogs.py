@@ -1,4 +1,4 @@
-"""The few dialogs: an error, unsaved work, a name to save under, and the list of shortcuts."""
+"""The few dialogs: an error, unsaved work and a name to save under."""
 
 from __future__ import annotations
 
@@ -11,64 +11,9 @@ import polyscope.imgui as psim
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.view import theme
-from m2v_studio.view.style import packed, rgba
-from m2v_studio.view.widgets import WHITE, button, escape_pressed, gap, heading, muted, scale, tooltip
+from m2v_studio.view.style import packed
+from m2v_studio.view.widgets import button, escape_pressed, gap, muted, scale, tooltip
 
-SHORTCUTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    (
-        "In the view",
-        (
-            ("Click", "add a handle"),
-            ("Shift+click", "pin a vertex"),
-            ("Drag a handle", "write a key"),
-            ("Drag beside it", "turn the view"),
-            ("Right drag", "move the view"),
-            ("Wheel", "come closer"),
-            ("F", "frame the creature"),
-        ),
-    ),
-    (
-        "Handles and keys",
-        (
-            ("P", "pin or unpin"),
-            ("W", "move gizmo, or box"),
-            ("Del", "delete key or handle"),
-            ("Ctrl+Z", "undo"),
-            ("Ctrl+Shift+Z", "redo"),
-        ),
-    ),
-    (
-        "Playing",
-        (
-            ("Space", "play or pause"),
-            (",  .", "step a frame"),
-            ("Home  End", "first, last frame"),
-            ("G", "go to a frame"),
-            ("L", "loop"),
-        ),
-    ),
-    (
-        "Results",
-        (
-            ("Ctrl+Enter", "generate"),
-            ("Esc", "cancel"),
-            ("1 to 9", "one result alone"),
-            ("0", "all results"),
-            ("S", "side by side"),
-            ("O", "overlay"),
-        ),
-    ),
-    (
-        "Files",
-        (
-            ("Ctrl+O", "open"),
-            ("Ctrl+Shift+O", "open scans"),
-            ("Ctrl+S", "save the project"),
-            ("Ctrl+E", "export"),
-            ("F1", "this list"),
-        ),
-    ),
-)
 DIALOG_FLAGS = int(
     psim.ImGuiWindowFlags_NoResize
     | psim.ImGuiWindowFlags_NoMove
@@ -95,14 +40,14 @@ def begin_modal(title: str, width: float) -> Iterator[bool]:
     psim.PopStyleVar(3)
     try:
         if visible:
-            _title(title)
+            title_line(title)
         yield bool(visible)
     finally:
         if visible:
             psim.EndPopup()
 
 
-def _title(text: str) -> None:
+def title_line(text: str) -> None:
     x, y = psim.GetCursorScreenPos()
     size = 22 * scale()
     psim.GetWindowDrawList().AddText(psim.GetFont(), size, (x, y), packed(theme.TEXT), text)
@@ -182,41 +127,3 @@ def draw_save_as(context: EditorContext) -> None:
         escaped = context.top_dialog == "save" and escape_pressed()
         if button("Cancel", "Do not save (Esc)") or escaped:
             context.save_as = None
-
-
-def draw_help(context: EditorContext) -> None:
-    """F1: the shortcuts, beside the work rather than instead of it."""
-    if not context.help_open:
-        return
-    s = scale()
-    center = psim.GetMainViewport().GetCenter()
-    psim.SetNextWindowPos(center, psim.ImGuiCond_Always, (0.5, 0.5))
-    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * s, 22 * s))
-    psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * s)
-    psim.PushStyleVar(psim.ImGuiStyleVar_WindowBorderSize, 1.0)
-    psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(WHITE))
-    room = psim.GetMainViewport().Size  # what does not fit into the window is scrolled
-    psim.SetNextWindowSizeConstraints((0.0, 0.0), (room[0] - 16.0, room[1] - 16.0))
-    psim.Begin("##help", DIALOG_FLAGS)
-    _title("Keyboard and mouse")
-    if psim.BeginTable("##shortcuts", 2, psim.ImGuiTableFlags_SizingFixedFit, (560 * s, 0.0)):
-        for column in (SHORTCUTS[:2], SHORTCUTS[2:]):
-            psim.TableNextColumn()
-            for title, lines in column:
-                heading(title)
-                for key, meaning in lines:
-                    start = psim.GetCursorPosX()
-                    psim.TextColored(rgba(theme.ACCENT), key)
-                    psim.SameLine()
-                    psim.SetCursorPosX(start + 118 * s)
-                    psim.TextUnformatted(meaning)
-                gap(4)
-            psim.Dummy((280 * s, 1.0))
-        psim.EndTable()
-    width = 110 * s
-    psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - width)
-    if button("Close", "Close this list (F1 or Esc)", width=width):
-        context.help_open = False
-    psim.End()
-    psim.PopStyleColor()
-    psim.PopStyleVar(3)

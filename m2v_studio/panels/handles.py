@@ -6,7 +6,7 @@ import polyscope.imgui as psim
 
 from core.sequence import Handle
 from m2v_studio.context import EditorContext
-from m2v_studio.document import commands
+from m2v_studio.document import commands, selection
 from m2v_studio.document.state import handle_label
 from m2v_studio.view import theme
 from m2v_studio.view.overlay import handle_color
@@ -67,8 +67,13 @@ class HandlesPanel:
         s = scale()
         psim.PushID(f"handle{row}")
         size = (psim.GetContentRegionAvail()[0] - 30 * s, psim.GetFrameHeight())
-        if psim.Selectable("##line", view.selected == row, 0, size):
-            context.studio.show(commands.select_handle, row)
+        if psim.Selectable("##line", row in selection.chosen_rows(context.studio.state), 0, size):
+            more = psim.GetIO().KeyCtrl or psim.GetIO().KeyShift
+            context.studio.show(selection.toggle_handle if more else commands.select_handle, row)
+        if psim.IsItemHovered() and psim.IsMouseReleased(1):
+            if row not in selection.chosen_rows(context.studio.state):
+                context.studio.show(commands.select_handle, row)
+            context.menu_asked = "view"
         if view.selected == row and self._followed != (row, len(document.handles)):
             psim.SetScrollHereY()
         tooltip(f"Vertex {handle.vertex}. Drag it in the view; at frame 0 the drag goes to the last frame.")

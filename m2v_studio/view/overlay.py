@@ -42,7 +42,17 @@ def draw(context: EditorContext, region: Region) -> None:
         _overlay_names(canvas, state, viewport.figures, region)
         _legend(canvas, context, region)
     _hint(canvas, context, region)
+    if context.mouse.box is not None:
+        draw_box_select(canvas, context.mouse.box)
     canvas.PopClipRect()
+
+
+def draw_box_select(canvas: psim.ImDrawList, box: tuple[Pixel, Pixel]) -> None:
+    """The box that is drawn around what is to be chosen."""
+    (ax, ay), (bx, by) = box
+    low, high = (min(ax, bx), min(ay, by)), (max(ax, bx), max(ay, by))
+    canvas.AddRectFilled(low, high, packed(theme.ACCENT, 0.12))
+    canvas.AddRect(low, high, packed(theme.ACCENT, 0.9), 0.0, 0, 1.5 * scale())
 
 
 def handle_color(handle: Handle) -> Color:
@@ -94,7 +104,7 @@ def _targets(canvas: psim.ImDrawList, context: EditorContext, figure: Figure, ro
             _dashed(canvas, np.array(a), np.array(b), packed(theme.MOVED, 0.9), 2.0 * scale())
     view = context.studio.state.view
     for frame, point in at.keys.items():
-        chosen = view.selected == row and view.key == frame
+        chosen = (view.selected == row and view.key == frame) or (row, frame) in view.keys
         if point is not None:
             _diamond(canvas, point, (6.0 if chosen else 4.8) * scale(), theme.MOVED, chosen)
 
@@ -111,7 +121,7 @@ def _knob(canvas: psim.ImDrawList, context: EditorContext, figure: Figure, row: 
     radius = (HANDLE_RADIUS + (1.5 if hovered else 0.0)) * s
     if figure.cell is not None or figure.opacity < 1.0:
         radius *= 0.75
-    if row == state.view.selected:
+    if row == state.view.selected or row in state.view.rows:
         canvas.AddCircle(center, radius + 5 * s, packed(WHITE, 0.9), 40, 4.0 * s)
         canvas.AddCircle(center, radius + 5 * s, packed(color), 40, 2.2 * s)
     canvas.AddCircleFilled((center[0], center[1] + 1.2 * s), radius + 1.6 * s, packed((0.1, 0.1, 0.15), 0.22), 32)

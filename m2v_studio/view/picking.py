@@ -10,11 +10,12 @@ import polyscope.imgui as psim
 from numpy.typing import NDArray
 
 from m2v_studio.context import EditorContext
-from m2v_studio.document import commands
+from m2v_studio.document import block_edits, commands, selection
 from m2v_studio.document.state import frame_shown
 from m2v_studio.view.camera import Region
 from m2v_studio.view.figure import Figure
 from m2v_studio.view.overlay import knob_key, knob_position
+from m2v_studio.view.screen import Pixel
 from m2v_studio.view.widgets import scale
 
 HIT_PIXELS = 13.0
@@ -32,6 +33,8 @@ class Pointer:
         self._row = 0
         self._figure: Figure | None = None
         self._from: NDArray[np.float64] = np.zeros(3)
+        self._others: dict[int, NDArray[np.float64]] = {}  # where the other chosen handles were, by row
+        self._adding = False  # the box adds to what is chosen
         self._frame = 0
         self._count = 0
         self._gizmo: ps.TransformationGizmo | None = None
@@ -66,21 +69,36 @@ class Pointer:
 
     def _begin(self, context: EditorContext, at: tuple[float, float], hit: tuple[int, Figure] | None) -> None:
         self._start = self._last = at
+        io, studio = psim.GetIO(), context.studio
         if psim.IsMouseClicked(0):
+            if context.mouse.box_next or (hit is None and io.KeyCtrl):
+                context.mouse.mode, context.mouse.box_next, self._adding = "box", False, bool(io.KeyShift)
+                return
             if hit is None:
                 context.mouse.mode = "press"
                 return
             row, figure = hit
-            if psim.GetIO().KeyShift:
-                context.studio.show(commands.select_handle, row)
-                context.studio.toggle_pin()
+            if io.KeyShift or io.KeyCtrl:
+                studio.show(selection.toggle_handle, row)
                 return
-            context.mouse.mode, self._row, self._figure = "handle", row, figure
-            self._from = np.asarray(knob_position(context, figure, context.studio.state.document.handles[row]))
-            context.studio.show(commands.select_handle, row)
-            context.studio.show(commands.with_view, playing=False)
+            if row not in selection.chosen_rows(studio.state):
+                studio.show(commands.select_handle, row)
+            self._take(context, row, figure)
+            studio.show(commands.with_view, playing=False)
         elif psim.IsMouseClicked(1) or psim.IsMouseClicked(2):
             context.mouse.mode = "pan"
+            self._row = -1 if hit is None else hit[0]
+
+    def _take(self, context: EditorContext, row: int, figure: Figure) -> None:
+        """Take hold of a handle, and with it of all that are chosen."""
+        handles = context.studio.state.document.handles
+        context.mouse.mode, self._row, self._figure = "handle", row, figure
+        self._from = np.asarray(knob_position(context, figure, handles[row]))
+        self._others = {
+            other: np.asarray(knob_position(context, figure, handles[other]))
+            for other in selection.chosen_rows(context.studio.state)
+            if other != row and not handles[other].pinned
+        }
 
     def _go_on(self, context: EditorContext, at: tuple[float, float]) -> None:
         moved = max(abs(at[0] - self._start[0]), abs(at[1] - self._start[1])) > MOVE_PIXELS * scale()
@@ -94,17 +112,47 @@ class Pointer:
             viewport.camera = viewport.camera.panned(-viewport.projection.in_plane(np.zeros(3), dx, dy))
         if context.mouse.mode == "handle" and (moved or context.mouse.dragging):
             self._drag_handle(context, at)
+        if context.mouse.mode == "box":
+            context.mouse.box = (self._start, at) if moved else None
         held = psim.IsMouseDown(1) or psim.IsMouseDown(2) if context.mouse.mode == "pan" else psim.IsMouseDown(0)
         if not held:
             self._end(context, at)
 
     def _end(self, context: EditorContext, at: tuple[float, float]) -> None:
         mode, dragged = context.mouse.mode, context.mouse.dragging
-        context.mouse.mode, context.mouse.dragging, self._figure = None, False, None
+        box, self._figure = context.mouse.box, None
+        context.mouse.mode, context.mouse.dragging, context.mouse.box = None, False, None
+        still = max(abs(at[0] - self._start[0]), abs(at[1] - self._start[1])) <= MOVE_PIXELS * scale()
         if mode == "press":
             self._click(context, at)
-        elif mode == "handle" and dragged:
-            context.studio.let_go()
+        elif mode == "box" and box is not None:
+            context.studio.show(selection.choose_handles, self._inside(context, box), self._adding)
+        elif mode == "pan" and still and psim.IsMouseReleased(1):
+            self._ask_menu(context)
+        elif mode == "handle":
+            if dragged:
+                context.studio.let_go()
+            else:
+                context.studio.show(commands.select_handle, self._row)
+
+    def _ask_menu(self, context: EditorContext) -> None:
+        """A right click: the menu of the handle under the mouse, or of those that are chosen."""
+        if self._row >= 0 and self._row not in selection.chosen_rows(context.studio.state):
+            context.studio.show(commands.select_handle, self._row)
+        context.menu_asked = "view"
+
+    def _inside(self, context: EditorContext, box: tuple[Pixel, Pixel]) -> set[int]:
+        """Rows of the handles with a knob inside a box with these two corners."""
+        state, viewport = context.studio.state, context.viewport
+        (ax, ay), (bx, by) = box
+        left, right, top, bottom = min(ax, bx), max(ax, bx), min(ay, by), max(ay, by)
+        found = set()
+        for figure in viewport.figures:
+            for row, place in enumerate(viewport.on_screen(figure, state.document.handles)):
+                pixel = place.knob(figure.frame, knob_key(state, state.document.handles[row]))
+                if pixel is not None and left <= pixel[0] <= right and top <= pixel[1] <= bottom:
+                    found.add(row)
+        return found
 
     def _click(self, context: EditorContext, at: tuple[float, float]) -> None:
         """Add a handle at the vertex under the mouse (Shift: pinned), or let go of the selection."""
@@ -130,7 +178,7 @@ class Pointer:
     def _write(self, context: EditorContext, figure: Figure, position: NDArray[np.float64], first: bool) -> None:
         """Write the key of this gesture; its frame is fixed when the gesture starts."""
         studio = context.studio
-        row = studio.state.view.selected
+        row = self._row if context.mouse.mode == "handle" else studio.state.view.selected
         if row is None:
             return
         if first:
@@ -140,7 +188,13 @@ class Pointer:
                 studio.show(commands.set_time, float(self._frame))
             studio.posing.take(figure.track[min(self._frame, len(figure.track) - 1)])
         target = context.viewport.to_source(figure, position)
-        studio.drag(f"move {self._count}", "move handle", commands.set_key, row, self._frame, target)
+        if not self._others:
+            studio.drag(f"move {self._count}", "move handle", commands.set_key, row, self._frame, target)
+        else:
+            offset = position - self._from
+            places = {other: context.viewport.to_source(figure, at + offset) for other, at in self._others.items()}
+            places[row] = target
+            studio.drag(f"move {self._count}", "move handles", block_edits.move_handles, places, self._frame)
         studio.pose(figure.name, self._frame)
 
     # ---- the gizmo ----------------------------------------------------------------------------------------
@@ -165,6 +219,7 @@ class Pointer:
         now = np.asarray(self._gizmo.get_position(), dtype=np.float64)
         moved = self._gizmo_at is not None and not np.allclose(now, self._gizmo_at, atol=1e-6)
         if moved and psim.IsMouseDown(0):
+            self._others = {}
             self._write(context, figure, now, first=not self._gizmo_moving)
             self._gizmo_moving = True
             self._gizmo_at = now

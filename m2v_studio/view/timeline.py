@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
-from m2v_studio.document.state import SPEEDS, frame_shown, handle_label, next_step, why_not_play
+from m2v_studio.document.state import SPEEDS, frame_shown, next_step, why_not_play
 from m2v_studio.view import theme, widgets
 from m2v_studio.view.camera import Region
 from m2v_studio.view.fields import number
-from m2v_studio.view.overlay import handle_color
+from m2v_studio.view.key_rows import ROW, KeyRows, Strip
 from m2v_studio.view.scan_rows import draw_rows
 from m2v_studio.view.style import packed, rgba
-from m2v_studio.view.widgets import WHITE, icon_button, panel, scale, shorten, tooltip
+from m2v_studio.view.widgets import WHITE, icon_button, panel, scale, tooltip
 
 LABELS = 132.0  # width of the names, pixels at scale 1
 LABELS_SHARE = 0.42  # of the timeline's width, at most
-ROW = 26.0
 RULER = 24.0
-
-
-@dataclass
-class KeyDrag:
-    """A key marker under the mouse. `to` follows; the key itself is moved once, on release."""
-
-    row: int
-    frame: int
-    to: int
-    copy: bool
 
 
 class Timeline:
     def __init__(self) -> None:
-        self.dragged: KeyDrag | None = None
+        self.rows = KeyRows()
         self._followed: tuple[int | None, int] = (None, 0)  # the chosen row and the number of rows last seen
 
     def draw(self, context: EditorContext, region: Region) -> None:
@@ -122,20 +109,22 @@ class Timeline:
         width = psim.GetContentRegionAvail()[0]
         left, right = x + min(LABELS * s, LABELS_SHARE * width), x + width - 16 * s
         document = context.studio.state.document
-        self._ruler(context, left, right, y, width)
+        strip = Strip(x, left, right, y + RULER * s, width, document.frames)
+        self._ruler(context, strip, y)
         rows = len(document.handles)
         self._follow(context.studio.state.view.selected, rows)
-        for row in range(rows):
-            self._row(context, row, x, left, right, y + RULER * s + row * ROW * s, width)
+        self.rows.draw(context, strip)
         if document.scans is not None:
             rows = draw_rows(context, (x, left, right, y + RULER * s, width, ROW * s))
         elif not rows:
             ink = packed(theme.TEXT_MUTED)
-            text = "Keys of your handles appear here: drag them to another frame, Ctrl+drag to copy, Del to delete."
+            text = "Keys of your handles appear here: drag to move them, Ctrl+drag to copy, right-click for more."
             psim.GetWindowDrawList().AddText(psim.GetFont(), 15 * s, (left + 14 * s, y + (RULER + 9) * s), ink, text)
             psim.Dummy((1.0, ROW * s))
         bottom = y + RULER * s + max(rows, 1) * ROW * s
-        at = _x_of(frame_shown(context.studio.state), document.frames, left, right)
+        if rows and psim.IsWindowHovered() and psim.IsMouseReleased(1) and not context.menu_asked:
+            context.menu_asked = "timeline"
+        at = strip.x_of(frame_shown(context.studio.state))
         draw = psim.GetWindowDrawList()
         draw.AddLine((at, y + 12 * s), (at, bottom), packed(theme.ACCENT), 2.0 * s)
         _playhead(draw, at, y, context)
@@ -149,19 +138,19 @@ class Timeline:
                 psim.SetScrollY(max(top - room / 2, 0.0))
         self._followed = (selected, rows)
 
-    def _ruler(self, context: EditorContext, left: float, right: float, y: float, width: float) -> None:
-        s = scale()
+    def _ruler(self, context: EditorContext, strip: Strip, y: float) -> None:
+        s, left, right = scale(), strip.left, strip.right
         document = context.studio.state.document
         psim.SetCursorScreenPos((left - 12 * s, y))
         psim.InvisibleButton("##ruler", (max(right - left + 24 * s, 1.0), RULER * s))
         if psim.IsItemActive():
             mouse = float(psim.GetIO().MousePos[0])
-            context.studio.show(commands.set_time, float(_frame_at(mouse, document.frames, left, right)))
+            context.studio.show(commands.set_time, float(strip.frame_at(mouse)))
         draw = psim.GetWindowDrawList()
         per_frame = (right - left) / max(document.frames - 1, 1)
         every = next(n for n in (1, 2, 4, 5, 8, 10, 20, 25, 40, 50, 100, 200) if n * per_frame >= 34 * s or n == 200)
         for frame in range(document.frames):
-            at = _x_of(frame, document.frames, left, right)
+            at = strip.x_of(frame)
             long = frame % every == 0
             if long or per_frame > 6 * s:
                 draw.AddLine((at, y + (15 if long else 19) * s), (at, y + 23 * s), packed(theme.BORDER), 1.0)
@@ -170,106 +159,9 @@ class Timeline:
                 wide = _width(text, 13 * s)
                 draw.AddText(psim.GetFont(), 13 * s, (at - wide / 2, y), packed(theme.TEXT_MUTED), text)
 
-    def _row(
-        self, context: EditorContext, row: int, x: float, left: float, right: float, y: float, width: float
-    ) -> None:
-        s = scale()
-        studio = context.studio
-        document, view = studio.state.document, studio.state.view
-        handle = document.handles[row]
-        draw = psim.GetWindowDrawList()
-        selected = view.selected == row
-        if selected:
-            draw.AddRectFilled((x, y + 1), (x + width, y + ROW * s - 1), packed(theme.ACCENT_SOFT, 0.7), 5 * s)
-        psim.SetCursorScreenPos((x, y))
-        psim.InvisibleButton(f"##row{row}", (width, ROW * s))
-        hovered = psim.IsItemHovered()
-        mouse = float(psim.GetIO().MousePos[0])
-        frame = _frame_at(mouse, document.frames, left, right)
-        over = _key_near(handle.keys, mouse, document.frames, left, right) if hovered else None
-        if psim.IsItemActivated():
-            if over is not None:
-                studio.show(commands.select_key, row, over)
-                self.dragged = KeyDrag(row, over, over, bool(psim.GetIO().KeyCtrl))
-            else:
-                studio.show(commands.select_handle, row)
-                if mouse > left - 10 * s:
-                    studio.show(commands.set_time, float(frame))
-        dragged = self.dragged if self.dragged is not None and self.dragged.row == row else None
-        if dragged is not None:
-            dragged.to = min(max(frame, 1), document.frames - 1)
-            if not psim.IsItemActive():
-                self._drop(context, dragged)
-                dragged = None
-        elif hovered and over is not None:
-            psim.SetTooltip(f"Key at frame {over}: drag to move, Ctrl+drag to copy, Del to delete")
-        name = shorten(handle_label(document, row), left - x - 44 * s)
-        draw.AddCircleFilled((x + 12 * s, y + ROW * s / 2), 4.5 * s, packed(handle_color(handle)), 20)
-        draw.AddText((x + 24 * s, y + (ROW * s - psim.GetFontSize()) / 2), packed(theme.TEXT), name)
-        self._keys(draw, context, row, left, right, y + ROW * s / 2, dragged, over)
-
-    def _keys(
-        self,
-        draw: psim.ImDrawList,
-        context: EditorContext,
-        row: int,
-        left: float,
-        right: float,
-        y: float,
-        dragged: KeyDrag | None,
-        over: int | None,
-    ) -> None:
-        s = scale()
-        document, view = context.studio.state.document, context.studio.state.view
-        handle = document.handles[row]
-        if handle.pinned:
-            draw.AddLine((left, y), (right, y), packed(theme.PINNED, 0.55), 3.0 * s)
-            return
-        draw.AddLine((left, y), (right, y), packed(theme.BORDER), 1.0 * s)
-        frames = [frame for frame in handle.keys if frame > 0]
-        if handle.hold and frames:
-            end = _x_of(max(frames), document.frames, left, right)
-            draw.AddLine((left, y), (end, y), packed(theme.MOVED, 0.5), 2.5 * s)
-        draw.AddCircleFilled((left, y), 3.0 * s, packed(theme.TEXT_MUTED), 12)
-        for frame in frames:
-            moving = dragged is not None and dragged.frame == frame
-            if not moving or (dragged is not None and dragged.copy):
-                chosen = view.selected == row and view.key == frame
-                _marker(draw, _x_of(frame, document.frames, left, right), y, theme.MOVED, chosen or over == frame)
-        if dragged is not None:
-            _marker(draw, _x_of(dragged.to, document.frames, left, right), y, theme.ACCENT, True)
-
-    def _drop(self, context: EditorContext, dragged: KeyDrag) -> None:
-        self.dragged = None
-        if dragged.to != dragged.frame:
-            label = "copy key" if dragged.copy else "move key"
-            context.studio.do(label, commands.move_key, dragged.row, dragged.frame, dragged.to, dragged.copy)
-            context.studio.request_draft()
-
 
 def _width(text: str, size: float) -> float:
     return float(psim.CalcTextSize(text)[0]) * size / float(psim.GetFontSize())
-
-
-def _x_of(frame: int, frames: int, left: float, right: float) -> float:
-    return left + (right - left) * frame / max(frames - 1, 1)
-
-
-def _frame_at(x: float, frames: int, left: float, right: float) -> int:
-    share = (x - left) / max(right - left, 1.0)
-    return min(max(round(share * (frames - 1)), 0), frames - 1)
-
-
-def _key_near(keys: object, x: float, frames: int, left: float, right: float) -> int | None:
-    near = [(abs(_x_of(f, frames, left, right) - x), f) for f in keys if f > 0]  # type: ignore[attr-defined]
-    return min(near)[1] if near and min(near)[0] <= 9 * scale() else None
-
-
-def _marker(draw: psim.ImDrawList, x: float, y: float, color: theme.Color, big: bool) -> None:
-    r = (7.5 if big else 6.0) * scale()
-    o = r + 1.6 * scale()
-    draw.AddQuadFilled((x, y - o), (x + o, y), (x, y + o), (x - o, y), packed(WHITE))
-    draw.AddQuadFilled((x, y - r), (x + r, y), (x, y + r), (x - r, y), packed(color))
 
 
 def _playhead(draw: psim.ImDrawList, at: float, y: float, context: EditorContext) -> None:

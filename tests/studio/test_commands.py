@@ -14,6 +14,7 @@ from core.errors import HandleError
 from core.pipelines.request import Quality
 from core.sequence import MAX_TARGET_DISTANCE
 from m2v_studio.document import commands, job_commands
+from m2v_studio.document.block_edits import shift_keys
 from m2v_studio.document.history import Session
 from m2v_studio.document.state import State, edit_key, is_stale, next_step, sampling, tracks, why_not_generate
 
@@ -50,7 +51,7 @@ def apply(session: Session, edit: tuple) -> None:
     elif kind == "unkey":
         session.do("unkey", commands.delete_key, row, b)
     elif kind == "move" and handles[row].keys:
-        session.do("move", commands.move_key, row, next(iter(handles[row].keys)), b, a % 2 == 0)
+        session.do("move", shift_keys, [(row, next(iter(handles[row].keys)))], b, a % 2 == 0)
     elif kind == "pin":
         session.do("pin", commands.set_pinned, row, b)
     elif kind == "hold":
@@ -161,9 +162,9 @@ def test_a_longer_animation_keeps_the_end_pose_at_the_end() -> None:
 def test_moving_and_copying_keys() -> None:
     state = commands.add_handle(opened_state(), 3)
     state = commands.set_key(state, 0, 16, [0, 1, 0])
-    assert list(commands.move_key(state, 0, 16, 4).document.handles[0].keys) == [4]
-    assert list(commands.move_key(state, 0, 16, 4, copy=True).document.handles[0].keys) == [4, 16]
-    assert list(commands.move_key(state, 0, 16, -9).document.handles[0].keys) == [1]
+    assert list(shift_keys(state, [(0, 16)], -12).document.handles[0].keys) == [4]
+    assert list(shift_keys(state, [(0, 16)], -12, copy=True).document.handles[0].keys) == [4, 16]
+    assert list(shift_keys(state, [(0, 16)], -25).document.handles[0].keys) == [1]
 
 
 def test_playback_loops_and_stops_at_the_end_without_loop() -> None:

@@ -1,0 +1,236 @@
+"""Edits of several keys at once: in time, copied, pasted, deleted, mirrored, of a pose. Pure functions of State."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import HandleError
+from core.sequence import MAX_TARGET_DISTANCE, Handle, SourceMesh
+from m2v_studio.document import commands
+from m2v_studio.document.key_edits import fitted
+from m2v_studio.document.selection import (
+    Key,
+    choose_handles,
+    choose_keys,
+    chosen_keys,
+    chosen_rows,
+    keys_in_hand,
+    keys_of,
+)
+from m2v_studio.document.state import State, frame_shown, shown_pose, shown_samples
+from m2v_studio.document.symmetry import mirror_of
+from m2v_studio.document.words import counted
+
+REST_FRAME = "Frame 0 is the rest pose and has no keys; move the playhead to another frame."
+
+
+@dataclass(frozen=True, eq=False)
+class KeyClip:
+    """Copied keys: for each handle its vertex and, by frame, how far from the rest position [3] it was keyed."""
+
+    source: SourceMesh
+    offsets: tuple[tuple[int, Mapping[int, NDArray[np.float64]]], ...]
+
+    @property
+    def first(self) -> int:
+        return min(frame for _, keys in self.offsets for frame in keys)
+
+    def __len__(self) -> int:
+        return sum(len(keys) for _, keys in self.offsets)
+
+
+# ---- time -------------------------------------------------------------------------------------------------
+
+
+def shift_keys(state: State, keys: Iterable[Key], by: int, copy: bool = False) -> State:
+    """Move (or copy) keys by whole frames, all alike; the block stays within the motion. Keys that it lands on are
+    replaced."""
+    block = tuple(keys)
+    frames = [frame for _, frame in block]
+    if not block:
+        return state
+    by = min(max(by, 1 - min(frames)), state.document.frames - 1 - max(frames))
+    return _retimed(state, block, {frame: frame + by for frame in frames}, copy) if by else state
+
+
+def scale_keys(state: State, keys: Iterable[Key], factor: float, about: int) -> State:
+    """Spread or crowd keys around frame `about`; a negative factor turns them round. Keys of one frame stay together,
+    those of different frames apart."""
+    block = tuple(keys)
+    before = sorted({frame for _, frame in block})
+    if not before:
+        return state
+    wanted = [about + (frame - about) * factor for frame in before]
+    if factor < 0:
+        wanted.reverse()
+    after = fitted(wanted, 1, state.document.frames - 1)
+    if factor < 0:
+        after.reverse()
+    return _retimed(state, block, dict(zip(before, after, strict=True)), False)
+
+
+def _retimed(state: State, block: tuple[Key, ...], to: Mapping[int, int], copy: bool) -> State:
+    if all(frame == to[frame] for _, frame in block):
+        return state
+    handles = list(state.document.handles)
+    for row in {row for row, _ in block}:
+        moved = {frame for at, frame in block if at == row}
+        kept = {frame: place for frame, place in handles[row].keys.items() if copy or frame not in moved}
+        handles[row] = replace(handles[row], keys=kept | {to[frame]: handles[row].keys[frame] for frame in moved})
+    changed = replace(state, document=replace(state.document, handles=tuple(handles)))
+    return choose_keys(changed, ((row, to[frame]) for row, frame in block))
+
+
+# ---- copy, paste, delete ----------------------------------------------------------------------------------
+
+
+def copied(state: State) -> KeyClip | None:
+    """The keys in hand for the clipboard; None when there are none."""
+    source, handles = state.document.source, state.document.handles
+    block = keys_in_hand(state)
+    if source is None or not block:
+        return None
+    found: dict[int, dict[int, NDArray[np.float64]]] = {}
+    for row, frame in block:
+        vertex = handles[row].vertex
+        found.setdefault(vertex, {})[frame] = handles[row].keys[frame] - source.vertices[vertex]
+    return KeyClip(source, tuple(found.items()))
+
+
+def paste_keys(state: State, clip: KeyClip, frame: int) -> State:
+    """Write copied keys so that the first is at `frame`: onto the one chosen handle when they are of one handle, else
+    onto the handles they are from, which are added again where they are gone. Keys past the end are left out."""
+    document = state.document
+    if document.source is not clip.source:
+        raise HandleError("These keys were copied from another mesh; copy keys of this one.")
+    rows = chosen_rows(state)
+    onto_chosen = len(clip.offsets) == 1 and len(rows) == 1
+    by = max(frame, 1) - clip.first
+    written: list[Key] = []
+    for vertex, offsets in clip.offsets:
+        if onto_chosen:
+            row = rows[0]
+        else:
+            state = commands.add_handle(state, vertex)
+            row = state.view.selected if state.view.selected is not None else 0
+        rest = clip.source.vertices[state.document.handles[row].vertex]
+        for at, offset in offsets.items():
+            if at + by < document.frames:
+                state = commands.set_key(state, row, at + by, rest + offset)
+                written.append((row, at + by))
+    left_out = len(clip) - len(written)
+    note = f" {counted(left_out, 'key')} past the last frame left out." if left_out else ""
+    return replace(choose_keys(state, written), message=f"Pasted {counted(len(written), 'key')}.{note}")
+
+
+def delete_chosen(state: State) -> State:
+    """Delete the chosen keys; without a chosen key, the chosen handles."""
+    handles = state.document.handles
+    block, rows = chosen_keys(state), chosen_rows(state)
+    if block:
+        gone = set(block)
+        kept = tuple(
+            replace(handle, keys={f: p for f, p in handle.keys.items() if (row, f) not in gone})
+            for row, handle in enumerate(handles)
+        )
+        changed = replace(state, document=replace(state.document, handles=kept))
+        return replace(choose_handles(changed, rows), message=f"Deleted {counted(len(block), 'key')}.")
+    if len(rows) == 1:
+        return commands.delete_handle(state, rows[0])
+    left = tuple(handle for row, handle in enumerate(handles) if row not in rows)
+    changed = replace(state, document=replace(state.document, handles=left))
+    return replace(choose_handles(changed, ()), message=f"Deleted {counted(len(rows), 'handle')}.")
+
+
+def pin_handles(state: State, rows: Iterable[int], pinned: bool) -> State:
+    """Pin or free several handles; their keys are kept for when they are freed."""
+    wanted = set(rows)
+    handles = tuple(replace(h, pinned=pinned) if row in wanted else h for row, h in enumerate(state.document.handles))
+    return replace(state, document=replace(state.document, handles=handles))
+
+
+# ---- poses ------------------------------------------------------------------------------------------------
+
+
+def shown_vertices(state: State) -> NDArray[np.float32] | None:
+    """The mesh [V, 3] as it is seen in the frame under the playhead, in its own units; None when there is no mesh."""
+    source, pose = state.document.source, shown_pose(state)
+    if source is None:
+        return None
+    if pose is not None:
+        return pose.track[0]
+    if state.results is None:
+        return source.vertices
+    track = state.results.samples.samples[shown_samples(state)[0]].sequence.vertices
+    if track.shape[1] != len(source.vertices):
+        return source.vertices
+    return track[min(frame_shown(state), len(track) - 1)]
+
+
+def rows_to_key(state: State) -> tuple[int, ...]:
+    """Handles a pose is keyed of: the chosen ones, or all; pinned ones stay as they are."""
+    handles = state.document.handles
+    return tuple(row for row in chosen_rows(state) or range(len(handles)) if not handles[row].pinned)
+
+
+def key_pose(state: State, vertices: ArrayLike) -> State:
+    """Write a key at the playhead for each of `rows_to_key`, where the handle is on the mesh at `vertices` [V, 3]."""
+    frame, shape = frame_shown(state), np.asarray(vertices, dtype=np.float64)
+    rows = rows_to_key(state)
+    if frame == 0:
+        raise HandleError(REST_FRAME)
+    return move_handles(state, {row: shape[state.document.handles[row].vertex] for row in rows}, frame)
+
+
+def move_handles(state: State, places: Mapping[int, ArrayLike], frame: int) -> State:
+    """Write a key at `frame` for several handles, by row; what is chosen stays chosen, with these keys."""
+    source = state.document.source
+    if source is None or not places:
+        return state
+    reach = 0.99 * MAX_TARGET_DISTANCE * source.size
+    if not 0 < frame < state.document.frames:
+        raise HandleError(f"Frame {frame} cannot have a key; frames 1 to {state.document.frames - 1} can.")
+    handles = list(state.document.handles)
+    for row, place in places.items():
+        target = np.asarray(place, dtype=np.float64)
+        if not np.isfinite(target).all():
+            raise HandleError(f"{handles[row].name} cannot be moved to {target.tolist()}; give finite numbers.")
+        rest = source.vertices[handles[row].vertex]
+        target = rest + np.clip(target - rest, -reach, reach)
+        handles[row] = replace(handles[row], keys={**handles[row].keys, frame: target}, pinned=False)
+    changed = replace(state, document=replace(state.document, handles=tuple(handles)))
+    front = state.view.selected if state.view.selected in places else min(places)
+    chosen = choose_keys(changed, ((row, frame) for row in places))
+    return replace(chosen, view=replace(chosen.view, selected=front, key=frame))
+
+
+def mirrored_keys(state: State) -> State:
+    """Give the handles on the other side of the body what the chosen handles do, mirrored: the keys in hand, or the
+    pin of a pinned handle. A handle in the middle is mirrored where it is. Handles that are missing are added."""
+    source = state.document.source
+    rows = chosen_rows(state) or tuple(range(len(state.document.handles)))
+    if source is None or not rows:
+        return state
+    mirror = mirror_of(source)
+    block = keys_in_hand(state) or keys_of(state, rows)
+    given: tuple[Handle, ...] = state.document.handles
+    written: list[Key] = []
+    touched: list[int] = []
+    for row in rows:
+        handle = given[row]
+        keys = {frame: mirror.point(handle.keys[frame]) for at, frame in block if at == row}
+        partner = mirror.vertex(handle.vertex)
+        if partner == handle.vertex and handle.pinned:
+            continue
+        state = commands.add_handle(state, partner, handle.pinned)
+        to = state.view.selected if state.view.selected is not None else 0
+        touched.append(to)
+        for frame, place in keys.items():
+            state = commands.set_key(state, to, frame, place)
+            written.append((to, frame))
+    chosen = choose_keys(state, written) if written else choose_handles(state, touched)
+    return replace(chosen, message=f"Mirrored {counted(len(rows), 'handle')} to the other side.")

@@ -1,0 +1,106 @@
+"""F1: what the mouse and the keys do, in a list that can be searched."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import polyscope.imgui as psim
+
+from m2v_studio.context import EditorContext
+from m2v_studio.document.settings import config_dir
+from m2v_studio.panels.dialogs import DIALOG_FLAGS, title_line
+from m2v_studio.view import theme
+from m2v_studio.view.actions import ACTIONS, keys_text
+from m2v_studio.view.keymap import FILE
+from m2v_studio.view.style import rgba
+from m2v_studio.view.widgets import WHITE, button, heading, muted, scale, shorten, tooltip
+
+MOUSE: tuple[tuple[str, str, str], ...] = (  # group, gesture, meaning
+    ("Mouse in the view", "Click", "add a handle"),
+    ("Mouse in the view", "Shift+click", "pin a vertex; on a handle: choose it too"),
+    ("Mouse in the view", "Drag a handle", "write a key, of all chosen handles"),
+    ("Mouse in the view", "Drag beside it", "turn the view"),
+    ("Mouse in the view", "Ctrl+drag", "choose handles by a box"),
+    ("Mouse in the view", "Right drag", "move the view"),
+    ("Mouse in the view", "Right click", "menu of commands"),
+    ("Mouse in the view", "Wheel", "come closer"),
+    ("Mouse in the timeline", "Drag a key", "move it, with all chosen keys"),
+    ("Mouse in the timeline", "Ctrl+drag a key", "copy it"),
+    ("Mouse in the timeline", "Alt+drag a key", "scale the chosen keys in time"),
+    ("Mouse in the timeline", "Drag beside keys", "choose keys by a box"),
+    ("Mouse in the timeline", "Shift+click", "choose one more"),
+)
+HOW = "One line for each command, read at the start, as in\n  play: Space\n  key_pose: [K, F4]\n  overlay: []"
+WIDTH, HEIGHT = 660.0, 470.0  # pixels at scale 1
+COLUMN = 150.0
+
+
+def draw_help(context: EditorContext) -> None:
+    """The list, beside the work rather than instead of it."""
+    if not context.help_open:
+        return
+    s = scale()
+    main = psim.GetMainViewport()
+    psim.SetNextWindowPos(main.GetCenter(), psim.ImGuiCond_Always, (0.5, 0.5))
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * s, 22 * s))
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * s)
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowBorderSize, 1.0)
+    psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(WHITE))
+    width, height = min(WIDTH * s, main.Size[0] - 80 * s), min(HEIGHT * s, main.Size[1] - 190 * s)
+    psim.Begin("##help", DIALOG_FLAGS)
+    title_line("Keyboard and mouse")
+    psim.SetNextItemWidth(width)
+    _, context.help_words = psim.InputTextWithHint("##search", "Search: copy, frame, Ctrl …", context.help_words)
+    tooltip("Words of what you want to do, or a key.")
+    psim.BeginChild("##list", (width, height))
+    _list(context, width)
+    psim.EndChild()
+    # The whole path can be long: a tooltip has it.
+    where = str(config_dir() / FILE)
+    muted(shorten(f"Keys of your own: {where}", width - 130 * s))
+    tooltip(
+        f"{where}\nOne line for each command, as in\n  play: Space\n  key_pose: [K, F4]\n  overlay: []\nread at start."
+    )
+    psim.SameLine()
+    psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - 110 * s)
+    if button("Close", "Close this list (F1 or Esc)", width=110 * s):
+        context.help_open = False
+    psim.End()
+    psim.PopStyleColor()
+    psim.PopStyleVar(3)
+
+
+def _list(context: EditorContext, width: float) -> None:
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for group, keys, meaning, name in lines(context):
+        if matches(context.help_words, group, keys, meaning, name):
+            groups.setdefault(group, []).append((keys, meaning, name))
+    if not groups:
+        muted("Nothing is called that.")
+    s = scale()
+    for group, found in groups.items():
+        heading(group)
+        for keys, meaning, name in found:
+            start = psim.GetCursorPosX()
+            psim.TextColored(rgba(theme.ACCENT if keys else theme.TEXT_MUTED), keys or "in the menu")
+            psim.SameLine()
+            psim.SetCursorPosX(start + COLUMN * s)
+            psim.TextUnformatted(meaning)
+            if name:
+                psim.SameLine()
+                psim.SetCursorPosX(start + width - psim.CalcTextSize(name)[0] - 22 * s)
+                psim.TextColored(rgba(theme.TEXT_MUTED), name)
+        psim.Dummy((1.0, 6 * s))
+
+
+def lines(context: EditorContext) -> list[tuple[str, str, str, str]]:
+    """Group, keys, meaning and the command's name in the file of keys, of all there is."""
+    mouse = [(group, keys, meaning, "") for group, keys, meaning in MOUSE]
+    return mouse + [(act.group, keys_text(context, act), act.title.rstrip("…"), act.name) for act in ACTIONS]
+
+
+@lru_cache(maxsize=2048)
+def matches(words: str, *texts: str) -> bool:
+    """True when every word is a part of one of the texts."""
+    whole = " ".join(texts).lower()
+    return all(word in whole for word in words.lower().split())

@@ -1,0 +1,79 @@
+"""What is in which menu, by the names of the commands, and how a menu's lines are drawn.
+
+The menus of a right click hold the same commands as the menu bar, so nothing is reached by a key alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polyscope.imgui as psim
+
+from m2v_studio.context import EditorContext
+from m2v_studio.view.actions import BY_NAME, keys_text
+from m2v_studio.view.widgets import menu, tooltip
+
+
+@dataclass(frozen=True)
+class Submenu:
+    title: str
+    entries: tuple[Entry, ...]
+
+
+Entry = str | Submenu | None  # a command, a menu in the menu, or a line between groups
+
+RETIME = Submenu(
+    "Keys in time",
+    ("earlier", "later", None, "half_as_long", "three_quarters", "half_longer", "twice_as_long", "reverse"),
+)
+KEYS: tuple[Entry, ...] = ("key_pose", "key_rest", None, "copy", "paste", "delete", "mirror", RETIME, "pin")
+CHOOSE: tuple[Entry, ...] = ("choose_all", "choose_none", "choose_box")
+FRAMING: tuple[Entry, ...] = ("frame_all",)
+
+MENUS: dict[str, tuple[Entry, ...]] = {
+    "Edit": ("undo", "redo", None, *KEYS, None, *CHOOSE),
+    "View": (*FRAMING, "gizmo", None, "side_by_side", "overlay",
+             Submenu("Results", tuple(f"result_{row}" for row in range(1, 10)))),
+    "Motion": ("generate", None, "play", "repeat", None, "back", "forward", "first_frame", "last_frame",
+               "go_to_frame"),
+    "Help": ("help",),
+}  # fmt: skip
+FILE_FIRST: tuple[Entry, ...] = ("open", "open_scans")  # then the recent files
+FILE_REST: tuple[Entry, ...] = ("save", "save_as", "export", None, "quit")
+IN_VIEW: tuple[Entry, ...] = (*KEYS, None, *CHOOSE, None, *FRAMING)
+IN_TIMELINE: tuple[Entry, ...] = (*KEYS, None, *CHOOSE)
+
+
+def draw_entries(context: EditorContext, entries: tuple[Entry, ...]) -> None:
+    """The lines of a menu; to be called while the menu is open."""
+    for entry in entries:
+        if entry is None:
+            psim.Separator()
+        elif isinstance(entry, Submenu):
+            with menu(entry.title) as opened:
+                if opened:
+                    draw_entries(context, entry.entries)
+        else:
+            draw_command(context, entry)
+
+
+def draw_command(context: EditorContext, name: str) -> None:
+    action = BY_NAME[name]
+    why = action.why(context)
+    title = action.title if action.label is None else action.label(context)
+    if psim.MenuItem(title, keys_text(context, action), action.on(context), not why):
+        action.run(context)
+    tooltip(action.about, why)
+
+
+def names_in(entries: tuple[Entry, ...]) -> set[str]:
+    """All commands of a menu and of the menus in it."""
+    found: set[str] = set()
+    for entry in entries:
+        found |= names_in(entry.entries) if isinstance(entry, Submenu) else {entry} if entry else set()
+    return found
+
+
+def names_in_menus() -> set[str]:
+    """Every command that some menu holds."""
+    return names_in((*FILE_FIRST, *FILE_REST, *IN_VIEW, *IN_TIMELINE, *(e for given in MENUS.values() for e in given)))
