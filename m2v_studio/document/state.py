@@ -21,6 +21,7 @@ from m2v_studio.document.scan_document import OpenedScans, same_alignment, view_
 Layout = Literal["one", "side", "overlay"]
 ColorBy = Literal["none", "disagreement", "handle_error", "to_scan", "truth_error"]
 Step = Literal["open", "add_handle", "drag", "generate", "wait", "play", "export"]
+Snap = Literal["none", "ground", "grid", "symmetry", "vertex"]
 Engine = Literal["loading", "ready", "failed"]
 
 MAX_STUDIO_SEEDS = 16
@@ -79,6 +80,7 @@ class View:
     solo: int = 0  # row in the results
     color: ColorBy = "none"
     gizmo: bool = False
+    snap: Snap = "none"  # what a handle snaps to while it is dragged
     points: bool = True  # the measured points, with or without meshes
     played: bool = False  # the newest full results have been watched
 

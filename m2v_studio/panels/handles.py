@@ -8,6 +8,7 @@ from core.sequence import Handle
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, selection
 from m2v_studio.document.state import handle_label
+from m2v_studio.panels.place import draw_place, draw_snap
 from m2v_studio.view import theme
 from m2v_studio.view.overlay import handle_color
 from m2v_studio.view.style import packed
@@ -49,7 +50,7 @@ class HandlesPanel:
         psim.PopStyleVar()
         state = context.studio.state
         self._followed = (state.view.selected, len(state.document.handles))
-        height = 3 * psim.GetFrameHeight() + 2 * psim.GetStyle().ItemSpacing[1] + 3 * scale()
+        height = 4 * psim.GetFrameHeight() + 3 * psim.GetStyle().ItemSpacing[1] + 3 * scale()
         psim.BeginChild("##details", (0.0, height), 0, psim.ImGuiWindowFlags_NoScrollbar)
         if state.view.selected is not None and state.view.selected < len(state.document.handles):
             self._details(context, state.view.selected)
@@ -121,6 +122,7 @@ class HandlesPanel:
         gizmo = check_box("Gizmo", studio.state.view.gizmo, GIZMO)
         if gizmo is not None:
             studio.show(commands.with_view, gizmo=gizmo)
+        draw_place(context, row)
         self._key_buttons(context, row)
 
     def _key_buttons(self, context: EditorContext, row: int) -> None:
@@ -128,9 +130,13 @@ class HandlesPanel:
         view, handle = studio.state.view, studio.state.document.handles[row]
         chosen = view.key is not None and view.key in handle.keys
         why = "" if chosen else "Choose a key in the timeline first."
-        label = f"Delete key at frame {view.key}" if chosen else "Delete key"
-        if button(f"{label}###delete key", "Delete the selected key (Del)", why, width=-1.0):
+        half = (psim.GetContentRegionAvail()[0] - 6 * scale()) / 2
+        tip = f"Delete the selected key at frame {view.key} (Del)" if chosen else "Delete the selected key (Del)"
+        if button("Delete key", tip, why, width=half):
             studio.delete_selected()
+        psim.SameLine(0.0, 6 * scale())
+        psim.SetNextItemWidth(-1.0)
+        draw_snap(context)
 
 
 def _state_text(handle: Handle) -> str:

@@ -43,6 +43,11 @@ class Camera:
     pitch: float = 14.0
     zoom: float = 1.0
     pan: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    flat: bool = False  # orthographic: what is far is drawn as large as what is near
+
+    def turned(self, yaw: float, pitch: float) -> Camera:
+        """Look from a fixed side."""
+        return replace(self, yaw=yaw % 360.0, pitch=pitch)
 
     def orbit(self, dx: float, dy: float) -> Camera:
         """Turn by a mouse movement in pixels."""
@@ -96,6 +101,7 @@ class Projection:
     view: NDArray[np.float64]
     focal: float
     window: tuple[float, float]
+    flat: float | None = None  # orthographic: everything is drawn as large as at this distance
 
     @classmethod
     def of(
@@ -115,13 +121,13 @@ class Projection:
         view[2, 3] -= distance
         view[0, 3] += (center[0] - window[0] / 2) * distance / focal
         view[1, 3] -= (center[1] - window[1] / 2) * distance / focal
-        return cls(view, focal, window)
+        return cls(view, focal, window, distance if camera.flat else None)
 
     def project(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixels [..., 2] and depth [...] (positive in front of the camera) of points [..., 3]."""
         seen = np.asarray(points, dtype=float) @ self.view[:3, :3].T + self.view[:3, 3]
         depth = -seen[..., 2]
-        safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
+        safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth) if self.flat is None else self.flat
         x = self.window[0] / 2 + self.focal * seen[..., 0] / safe
         y = self.window[1] / 2 - self.focal * seen[..., 1] / safe
         return np.stack([x, y], axis=-1), depth
@@ -129,8 +135,21 @@ class Projection:
     def in_plane(self, point: ArrayLike, dx: float, dy: float) -> NDArray[np.float64]:
         """World offset [3] that moves `point` by pixels (dx, dy) in the plane parallel to the screen."""
         _, depth = self.project(point)
-        scale = float(depth) / self.focal
+        scale = self.unit_at(float(depth))
         return self.view[0, :3] * dx * scale - self.view[1, :3] * dy * scale
+
+    def unit_at(self, depth: float) -> float:
+        """Length in the scene of one pixel at this depth."""
+        return (depth if self.flat is None else self.flat) / self.focal
+
+    @property
+    def vertical_degrees(self) -> float:
+        """The field of view to ask Polyscope for. Without perspective its window is as high as it would be at
+        distance 2 (measured), whatever the camera's distance."""
+        if self.flat is None:
+            return FIELD_OF_VIEW
+        half = self.window[1] / 2 * self.flat / self.focal
+        return math.degrees(2.0 * math.atan(half / 2.0))
 
     @property
     def eye(self) -> NDArray[np.float64]:

@@ -26,13 +26,16 @@ RETIME = Submenu(
     "Keys in time",
     ("earlier", "later", None, "half_as_long", "three_quarters", "half_longer", "twice_as_long", "reverse"),
 )
-KEYS: tuple[Entry, ...] = ("key_pose", "key_rest", None, "copy", "paste", "delete", "mirror", RETIME, "pin")
+PUT_ON = Submenu("Put on", ("put_on_ground", "put_on_grid", "put_on_symmetry", "put_on_vertex"))
+SNAP = Submenu("Snap", ("snap_none", "snap_ground", "snap_grid", "snap_symmetry", "snap_vertex"))
+KEYS: tuple[Entry, ...] = ("key_pose", "key_rest", None, "copy", "paste", "delete", "mirror", RETIME, PUT_ON, "pin")
 CHOOSE: tuple[Entry, ...] = ("choose_all", "choose_none", "choose_box")
-FRAMING: tuple[Entry, ...] = ("frame_all",)
+FRAMING: tuple[Entry, ...] = ("frame_all", "frame_chosen")
+SIDES = Submenu("Look", ("front", "behind", "right", "left", "above", "aslant", None, "flat"))
 
 MENUS: dict[str, tuple[Entry, ...]] = {
-    "Edit": ("undo", "redo", None, *KEYS, None, *CHOOSE),
-    "View": (*FRAMING, "gizmo", None, "side_by_side", "overlay",
+    "Edit": ("undo", "redo", None, *KEYS, SNAP, None, *CHOOSE),
+    "View": (*FRAMING, SIDES, "gizmo", None, "side_by_side", "overlay",
              Submenu("Results", tuple(f"result_{row}" for row in range(1, 10)))),
     "Motion": ("generate", None, "play", "repeat", None, "back", "forward", "first_frame", "last_frame",
                "go_to_frame"),
@@ -40,7 +43,7 @@ MENUS: dict[str, tuple[Entry, ...]] = {
 }  # fmt: skip
 FILE_FIRST: tuple[Entry, ...] = ("open", "open_scans")  # then the recent files
 FILE_REST: tuple[Entry, ...] = ("save", "save_as", "export", None, "quit")
-IN_VIEW: tuple[Entry, ...] = (*KEYS, None, *CHOOSE, None, *FRAMING)
+IN_VIEW: tuple[Entry, ...] = (*KEYS, SNAP, None, *CHOOSE, None, *FRAMING, SIDES)
 IN_TIMELINE: tuple[Entry, ...] = (*KEYS, None, *CHOOSE)
 
 

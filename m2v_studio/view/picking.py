@@ -9,8 +9,10 @@ import polyscope as ps
 import polyscope.imgui as psim
 from numpy.typing import NDArray
 
+from core.errors import M2VError
 from m2v_studio.context import EditorContext
 from m2v_studio.document import block_edits, commands, selection
+from m2v_studio.document.snapping import others, snapped
 from m2v_studio.document.state import frame_shown
 from m2v_studio.view.camera import Region
 from m2v_studio.view.figure import Figure
@@ -21,6 +23,7 @@ from m2v_studio.view.widgets import scale
 HIT_PIXELS = 13.0
 GIZMO_PIXELS = 62.0  # length of the gizmo's arrows
 GIZMO_UNIT = 0.125  # their length in the scene at gizmo scale 1, measured
+SNAP_PIXELS = 16.0  # within which a handle that is dragged snaps to a vertex
 MOVE_PIXELS = 4.0  # below this a press is a click
 
 
@@ -187,7 +190,8 @@ class Pointer:
             if frame_shown(studio.state) != self._frame:
                 studio.show(commands.set_time, float(self._frame))
             studio.posing.take(figure.track[min(self._frame, len(figure.track) - 1)])
-        target = context.viewport.to_source(figure, position)
+        target = self._snapped(context, figure, row, context.viewport.to_source(figure, position))
+        position = context.viewport.to_view(figure, target)
         if not self._others:
             studio.drag(f"move {self._count}", "move handle", commands.set_key, row, self._frame, target)
         else:
@@ -196,6 +200,38 @@ class Pointer:
             places[row] = target
             studio.drag(f"move {self._count}", "move handles", block_edits.move_handles, places, self._frame)
         studio.pose(figure.name, self._frame)
+
+    def _snapped(
+        self, context: EditorContext, figure: Figure, row: int, target: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The place that is asked for, on what the handle snaps to. A vertex is the one seen under the mouse."""
+        state = context.studio.state
+        source, snap = state.document.source, state.view.snap
+        if source is None or snap == "none":
+            return target
+        vertex = state.document.handles[row].vertex
+        if snap == "vertex":
+            seen = self._vertex_near(context, figure, vertex, context.viewport.to_view(figure, target))
+            return target if seen is None else seen
+        try:
+            return snapped(source, vertex, target, snap, figure.positions)
+        except M2VError as error:
+            context.studio.show(commands.with_view, snap="none")
+            context.studio.show(commands.say, str(error))
+            return target
+
+    def _vertex_near(
+        self, context: EditorContext, figure: Figure, own: int, place: NDArray[np.float64]
+    ) -> NDArray[np.float64] | None:
+        """The nearest to the viewer of the vertices that are drawn within reach of a place in the scene."""
+        projection, source = context.viewport.projection, context.studio.state.document.source
+        if projection is None or source is None:
+            return None
+        pixels, depth = projection.project(context.viewport.to_view(figure, figure.positions))
+        at, _ = projection.project(place)
+        near = np.hypot(*(pixels - at).T) < SNAP_PIXELS * scale()
+        found = np.flatnonzero(near & others(source, own) & (depth > 0))
+        return None if not len(found) else figure.positions[found[np.argmin(depth[found])]].astype(np.float64)
 
     # ---- the gizmo ----------------------------------------------------------------------------------------
 
@@ -237,7 +273,7 @@ class Pointer:
         projection = context.viewport.projection
         assert self._gizmo is not None and projection is not None
         _, depth = projection.project(place)
-        wanted = GIZMO_PIXELS * scale() * max(float(depth), 1e-3) / projection.focal / GIZMO_UNIT
+        wanted = GIZMO_PIXELS * scale() * projection.unit_at(max(float(depth), 1e-3)) / GIZMO_UNIT
         if abs(wanted - self._gizmo_scale) > 0.02 * wanted:
             self._gizmo.set_gizmo_scale(wanted)
             self._gizmo_scale = wanted

@@ -112,6 +112,11 @@ class Viewport:
         self.camera = replace(self.camera, zoom=1.0, pan=(0.0, 0.0, 0.0))
         self._box = None
 
+    def frame(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+        """Fill the view with a box, given by its corners [3] in normalised space."""
+        self.camera = replace(self.camera, zoom=1.0, pan=(0.0, 0.0, 0.0))
+        self._box, self._camera_stamp = (low, high), None
+
     def position(self, figure: Figure, vertex: int) -> NDArray[np.float64]:
         """Where a vertex of a figure is shown, in normalised space with the figure's offset."""
         return self.to_view(figure, figure.positions[vertex])
@@ -206,6 +211,8 @@ class Viewport:
         distance = fit_distance(self.camera, low, high, (cell[0], cell[1] - title), focal, shift) * self.camera.zoom
         self._target = (low + high) / 2
         self.projection = Projection.of(self.camera, self._target, distance, region.center, (window[0], window[1]))
+        ps.set_view_projection_mode("orthographic" if self.camera.flat else "perspective")
+        ps.set_vertical_fov_degrees(self.projection.vertical_degrees)
         ps.set_camera_view_matrix(self.projection.view)
         self._place_cells(figures, region, columns, cell, title)
 

@@ -1,0 +1,57 @@
+"""Why a command cannot be given now, as a sentence; empty when it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from m2v_studio.context import EditorContext
+from m2v_studio.document import block_edits, selection
+from m2v_studio.document.state import State, frame_shown, is_open, why_not_results
+
+NO_KEY = "Choose a key in the timeline, or a handle that has keys, first."
+NO_HANDLE = "Choose a handle first."
+NO_HANDLES = "Click the creature to add a handle first."
+NOT_OPEN = "Open a mesh or scans first."
+
+
+def of_state(why: Callable[[State], str]) -> Callable[[EditorContext], str]:
+    return lambda context: why(context.studio.state)
+
+
+def no_keys(state: State) -> str:
+    return "" if selection.keys_in_hand(state) else NO_KEY
+
+
+def none_chosen(state: State) -> str:
+    return "" if selection.chosen_rows(state) else NO_HANDLE
+
+
+def no_handles(state: State) -> str:
+    return "" if state.document.handles else NO_HANDLES
+
+
+def no_pose(state: State) -> str:
+    if not state.document.handles:
+        return NO_HANDLES
+    if not block_edits.rows_to_key(state):
+        return "Pinned handles have no keys; unpin one first."
+    return block_edits.REST_FRAME if frame_shown(state) == 0 else ""
+
+
+def no_put(state: State) -> str:
+    return none_chosen(state) or (block_edits.REST_FRAME if frame_shown(state) == 0 else "")
+
+
+def no_clip(context: EditorContext) -> str:
+    if context.clip is None:
+        return "Copy keys first."
+    return "" if context.clip.source is context.studio.state.document.source else "These keys are of another mesh."
+
+
+def not_open(state: State) -> str:
+    return "" if is_open(state.document) else NOT_OPEN
+
+
+def one_result(state: State) -> str:
+    several = state.results is not None and len(state.results.samples.samples) > 1
+    return why_not_results(state) or ("" if several else "There is only one result; generate more.")

@@ -1,0 +1,163 @@
+"""What the commands do that take more than one call: edits followed by a draft, and changes of the view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from m2v_studio.context import EditorContext
+from m2v_studio.document import block_edits, commands, selection, snapping
+from m2v_studio.document.state import Snap, State, frame_shown
+
+Run = Callable[[EditorContext], None]
+AROUND = 0.1  # of the shape's size, beside the handles that are framed
+
+
+def edit(context: EditorContext, label: str, command: Callable[..., State], *args: Any) -> None:
+    context.studio.do(label, command, *args)
+    context.studio.request_draft()
+
+
+def show(command: Callable[..., State], *args: Any, **kwargs: Any) -> Run:
+    return lambda context: context.studio.show(command, *args, **kwargs)
+
+
+def copy(context: EditorContext) -> None:
+    clip = block_edits.copied(context.studio.state)
+    if clip is not None:
+        context.clip = clip
+        noun = "key" if len(clip) == 1 else "keys"
+        context.studio.show(commands.say, f"Copied {len(clip)} {noun}; paste them where the playhead stands.")
+
+
+def paste(context: EditorContext) -> None:
+    if context.clip is not None:
+        edit(context, "paste keys", block_edits.paste_keys, context.clip, frame_shown(context.studio.state))
+
+
+def key_pose(context: EditorContext) -> None:
+    vertices = block_edits.shown_vertices(context.studio.state)
+    if vertices is not None:
+        edit(context, "key the pose", block_edits.key_pose, vertices)
+
+
+def key_rest(context: EditorContext) -> None:
+    source = context.studio.state.document.source
+    if source is not None:
+        edit(context, "key the rest pose", block_edits.key_pose, source.vertices)
+
+
+def shift(by: int) -> Run:
+    def run(context: EditorContext) -> None:
+        keys = selection.keys_in_hand(context.studio.state)
+        edit(context, "move keys", block_edits.shift_keys, keys, by)
+
+    return run
+
+
+def scale(factor: float) -> Run:
+    """About the first key, so that a motion goes on starting where it starts; turned round, about the middle."""
+
+    def run(context: EditorContext) -> None:
+        keys = selection.keys_in_hand(context.studio.state)
+        frames = [frame for _, frame in keys]
+        if factor > 0:
+            edit(context, "scale keys", block_edits.scale_keys, keys, factor, min(frames))
+        else:
+            about = (min(frames) + max(frames)) / 2
+            edit(context, "reverse keys", block_edits.scale_keys, keys, factor, about)
+
+    return run
+
+
+def mirror(context: EditorContext) -> None:
+    edit(context, "mirror", block_edits.mirrored_keys)
+
+
+def switch(name: str) -> tuple[Run, Callable[[EditorContext], bool]]:
+    """A command that turns a field of the view on and off, and whether it is on."""
+
+    def run(context: EditorContext) -> None:
+        context.studio.show(commands.with_view, **{name: not getattr(context.studio.state.view, name)})
+
+    return run, lambda context: bool(getattr(context.studio.state.view, name))
+
+
+def box_select(context: EditorContext) -> None:
+    context.mouse.box_next = True
+    context.studio.show(commands.say, "Draw a box around the handles to choose.")
+
+
+def undo_label(context: EditorContext) -> str:
+    past = context.studio.session.past
+    return f"Undo {past[-1].label}" if past else "Undo"
+
+
+def redo_label(context: EditorContext) -> str:
+    future = context.studio.session.future
+    return f"Redo {future[-1].label}" if future else "Redo"
+
+
+def put_on(snap: Snap) -> Run:
+    def run(context: EditorContext) -> None:
+        rows = selection.chosen_rows(context.studio.state)
+        shape = block_edits.shown_vertices(context.studio.state)
+        if shape is not None:
+            edit(context, f"put on {snapping.NAMES[snap]}", snapping.put_on, rows, snap, shape)
+
+    return run
+
+
+def snap_to(snap: Snap) -> tuple[Run, Callable[[EditorContext], bool]]:
+    return show(commands.with_view, snap=snap), lambda context: context.studio.state.view.snap == snap
+
+
+def look(yaw: float, pitch: float) -> Run:
+    def run(context: EditorContext) -> None:
+        context.viewport.camera = context.viewport.camera.turned(yaw, pitch)
+
+    return run
+
+
+def flat(context: EditorContext) -> None:
+    camera = context.viewport.camera
+    context.viewport.camera = replace(camera, flat=not camera.flat)
+
+
+def frame_chosen(context: EditorContext) -> None:
+    """The chosen handles with their keys and what is around them."""
+    state, viewport = context.studio.state, context.viewport
+    if viewport.norm is None or not viewport.figures:
+        return
+    shape, handles = viewport.figures[0].positions, state.document.handles
+    rows = selection.chosen_rows(state)
+    places = [shape[handles[row].vertex] for row in rows] + [p for row in rows for p in handles[row].keys.values()]
+    points = viewport.norm.apply(np.array(places, dtype=np.float64))
+    viewport.frame(points.min(0) - AROUND, points.max(0) + AROUND)
+
+
+def escape(context: EditorContext) -> None:
+    """Close what is on top, nothing else."""
+    if context.mouse.box_next:
+        context.mouse.box_next = False
+    elif context.help_open:
+        context.help_open = False
+    elif context.studio.state.job is not None:
+        context.studio.cancel()
+    else:
+        context.studio.show(selection.choose_nothing)
+
+
+def to_last(context: EditorContext) -> None:
+    context.studio.show(commands.set_time, float(context.studio.state.document.frames - 1))
+
+
+def help(context: EditorContext) -> None:
+    context.help_open = not context.help_open
+
+
+def go_to_frame(context: EditorContext) -> None:
+    context.focus_frame = True
