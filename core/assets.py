@@ -1,7 +1,8 @@
-"""Where the files that ship with the project are: presets, checkpoints, bundled meshes."""
+"""Where files are: what ships with the project, a person's settings, and what can be made again."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import core
@@ -14,3 +15,18 @@ def asset_path(*parts: str) -> Path:
     packaged = _PACKAGE / "_assets"
     root = packaged if packaged.is_dir() else _PACKAGE.parent / "assets"
     return root.joinpath(*parts)
+
+
+def config_folder() -> Path:
+    """Where a person's settings, autosaves and own motions are; `M2V_CONFIG_DIR` overrides the platform's place."""
+    from platformdirs import user_config_path  # not there on a bare training machine
+
+    chosen = os.environ.get("M2V_CONFIG_DIR")
+    return Path(chosen) if chosen else user_config_path("m2v-studio", appauthor=False, roaming=True)
+
+
+def cache_folder() -> Path:
+    """Where files lie that can be made again from others."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("m2v", appauthor=False)

@@ -114,12 +114,14 @@ def disk_reason(error: Exception) -> str | None:
     return None if found is None else os.strerror(int(found[1] or found[2]))
 
 
-def check_writable(folder: Path, error: type[M2VError] = CheckpointError) -> None:
-    """Raise `error` now, not after hours, when `folder` cannot be made or written; leaves no trace but the folder."""
+def check_writable(path: Path, error: type[M2VError] = CheckpointError, make: bool = False) -> None:
+    """Raise `error` now, not after hours, when nothing can be written at `path`; `make`: it is a folder, and made."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if make:
+            path.mkdir(parents=True, exist_ok=True)
+        folder = path if make else next(parent for parent in path.absolute().parents if parent.exists())
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as refused:
         reason = refused.strerror or str(refused)
-        raise error(f"{folder} cannot be written ({reason}); choose another folder.") from refused
+        raise error(f"{path} cannot be written ({reason}); choose another folder.") from refused

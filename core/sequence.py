@@ -20,6 +20,7 @@ MIN_FRAMES = 2
 MAX_FRAMES = 200
 # A target further than this many times the shape's longest side is a typing error, not an animation.
 MAX_TARGET_DISTANCE = 100.0
+BOX_SIDE = 1.1  # of the box in normalised space that occupancy is learned and extracted in
 
 
 def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], name: str) -> NDArray:
@@ -299,7 +300,7 @@ class ScanSequence:
     up_axis: str = "y"
     voxels: NDArray[np.bool_] | None = None
     voxel_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    voxel_side: float = 1.1
+    voxel_side: float = BOX_SIDE
     images: NDArray[np.uint8] | None = None
     viewpoint: tuple[float, float, float] | None = None  # where the camera was in frame 0, if that is known
     viewpoints: NDArray[np.float64] | None = None  # [T, 3] where it was in each frame, if it moved

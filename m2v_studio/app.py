@@ -16,9 +16,10 @@ from typing import Literal, cast
 import polyscope as ps
 import polyscope.imgui as psim
 
+from core.assets import config_folder
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
-from m2v_studio.document.settings import MIN_WINDOW, config_dir
+from m2v_studio.document.settings import MIN_WINDOW
 from m2v_studio.document.state import Notice, is_open
 from m2v_studio.panels import bars, context_menu, dialogs
 from m2v_studio.panels.export import ExportDialog
@@ -115,7 +116,7 @@ class App:
 
     def _read_keys(self) -> None:
         """The user's own keys; what cannot be used in their file is said once and does not count."""
-        self.context.bindings, faults = keymap.read_bindings(config_dir() / keymap.FILE, BY_NAME)
+        self.context.bindings, faults = keymap.read_bindings(config_folder() / keymap.FILE, BY_NAME)
         if faults:
             self.studio.show(commands.notify, Notice("Some keys of your own cannot be used", "\n".join(faults[:6])))
 

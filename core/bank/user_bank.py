@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from platformdirs import user_config_path
-
-from core.assets import asset_path
+from core.assets import asset_path, config_folder
 from core.bank.bank_file import read_bank, write_bank
 from core.bank.building import Built, Described, OnProgress, build_shapes, motion_files
 from core.bank.credits import OWN_AUTHOR, Credit
@@ -22,7 +20,7 @@ def shipped_bank() -> Path:
 
 def user_bank() -> Path:
     """A user's own bank, whether it is there or not."""
-    return user_config_path("m2v-studio", appauthor=False, roaming=True) / "motions.safetensors"
+    return config_folder() / "motions.safetensors"
 
 
 def bank_files() -> list[Path]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from core.atomic import check_writable
 from core.errors import ExportError
 
 if TYPE_CHECKING:
@@ -92,16 +92,11 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
     return sampling
 
 
-def seed_path(out: Path, seed: int, several: bool) -> Path:
-    """Where a seed's result goes: `out` itself, or `name-seed3.glb` when there are several."""
-    return out.with_name(f"{out.stem}-seed{seed}{out.suffix}") if several else out
-
-
 def check_output(out: Path) -> None:
     """Raises ExportError when `out` has no known suffix or lies where nothing can be written; leaves no trace."""
     import re
 
-    from core.io.export import FOLDERS, FORMATS
+    from core.io.export_formats import FOLDERS, FORMATS
     from core.io.mesh.frame_files import FRAME_FILES
     from core.io.staging import check_target
 
@@ -109,18 +104,7 @@ def check_output(out: Path) -> None:
     if suffix not in FORMATS:
         raise ExportError(f"{out}: its name has to end in one of {', '.join(FORMATS)}; change the suffix.")
     check_target(out, suffix in FOLDERS, re.compile(FRAME_FILES))
-    check_writable(out)
-
-
-def check_writable(out: Path) -> None:
-    """Raises ExportError when nothing can be written at `out`; makes no folder."""
-    folder = next(parent for parent in out.absolute().parents if parent.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ExportError(f"{out} cannot be written ({reason}); choose another folder.") from error
+    check_writable(out, ExportError)
 
 
 @contextmanager

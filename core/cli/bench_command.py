@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from core.cli.arguments import AddCommand, add_model_arguments, check_writable, progress_bar
+from core.atomic import check_writable
+from core.cli.arguments import AddCommand, add_model_arguments, progress_bar
+from core.errors import ExportError
 
 
 def add_command(command: AddCommand) -> None:
@@ -28,7 +30,7 @@ def add_command(command: AddCommand) -> None:
 
 def run_bench(options: argparse.Namespace) -> None:
     """`m2v bench`."""
-    check_writable(options.out)
+    check_writable(options.out, ExportError)
     if options.training:
         _run_training_bench(options)
         return

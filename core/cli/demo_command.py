@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from core.cli.arguments import AddCommand, check_writable
+from core.atomic import check_writable
+from core.cli.arguments import AddCommand
+from core.errors import ExportError
 
 
 def add_command(command: AddCommand) -> None:
@@ -16,7 +18,7 @@ def add_command(command: AddCommand) -> None:
 
 def run_demo(options: argparse.Namespace) -> None:
     """`m2v demo`."""
-    check_writable(options.out)
+    check_writable(options.out, ExportError)
     from m2v_studio.demo import run_demo as demo
 
     demo(options.out, on_file=lambda path: print(path, flush=True))

@@ -7,31 +7,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli.arguments import AddCommand, check_writable, progress_bar
+from core.atomic import check_writable
+from core.cli.arguments import AddCommand, progress_bar
+from core.data.data_sets import DATA_SETS
+from core.errors import ExportError
 
 if TYPE_CHECKING:
     from core.data.prepare import PrepareSummary
 
-# Written out, so that `--help` needs none of the readers; a test holds them to `core.data.readers.FORMATS`.
-FORMATS = {
-    "rigs": "rigged .glb files; DST ending in .safetensors: one rig bank",
-    "anime": "DeformingThings4D .anime files",
-    "dfaust": "D-FAUST registrations_m.hdf5 and registrations_f.hdf5",
-    "shape2motion": "Shape2Motion in CaDeX's layout",
-    "oflow": "Occupancy Flow / LPDC points",
-    "cadex": "CaDeX's DeformingThings4D points",
-    "meshes": "folders of OBJ or PLY files, one a frame",
-    "usd": "USD point caches",
-    "npz": "the project's own sequences",
-}
 SHOWN = 10  # skipped clips that are printed; summary.json has all
 
 
 def add_command(command: AddCommand) -> None:
     """Register `m2v prepare`."""
     prepare = command("prepare", run_prepare, "Turn a data set into shards for training; goes on where it stopped.")
-    about = "; ".join(f"{name}: {what}" for name, what in FORMATS.items())
-    prepare.add_argument("format", choices=tuple(FORMATS), metavar="FORMAT", help=about)
+    about = "; ".join(f"{name}: {what}" for name, what in DATA_SETS.items())
+    prepare.add_argument("format", choices=tuple(DATA_SETS), metavar="FORMAT", help=about)
     prepare.add_argument("source", type=Path, metavar="SRC", help="the set as downloaded")
     prepare.add_argument("out", type=Path, metavar="DST", help="a folder for the shards")
     prepare.add_argument("--points", type=int, default=4096, metavar="N", help="tracked surface points per clip")
@@ -56,7 +47,7 @@ def add_command(command: AddCommand) -> None:
 
 def run_prepare(options: argparse.Namespace) -> None:
     """`m2v prepare`."""
-    check_writable(options.out)
+    check_writable(options.out, ExportError)
     if options.format == "rigs" and options.out.suffix == ".safetensors":
         _prepare_bank(options)
         return

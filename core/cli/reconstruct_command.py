@@ -21,9 +21,9 @@ from core.cli.arguments import (
     print_table,
     progress_bar,
     sampling_options,
-    seed_path,
 )
 from core.errors import DataError
+from core.io.export_formats import seed_path
 
 if TYPE_CHECKING:
     from core.pipelines.request import ReconstructionSet

@@ -26,10 +26,6 @@ class Cameras(NamedTuple):
         """World points [B, T, N, 3] in camera axes [B, T, N, 3]; the last number is the depth."""
         return (points - self.position[:, :, None]) @ self.rotation.transpose(-1, -2)
 
-    def to_world(self, points: Tensor) -> Tensor:
-        """The inverse of `view`."""
-        return points @ self.rotation + self.position[:, :, None]
-
 
 def cameras_at(azimuth: Tensor, elevation: Tensor, distance: Tensor) -> Cameras:
     """Cameras that look at the origin; angles in radians and distances [B, T].

@@ -292,7 +292,7 @@ def _run(jobs: list[ShardJob], options: PrepareOptions) -> Iterator[ShardResult]
 
 def _take_folder(folder: Path, name: str) -> None:
     """Make `out`, or check that it holds nothing but an earlier run of the same set."""
-    check_writable(folder, DataError)
+    check_writable(folder, DataError, make=True)
     for stale in folder.glob(f".{PREFIX}*.tmp"):  # of a run that was killed
         stale.unlink(missing_ok=True)
     for path in sorted(folder.glob(f"{PREFIX}*{SUFFIX}")):

@@ -7,9 +7,7 @@ safetensors only.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,22 +15,12 @@ from core.data.clips import SPLITS, ClipBatch
 from core.data.rig_prepare import prepare_rigs, prepared_bank
 from core.data.rig_tables import CATEGORY_NUMBERS, CATEGORY_WEIGHTS, RigTables
 from core.errors import DataError
+from core.sequence import BOX_SIDE
 
-__all__ = ["CATEGORY_NUMBERS", "CATEGORY_WEIGHTS", "EvaluationClip", "RigSource", "prepare_rigs", "prepared_bank"]
+__all__ = ["CATEGORY_NUMBERS", "CATEGORY_WEIGHTS", "RigSource", "prepare_rigs", "prepared_bank"]
 
 SPEEDS = (0.5, 2.0)  # playback speeds, drawn log-uniformly
 AS_STORED = 0.5  # of the training clips face as in their file, which is how most models are made: along an axis
-HALF_BOX = 0.55  # uniform occupancy queries fill the box of side 1.1
-
-
-class EvaluationClip(NamedTuple):
-    """Frames `start` to `start + frames` at the bank's frame rate of clip number `clip` of the file `file` (stem)."""
-
-    file: str
-    clip: int
-    name: str
-    start: int
-    frames: int
 
 
 class RigSource:
@@ -95,23 +83,6 @@ class RigSource:
             self._add_occupancy(result, item, occupancy_queries, generator, turn, center, size)
         return result
 
-    def evaluation_clips(self, split: str, frames: int = 17, per_rig: int = 6) -> list[EvaluationClip]:
-        """A fixed list: of each rig up to `per_rig` clips, evenly over the file, each at its liveliest window.
-
-        Clips shorter than `frames` are left out. `read_clip(path, c.clip, fps, c.frames, c.start)` gives the mesh.
-        """
-        result = []
-        first = 0
-        for rig in self.tables.rigs:
-            clips = rig["clip_list"]
-            usable = [n for n, c in enumerate(clips) if c["split"] == split and c["frames"] >= frames]
-            picks = sorted({round(i) for i in np.linspace(0, len(usable) - 1, min(per_rig, len(usable)))})
-            for n in (usable[i] for i in picks):
-                start = self._liveliest(first + n, frames)
-                result.append(EvaluationClip(rig["file"], clips[n]["index"], clips[n]["name"], start, frames))
-            first += len(clips)
-        return result
-
     # ------------------------------------------------------------------ drawing
 
     def _uniform(self, generator: torch.Generator, *shape: int) -> Tensor:
@@ -155,7 +126,7 @@ class RigSource:
         """
         batch, stored = len(reference), self.tables.meta["queries"][0]
         half = queries - queries // 2
-        fresh = (self._uniform(generator, batch, half, 3) - 0.5) * (2 * HALF_BOX)
+        fresh = (self._uniform(generator, batch, half, 3) - 0.5) * BOX_SIDE
         in_rig = torch.einsum("bji,bqj->bqi", turn, fresh * size[:, None, None] + center[:, None])
         low, high = self.tables.reference_box[0, reference][:, None], self.tables.reference_box[1, reference][:, None]
         boxed = ((in_rig >= low) & (in_rig <= high)).all(-1)
@@ -176,17 +147,6 @@ class RigSource:
         """Random stored queries [B, count] of `first` to `last`, without repetition while there are enough."""
         order = self._uniform(generator, batch, last - first).argsort(1)
         return first + order[:, torch.arange(count, device=self.device) % (last - first)]
-
-    @torch.no_grad()
-    def _liveliest(self, clip: int, frames: int) -> int:
-        length = int(self.tables.clip_frames[clip])
-        number = torch.tensor([clip], device=self.device)
-        chosen = torch.arange(0, self.pool, max(1, self.pool // 64), device=self.device)[None]
-        when = torch.arange(length, device=self.device, dtype=torch.float32)[None]
-        points = self.tables.skin(number, when, chosen)[0][0]  # [length, n, 3]
-        starts = range(0, length - frames + 1, 2)
-        scores = [float((points[s : s + frames] - points[s]).norm(dim=-1).mean()) for s in starts]
-        return starts[int(np.argmax(scores))]
 
 
 def _yaw(angle: Tensor) -> Tensor:

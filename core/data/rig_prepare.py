@@ -10,7 +10,6 @@ lengths to the size of its box, so every number is of order 1 and 16 bits are en
 from __future__ import annotations
 
 import hashlib
-import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.assets import cache_folder
 from core.data.rig_files import CATEGORIES, clip_split, rig_files
 from core.data.rig_format import VERSION, pack, write_bank
 from core.data.rig_occupancy import NEAR_QUERIES, UNIFORM_QUERIES, label_queries, sample_surface
@@ -78,7 +78,7 @@ def prepared_bank(rigs: Path, on_rig: OnRig | None = None) -> Path:
         return rigs
     state = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in rig_files(rigs)]
     key = hashlib.sha256(repr((VERSION, state)).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "m2v"
+    cache = cache_folder()
     bank = cache / f"rigs-{key}.safetensors"
     if not bank.is_file():
         try:

@@ -21,10 +21,10 @@ from core.data.point_surface import AMBIENT, LIGHT, voxel_grid
 from core.data.rasteriser import NEAR, Raster, rasterise
 from core.errors import DataError
 from core.geometry.image_camera import FRONT, VIEW_SIDE
-from core.geometry.occupancy import BOX_SIDE, is_inside
+from core.geometry.occupancy import is_inside
 from core.geometry.sampling import face_normals, sample_surface, vertex_normals
 from core.io.scans.camera_files import back_project
-from core.sequence import ScanSequence
+from core.sequence import BOX_SIDE, ScanSequence
 
 FPS = 24.0
 _VOXEL_SAMPLES = 100_000  # surface points that say which cells the surface passes: dozens for each cell of 32^3

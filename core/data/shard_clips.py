@@ -17,7 +17,7 @@ from core.data.rig_prepare import CLOSED, SNAP, STATIC
 from core.data.shard_format import pack_normals, pack_tracks
 from core.errors import DataError
 from core.geometry.sampling import SurfaceSamples, face_areas, orientation
-from core.io.mesh.source_mesh import build_source_mesh
+from core.io.mesh.source_mesh import build_source_mesh, first_file_vertices
 from core.sequence import Normalization
 
 NEIGHBOURS = 16  # points of a local plane, and queries that vote on which side is outside
@@ -86,8 +86,7 @@ def pack_clip(
 def _welded(clip: TrackedClip, tracks: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Tracks of the surface that frame 0's welding gives: seams closed, faces without area dropped."""
     mesh = build_source_mesh(clip.tracks[0], clip.faces, name=name)
-    first = np.unique(mesh.file_to_vertex, return_index=True)[1]
-    return tracks[:, first], mesh.faces
+    return tracks[:, first_file_vertices(mesh.file_to_vertex)], mesh.faces
 
 
 def _looped(moved: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], float, bool, float]:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.data.clips import ClipBatch
-from core.data.rig_bank import HALF_BOX, SPEEDS
+from core.data.rig_bank import SPEEDS
 from core.data.rig_format import query_box
 from core.data.rig_tables import CATEGORY_NUMBERS, CATEGORY_WEIGHTS, LIVELY
 from core.data.shard_format import SUFFIX, open_shard, unpack_normals, unpack_tracks
 from core.data.splits import SPLITS, VALIDATION, drawn_splits
 from core.errors import DataError
+from core.sequence import BOX_SIDE
 
 FIRST_CATEGORY = 200  # numbers of categories other than the rigs'; procedural kinds count from 0, rigs from 100
 
@@ -227,7 +228,7 @@ class ShardSource:
         )
         half = count - count // 2
         fresh = torch.rand((len(windows), half, 3), generator=generator, device=generator.device).to(self.device)
-        fresh = (fresh - 0.5) * (2 * HALF_BOX)
+        fresh = (fresh - 0.5) * BOX_SIDE
         in_clip = torch.einsum("bji,bqj->bqi", turn, fresh * size[:, None, None] + center[:, None])
         boxed = ((in_clip >= low[:, None]) & (in_clip <= high[:, None])).all(-1)
         known = (torch.einsum("bij,bqj->bqi", turn, places) - center[:, None]) / size[:, None, None]

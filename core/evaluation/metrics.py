@@ -57,11 +57,6 @@ def seed_errors(samples: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
     return np.array([vertex_error(sample, true) for sample in _samples(samples)])
 
 
-def mean_of_seeds_error(samples: ArrayLike, true: ArrayLike) -> float:
-    """Vertex error of the vertex-wise mean of all seeds, an estimate of the posterior mean."""
-    return vertex_error(_samples(samples).mean(axis=0), true)
-
-
 def volume_change(vertices: ArrayLike, faces: ArrayLike) -> float:
     """Mean of |V_t / V_0 - 1| over the moving frames of [T, V, 3], by signed volume; meaningful for closed surfaces."""
     tracks, corners = _tracks(vertices), np.asarray(faces, dtype=np.int64)

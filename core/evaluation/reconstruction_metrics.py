@@ -19,9 +19,9 @@ from scipy.spatial import cKDTree
 
 from core.evaluation.evaluation_clips import EvaluationClip
 from core.evaluation.metrics import intersection_over_union
-from core.geometry.occupancy import BOX_SIDE, is_inside, uniform_box_points
+from core.geometry.occupancy import is_inside, uniform_box_points
 from core.geometry.sampling import sample_surface
-from core.sequence import MeshSequence
+from core.sequence import BOX_SIDE, MeshSequence
 
 SAMPLES = 100_000  # points of every measure; never compare figures made with different numbers of them
 PUBLISHED = 10.0  # the paper's tables print distances times this

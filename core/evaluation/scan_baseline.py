@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, cKDTree
 
 from core.errors import DataError
+from core.evaluation.meshlab import import_pymeshlab
 from core.geometry.operators import edge_graph
 from core.geometry.sampling import face_normals
 from core.geometry.soft_arap import SoftArap, closest, compacted, simplified
@@ -95,7 +95,7 @@ def poisson_surface(
     """
     if len(points) < 10:
         raise DataError(f"Frame 0 has {len(points)} points, but a Poisson surface needs 10 or more.")
-    meshlab = _pymeshlab()
+    meshlab = import_pymeshlab("The Poisson and ARAP baseline")
     cloud = meshlab.MeshSet()
     cloud.add_mesh(meshlab.Mesh(points))
     neighbours = settings.neighbours if viewpoint is None else settings.camera_neighbours
@@ -134,7 +134,7 @@ def _poisson(
     points: NDArray[np.float64], normals: NDArray[np.float64], depth: int, point_weight: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Screened Poisson surface (vertices [V, 3], faces [F, 3]) of oriented points; empty where there is none."""
-    meshlab = _pymeshlab()
+    meshlab = import_pymeshlab("The Poisson and ARAP baseline")
     solver = meshlab.MeshSet()
     solver.add_mesh(meshlab.Mesh(points, v_normals_matrix=normals))
     try:
@@ -202,14 +202,3 @@ def _main_parts(vertices: NDArray, faces: NDArray, smallest: float) -> tuple[NDA
     label = connected_components(edge_graph(faces, len(vertices)), directed=False)[1][faces[:, 0]]
     share = np.bincount(label) / len(faces)
     return compacted(vertices, faces[(share[label] >= smallest) | (share[label] == share.max())])
-
-
-def _pymeshlab() -> Any:
-    """The module; raises DataError with what to install."""
-    try:
-        import pymeshlab
-    except ImportError as error:
-        raise DataError(
-            "The Poisson and ARAP peer needs pymeshlab; install it with: pip install 'm2v-studio[evaluation]'."
-        ) from error
-    return pymeshlab

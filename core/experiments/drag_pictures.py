@@ -56,7 +56,7 @@ def write_drag_pictures(
 
     Raises DataError when a rig is missing or the folder cannot be written.
     """
-    check_writable(folder, DataError)
+    check_writable(folder, DataError, make=True)
     files = {path.stem: path for path in rig_files(rigs)}
     missing = [drag.rig for drag in DRAGS if drag.rig not in files]
     if missing:

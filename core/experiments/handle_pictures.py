@@ -73,7 +73,7 @@ def write_pictures(
     What is shown of ours is the first seed, what a person gets, neither the mean nor the best. Raises DataError where
     the folder cannot be written.
     """
-    check_writable(folder, DataError)
+    check_writable(folder, DataError, make=True)
     by_name = {name.key: name for name in names}
     tasks = {task.name: task for task in (*settings.tasks, *ALL_TASKS)}
     best, worst = best_and_worst(report)

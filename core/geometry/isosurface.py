@@ -11,7 +11,7 @@ from scipy.ndimage import binary_dilation, zoom
 from skimage.measure import marching_cubes
 
 from core.errors import MeshError
-from core.geometry.occupancy import BOX_SIDE
+from core.sequence import BOX_SIDE
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray]
 

@@ -6,7 +6,8 @@ import igl
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-BOX_SIDE = 1.1  # of the box in normalised space that occupancy is learned and extracted in
+from core.sequence import BOX_SIDE
+
 _CHUNK = 1 << 18
 
 

@@ -36,12 +36,6 @@ def triangulate(points: NDArray[np.float64], corners: ArrayLike, counts: ArrayLi
     return np.concatenate(found)[order]
 
 
-def polygon_triangles(points: NDArray[np.float64]) -> list[tuple[int, int, int]]:
-    """Triangles, as corner numbers within the polygon, for one polygon with corners `points` [n, 3]."""
-    cut = _fans(np.asarray(points, dtype=np.float64)[None])[0]
-    return [(a, b, c) for a, b, c in cut.tolist()]
-
-
 def _fans(points: NDArray[np.float64]) -> NDArray[np.int64]:
     """Corner numbers [P, n - 2, 3] for polygons [P, n, 3].
 

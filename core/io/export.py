@@ -9,24 +9,13 @@ from core.errors import ExportError
 from core.io import point_cache, sequence_file, staging
 from core.io.blender_script import blender_script
 from core.io.export_clip import ExportClip, ExportOptions, prepare, unique_names
+from core.io.export_formats import FOLDERS, FORMATS
 from core.io.gltf import glb_writer
 from core.io.mesh import frame_files
 from core.io.usd import usd_writer
 from core.sequence import MeshSequence, SourceMesh
 
-# Suffix -> what it is, in the order an export dialog shows them.
-FORMATS: dict[str, str] = {
-    ".glb": "glTF binary: game engines, the web, Blender",
-    ".usdc": "USD: Houdini, Maya, Omniverse, Blender",
-    ".usda": "USD as text",
-    ".usdz": "USD package with its textures: Quick Look",
-    ".pc2": "Point cache (PC2) with a base OBJ: 3ds Max, Blender",
-    ".mdd": "Point cache (MDD) with a base OBJ: LightWave, Maya, Blender",
-    ".obj": "Folder of OBJ files, one per frame",
-    ".ply": "Folder of PLY files, one per frame",
-    ".npz": "Sequence file of this program (NumPy)",
-}
-FOLDERS = (".obj", ".ply")
+__all__ = ["FOLDERS", "FORMATS", "export_sequence"]
 
 
 def export_sequence(

@@ -24,9 +24,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from core.atomic import write_atomically
 from core.config import unknown_key
-from core.errors import ExportError, HandleError
+from core.errors import HandleError
 from core.io.beside import utf8
 from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, parse_yaml
 from core.sequence import Handle, HandleTracks, SourceMesh
@@ -53,33 +52,6 @@ def read_handle_file(path: str | Path, mesh: SourceMesh, frames: int | None = No
     except HandleError as error:
         raise HandleError(f"{path.name}: {error}") from None
     return tracks
-
-
-def write_handle_file(
-    path: str | Path, tracks: HandleTracks, origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
-) -> None:
-    """Write tracks so that `read_handle_file` gives them back; replaces the file whole. Raises ExportError.
-
-    `origin` is the mesh's: positions in the file are where the mesh's own file has them.
-    """
-    path = Path(path)
-    entries: list[dict[str, Any]] = []
-    for handle in tracks.handles:
-        entry: dict[str, Any] = {"vertex": int(handle.vertex)}
-        if handle.name:
-            entry["name"] = handle.name
-        if handle.pinned:
-            entry["pinned"] = True
-        else:
-            entry["keys"] = {
-                frame: [float(value) for value in at + np.array(origin)] for frame, at in handle.keys.items()
-            }
-            if handle.hold:
-                entry["hold"] = True
-        entries.append(entry)
-    tree = {"frames": int(tracks.frames), "fps": float(tracks.fps), "handles": entries}
-    text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, allow_unicode=True)
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), ExportError)
 
 
 class _StrictLoader(FastLoader):  # type: ignore[misc]

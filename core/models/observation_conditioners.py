@@ -16,6 +16,7 @@ from core.errors import ConfigError
 from core.models.layers import PointEmbedding
 from core.models.local_attention import LocalAttention
 from core.models.point_normals import FAR
+from core.sequence import BOX_SIDE
 from core.shapes import Bool, Float
 
 SEEN_WITHIN = 0.15  # distance of the nearest scan point at which a scan feature has faded to e^-1
@@ -82,7 +83,7 @@ class VoxelConditioner(nn.Module):
         self.second = nn.Conv3d(24, 48, 3, stride=2, padding=1)
         self.third = nn.Conv3d(48, width, 1)
         self.position = PointEmbedding(width)
-        centres = (torch.arange(8) + 0.5) / 8 * 1.1 - 0.55
+        centres = (torch.arange(8) + 0.5) / 8 * BOX_SIDE - BOX_SIDE / 2
         grid = torch.stack(torch.meshgrid(centres, centres, centres, indexing="ij"), dim=-1).reshape(-1, 3)
         self.register_buffer("places", grid, persistent=False)
 

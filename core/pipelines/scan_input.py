@@ -19,9 +19,8 @@ from core.models.shape_diffusion import ShapeObservation
 from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.silhouettes import lifted_points
 from core.pipelines.tracks import denoised_tracks
-from core.sequence import MAX_FRAMES, Normalization, ScanSequence
+from core.sequence import BOX_SIDE, MAX_FRAMES, Normalization, ScanSequence
 
-BOX = 1.1
 _THINNING_SEED = 31
 MOST_TRACKED = 2048  # points; more say little that is new, and take as much longer
 
@@ -127,7 +126,7 @@ class ScanInput:
         """Surface cells [1, T, 32, 32, 32] of the box of side 1.1, from the cells of whatever grid was given."""
         grids = np.zeros((self.frames, VOXELS, VOXELS, VOXELS), dtype=np.float32)
         for grid, frame in zip(grids, self.points, strict=True):
-            index = np.floor((frame / BOX + 0.5) * VOXELS).astype(np.int64)
+            index = np.floor((frame / BOX_SIDE + 0.5) * VOXELS).astype(np.int64)
             index = index[((index >= 0) & (index < VOXELS)).all(axis=1)]
             grid[tuple(index.T)] = 1.0
         return torch.from_numpy(grids).to(self.device)[None]

@@ -112,7 +112,7 @@ def train_stage(
     training = config.training
     accelerator = accelerator or make_accelerator(config)
     device = accelerator.device
-    check_writable(folder)
+    check_writable(folder, make=True)
     objective.to(device)
     for frozen in getattr(objective, "_frozen", ()):
         frozen.to(device)

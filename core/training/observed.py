@@ -32,13 +32,14 @@ from core.models.observation_conditioners import ScanCondition
 from core.models.registration import registered_handles
 from core.models.shape_diffusion import ShapeObservation
 from core.models.warm_start import HandleCondition
+from core.sequence import BOX_SIDE
 
 OBSERVED_KINDS = ("tracked", "scans", "voxels", "images")
 KINDS = ("handles", "stiffness", *OBSERVED_KINDS)
 NOISE = (0.0005, 0.01)  # standard deviation of a measured point, log-uniform
 HALF_TRACKED = 0.5  # of tracked clips of the motion stage are cut by a plane
 SCANS = (0.55, 0.3, 0.15)  # shares of one-sided scans, half bodies, and whole ones
-BOX, CELLS = 1.1, 32
+CELLS = 32
 
 
 def draw_kind(tasks: TaskConfig, generator: torch.Generator, prefix: str = "") -> str:
@@ -87,7 +88,7 @@ def scan_of(
 
 def quantised(points: Tensor) -> Tensor:
     """The centres of the voxels that points fall into."""
-    return ((points / BOX + 0.5) * CELLS).floor().add(0.5) / CELLS * BOX - BOX / 2
+    return ((points / BOX_SIDE + 0.5) * CELLS).floor().add(0.5) / CELLS * BOX_SIDE - BOX_SIDE / 2
 
 
 def shape_observation(

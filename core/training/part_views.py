@@ -6,7 +6,6 @@ The rigs are read once into a bank file with more nodes than the editor's; drawi
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.assets import cache_folder
 from core.bank.bank_file import read_bank, write_bank
 from core.bank.matching import yaw
 from core.bank.parts import MIRRORED, class_weights, side_or_spine_heading
@@ -114,7 +114,7 @@ def prepared_shapes(rigs: Path) -> Path:
     files = rig_files(rigs)
     state = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     key = hashlib.sha256(repr((POOL, state)).encode()).hexdigest()[:16]
-    bank = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "m2v" / f"parts-{key}.safetensors"
+    bank = cache_folder() / f"parts-{key}.safetensors"
     if not bank.is_file():
         from core.bank.read_rig import read_rig
 

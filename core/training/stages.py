@@ -82,7 +82,7 @@ def train(
     accelerator: Accelerator = make_accelerator(config)
     if weights:
         check_weights_exist(stages, weights)
-    check_writable(folder)
+    check_writable(folder, make=True)
     if source is None:
         with accelerator.main_process_first():  # the first one prepares the rigs, if that is still to do
             if list(stages) == [PART_DESCRIPTOR]:

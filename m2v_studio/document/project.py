@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from core.assets import config_folder
 from core.atomic import write_atomically
 from core.errors import DataError
 from core.io.material_record import material_from_record, material_record
@@ -29,7 +30,6 @@ from m2v_studio.document.scan_project import (
     scans_json,
     variety_of,
 )
-from m2v_studio.document.settings import config_dir
 from m2v_studio.document.state import Document, Results, State, edit_key, is_open, is_stale, sampling, tracks
 
 FORMAT = "m2v-project"
@@ -43,7 +43,7 @@ _STALE = ("an older edit",)
 
 def autosave_path() -> Path:
     """Where unsaved work is kept; the file exists only while there is some."""
-    return config_dir() / "autosave.m2v"
+    return config_folder() / "autosave.m2v"
 
 
 def save_project(state: State, path: Path) -> None:

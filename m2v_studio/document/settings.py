@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from core.assets import config_folder
 from core.atomic import fresh_file
 
 MAX_RECENT = 8
@@ -32,20 +31,8 @@ class Settings:
         return replace(self, recent=(name, *(old for old in self.recent if old != name))[:MAX_RECENT])
 
 
-def config_dir() -> Path:
-    """The folder for settings and autosaves; `M2V_CONFIG_DIR` overrides the platform's usual one."""
-    chosen = os.environ.get("M2V_CONFIG_DIR")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("APPDATA", str(Path.home()))) / "m2v-studio"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "m2v-studio"
-    return Path(os.environ.get("XDG_CONFIG_HOME", str(Path.home() / ".config"))) / "m2v-studio"
-
-
 def settings_path() -> Path:
-    return config_dir() / "settings.json"
+    return config_folder() / "settings.json"
 
 
 def load_settings() -> Settings:

@@ -9,6 +9,7 @@ from pathlib import Path
 import polyscope.imgui as psim
 
 from core.assets import asset_path
+from core.io.export_formats import FORMATS
 from core.sequence import SourceMesh
 from m2v_studio.context import EditorContext
 from m2v_studio.document.state import default_export_name, is_stale
@@ -18,18 +19,7 @@ from m2v_studio.view.fields import float_field, label_left, number
 from m2v_studio.view.style import rgba
 from m2v_studio.view.widgets import button, close_on_escape, escape_pressed, gap, muted, scale, segmented, tooltip
 
-# Suffix, short name, what it is for.
-FORMATS: tuple[tuple[str, str, str], ...] = (
-    (".glb", "glTF (.glb)", "Blender, game engines, the web; keeps UVs and materials"),
-    (".usdc", "USD (.usdc)", "Blender, Houdini, Maya, Omniverse"),
-    (".usda", "USD text (.usda)", "USD that can be read and compared as text"),
-    (".usdz", "USD package (.usdz)", "One file with its textures, for Quick Look"),
-    (".pc2", "Point cache (.pc2)", "3ds Max and Blender, with a base OBJ beside it"),
-    (".mdd", "Point cache (.mdd)", "Maya, LightWave and Blender, with a base OBJ beside it"),
-    (".obj", "OBJ sequence", "A folder with one OBJ file per frame"),
-    (".ply", "PLY sequence", "A folder with one PLY file per frame"),
-    (".npz", "Arrays (.npz)", "NumPy arrays, for scripts and m2v export"),
-)
+SUFFIXES = tuple(FORMATS)
 AXES = ("y", "z", "x")
 
 
@@ -52,7 +42,7 @@ class ExportDialog:
         self.started, self.fps, self.start, self.end = True, document.fps, 0, document.frames - 1
         source = document.source
         folder = Path(self.path).parent if self.path else folder_for(context.studio.settings.folder, source)
-        self.path = str(folder / f"{default_export_name(context.studio.state)}{FORMATS[self.format][0]}")
+        self.path = str(folder / f"{default_export_name(context.studio.state)}{SUFFIXES[self.format]}")
 
     def draw(self, context: EditorContext) -> None:
         if not context.export_open:
@@ -116,23 +106,23 @@ class ExportDialog:
 
     def _format(self) -> None:
         label_left("Format", "The kind of file", 110)
-        chosen = FORMATS[self.format]
-        if psim.BeginCombo("##format", chosen[1]):
-            for index, (suffix, name, purpose) in enumerate(FORMATS):
+        chosen = FORMATS[SUFFIXES[self.format]]
+        if psim.BeginCombo("##format", chosen.name):
+            for index, (suffix, (name, purpose)) in enumerate(FORMATS.items()):
                 if psim.Selectable(f"{name}   {purpose}##{suffix}", index == self.format):
                     self._choose(index)
             close_on_escape()
             psim.EndCombo()
-        tooltip(chosen[2])
+        tooltip(chosen.purpose)
         psim.SetCursorPosX(psim.GetCursorPosX() + 110 * scale())
-        muted(chosen[2])
+        muted(chosen.purpose)
 
     def _choose(self, index: int) -> None:
         """Another format: the name keeps its stem and gets the new ending."""
-        old = FORMATS[self.format][0]
+        old = SUFFIXES[self.format]
         self.format = index
         path = self.path[: -len(old)] if self.path.endswith(old) else self.path
-        self.path = f"{path}{FORMATS[index][0]}"
+        self.path = f"{path}{SUFFIXES[index]}"
 
     def _path(self, context: EditorContext) -> None:
         label_left("File", "Where to write it; missing folders are made", 110)

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import polyscope.imgui as psim
 
+from core.assets import config_folder
 from m2v_studio.context import EditorContext
-from m2v_studio.document.settings import config_dir
 from m2v_studio.panels.dialogs import DIALOG_FLAGS, title_line
 from m2v_studio.view import theme
 from m2v_studio.view.actions import ACTIONS, keys_text
@@ -56,7 +56,7 @@ def draw_help(context: EditorContext) -> None:
     _list(context, width)
     psim.EndChild()
     # The whole path can be long: a tooltip has it.
-    where = str(config_dir() / FILE)
+    where = str(config_folder() / FILE)
     muted(shorten(f"Keys of your own: {where}", width - 130 * s))
     tooltip(
         f"{where}\nOne line for each command, as in\n  play: Space\n  key_pose: [K, F4]\n  overlay: []\nread at start."

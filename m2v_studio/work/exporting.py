@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.io.export_formats import seed_path
 from core.pipelines.request import Reconstruction, Sample
 from m2v_studio.document.scan_document import upright
 from m2v_studio.document.state import Document
@@ -21,15 +22,10 @@ def write_results(
     scans, alignment = document.scans, document.alignment
     written = []
     for sample in samples:
-        target = out if len(samples) == 1 else with_seed(out, sample.seed)
+        target = seed_path(out, sample.seed, len(samples) > 1)
         sequence = sample.sequence
         if scans is not None and alignment is not None:
             sequence = upright(replace(sequence, origin=scans.sequence.origin), alignment)
         export_sequence(sequence, target, document.source, options=options)
         written.append(target)
     return written
-
-
-def with_seed(out: Path, seed: int) -> Path:
-    """`name-seed0.glb` for `name.glb`."""
-    return out.with_name(f"{out.stem}-seed{seed}{out.suffix}")

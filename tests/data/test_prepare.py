@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from core.cli import command_line as cli
-from core.cli import prepare_command as cli_prepare
+from core.data.data_sets import DATA_SETS
 from core.data.prepare import PrepareOptions, PrepareSummary, prepare
-from core.data.readers import FORMATS
+from core.data.readers import reader
 from core.data.shard_format import open_shard
 from core.errors import Cancelled, DataError
 from tests.data import layouts
@@ -294,4 +294,4 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_the_command_knows_every_layout() -> None:
-    assert tuple(cli_prepare.FORMATS) == FORMATS
+    assert [reader(name).format for name in DATA_SETS] == list(DATA_SETS)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from core.data.clips import SPLITS
-from core.data.readers import FORMATS, ClipEntry, TrackedClip, reader
+from core.data.data_sets import DATA_SETS
+from core.data.readers import ClipEntry, TrackedClip, reader
 from core.data.splits import STORED_SPLITS, drawn_splits, published_splits, rule_split
 from core.errors import DataError, MeshError
 from tests.data import layouts
@@ -210,7 +211,7 @@ def test_rigs(tmp_path: Path) -> None:
     assert clip.tracks.shape[0] == 49 and clip.fps == 24.0 and clip.faces is not None
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", DATA_SETS)
 def test_an_empty_or_missing_source_is_said(tmp_path: Path, name: str) -> None:
     for source in (tmp_path, tmp_path / "missing"):
         with pytest.raises((DataError, MeshError), match=str(tmp_path)) as caught:

@@ -17,8 +17,8 @@ from core.data.rasteriser import rasterise
 from core.errors import DataError
 from core.geometry.sampling import face_normals, orientation, sample_surface
 from core.io.scans.scan_reader import read_scans
-from core.io.scans.scan_writer import write_depth_maps
 from core.sequence import MeshSequence, ScanSequence
+from tests.io.scans.scan_writer import write_depth_maps
 
 SAMPLES = Path(__file__).parents[2] / "assets" / "scans"
 

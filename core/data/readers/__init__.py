@@ -5,11 +5,12 @@ Importing this needs numpy and scipy only; h5py and usd-core are asked for by th
 
 from __future__ import annotations
 
+from core.data.data_sets import DATA_SETS
 from core.data.readers import anime, cadex, dfaust, mesh_folder, npz, oflow, rigs, shape2motion, usd_cache
 from core.data.readers.common import ClipEntry, GivenQueries, Listing, Reader, TrackedClip
 from core.errors import DataError
 
-__all__ = ["FORMATS", "ClipEntry", "GivenQueries", "Listing", "Reader", "TrackedClip", "reader"]
+__all__ = ["ClipEntry", "GivenQueries", "Listing", "Reader", "TrackedClip", "reader"]
 
 _READERS = (
     rigs.READER,
@@ -22,7 +23,6 @@ _READERS = (
     usd_cache.READER,
     npz.READER,
 )
-FORMATS = tuple(each.format for each in _READERS)
 
 
 def reader(name: str) -> Reader:
@@ -30,4 +30,4 @@ def reader(name: str) -> Reader:
     for each in _READERS:
         if each.format == name:
             return each
-    raise DataError(f"The format {name!r} is not known; choose one of {', '.join(FORMATS)}.")
+    raise DataError(f"The format {name!r} is not known; choose one of {', '.join(DATA_SETS)}.")

@@ -74,7 +74,6 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
 
 READER = Reader(
     "anime",
-    "DeformingThings4D: a folder with .anime files",
     "DeformingThings4D terms of use: research only, no redistribution",
     list_clips,
     read_clip,

@@ -105,7 +105,6 @@ def _queries(number: int, chunks: list[Path]) -> GivenQueries:
 
 READER = Reader(
     "cadex",
-    "CaDeX's DeformingThings4D points: folders with corr and c_occ, lists in index",
     "DeformingThings4D terms of use: research only, no redistribution",
     list_clips,
     read_clip,

@@ -80,8 +80,7 @@ class Reader:
     Both raise DataError or MeshError with one sentence.
     """
 
-    format: str
-    about: str
+    format: str  # its name in `core.data.data_sets`
     licence: str  # what the set's own terms are, as far as the layout tells
     list_clips: Callable[[Path], Listing]
     read_clip: Callable[[ClipEntry, int], TrackedClip]

@@ -98,7 +98,6 @@ def _member(file: Any, name: str, path: Path) -> Any:
 
 READER = Reader(
     "dfaust",
-    "D-FAUST: the folder with registrations_m.hdf5 and registrations_f.hdf5",
     "Dynamic FAUST licence: non-commercial research, no redistribution",
     list_clips,
     read_clip,

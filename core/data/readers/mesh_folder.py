@@ -74,4 +74,4 @@ def _file_faces(mesh: SourceMesh) -> np.ndarray:
     return np.concatenate([part.faces for part in mesh.parts])
 
 
-READER = Reader("meshes", "mesh sequences: folders of OBJ or PLY files", "not stated", list_clips, read_clip)
+READER = Reader("meshes", "not stated", list_clips, read_clip)

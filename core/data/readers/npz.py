@@ -48,4 +48,4 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
         return make_clip(arrays["vertices"], arrays["faces"], float(fps[0]), str(path))
 
 
-READER = Reader("npz", "sequences in the project's own .npz files", "not stated", list_clips, read_clip)
+READER = Reader("npz", "not stated", list_clips, read_clip)

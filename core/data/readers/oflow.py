@@ -112,7 +112,6 @@ def _queries(number: int, chunks: list[Path]) -> GivenQueries:
 
 READER = Reader(
     "oflow",
-    "Occupancy Flow / LPDC: folders with pcl_seq and points_seq",
     "made from D-FAUST, whose licence holds: non-commercial research, no redistribution",
     list_clips,
     read_clip,

@@ -45,7 +45,6 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
 
 READER = Reader(
     "rigs",
-    "a folder of rigged .glb files",
     "per file, see the set's README",
     list_clips,
     read_clip,

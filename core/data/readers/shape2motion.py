@@ -123,7 +123,6 @@ def _labels(arrays: dict[str, NDArray[Any]], near: bool, count: int, path: Path)
 
 READER = Reader(
     "shape2motion",
-    "Shape2Motion in CaDeX's layout: <category>/<id>art folders",
     "Shape2Motion terms: research only",
     list_clips,
     read_clip,

@@ -32,4 +32,4 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
     return make_clip(cache.positions, cache.triangles, cache.fps, entry.path, cache.up_axis)
 
 
-READER = Reader("usd", "USD point caches: .usd .usda .usdc .usdz", "not stated", list_clips, read_clip)
+READER = Reader("usd", "not stated", list_clips, read_clip)

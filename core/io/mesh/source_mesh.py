@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.errors import MeshError
 from core.geometry.weld import weld
-from core.io.mesh.seams import split_by_uv
 from core.sequence import MeshPart, SourceMesh, frozen_array
 
 MAX_VERTICES = 200_000  # of the welded surface
@@ -108,31 +107,6 @@ def far_origin(points: NDArray[np.float64]) -> tuple[float, float, float]:
     step = 10.0 ** np.floor(np.log10(size))
     x, y, z = (float(value) for value in np.round((low + high) / 2 / step) * step)
     return (x, y, z)
-
-
-def file_vertices(source: SourceMesh, sequence_vertices: NDArray) -> NDArray:
-    """Welded positions [T, V, 3] (or [V, 3]) to the file's own vertices [T, W, 3] (or [W, 3]), in file order."""
-    return np.take(sequence_vertices, source.file_to_vertex, axis=-2)
-
-
-def split_seams(source: SourceMesh) -> SourceMesh:
-    """Return the mesh with one file vertex per texture coordinate, as glTF needs it.
-
-    An OBJ vertex on a texture seam has several texture coordinates (`MeshPart.corner_uv`). The copies are
-    put after the file's own vertices, which keep their order. A mesh without seams is returned as it is.
-    """
-    if source.uv is None or all(part.corner_uv is None for part in source.parts):
-        return source
-    uv, parts, origin = split_by_uv(source.uv, source.parts)
-    rows = lambda values, width: None if values is None else frozen_array(values[origin], np.float32, (None, width), "")  # noqa: E731
-    return replace(
-        source,
-        parts=parts,
-        uv=frozen_array(uv, np.float32, (None, 2), "uv"),
-        uv1=rows(source.uv1, 2),
-        colors=rows(source.colors, 4),
-        file_to_vertex=frozen_array(source.file_to_vertex[origin], np.int32, (None,), "file_to_vertex"),
-    )
 
 
 def guess_up_axis(source: SourceMesh) -> str:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from core.errors import MeshError
 from core.io.mesh.mesh_reader import read_mesh
-from core.io.mesh.source_mesh import build_source_mesh, file_vertices, guess_up_axis, split_seams
+from core.io.mesh.seams import split_by_uv
+from core.io.mesh.source_mesh import build_source_mesh, guess_up_axis
 from core.sequence import SourceMesh, Texture
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
@@ -63,9 +64,8 @@ def test_the_file_s_own_vertices_come_back_in_order(tmp_path: Path, suffix: str)
     assert len(mesh.vertices) == len(sphere.vertices)
     assert len(mesh.faces) == len(sphere.faces)
     own = sphere.vertices[sphere.faces].reshape(-1, 3) if suffix == "stl" else sphere.vertices
-    assert np.allclose(file_vertices(mesh, mesh.vertices), own, atol=1e-6)
-    motion = np.stack([mesh.vertices, mesh.vertices + 1])
-    assert file_vertices(mesh, motion).shape == (2, len(own), 3)
+    assert np.allclose(mesh.vertices[mesh.file_to_vertex], own, atol=1e-6)
+    assert len(mesh.file_to_vertex) == len(own)
 
 
 def test_obj_keeps_polygons_materials_pictures_seams_and_unused_vertices(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_obj_keeps_polygons_materials_pictures_seams_and_unused_vertices(tmp_pat
     check(mesh)
     assert mesh.up_axis == "z"
     assert len(mesh.file_to_vertex) == 6
-    assert file_vertices(mesh, mesh.vertices)[4].tolist() == [9, 9, 9]
+    assert mesh.vertices[mesh.file_to_vertex[4]].tolist() == [9, 9, 9]
     wood, paint = mesh.parts
     assert (len(wood.faces), len(paint.faces)) == (2, 1)
     assert wood.material is not None
@@ -96,13 +96,11 @@ def test_obj_keeps_polygons_materials_pictures_seams_and_unused_vertices(tmp_pat
     assert wood.corner_uv is None
     assert paint.corner_uv is not None
     assert paint.corner_uv[0, 0].tolist() == [0.5, 0.5]
-    split = split_seams(mesh)
-    check(split)
-    assert len(split.file_to_vertex) == 7
-    assert split.uv is not None
-    assert split.uv[split.parts[1].faces[0, 0]].tolist() == [0.5, 0.5]
-    assert np.array_equal(split.file_to_vertex[:6], mesh.file_to_vertex)
-    assert split_seams(split) is split
+    uv, parts, origin = split_by_uv(mesh.uv, mesh.parts)
+    assert uv[parts[1].faces[0, 0]].tolist() == [0.5, 0.5]
+    assert parts[1].corner_uv is None
+    assert origin.tolist() == [0, 1, 2, 3, 4, 5, 0]
+    assert split_by_uv(uv, parts)[0] is uv
 
 
 def test_a_missing_material_file_is_a_note(tmp_path: Path) -> None:
@@ -114,10 +112,10 @@ def test_a_missing_material_file_is_a_note(tmp_path: Path) -> None:
 
 
 def test_concave_quads_are_cut_inside() -> None:
-    from core.geometry.polygons import polygon_triangles
+    from core.geometry.polygons import triangulate
 
     arrow = np.array([[0, 0, 0], [2, 0, 0], [0.5, 0.5, 0], [0, 2, 0.0]])
-    cut = polygon_triangles(arrow)
+    cut = triangulate(arrow, range(4), [4])
     areas = [np.cross(arrow[b] - arrow[a], arrow[c] - arrow[a])[2] / 2 for a, b, c in cut]
     assert min(areas) > 0
     assert sum(areas) == pytest.approx(1.0)
@@ -158,7 +156,8 @@ def test_text_ply_with_texture_coordinates_per_face(tmp_path: Path) -> None:
     corner_uv = mesh.parts[0].corner_uv
     assert corner_uv is not None
     assert corner_uv[1, 0].tolist() == [0.5, 0]
-    assert len(split_seams(mesh).file_to_vertex) == 5
+    assert mesh.uv is not None
+    assert len(split_by_uv(mesh.uv, mesh.parts)[2]) == 5
 
 
 def test_welding_joins_seams_keeps_numbering_and_drops_faces_without_area() -> None:

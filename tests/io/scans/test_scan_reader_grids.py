@@ -14,8 +14,8 @@ from PIL import Image
 from core.errors import DataError
 from core.io.scans.depth import background_limit
 from core.io.scans.scan_reader import read_scans
-from core.io.scans.scan_writer import write_depth_maps, write_scans
 from core.sequence import ScanSequence
+from tests.io.scans.scan_writer import write_depth_maps, write_scans
 from tests.io.scans.test_scan_reader import check, cloud, filled, moving
 
 INTRINSICS = np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]])
