@@ -24,6 +24,7 @@ from core.cli import (
     info_command,
     prepare_command,
     reconstruct_command,
+    render_command,
 )
 from core.cli.arguments import Help, Run
 from core.errors import Cancelled, M2VError
@@ -92,7 +93,15 @@ def parser() -> argparse.ArgumentParser:
         ("evaluate", "Measure a model by a protocol and write a report."),
     ):
         commands.add_parser(name, help=text, add_help=False)
-    for module in (bank_command, export_command, info_command, bench_command, prepare_command, demo_command):
+    for module in (
+        bank_command,
+        export_command,
+        render_command,
+        info_command,
+        bench_command,
+        prepare_command,
+        demo_command,
+    ):
         module.add_command(command)
     return top
 

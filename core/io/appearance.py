@@ -1,0 +1,229 @@
+"""What a mesh looks like, as a renderer takes it: one colour for each vertex or face, or one picture for all parts.
+
+The pictures of several materials, with their repeats, are laid out on one, so that one mesh can show them all.
+Transparency, metal and normal maps are left out.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.sequence import Material, MeshPart, SourceMesh, Texture
+
+DISPLAYED = (".obj", ".ply", ".off", ".stl")  # their colours are as a screen shows them, not linear
+LARGEST = 4096  # pixels along a side of the picture for all parts
+SIDES = (2048, 1024, 512, 256, 128)  # of one part's picture, the first that fits
+MAX_PIXELS = 1 << 26
+MAX_REPEATS = 4  # of a picture along u or v inside one face
+EDGE = 2  # pixels around each picture, so that neighbours do not bleed into it
+GREY = (0.8, 0.8, 0.8, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """Colours from 0 to 1 as a screen shows them, for the faces [F, 3] of a SourceMesh; one of three kinds.
+
+    `picture` [H, W, 3] uint8 has its first row at the top; `corner_uv` [3 F, 2] has its origin at the bottom left.
+    """
+
+    face_colors: NDArray[np.float32] | None = None  # [F, 3]
+    vertex_colors: NDArray[np.float32] | None = None  # [V, 3]
+    picture: NDArray[np.uint8] | None = None
+    corner_uv: NDArray[np.float32] | None = None
+
+
+def appearance(source: SourceMesh) -> Appearance | None:
+    """The mesh's own looks; None where its file says nothing about them."""
+    parts = [part for part in source.parts if len(part.faces)]
+    if not parts or (source.colors is None and all(part.material is None for part in parts)):
+        return None
+    kept = _kept_faces(source, parts)
+    if kept is None:
+        return None
+    if source.uv is not None or source.uv1 is not None:
+        sheet = _Sheet(source, parts)
+        if sheet.has_pictures:
+            picture, corners = sheet.laid_out()
+            return Appearance(picture=picture, corner_uv=corners[kept].reshape(-1, 2))
+    if source.colors is not None and float(source.colors[:, :3].min()) < 0.999:
+        return _vertex_colors(source, parts, kept)
+    colors = np.concatenate([np.tile(_base(part, source), (len(part.faces), 1)) for part in parts])
+    return Appearance(face_colors=colors[kept].astype(np.float32))
+
+
+def displayed(linear: ArrayLike) -> NDArray[np.float64]:
+    """Linear values from 0 to 1 as a screen shows them (sRGB)."""
+    values = np.clip(np.asarray(linear, dtype=np.float64), 0.0, 1.0)
+    return np.where(values <= 0.0031308, 12.92 * values, 1.055 * values ** (1 / 2.4) - 0.055)
+
+
+def linear(shown: ArrayLike) -> NDArray[np.float64]:
+    """The inverse of `displayed`."""
+    values = np.asarray(shown, dtype=np.float64)
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def _kept_faces(source: SourceMesh, parts: Sequence[MeshPart]) -> NDArray[np.int64] | None:
+    """[F] the face of the parts, counted through, that each surface face is: welding drops those without area."""
+    every = source.file_to_vertex[np.concatenate([part.faces for part in parts])]
+    if every.shape == source.faces.shape:
+        return np.arange(len(every)) if (every == source.faces).all() else None
+    kept, at = [], 0
+    for number, face in enumerate(every.tolist()):
+        if at < len(source.faces) and face == source.faces[at].tolist():
+            kept.append(number)
+            at += 1
+    return np.array(kept) if at == len(source.faces) else None
+
+
+def _shown(colors: ArrayLike, source: SourceMesh) -> NDArray[np.float64]:
+    return np.asarray(colors, dtype=np.float64) if Path(source.path).suffix.lower() in DISPLAYED else displayed(colors)
+
+
+def _base(part: MeshPart, source: SourceMesh) -> NDArray[np.float64]:
+    """[3] the colour of a part's material."""
+    return _shown((GREY if part.material is None else part.material.base_color)[:3], source)
+
+
+def _vertex_colors(source: SourceMesh, parts: Sequence[MeshPart], kept: NDArray[np.int64]) -> Appearance:
+    """By face where each face has one colour, so that borders stay sharp; else by vertex, the mean of its copies."""
+    assert source.colors is not None
+    factor = np.ones((len(source.colors), 3))
+    for part in parts:
+        factor[part.faces] = (part.material or Material(base_color=(1.0, 1.0, 1.0, 1.0))).base_color[:3]
+    colors = _shown(source.colors[:, :3] * factor, source)
+    corners = colors[np.concatenate([part.faces for part in parts])][kept]
+    if np.ptp(corners, axis=1).max() < 0.01:
+        return Appearance(face_colors=corners.mean(axis=1).astype(np.float32))
+    count = np.bincount(source.file_to_vertex, minlength=len(source.vertices)).clip(1)
+    sums = [np.bincount(source.file_to_vertex, colors[:, k], len(source.vertices)) for k in range(3)]
+    return Appearance(vertex_colors=(np.stack(sums, axis=1) / count[:, None]).astype(np.float32))
+
+
+class _Sheet:
+    """The pictures of all parts on one, each once for a tint and number of repeats."""
+
+    def __init__(self, source: SourceMesh, parts: Sequence[MeshPart]) -> None:
+        self._source = source
+        self._uv: list[NDArray[np.float64]] = []  # [F_part, 3, 2] in repeats of the part's tile
+        self._tile: list[int] = []  # of each part
+        self._tiles: list[tuple[NDArray[np.uint8], tuple[int, int]]] = []  # a picture and its repeats across and down
+        self._known: dict[object, int] = {}
+        self._decoded: dict[bytes, NDArray[np.uint8] | None] = {}
+        self.has_pictures = False
+        for part in parts:
+            self._add(part)
+
+    def _add(self, part: MeshPart) -> None:
+        texture = None if part.material is None else part.material.base_color_texture
+        uv = None if texture is None else self._part_uv(part, texture)
+        picture = None if texture is None or uv is None else self._picture(texture)
+        tint = _base(part, self._source)
+        if texture is None or uv is None or picture is None:
+            self._place(np.rint(255 * tint).astype(np.uint8).reshape(1, 1, 3), np.full((len(part.faces), 3, 2), 0.5))
+            return
+        self.has_pictures = True
+        for axis in (0, 1):
+            if texture.wrap[axis] == "clamp":
+                uv[..., axis] = uv[..., axis].clip(0.0, 1.0)
+            else:
+                period = 2.0 if texture.wrap[axis] == "mirror" else 1.0
+                uv[..., axis] -= period * np.floor((uv[..., axis].min(axis=1, keepdims=True) + 1e-6) / period)
+        across, down = (int(np.ceil(uv[..., axis].max() - 1e-6)) for axis in (0, 1))
+        repeats = (min(max(across, 1), MAX_REPEATS), min(max(down, 1), MAX_REPEATS))
+        key = (texture.data, texture.wrap, tint.tobytes(), repeats)
+        if key not in self._known:
+            tinted = np.rint(picture * tint).astype(np.uint8)
+            self._known[key] = len(self._tiles)
+            self._tiles.append((_repeated(tinted, texture.wrap, repeats), repeats))
+        self._tile.append(self._known[key])
+        self._uv.append(uv / np.array(repeats))
+
+    def _place(self, picture: NDArray[np.uint8], uv: NDArray[np.float64]) -> None:
+        self._tile.append(len(self._tiles))
+        self._tiles.append((picture, (1, 1)))
+        self._uv.append(uv)
+
+    def _part_uv(self, part: MeshPart, texture: Texture) -> NDArray[np.float64] | None:
+        if texture.uv_set == 0 and part.corner_uv is not None:
+            return part.corner_uv.astype(np.float64)
+        uv = (self._source.uv, self._source.uv1)[texture.uv_set]
+        return None if uv is None else uv[part.faces].astype(np.float64)
+
+    def _picture(self, texture: Texture) -> NDArray[np.uint8] | None:
+        """[H, W, 3]; None where it cannot be read here (KTX2, a damaged file)."""
+        if texture.data not in self._decoded:
+            from PIL import Image
+
+            try:
+                with Image.open(io.BytesIO(texture.data)) as image:
+                    if image.width * image.height > MAX_PIXELS:
+                        raise ValueError("too large")
+                    image.thumbnail((SIDES[0], SIDES[0]))
+                    self._decoded[texture.data] = np.asarray(image.convert("RGB"))
+            except Exception:  # whatever a damaged picture makes the decoder raise
+                self._decoded[texture.data] = None
+        return self._decoded[texture.data]
+
+    def laid_out(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """The picture of all parts, and texture coordinates [F, 3, 2] on it."""
+        for side in SIDES:
+            pictures = [_reduced(picture, side) for picture, _ in self._tiles]
+            places, (height, width) = _shelves([picture.shape[:2] for picture in pictures])
+            if height <= LARGEST:
+                break
+        sheet = np.zeros((height, width, 3), dtype=np.uint8)
+        for picture, (top, left) in zip(pictures, places, strict=True):
+            framed = np.pad(picture, ((EDGE, EDGE), (EDGE, EDGE), (0, 0)), mode="edge")
+            rows, columns = min(framed.shape[0], height - top), min(framed.shape[1], width - left)
+            sheet[top : top + rows, left : left + columns] = framed[:rows, :columns]
+        corners = []
+        for uv, tile in zip(self._uv, self._tile, strict=True):
+            (rows, columns), (top, left) = pictures[tile].shape[:2], places[tile]
+            across = (left + EDGE + uv[..., 0] * columns) / width
+            down = (top + EDGE + (1 - uv[..., 1]) * rows) / height
+            corners.append(np.stack([across, 1 - down], axis=-1))
+        return sheet, np.concatenate(corners).astype(np.float32)
+
+
+def _repeated(picture: NDArray[np.uint8], wrap: tuple[str, str], repeats: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture so often across and, from its bottom, upwards, every second one mirrored where it is to be."""
+    for axis, kind, count in ((1, wrap[0], repeats[0]), (0, wrap[1], repeats[1])):
+        if count > 1:
+            turned = np.flip(picture, axis=axis)
+            row = [turned if kind == "mirror" and number % 2 else picture for number in range(count)]
+            picture = np.concatenate(row if axis == 1 else row[::-1], axis=axis)
+    return picture
+
+
+def _reduced(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    if max(picture.shape[:2]) <= side:
+        return picture
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((side, side))
+    return np.asarray(image)
+
+
+def _shelves(sizes: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Top and left of each picture with its edges, in rows from the highest to the lowest, and the whole's size."""
+    places: list[tuple[int, int]] = [(0, 0)] * len(sizes)
+    total = sum((height + 2 * EDGE) * (width + 2 * EDGE) for height, width in sizes)
+    widest = max(width for _, width in sizes) + 2 * EDGE
+    limit = min(max(widest, int(np.sqrt(total) * 1.1)), max(LARGEST, widest))
+    top = left = shelf = right = 0
+    for number in sorted(range(len(sizes)), key=lambda row: -sizes[row][0]):
+        height, width = sizes[number][0] + 2 * EDGE, sizes[number][1] + 2 * EDGE
+        if left + width > limit:
+            top, left, shelf = top + shelf, 0, 0
+        places[number] = (top, left)
+        left, shelf = left + width, max(shelf, height)
+        right = max(right, left)
+    return places, (top + shelf, right)

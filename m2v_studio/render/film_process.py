@@ -1,0 +1,131 @@
+"""Films in a process of their own: the window goes on meanwhile, and a driver that fails takes nobody with it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from core.errors import Cancelled, ExportError, M2VError
+from m2v_studio.render.shot import Actor, FilmOptions, OnPicture
+
+PATIENCE = 5.0  # seconds that a cancelled film has to clear up
+NO_LIBRARIES = "install what the README names for drawing (on Debian: libegl1 libgl1 libgl1-mesa-dri)."
+
+
+@dataclass(frozen=True)
+class Report:
+    """Pictures drawn so far and in all; at the end `finished`, or an `error` in one sentence with its details."""
+
+    done: int = 0
+    total: int = 0
+    finished: bool = False
+    error: str = ""
+    detail: str = ""
+
+
+class FilmProcess:
+    """Starts at once. Nobody has to read its reports for it to go on."""
+
+    def __init__(self, actors: tuple[Actor, ...], out: Path, options: FilmOptions) -> None:
+        self._ours, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        self._process = context.Process(target=_serve, args=(theirs,), name="m2v-film", daemon=True)
+        self._process.start()
+        theirs.close()
+        self._over = False
+        # A mesh does not fit into a pipe: sending it waits until the other side has started and reads.
+        request = actors, out, options
+        threading.Thread(target=_send, args=(self._ours, request), name="m2v-film-request", daemon=True).start()
+
+    def wait(self, seconds: float) -> Report | None:
+        """The next report, or None when there is none within `seconds`. After the last one it never comes again."""
+        if self._over:
+            return None
+        try:
+            if not self._ours.poll(seconds):
+                return None
+            report: Report = self._ours.recv()
+        except (EOFError, OSError):
+            self._process.join(PATIENCE)
+            report = Report(error=_why(self._process.exitcode))
+        self._over = report.finished or bool(report.error)
+        return report
+
+    def stop(self) -> None:
+        """Cancel; returns when the process has ended and nothing half-written is left."""
+        self._over = True
+        self._ours.close()
+        self._process.join(PATIENCE)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(PATIENCE)
+
+
+def run_film(
+    actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_picture: OnPicture = lambda done, total: None
+) -> None:
+    """Make a film and wait for it. Raises ExportError; whatever `on_picture` raises stops the film and goes on."""
+    process = FilmProcess(actors, out, options)
+    try:
+        while True:
+            report = process.wait(60.0)
+            if report is None:
+                continue
+            if report.finished:
+                return
+            if report.error:
+                raise RuntimeError(report.detail) if report.detail else ExportError(report.error)
+            on_picture(report.done, report.total)
+    finally:
+        process.stop()
+
+
+def _send(connection: Connection, request: object) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the other side has ended, which its reader notices
+        connection.send(request)
+
+
+def _why(code: int | None) -> str:
+    if code in (-9, 137):
+        return "There is not enough memory for this film; ask for a smaller picture."
+    return f"Drawing stopped unexpectedly (exit code {code}); {NO_LIBRARIES[0].upper()}{NO_LIBRARIES[1:]}"
+
+
+def _serve(connection: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the process that asked
+    if hasattr(os, "nice"):
+        os.nice(5)
+
+    def on_picture(done: int, total: int) -> None:
+        if connection.poll():  # nothing is sent after the request, so this is its end: nobody waits any more
+            raise Cancelled
+        connection.send(Report(done, total))
+
+    with contextlib.suppress(Cancelled, BrokenPipeError, EOFError):
+        connection.send(_film(connection, on_picture))
+
+
+def _film(connection: Connection, on_picture: OnPicture) -> Report:
+    try:
+        from m2v_studio.render.filming import make_film
+
+        actors, out, options = connection.recv()
+        make_film(actors, out, options, on_picture)
+        return Report(finished=True)
+    except (Cancelled, BrokenPipeError):
+        raise Cancelled from None
+    except M2VError as error:
+        return Report(error=str(error))
+    except ImportError as error:
+        return Report(error=f"Pictures cannot be drawn ({error}); {NO_LIBRARIES}")
+    except MemoryError:
+        return Report(error="There is not enough memory for this film; ask for a smaller picture.")
+    except Exception:
+        return Report(error="The film could not be made because of a fault in it.", detail=traceback.format_exc())

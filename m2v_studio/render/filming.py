@@ -1,0 +1,87 @@
+"""A film from motions to a file: every picture drawn, put side by side, named, and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.io.moving_pictures import check_moving_pictures, moving_pictures
+from m2v_studio.render.framing import frame_motion
+from m2v_studio.render.shot import Actor, FilmOptions, OnPicture, moments, rate_of
+
+INK = (70, 78, 92)
+GAP = 0.035  # of a picture's height, under a name
+
+
+def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_picture: OnPicture | None = None) -> None:
+    """Write the film; `.mp4` and `.gif` are files, any other name is a folder of PNG pictures.
+
+    Opens Polyscope off-screen, so it has to run in a process that has not: see `film_process`. Raises ExportError.
+    """
+    options.validate(out.suffix == "")
+    check_moving_pictures(out)
+    plan = moments(actors, options)
+    from m2v_studio.render.stage import Figure, Scene, Stage, turned
+
+    columns, rows = grid(len(actors), options.width, options.height)
+    width, height = options.width // columns // 2 * 2, options.height // rows // 2 * 2
+    stage = Stage((width, height))
+    scenes = [Scene(actor) for actor in actors]
+    seen = [turned(scene.track, options.yaw) for scene in scenes]
+    eye = frame_motion(seen, options.pitch, (width, height), bool(options.turntable))
+    stage.look(eye)
+    figures = [Figure(*each, stage, eye) for each in zip(actors, scenes, strict=True)]
+    names = [name_tag(actor.label, (width, height)) if options.labels and actor.label else None for actor in actors]
+    with moving_pictures(out, (width * columns, height * rows), rate_of(actors, options)) as add:
+        for number, moment in enumerate(plan):
+            tiles = []
+            for figure, track, name in zip(figures, seen, names, strict=True):
+                picture = figure.draw(turned(track[min(moment.frame, len(track) - 1)], moment.turn))
+                tile = picture.alone() if options.transparent else picture.over_backdrop()
+                tiles.append(tile if name is None else named(tile, name))
+            add(joined(tiles, columns, rows))
+            if on_picture is not None:
+                on_picture(number + 1, len(plan))
+
+
+def grid(count: int, width: int, height: int) -> tuple[int, int]:
+    """Columns and rows that give `count` figures the squarest places of a picture."""
+    shapes = [(columns, -(-count // columns)) for columns in range(1, count + 1)]
+    return max(shapes, key=lambda shape: min(width / shape[0], height / shape[1]))
+
+
+def joined(tiles: list[NDArray[np.float32]], columns: int, rows: int) -> NDArray[np.uint8]:
+    """[rows H, columns W, C] tiles [H, W, C] from 0 to 1 in reading order; what stays free is as their upper edge."""
+    free = np.broadcast_to(tiles[0][:1] * (tiles[0].shape[-1] == 3), tiles[0].shape)
+    filled = tiles + [free] * (columns * rows - len(tiles))
+    lines = [np.concatenate(filled[row * columns : (row + 1) * columns], axis=1) for row in range(rows)]
+    return np.rint(255 * np.concatenate(lines)).astype(np.uint8)
+
+
+def name_tag(text: str, size: tuple[int, int]) -> NDArray[np.float32]:
+    """[H, W, 1] how much of each pixel of a picture of `size` (width, height) is ink, with `text` at its foot."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    width, height = size
+    sheet = Image.new("L", size, 0)
+    draw = ImageDraw.Draw(sheet)
+    letters = max(11.0, height / 26)
+    font = ImageFont.load_default(letters)
+    while letters > 9 and draw.textlength(text, font=font) > 0.94 * width:
+        letters -= 1
+        font = ImageFont.load_default(letters)
+    draw.text((width / 2, height * (1 - GAP)), text, fill=255, font=font, anchor="ms")
+    return (np.asarray(sheet)[..., None] / 255).astype(np.float32)
+
+
+def named(tile: NDArray[np.float32], ink: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A tile [H, W, 3 or 4] with ink [H, W, 1] on it."""
+    color = (np.array(INK) / 255).astype(np.float32)
+    if tile.shape[-1] == 3:
+        return np.asarray(tile * (1 - ink) + color * ink)
+    alpha = tile[..., 3:]
+    total = ink + (1 - ink) * alpha
+    mixed = (color * ink + tile[..., :3] * alpha * (1 - ink)) / np.maximum(total, 1e-6)
+    return np.concatenate([mixed, total], axis=-1)
