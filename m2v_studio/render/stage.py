@@ -72,7 +72,7 @@ class Scene:
         track = (actor.track - center) @ turn
         middle = (track.reshape(-1, 3).min(axis=0) + track.reshape(-1, 3).max(axis=0)) / 2
         ground = np.quantile(track[..., 1].min(axis=1), STANDING)
-        self.track: NDArray[np.float32] = track - np.array([middle[0], ground, middle[2]], dtype=np.float32)
+        self.track: NDArray[np.float32] = (track - np.array([middle[0], ground, middle[2]])).astype(np.float32)
 
 
 def turned(points: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
