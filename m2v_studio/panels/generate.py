@@ -6,19 +6,16 @@ import polyscope.imgui as psim
 
 from core.bank.behaviours import BEHAVIOURS
 from core.pipelines.request import QUALITIES
-from core.sequence import MAX_FRAMES, MIN_FRAMES
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_commands import RESOLUTIONS
 from m2v_studio.document.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
 from m2v_studio.document.words import counted
-from m2v_studio.view.fields import Edited, float_row, int_row, label_left, slider_between
+from m2v_studio.view.fields import Edited, int_row, label_left, slider_between
 from m2v_studio.view.widgets import button, check_box, choice, gap, heading, scale, tooltip
 
 SEEDS = "How many different results to generate. Each seed is one plausible motion that meets your handles or scans."
 FIRST_SEED = "The number the first motion starts from. The same number gives the same motion again."
-FRAMES = "Length of the motion. Changing it stretches the keys, so that an end pose stays at the end."
-FPS = "Playback and export speed. It does not change the motion itself."
 QUALITY = "Draft: the average motion, one step, at once. Normal: a few steps. Best: many steps."
 GUIDANCE = (
     "Guidance: how strongly your handles steer the rest of the body. At the left, 1, as the model has learned; "
@@ -35,8 +32,6 @@ VARIETY = (
 )
 
 BEHAVIOUR = "What the creature is to do. Any: whatever fits your handles best, each seed something else."
-LOOP = "The last frame flows into the first, so that the motion can be repeated without a seam."
-CONTACTS = "Feet that stand stay where they stand, while the motion is generated and while you drag."
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
 ONE_SHAPE = "All seeds share the shape of the first, so that they differ in their motion only."
 MAX_VARIETY = 1.0  # a sample as the model drew it; what lies beyond is noise
@@ -56,10 +51,6 @@ class GeneratePanel:
         self._edit(context, "seeds", commands.set_seeds, row)
         row = int_row("First seed", document.seed, 0, 999_999, "no. %d", FIRST_SEED)
         self._edit(context, "seed", commands.set_seed, row)
-        if document.scans is None:
-            row = int_row("Length", document.frames, MIN_FRAMES, MAX_FRAMES, "%d frames", FRAMES)
-            self._length(context, row)
-        self._edit(context, "fps", commands.set_fps, float_row("Speed", document.fps, 1.0, 240.0, "%.4g fps", FPS))
         label_left("Quality", QUALITY)
         chosen = choice("##quality", QUALITIES.index(document.quality), QUALITIES)
         tooltip(QUALITY)
@@ -83,12 +74,6 @@ class GeneratePanel:
         tooltip(BEHAVIOUR)
         if chosen is not None:
             studio.do("behaviour", commands.set_behaviour, names[chosen])
-        loop = check_box("Seamless loop", document.loop, LOOP)
-        if loop is not None:
-            studio.do("seamless loop", commands.set_loop, loop)
-        contacts = check_box("Feet on the ground", document.contacts, CONTACTS)
-        if contacts is not None:
-            studio.do("feet on the ground", commands.set_contacts, contacts)
 
     def _for_scans(self, context: EditorContext) -> None:
         studio = context.studio
@@ -103,16 +88,6 @@ class GeneratePanel:
         one_shape = check_box("Same shape", document.one_shape, ONE_SHAPE)
         if one_shape is not None:
             studio.do("same shape", scan_commands.set_one_shape, one_shape)
-
-    def _length(self, context: EditorContext, row: Edited) -> None:
-        """Keys are stretched from where they were when the gesture began: a length that is dragged to and fro leaves
-        them as they were."""
-        session = context.studio.session
-        if row.changed:
-            began = session.began("setting frames")
-            context.studio.drag("setting frames", "length", commands.set_frames, row.value, began)
-        if row.ended:
-            session.end_gesture()
 
     def _edit(self, context: EditorContext, name: str, command: object, edited: Edited) -> None:
         if edited.changed:

@@ -73,13 +73,10 @@ def int_row(label: str, value: int, low: int, high: int, form: str, tip: str, wh
     return edited
 
 
-def float_row(label: str, value: float, low: float, high: float, form: str, tip: str, why: str = "") -> Edited:
-    label_left(label, tip)
-    step = max((high - low) / 400, 1e-3)
-    with disabled(why):
-        edited = float_field(f"##{label}", value, step, low, high, form)
-    tooltip(f"{tip}\n{TYPE}", why)
-    return edited
+def int_field(name: str, value: int, step: float, low: int, high: int, form: str) -> Edited:
+    """One whole number without a label; `step` is how much a pixel of a drag adds."""
+    clamp = psim.ImGuiSliderFlags_AlwaysClamp
+    return number(name, value, lambda now: psim.DragInt(name, now, step, low, high, form, clamp))
 
 
 def float_field(name: str, value: float, step: float, low: float, high: float, form: str) -> Edited:

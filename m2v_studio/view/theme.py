@@ -64,7 +64,7 @@ LEFT_WIDTH = 302
 RIGHT_WIDTH = 288
 TOP_HEIGHT = 40
 STATUS_HEIGHT = 34
-TIMELINE_HEIGHT = 198  # four rows; more are scrolled
+TIMELINE_HEIGHT = 236  # four rows; more are scrolled
 
 # What Polyscope's tone mapping makes of a background value, measured; flat surfaces pass unchanged.
 _TONE_IN = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)

@@ -6,11 +6,12 @@ import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
-from m2v_studio.document.state import SPEEDS, frame_shown, next_step, why_not_play
+from m2v_studio.document.state import frame_shown, next_step, why_not_play
 from m2v_studio.view import theme, widgets
 from m2v_studio.view.camera import Region
 from m2v_studio.view.fields import number
 from m2v_studio.view.key_rows import ROW, KeyRows, Strip
+from m2v_studio.view.motion_row import draw_motion_row
 from m2v_studio.view.scan_rows import draw_rows
 from m2v_studio.view.style import packed, rgba
 from m2v_studio.view.widgets import WHITE, icon_button, panel, scale, tooltip
@@ -28,6 +29,7 @@ class Timeline:
     def draw(self, context: EditorContext, region: Region) -> None:
         with panel("timeline", region):
             self._transport(context)
+            draw_motion_row(context)
             widgets.gap(1)
             psim.BeginChild("##tracks", (0.0, 0.0))
             self._tracks(context)
@@ -60,17 +62,7 @@ class Timeline:
         psim.SameLine(0.0, 14 * scale())
         if widgets.button("Repeat", "Start again at the end (L)", active=view.loop):
             studio.show(commands.with_view, loop=not view.loop)
-        if self._room() < 120 * scale():
-            return
-        psim.SameLine()
-        psim.SetNextItemWidth(92 * scale())
-        labels = [f"{speed:g}x" for speed in SPEEDS]
-        current = SPEEDS.index(view.speed) if view.speed in SPEEDS else 2
-        chosen = widgets.choice("##speed", current, labels)
-        tooltip("Playback speed; the file keeps its frames per second.")
-        if chosen is not None:
-            studio.show(commands.with_view, speed=SPEEDS[chosen])
-        if self._room() > 160 * scale():
+        if self._room() > 126 * scale():
             psim.SameLine(0.0, 14 * scale())
             self._frame_field(context, last)
 

@@ -253,3 +253,34 @@ def test_shift_is_still_a_pin_on_bare_skin(driver: Driver) -> None:
     with held(driver, SHIFT):
         driver.click(driver.at_vertex(front_vertex(driver)))
     assert driver.app.studio.state.document.handles[0].pinned
+
+
+def test_length_rate_speed_loop_and_feet_are_in_one_row(driver: Driver) -> None:
+    studio = driver.app.studio
+    tops: dict[str, tuple[float, float]] = {}
+
+    def watched(original):  # type: ignore[no-untyped-def]
+        def call(name: str, *given: object) -> object:
+            result = original(name, *given)
+            low, high = psim.GetItemRectMin(), psim.GetItemRectMax()
+            tops.setdefault(name, ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2))
+            return result
+
+        return call
+
+    names = ("DragInt", "DragFloat", "BeginCombo", "Checkbox")
+    kept = {name: getattr(psim, name) for name in names}
+    for name in names:
+        setattr(psim, name, watched(kept[name]))
+    try:
+        driver.tick(1)
+    finally:
+        for name in names:
+            setattr(psim, name, kept[name])
+    row = [tops[name] for name in ("##Length", "##Rate", "##speed", "Loop", "Feet")]
+    assert max(y for _, y in row) - min(y for _, y in row) < 6.0
+    assert [x for x, _ in row] == sorted(x for x, _ in row)
+    driver.click(tops["Loop"])
+    driver.click(tops["Feet"])
+    assert studio.state.document.loop and not studio.state.document.contacts
+    assert [step.label for step in studio.session.past] == ["seamless loop", "feet on the ground"]

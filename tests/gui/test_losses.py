@@ -49,7 +49,7 @@ def test_a_typed_length_keeps_every_key_and_counts_on_enter(driver: Driver) -> N
     studio = driver.app.studio
     assert four_keys(driver) == [4, 8, 12, 16]
     studio.session.end_gesture()
-    type_into(driver, "Length", "120")
+    type_into(driver, "##Length", "120")
     assert studio.state.document.frames == 17, "not before Enter"
     driver.key(ENTER)
     assert studio.state.document.frames == 120
@@ -60,15 +60,15 @@ def test_a_typed_length_keeps_every_key_and_counts_on_enter(driver: Driver) -> N
 
 def test_a_typed_number_counts_when_its_field_is_left_and_esc_takes_it_back(driver: Driver) -> None:
     studio = driver.app.studio
-    type_into(driver, "Length", "33")
+    type_into(driver, "##Length", "33")
     driver.click((driver.app.region.x + 30, driver.app.region.y + 60))
     driver.tick(2)
     assert studio.state.document.frames == 33
-    type_into(driver, "Length", "50")
+    type_into(driver, "##Length", "50")
     driver.key(ESCAPE)
     driver.tick(2)
     assert studio.state.document.frames == 33
-    type_into(driver, "##Speed", "12")
+    type_into(driver, "##Rate", "12")
     driver.key(ENTER)
     assert studio.state.document.fps == 12.0
 
@@ -76,7 +76,7 @@ def test_a_typed_number_counts_when_its_field_is_left_and_esc_takes_it_back(driv
 def test_a_length_dragged_to_and_fro_leaves_the_keys_where_they_were(driver: Driver) -> None:
     studio = driver.app.studio
     four_keys(driver)
-    at = middle(field_at(driver, "Length"))
+    at = middle(field_at(driver, "##Length"))
     driver.move(at)
     driver.press()
     driver.move((at[0] - 70, at[1]))
@@ -176,7 +176,7 @@ def test_nothing_moves_when_handles_and_results_come(driver: Driver) -> None:
     assert seen() == before
     finish(driver)
     rest(driver)
-    assert seen() == before and button_at(driver, ["Delete key at frame 16", "delete key"][0]) == delete
+    assert seen() == before and button_at(driver, "Delete key") == delete
     driver.key(psim.ImGuiKey_F)
     assert seen() != before, "F is what frames the view again"
 

@@ -140,7 +140,7 @@ def test_a_row_of_the_timeline_goes_to_its_frame(hands: Driver) -> None:
     style = psim.GetStyle()
     left, right = region.x + style.WindowPadding[0] + LABELS, region.x + region.width - style.WindowPadding[0] - 16
     bar = style.FontSizeBase + 2 * style.FramePadding[1]
-    y = region.y + style.WindowPadding[1] + bar + 2 * style.ItemSpacing[1] + 1 + RULER + ROW / 2
+    y = region.y + style.WindowPadding[1] + 2 * bar + 3 * style.ItemSpacing[1] + 1 + RULER + ROW / 2
     hands.click((left + (right - left) * 3 / 5, y))
     assert hands.app.studio.state.view.time == 3.0
 

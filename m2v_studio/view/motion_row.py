@@ -1,0 +1,81 @@
+"""The row under the player's buttons: how long the motion is, how fast, whether it loops and whether feet stand."""
+
+from __future__ import annotations
+
+import polyscope.imgui as psim
+
+from core.sequence import MAX_FRAMES, MIN_FRAMES
+from m2v_studio.context import EditorContext
+from m2v_studio.document import commands
+from m2v_studio.document.state import SPEEDS
+from m2v_studio.view import widgets
+from m2v_studio.view.fields import TYPE, float_field, int_field
+from m2v_studio.view.widgets import scale, tooltip
+
+LENGTH = "Length of the motion. Changing it stretches the keys, so that an end pose stays at the end."
+RATE = "Frames per second of playback and export. It does not change the motion itself."
+SPEED = "How fast it is played here; the file keeps its frames per second."
+LOOP = "The last frame flows into the first, so that the motion can be repeated without a seam."
+CONTACTS = "Feet that stand stay where they stand, while the motion is generated and while you drag."
+GAP = 8.0  # between the controls, pixels at scale 1
+CHECK = 30.0  # of a check box without its words
+
+
+def draw_motion_row(context: EditorContext) -> None:
+    document = context.studio.state.document
+    s, space = scale(), GAP * scale()
+    if document.scans is None:
+        psim.SetNextItemWidth(88 * s)
+        _length(context)
+        psim.SameLine(0.0, space)
+    psim.SetNextItemWidth(72 * s)
+    _rate(context)
+    psim.SameLine(0.0, space)
+    psim.SetNextItemWidth(70 * s)
+    _speed(context)
+    if document.scans is not None:
+        return
+    psim.SameLine(0.0, space)
+    room = psim.GetContentRegionAvail()[0]
+    texts = ("Seamless loop", "Feet on the ground")
+    wide = sum(psim.CalcTextSize(text)[0] + (CHECK + GAP) * s for text in texts) <= room
+    loop_text, feet_text = texts if wide else ("Loop", "Feet")
+    loop = widgets.check_box(loop_text, document.loop, f"Seamless loop. {LOOP}")
+    if loop is not None:
+        context.studio.do("seamless loop", commands.set_loop, loop)
+    psim.SameLine(0.0, space)
+    contacts = widgets.check_box(feet_text, document.contacts, f"Feet on the ground. {CONTACTS}")
+    if contacts is not None:
+        context.studio.do("feet on the ground", commands.set_contacts, contacts)
+
+
+def _length(context: EditorContext) -> None:
+    """Keys are stretched from where they were when the gesture began: a length that is dragged to and fro leaves them
+    as they were."""
+    studio = context.studio
+    edited = int_field("##Length", studio.state.document.frames, 0.25, MIN_FRAMES, MAX_FRAMES, "%d frames")
+    tooltip(f"{LENGTH}\n{TYPE}")
+    if edited.changed:
+        began = studio.session.began("setting frames")
+        studio.drag("setting frames", "length", commands.set_frames, edited.value, began)
+    if edited.ended:
+        studio.session.end_gesture()
+
+
+def _rate(context: EditorContext) -> None:
+    studio = context.studio
+    edited = float_field("##Rate", studio.state.document.fps, 0.5, 1.0, 240.0, "%.4g fps")
+    tooltip(f"{RATE}\n{TYPE}")
+    if edited.changed:
+        studio.drag("setting fps", "fps", commands.set_fps, edited.value)
+    if edited.ended:
+        studio.session.end_gesture()
+
+
+def _speed(context: EditorContext) -> None:
+    view = context.studio.state.view
+    current = SPEEDS.index(view.speed) if view.speed in SPEEDS else 2
+    chosen = widgets.choice("##speed", current, [f"{speed:g}x" for speed in SPEEDS])
+    tooltip(SPEED)
+    if chosen is not None:
+        context.studio.show(commands.with_view, speed=SPEEDS[chosen])
