@@ -38,7 +38,14 @@ def open_source(state: State, mesh: SourceMesh) -> State:
     state = select_handle(state, None)
     view = replace(state.view, time=0.0, playing=False, layout="one", solo=0, color="none")
     return replace(
-        state, document=document, view=view, results=None, job=None, project="", message=f"Opened {mesh.name}."
+        state,
+        document=document,
+        view=view,
+        results=None,
+        removed=None,
+        job=None,
+        project="",
+        message=f"Opened {mesh.name}.",
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.pipelines.request import Progress, Quality, ReconstructionSet, SampleSet
+from m2v_studio.document.result_commands import with_kept
 from m2v_studio.document.state import Job, Pose, Results, State, edit_key
 from m2v_studio.document.words import counted
 
@@ -42,11 +43,11 @@ def job_finished(state: State, request: int, samples: SampleSet | Reconstruction
     job = state.job
     if job is None or job.request != request:
         return state
-    results = Results(samples=samples, key=job.key, quality=job.quality)
-    several = len(samples.samples) > 1
+    results = with_kept(state, Results(samples=samples, key=job.key, quality=job.quality))
+    several = len(results.samples.samples) > 1
     view = replace(
         state.view,
-        solo=min(state.view.solo, len(samples.samples) - 1) if several else 0,
+        solo=min(state.view.solo, len(samples.samples) - 1),  # of the new ones
         layout=state.view.layout if several else "one",
         color=state.view.color if several or state.view.color != "disagreement" else "none",
         playing=state.document.frames > 1 and not held,

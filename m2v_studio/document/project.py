@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +23,9 @@ from core.errors import DataError
 from core.io.material_record import material_from_record, material_record
 from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
 from core.sequence import Handle, HandleTracks, MeshPart, MeshSequence, SourceMesh, Texture, frozen_array
+from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.scan_project import (
+    mark_from,
     reconstruction_arrays,
     reconstruction_results,
     scans_document,
@@ -275,8 +277,10 @@ def _results_json(state: State) -> dict[str, Any]:
                 "difference": sample.difference,
                 "source": sample.source,
                 "stretch": sample.stretch,
+                "fps": sample.sequence.fps,
+                **asdict(mark_of(results, row)),
             }
-            for sample in samples.samples
+            for row, sample in enumerate(samples.samples)
         ],
     }
 
@@ -296,13 +300,19 @@ def _results(description: dict[str, Any], arrays: dict[str, NDArray], document: 
     if raw is None or source is None:
         return None
     handles: HandleTracks | None = None if raw["stale"] else tracks(document)
-    samples = []
+    samples, marks = [], []
     for index, entry in enumerate(raw["samples"]):
         vertices = arrays[f"sample{index}"]
         if vertices.ndim != 3 or vertices.shape[1:] != source.vertices.shape:
             raise ValueError("a result does not fit the mesh")
+        mark = mark_from(entry)
+        marks.append(mark)
         sequence = MeshSequence(
-            vertices=vertices, faces=source.faces, fps=float(raw["fps"]), handles=handles, name=source.name
+            vertices=vertices,
+            faces=source.faces,
+            fps=float(entry.get("fps", raw["fps"])),
+            handles=None if mark.older else handles,
+            name=source.name,
         )
         handle, soft, difference = (float(entry[name]) for name in ("handle_error", "soft_handle_error", "difference"))
         borrowed = str(entry.get("source", ""))[:200], float(entry.get("stretch", 0.0))
@@ -316,4 +326,5 @@ def _results(description: dict[str, Any], arrays: dict[str, NDArray], document: 
     )
     if not samples or raw["quality"] not in QUALITIES:
         raise ValueError("the results are incomplete")
-    return Results(sample_set, _STALE if raw["stale"] else edit_key(document), cast(Quality, raw["quality"]))
+    key = _STALE if raw["stale"] else edit_key(document)
+    return Results(sample_set, key, cast(Quality, raw["quality"]), marks=tuple(marks))

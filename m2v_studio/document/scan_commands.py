@@ -27,11 +27,11 @@ def open_scans(state: State, scans: OpenedScans) -> State:
         frames=sequence.frames,
         fps=sequence.fps,
     )
-    state = commands.select_handle(state, None)
+    state = replace(commands.select_handle(state, None), results=None, removed=None, job=None)
     view = replace(state.view, time=0.0, playing=False, layout="one", solo=0, color="none", gizmo=False)
     skipped = f" {' '.join(sequence.notes)}" if sequence.notes else ""
     message = f"Opened {scans.name}: {counted(sequence.frames, 'scan')}.{skipped}"
-    return replace(state, document=document, view=view, results=None, job=None, project="", message=message)
+    return replace(state, document=document, view=view, project="", message=message)
 
 
 def set_alignment(

@@ -3,6 +3,7 @@ they are, since a recording can be far larger than anything a project should hol
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,9 +13,19 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.pipelines.request import QUALITIES, Quality, Reconstruction, ReconstructionOptions, ReconstructionSet
 from core.sequence import MeshSequence, Normalization
+from m2v_studio.document.result_commands import MAX_NAME, mark_of
 from m2v_studio.document.scan_document import checked_alignment
 from m2v_studio.document.scan_files import read_scan_document
-from m2v_studio.document.state import MAX_STUDIO_SEEDS, Document, Results, State, edit_key, is_stale, reconstruction
+from m2v_studio.document.state import (
+    MAX_STUDIO_SEEDS,
+    Document,
+    Mark,
+    Results,
+    State,
+    edit_key,
+    is_stale,
+    reconstruction,
+)
 
 SETTINGS = ("fps", "seeds", "seed", "quality", "guidance", "variety", "resolution", "one_shape")
 _PER_SAMPLE = ("fit", "scan_distance", "disagreement")
@@ -111,7 +122,16 @@ def reconstruction_results(
     made = ReconstructionSet(
         tuple(samples), normalization, float(raw["seconds"]), str(raw["preset"]), str(raw["device"])
     )
-    return Results(made, _STALE if raw["stale"] else edit_key(document), cast(Quality, raw["quality"]))
+    given = raw.get("marks", ())
+    marks = tuple(mark_from(entry) for entry in given) if len(given) == len(samples) else ()
+    key = _STALE if raw["stale"] else edit_key(document)
+    return Results(made, key, cast(Quality, raw["quality"]), marks=marks)
+
+
+def mark_from(entry: dict[str, Any]) -> Mark:
+    """What was said about a result; nothing, in projects from before anything could be."""
+    star, older = bool(entry.get("star", False)), bool(entry.get("older", False))
+    return Mark(star, str(entry.get("name", ""))[:MAX_NAME], older)
 
 
 def _results_json(state: State, results: Results) -> dict[str, Any]:
@@ -128,6 +148,7 @@ def _results_json(state: State, results: Results) -> dict[str, Any]:
         "name": first.name,
         "normalization": _place_json(samples.normalization),
         "seeds": [sample.seed for sample in samples.samples],
+        "marks": [asdict(mark_of(results, row)) for row in range(len(samples.samples))],
     }
 
 

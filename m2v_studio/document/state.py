@@ -85,6 +85,15 @@ class View:
     played: bool = False  # the newest full results have been watched
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What a person has said about a result. One with a star is kept when others are generated."""
+
+    star: bool = False
+    name: str = ""
+    older: bool = False  # kept from an edit before the one that the other results belong to
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """Samples with the edit they belong to; they are stale when the document has moved on.
@@ -97,6 +106,7 @@ class Results:
     key: Hashable
     quality: Quality
     truth_error: tuple[NDArray[np.float32], ...] | None = None
+    marks: tuple[Mark, ...] = ()  # one for each sample, or none at all
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +148,7 @@ class State:
     document: Document = field(default_factory=Document)
     view: View = field(default_factory=View)
     results: Results | None = None
+    removed: Results | None = None  # the results before some were deleted
     job: Job | None = None
     pose: Pose | None = None
     engine: Engine = "loading"

@@ -10,7 +10,17 @@ import polyscope.imgui as psim
 from core.pipelines.request import Reconstruction, Sample, SampleSet
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
-from m2v_studio.document.state import ColorBy, Layout, State, is_stale, next_step, shown_samples, why_not_results
+from m2v_studio.document.result_commands import mark_of, result_label
+from m2v_studio.document.state import (
+    ColorBy,
+    Layout,
+    State,
+    is_stale,
+    next_step,
+    shown_samples,
+    why_not_results,
+)
+from m2v_studio.panels.results_menu import ask_menu, draw_result_menu, star_button
 from m2v_studio.view import theme
 from m2v_studio.view.style import packed, rgba
 from m2v_studio.view.widgets import (
@@ -43,6 +53,7 @@ SCAN_COLUMNS = (
 )
 EXPORT_SPACE = 9.0  # between the settings and the button below them, pixels at scale 1
 OBSERVED = "What was observed in this frame, with the meshes"
+OLDER = "\nKept from an older edit."
 NOTHING = "Motions appear here. Drag a handle to see a first draft, then generate several."
 NO_MESHES = "Complete meshes appear here, one for each seed, once you have pressed Generate."
 Coloring = tuple[ColorBy, str, str]
@@ -98,12 +109,13 @@ class SamplesPanel:
         if len(samples) > rows:
             flags |= psim.ImGuiTableFlags_ScrollY
         outer = (0.0, (rows + 1) * (psim.GetTextLineHeight() + 12 * s) if len(samples) > rows else 0.0)
-        if not psim.BeginTable("##results", 3, flags, outer):
+        if not psim.BeginTable("##results", 4, flags, outer):
             return
         columns = COLUMNS if isinstance(state.results.samples, SampleSet) else SCAN_COLUMNS
         of_motions = isinstance(state.results.samples, SampleSet)
         for (name, _), weight in zip(columns, (0.6, 1.4, 0.7) if of_motions else (0.8, 1.0, 1.1), strict=True):
             psim.TableSetupColumn(name, psim.ImGuiTableColumnFlags_WidthStretch, weight)
+        psim.TableSetupColumn("star", psim.ImGuiTableColumnFlags_WidthFixed, 20 * s)
         psim.TableNextRow()
         for name, tip in columns:
             psim.TableNextColumn()
@@ -117,18 +129,26 @@ class SamplesPanel:
             x, y = psim.GetCursorScreenPos()
             height = psim.GetTextLineHeight()
             chosen = alone and row in shown
-            span = psim.ImGuiSelectableFlags_SpanAllColumns
+            span = psim.ImGuiSelectableFlags_SpanAllColumns | psim.ImGuiSelectableFlags_AllowOverlap
             if psim.Selectable(f"     {sample.seed}##row{row}", chosen, span, (0.0, height)):
                 context.studio.show(commands.solo, row)
-            tooltip(f"Show seed {sample.seed} alone" + (f" (key {row + 1})" if row < 9 else ""))
+            if psim.IsItemHovered() and psim.IsMouseReleased(1):
+                ask_menu(context, row)
+            name = result_label(state.results, row)
+            tooltip(f"Show {name} alone" + (f" (key {row + 1})" if row < 9 else "") + "; right-click for more")
             color = theme.result_color(row)
             draw = psim.GetWindowDrawList()
             draw.AddCircleFilled((x + 8 * s, y + height / 2 + 1 * s), 5.5 * s, packed(color), 20)
-            for figure in figures_of(sample, len(samples) > 1):
+            mark = mark_of(state.results, row)
+            for at, figure in enumerate(figures_of(sample, len(samples) > 1)):
                 psim.TableNextColumn()
-                psim.TextUnformatted(shorten(figure, psim.GetContentRegionAvail()[0]))
-                tooltip(about_sample(sample, len(samples) > 1))
+                text = shorten(mark.name or figure if at == 0 else figure, psim.GetContentRegionAvail()[0])
+                psim.TextColored(rgba(theme.TEXT_MUTED if mark.older else theme.TEXT), text)
+                tooltip(about_sample(sample, len(samples) > 1) + (OLDER if mark.older else ""))
+            psim.TableNextColumn()
+            star_button(context, row)
         psim.EndTable()
+        draw_result_menu(context)
         gap(1)
         result = state.results.samples
         kind = "draft" if state.results.quality == "draft" else state.results.quality

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from m2v_studio.context import EditorContext
-from m2v_studio.document import block_edits, selection
+from m2v_studio.document import block_edits, result_commands, selection
 from m2v_studio.document.state import State, frame_shown, is_open, why_not_results
 
 NO_KEY = "Choose a key in the timeline, or a handle that has keys, first."
@@ -55,3 +55,18 @@ def not_open(state: State) -> str:
 def one_result(state: State) -> str:
     several = state.results is not None and len(state.results.samples.samples) > 1
     return why_not_results(state) or ("" if several else "There is only one result; generate more.")
+
+
+def no_others(state: State) -> str:
+    return why_not_results(state) or ("" if result_commands.others_of(state) else "There are no others.")
+
+
+def nothing_removed(state: State) -> str:
+    return "" if state.removed is not None else "Nothing was deleted."
+
+
+def no_motion(state: State) -> str:
+    """For what is made of a motion, not of meshes from scans."""
+    if state.document.source is None:
+        return "Only motions of a mesh can become keys."
+    return why_not_results(state)

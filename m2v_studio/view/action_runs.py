@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from m2v_studio.context import EditorContext
-from m2v_studio.document import block_edits, commands, selection, snapping
+from m2v_studio.document import block_edits, commands, key_fitting, result_commands, selection, snapping
+from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.state import Snap, State, frame_shown
 
 Run = Callable[[EditorContext], None]
@@ -161,3 +162,27 @@ def help(context: EditorContext) -> None:
 
 def go_to_frame(context: EditorContext) -> None:
     context.focus_frame = True
+
+
+def star(context: EditorContext) -> None:
+    context.studio.show(result_commands.toggle_star, context.studio.state.view.solo)
+
+
+def is_starred(context: EditorContext) -> bool:
+    return mark_of(context.studio.state.results, context.studio.state.view.solo).star
+
+
+def name_result(context: EditorContext) -> None:
+    context.menu_asked = "result"  # its first line is the name
+
+
+def delete_result(context: EditorContext) -> None:
+    context.studio.show(result_commands.delete_results, (context.studio.state.view.solo,))
+
+
+def delete_others(context: EditorContext) -> None:
+    context.studio.show(result_commands.delete_results, result_commands.others_of(context.studio.state))
+
+
+def result_as_keys(context: EditorContext) -> None:
+    edit(context, "make keys of a result", key_fitting.result_as_keys, context.studio.state.view.solo)

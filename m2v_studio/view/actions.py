@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from m2v_studio.context import EditorContext
-from m2v_studio.document import commands, selection
+from m2v_studio.document import commands, result_commands, selection
 from m2v_studio.document.snapping import NAMES, SNAPS
 from m2v_studio.document.state import why_not_generate, why_not_play, why_not_results
 from m2v_studio.view import action_reasons as reasons
@@ -80,6 +80,8 @@ _play, _made = reasons.of_state(why_not_play), reasons.of_state(why_not_results)
 _gizmo, _repeat = runs.switch("gizmo"), runs.switch("loop")
 POSE = "Write keys at the playhead where the chosen handles (or all) are now, so that this pose stays."
 REST = "Write keys at the playhead that bring the chosen handles (or all) back to the rest pose."
+AS_KEYS = "Replace the handles by a few keys that follow this motion, to be edited like any others."
+OTHERS = "All without a star; when none has a star, all but the one that is shown."
 MIRROR = "The handles on the other side do the same, mirrored; handles that are missing there are added."
 
 ACTIONS: tuple[Action, ...] = (
@@ -146,6 +148,15 @@ ACTIONS: tuple[Action, ...] = (
     _action("side_by_side", "Side by side", "Results", "S  0", runs.show(commands.set_layout, "side"),
             why=_several),
     _action("overlay", "Overlay", "Results", "O", runs.show(commands.set_layout, "overlay"), why=_several),
+    _action("star", "Keep with a star", "Results", "X", runs.star, why=_made, on=runs.is_starred),
+    _action("name_result", "Name…", "Results", "F2", runs.name_result, why=_made),
+    _action("result_as_keys", "Make this result my keys", "Results", "", runs.result_as_keys, about=AS_KEYS,
+            why=reasons.of_state(reasons.no_motion)),
+    _action("delete_result", "Delete this result", "Results", "Shift+Del", runs.delete_result, why=_made),
+    _action("delete_others", "Delete the others", "Results", "", runs.delete_others, about=OTHERS,
+            why=reasons.of_state(reasons.no_others)),
+    _action("bring_back", "Bring back deleted results", "Results", "", runs.show(result_commands.bring_back),
+            why=reasons.of_state(reasons.nothing_removed)),
     *(_solo(row) for row in range(9)),
 )  # fmt: skip
 BY_NAME = {action.name: action for action in ACTIONS}

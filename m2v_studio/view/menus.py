@@ -33,12 +33,14 @@ CHOOSE: tuple[Entry, ...] = ("choose_all", "choose_none", "choose_box")
 FRAMING: tuple[Entry, ...] = ("frame_all", "frame_chosen")
 SIDES = Submenu("Look", ("front", "behind", "right", "left", "above", "aslant", None, "flat"))
 
+RESULT: tuple[Entry, ...] = ("star", "result_as_keys", None, "delete_result", "delete_others", "bring_back")
+
 MENUS: dict[str, tuple[Entry, ...]] = {
     "Edit": ("undo", "redo", None, *KEYS, SNAP, None, *CHOOSE),
     "View": (*FRAMING, SIDES, "gizmo", None, "side_by_side", "overlay",
              Submenu("Results", tuple(f"result_{row}" for row in range(1, 10)))),
-    "Motion": ("generate", None, "play", "repeat", None, "back", "forward", "first_frame", "last_frame",
-               "go_to_frame"),
+    "Motion": ("generate", None, "name_result", *RESULT, None, "play", "repeat", None, "back", "forward",
+               "first_frame", "last_frame", "go_to_frame"),
     "Help": ("help",),
 }  # fmt: skip
 FILE_FIRST: tuple[Entry, ...] = ("open", "open_scans")  # then the recent files
@@ -79,4 +81,6 @@ def names_in(entries: tuple[Entry, ...]) -> set[str]:
 
 def names_in_menus() -> set[str]:
     """Every command that some menu holds."""
-    return names_in((*FILE_FIRST, *FILE_REST, *IN_VIEW, *IN_TIMELINE, *(e for given in MENUS.values() for e in given)))
+    return names_in(
+        (*FILE_FIRST, *FILE_REST, *IN_VIEW, *IN_TIMELINE, *RESULT, *(e for given in MENUS.values() for e in given))
+    )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.pipelines.request import ReconstructionSet, SampleSet
 from core.sequence import HandleTracks, Normalization, SourceMesh
+from m2v_studio.document.result_commands import mark_of, result_label
 from m2v_studio.document.state import (
     ColorBy,
     Results,
@@ -74,7 +75,7 @@ class SceneBuilder:
         track = sample.sequence.vertices
         source = state.document.source
         frame = min(frame, len(track) - 1)
-        stale = is_stale(state)
+        stale = is_stale(state) or mark_of(state.results, row).older
         color = theme.result_color(row)
         if stale:
             color = theme.mix(color, theme.BACKGROUND, 0.72)
@@ -90,7 +91,7 @@ class SceneBuilder:
             frame=frame,
             color=color,
             opacity=opacity,
-            label=f"seed {sample.seed}" + (", of an older edit" if stale else ""),
+            label=result_label(state.results, row) + (", of an older edit" if stale else ""),
             cell=row if state.view.layout == "side" else None,
             heat=heat,
             heat_max=heat_max,

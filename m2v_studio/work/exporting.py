@@ -20,9 +20,12 @@ def write_results(
     from core.io.export import export_sequence
 
     scans, alignment = document.scans, document.alignment
-    written = []
+    written: list[Path] = []
     for sample in samples:
         target = seed_path(out, sample.seed, len(samples) > 1)
+        twins = sum(other.seed == sample.seed for other in samples[: len(written)])
+        if twins:  # one that was kept, beside a newer one of the same seed
+            target = target.with_name(f"{target.stem}-{twins + 1}{target.suffix}")
         sequence = sample.sequence
         if scans is not None and alignment is not None:
             sequence = upright(replace(sequence, origin=scans.sequence.origin), alignment)

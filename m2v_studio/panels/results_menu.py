@@ -1,0 +1,80 @@
+"""What a person does with one result: star it, name it, make keys of it, throw it or the others away."""
+
+from __future__ import annotations
+
+import math
+
+import polyscope.imgui as psim
+
+from m2v_studio.context import EditorContext
+from m2v_studio.document import commands, result_commands
+from m2v_studio.document.result_commands import mark_of
+from m2v_studio.view import theme
+from m2v_studio.view.menus import RESULT, draw_entries
+from m2v_studio.view.style import packed
+from m2v_studio.view.widgets import popup, scale, tooltip
+
+STAR = "Keep this one: it stays when others are generated, and when the others are deleted."
+NAME = "A name for this result instead of its seed; files that are exported keep the seed's number."
+
+
+def star_button(context: EditorContext, row: int) -> None:
+    """A star to be clicked, filled when the result is kept."""
+    s = scale()
+    x, y = psim.GetCursorScreenPos()
+    size = psim.GetTextLineHeight()
+    if psim.InvisibleButton(f"##star{row}", (size + 4 * s, size)):
+        context.studio.show(result_commands.toggle_star, row)
+    hovered = psim.IsItemHovered()
+    tooltip(STAR)
+    filled = mark_of(context.studio.state.results, row).star
+    color = theme.ACCENT if filled or hovered else theme.BUTTON_ACTIVE
+    _star(psim.GetWindowDrawList(), (x + size / 2 + 2 * s, y + size / 2 + s), 7.5 * s, packed(color), filled)
+
+
+def ask_menu(context: EditorContext, row: int) -> None:
+    """A right click on a result: its menu."""
+    context.studio.show(commands.solo, row)
+    context.menu_asked = "result"
+
+
+def draw_result_menu(context: EditorContext) -> None:
+    """The menu of the result that is shown, once it was asked for."""
+    if context.menu_asked == "result":
+        psim.OpenPopup("##menu result")
+        context.menu_asked = ""
+    s = scale()
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (10 * s, 8 * s))
+    psim.PushStyleVar(psim.ImGuiStyleVar_ItemSpacing, (8 * s, 7 * s))
+    with popup("##menu result") as opened:
+        if opened:
+            _name(context)
+            draw_entries(context, RESULT)
+    psim.PopStyleVar(2)
+
+
+def _name(context: EditorContext) -> None:
+    state = context.studio.state
+    psim.SetNextItemWidth(220 * scale())
+    if psim.IsWindowAppearing():
+        psim.SetKeyboardFocusHere()
+    name = mark_of(state.results, state.view.solo).name
+    entered, text = psim.InputTextWithHint("##result name", "name", name, psim.ImGuiInputTextFlags_EnterReturnsTrue)
+    tooltip(NAME)
+    if entered or (psim.IsItemDeactivatedAfterEdit() and text != name):
+        context.studio.show(result_commands.name_result, state.view.solo, text)
+    if entered:
+        psim.CloseCurrentPopup()
+
+
+def _star(draw: psim.ImDrawList, at: tuple[float, float], radius: float, color: int, filled: bool) -> None:
+    def corner(index: int) -> tuple[float, float]:
+        reach = radius if index % 2 == 0 else 0.42 * radius
+        angle = math.pi * index / 5 - math.pi / 2
+        return at[0] + reach * math.cos(angle), at[1] + reach * math.sin(angle)
+
+    for index in range(10):
+        if filled:
+            draw.AddTriangleFilled(at, corner(index), corner(index + 1), color)
+        else:
+            draw.AddLine(corner(index), corner(index + 1), color, 1.3 * scale())
