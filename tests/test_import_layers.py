@@ -23,11 +23,13 @@ ALLOWED: dict[str, set[str] | None] = {
     "core.diffusion": COMMON,
     "core.checkpoint": COMMON,
     "core.io": COMMON | {"core.geometry"},
+    "core.rigging": COMMON | {"core.geometry"},
     "core.data": COMMON | {"core.geometry", "core.io"},
     "core.bank": COMMON | {"core.geometry", "core.io"},
     "core.training": COMMON
     | {"core.data", "core.models", "core.diffusion", "core.geometry", "core.bank", "core.checkpoint"},
-    "core.pipelines": COMMON | {"core.models", "core.diffusion", "core.geometry", "core.bank", "core.checkpoint"},
+    "core.pipelines": COMMON
+    | {"core.models", "core.diffusion", "core.geometry", "core.bank", "core.checkpoint", "core.rigging"},
     "core.evaluation": COMMON
     | {
         "core.pipelines",

@@ -25,6 +25,7 @@ from core.cli import (
     prepare_command,
     reconstruct_command,
     render_command,
+    rig_command,
 )
 from core.cli.arguments import Help, Run
 from core.errors import Cancelled, M2VError
@@ -97,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
         bank_command,
         export_command,
         render_command,
+        rig_command,
         info_command,
         bench_command,
         prepare_command,

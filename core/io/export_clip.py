@@ -169,33 +169,55 @@ def _bare(sequence: MeshSequence, name: str) -> ExportClip:
 def _on_file_vertices(sequence: MeshSequence, source: SourceMesh, name: str) -> ExportClip:
     """The sequence on the input file's own vertices, in their order."""
     weld = np.asarray(source.file_to_vertex, dtype=np.int32)
-    welded, written, have = len(source.vertices), len(weld), sequence.vertices.shape[1]
-    first = np.zeros(welded, dtype=np.int32)  # the first file vertex of each surface point
-    first[weld[::-1]] = np.arange(written, dtype=np.int32)[::-1]
+    first = _first_vertices(source)
     parts = tuple(part for part in source.parts if len(part.faces))
     if not parts:
         parts = (MeshPart(name=source.name, faces=first[source.faces].astype(np.int32)),)
-    file_faces = np.concatenate([part.faces for part in parts])
-    # A sequence that was exported to .npz and read back lies on the file's vertices already.
-    if have == written and (have != welded or _equal(sequence.faces, file_faces)):
-        frames, handles = sequence.vertices, sequence.handles
-    elif have == welded:
-        frames = sequence.vertices[:, weld]
-        handles = sequence.handles
+    rows = sequence_rows(sequence, source)
+    frames, handles, written = sequence.vertices, sequence.handles, len(weld)
+    if not np.array_equal(rows, np.arange(frames.shape[1])):
+        frames = frames[:, rows]
         if handles is not None:
             moved = tuple(replace(handle, vertex=int(first[handle.vertex])) for handle in handles.handles)
             handles = replace(handles, handles=moved)
-    else:
-        raise ExportError(
-            f"The sequence has {have} vertices, but the mesh {source.name!r} has {welded}; "
-            "export it with the mesh that it was made from."
-        )
     uv = source.uv
     if uv is None and sequence.uv is not None and len(sequence.uv) == written:
         uv = sequence.uv
     return ExportClip(
         name, frames, parts, weld, sequence.fps, uv, source.up_axis, handles, source.uv1, source.colors, source.origin
     )
+
+
+def sequence_rows(sequence: MeshSequence, source: SourceMesh | None) -> NDArray[np.int32]:
+    """The sequence's vertex that each vertex of the export is [W]; raises ExportError when the mesh is another's."""
+    have = sequence.vertices.shape[1]
+    if source is None:
+        return np.arange(have, dtype=np.int32)
+    weld = np.asarray(source.file_to_vertex, dtype=np.int32)
+    welded, written = len(source.vertices), len(weld)
+    parts = [part.faces for part in source.parts if len(part.faces)]
+    file_faces = np.concatenate(parts) if parts else _first_vertices(source)[source.faces]
+    # A sequence that was exported to .npz and read back lies on the file's vertices already.
+    if have == written and (have != welded or _equal(sequence.faces, file_faces)):
+        return np.arange(have, dtype=np.int32)
+    if have == welded:
+        return weld
+    raise ExportError(
+        f"The sequence has {have} vertices, but the mesh {source.name!r} has {welded}; "
+        "export it with the mesh that it was made from."
+    )
+
+
+def _first_vertices(source: SourceMesh) -> NDArray[np.int32]:
+    """The first file vertex of each surface point [V]."""
+    first = np.zeros(len(source.vertices), dtype=np.int32)
+    first[source.file_to_vertex[::-1]] = np.arange(len(source.file_to_vertex), dtype=np.int32)[::-1]
+    return first
+
+
+def placement(up_axis: str, source: SourceMesh | None, scale: float) -> tuple[NDArray[np.float64], float]:
+    """What an export does to positions: a rotation [3, 3] from the source's up axis to the file's, and a factor."""
+    return _axes(up_axis).T @ _axes("y" if source is None else source.up_axis), scale
 
 
 def _equal(faces: NDArray[np.int32], others: NDArray[np.int32]) -> bool:

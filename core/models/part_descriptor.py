@@ -58,10 +58,13 @@ class PartDescriptor(nn.Module):
             x = block(x)
         x = self.norm(x)
         descriptor = nn.functional.normalize(self.to_descriptor(x), dim=-1)
-        prototypes = nn.functional.normalize(self.prototypes, dim=-1)
-        logits = self.log_scale.exp() * descriptor @ prototypes.T
+        logits = self.logits(descriptor)
         up, forward = self.to_frame(x.mean(dim=1)).unflatten(-1, (2, 3)).unbind(dim=1)
         return Parts(descriptor, logits, body_frame(up, forward))
+
+    def logits(self, descriptor: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch C"]:
+        """Of the named parts, for points with these descriptors."""
+        return self.log_scale.exp() * descriptor @ nn.functional.normalize(self.prototypes, dim=-1).T
 
 
 def build_part_descriptor(config: Config) -> PartDescriptor:

@@ -14,10 +14,20 @@ from numpy.typing import NDArray
 from core.bank.matching import yaw
 from core.bank.shape import BankShape
 from core.checkpoint import PART_DESCRIPTOR
+from core.errors import CheckpointError
 from core.models.part_descriptor import PartDescriptor
+from core.pipelines.bone_names import NameParts
 from core.pipelines.model_files import choose_device, load_modules
 
 Floats = NDArray[np.floating]
+
+
+def name_parts(preset: str = "small") -> NameParts | None:
+    """What names bones, with the weights of a preset or folder; None where it has no part descriptor."""
+    try:
+        return PartDescriptions.load(preset).chances
+    except CheckpointError:
+        return None
 
 
 AROUND = np.arange(8) * (np.pi / 4)  # headings that a surface is looked at with
@@ -58,6 +68,13 @@ class PartDescriptions:
         heading = float(AROUND[surest] + sights[surest].heading)
         heading = float(np.pi - (np.pi - heading) % (2 * np.pi))
         return self._look(points @ yaw(heading), normals @ yaw(heading)).descriptors, heading
+
+    @torch.inference_mode()
+    def chances(self, points: Floats, normals: Floats) -> tuple[Floats, float]:
+        """How likely each point is each of `core.bank.parts.CLASSES` [N, C], and the angle about Y that they face."""
+        descriptors, heading = self(points, normals)
+        logits = self.network.logits(torch.from_numpy(descriptors).to(self.network.prototypes.device))
+        return logits.softmax(dim=-1).cpu().numpy(), heading
 
     def described(self, shape: BankShape) -> BankShape:
         """The shape with its heading and the descriptors of its nodes, as they are and mirrored; itself where it has

@@ -300,3 +300,21 @@ def test_a_fault_exits_1_and_shows_its_place_only_when_asked(place, weights, cap
     monkeypatch.setenv("M2V_DEBUG", "1")
     assert animate(weights) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_rig(tmp_path, capsys) -> None:
+    from core.io.export import export_sequence
+    from core.io.gltf.scene import GltfScene
+    from tests.rigging.bent_tube import bent_tube
+
+    names = [str(export_sequence(bent_tube(phase=p), tmp_path / f"{name}.npz")[0]) for name, p in (("a", 0), ("b", 1))]
+    out = tmp_path / "rig.glb"
+    assert cli.main(["rig", *names, str(out), "--bones", "3", "--scale", "2"]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(out) and said.err.strip().startswith("3 bones and")
+    scene = GltfScene(out)
+    assert scene.clip_names == ("a", "b")
+    assert np.ptp(scene.rest, axis=0).max() == pytest.approx(6, rel=1e-4)
+    assert cli.main(["rig", *names, str(tmp_path / "rig.pc2")]) == 2
+    assert "cannot hold bones" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz", "rig.glb"]

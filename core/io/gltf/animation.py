@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from core.geometry.quaternions import Floats, rotation_matrices, slerp, unit_quaternions
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,39 +60,10 @@ class Clip:
         return self.end - self.start
 
 
-def unit_quaternions(q: Floats) -> Floats:
-    """Quaternions [..., 4] (x, y, z, w) at length 1; a zero quaternion becomes the identity."""
-    length = np.linalg.norm(q, axis=-1, keepdims=True)
-    return np.where(length > 1e-12, q / np.maximum(length, 1e-12), np.array([0.0, 0.0, 0.0, 1.0]))
-
-
-def slerp(a: Floats, b: Floats, u: Floats) -> Floats:
-    """Shortest-arc interpolation between unit quaternions [..., 4] at u [..., 1]."""
-    dot = (a * b).sum(-1, keepdims=True)
-    b = np.where(dot < 0, -b, b)
-    angle = np.arccos(np.clip(np.abs(dot), 0.0, 1.0))
-    sine = np.sin(angle)
-    close = sine < 1e-6  # nearly the same rotation: linear, to avoid 0 / 0
-    safe = np.where(close, 1.0, sine)
-    wa = np.where(close, 1.0 - u, np.sin((1.0 - u) * angle) / safe)
-    wb = np.where(close, u, np.sin(u * angle) / safe)
-    return unit_quaternions(wa * a + wb * b)
-
-
 def compose(translation: Floats, rotation: Floats, scale: Floats) -> Floats:
     """Matrices [..., 4, 4] of translations [..., 3], unit quaternions [..., 4] and scales [..., 3]."""
-    x, y, z, w = np.moveaxis(rotation, -1, 0)
     matrix = np.zeros((*rotation.shape[:-1], 4, 4))
-    matrix[..., 0, 0] = 1 - 2 * (y * y + z * z)
-    matrix[..., 0, 1] = 2 * (x * y - z * w)
-    matrix[..., 0, 2] = 2 * (x * z + y * w)
-    matrix[..., 1, 0] = 2 * (x * y + z * w)
-    matrix[..., 1, 1] = 1 - 2 * (x * x + z * z)
-    matrix[..., 1, 2] = 2 * (y * z - x * w)
-    matrix[..., 2, 0] = 2 * (x * z - y * w)
-    matrix[..., 2, 1] = 2 * (y * z + x * w)
-    matrix[..., 2, 2] = 1 - 2 * (x * x + y * y)
-    matrix[..., :3, :3] *= scale[..., None, :]
+    matrix[..., :3, :3] = rotation_matrices(rotation) * scale[..., None, :]
     matrix[..., :3, 3] = translation
     matrix[..., 3, 3] = 1.0
     return matrix

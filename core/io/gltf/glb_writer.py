@@ -5,9 +5,8 @@ glTF has Y up, metres, seconds, and UVs with the origin at the top left.
 
 from __future__ import annotations
 
-import json
-import struct
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,15 @@ from numpy.typing import NDArray
 
 from core.errors import ExportError
 from core.io.export_clip import ExportClip
+from core.io.gltf.buffer import MAX_BYTES, TOO_LONG, Buffer, write_container
 from core.io.gltf.material_writer import MaterialWriter
 from core.io.mesh.seams import split_by_uv
 from core.io.shading import clip_normals
 
-FLOAT, UNSIGNED_INT, UNSIGNED_SHORT = 5126, 5125, 5123
-VERTEX_DATA, INDEX_DATA = 34962, 34963
 # Importers append the vertices of one primitive after another. Where that cannot give the file's order, this
 # attribute holds each vertex's place in it (a float: custom attributes may not be 32-bit integers).
 ORDER_ATTRIBUTE = "_VERTEX"
-MAX_BYTES = 2**32 - 1
-TOO_LONG = "The sequence is too long for a GLB file, which ends at 4 GB; use .usdc or .pc2."
+ASSET = {"version": "2.0", "generator": "m2v studio"}
 
 
 @dataclass(frozen=True)
@@ -98,13 +95,13 @@ def write_glb(clip: ExportClip, path: Path) -> None:
     if 2 * clip.frames.nbytes > MAX_BYTES:
         raise ExportError(TOO_LONG)
     layout = arrange(clip)
-    buffer = _Buffer()
+    buffer = Buffer()
     document: dict[str, Any] = {
-        "asset": {"version": "2.0", "generator": "m2v studio"},
+        "asset": ASSET,
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [_node(clip)],
-        "meshes": [{"name": clip.name, "primitives": _primitives(layout, buffer)}],
+        "meshes": [{"name": clip.name, "primitives": primitives(layout, buffer)}],
     }
     later = len(clip.frames) - 1
     if later:
@@ -112,8 +109,7 @@ def write_glb(clip: ExportClip, path: Path) -> None:
         document["meshes"][0]["extras"] = {"targetNames": [f"frame_{t:04d}" for t in range(1, later + 1)]}
         document["animations"] = [_animation(clip, buffer)]
     MaterialWriter(document, clip, buffer.view).write()
-    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views, "buffers": [{"byteLength": buffer.size}]}
-    _write_container(path, document, buffer)
+    write_container(path, document, buffer)
 
 
 def _node(clip: ExportClip) -> dict[str, Any]:
@@ -122,8 +118,13 @@ def _node(clip: ExportClip) -> dict[str, Any]:
     return node | {"translation": list(clip.origin)} if any(clip.origin) else node
 
 
-def _primitives(layout: Layout, buffer: _Buffer) -> list[dict[str, Any]]:
-    """The mesh's primitives with their vertex attributes and morph targets; equal runs share accessors."""
+def primitives(
+    layout: Layout, buffer: Buffer, more: Callable[[NDArray[np.int64]], dict[str, int]] | None = None
+) -> list[dict[str, Any]]:
+    """The mesh's primitives with their vertex attributes and morph targets; equal runs share accessors.
+
+    `more` gives further attributes of file vertices [n].
+    """
     clip = layout.clip
     normals = clip_normals(clip)
     offsets = (clip.frames[1:].astype(np.float64) - clip.frames[0]).astype(np.float32)
@@ -146,6 +147,8 @@ def _primitives(layout: Layout, buffer: _Buffer) -> list[dict[str, Any]]:
                 attributes["COLOR_0"] = buffer.vertices(clip.colors[rows])
             if not layout.in_order:
                 attributes[ORDER_ATTRIBUTE] = buffer.vertices(layout.origin[rows])
+            if more is not None:
+                attributes |= more(layout.origin[rows])
             targets = [
                 {"POSITION": buffer.vertices(offset[rows], limits=True), "NORMAL": buffer.vertices(turn[rows])}
                 for offset, turn in zip(offsets, turns, strict=True)
@@ -162,7 +165,7 @@ def _primitives(layout: Layout, buffer: _Buffer) -> list[dict[str, Any]]:
     return entries
 
 
-def _animation(clip: ExportClip, buffer: _Buffer) -> dict[str, Any]:
+def _animation(clip: ExportClip, buffer: Buffer) -> dict[str, Any]:
     """One-hot weights: exactly one target is fully on at each frame, and its neighbours blend in between."""
     count = len(clip.frames)
     sampler = {
@@ -172,71 +175,3 @@ def _animation(clip: ExportClip, buffer: _Buffer) -> dict[str, Any]:
     }
     channel = {"sampler": 0, "target": {"node": 0, "path": "weights"}}
     return {"name": clip.name, "samplers": [sampler], "channels": [channel]}
-
-
-@dataclass
-class _Buffer:
-    """The binary chunk as it grows, with the views and accessors into it."""
-
-    chunks: list[bytes] = field(default_factory=list)
-    size: int = 0
-    views: list[dict[str, int]] = field(default_factory=list)
-    accessors: list[dict[str, Any]] = field(default_factory=list)
-
-    def view(self, data: bytes, target: int | None = None) -> int:
-        """Append bytes, padded to four; returns the view's number."""
-        view = {"buffer": 0, "byteOffset": self.size, "byteLength": len(data)}
-        if target is not None:
-            view["target"] = target
-        padded = data + b"\0" * (-len(data) % 4)
-        self.chunks.append(padded)
-        self.size += len(padded)
-        self.views.append(view)
-        return len(self.views) - 1
-
-    def vertices(self, values: NDArray[Any], limits: bool = False) -> int:
-        """One value (or row) per vertex, as float32."""
-        return self._floats(values, VERTEX_DATA, limits)
-
-    def numbers(self, values: NDArray[np.float32], limits: bool = False) -> int:
-        """Floats that belong to no vertex: times and weights."""
-        return self._floats(values, None, limits)
-
-    def indices(self, faces: NDArray[np.int64]) -> int:
-        """Triangle corners, in 16 bits where they fit."""
-        small = int(faces.max()) < 65535
-        data = np.ascontiguousarray(faces, dtype="<u2" if small else "<u4").tobytes()
-        kind = UNSIGNED_SHORT if small else UNSIGNED_INT
-        accessor = {
-            "bufferView": self.view(data, INDEX_DATA),
-            "componentType": kind,
-            "count": faces.size,
-        }
-        self.accessors.append({**accessor, "type": "SCALAR"})
-        return len(self.accessors) - 1
-
-    def _floats(self, values: NDArray[Any], target: int | None, limits: bool) -> int:
-        rows = np.ascontiguousarray(values, dtype="<f4").reshape(len(values), -1)
-        kind = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}[rows.shape[1]]
-        accessor: dict[str, Any] = {
-            "bufferView": self.view(rows.tobytes(), target),
-            "componentType": FLOAT,
-        }
-        accessor |= {"count": len(rows), "type": kind}
-        if limits:
-            accessor |= {"min": rows.min(0).tolist(), "max": rows.max(0).tolist()}
-        self.accessors.append(accessor)
-        return len(self.accessors) - 1
-
-
-def _write_container(path: Path, document: dict[str, Any], buffer: _Buffer) -> None:
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + buffer.size
-    if total > MAX_BYTES:
-        raise ExportError(TOO_LONG)
-    with path.open("wb") as file:
-        file.write(struct.pack("<4sII", b"glTF", 2, total))
-        file.write(struct.pack("<I4s", len(text), b"JSON") + text)
-        file.write(struct.pack("<I4s", buffer.size, b"BIN\0"))
-        file.writelines(buffer.chunks)

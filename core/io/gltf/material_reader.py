@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import MeshError
-from core.io.gltf.animation import Floats
+from core.geometry.quaternions import Floats
 from core.io.gltf.extensions import PICTURE_EXTENSIONS, SPECULAR_GLOSSINESS, TRANSFORM, UNLIT
 from core.io.gltf.file import DAMAGE, GltfFile, Json
 from core.sequence import Material, Texture

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MeshError
-from core.io.gltf.animation import Floats
+from core.geometry.quaternions import Floats
 from core.io.gltf.extensions import DRACO, draco_primitive
 from core.io.gltf.file import GltfFile, Json
 from core.io.gltf.material_reader import Lie, Look

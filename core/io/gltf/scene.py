@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MeshError
-from core.io.gltf.animation import Clip, Floats, Track, compose, unit_quaternions
+from core.geometry.quaternions import Floats, unit_quaternions
+from core.io.gltf.animation import Clip, Track, compose
 from core.io.gltf.extensions import INSTANCING, instance_transforms, unknown_extensions
 from core.io.gltf.file import DAMAGE, GltfFile, Json
 from core.io.gltf.material_reader import Look, read_look

@@ -1,0 +1,101 @@
+"""The binary half of a GLB as it is written: bytes, the views and accessors into them, the container around both."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import ExportError
+
+FLOAT, UNSIGNED_INT, UNSIGNED_SHORT, UNSIGNED_BYTE = 5126, 5125, 5123, 5121
+VERTEX_DATA, INDEX_DATA = 34962, 34963
+MAX_BYTES = 2**32 - 1
+TOO_LONG = "The sequence is too long for a GLB file, which ends at 4 GB; use .usdc or .pc2."
+
+
+@dataclass
+class Buffer:
+    """The binary chunk as it grows, with the views and accessors into it."""
+
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
+    views: list[dict[str, int]] = field(default_factory=list)
+    accessors: list[dict[str, Any]] = field(default_factory=list)
+
+    def view(self, data: bytes, target: int | None = None) -> int:
+        """Append bytes, padded to four; returns the view's number."""
+        view = {"buffer": 0, "byteOffset": self.size, "byteLength": len(data)}
+        if target is not None:
+            view["target"] = target
+        padded = data + b"\0" * (-len(data) % 4)
+        self.chunks.append(padded)
+        self.size += len(padded)
+        self.views.append(view)
+        return len(self.views) - 1
+
+    def vertices(self, values: NDArray[Any], limits: bool = False) -> int:
+        """One value (or row) per vertex, as float32."""
+        return self._floats(values, VERTEX_DATA, limits)
+
+    def numbers(self, values: NDArray[np.float32], limits: bool = False) -> int:
+        """Floats that belong to no vertex: times, weights, rotations, matrices [n, 16] by columns."""
+        return self._floats(values, None, limits)
+
+    def influences(self, bones: NDArray[np.integer], weights: NDArray[np.floating]) -> tuple[int, int]:
+        """Bones [n, 4], fewer than 256 of them, and their weights [n, 4], which sum to 1 in 16 bits exactly."""
+        shares = np.floor(weights.astype(np.float64) * 65535).astype(np.int64)
+        shares[:, 0] += 65535 - shares.sum(axis=1)
+        joints = np.where(shares > 0, bones, 0).astype("<u1")
+        views = [self.view(rows.tobytes(), VERTEX_DATA) for rows in (joints, shares.astype("<u2"))]
+        shared: dict[str, Any] = {"count": len(bones), "type": "VEC4"}
+        self.accessors.append({"bufferView": views[0], "componentType": UNSIGNED_BYTE, **shared})
+        normalized = {"componentType": UNSIGNED_SHORT, "normalized": True}
+        self.accessors.append({"bufferView": views[1], **normalized, **shared})
+        return len(self.accessors) - 2, len(self.accessors) - 1
+
+    def indices(self, faces: NDArray[np.int64]) -> int:
+        """Triangle corners, in 16 bits where they fit."""
+        small = int(faces.max()) < 65535
+        data = np.ascontiguousarray(faces, dtype="<u2" if small else "<u4").tobytes()
+        kind = UNSIGNED_SHORT if small else UNSIGNED_INT
+        accessor = {
+            "bufferView": self.view(data, INDEX_DATA),
+            "componentType": kind,
+            "count": faces.size,
+        }
+        self.accessors.append({**accessor, "type": "SCALAR"})
+        return len(self.accessors) - 1
+
+    def _floats(self, values: NDArray[Any], target: int | None, limits: bool) -> int:
+        rows = np.ascontiguousarray(values, dtype="<f4").reshape(len(values), -1)
+        kind = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}[rows.shape[1]]
+        accessor: dict[str, Any] = {
+            "bufferView": self.view(rows.tobytes(), target),
+            "componentType": FLOAT,
+        }
+        accessor |= {"count": len(rows), "type": kind}
+        if limits:
+            accessor |= {"min": rows.min(0).tolist(), "max": rows.max(0).tolist()}
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+
+def write_container(path: Path, document: dict[str, Any], buffer: Buffer) -> None:
+    """Write the document with the buffer as its binary chunk; raises ExportError when the file would pass 4 GB."""
+    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views, "buffers": [{"byteLength": buffer.size}]}
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+    text += b" " * (-len(text) % 4)
+    total = 12 + 8 + len(text) + 8 + buffer.size
+    if total > MAX_BYTES:
+        raise ExportError(TOO_LONG)
+    with path.open("wb") as file:
+        file.write(struct.pack("<4sII", b"glTF", 2, total))
+        file.write(struct.pack("<I4s", len(text), b"JSON") + text)
+        file.write(struct.pack("<I4s", buffer.size, b"BIN\0"))
+        file.writelines(buffer.chunks)

@@ -1,0 +1,66 @@
+"""A rig into a file that animation programs open: GLB with a skin, or USD with UsdSkel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from core.errors import ExportError
+from core.geometry.skeleton import Rig
+from core.io import staging
+from core.io.export_clip import ExportClip, ExportOptions, placement, prepare, sequence_rows, unique_names
+from core.io.gltf.skin_writer import write_skinned_glb
+from core.sequence import MeshSequence, SourceMesh
+
+RIG_FORMATS: dict[str, str] = {
+    ".glb": "glTF binary with bones: Blender, game engines, the web",
+}
+
+
+def check_rig_output(out: Path) -> None:
+    """Raises ExportError when `out` does not end in a format that holds bones, or is a folder."""
+    if out.suffix.lower() not in RIG_FORMATS:
+        *some, last = RIG_FORMATS
+        listed = f"{', '.join(some)} or {last}" if some else last
+        raise ExportError(f"{out} cannot hold bones: its name has to end in {listed}.")
+    if out.is_dir():
+        raise ExportError(f"{out} is a folder; give the name of a file.")
+
+
+def export_rig(
+    rig: Rig,
+    rest: MeshSequence,
+    out: Path | str,
+    source: SourceMesh | None = None,
+    *,
+    options: ExportOptions | None = None,
+) -> tuple[Path, ...]:
+    """Write a rig with the mesh that it carries; returns every path written, `out` first.
+
+    `rest` is a sequence that the rig was made from: its frame 0 is the mesh at rest. With `source`, the mesh is the
+    input file's own, with its parts and materials. `options` give axes, scale and speed; actions are written whole.
+    Nothing is left half-written. Raises ExportError.
+    """
+    options = options or ExportOptions()
+    out = Path(out)
+    check_rig_output(out)
+    still = replace(rest, vertices=rest.vertices[:1], handles=None)
+    clip = prepare(still, source, replace(options, start=0, end=0), unique_names([out.stem])[0])
+    rows = sequence_rows(rest, source)
+    turned = rig.moved(*placement(options.up_axis, source, options.scale))
+    names = unique_names(action.name for action in rig.actions)
+    fps = options.fps
+    actions = tuple(
+        replace(action, name=name, fps=action.fps if fps is None else fps)
+        for action, name in zip(turned.actions, names, strict=True)
+    )
+    bound = replace(turned, bones=rig.bones[rows], weights=rig.weights[rows], actions=actions)
+    with staging.staged(out) as folder:
+        path = folder / f"{out.stem}{out.suffix.lower()}"
+        _write(clip, bound, path)
+        path.replace(folder / out.name)
+        return staging.commit(folder, out)
+
+
+def _write(clip: ExportClip, rig: Rig, path: Path) -> None:
+    write_skinned_glb(clip, rig, path)

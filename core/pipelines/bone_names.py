@@ -1,0 +1,168 @@
+"""Names of bones that a person understands: "leg front left 2".
+
+The part descriptor says what a bone is, where it is sure; how the limbs of one kind stand to each other (left, right,
+front, hind) is read off their places, and bones of one limb are counted from the body outward. Where it is not sure, as
+with things that are no animals, a bone is named by its place alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from core.bank.matching import yaw
+from core.bank.parts import CLASSES
+
+Floats = NDArray[np.float64]
+
+# Points [N, 3] and outward normals [N, 3] of a surface, Y up -> chances [N, C] of `CLASSES` and the angle it faces.
+NameParts = Callable[[NDArray[np.floating], NDArray[np.floating]], tuple[NDArray[np.floating], float]]
+
+_WORDS = {
+    **dict.fromkeys(("front_foot", "front_lower", "front_upper", "middle_leg", "hind_foot", "hind_lower"), "leg"),
+    **dict.fromkeys(("hind_upper", "foot", "leg_lower", "leg_upper"), "leg"),
+    **dict.fromkeys(("fingers", "hand", "arm_lower", "arm_upper"), "arm"),
+    **dict.fromkeys(("wing_tip", "wing_middle", "wing_base"), "wing"),
+    **dict.fromkeys(("hips", "chest", "spine"), "body"),
+    "tail_tip": "tail", "back_fin": "fin", "mouth": "head",
+}  # fmt: skip
+_WORD_OF_CLASS = [_WORDS.get(part, part) for part, _ in CLASSES]
+WORDS = tuple(dict.fromkeys(_WORD_OF_CLASS))
+_TO_WORDS = np.array([[word == other for other in WORDS] for word in _WORD_OF_CLASS], dtype=np.float64)
+IN_PAIRS = ("leg", "arm", "wing", "fin", "ear", "horn")
+FOOT = 0.15  # of the size: what ends higher is no whole leg
+SURE = 0.65  # mean chance of the likeliest word from which the words are believed
+GROUND = 0.06  # of the size: a limb that reaches so near to the lowest point is a leg
+
+
+class PartChances(NamedTuple):
+    """What the part descriptor says of points [N, 3] of a surface: chances [N, C], and the angle that it faces."""
+
+    points: Floats
+    chances: Floats
+    heading: float
+
+
+def bone_names(parents: NDArray[np.int64], rest: Floats, weights: Floats, parts: PartChances | None) -> tuple[str, ...]:
+    """Names of bones, all different, from samples at rest [S, 3] (Y up, size 1) that hang on them by weights [S, B]."""
+    heading = 0.0 if parts is None else parts.heading
+    facing = rest @ yaw(heading)
+    facing = facing - (facing.min(axis=0) + facing.max(axis=0)) / 2
+    mass = weights.sum(axis=0).clip(1e-9)[:, None]
+    middles = weights.T @ facing / mass
+    words = None if parts is None else _words(parts, rest, weights)
+    if words is None:
+        return _numbered(["body", *(f"part {_place(middle)}" for middle in middles[1:])])
+    lows = np.array([facing[column > 0.3, 1].min(initial=np.inf) for column in weights.T]) - facing[:, 1].min()
+    sides = ["left" if x > 0 else "right" for x in middles[:, 0]]
+    _mend(words, parents, sides)
+    limbs = _limbs(parents, words, sides)
+    for members in limbs.values():
+        if words[members[0]] in ("arm", "wing") and min(lows[bone] for bone in members) < GROUND:
+            for bone in members:
+                words[bone] = "leg"
+    _join_thighs(limbs, words, sides, lows, middles)
+    tips = {limb: max(members, key=lambda bone: len(_ancestry(parents, bone))) for limb, members in limbs.items()}
+    named = [""] * len(parents)
+    groups = defaultdict(list)
+    for limb, members in limbs.items():
+        word = words[members[0]]
+        groups[word, sides[tips[limb]] if word in IN_PAIRS else ""].append(limb)
+    for (word, side), some in groups.items():
+        some.sort(key=lambda limb: -middles[limbs[limb]][:, 2].mean())  # from the front
+        for rank, limb in enumerate(some):
+            for bone in limbs[limb]:
+                named[bone] = " ".join(filter(None, (word, _rank(rank, len(some), word), side)))
+    return _numbered(named)
+
+
+def _words(parts: PartChances, rest: Floats, weights: Floats) -> list[str] | None:
+    """The word of each bone; None where the descriptor is not sure what it sees."""
+    chances = parts.chances @ _TO_WORDS
+    if chances.max(axis=1).mean() < SURE:
+        return None
+    near = KDTree(parts.points).query(rest, min(4, len(parts.points)))[1].reshape(len(rest), -1)
+    votes = weights.T @ chances[near].mean(axis=1)
+    return [WORDS[best] for best in votes.argmax(axis=1)]
+
+
+def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str]) -> None:
+    """What the tree knows better (in place): the root is the body, so is what a left and a right limb hang on, and the
+    body does not hang on a limb."""
+    words[0] = "body"
+    for bone, word in enumerate(words):
+        if word in IN_PAIRS:
+            below = [other for other in range(bone, len(words)) if bone in _ancestry(parents, other)]
+            if {"left", "right"} <= {sides[other] for other in below if words[other] == word}:
+                words[bone] = "body"
+    for bone in range(1, len(words)):
+        above = words[parents[bone]]
+        if words[bone] == "body" and above in IN_PAIRS:
+            words[bone] = above
+
+
+def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str]) -> dict[int, list[int]]:
+    """Bones of one word and side that hang on each other, by the first of each, in the order of the tree."""
+    limb = list(range(len(parents)))
+    members: dict[int, list[int]] = defaultdict(list)
+    for bone, parent in enumerate(parents):
+        for above in _ancestry(parents, bone)[1:]:
+            alike = words[above] == words[bone]
+            if alike and (above == parent or sides[above] == sides[bone] or words[bone] not in IN_PAIRS):
+                limb[bone] = limb[above]
+                break
+        members[limb[bone]].append(bone)
+    return dict(members)
+
+
+def _join_thighs(
+    limbs: dict[int, list[int]], words: list[str], sides: list[str], lows: Floats, middles: Floats
+) -> None:
+    """A piece of a leg that does not reach the ground belongs to the nearest one that does, on its side (in place)."""
+    legs = [limb for limb in limbs if words[limb] == "leg"]
+    whole = [limb for limb in legs if min(lows[bone] for bone in limbs[limb]) < FOOT]
+    for limb in legs:
+        beside = [other for other in whole if sides[other] == sides[limb] and other != limb]
+        if limb not in whole and beside:
+            apart = [np.linalg.norm(middles[limbs[other]] - middles[limb], axis=1).min() for other in beside]
+            nearest = beside[int(np.argmin(apart))]
+            limbs[nearest] = sorted(limbs[nearest] + limbs.pop(limb))
+
+
+def _rank(rank: int, count: int, word: str) -> str:
+    """Which of several limbs of one kind and side, counted from the front."""
+    if count == 1 or word not in IN_PAIRS:
+        return ""
+    if count <= 3:
+        return ("front", "hind")[rank] if count == 2 else ("front", "middle", "hind")[rank]
+    return str(rank + 1)
+
+
+def _place(middle: Floats) -> str:
+    """Where a bone lies, in at most two words: the axes along which it is farthest from the middle."""
+    words = (("right", "left"), ("low", "high"), ("back", "front"))
+    far = [axis for axis in np.argsort(-np.abs(middle))[:2] if abs(middle[axis]) > 0.1]
+    named = [words[axis][int(middle[axis] > 0)] for axis in sorted(far, key=lambda axis: (2, 0, 1)[axis])]
+    return " ".join(named) or "middle"
+
+
+def _ancestry(parents: NDArray[np.int64], bone: int) -> list[int]:
+    """A bone, what it hangs on, and so on to the root."""
+    line = [bone]
+    while parents[line[-1]] >= 0:
+        line.append(int(parents[line[-1]]))
+    return line
+
+
+def _numbered(names: list[str]) -> tuple[str, ...]:
+    """Equal names get numbers, in the order of the tree."""
+    total, seen, result = Counter(names), Counter[str](), []
+    for name in names:
+        seen[name] += 1
+        result.append(f"{name} {seen[name]}" if total[name] > 1 else name)
+    return tuple(result)

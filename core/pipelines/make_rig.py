@@ -1,0 +1,304 @@
+"""From motions of one mesh to a rig: bones, weights and sparse keys that make nearly the same motions.
+
+Regions of the surface that move as one -> smooth weights of a few samples (Dem Bones) -> a tree with joints where the
+bones slip least -> poses of that tree and weights of all vertices, in turns -> keys. Without torch, unless names are
+asked of the part descriptor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from core.errors import ExportError
+from core.geometry.quaternions import quaternions_of
+from core.geometry.sampling import face_normals, orientation, sample_surface
+from core.geometry.skeleton import Action, Rig, skinned
+from core.geometry.weld import weld
+from core.pipelines.bone_names import NameParts, PartChances, bone_names
+from core.pipelines.request import OnStep, Progress
+from core.rigging.bone_tree import bone_tree
+from core.rigging.coarse_surface import CoarseSurface, coarse_surface
+from core.rigging.pose_fit import Pose, fit_pose
+from core.rigging.rigid_clusters import rigid_clusters, rigid_motion
+from core.rigging.skinning_decomposition import region_weights
+from core.rigging.sparse_keys import sparse_keys
+from core.rigging.weight_fit import carried_weights, dense_weights, fit_weights
+from core.sequence import MeshSequence, Normalization
+
+Floats = NDArray[np.float64]
+
+MOST_BONES = 128
+SAMPLES = 1500
+FRAMES_READ = 48  # frames, as different as possible, that bones and weights are found from; poses are of all
+FIRST_TRIES = (18,)  # bones: more only where these leave too much
+# Mean distance of the skinned vertices from the motion, in units of the size and of the mean displacement: what is
+# aimed at, and what must be met by more bones, shifts and keys where that is possible.
+AIM_SIZE, AIM_MOTION = 1.5e-3, 0.045
+BOUND_SIZE, BOUND_MOTION = 1.9e-3, 0.057
+RIGID_ENOUGH = 2e-4  # of the size: regions this rigid are not divided
+TURNS = 2  # weights and poses, in turns
+BLUR, BLUR_AGAIN = 6, 2  # rounds over the mesh's edges
+SHIFT_PRICE = 1e-3  # of a squared shift, see `fit_pose`
+FIT_SHARE = 0.8  # of the aim that bones and weights may miss, so that keys can be left out
+KEY_SHARE = 0.3  # of the aim that leaving out keys may cost
+WELD = 1e-6  # of the size
+NAMED_POINTS = 256
+
+
+@dataclass(frozen=True)
+class RigOptions:
+    """`bones` is the most that may be used; with `exactly` that many are used at once."""
+
+    bones: int = 32
+    exactly: bool = False
+
+    def validate(self) -> None:
+        """Raises ExportError with what is possible."""
+        if not 2 <= self.bones <= MOST_BONES:
+            raise ExportError(f"{self.bones} bones are not possible; ask for 2 to {MOST_BONES}.")
+
+
+@dataclass(frozen=True, eq=False)
+class RigResult:
+    """A rig in the space of its sequences. Errors are mean distances from their vertices, over frames and vertices."""
+
+    rig: Rig
+    error: float  # in units of the size
+    motion: float  # mean distance of the vertices from rest, in units of the size
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """The error in units of the motion; 0 where nothing moves."""
+        return self.error / self.motion if self.motion > 0 else 0.0
+
+    @property
+    def sentence(self) -> str:
+        """What a person should know about it."""
+        keys = sum(action.keys for action in self.rig.actions)
+        return (
+            f"{len(self.rig.names)} bones and {keys} keys follow the vertices within {100 * self.error:.3f}% of the "
+            f"size ({100 * self.share:.1f}% of the motion) in the mean, found in {self.seconds:.1f} s."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Bones, weights of all vertices and a pose in every frame."""
+
+    pose: Pose
+    bones: NDArray[np.int64]
+    weights: Floats
+    sample_weights: Floats  # [S, B]
+    error: float
+
+
+def make_rig(
+    sequences: Sequence[MeshSequence],
+    names: Sequence[str],
+    options: RigOptions | None = None,
+    up_axis: str = "y",
+    name_parts: NameParts | None = None,
+    on_step: OnStep | None = None,
+) -> RigResult:
+    """One rig for motions of one mesh, each an action with its name. Frame 0 of the first is the rest pose.
+
+    `up_axis` is the sequences'; `name_parts` names the bones, by their places if left out. Raises ExportError when the
+    sequences differ in their faces or vertices, have fewer than two frames, or nothing moves.
+    """
+    options = options or RigOptions()
+    options.validate()
+    started = time.perf_counter()
+    step = _steps(on_step)
+    _check(sequences)
+    normalization = Normalization.of(sequences[0].vertices[0], up_axis)
+    shift = [np.subtract(sequence.origin, sequences[0].origin) for sequence in sequences]
+    clips = [normalization.apply(s.vertices.astype(np.float64) + d) for s, d in zip(sequences, shift, strict=True)]
+    rest, moved = clips[0][0], np.concatenate(clips)
+    faces = sequences[0].faces.astype(np.int64)
+    on_faces = np.unique(faces)
+    motion = float(np.linalg.norm(moved[:, on_faces] - rest[on_faces], axis=-1).mean())
+    if motion < 1e-7:
+        raise ExportError("Nothing moves in this, so it needs no bones; give a motion.")
+    copies, first = _surface_points(rest, moved, faces)
+    welded = copies[faces]
+    welded = welded[(welded[:, 0] != welded[:, 1]) & (welded[:, 1] != welded[:, 2]) & (welded[:, 2] != welded[:, 0])]
+    aim = min(AIM_SIZE, AIM_MOTION * motion)
+    step("Looking for parts that move as one")
+    surface = coarse_surface(rest[first], welded, SAMPLES)
+    tries = [options.bones] if options.exactly else [n for n in FIRST_TRIES if n < options.bones] + [options.bones]
+    fit: _Fit | None = None
+    for count in tries:
+        step(f"Fitting {count} bones")
+        fit = _fit(rest[first], moved[:, first], surface, count, options.exactly)
+        if fit.error <= FIT_SHARE * aim or len(fit.pose.parents) < count:
+            break
+    assert fit is not None
+    bound = min(BOUND_SIZE, BOUND_MOTION * motion)
+    if fit.error > bound:
+        fit = _shifted(fit, rest[first], moved[:, first], surface)
+    step("Naming bones and choosing keys")
+    parts = None if name_parts is None else _part_chances(rest, faces, name_parts)
+    labels = bone_names(fit.pose.parents, rest[first][surface.samples], fit.sample_weights, parts)
+    rig, error = _with_keys(fit, labels, rest, moved, copies, first, sequences, names, aim, bound)
+    back = rig.moved(normalization.rotation.T, normalization.scale)
+    rig = replace(back, places=normalization.invert(rig.places))
+    return RigResult(rig, error, motion, time.perf_counter() - started)
+
+
+def _steps(on_step: OnStep | None) -> Callable[[str], None]:
+    def step(message: str) -> None:
+        if on_step is not None:
+            on_step(Progress(0, 0, message))
+
+    return step
+
+
+def _check(sequences: Sequence[MeshSequence]) -> None:
+    if not sequences:
+        raise ExportError("There is no motion to make a rig from.")
+    first = sequences[0]
+    for sequence in sequences:
+        if sequence.frames < 2:
+            raise ExportError(f"{sequence.name!r} has one frame only, so nothing moves; give a motion.")
+        same = sequence.vertices.shape[1] == first.vertices.shape[1] and np.array_equal(sequence.faces, first.faces)
+        if not same:
+            raise ExportError(
+                f"{sequence.name!r} is of another mesh than {first.name!r}; one rig is for motions of one mesh."
+            )
+
+
+def _surface_points(
+    rest: Floats, moved: Floats, faces: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The surface point of each vertex [V], and each point's first vertex: copies that stay together are one.
+
+    A vertex without a face, which may be anywhere, goes with the point nearest to it.
+    """
+    group, first = weld(rest, WELD)
+    together = np.abs(moved - moved[:, first[group]]).max(axis=(0, 2)) < 10 * WELD
+    own = len(first) + np.arange(len(rest))
+    _, first, group = np.unique(np.where(together, group, own), return_index=True, return_inverse=True)
+    group = group.reshape(-1)
+    used = np.unique(group[faces])
+    place = np.full(len(first), -1)
+    place[used] = np.arange(len(used))
+    if (loose := np.flatnonzero(place < 0)).size:
+        place[loose] = KDTree(rest[first[used]]).query(rest[first[loose]])[1]
+    return place[group], first[used]
+
+
+def _fit(rest: Floats, moved: Floats, surface: CoarseSurface, count: int, exactly: bool) -> _Fit:
+    samples, neighbours = surface.samples, surface.neighbours
+    chosen = _different_frames(moved[:, samples])
+    at, gone = rest[samples], moved[:, samples]
+    label = rigid_clusters(at, gone[chosen], neighbours, count, 0.0 if exactly else RIGID_ENOUGH)
+    label = np.unique(label, return_inverse=True)[1].reshape(-1)
+    weights = region_weights(at, gone[chosen], surface.faces, label, neighbours)
+    parents, places, order = bone_tree(at, weights, *rigid_motion(at, gone[chosen], weights), neighbours)
+    weights = weights[:, order]
+    fixed = np.zeros(len(parents), bool)
+    pose = Pose.of(parents, places, *rigid_motion(at, gone, weights))
+    pose = fit_pose(pose, at, gone, weights, 4, fixed, 0.0)
+    guess = carried_weights(weights, surface.owner, surface.near, BLUR)
+    for _ in range(TURNS):
+        rotation, translation = pose.maps()
+        bones, few = fit_weights(rest, moved[chosen], rotation[chosen], translation[chosen], guess, surface.near)
+        guess = dense_weights(bones, few, len(parents))
+        weights = guess[samples]
+        pose = fit_pose(pose, at, gone, weights, 2, fixed, 0.0)
+        for _ in range(BLUR_AGAIN):
+            guess = surface.near @ guess
+    return _Fit(pose, bones, few, weights, _error(rest, moved, bones, few, pose))
+
+
+def _shifted(fit: _Fit, rest: Floats, moved: Floats, surface: CoarseSurface) -> _Fit:
+    """With small shifts of every joint, for motions that stretch the surface."""
+    pose, weights, count = fit.pose, fit.sample_weights, len(fit.pose.parents)
+    samples, chosen = surface.samples, _different_frames(moved[:, surface.samples])
+    for _ in range(TURNS):
+        pose = fit_pose(pose, rest[samples], moved[:, samples], weights, 3, np.ones(count, bool), SHIFT_PRICE)
+        rotation, translation = pose.maps()
+        guess = dense_weights(fit.bones, fit.weights, count)
+        for _ in range(BLUR_AGAIN):
+            guess = surface.near @ guess
+        bones, few = fit_weights(rest, moved[chosen], rotation[chosen], translation[chosen], guess, surface.near)
+        weights = dense_weights(bones[samples], few[samples], count)
+        fit = _Fit(pose, bones, few, weights, _error(rest, moved, bones, few, pose))
+    return fit
+
+
+def _error(rest: Floats, moved: Floats, bones: NDArray[np.int64], weights: Floats, pose: Pose) -> float:
+    return float(np.linalg.norm(skinned(rest, bones, weights, *pose.maps()) - moved, axis=-1).mean())
+
+
+def _different_frames(moved: Floats) -> NDArray[np.int64]:
+    """Up to `FRAMES_READ` frames of moved [T, S, 3], each as far as possible from those before."""
+    flat = moved.reshape(len(moved), -1)
+    if len(flat) <= FRAMES_READ:
+        return np.arange(len(flat))
+    chosen, nearest = [0], np.full(len(flat), np.inf)
+    while len(chosen) < FRAMES_READ:
+        nearest = np.minimum(nearest, np.square(flat - flat[chosen[-1]]).sum(axis=1))
+        chosen.append(int(nearest.argmax()))
+    return np.sort(np.array(chosen))
+
+
+def _part_chances(rest: Floats, faces: NDArray[np.int64], name_parts: NameParts) -> PartChances:
+    samples = sample_surface(rest, faces, NAMED_POINTS, np.random.default_rng(0))
+    points = samples.at(rest)
+    normals = face_normals(rest, faces)[samples.face] * orientation(rest, faces)
+    chances, heading = name_parts(points, normals)
+    return PartChances(points, chances.astype(np.float64), heading)
+
+
+def _with_keys(
+    fit: _Fit,
+    labels: tuple[str, ...],
+    rest: Floats,
+    moved: Floats,
+    copies: NDArray[np.int64],
+    first: NDArray[np.int64],
+    sequences: Sequence[MeshSequence],
+    names: Sequence[str],
+    aim: float,
+    bound: float,
+) -> tuple[Rig, float]:
+    """The rig on all vertices with few keys, and its error: little above the fit's, and within the bound if that is."""
+    pose = fit.pose
+    rotations = quaternions_of(pose.rotations)
+    reach = _reach(fit, rest[first])
+    bounds = np.cumsum([0, *(sequence.frames for sequence in sequences)])
+    shifting = np.abs(pose.shifts).max(axis=(0, 2)) > 1e-6
+    bones, weights = fit.bones[copies], fit.weights[copies].astype(np.float32)
+    allowed, tolerance = max(min(fit.error + KEY_SHARE * aim, bound), 1.03 * fit.error), 4 * aim
+    while True:
+        actions = []
+        for sequence, name, start, stop in zip(sequences, names, bounds[:-1], bounds[1:], strict=True):
+            turns = [sparse_keys(rotations[start:stop, b], tolerance / reach[b]) for b in range(len(labels))]
+            shifts = [
+                sparse_keys(pose.shifts[start:stop, b], tolerance) if shifting[b] else None for b in range(len(labels))
+            ]
+            actions.append(Action(name, sequence.fps, sequence.frames, tuple(turns), tuple(shifts)))
+        rig = Rig(labels, pose.parents, pose.places, bones, weights, tuple(actions))
+        points = replace(rig, bones=fit.bones, weights=fit.weights.astype(np.float32))
+        made = np.concatenate([points.vertices(rest[first], action) for action in actions])
+        error = float(np.linalg.norm(made - moved[:, first], axis=-1).mean())
+        if error <= allowed or tolerance < 1e-2 * aim:
+            return rig, error
+        tolerance /= 2
+
+
+def _reach(fit: _Fit, rest: Floats) -> Floats:
+    """[B] how far the vertices that each joint turns lie from it, in the root mean square."""
+    dense = dense_weights(fit.bones, fit.weights, len(fit.pose.parents))
+    for joint in range(len(fit.pose.parents) - 1, 0, -1):
+        dense[:, fit.pose.parents[joint]] += dense[:, joint]
+    apart = np.square(rest[:, None] - fit.pose.places[None]).sum(axis=-1)
+    return np.sqrt((dense * apart).sum(axis=0) / dense.sum(axis=0).clip(1e-9)).clip(1e-3)

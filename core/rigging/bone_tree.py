@@ -1,0 +1,89 @@
+"""Bones into a tree: which hangs on which, and at which point each turns against its parent.
+
+Two bones that share a border could be joined where they move least against each other. The tree takes the joints that
+slip least over the longest borders; its root is the bone with as much surface on one side as on the other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+from scipy.spatial.distance import cdist
+
+Floats = NDArray[np.float64]
+HOLD = 3e-3  # pulls a joint to the middle of the border, where the motion leaves its place open
+HOLD_TURNING = 0.05  # the same, in units of how much the bones turn against each other
+TOLERATED = 0.004  # slip, in units of the size, below which the length of the border decides
+FARTHEST = 0.05  # that a joint may lie from the middle of the border
+
+
+def bone_tree(
+    rest: Floats, weights: Floats, rotation: Floats, translation: Floats, neighbours: sparse.csr_matrix
+) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
+    """Parents [B] (root first, parents before children, -1 for the root), joints [B, 3], and the bone that each is [B].
+
+    Of samples at rest [S, 3] on bones by weights [S, B], which move by R [T, B, 3, 3], t [T, B, 3]; size about 1.
+    """
+    count = weights.shape[1]
+    mean = sparse.diags(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
+    beside = mean @ weights
+    mass = weights.sum(axis=0).clip(1e-9)
+    cost, joints = np.zeros((count, count)), np.zeros((count, count, 3))
+    for a in range(count):
+        for b in range(a):
+            shared = weights[:, a] * beside[:, b] + weights[:, b] * beside[:, a]
+            border = shared.sum()
+            if border < 1e-6:
+                continue
+            turning, apart = rotation[:, a] - rotation[:, b], translation[:, a] - translation[:, b]
+            joint, slip = _joint(shared @ rest / border, turning, apart)
+            joints[a, b] = joints[b, a] = joint
+            cost[a, b] = (slip + TOLERATED) * min(mass[a], mass[b]) / border
+    _bridge(cost, joints, rest, weights)
+    tree = minimum_spanning_tree(sparse.csr_matrix(cost))
+    links = ((tree + tree.T) > 0).astype(float)
+    steps = sparse.csgraph.shortest_path(links, unweighted=True)
+    root = int((steps @ mass).argmin())
+    order, before = breadth_first_order(links, root, directed=False)
+    place = np.empty(count, np.int64)
+    place[order] = np.arange(count)
+    parents = np.array([-1, *(place[before[bone]] for bone in order[1:])], dtype=np.int64)
+    middle = weights[:, root] @ rest / mass[root]
+    places = np.array([middle, *(joints[bone, before[bone]] for bone in order[1:])])
+    return parents, places, order.astype(np.int64)
+
+
+def _joint(middle: Floats, turning: Floats, apart: Floats) -> tuple[Floats, float]:
+    """The point that two bones carry to nearly the same places, near the middle of their border; and by how much not.
+
+    The bones' maps differ by `turning` [T, 3, 3] and `apart` [T, 3].
+    """
+    normal = np.einsum("tij,tik->jk", turning, turning) / len(turning)
+    hold = HOLD + HOLD_TURNING * np.trace(normal)
+    missed = turning @ middle + apart
+    step = -np.linalg.solve(normal + hold * np.eye(3), np.einsum("tij,ti->j", turning, missed) / len(turning))
+    step *= min(1.0, FARTHEST / max(float(np.linalg.norm(step)), 1e-9))
+    slip = np.square(missed + turning @ step).sum(axis=-1).mean()
+    return middle + step, float(np.sqrt(slip))
+
+
+def _bridge(cost: Floats, joints: Floats, rest: Floats, weights: Floats) -> None:
+    """Join what no border joins, such as a loose eye and the head, where they come nearest (in place)."""
+    owner = weights.argmax(axis=1)
+    places = [rest[owner == bone] if (owner == bone).any() else rest for bone in range(len(cost))]
+    while True:
+        pieces, piece = sparse.csgraph.connected_components(sparse.csr_matrix(cost), directed=False)
+        if pieces == 1:
+            return
+        inside = np.flatnonzero(piece == piece[0])
+        best = (np.inf, 0, 0, rest[0])
+        for b in np.flatnonzero(piece != piece[0]):
+            for a in inside:
+                apart = cdist(places[a], places[b])
+                if apart.min() < best[0]:
+                    best = (float(apart.min()), int(a), int(b), places[b][apart.min(axis=0).argmin()])
+        _, one, other, joint = best
+        joints[one, other] = joints[other, one] = joint
+        cost[max(one, other), min(one, other)] = 1e3

@@ -1,0 +1,71 @@
+"""A few vertices that stand for a mesh: spread evenly, joined as its surface joins them, each with those near it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import dijkstra
+
+Floats = NDArray[np.float64]
+CANDIDATES = 20_000  # vertices among which the samples are chosen
+
+
+class CoarseSurface(NamedTuple):
+    samples: NDArray[np.int64]  # [S] vertices of the mesh
+    faces: NDArray[np.int64]  # [G, 3] between samples
+    owner: NDArray[np.int64]  # [V] the sample nearest to each vertex, along the surface where a path leads to one
+    near: sparse.csr_matrix  # [V, V] mean over a vertex's neighbours, rows sum to 1
+
+    @property
+    def neighbours(self) -> sparse.csr_matrix:
+        """[S, S] ones where samples adjoin, and on the diagonal."""
+        return adjacency(self.faces, len(self.samples))
+
+
+def coarse_surface(rest: Floats, faces: NDArray[np.integer], count: int) -> CoarseSurface:
+    """At most `count` samples of vertices [V, 3], farthest points of each other, and which vertex belongs to which."""
+    vertices = len(rest)
+    graph = adjacency(faces, vertices)
+    rows, columns = graph.nonzero()
+    apart = np.linalg.norm(rest[rows] - rest[columns], axis=1)
+    lengths = sparse.csr_matrix((np.maximum(apart, 1e-9), (rows, columns)), shape=graph.shape)
+    samples = _spread(rest, min(count, vertices))
+    _, _, source = dijkstra(lengths, directed=False, indices=samples, min_only=True, return_predecessors=True)
+    place = np.full(vertices, -1)
+    place[samples] = np.arange(len(samples))
+    owner = np.where(source >= 0, place[source], -1)
+    if (lost := np.flatnonzero(owner < 0)).size:  # parts of the mesh too small for a sample
+        from scipy.spatial import KDTree
+
+        owner[lost] = KDTree(rest[samples]).query(rest[lost])[1]
+    corners = np.sort(owner[faces], axis=1)
+    whole = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2])
+    first = np.unique(corners[whole], axis=0, return_index=True)[1]
+    degree = np.asarray(graph.sum(axis=1)).ravel()
+    return CoarseSurface(samples, owner[faces][whole][first], owner, sparse.diags(1 / degree) @ graph)
+
+
+def adjacency(faces: NDArray[np.integer], count: int) -> sparse.csr_matrix:
+    """[count, count] ones where two vertices share an edge, and on the diagonal."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
+    once = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)).tocsr()
+    return ((once + once.T + sparse.eye(count)) > 0).astype(np.float64).tocsr()
+
+
+def _spread(rest: Floats, count: int) -> NDArray[np.int64]:
+    chosen = np.arange(len(rest))
+    if len(rest) > CANDIDATES:
+        chosen = np.sort(np.random.default_rng(0).choice(len(rest), CANDIDATES, replace=False))
+    points = np.ascontiguousarray(rest[chosen].T)
+    picked = [int(np.square(points - points.mean(axis=1, keepdims=True)).sum(axis=0).argmax())]
+    nearest = np.full(points.shape[1], np.inf)
+    while len(picked) < count:
+        np.minimum(nearest, np.square(points - points[:, picked[-1], None]).sum(axis=0), out=nearest)
+        farthest = int(nearest.argmax())
+        if nearest[farthest] <= 0:  # the rest lies where others do
+            break
+        picked.append(farthest)
+    return chosen[np.array(picked)]

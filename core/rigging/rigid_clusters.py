@@ -1,0 +1,95 @@
+"""Parts of a surface that move as one: where the decomposition into bones begins.
+
+Regions grow along the surface and only there, so that two ears that move alike stay two bones. One region becomes many:
+the one that its rigid motion fits worst gives a piece around its worst point to a new region, and all borders settle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Floats = NDArray[np.float64]
+LEAST = 6  # samples of a region
+COMPACT = 3e-5  # squared distance missed that is worth as much as the squared distance from a region's middle
+SETTLE, SETTLE_LAST = 3, 8  # rounds of moving borders after each split, and at the end
+
+
+def rigid_clusters(
+    rest: Floats, moved: Floats, neighbours: sparse.csr_matrix, most: int, enough: float
+) -> NDArray[np.int64]:
+    """The region of each sample [S], 0 to fewer than `most`, from rest [S, 3] and moved [T, S, 3] places.
+
+    No more regions than needed: it stops where the mean distance from rigid motion is below `enough`.
+    """
+    samples, frames = len(rest), len(moved)
+    label = np.zeros(samples, np.int64)
+    count, error = _settled(label, rest, moved, neighbours, 1)
+    for _ in range(2 * most):
+        own = error[np.arange(samples), label]
+        if count >= most or np.sqrt(own / frames).mean() < enough:
+            break
+        label[_piece(label, own, rest, neighbours)] = count
+        count, error = _settled(label, rest, moved, neighbours, SETTLE)
+    _settled(label, rest, moved, neighbours, SETTLE_LAST)
+    return label
+
+
+def _settled(
+    label: NDArray[np.int64], rest: Floats, moved: Floats, neighbours: sparse.csr_matrix, rounds: int
+) -> tuple[int, Floats]:
+    """Move the borders (in place), drop regions that became tiny; their number and squared errors [S, regions]."""
+    for last in [*([False] * (rounds - 1)), True]:
+        member = np.eye(label.max() + 1)[label]
+        if last and (member.sum(axis=0) < LEAST).any() and member.shape[1] > 1:
+            kept = np.flatnonzero(member.sum(axis=0) >= LEAST)
+            if not len(kept):
+                kept = np.array([member.sum(axis=0).argmax()])
+            error = squared_errors(rest, moved, *rigid_motion(rest, moved, member))[:, kept]
+            homeless = ~np.isin(label, kept)
+            label[:] = np.where(homeless, error.argmin(axis=1), np.searchsorted(kept, label).clip(0, len(kept) - 1))
+            member = np.eye(len(kept))[label]
+        error = squared_errors(rest, moved, *rigid_motion(rest, moved, member))
+        middle = member.T @ rest / member.sum(axis=0)[:, None].clip(1.0)
+        spread = len(moved) * COMPACT * np.square(rest[:, None] - middle[None]).sum(axis=-1)
+        label[:] = np.where((neighbours @ member) > 0, error + spread, np.inf).argmin(axis=1)
+    return error.shape[1], error
+
+
+def _piece(label: NDArray[np.int64], own: Floats, rest: Floats, neighbours: sparse.csr_matrix) -> NDArray[np.int64]:
+    """The samples around the worst place of the worst region."""
+    worst = np.flatnonzero(label == np.bincount(label, own).argmax())
+    blurred = neighbours @ own / np.asarray(neighbours.sum(axis=1)).ravel()
+    apart = np.square(rest[worst] - rest[worst[blurred[worst].argmax()]]).sum(axis=1)
+    share = len(worst) // (2 if len(worst) < 40 else 3)
+    return worst[np.argsort(apart, kind="stable")[: max(share, LEAST + 2)]]
+
+
+def rigid_motion(rest: Floats, moved: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """The maps R [T, B, 3, 3], t [T, B, 3] that best carry samples by weights [S, B] (Kabsch 1976)."""
+    mass = weights.sum(axis=0).clip(1e-9)
+    middle = weights.T @ rest / mass[:, None]
+    gone = np.einsum("sb,tsi->tbi", weights, moved, optimize=True) / mass[:, None]
+    spread = (weights[:, :, None] * rest[:, None, :]).reshape(len(rest), -1)
+    products = (moved.transpose(0, 2, 1) @ spread).reshape(len(moved), 3, -1, 3).transpose(0, 2, 1, 3)
+    covariance = products - mass[:, None, None] * gone[..., :, None] * middle[:, None, :]
+    u, _, v = np.linalg.svd(covariance + 1e-9 * np.eye(3))
+    u[..., 2] *= np.sign(np.linalg.det(u @ v))[..., None]
+    rotation = u @ v
+    return rotation, gone - np.einsum("tbij,bj->tbi", rotation, middle)
+
+
+def squared_errors(rest: Floats, moved: Floats, rotation: Floats, translation: Floats) -> Floats:
+    """[S, B] squared distance, summed over frames, between where each map takes each sample and where it is.
+
+    Multiplied out, so that it takes a few matrix products: |R x + t - y|^2.
+    """
+    frames = len(moved)
+    flat = moved.transpose(1, 0, 2).reshape(len(rest), -1)
+    turned = (flat @ rotation.transpose(0, 2, 1, 3).reshape(3 * frames, -1)).reshape(len(rest), -1, 3)
+    along = flat @ translation.transpose(0, 2, 1).reshape(3 * frames, -1)
+    swept = np.einsum("tbij,tbi->bj", rotation, translation)
+    own = frames * np.square(rest).sum(axis=1) + np.square(flat).sum(axis=1)
+    crossed = (turned * rest[:, None]).sum(axis=-1) + along - rest @ swept.T
+    return np.maximum(own[:, None] + np.square(translation).sum(axis=(0, 2)) - 2 * crossed, 0.0)

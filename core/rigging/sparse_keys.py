@@ -1,0 +1,45 @@
+"""Few keys instead of one a frame: a key stays only where the way between its neighbours would miss it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.geometry.quaternions import continuous
+from core.geometry.skeleton import Keys
+
+Floats = NDArray[np.float64]
+
+
+def sparse_keys(values: Floats, tolerance: float) -> Keys:
+    """Keys of rotations [T, 4] (quaternions) or shifts [T, 3], never farther than `tolerance` from them.
+
+    A rotation's tolerance is an angle in radians. Keys are added where the others miss most, as in the simplification
+    of lines (Douglas and Peucker 1973); the first frame has one always, the last where anything moves.
+    """
+    if values.shape[1] == 4:
+        values = continuous(values)
+    frames = np.arange(len(values))
+    chosen = np.zeros(len(values), bool)
+    chosen[0] = True
+    while True:
+        keys = Keys(np.flatnonzero(chosen), values[chosen])
+        missed = _apart(keys.at(frames.astype(np.float64)), values)
+        if missed.max() <= tolerance:
+            return keys
+        if not chosen[-1]:
+            chosen[-1] = True
+            continue
+        # The worst frame of every stretch between keys that misses: they do not depend on each other.
+        stretch = np.searchsorted(keys.frames, frames, side="right")
+        for number in np.unique(stretch[missed > tolerance]):
+            inside = np.flatnonzero(stretch == number)
+            chosen[inside[missed[inside].argmax()]] = True
+
+
+def _apart(one: Floats, other: Floats) -> Floats:
+    """[T] angles between rotations, or distances between shifts."""
+    if one.shape[1] == 3:
+        return np.linalg.norm(one - other, axis=1)
+    half = np.minimum(np.linalg.norm(one - other, axis=1), np.linalg.norm(one + other, axis=1)) / 2
+    return 4 * np.arcsin(np.clip(half, 0.0, 1.0))
