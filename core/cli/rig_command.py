@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from core.cli.arguments import AddCommand, check_writable, print_notes, progress_bar
+from core.atomic import check_writable
+from core.cli.arguments import AddCommand, print_notes, progress_bar
+from core.errors import ExportError
 
 
 def add_command(command: AddCommand) -> None:
@@ -27,7 +29,7 @@ def run_rig(options: argparse.Namespace) -> None:
     from core.io.rig_export import check_rig_output
 
     check_rig_output(options.out)
-    check_writable(options.out)
+    check_writable(options.out, ExportError)
     from core.io.export_clip import ExportOptions
     from core.io.export_notes import export_notes
     from core.io.mesh.mesh_reader import read_mesh
