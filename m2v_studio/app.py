@@ -26,6 +26,7 @@ from m2v_studio.panels.export import ExportDialog
 from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
 from m2v_studio.panels.handles import HandlesPanel
 from m2v_studio.panels.help import draw_help
+from m2v_studio.panels.render import RenderDialog
 from m2v_studio.panels.samples import SamplesPanel
 from m2v_studio.panels.scans import ScansPanel
 from m2v_studio.panels.source import SourcePanel
@@ -84,7 +85,7 @@ class App:
         self.scan_view, self.box_gizmo = ScanView(), BoxGizmo()
         self.source_panel, self.handles_panel, self.scans_panel = SourcePanel(), HandlesPanel(), ScansPanel()
         self.generate_panel, self.samples_panel = GeneratePanel(), SamplesPanel()
-        self.export_dialog = ExportDialog()
+        self.export_dialog, self.render_dialog = ExportDialog(), RenderDialog()
         self.times = FrameTimes()
         self.region = Region(0, 0, 1, 1)  # the free part of the window
         self._rest = Rest()
@@ -168,7 +169,7 @@ class App:
         elapsed = min(now - self._last_tick, 0.25) if seconds is None else seconds
         self._last_tick = now
         try:
-            if self.context.files.poll():
+            if self.context.files.poll() or self.context.poll_film():
                 self._rest.wake()
             self.studio.tick(elapsed)
         except Exception as error:
@@ -177,6 +178,7 @@ class App:
     def close(self) -> None:
         """Remember the window and end background work."""
         self.context.files.close()
+        self.context.films.close()
         width, height = self._window()
         if width >= MIN_WINDOW[0] and height >= MIN_WINDOW[1]:
             self.studio.change_settings(width=width, height=height)
@@ -233,6 +235,7 @@ class App:
         self._borders(regions)
         context_menu.draw(context)
         self.export_dialog.draw(context)
+        self.render_dialog.draw(context)
         dialogs.draw_unsaved(context)
         dialogs.draw_save_as(context)
         draw_help(context)

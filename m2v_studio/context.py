@@ -10,12 +10,14 @@ from m2v_studio.document import commands
 from m2v_studio.document.block_edits import KeyClip
 from m2v_studio.document.mesh_files import MESH_SUFFIXES
 from m2v_studio.document.scan_files import KINDS
-from m2v_studio.document.state import default_export_name, is_open, why_not_results
+from m2v_studio.document.state import Notice, default_export_name, is_open, why_not_results
+from m2v_studio.render.shot import FilmOptions
 from m2v_studio.studio import Studio
-from m2v_studio.view import layout
+from m2v_studio.view import layout, theme
 from m2v_studio.view.keymap import Chord
 from m2v_studio.view.viewport import Viewport
 from m2v_studio.work.file_dialog import FileDialog, available
+from m2v_studio.work.films import Films, cast
 
 NO_DIALOG = (
     "There is no system file dialog here; type a path in the field at the top left, or drop a file on the window."
@@ -55,6 +57,8 @@ class EditorContext:
         self.window = (1, 1)  # pixels
         self.save_as: SaveAs | None = None
         self.export_open = False
+        self.render_open = False
+        self.films = Films()
         self.help_open = False
         self.help_words = ""  # what is searched for under F1
         self.bindings: dict[str, tuple[Chord, ...]] = {}  # the user's own keys, by command
@@ -71,6 +75,7 @@ class EditorContext:
             "save": self.save_as is not None,
             "unsaved": self.studio.ask is not None,
             "export": self.export_open,
+            "render": self.render_open,
         }
         return next((name for name, open_ in waiting.items() if open_), "")
 
@@ -123,6 +128,40 @@ class EditorContext:
             self.studio.show(commands.say, why)
         else:
             self.export_open = True
+
+    def open_render(self) -> None:
+        why = why_not_results(self.studio.state)
+        if why:
+            self.studio.show(commands.say, why)
+        else:
+            self.render_open = True
+
+    def render(self, rows: tuple[int, ...], out: Path, options: FilmOptions, own_looks: bool) -> None:
+        """Film results in the background."""
+        state = self.studio.state
+        colors = [theme.result_color(row) for row in rows]
+        self.studio.tasks.run(
+            f"Preparing {out.name}",
+            lambda: cast(state, rows, colors, own_looks),
+            lambda actors: self.films.start(actors, out, options),
+            lambda notice: self.studio.show(commands.notify, notice),
+        )
+
+    def poll_film(self) -> bool:
+        """Say what has become of the film; True when there is something new to show."""
+        report = self.films.poll()
+        if report is None:
+            return False
+        if report.finished:
+            self.studio.show(commands.say, f"Rendered {self.films.out.name} to {self.films.out.parent}.")
+        elif report.error:
+            self.studio.show(commands.notify, Notice("Rendering failed", report.error, report.detail))
+        return True
+
+    def stop_film(self) -> None:
+        if self.films.running:
+            self.films.stop()
+            self.studio.show(commands.say, f"Rendering of {self.films.out.name} was cancelled.")
 
     def ask_quit(self) -> None:
         self.studio.guarded(self._quit)

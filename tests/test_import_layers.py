@@ -55,11 +55,11 @@ DRAWN = {"core.cli.demo_command", "core.cli.render_command"}
 STUDIO: dict[str, set[str]] = {
     "document": set(),
     "render": set(),
-    "work": {"document"},
+    "work": {"document", "render"},
     "studio": {"document", "work"},
-    "context": {"document", "work", "studio", "view"},
+    "context": {"document", "render", "work", "studio", "view"},
     "view": {"document", "context"},
-    "panels": {"document", "context", "view"},
+    "panels": {"document", "render", "context", "view"},
 }
 
 # The only parts of the editor that may know Polyscope and its immediate-mode interface: the window and what draws in it

@@ -9,6 +9,7 @@ import polyscope.imgui as psim
 from m2v_studio.context import EditorContext
 from m2v_studio.document.state import State, is_worth_keeping
 from m2v_studio.document.words import counted
+from m2v_studio.panels.render import draw_progress
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
 from m2v_studio.view.menus import FILE_FIRST, FILE_REST, MENUS, draw_entries
@@ -105,7 +106,9 @@ def draw_status(context: EditorContext, region: Region) -> None:
     psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(theme.PANEL_DEEP))
     with panel("status", region, psim.ImGuiWindowFlags_NoScrollbar | psim.ImGuiWindowFlags_NoScrollWithMouse):
         psim.AlignTextToFramePadding()
-        if state.job is None:
+        if state.job is None and context.films.running:
+            draw_progress(context, region.width)
+        elif state.job is None:
             psim.TextColored(rgba(theme.TEXT_MUTED), shorten(_idle_text(state), region.width - 40 * s))
         else:
             _progress(context, region)

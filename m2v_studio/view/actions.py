@@ -90,6 +90,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("save", "Save project", "Files", "Ctrl+S", lambda context: context.save(), why=_open),
     _action("save_as", "Save project as…", "Files", "", lambda context: context.save(choose=True), why=_open),
     _action("export", "Export…", "Files", "Ctrl+E", lambda context: context.open_export(), why=_made),
+    _action("render", "Render…", "Files", "Ctrl+R", lambda context: context.open_render(), why=_made),
     _action("quit", "Quit", "Files", "Ctrl+Q", lambda context: context.ask_quit()),
     _action("help", "Keyboard and mouse", "Files", "F1", runs.help),
     _action("undo", "Undo", "Handles and keys", "Ctrl+Z", lambda c: c.studio.session.undo(), label=runs.undo_label,

@@ -22,7 +22,7 @@ LAPTOP = asset_path("meshes", "laptop.glb")
 def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A laptop that slides to the side, as .npz and .glb."""
     mesh = read_mesh(LAPTOP)
-    track = np.stack([mesh.vertices + [step, 0.0, 0.0] for step in (0.0, 0.1, 0.2)])
+    track = np.stack([mesh.vertices + np.array([step, 0.0, 0.0]) for step in (0.0, 0.1, 0.2)])
     folder = tmp_path_factory.mktemp("moving")
     for name in ("slide.npz", "slide.glb"):
         export_sequence(MeshSequence(track, mesh.faces, 24.0), folder / name, mesh)

@@ -55,7 +55,7 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     app.studio.do("open", commands.open_source, ball())
     app.studio.session.past.clear()
     app.studio.ask, app.context.save_as, app.context.help_open, app.context.closing = None, None, False, False
-    app.context.export_open = False
+    app.context.export_open = app.context.render_open = False
     app.studio.settings = Settings(width=WINDOW[0], height=WINDOW[1])
     _window.animator.gate, _window.animator.calls = None, []  # type: ignore[attr-defined]
     _window.move((30.0, 550.0))

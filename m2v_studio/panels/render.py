@@ -1,0 +1,240 @@
+"""The dialog of File > Render, and the progress of the film in the status line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polyscope.imgui as psim
+
+from m2v_studio.context import EditorContext
+from m2v_studio.document.state import State, default_export_name, is_stale
+from m2v_studio.panels.dialogs import begin_modal
+from m2v_studio.panels.export import folder_for
+from m2v_studio.render.shot import LARGEST, FilmOptions
+from m2v_studio.view import theme
+from m2v_studio.view.fields import float_field, label_left, number
+from m2v_studio.view.style import packed, rgba
+from m2v_studio.view.widgets import (
+    button,
+    check_box,
+    choice,
+    escape_pressed,
+    gap,
+    muted,
+    same_line_if_fits,
+    scale,
+    segmented,
+    tooltip,
+)
+
+# Ending, name, what it is for. A folder has no ending.
+KINDS: tuple[tuple[str, str, str], ...] = (
+    (".mp4", "MP4", "A film that plays everywhere"),
+    (".gif", "GIF", "Loops by itself in pages and messages"),
+    ("", "PNG pictures", "A folder with one picture a frame, which can be transparent"),
+)
+SIZES = ((1280, 720), (1920, 1080), (1080, 1080), (640, 360))
+SEED, OWN = 0, 1
+LABEL = 110
+
+
+@dataclass
+class RenderDialog:
+    """The choices last made are kept while the window is open."""
+
+    started: bool = False
+    kind: int = 0
+    every: bool = False
+    size: tuple[int, int] = SIZES[0]
+    looks: int = OWN
+    turn: bool = False
+    seconds: float = 6.0
+    repeat: int = 1
+    bounce: bool = False
+    transparent: bool = False
+    labels: bool = True
+    path: str = ""
+
+    def _start(self, context: EditorContext) -> None:
+        self.started = True
+        state = context.studio.state
+        folder = (
+            Path(self.path).parent if self.path else folder_for(context.studio.settings.folder, state.document.source)
+        )
+        self.path = str(folder / f"{default_export_name(state)}{KINDS[self.kind][0]}")
+
+    def draw(self, context: EditorContext) -> None:
+        if not context.render_open:
+            self.started = False
+            return
+        if not self.started:
+            self._start(context)
+        with begin_modal("Render", 560) as visible:
+            if visible:
+                self._body(context)
+
+    def _body(self, context: EditorContext) -> None:
+        state = context.studio.state
+        assert state.results is not None
+        count = len(state.results.samples.samples)
+        label_left("Kind", "What is written", LABEL)
+        pressed = segmented(
+            "kind", tuple((name, tip, "", row == self.kind) for row, (_, name, tip) in enumerate(KINDS))
+        )
+        if pressed is not None:
+            self._choose(pressed)
+        self._which(state, count)
+        label_left("Looks", "How the motions are coloured", LABEL)
+        without = "" if state.document.source is not None else "Meshes made from scans have no looks of their own."
+        pressed = segmented(
+            "looks",
+            (
+                ("Seed colours", "One colour for each motion", "", self.looks == SEED or bool(without)),
+                ("Own looks", "Materials, textures and colours of the opened file", without,
+                 self.looks == OWN and not without),
+            ),
+        )  # fmt: skip
+        self.looks = self.looks if pressed is None else pressed
+        self._size()
+        self._motion()
+        self._path(context)
+        if is_stale(state):
+            psim.TextColored(rgba(theme.DANGER), "These results belong to an older edit.")
+        muted("The camera looks from where you look now, and sees the whole motion.")
+        gap(6)
+        self._buttons(context, count)
+
+    def _choose(self, kind: int) -> None:
+        """Another kind: the name keeps its stem and gets the new ending."""
+        old = KINDS[self.kind][0]
+        stem = self.path[: -len(old)] if old and self.path.endswith(old) else self.path
+        self.kind, self.path = kind, f"{stem}{KINDS[kind][0]}"
+
+    def _which(self, state: State, count: int) -> None:
+        assert state.results is not None
+        label_left("Motions", "Which results are in it", LABEL)
+        seed = state.results.samples.samples[min(state.view.solo, count - 1)].seed
+        why = "" if count > 1 else "There is only one result."
+        pressed = segmented(
+            "which",
+            (
+                (f"Seed {seed}", "Only the result chosen in the table", "", not self.every or count < 2),
+                (f"All {count}, side by side", "Every result, in step", why, self.every and count > 1),
+            ),
+        )
+        if pressed is not None:
+            self.every = pressed == 1
+
+    def _size(self) -> None:
+        label_left("Size", "Width and height of the picture", LABEL)
+        psim.SetNextItemWidth(150 * scale())
+        names = [*(f"{width} x {height}" for width, height in SIZES), "your own"]
+        row = SIZES.index(self.size) if self.size in SIZES else len(SIZES)
+        chosen = choice("##sizes", row, names)
+        if chosen is not None and chosen < len(SIZES):
+            self.size = SIZES[chosen]
+        tooltip("Width and height of the picture")
+        psim.SameLine()
+        psim.SetNextItemWidth(-1.0)
+        clamp = psim.ImGuiSliderFlags_AlwaysClamp
+        edited = number(
+            "##size", self.size, lambda now: psim.DragInt2("##size", now, 2.0, 64, LARGEST, "%d pixels", clamp)
+        )
+        width, height = edited.value
+        self.size = int(width), int(height)
+        tooltip("Width and height in pixels; drag, or double-click to type")
+
+    def _motion(self) -> None:
+        label_left("Plays", "How often the motion is played", LABEL)
+        psim.SetNextItemWidth(150 * scale())
+        clamp = psim.ImGuiSliderFlags_AlwaysClamp
+        edited = number("##plays", self.repeat, lambda now: psim.DragInt("##plays", now, 0.1, 1, 100, "x %d", clamp))
+        self.repeat = int(edited.value)
+        tooltip("How often the motion is played; drag, or double-click to type")
+        psim.SameLine()
+        self.bounce = _box("There and back", self.bounce, "Forwards, then backwards: no jump at the end")
+        psim.SetCursorPosX(psim.GetCursorPosX() + LABEL * scale())
+        self.turn = _box("Turntable", self.turn, "The figure turns once around itself while the motion repeats")
+        psim.SameLine()
+        psim.SetNextItemWidth(130 * scale())
+        if self.turn:
+            self.seconds = float_field("##turn", self.seconds, 0.1, 1.0, 60.0, "in %.3g s").value
+            tooltip("Seconds of a whole turn, rounded to whole repeats")
+        else:
+            psim.NewLine()
+        psim.SetCursorPosX(psim.GetCursorPosX() + LABEL * scale())
+        why = "" if KINDS[self.kind][0] == "" else "Only PNG pictures can be transparent."
+        self.transparent = _box("Transparent", self.transparent, "Nothing but the figures and their shadow", why)
+        same_line_if_fits("Names")
+        self.labels = _box("Names", self.labels, "Seed and motion below each figure")
+
+    def _path(self, context: EditorContext) -> None:
+        label_left("File", "Where to write it; missing folders are made", LABEL)
+        psim.SetNextItemWidth(-96 * scale())
+        _, self.path = psim.InputText("##film", self.path, psim.ImGuiInputTextFlags_ElideLeft)
+        tooltip(f"Where to write it; missing folders are made.\n{self.path}")
+        psim.SameLine()
+        why = "" if context.files_available else "No system file dialog here; type the path."
+        if button("Browse…", "Choose where to write it", why, width=-1.0):
+            context.ask_save("Render as", Path(self.path), self._chosen)
+
+    def _chosen(self, path: Path) -> None:
+        self.path = str(path)
+
+    def _buttons(self, context: EditorContext, count: int) -> None:
+        why = "" if self.path.strip() else "Give a file name."
+        width = 120 * scale()
+        both = 2 * width + psim.GetStyle().ItemSpacing[0]
+        psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - both)
+        escaped = context.top_dialog == "render" and escape_pressed()
+        if button("Cancel", "Close without rendering (Esc)", width=width) or escaped:
+            context.render_open = False
+        psim.SameLine()
+        if button("Render", "Make the film in the background", why, True, width=width):
+            self._render(context, count)
+
+    def _render(self, context: EditorContext, count: int) -> None:
+        state, camera = context.studio.state, context.viewport.camera
+        rows = tuple(range(count)) if self.every else (min(state.view.solo, count - 1),)
+        out = Path(self.path.strip()).expanduser()
+        options = FilmOptions(
+            width=self.size[0],
+            height=self.size[1],
+            yaw=camera.yaw,
+            pitch=min(max(camera.pitch, 0.0), 85.0),
+            turntable=self.seconds if self.turn else 0.0,
+            repeat=self.repeat,
+            bounce=self.bounce,
+            transparent=self.transparent and out.suffix == "",
+            labels=self.labels,
+        )
+        own = self.looks == OWN and state.document.source is not None
+        context.render_open = False
+        context.studio.change_settings(folder=str(out.parent.resolve()))
+        context.render(rows, out, options, own)
+
+
+def _box(label: str, value: bool, tip: str, why: str = "") -> bool:
+    changed = check_box(label, value, tip, why)
+    return value if changed is None else changed
+
+
+def draw_progress(context: EditorContext, width: float) -> None:
+    """How far the film is, and the way to stop it."""
+    films, s = context.films, scale()
+    count = f"picture {films.done} of {films.total}" if films.total else "starting"
+    psim.TextUnformatted(f"Rendering {films.out.name}: {count}")
+    psim.SameLine(0.0, 14 * s)
+    x, y = psim.GetCursorScreenPos()
+    height, wide = psim.GetFrameHeight(), min(300 * s, width * 0.3)
+    draw = psim.GetWindowDrawList()
+    top, bottom = y + height / 2 - 4 * s, y + height / 2 + 4 * s
+    draw.AddRectFilled((x, top), (x + wide, bottom), packed(theme.BUTTON_ACTIVE), 4 * s)
+    if films.total:
+        filled = max(wide * films.done / films.total, 8 * s)
+        draw.AddRectFilled((x, top), (x + filled, bottom), packed(theme.ACCENT), 4 * s)
+    psim.Dummy((wide, height))
+    psim.SameLine(0.0, 14 * s)
+    if button("Cancel##film", "Stop rendering; nothing half-written is left"):
+        context.stop_film()
