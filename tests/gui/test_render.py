@@ -9,6 +9,7 @@ import polyscope.imgui as psim
 import pytest
 from PIL import Image
 
+from m2v_studio.document import commands
 from m2v_studio.driver import Driver
 
 from .hands import CTRL, button_at, generate
@@ -24,6 +25,7 @@ def ask(driver: Driver, out: Path) -> None:
 
 
 def test_a_film_is_made_while_the_window_goes_on(driver: Driver, tmp_path: Path) -> None:
+    driver.app.studio.do("length", commands.set_frames, 5)
     generate(driver)
     ask(driver, tmp_path / "film")
     driver.click(button_at(driver, "Seed colours"))
