@@ -34,7 +34,13 @@ PART_DESCRIPTOR = "part-descriptor"
 EVERY_STAGE = (*STAGES, PART_DESCRIPTOR)
 
 # Parts of tensor names in earlier versions, and what they are called now.
-RENAMED = {".norm_conditions.0.": ".norm_condition.", ".condition_attentions.0.": ".condition_attention."}
+RENAMED = {
+    ".norm_conditions.0.": ".norm_condition.",
+    ".condition_attentions.0.": ".condition_attention.",
+    ".from_guide.": ".from_prior_features.",
+}
+# Fields of the configuration likewise.
+RENAMED_FIELDS = {"diffusion.pure_noise": "posterior_mean_fraction"}
 # Fields that earlier versions stored, with the values that mean what this version does.
 REMOVED: dict[str, tuple[Any, ...]] = {
     "shape_denoiser.time_attention": (True,),
@@ -136,6 +142,10 @@ def _current(tree: dict[str, Any]) -> dict[str, Any]:
         section, key = name.split(".")
         if tree.get(section, {}).pop(key, kept[0]) not in kept:
             raise ConfigError(f"{name} can no longer be chosen")
+    for name, now in RENAMED_FIELDS.items():
+        section, key = name.split(".")
+        if key in tree.get(section, {}):
+            tree[section][now] = tree[section].pop(key)
     return tree
 
 

@@ -141,7 +141,7 @@ class DiffusionConfig:
     rho: float = 7.0
     log_sigma_mean: float = -1.2  # training noise levels are log-normal
     log_sigma_std: float = 1.2
-    pure_noise: float = 0.0  # share of training examples that see noise only: they teach the posterior mean
+    posterior_mean_fraction: float = 0.0  # share of examples that see noise only and teach the posterior mean
     noise: Literal["white", "smooth"] = fixed("white")  # smooth: correlated over neighbouring anchors and frames
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
     warm_start: bool = fixed(False)  # diffuse the difference from the handles' geometric interpolation

@@ -232,25 +232,25 @@ class HandleTracks:
         """
         count = len(self.handles)
         targets = np.zeros((count, self.frames, 3))
-        given = np.zeros((count, self.frames), dtype=bool)
+        keyframe_mask = np.zeros((count, self.frames), dtype=bool)
         for row, handle in enumerate(self.handles):
             start = np.asarray(rest[handle.vertex], dtype=np.float64)
             targets[row] = start
-            given[row, 0] = True
+            keyframe_mask[row, 0] = True
             if handle.pinned:
-                given[row] = True
+                keyframe_mask[row] = True
                 continue
             keys = {0: start, **{f: p for f, p in handle.keys.items() if 0 < f < self.frames}}
             for frame, position in keys.items():
                 targets[row, frame] = position
-                given[row, frame] = True
+                keyframe_mask[row, frame] = True
             if handle.hold:
                 frames = np.fromiter(keys, dtype=float)
                 stacked = np.stack(list(keys.values()))
                 every = np.arange(self.frames)
                 targets[row] = np.stack([np.interp(every, frames, stacked[:, axis]) for axis in range(3)], -1)
-                given[row] = True
-        return targets, given
+                keyframe_mask[row] = True
+        return targets, keyframe_mask
 
 
 @dataclass(frozen=True, eq=False)

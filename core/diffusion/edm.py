@@ -28,7 +28,7 @@ def noise_schedule(steps: int, config: DiffusionConfig) -> Tensor:
     return torch.cat([(high + ramp * (low - high)) ** config.rho, torch.zeros(1, dtype=torch.float64)]).float()
 
 
-def denoiser_of(network: Network, config: DiffusionConfig) -> Denoiser:
+def precondition(network: Network, config: DiffusionConfig) -> Denoiser:
     """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise)."""
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
@@ -42,8 +42,9 @@ def denoiser_of(network: Network, config: DiffusionConfig) -> Denoiser:
 class EdmLoss:
     """The training loss: mean squared error of the network's target, which weights all noise levels equally.
 
-    A share `pure_noise` of the examples is trained at sigma_max with the clean sample left out of the input. There the
-    best answer is the posterior mean, which `draft` quality shows after one call, and smooth noise cannot give it away.
+    A share `posterior_mean_fraction` of the examples is trained at sigma_max with the clean sample left out of the
+    input. There the best answer is the posterior mean, which `draft` quality shows after one call, and smooth noise
+    cannot give it away.
     """
 
     def __init__(self, config: DiffusionConfig) -> None:
@@ -54,7 +55,7 @@ class EdmLoss:
         config = self.config
         normal = torch.randn(batch, device=device, generator=generator)
         sigma = (config.log_sigma_mean + config.log_sigma_std * normal).exp().clamp(config.sigma_min, config.sigma_max)
-        pure = torch.rand(batch, device=device, generator=generator) < config.pure_noise
+        pure = torch.rand(batch, device=device, generator=generator) < config.posterior_mean_fraction
         return torch.where(pure, torch.full_like(sigma, config.sigma_max), sigma), pure
 
     def __call__(

@@ -1,4 +1,4 @@
-"""The classical peers of a handle task, on the same handles: no motion, biharmonic, ARAP, and in-betweens of poses.
+"""The classical baselines of a handle task, on the same handles: no motion, biharmonic, ARAP, and in-betweens of poses.
 
 All take the rest mesh and the handles' constraints and give tracks [T, V, 3]. Where a handle is free, it moves
 linearly between its keys and stays after the last one: what a person gets from these tools in an animation package.
@@ -14,11 +14,11 @@ from core.geometry.solves import arap, biharmonic
 ARAP_ITERATIONS = 30
 
 
-def linear_targets(targets: NDArray, given: NDArray) -> NDArray[np.float64]:
+def linear_targets(targets: NDArray, keyframe_mask: NDArray) -> NDArray[np.float64]:
     """Targets [K, T, 3] with every frame filled: linear between given [K, T] frames, constant after the last."""
     frames = np.arange(targets.shape[1])
     filled = np.empty(targets.shape, dtype=np.float64)
-    for row, mask in enumerate(given):
+    for row, mask in enumerate(keyframe_mask):
         for axis in range(3):
             filled[row, :, axis] = np.interp(frames, frames[mask], targets[row, mask, axis])
     return filled
@@ -40,23 +40,23 @@ def linear_in_betweens(poses: NDArray, keys: NDArray, frames: int) -> NDArray[np
 
 
 def classical_motions(
-    rest: NDArray, faces: NDArray, handles: NDArray, targets: NDArray, given: NDArray
+    rest: NDArray, faces: NDArray, handles: NDArray, targets: NDArray, keyframe_mask: NDArray
 ) -> dict[str, NDArray[np.float64]]:
-    """Tracks [T, V, 3] of every peer for handles [K] with targets [K, T, 3] where given [K, T] (frame 0 always is).
+    """Tracks [T, V, 3] of every baseline for handles [K] with targets [K, T, 3] where given [K, T] (frame 0 always is).
 
     `arap` follows linear targets frame by frame; `arap_poses`, only where some frames are free, solves the keyed
     frames and moves vertices linearly between those poses. ARAP is libigl's with 30 iterations from the biharmonic
     solution.
     """
     frames = targets.shape[1]
-    filled = linear_targets(targets, given).transpose(1, 0, 2)  # [T, K, 3]
+    filled = linear_targets(targets, keyframe_mask).transpose(1, 0, 2)  # [T, K, 3]
     still = np.broadcast_to(np.asarray(rest, dtype=np.float64), (frames, *rest.shape))
     smooth = biharmonic(rest, faces, handles, filled)
     smooth[0] = rest
     rigid = still.copy()
     rigid[1:] = arap(rest, faces, handles, filled[1:], ARAP_ITERATIONS, initial=smooth[1:])
     motions = {"no_motion": still.copy(), "biharmonic": smooth, "arap": rigid}
-    keyed = np.flatnonzero(given.all(axis=0))
+    keyed = np.flatnonzero(keyframe_mask.all(axis=0))
     if len(keyed) < frames:
         motions["arap_poses"] = linear_in_betweens(rigid[keyed], keyed, frames)
     return motions

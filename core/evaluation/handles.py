@@ -1,8 +1,8 @@
-"""Handle editing against true motions and classical peers: `m2v evaluate handles` (notes/method.md, "Metrics").
+"""Handle editing against true motions and classical baselines: `m2v evaluate handles` (notes/method.md, "Metrics").
 
 For every held-out clip and task the handles are farthest-point vertices of the rest mesh with true positions in some
 frames; everything else is to be found. Ours: the draft (posterior mean), each seed, the vertex mean and the best of
-all seeds, as the pipeline returns them (exact at the handles). Peers get the same handles in the same run.
+all seeds, as the pipeline returns them (exact at the handles). Baselines get the same handles in the same run.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def evaluate_handles(
     sampling = {k: v for k, v in asdict(settings).items() if k != "tasks"}
     partial = PartialResults(
         out.with_suffix(".partial.json"),
-        {"peers": data, "ours": data | sampling | {"weights": model.get("weights", "")}},
+        {"baselines": data, "ours": data | sampling | {"weights": model.get("weights", "")}},
     )
     results = []
     total = len(clips) * len(settings.tasks)
@@ -154,10 +154,10 @@ def _evaluate_clip(
         if clip is not None:
             # The motion itself is part of the key: a change of the generator or the reader starts afresh.
             key = f"{name.key}|{clip.fingerprint}|{task.name}"
-            peers = partial.recall("peers", key, bound(peer_figures, clip, task))
+            baselines = partial.recall("baselines", key, bound(baseline_figures, clip, task))
             with without_own_pack(animator, name):
                 ours = partial.recall("ours", key, bound(our_figures, animator, clip, task, settings))
-            tasks[task.name] = {**peers, **ours}
+            tasks[task.name] = {**baselines, **ours}
         if on_progress is not None:
             on_progress(done + offset + 1, total, f"{name.key} {task.name}")
     return None if clip is None else {**_identity(name), **_describe(clip), "tasks": tasks}
@@ -177,13 +177,13 @@ def _describe(clip: EvaluationClip) -> dict[str, Any]:
     }
 
 
-def peer_figures(clip: EvaluationClip, task: HandleTask) -> dict[str, Any]:
-    """{peer: {error, jitter, volume_change, crossings_gained}} of the classical motions."""
+def baseline_figures(clip: EvaluationClip, task: HandleTask) -> dict[str, Any]:
+    """{baseline: {error, jitter, volume_change, crossings_gained}} of the classical motions."""
     tracks = task_tracks(clip, task)
-    targets, given = tracks.constraints(clip.vertices[0])
+    targets, keyframe_mask = tracks.constraints(clip.vertices[0])
     handles = np.array([handle.vertex for handle in tracks.handles])
-    motions = classical_motions(clip.vertices[0], clip.faces, handles, targets, given)
-    return {peer: _figures(motion, clip) for peer, motion in motions.items()}
+    motions = classical_motions(clip.vertices[0], clip.faces, handles, targets, keyframe_mask)
+    return {baseline: _figures(motion, clip) for baseline, motion in motions.items()}
 
 
 def our_figures(animator: Animates, clip: EvaluationClip, task: HandleTask, settings: HandleSettings) -> dict[str, Any]:

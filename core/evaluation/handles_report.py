@@ -10,7 +10,7 @@ import numpy as np
 from core.evaluation.metrics import ratio_of_means
 from core.evaluation.reporting import Cell, Report, group_title, origin, page, rows_table, table
 
-PEERS = ("biharmonic", "arap")
+BASELINES = ("biharmonic", "arap")
 TITLES = {
     "no_motion": "no motion",
     "arap": "ARAP",
@@ -31,12 +31,12 @@ ABOUT = (
 )
 # What the handle tasks were asked to reach: {task: (method, reference, at most)}.
 ASKED = {
-    "full_10": ("mean_of_seeds", "over_better_peer", 0.8),
-    "full_3": ("mean_of_seeds", "over_better_peer", 0.7),
+    "full_10": ("mean_of_seeds", "over_better_baseline", 0.8),
+    "full_3": ("mean_of_seeds", "over_better_baseline", 0.7),
     "last_5": ("best_of_seeds", "over_arap_in_betweens", 0.6),
 }
 REFERENCES = {
-    "over_better_peer": "over the better of ARAP and biharmonic",
+    "over_better_baseline": "over the better of ARAP and biharmonic",
     "over_arap_in_betweens": "over ARAP with linear in-betweens",
 }
 Clip = Mapping[str, Any]
@@ -62,7 +62,7 @@ def _category_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
     return {
         "clips": len(clips),
         "errors": {name: errors["mean"] for name, errors in figures["errors"].items()},
-        "over_better_peer": figures["errors"]["mean_of_seeds"]["over_better_peer"],
+        "over_better_baseline": figures["errors"]["mean_of_seeds"]["over_better_baseline"],
     }
 
 
@@ -72,9 +72,9 @@ def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
     true_jitter = _column(clips, lambda clip: clip["jitter"])
     methods = [name for name in TITLES if name in clips[0]["tasks"][task]]
     errors = {name: _column(clips, lambda clip, m=name: clip["tasks"][task][m]["error"]) for name in methods}
-    better = min(PEERS, key=lambda name: float(errors[name].mean()))
+    better = min(BASELINES, key=lambda name: float(errors[name].mean()))
     in_between = min((n for n in ("arap", "arap_poses") if n in errors), key=lambda name: float(errors[name].mean()))
-    per_clip = np.minimum(*(errors[name] for name in PEERS))
+    per_clip = np.minimum(*(errors[name] for name in BASELINES))
 
     def seeds(key: str) -> np.ndarray:
         return _column(clips, lambda clip: clip["tasks"][task]["seeds"][key])
@@ -89,8 +89,8 @@ def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
                 "mean": float(values.mean()),
                 "std": float(values.std()),
                 "over_motion": ratio_of_means(values, motion),
-                "over_better_peer": ratio_of_means(values, errors[better]),
-                "over_better_peer_of_each_clip": ratio_of_means(values, per_clip),
+                "over_better_baseline": ratio_of_means(values, errors[better]),
+                "over_better_baseline_of_each_clip": ratio_of_means(values, per_clip),
                 "over_arap_in_betweens": ratio_of_means(values, errors[in_between]),
                 "over_jitter_of_truth": ratio_of_means(
                     _column(clips, lambda clip, m=name: clip["tasks"][task][m]["jitter"]), true_jitter
@@ -104,7 +104,7 @@ def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
             }
             for name, values in errors.items()
         },
-        "better_peer": better,
+        "better_baseline": better,
         "arap_in_betweens": in_between,
         "pairwise_distance_over_motion": ratio_of_means(seeds("mean_pairwise_distance"), motion),
         "handle_error_before_solve": float(seeds("handle_error_before_solve").mean()),
@@ -129,7 +129,7 @@ def handles_tables(report: Report) -> list[str]:
         columns: dict[str, Cell] = {"Task": lambda row: task_title(row[0])}
         columns |= {TITLES[name]: lambda row, m=name: _thousandths(row[1]["errors"].get(m)) for name in methods}
         columns |= {
-            "mean over better baseline": lambda row: f"{row[1]['errors']['mean_of_seeds']['over_better_peer']:.3f}",
+            "mean over better baseline": lambda row: f"{row[1]['errors']['mean_of_seeds']['over_better_baseline']:.3f}",
             "best over ARAP in-betweens": lambda row: (
                 f"{row[1]['errors']['best_of_seeds']['over_arap_in_betweens']:.3f}"
             ),
@@ -159,7 +159,7 @@ def _category_table(tasks: Mapping[str, Any]) -> str:
         "Mean of seeds over better baseline (clips)": lambda name: f"{name} ({first[name]['clips']})"
     }
     columns |= {
-        task_title(task): lambda name, f=figures: f"{f['by_category'][name]['over_better_peer']:.2f}"
+        task_title(task): lambda name, f=figures: f"{f['by_category'][name]['over_better_baseline']:.2f}"
         for task, figures in tasks.items()
     }
     return table(first, columns) if len(first) > 1 else ""
@@ -173,7 +173,7 @@ def asked_table(tasks: Mapping[str, Any]) -> str:
             what = f"{task_title(task)}: {method.replace('_', ' ')} {REFERENCES[reference]}"
             rows.append((what, tasks[task]["errors"][method][reference], most))
     categories = {
-        name.replace("_", " "): group["over_better_peer"]
+        name.replace("_", " "): group["over_better_baseline"]
         for name, group in tasks.get("full_3", {}).get("by_category", {}).items()
     }
     if len(categories) > 1:

@@ -30,12 +30,12 @@ def jitter(tracks: ArrayLike) -> float:
     return float(np.linalg.norm(np.diff(tracks, n=3, axis=0), axis=-1).mean())
 
 
-def handle_error(predicted: ArrayLike, vertices: ArrayLike, targets: ArrayLike, given: ArrayLike) -> float:
+def handle_error(predicted: ArrayLike, vertices: ArrayLike, targets: ArrayLike, keyframe_mask: ArrayLike) -> float:
     """Mean distance of the handles' vertices [K] in predicted [T, V, 3] from targets [K, T, 3] where given [K, T].
 
     Frame 0 is not counted; without any given moving frame it is 0.
     """
-    mask = np.asarray(given, dtype=bool)[:, 1:]
+    mask = np.asarray(keyframe_mask, dtype=bool)[:, 1:]
     if not mask.any():
         return 0.0
     reached = _tracks(predicted)[:, np.asarray(vertices, dtype=np.int64)].transpose(1, 0, 2)

@@ -56,9 +56,9 @@ class PriorTask:
             return vertices, np.ones((len(vertices), frames), dtype=bool)
         moved = np.linalg.norm(clip.vertices - clip.vertices[:1], axis=-1)
         vertex = int(moved.max(axis=0).argmax())
-        given = np.zeros((1, frames), dtype=bool)
-        given[0, [0, int(moved[:, vertex].argmax())]] = True
-        return np.array([vertex]), given
+        keyframe_mask = np.zeros((1, frames), dtype=bool)
+        keyframe_mask[0, [0, int(moved[:, vertex].argmax())]] = True
+        return np.array([vertex]), keyframe_mask
 
 
 TASKS = (PriorTask("one handle", 1, False), PriorTask("3 full tracks", 3, True), PriorTask("10 full tracks", 10, True))
@@ -149,10 +149,10 @@ def evaluate_prior(
 
 def _rows(animator: Animator, clip: EvaluationClip, task: PriorTask, seeds: int) -> dict[str, NDArray]:
     """Samples [S, T, V, 3] of every row."""
-    vertices, given = task.keys(clip)
+    vertices, keyframe_mask = task.keys(clip)
     handles = tuple(
         Handle(int(vertex), {int(frame): clip.vertices[frame, vertex] for frame in np.flatnonzero(mask) if frame})
-        for vertex, mask in zip(vertices, given, strict=True)
+        for vertex, mask in zip(vertices, keyframe_mask, strict=True)
     )
     tracks = HandleTracks(handles, len(clip.vertices), clip.fps)
     result: dict[str, NDArray] = {}
@@ -162,7 +162,7 @@ def _rows(animator: Animator, clip: EvaluationClip, task: PriorTask, seeds: int)
         result[row] = np.stack([sample.sequence.vertices for sample in found.samples])
     if task.full:
         targets = clip.vertices[:, vertices].swapaxes(0, 1)
-        classical = classical_motions(clip.vertices[0], clip.faces, vertices, targets, given)
+        classical = classical_motions(clip.vertices[0], clip.faces, vertices, targets, keyframe_mask)
         result |= {name: classical[name][None] for name in ("biharmonic", "arap")}
     return result
 

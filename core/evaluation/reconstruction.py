@@ -1,4 +1,4 @@
-"""Scans to complete tracked meshes against true motions and peers: `m2v evaluate sparse-points` and its siblings.
+"""Scans to complete tracked meshes against true motions and baselines: `m2v evaluate sparse-points` and its siblings.
 
 For every held-out clip an observation is simulated, and every method gets the same one: ours (several seeds), the
 same networks in one call without diffusion (paper, Table 6), optionally a model with one global latent (M = 1,
@@ -32,7 +32,7 @@ from core.evaluation.reconstruction_metrics import (
     seam_jumps,
 )
 from core.evaluation.reporting import OnProgress, PartialResults, machine, origin, page, write_report
-from core.evaluation.scan_baseline import PeerSettings, reconstruct_classically
+from core.evaluation.scan_baseline import BaselineSettings, reconstruct_classically
 from core.evaluation.scan_tasks import ScanTask, observe, seen_half
 from core.geometry.operators import edge_graph
 from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SamplingOptions
@@ -63,7 +63,7 @@ class ReconstructionSettings:
     vertices: int = 1500  # of a procedural mesh, about
     samples: int = SAMPLES  # points of every measure
     resolution: int = 128
-    peer: PeerSettings = field(default_factory=PeerSettings)
+    baseline: BaselineSettings = field(default_factory=BaselineSettings)
 
     def options(self, seeds: int, quality: Quality | None = None) -> ReconstructionOptions:
         sampling = SamplingOptions(seeds, 0, quality or self.quality, self.steps, self.guidance)
@@ -122,7 +122,7 @@ def _partial(out: Path, models: Models, settings: ReconstructionSettings) -> Par
         out.with_suffix(".partial.json"),
         {
             "truth": data,
-            "poisson_arap": data | {"peer": asdict(settings.peer)},
+            "poisson_arap": data | {"baseline": asdict(settings.baseline)},
             "ours": ours,
             "without_diffusion": ours,
         },
@@ -237,7 +237,7 @@ def classical_figures(
 ) -> dict[str, Any]:
     """Figures of the Poisson and ARAP pipeline."""
     started = time.perf_counter()
-    sequence = reconstruct_classically(scans, settings.peer)
+    sequence = reconstruct_classically(scans, settings.baseline)
     seconds = time.perf_counter() - started
     return _figures([sequence_figures(truth, sequence)], seconds)
 

@@ -83,7 +83,7 @@ def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
         result["true_seam_jump"] = _mean([clip["seam_jump"] for clip in clips])
         result["true_largest_seam_jump"] = _mean([clip["largest_seam_jump"] for clip in clips])
     result["ours_leads"] = {
-        score: all(_better(score, result["methods"]["ours"], other) for other in _peers(result)) for score in SCORES
+        score: all(_better(score, result["methods"]["ours"], other) for other in _baselines(result)) for score in SCORES
     }
     return result
 
@@ -185,7 +185,7 @@ def _failures(groups: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _peers(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _baselines(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [figures for name, figures in result["methods"].items() if name != "ours"]
 
 

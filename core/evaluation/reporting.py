@@ -50,7 +50,7 @@ class PartialResults:
     """Figures of finished clips, kept beside the report so that an interrupted run goes on where it stopped.
 
     `sections` maps a section's name to the settings its entries depend on; entries made under other settings
-    are forgotten, so that the peers' figures outlive a change of the model but never a change of the data.
+    are forgotten, so that the baselines' figures outlive a change of the model but never a change of the data.
     """
 
     def __init__(self, path: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The non-learned peer of a reconstruction: a screened Poisson surface of frame 0, tracked as rigidly as possible.
+"""The non-learned baseline of a reconstruction: a screened Poisson surface of frame 0, tracked as rigidly as possible.
 
 What a careful person would do without a learned prior. Frame 0's points get normals (local planes, turned to the
 camera where it is known) and a screened Poisson surface (pymeshlab; Kazhdan and Hoppe 2013). Without a camera normals
@@ -33,8 +33,8 @@ _VOXEL_BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin
 
 
 @dataclass(frozen=True)
-class PeerSettings:
-    """The peer's knobs; the defaults are the best of those tried on procedural clips of trained identities."""
+class BaselineSettings:
+    """The baseline's knobs; the defaults are the best of those tried on procedural clips of trained identities."""
 
     neighbours: int = 6  # points that a normal is estimated from
     rounds: int = 20  # of taking normals anew from the surface
@@ -61,12 +61,12 @@ class PeerSettings:
     iterations_per_match: int = 3
 
 
-def reconstruct_classically(scans: ScanSequence, settings: PeerSettings | None = None) -> MeshSequence:
-    """The peer's tracked surface of a scan in normalised space (centre of the whole shape at the origin).
+def reconstruct_classically(scans: ScanSequence, settings: BaselineSettings | None = None) -> MeshSequence:
+    """The baseline's tracked surface of a scan in normalised space (centre of the whole shape at the origin).
 
     Raises DataError for images, for a first frame with fewer than 10 points, and where pymeshlab is missing.
     """
-    chosen = settings or PeerSettings()
+    chosen = settings or BaselineSettings()
     if scans.modality == "images":
         raise DataError("Images hold no points, so the Poisson and ARAP pipeline cannot use them.")
     if scans.voxels is not None:
@@ -86,7 +86,7 @@ def reconstruct_classically(scans: ScanSequence, settings: PeerSettings | None =
 
 
 def poisson_surface(
-    points: NDArray[np.float64], settings: PeerSettings, viewpoint: tuple[float, float, float] | None = None
+    points: NDArray[np.float64], settings: BaselineSettings, viewpoint: tuple[float, float, float] | None = None
 ) -> tuple[NDArray, NDArray]:
     """Closed surface (vertices [V, 3], faces [F, 3]) of points [N, 3] of a shape around the origin.
 
@@ -118,7 +118,7 @@ def poisson_surface(
 
 
 def _voted_normals(
-    points: NDArray, normals: NDArray, vertices: NDArray, faces: NDArray, settings: PeerSettings
+    points: NDArray, normals: NDArray, vertices: NDArray, faces: NDArray, settings: BaselineSettings
 ) -> NDArray[np.float64]:
     """Unit normals [N, 3] that a surface's faces give to the points nearest to them; the old ones where none does."""
     count = min(settings.votes, len(points))
@@ -169,7 +169,7 @@ def voxel_surface(scans: ScanSequence, frame: int) -> tuple[NDArray[np.float64],
 
 
 def track(
-    vertices: NDArray, faces: NDArray, clouds: Sequence[NDArray], tracked: bool, settings: PeerSettings
+    vertices: NDArray, faces: NDArray, clouds: Sequence[NDArray], tracked: bool, settings: BaselineSettings
 ) -> NDArray[np.float64]:
     """Tracks [T, V, 3] of a surface of frame 0 through the observed points [N_t, 3] of all frames, one after another.
 

@@ -58,8 +58,8 @@ _FRESH_CONTROL = "fresh_motion"
 TRAINED = (
     Row("preset", "the preset as it is"),
     Row("fresh_motion", "the same, with a motion autoencoder of this budget", stages=_FRESH, control="fresh_motion"),
-    Row("no_diffusion", "no diffusion: one call on pure noise", ("diffusion.pure_noise=1.0",), quality="draft",
-        note="Trained on pure noise only, so it has a posterior mean and no samples."),
+    Row("no_diffusion", "no diffusion: one call on pure noise", ("diffusion.posterior_mean_fraction=1.0",),
+        quality="draft", note="Trained on pure noise only, so it has a posterior mean and no samples."),
     Row("channels_8", "C_d = 8", ("motion.channels=8",), _FRESH_CONTROL, _FRESH,
         note="Three of the channels are the anchor's displacement; `small` has no others."),
     Row("channels_16", "C_d = 16", ("motion.channels=16",), _FRESH_CONTROL, _FRESH),

@@ -17,7 +17,7 @@ from core.errors import DataError
 from core.evaluation.baselines import classical_motions
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.handles import ALL_TASKS, Animates, HandleSettings, HandleTask, task_tracks
-from core.evaluation.handles_report import PEERS, task_title
+from core.evaluation.handles_report import BASELINES, task_title
 from core.evaluation.reporting import OnProgress, page, rows_table, write_text
 from core.pipelines.request import SamplingOptions
 
@@ -36,21 +36,21 @@ class Shown:
     clip: str
     task: str
     ours: float  # vertex error of a single seed, the mean over seeds
-    peer: float  # of the better of ARAP and biharmonic
+    baseline: float  # of the better of ARAP and biharmonic
     motion: float
 
     @property
     def ratio(self) -> float:
-        return self.ours / max(self.peer, 1e-9)
+        return self.ours / max(self.baseline, 1e-9)
 
 
 def best_and_worst(report: Mapping[str, Any], count: int = SHOWN) -> tuple[list[Shown], list[Shown]]:
-    """Clips by the error of a single seed over the better peer's, each with its most telling task, none in both."""
+    """Clips by the error of a single seed over the better baseline's, each with its most telling task, none in both."""
     found: dict[str, list[Shown]] = {}
     for clip in report["clips"]:
         for task, figures in clip["tasks"].items():
-            peer = min(figures[name]["error"] for name in PEERS)
-            shown = Shown(clip["clip"], task, figures["single"]["error"], peer, clip["motion"])
+            baseline = min(figures[name]["error"] for name in BASELINES)
+            shown = Shown(clip["clip"], task, figures["single"]["error"], baseline, clip["motion"])
             found.setdefault(clip["clip"], []).append(shown)
     mean = {clip: float(np.exp(np.mean([np.log(max(s.ratio, 1e-6)) for s in rows]))) for clip, rows in found.items()}
     order = sorted(mean, key=lambda clip: mean[clip])
@@ -101,7 +101,7 @@ def write_pictures(
 
 
 def _caption(shown: Shown) -> str:
-    figures = (f"{value:.4f}" for value in (shown.motion, shown.ours, shown.peer))
+    figures = (f"{value:.4f}" for value in (shown.motion, shown.ours, shown.baseline))
     head = ["Clip", "task", "motion", "error, a single seed", "error, better baseline", "ratio"]
     return rows_table(head, [[shown.clip, task_title(shown.task), *figures, f"{shown.ratio:.2f}"]])
 
@@ -113,9 +113,9 @@ def clip_picture(
     tracks = task_tracks(clip, task)
     options = SamplingOptions(1, settings.first_seed, settings.quality, settings.steps, settings.guidance)
     ours = animator.animate(clip.mesh, tracks, options).samples[0].sequence.vertices.astype(np.float64)
-    targets, given = tracks.constraints(clip.vertices[0])
+    targets, keyframe_mask = tracks.constraints(clip.vertices[0])
     handles = np.array([handle.vertex for handle in tracks.handles])
-    arap = classical_motions(clip.vertices[0], clip.faces, handles, targets, given)["arap"]
+    arap = classical_motions(clip.vertices[0], clip.faces, handles, targets, keyframe_mask)["arap"]
     frames = np.unique(np.linspace(0, len(clip.vertices) - 1, COLUMNS).round().astype(int))
     # All in one view: the whole motion, true or not, fits the square.
     whole = np.concatenate([motion[frames].reshape(-1, 3) for motion in (clip.vertices, ours, arap)])
@@ -124,7 +124,7 @@ def clip_picture(
     rows = []
     for name, motion in (("true", clip.vertices), ("ours", ours), ("arap", arap)):
         seen = (motion[frames] - centre) * scale
-        marks = [(targets[given[:, frame], frame] - centre) * scale for frame in frames]
+        marks = [(targets[keyframe_mask[:, frame], frame] - centre) * scale for frame in frames]
         rows.append(strip(seen, clip.faces, TINTS[name], marks))
     return np.concatenate(rows)
 

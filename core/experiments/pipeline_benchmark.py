@@ -97,7 +97,7 @@ def run_benchmark(
     ):
         seconds[name] = time_animate(animator, clip, seeds, quality, repeats)  # type: ignore[arg-type]
         report_step(number + 1, name.replace("_", " "))
-    seconds["arap"] = time_peers(clip)
+    seconds["arap"] = time_baselines(clip)
     report_step(4, "ARAP")
     with tempfile.TemporaryDirectory() as folder:
         weights = preset
@@ -146,13 +146,13 @@ def time_animate(
     return {"first": runs[0][0], "warm": median[0], "runs": [run[0] for run in runs[1:]], "phases": median[1]}
 
 
-def time_peers(clip: EvaluationClip) -> dict[str, Any]:
+def time_baselines(clip: EvaluationClip) -> dict[str, Any]:
     """Seconds of the biharmonic solution and ARAP (30 iterations) on all frames, same mesh and handles; one run."""
     tracks = task_tracks(clip, TASK)
-    targets, given = tracks.constraints(clip.vertices[0])
+    targets, keyframe_mask = tracks.constraints(clip.vertices[0])
     handles = np.array([handle.vertex for handle in tracks.handles])
     start = time.perf_counter()
-    classical_motions(clip.vertices[0], clip.faces, handles, targets, given)
+    classical_motions(clip.vertices[0], clip.faces, handles, targets, keyframe_mask)
     total = time.perf_counter() - start
     return {"first": total, "warm": total, "runs": [total], "phases": {}}
 

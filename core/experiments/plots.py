@@ -79,6 +79,6 @@ def plot_groups(
 
 
 def _colours(names: Sequence[str]) -> list[str]:
-    """Blues for what is ours, other colours for its peers."""
-    ours, peers = iter(BLUES), iter(OTHERS)
-    return [next(ours if name.startswith("ours") else peers, NEUTRAL) for name in names]
+    """Blues for what is ours, other colours for its baselines."""
+    ours, baselines = iter(BLUES), iter(OTHERS)
+    return [next(ours if name.startswith("ours") else baselines, NEUTRAL) for name in names]

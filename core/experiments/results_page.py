@@ -120,7 +120,7 @@ def _handle_plots(report: Report, path: Path) -> list[str]:
     blocks = []
     for group, tasks in report["summary"].items():
         series: dict[str, list[float | None]] = {
-            name: [task["errors"][method]["over_better_peer"] for task in tasks.values()]
+            name: [task["errors"][method]["over_better_baseline"] for task in tasks.values()]
             for method, name in (
                 ("mean_of_seeds", "ours, mean of seeds"),
                 ("single", "ours, single seed"),

@@ -75,18 +75,18 @@ class ResidualSolver:
         columns = _green_columns(ScreenedSolver(operator, 2.0 / radius), self.handles, free_constant=False)
         self.columns = columns / np.abs(columns[self.handles]).max()
 
-    def weights(self, given: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def weights(self, keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """[V, S] for the S handles where given [K] is true; identity at those handles."""
-        chosen = self.handles[given]
-        weights = self.columns[:, given] @ self._inverse(given)
+        chosen = self.handles[keyframe_mask]
+        weights = self.columns[:, keyframe_mask] @ self._inverse(keyframe_mask)
         weights[chosen] = np.eye(len(chosen))
         return weights
 
-    def _inverse(self, given: NDArray[np.bool_]) -> NDArray:
+    def _inverse(self, keyframe_mask: NDArray[np.bool_]) -> NDArray:
         # The pseudo-inverse bears handles so close together that their columns are equal to rounding.
-        return np.linalg.pinv(self.columns[np.ix_(self.handles[given], given)], rcond=1e-13)
+        return np.linalg.pinv(self.columns[np.ix_(self.handles[keyframe_mask], keyframe_mask)], rcond=1e-13)
 
-    def solve(self, residuals: ArrayLike, given: ArrayLike | None = None) -> NDArray[np.float64]:
+    def solve(self, residuals: ArrayLike, keyframe_mask: ArrayLike | None = None) -> NDArray[np.float64]:
         """Displacements [T, V, 3] that equal residuals [T, K, 3] at the handles where given [T, K] (all, if left out).
 
         Handles that are not given in a frame are free there; a frame without any stays as it is. Raises
@@ -96,7 +96,7 @@ class ResidualSolver:
         count = len(self.handles)
         if values.ndim != 3 or values.shape[1:] != (count, 3):
             raise ValueError(f"Residuals need the shape [T, {count}, 3], but have {values.shape}.")
-        mask = np.ones(values.shape[:2], bool) if given is None else np.asarray(given, dtype=bool)
+        mask = np.ones(values.shape[:2], bool) if keyframe_mask is None else np.asarray(keyframe_mask, dtype=bool)
         if mask.shape != values.shape[:2]:
             raise ValueError(f"The mask needs the shape {values.shape[:2]}, but has {mask.shape}.")
         if not np.isfinite(values[mask]).all():

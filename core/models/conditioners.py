@@ -46,7 +46,7 @@ class HandleConditioner(nn.Module):
     ) -> ConditionTokens:
         """Tokens [B, T / frames_per_token, 1 + K, C]; where `keep` [B] is False the handles are hidden."""
         tracks = fill_tracks(handles) if tracks is None else tracks
-        batch, frames, _ = handles.given.shape
+        batch, frames, _ = handles.keyframe_mask.shape
         patch = self.frames_per_token
         targets = handles.positions[:, None] + tracks.displacements
         phases = (targets[..., None] * self.source_embedding.frequencies).flatten(-2)
@@ -56,7 +56,7 @@ class HandleConditioner(nn.Module):
                 phases.sin(),
                 phases.cos(),
                 tracks.displacements * 10.0,
-                handles.given[..., None],
+                handles.keyframe_mask[..., None],
                 tracks.before[..., None] / 16.0,
                 tracks.after[..., None] / 16.0,
             ],

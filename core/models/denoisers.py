@@ -29,7 +29,7 @@ from core.shapes import Float
 GUESSES = 4  # the warm start's mean, and the classical guesses as differences from it
 # What the network sees per anchor and frame: the mean displacement, the logarithm of its scale, and each guess as a
 # bounded direction. Behind these a guide carries the guesses themselves in whitened units, 3 per guess.
-GUIDE_CHANNELS = 4 + 3 * GUESSES
+PRIOR_FEATURES = 4 + 3 * GUESSES
 POSITION_SCALE = 0.3  # from whitened positions to about the size of the shape
 FAINT = 0.02  # affinities below this count as this
 
@@ -209,7 +209,7 @@ class MotionDenoiser(nn.Module):
         self.from_shape = nn.Linear(shape_channels, width)
         self.anchor_embedding = PointEmbedding(width) if config.anchor_embedding else None
         self.from_time = nn.Linear(width, width) if config.time_embedding == "sinusoidal" else None
-        self.from_guide = nn.Linear(patch * GUIDE_CHANNELS, width) if guided else None
+        self.from_prior_features = nn.Linear(patch * PRIOR_FEATURES, width) if guided else None
         self.from_scan = nn.Linear(patch * scan_channels, width, bias=False) if scan_channels else None
         if self.from_scan is not None:
             nn.init.zeros_(self.from_scan.weight)
@@ -232,13 +232,13 @@ class MotionDenoiser(nn.Module):
         shape_latents: Float[Tensor, "B Ms Cs"],
         anchors: Float[Tensor, "B M 3"],
         observed: ConditionTokens,
-        guide: Float[Tensor, "B T M G"] | None = None,
+        prior_features: Float[Tensor, "B T M G"] | None = None,
         affinity: Float[Tensor, "B M M"] | None = None,
         scan: Float[Tensor, "B T M S"] | None = None,
     ) -> Prepared:
         """Everything that does not depend on the noise. The first M shape latents belong to the M motion anchors.
 
-        `guide` and `affinity` come from the warm start (`MotionDiffusion.guide`), `scan` are features of the raw scans.
+        `prior_features` and `affinity` come from the warm start (see `MotionDiffusion`), `scan` are features of scans.
         """
         time_tokens = observed.tokens.shape[1]
         shape_tokens = self.from_shape(shape_latents)
@@ -251,8 +251,8 @@ class MotionDenoiser(nn.Module):
             patch = self.config.frames_per_token
             centre = (torch.arange(time_tokens, device=anchors.device) + 0.5) * patch
             fixed = fixed + self.from_time(sinusoidal(centre, self.config.width, longest=1000.0))[None, :, None]
-        if self.from_guide is not None and guide is not None:
-            fixed = fixed + self.from_guide(self._fold(guide[..., :GUIDE_CHANNELS]))
+        if self.from_prior_features is not None and prior_features is not None:
+            fixed = fixed + self.from_prior_features(self._fold(prior_features[..., :PRIOR_FEATURES]))
         if self.from_scan is not None and scan is not None:
             fixed = fixed + self.from_scan(self._fold(scan))
         fixed = fixed.expand(-1, time_tokens, -1, -1)
@@ -266,8 +266,8 @@ class MotionDenoiser(nn.Module):
         geometric = self.config.geometric_attention and affinity is not None
         near = observed.affinity
         directions = None
-        if self.to_scales is not None and guide is not None:
-            directions = guide[..., -3 * GUESSES :].unflatten(-1, (GUESSES, 3))
+        if self.to_scales is not None and prior_features is not None:
+            directions = prior_features[..., -3 * GUESSES :].unflatten(-1, (GUESSES, 3))
         return Prepared(
             fixed,
             shape,

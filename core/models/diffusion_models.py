@@ -115,7 +115,7 @@ class MotionDiffusion(nn.Module):
             shape_latents,
             anchors,
             with_affinity(tokens, warm),
-            self.guide(warm, keep),
+            self.prior_features(warm, keep),
             warm.affinity,
             self.scan(anchors, warm, scans, keep),
         )
@@ -192,7 +192,7 @@ class MotionDiffusion(nn.Module):
         features = self.scan_features(anchors[:, None] + warm.mean, scans.points, scans.present)
         return features if keep is None else features * keep[:, None, None, None]
 
-    def guide(self, warm: WarmStart, keep: Tensor | None = None) -> Float[Tensor, "B T M G"]:
+    def prior_features(self, warm: WarmStart, keep: Tensor | None = None) -> Float[Tensor, "B T M G"]:
         """The warm start as the denoiser uses it; all zero where `keep` [B] is False.
 
         Guesses enter twice: as directions of length below 1 for the network to look at (what matters is how they
@@ -204,8 +204,9 @@ class MotionDiffusion(nn.Module):
         whitened = directions / warm.scale[..., None]
         whitened = whitened * (FARTHEST / whitened.norm(dim=-1, keepdim=True).clamp_min(FARTHEST))
         whitened = whitened / self.latent_std[:3]
-        guide = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, bounded.flatten(-2), whitened.flatten(-2)], dim=-1)
-        return guide if keep is None else guide * keep[:, None, None, None]
+        guesses = [bounded.flatten(-2), whitened.flatten(-2)]
+        features = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, *guesses], dim=-1)
+        return features if keep is None else features * keep[:, None, None, None]
 
     def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         if warm is not None:
@@ -222,7 +223,7 @@ class MotionDiffusion(nn.Module):
         """Noise with the covariance this model was trained for, from white noise of the same shape."""
         if warm is None or not self.smooth:
             return white
-        return smooth_noise(white, warm.mixing, temporal_root(white.shape[1]).to(white.device))
+        return smooth_noise(white, warm.noise_cholesky, temporal_root(white.shape[1]).to(white.device))
 
 
 def with_affinity(tokens: ConditionTokens, warm: WarmStart) -> ConditionTokens:

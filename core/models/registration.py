@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.models.classical_guesses import RigidSystem
+from core.models.deformation_priors import RigidSystem
 from core.models.warm_start import HandleCondition, graph_weights
 from core.shapes import Bool, Float
 
@@ -93,11 +93,11 @@ def handles_of(
     chosen = (~seen).to(torch.int64).argsort(dim=1, stable=True)[:, :count]  # [B, K]
     shown = seen.gather(1, chosen)
     frames = found.displacements.shape[1]
-    given = shown[:, None].expand(-1, frames, -1)
+    keyframe_mask = shown[:, None].expand(-1, frames, -1)
     displacements = found.displacements.gather(2, chosen[:, None, :, None].expand(-1, frames, -1, 3))
     positions = nodes.gather(1, chosen[..., None].expand(-1, -1, 3))
     variance = torch.full_like(positions[..., 0], deviation**2)
-    return HandleCondition(positions, displacements * given[..., None], given, shown, variance)
+    return HandleCondition(positions, displacements * keyframe_mask[..., None], keyframe_mask, shown, variance)
 
 
 def confidence_of(

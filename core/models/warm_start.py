@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.models.classical_guesses import as_rigid_as_possible, common_motion, nearest_motion
+from core.models.deformation_priors import as_rigid_as_possible, common_motion, nearest_motion
 from core.precision import full_precision
 from core.shapes import Bool, Float
 
@@ -45,7 +45,7 @@ class HandleCondition(NamedTuple):
 
     positions: Tensor  # [B, K, 3] in frame 0
     displacements: Tensor  # [B, T, K, 3], only meaningful where given
-    given: Tensor  # [B, T, K] bool
+    keyframe_mask: Tensor  # [B, T, K] bool
     present: Tensor  # [B, K] bool: False for padding
     variance: Tensor | None = None  # [B, K] of a displacement component where it was estimated; None: exact
 
@@ -53,10 +53,10 @@ class HandleCondition(NamedTuple):
 class WarmStart(NamedTuple):
     mean: Tensor  # [B, T, M, 3]
     scale: Tensor  # [B, T, M, 1]
-    mixing: Tensor  # [B, M, M]
+    noise_cholesky: Tensor  # [B, M, M]
     affinity: Tensor  # [B, M, M] prior correlation of the parts' motion at two anchors
     handle_affinity: Tensor  # [B, M, K] likewise of an anchor and a handle, 0 for padding
-    guesses: Tensor  # [B, T, M, G, 3] what other classical methods answer, see `core.models.classical_guesses`
+    guesses: Tensor  # [B, T, M, G, 3] what other classical methods answer, see `core.models.deformation_priors`
 
 
 class FilledTracks(NamedTuple):
@@ -67,14 +67,15 @@ class FilledTracks(NamedTuple):
 
 def fill_tracks(handles: HandleCondition) -> FilledTracks:
     """Interpolate every track in time; frame 0 is given with zero displacement."""
-    batch, frames, count = handles.given.shape
-    device = handles.given.device
-    given = torch.cat([torch.ones(batch, 1, count, dtype=torch.bool, device=device), handles.given], dim=1)
+    batch, frames, count = handles.keyframe_mask.shape
+    device = handles.keyframe_mask.device
+    first = torch.ones(batch, 1, count, dtype=torch.bool, device=device)
+    keyframe_mask = torch.cat([first, handles.keyframe_mask], dim=1)
     values = torch.cat([torch.zeros(batch, 1, count, 3, device=device), handles.displacements], dim=1)
-    time = torch.arange(frames + 1, device=device)[None, :, None].expand_as(given)
-    last = torch.where(given, time, -1).cummax(dim=1).values
+    time = torch.arange(frames + 1, device=device)[None, :, None].expand_as(keyframe_mask)
+    last = torch.where(keyframe_mask, time, -1).cummax(dim=1).values
     beyond = frames + 1
-    following = torch.where(given, time, beyond).flip(1).cummin(dim=1).values.flip(1)
+    following = torch.where(keyframe_mask, time, beyond).flip(1).cummin(dim=1).values.flip(1)
     open_end = following == beyond
     right = torch.where(open_end, last, following)
     span = (right - last).clamp_min(1)
@@ -86,8 +87,8 @@ def fill_tracks(handles: HandleCondition) -> FilledTracks:
     return FilledTracks(filled[:, 1:], before, after)
 
 
-def strayed(tracks: FilledTracks) -> Float[Tensor, "B T K"]:
-    """How uncertain a handle itself is, 0 in given frames to 1: like a bridge between keys, free after the last one."""
+def track_uncertainty(tracks: FilledTracks) -> Float[Tensor, "B T K"]:
+    """Uncertainty of a handle's own place: 0 at its keys, a bridge between them, growing to 1 after the last."""
     frames = tracks.before.shape[1]
     bridge = torch.where(
         tracks.after >= frames,
@@ -164,7 +165,7 @@ def warm_start(
     handles that only fill up the batch may be left out.
     """
     tracks = fill_tracks(handles) if tracks is None else tracks
-    frames = handles.given.shape[1]
+    frames = handles.keyframe_mask.shape[1]
     present = handles.present
     size = nodes.shape[1]
     points = torch.cat([nodes, handles.positions], dim=1)
@@ -194,7 +195,7 @@ def warm_start(
     posterior = anchor_prior - weights @ cross.transpose(-1, -2)
     prior_variance = anchor_prior.diagonal(dim1=-2, dim2=-1)
     variance = posterior.diagonal(dim1=-2, dim2=-1).clamp_min(0.0)
-    loose = strayed(tracks)
+    loose = track_uncertainty(tracks)
     influence = weights.abs() + 1e-9 * present[:, None, :]
     share = influence / influence.sum(dim=-1, keepdim=True).clamp_min(1e-9)
     looseness = torch.einsum("bmk,btk->btm", share, loose.to(share) * present[:, None, :])
@@ -245,8 +246,8 @@ def temporal_root(frames: int, length: float = 6.0, nugget: float = 2e-4) -> Flo
 
 @full_precision
 def smooth_noise(
-    white: Float[Tensor, "B T M C"], mixing: Float[Tensor, "B M M"], over_time: Float[Tensor, "T T"]
+    white: Float[Tensor, "B T M C"], noise_cholesky: Float[Tensor, "B M M"], over_time: Float[Tensor, "T T"]
 ) -> Float[Tensor, "B T M C"]:
     """Give white noise the correlation of the warm start over anchors and of `temporal_root` over frames."""
     in_time = torch.einsum("ts,bsnc->btnc", over_time.to(white), white)
-    return mixing[:, None] @ in_time
+    return noise_cholesky[:, None] @ in_time

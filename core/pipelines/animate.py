@@ -149,14 +149,14 @@ class Animator:
             led,
             request.seats,
             request.targets,
-            request.given,
+            request.keyframe_mask,
             tracks.fps,
             options.contacts,
             options.loop,
         )
         motions, errors, stretches = [], [], []
         for number in range(len(seeds)):
-            report.pulse()
+            report.check_cancelled()
             moved = request.body.carry(settled.positions[number], settled.rotations[number])
             stretches.append(request.body.stretch(moved))
             vertices = prepared.normalization.invert(moved).astype(np.float32)
@@ -174,16 +174,16 @@ class Animator:
         """The request in normalised space, on the nodes that move the mesh."""
         body = prepared.moving_body(self._describe)
         vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
-        targets, given = tracks.constraints(prepared.source.vertices)
+        targets, keyframe_mask = tracks.constraints(prepared.source.vertices)
         targets = prepared.normalization.apply(targets)
         seats = body.seats(vertices)
         return Request(
             body,
             seats,
             targets,
-            given,
-            wish_for(seats, targets, given, tracks.fps, options.behaviour, options.loop),
-            handle_certainty(body, seats, targets, given),
+            keyframe_mask,
+            wish_for(seats, targets, keyframe_mask, tracks.fps, options.behaviour, options.loop),
+            handle_certainty(body, seats, targets, keyframe_mask),
         )
 
     def _borrow(
@@ -219,7 +219,7 @@ class Animator:
             first,
             request.seats,
             request.targets,
-            request.given,
+            request.keyframe_mask,
             tracks.fps,
             options.contacts,
             options.loop,
@@ -256,7 +256,7 @@ class Animator:
             seeds,
             options,
             lambda latents, last: report.step("Finding the motion"),
-            report.pulse,
+            report.check_cancelled,
             keyed=True,
         )
         body = prepared.moving_body(self._describe)
@@ -275,8 +275,8 @@ class Animator:
         if not tracks.handles:
             return 0.0, 0.0
         handles = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
-        targets, given = tracks.constraints(mesh.source.vertices)
-        return meet_handles(vertices, handles, targets.swapaxes(0, 1), given.T, mesh.solver(handles))
+        targets, keyframe_mask = tracks.constraints(mesh.source.vertices)
+        return meet_handles(vertices, handles, targets.swapaxes(0, 1), keyframe_mask.T, mesh.solver(handles))
 
     def _collect(
         self,
@@ -320,7 +320,7 @@ class Request(NamedTuple):
     body: MovingBody
     seats: HandleSeats
     targets: NDArray[np.float64]  # [K, T, 3]
-    given: NDArray[np.bool_]  # [K, T]
+    keyframe_mask: NDArray[np.bool_]  # [K, T]
     wish: Wish
     certainty: NDArray[np.float32]  # [T, P] how much the handles alone say
 
@@ -330,10 +330,10 @@ def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, devic
 
     Padded with absent handles to at least `slots`, as the model saw them in training.
     """
-    targets, given = tracks.constraints(mesh.source.vertices)
+    targets, keyframe_mask = tracks.constraints(mesh.source.vertices)
     vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
     rest = mesh.normalization.apply(mesh.source.vertices[vertices])
-    displacements = np.where(given[..., None], mesh.normalization.apply(targets) - rest[:, None], 0.0)
+    displacements = np.where(keyframe_mask[..., None], mesh.normalization.apply(targets) - rest[:, None], 0.0)
 
     free = max(0, slots - len(vertices))
 
@@ -344,6 +344,6 @@ def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, devic
     return HandleCondition(
         positions=batch(rest, np.float32, 0),
         displacements=batch(displacements[:, 1:].swapaxes(0, 1), np.float32, 1),
-        given=batch(given[:, 1:].T, np.bool_, 1),
+        keyframe_mask=batch(keyframe_mask[:, 1:].T, np.bool_, 1),
         present=batch(np.ones(len(vertices)), np.bool_, 0),
     )

@@ -1,4 +1,4 @@
-"""The last step of the hand's rule: handles end exactly where they were put, and the motion stays smooth in time."""
+"""Final projection: meet handle targets exactly and smoothly in time."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def frame_chunks(frames: int, vertices: int) -> Iterator[slice]:
         yield slice(start, min(start + step, frames))
 
 
-def continue_residuals(residuals: NDArray[np.float64], given: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Residuals [T, K, 3] for every frame from those in given frames [T, K]; given ones are kept exactly.
+def continue_residuals(residuals: NDArray[np.float64], keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Extend residuals [T, K, 3] from keyframes [T, K] to every frame; at the keyframes they are kept exactly.
 
-    Between given frames they follow a monotone cubic, which has no kink at a key and never overshoots; after
-    the last one they stay. Frame 0 is always given. A correction that came and went within one frame would be a pop.
+    Between keyframes they follow a monotone cubic, which has no kink at a key and never overshoots; after the last one
+    they stay. Frame 0 is always a keyframe. A correction that came and went within one frame would show as a pop.
     """
     frames, count, _ = residuals.shape
     result = residuals.copy()
     every = np.arange(frames)
     for column in range(count):
-        known = np.flatnonzero(given[:, column])
+        known = np.flatnonzero(keyframe_mask[:, column])
         if len(known) == frames:
             continue
         values = residuals[known, column]
@@ -44,7 +44,7 @@ def continue_residuals(residuals: NDArray[np.float64], given: NDArray[np.bool_])
             result[:, column] = values[0]
             continue
         continued = PchipInterpolator(known, values, axis=0)(every)
-        result[:, column] = np.where(given[:, column, None], residuals[:, column], continued)
+        result[:, column] = np.where(keyframe_mask[:, column, None], residuals[:, column], continued)
     return result
 
 
@@ -52,15 +52,15 @@ def meet_handles(
     vertices: NDArray[np.float32],
     handles: NDArray[np.int64],
     targets: NDArray[np.float64],
-    given: NDArray[np.bool_],
+    keyframe_mask: NDArray[np.bool_],
     solver: ResidualSolver,
 ) -> tuple[float, float]:
-    """Move vertices [T, V, 3] in place so that handles [K] are at targets [T, K, 3] where given [T, K].
+    """Move vertices [T, V, 3] in place so that handles [K] are at targets [T, K, 3] at keyframes [T, K].
 
-    Frame 0 is taken as the rest shape and left alone. Returns the handles' mean distance from their targets before
+    Frame 0 is the rest shape and is left alone. Returns the handles' mean distance from their targets before
     and the largest one after, in the vertices' units; both are 0 without handles.
     """
-    mask = given.copy()
+    mask = keyframe_mask.copy()
     mask[0] = True
     residuals = np.where(mask[..., None], targets - vertices[:, handles], 0.0)
     residuals[0] = 0.0

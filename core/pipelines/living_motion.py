@@ -25,15 +25,15 @@ def settle(
     borrowed: Borrowed,
     seats: HandleSeats,
     targets: NDArray[np.float64],
-    given: NDArray[np.bool_],
+    keyframe_mask: NDArray[np.bool_],
     fps: float,
     contacts: bool = True,
     loop: bool = False,
 ) -> tuple[Borrowed, NDArray[np.float64]]:
     """Node motions [S, T, P, ...] on the rigid surface that follow the borrowed ones, meet the keys and stand.
 
-    A handle follows its own borrowed path, corrected smoothly so as to be at `targets` [K, T, 3] where `given` [K, T].
-    Also how far each motion's handles were from their keys before that, at the mean [S].
+    A handle follows its own borrowed path, corrected smoothly so as to be at `targets` [K, T, 3] where `keyframe_mask`
+    [K, T]. Also how far each motion's handles were from their keys before that, at the mean [S].
     """
     missed = np.zeros(len(borrowed.positions))
     seeds, frames = borrowed.positions.shape[:2]
@@ -49,11 +49,11 @@ def settle(
         # Paths before planting: a hand on a foot is not to feel the ground.
         carried = surface.carried(columns(borrowed.positions), rotations)
         carried = carried[0].unflatten(1, (seeds, frames)).permute(1, 2, 0, 3).double().numpy()
-        keyed = given.T[1:]
+        keyed = keyframe_mask.T[1:]
         if keyed.any():
             apart = np.linalg.norm(carried - targets.swapaxes(0, 1), axis=-1)[:, 1:]
             missed = apart[:, keyed].mean(axis=1)
-        paths = torch.from_numpy(_through_keys(carried, targets, given, loop)).float()
+        paths = torch.from_numpy(_through_keys(carried, targets, keyframe_mask, loop)).float()
         paths = paths.permute(2, 0, 1, 3).flatten(1, 2)[None]
     moved, turned = surface.settle(positions, positions, paths, rotations)
     back = lambda x: x[0].unflatten(1, (seeds, frames)).movedim(0, 2)  # noqa: E731
@@ -64,15 +64,15 @@ def settle(
 
 
 def handle_certainty(
-    body: MovingBody, seats: HandleSeats, targets: NDArray[np.float64], given: NDArray[np.bool_]
+    body: MovingBody, seats: HandleSeats, targets: NDArray[np.float64], keyframe_mask: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """How much of each node's motion the handles alone determine [T, P], 0 to 1, from `targets` where `given` [K, T].
+    """How much of each node's motion [T, P] the handles alone determine, 0 to 1; `targets` where `keyframe_mask`.
 
     The share of the prior variance that a Gaussian process over the surface, with the discrete biharmonic kernel of
     its graph, loses to the handles; between keys a handle itself becomes uncertain, like a bridge. A handle that hardly
     moves, such as a pin, says little about the rest: the body may do anything with that foot on the ground.
     """
-    frames, count = given.shape[1], len(body.nodes)
+    frames, count = keyframe_mask.shape[1], len(body.nodes)
     if not len(seats.places):
         return np.zeros((frames, count), np.float32)
     weight = body.body.weight.astype(np.float64)
@@ -89,18 +89,18 @@ def handle_certainty(
     explained = (gain * cross).sum(axis=1).clip(0, 1)
     influence = np.abs(gain) + 1e-9
     share = influence / influence.sum(axis=1, keepdims=True)
-    moved = np.where(given, np.linalg.norm(targets - seats.places[:, None], axis=-1), 0.0).max(axis=1)
+    moved = np.where(keyframe_mask, np.linalg.norm(targets - seats.places[:, None], axis=-1), 0.0).max(axis=1)
     telling = STILL + (1 - STILL) * np.clip(2 * moved / max(moved.max(), 1e-9), 0, 1)
-    sure = certainty_in_time(given) * telling[:, None]
+    sure = certainty_in_time(keyframe_mask) * telling[:, None]
     return (explained[None] * (sure.T @ share.T)).astype(np.float32)
 
 
-def certainty_in_time(given: NDArray[np.bool_]) -> NDArray[np.float64]:
+def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """How sure a handle is of its path [K, T]: 1 in frames with a key (0 is one), less the farther from them."""
-    frames = given.shape[1]
+    frames = keyframe_mask.shape[1]
     time = np.arange(frames)
-    result = np.ones(given.shape)
-    for row, keyed in enumerate(given):
+    result = np.ones(keyframe_mask.shape)
+    for row, keyed in enumerate(keyframe_mask):
         known = np.flatnonzero(keyed | (time == 0))
         before = time - known[np.searchsorted(known, time, side="right") - 1]
         following = np.searchsorted(known, time, side="left")
@@ -119,10 +119,10 @@ def blend(borrowed: Borrowed, estimated: Borrowed, share: NDArray[np.float32]) -
 
 
 def _through_keys(
-    paths: NDArray[np.float64], targets: NDArray[np.float64], given: NDArray[np.bool_], loop: bool
+    paths: NDArray[np.float64], targets: NDArray[np.float64], keyframe_mask: NDArray[np.bool_], loop: bool
 ) -> NDArray[np.float64]:
     """Paths [S, T, K, 3] corrected to pass through the keys; in a loop the correction is gone when it starts again."""
-    goal, mask = targets.swapaxes(0, 1), given.T.copy()  # [T, K, 3], [T, K]
+    goal, mask = targets.swapaxes(0, 1), keyframe_mask.T.copy()  # [T, K, 3], [T, K]
     mask[0] = True
     result = paths.copy()
     for seed in range(len(paths)):

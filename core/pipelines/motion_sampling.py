@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from core.config import Config
-from core.diffusion.edm import Denoiser, denoiser_of, noise_schedule
+from core.diffusion.edm import Denoiser, noise_schedule, precondition
 from core.diffusion.guidance import guided
 from core.diffusion.samplers import StepCallback, heun, multistep, posterior_mean
 from core.models.denoisers import Prepared
 from core.models.diffusion_models import MotionDiffusion
 from core.models.observation_conditioners import ScanCondition
 from core.models.warm_start import HandleCondition, WarmStart
-from core.pipelines.easing import calmed, eased, time_between_keys
 from core.pipelines.request import SamplingOptions
+from core.pipelines.temporal import binomial_smooth, time_between_keys, whittaker_smooth
 from core.pipelines.windows import Windows, prepare_windows, windowed_network
 from core.shapes import Float
 
@@ -36,7 +36,7 @@ class MotionCondition:
     hidden: Prepared | None
     guidance: float
     farthest: float = 0.0  # how far a handle is to move at most, in normalised space
-    between: Tensor | None = None  # [T, M] how far from a key in time, see `core.pipelines.easing`
+    between: Tensor | None = None  # [T, M] how far from a key in time, see `core.pipelines.temporal`
 
 
 def prepare_motion(
@@ -53,18 +53,18 @@ def prepare_motion(
 
     `distance` [1, P + K, P + K] is that of the nodes and handles along the surface, if known.
     """
-    windows = Windows.cover(handles.given.shape[1], config)
-    free = windows.frames - handles.given.shape[1]
+    windows = Windows.cover(handles.keyframe_mask.shape[1], config)
+    free = windows.frames - handles.keyframe_mask.shape[1]
     handles = handles._replace(
         displacements=torch.nn.functional.pad(handles.displacements, (0, 0, 0, 0, 0, free)),
-        given=torch.nn.functional.pad(handles.given, (0, 0, 0, free)),
+        keyframe_mask=torch.nn.functional.pad(handles.keyframe_mask, (0, 0, 0, free)),
     )
     scans = None if scans is None else scans.extended(windows.frames)
     conditional, warm = prepare_windows(diffusion, windows, shape_latents, nodes, handles, True, scans, distance)
     hidden = None
     if guidance != 1.0:
         hidden, _ = prepare_windows(diffusion, windows, shape_latents, nodes, handles, False, scans, distance)
-    asked = handles.displacements.norm(dim=-1) * (handles.given & handles.present[:, None])
+    asked = handles.displacements.norm(dim=-1) * (handles.keyframe_mask & handles.present[:, None])
     farthest = float(asked.max()) if asked.numel() else 0.0
     between = None if warm is None else time_between_keys(handles, warm.handle_affinity)
     return MotionCondition(windows, warm, conditional, hidden, guidance, farthest, between)
@@ -78,20 +78,19 @@ def sample_motion(
     seeds: Sequence[int],
     options: SamplingOptions,
     on_call: Callable[[Tensor, bool], None],
-    pulse: Callable[[], None],
+    check_cancelled: Callable[[], None],
     keyed: bool = False,
 ) -> Float[Tensor, "S T M C"]:
     """Motion latents of all seeds in one batch, of the first `frames` moving frames.
 
-    `keyed`: handles will be met exactly afterwards, so the motion may be calmed where it comes from the warm start,
-    whose uncertainty has a kink at every key, and eased between keys.
+    `keyed`: handles are met exactly afterwards, so the motion may be smoothed in time here (`core.pipelines.temporal`).
 
     After each denoiser call `on_call` gets the first seed's latents so far [1, T, M, C] and whether it was the last.
     """
 
     def denoiser(prepared: Prepared) -> Denoiser:
-        network = windowed_network(diffusion.denoiser, condition.windows, prepared, pulse)
-        return denoiser_of(network, config.diffusion)
+        network = windowed_network(diffusion.denoiser, condition.windows, prepared, check_cancelled)
+        return precondition(network, config.diffusion)
 
     denoise = denoiser(condition.conditional)
     if condition.hidden is not None:
@@ -113,22 +112,24 @@ def sample_motion(
     if options.quality == "draft":
         mean = posterior_mean(denoise, both, config.diffusion.sigma_max, on_step).mean(dim=0, keepdim=True)
         latents = diffusion.unwhiten(mean, warm)[:, :frames].expand(len(seeds), -1, -1, -1)
-        return eased(calmed(latents), condition.between) if keyed and warm is not None else latents
+        return whittaker_smooth(binomial_smooth(latents), condition.between) if keyed and warm is not None else latents
     sample = run_sampler(denoise, noise(seeded_noise(seeds, shape)), options, config, on_step)
     variety = config.diffusion.variety if options.variety is None else options.variety
     if variety == 1.0:
         samples = diffusion.unwhiten(sample, every)[:, :frames]
-        return eased(samples, condition.between) if keyed and warm is not None else samples
+        return whittaker_smooth(samples, condition.between) if keyed and warm is not None else samples
     mean = posterior_mean(denoise, both, config.diffusion.sigma_max).mean(dim=0, keepdim=True)
     if not keyed or warm is None:
-        still = calmed(calmed(sample - mean, resting=False), resting=False)
+        still = binomial_smooth(binomial_smooth(sample - mean, resting=False), resting=False)
         return diffusion.unwhiten(mean + variety * still, every)[:, :frames]
     middle = diffusion.unwhiten(mean, warm)[:, :frames]
     if condition.farthest > 0 and options.variety is None:
         # Where little is asked for, the noise of a young model would be larger than the motion.
         variety *= min(1.0, condition.farthest / FAR)
-    samples = calmed(middle) + variety * calmed(calmed(diffusion.unwhiten(sample, every)[:, :frames] - middle))
-    return eased(samples, condition.between)
+    samples = binomial_smooth(middle) + variety * binomial_smooth(
+        binomial_smooth(diffusion.unwhiten(sample, every)[:, :frames] - middle)
+    )
+    return whittaker_smooth(samples, condition.between)
 
 
 def seeded_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:

@@ -127,16 +127,16 @@ class MovingBody:
 def wish_for(
     seats: HandleSeats,
     targets: NDArray[np.float64],
-    given: NDArray[np.bool_],
+    keyframe_mask: NDArray[np.bool_],
     fps: float,
     behaviour: str = "",
     loop: bool = False,
 ) -> Wish:
-    """The request as the bank reads it: `targets` [K, T, 3] in normalised space where `given` [K, T]."""
+    """The request as the bank reads it: `targets` [K, T, 3] in normalised space where `keyframe_mask` [K, T]."""
     count = min(NEAREST, seats.shares.shape[1])
     nodes = np.argsort(-seats.shares, axis=1)[:, :count]
     shares = np.take_along_axis(seats.shares, nodes, 1)
-    rows, frames = np.nonzero(given)
+    rows, frames = np.nonzero(keyframe_mask)
     keys = tuple(
         (int(handle), int(frame), tuple(map(float, targets[handle, frame])))
         for handle, frame in zip(rows, frames, strict=True)

@@ -28,7 +28,7 @@ class Reporter:
     def start(self, message: str) -> None:
         """Say what begins now, without finishing a step."""
         self._message = message
-        self.pulse()
+        self.check_cancelled()
 
     def step(self, message: str, preview: Callable[[], NDArray[np.float32]] | None = None) -> None:
         """One step is done; `preview` is only called when its turn has come."""
@@ -38,7 +38,7 @@ class Reporter:
             shown = self._preview(preview)
             self._on_step(Progress(self._done, self._total, message, shown, None if shown is None else self.faces))
 
-    def pulse(self) -> None:
+    def check_cancelled(self) -> None:
         """A chance to cancel inside a long step."""
         if self._on_step is not None:
             self._on_step(Progress(self._done, self._total, self._message))

@@ -19,7 +19,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from core.config import Config
-from core.diffusion.edm import Denoiser, denoiser_of
+from core.diffusion.edm import Denoiser, precondition
 from core.diffusion.samplers import posterior_mean
 from core.errors import M2VError
 from core.geometry.farthest_points import farthest_point_indices
@@ -107,7 +107,7 @@ class Reconstructor:
         report = Reporter(on_step, calls + (3 + calls) * len(seeds) + 1)
         report.start("Reading the scans")
         normalization = options.normalization or guess_normalization(scans)
-        observed = ScanInput(scans, normalization, self.config, self.device, report.pulse)
+        observed = ScanInput(scans, normalization, self.config, self.device, report.check_cancelled)
         latents = self._shapes(observed, seeds[:1] if options.one_shape else seeds, sampling, report)
         free = observed.free_space()
         surfaces: list[_Surface] = []
@@ -120,7 +120,7 @@ class Reconstructor:
                     options.faces,
                     observed.points[0],
                     free,
-                    report.pulse,
+                    report.check_cancelled,
                 )
                 surfaces.append(self._surface(vertices, faces, observed, report))
             else:
@@ -149,7 +149,9 @@ class Reconstructor:
 
         def denoiser(count: int) -> Denoiser:
             network = one.network.repeat(count)
-            return denoiser_of(lambda x, level: self.shape_diffusion.denoiser(x, level, network), self.config.diffusion)
+            return precondition(
+                lambda x, level: self.shape_diffusion.denoiser(x, level, network), self.config.diffusion
+            )
 
         # One fixed noise and its negative, as for motions.
         once = seeded_noise([0], shape).to(self.device)
@@ -176,7 +178,7 @@ class Reconstructor:
         registration, modality = None, observed.scans.modality
         if len(observed.points[0]):
             registration = SurfaceRegistration(
-                vertices, faces, observed.points, observed.viewpoints, observed.tracked, report.pulse
+                vertices, faces, observed.points, observed.viewpoints, observed.tracked, report.check_cancelled
             )
             if modality != "voxels":  # the cells of a grid are no nearer to the surface than the model's answer
                 vertices = registration.snap().astype(np.float32)
@@ -217,7 +219,14 @@ class Reconstructor:
             report.step("Finding the motion", None if preview is None or last else show)
 
         latents = sample_motion(
-            self.motion_diffusion, self.config, condition, moving, [seed], options.sampling, on_call, report.pulse
+            self.motion_diffusion,
+            self.config,
+            condition,
+            moving,
+            [seed],
+            options.sampling,
+            on_call,
+            report.check_cancelled,
         )
         vertices = decode_vertices(self.motion_autoencoder, mesh, surface, latents)
         if not np.isfinite(vertices).all():
@@ -276,7 +285,7 @@ class Reconstructor:
         report: Reporter,
     ) -> tuple[Reconstruction, ...]:
         faces = [mesh.source.faces for mesh in meshes]
-        figures = measure(motions, faces, observed.measured, report.pulse)
+        figures = measure(motions, faces, observed.measured, report.check_cancelled)
         report.step("Measuring the fit")
         return tuple(
             Reconstruction(

@@ -24,7 +24,7 @@ def measure(
     motions: Sequence[NDArray[np.float32]],
     faces: Sequence[NDArray[np.int32]],
     observed: Sequence[NDArray[np.float32]],
-    pulse: Callable[[], None] = lambda: None,
+    check_cancelled: Callable[[], None] = lambda: None,
 ) -> list[Fit]:
     """Figures of every seed: motions [T, V_s, 3] on faces [F_s, 3], and the observed points of each frame."""
     frames = len(observed)
@@ -36,7 +36,7 @@ def measure(
         distance = np.full(motion.shape[:2], np.nan, dtype=np.float32)
         disagreement = np.zeros(motion.shape[:2], dtype=np.float32)
         for frame in range(frames):
-            pulse()
+            check_cancelled()
             tree = scans[frame]
             if tree is not None:
                 distance[frame] = tree.query(motion[frame], workers=-1)[0]

@@ -34,7 +34,7 @@ class ScanInput:
         normalization: Normalization,
         config: Config,
         device: torch.device,
-        pulse: Callable[[], None] = lambda: None,
+        check_cancelled: Callable[[], None] = lambda: None,
     ) -> None:
         self.scans, self.normalization, self.config, self.device = scans, normalization, config, device
         _check(scans)
@@ -51,7 +51,9 @@ class ScanInput:
         self._measured = measured
         # Of tracked points, frames and neighbours say what is noise; all that follows starts from the rest.
         self.points = (
-            tuple(denoised_tracks(_thinned(np.stack(measured)), pulse).astype(np.float32)) if self.tracked else measured
+            tuple(denoised_tracks(_thinned(np.stack(measured)), check_cancelled).astype(np.float32))
+            if self.tracked
+            else measured
         )
         if scans.modality != "images" and len(self.points[0]) < 3:
             raise DataError(

@@ -44,18 +44,18 @@ class SurfaceRegistration:
         clouds: Sequence[NDArray[np.floating]],
         viewpoints: NDArray[np.floating] | None = None,
         tracked: bool = False,
-        pulse: Callable[[], None] = lambda: None,
+        check_cancelled: Callable[[], None] = lambda: None,
     ) -> None:
         """Surface of frame 0 (vertices [V, 3], faces [F, 3]) and the points [N_t, 3] of all frames, frame 0 first.
 
         `viewpoints` [T, 3] are the camera's places. `tracked`: row i is the same surface point in every frame, with
-        little noise left. `pulse` is called often, so that the work can be cancelled.
+        little noise left. `check_cancelled` is called often.
         """
         self.vertices = np.asarray(vertices, dtype=np.float64)
         self.faces = np.asarray(faces, dtype=np.int64)
         self._clouds = [_thinned(cloud) for cloud in clouds]
         self._tracked = tracked
-        self._viewpoints, self._pulse = viewpoints, pulse
+        self._viewpoints, self._check_cancelled = viewpoints, check_cancelled
         self._coarse, self._corners = simplified(self.vertices, self.faces, MOST_FACES)
         self._outward = orientation(self._coarse, self._corners)
         self._fine_of_coarse = closest(self._coarse, self._corners, self.vertices)[0]  # [V, v]
@@ -104,7 +104,7 @@ class SurfaceRegistration:
         attached = self._body.attached(attachment, share)
         start = attachment @ coarse[0]
         for frame in range(1, len(coarse)):
-            self._pulse()
+            self._check_cancelled()
             body = self._body.at_rest_in(coarse[frame])
             moved = body.fit(coarse[frame], attached, start + self._clouds[frame] - self._clouds[0], ITERATIONS)
             correction[frame] = moved - coarse[frame]
@@ -118,7 +118,7 @@ class SurfaceRegistration:
         if not len(cloud):
             return start
         for weight, reach in levels:
-            self._pulse()
+            self._check_cancelled()
             attachment, distance = closest(pose, self._matchable(pose, frame), cloud)
             share = weight * min(1.0, DENSE / len(cloud)) / (1 + (distance / reach) ** 2)
             pose = body.fit(pose, body.attached(attachment, share), cloud, ITERATIONS)

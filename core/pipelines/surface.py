@@ -29,19 +29,19 @@ def latents_to_mesh(
     faces: int | None = None,
     observed: NDArray[np.float32] | None = None,
     free: FreeSpace | None = None,
-    pulse: Callable[[], None] = lambda: None,
+    check_cancelled: Callable[[], None] = lambda: None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Vertices [V, 3] in normalised space and faces [F, 3] of latents [1, M, Cs]; closed.
 
     Without small parts that float, except where points `observed` [N, 3] lie on them: a leg may be cut off by a gap.
     Nothing is inside `free` space.
 
-    `pulse` is called between parts of the work, so that it can be cancelled. Raises MeshError where nothing is inside.
+    `check_cancelled` is called between parts of the work. Raises MeshError where nothing is inside.
     """
     context = autoencoder.context(latents)
 
     def occupancy(points: NDArray[np.float64]) -> NDArray:
-        pulse()
+        check_cancelled()
         queries = torch.from_numpy(points.astype(np.float32)).to(latents.device)[None]
         logits = autoencoder.query(context, queries)[0].cpu().numpy()
         return logits if free is None else free.carved(logits, points)

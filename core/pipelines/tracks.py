@@ -24,11 +24,12 @@ LEAST_NOISE = 1e-7
 CHUNK = 2**19  # numbers of neighbourhoods treated at once
 
 
-def denoised_tracks(tracks: NDArray[np.floating], pulse: Callable[[], None] = lambda: None) -> NDArray[np.float64]:
+def denoised_tracks(
+    tracks: NDArray[np.floating], check_cancelled: Callable[[], None] = lambda: None
+) -> NDArray[np.float64]:
     """Points [T, N, 3] of tracks [T, N, 3] with less noise, in all frames, the first too.
 
-    Too few frames or points to judge noise by are returned as they are. `pulse` is called often, so that the work can
-    be cancelled.
+    Too few frames or points to judge noise by are returned as they are. `check_cancelled` is called often.
     """
     points = np.asarray(tracks, dtype=np.float64)
     frames, count = points.shape[:2]
@@ -39,14 +40,14 @@ def denoised_tracks(tracks: NDArray[np.floating], pulse: Callable[[], None] = la
     chunks = [slice(start, start + step) for start in range(0, count, step)]
     levels = []
     for rows in chunks:
-        pulse()
+        check_cancelled()
         levels.append(_noise(_centred(points, near[rows])[1]))
     sigma = float(np.median(np.concatenate(levels)))
     if sigma < LEAST_NOISE:
         return points
     total, weight = np.zeros((count, 3, frames)), np.zeros(count)
     for rows in chunks:
-        pulse()
+        check_cancelled()
         calm = _calm(*_centred(points, near[rows]), sigma)
         np.add.at(total, near[rows], nearness[rows][..., None, None] * calm)
         np.add.at(weight, near[rows], nearness[rows])

@@ -98,10 +98,10 @@ def prepare_windows(
     first = torch.tensor(windows.starts, device=nodes.device)[:, None] // patch
     index = first + torch.arange(windows.length // patch, device=nodes.device)
     tokens = ConditionTokens(observed.tokens[0][index], observed.visible[0][index])
-    guide = affinity = scan = None
+    prior_features = affinity = scan = None
     if warm is not None:
         tokens = with_affinity(tokens, warm)
-        guide = windows.split(diffusion.guide(warm, kept))[0]
+        prior_features = windows.split(diffusion.prior_features(warm, kept))[0]
         affinity = warm.affinity.expand(count, -1, -1)
         scan = diffusion.scan(nodes[:, : diffusion.latents], warm, scans, kept)
         scan = None if scan is None else windows.split(scan)[0]
@@ -109,19 +109,19 @@ def prepare_windows(
         shape_latents.expand(count, -1, -1),
         nodes[:, : diffusion.latents].expand(count, -1, -1),
     )
-    return diffusion.denoiser.prepare(shape_latents, anchors, tokens, guide, affinity, scan), warm
+    return diffusion.denoiser.prepare(shape_latents, anchors, tokens, prior_features, affinity, scan), warm
 
 
 def windowed_network(
     denoiser: Callable[[Tensor, Tensor, Prepared], Tensor],
     windows: Windows,
     prepared: Prepared,
-    pulse: Callable[[], None] = lambda: None,
+    check_cancelled: Callable[[], None] = lambda: None,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The network F(x [S, T, M, C], noise level [S]) over whole clips of several seeds from one over windows.
 
-    Blending F is blending the denoised estimates, because all windows share x. `pulse` is called between parts of
-    one call, so that a long one can be cancelled.
+    Blending F is blending the denoised estimates, because all windows share x. `check_cancelled` is called between
+    parts of one call.
     """
     weights = windows.weights()
     count = len(windows.starts)
@@ -135,7 +135,7 @@ def windowed_network(
             step = max(1, CLIPS_PER_CALL // width)
             for start in range(0, count, step):
                 if first or start:
-                    pulse()
+                    check_cancelled()
                 chosen = slice(start, min(start + step, count))
                 inputs = cut[seeds, chosen]
                 condition = select_clips(prepared, chosen, count).repeat(width)

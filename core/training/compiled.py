@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
-from core.models.classical_guesses import rigid_step
+from core.models.deformation_priors import rigid_step
 
 OPTIONS: dict[str, str | int | bool] = {"pattern_matcher": False}
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.config import Config
 from core.data.clips import ClipBatch
-from core.diffusion.edm import EdmLoss, denoiser_of
+from core.diffusion.edm import EdmLoss, precondition
 from core.diffusion.samplers import posterior_mean
 from core.errors import ConfigError
 from core.geometry.farthest_points import farthest_point_indices
@@ -25,7 +25,7 @@ from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.warm_start import HandleCondition, WarmStart
 from core.shapes import Float
 from core.training.objectives import Figures, Objective, untouched
-from core.training.observed import OBSERVED_KINDS, draw_kind, motion_observation
+from core.training.simulate_observations import OBSERVED_KINDS, draw_kind, motion_observation
 from core.training.tasks import handles_from_tracks, pick_handles, random_handles
 
 BENDING_STRIDE = 3  # frames next to each other bend a shape alike
@@ -150,9 +150,9 @@ class MotionDiffusionObjective(Objective):
             index = pick_handles(
                 clips.points[:, 0], count, torch.ones(batch, dtype=torch.bool, device=device), generator
             )
-            given = mask[None, :, None].expand(batch, -1, count)
+            keyframe_mask = mask[None, :, None].expand(batch, -1, count)
             present = torch.ones(batch, count, dtype=torch.bool, device=device)
-            handles = handles_from_tracks(clips.points, index, given, present)
+            handles = handles_from_tracks(clips.points, index, keyframe_mask, present)
             figures |= self._posterior_figures(name, shape_latents, nodes, latents, handles, generator)
         for name in OBSERVED_KINDS:
             if getattr(self.config.tasks, name) > 0:
@@ -218,7 +218,7 @@ class MotionDiffusionObjective(Objective):
         white = torch.randn(like.shape, device=like.device, generator=generator)
         network = lambda x, level: self.trained.denoiser(x, level, condition.prepared)  # noqa: E731
         noise = self.trained.noise(white, condition.warm)
-        sample = posterior_mean(denoiser_of(network, self.config.diffusion), noise, self.config.diffusion.sigma_max)
+        sample = posterior_mean(precondition(network, self.config.diffusion), noise, self.config.diffusion.sigma_max)
         return self.trained.unwhiten(sample, condition.warm)
 
     def _encode(self, clips: ClipBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core.config import Config
 from core.data.clips import ClipBatch, ClipSource
-from core.diffusion.edm import EdmLoss, denoiser_of
+from core.diffusion.edm import EdmLoss, precondition
 from core.diffusion.samplers import posterior_mean
 from core.geometry.farthest_points import farthest_point_indices, nearest_indices
 from core.models.diffusion_models import (
@@ -19,7 +19,7 @@ from core.models.layers import gather_rows
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeObservation
 from core.training.objectives import Figures, Objective, untouched
-from core.training.observed import OBSERVED_KINDS, draw_kind, shape_observation
+from core.training.simulate_observations import OBSERVED_KINDS, draw_kind, shape_observation
 
 LARGEST_ERROR = 25.0  # squared, in units of the network's output
 LARGEST_LOGIT = 12.0  # of a decoded occupancy; surer than this teaches nothing
@@ -103,7 +103,7 @@ class ShapeDiffusionObjective(Objective):
             prepared = self.trained.prepare(observed)
             noise = torch.randn(latents.shape, device=latents.device, generator=generator)
             network = lambda x, level: self.trained.denoiser(x, level, prepared.network)  # noqa: B023, E731
-            mean = posterior_mean(denoiser_of(network, self.config.diffusion), noise, self.config.diffusion.sigma_max)
+            mean = posterior_mean(precondition(network, self.config.diffusion), noise, self.config.diffusion.sigma_max)
             found = self._logits(prepared.unwhiten(mean), clips) > 0
             uniform = slice(found.shape[1] // 2)  # the other half of the queries is near the surface
             # Over all clips at once: a thin shape holds only a few of its queries.

@@ -23,13 +23,13 @@ def pick_handles(rest: Tensor, count: int, spread: Tensor, generator: torch.Gene
     return torch.where(spread[:, None], far, shuffled)
 
 
-def handles_from_tracks(points: Tensor, index: Tensor, given: Tensor, present: Tensor) -> HandleCondition:
+def handles_from_tracks(points: Tensor, index: Tensor, keyframe_mask: Tensor, present: Tensor) -> HandleCondition:
     """Handles at tracked points [B, T + 1, N, 3]; index [B, K], given [B, T, K], present [B, K]."""
     expanded = index[:, None, :, None].expand(-1, points.shape[1], -1, 3)
     tracks = torch.gather(points, 2, expanded)
-    given = given & present[:, None]
-    displacement = (tracks[:, 1:] - tracks[:, :1]) * given[..., None]
-    return HandleCondition(tracks[:, 0], displacement, given, present)
+    keyframe_mask = keyframe_mask & present[:, None]
+    displacement = (tracks[:, 1:] - tracks[:, :1]) * keyframe_mask[..., None]
+    return HandleCondition(tracks[:, 0], displacement, keyframe_mask, present)
 
 
 def random_handles(points: Tensor, config: TaskConfig, generator: torch.Generator) -> HandleCondition:
@@ -72,5 +72,5 @@ def random_handles(points: Tensor, config: TaskConfig, generator: torch.Generato
             torch.zeros_like(own),
         ]
     )
-    given = options[task, torch.arange(batch, device=device)]
-    return handles_from_tracks(points, index, given, present)
+    keyframe_mask = options[task, torch.arange(batch, device=device)]
+    return handles_from_tracks(points, index, keyframe_mask, present)

@@ -35,8 +35,8 @@ class Posing:
         if self.system is None or self._base is None or source is None or len(self._base) != len(source.vertices):
             return None
         wanted = tracks(document)
-        targets, given = wanted.constraints(source.vertices)
-        rows = np.flatnonzero(given[:, frame])
+        targets, keyframe_mask = wanted.constraints(source.vertices)
+        rows = np.flatnonzero(keyframe_mask[:, frame])
         handles = np.array([wanted.handles[row].vertex for row in rows], dtype=np.int64)
         if self._grip is None or not np.array_equal(self._grip.handles, handles):
             height = normalization(source).apply(self._base)[:, 1] if document.contacts else None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.config import DiffusionConfig
-from core.diffusion.edm import EdmLoss, denoiser_of, noise_schedule
+from core.diffusion.edm import EdmLoss, noise_schedule, precondition
 from core.diffusion.guidance import guided
 from core.diffusion.samplers import heun, multistep, posterior_mean
 from core.scalings import scalings
@@ -60,7 +60,7 @@ def test_posterior_mean_is_the_mean() -> None:
 
 def test_loss_of_the_ideal_network_is_the_posterior_variance() -> None:
     """With unit data the ideal F has a loss of 1 at every noise level on average: nothing is weighted away."""
-    config = DiffusionConfig(pure_noise=0.0)
+    config = DiffusionConfig(posterior_mean_fraction=0.0)
     generator = torch.Generator().manual_seed(0)
     clean = torch.randn(50_000, 1, generator=generator)
     noise = torch.randn(50_000, 1, generator=generator)
@@ -70,7 +70,7 @@ def test_loss_of_the_ideal_network_is_the_posterior_variance() -> None:
 
 
 def test_pure_noise_examples_do_not_see_the_sample() -> None:
-    config = DiffusionConfig(pure_noise=1.0)
+    config = DiffusionConfig(posterior_mean_fraction=1.0)
     seen = []
     clean, noise = torch.full((4, 2), 1e6), torch.randn(4, 2)
     sigma, pure = EdmLoss(config).noise_levels(4, clean.device, torch.Generator().manual_seed(0))
@@ -82,7 +82,7 @@ def test_preconditioning_limits() -> None:
     c_skip, c_out, c_in, _ = scalings(torch.tensor([1e-6, 1e6]), 1.0)
     assert c_skip[0] == pytest.approx(1) and c_out[0] == pytest.approx(0, abs=1e-5)
     assert c_skip[1] == pytest.approx(0, abs=1e-9) and c_in[1] == pytest.approx(1e-6)
-    keep = denoiser_of(lambda x, level: torch.zeros_like(x), CONFIG)
+    keep = precondition(lambda x, level: torch.zeros_like(x), CONFIG)
     x = torch.randn(1, 3)
     assert torch.allclose(keep(x, torch.tensor([1e-4])), x, atol=1e-6)
 

@@ -76,9 +76,11 @@ def test_summary_is_the_ratio_of_means(report_file: Path) -> None:
         for m in ("arap", "biharmonic", "draft")
     }
     better = min(errors["arap"].mean(), errors["biharmonic"].mean())
-    assert figures["errors"]["draft"]["over_better_peer"] == pytest.approx(errors["draft"].mean() / better, rel=1e-5)
+    assert figures["errors"]["draft"]["over_better_baseline"] == pytest.approx(
+        errors["draft"].mean() / better, rel=1e-5
+    )
     per_clip = np.minimum(errors["arap"], errors["biharmonic"]).mean()
-    assert figures["errors"]["draft"]["over_better_peer_of_each_clip"] == pytest.approx(
+    assert figures["errors"]["draft"]["over_better_baseline_of_each_clip"] == pytest.approx(
         errors["draft"].mean() / per_clip, rel=1e-5
     )
     assert figures["by_category"]["laptop"]["clips"] == 1
@@ -116,7 +118,7 @@ def test_second_run_uses_the_kept_figures(
     def never(*_: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(protocol, "peer_figures", never)
+    monkeypatch.setattr(protocol, "baseline_figures", never)
     monkeypatch.setattr(protocol, "our_figures", never)
     about = describe(animator, "tiny", True)
     evaluate_handles(animator, procedural_clips(2, kinds=KINDS), report_file, SETTINGS, about)
@@ -148,22 +150,22 @@ def test_handles_are_spread_deterministic_and_exact() -> None:
     chosen = handle_vertices(rest, 6)
     assert len(set(chosen.tolist())) == 6
     assert (handle_vertices(rest, 3) == chosen[:3]).all()
-    targets, given = task_tracks(clip, HandleTask(3, "last")).constraints(rest)
-    assert given.tolist() == [[True, False, False, False, True]] * 3
+    targets, keyframe_mask = task_tracks(clip, HandleTask(3, "last")).constraints(rest)
+    assert keyframe_mask.tolist() == [[True, False, False, False, True]] * 3
     assert np.allclose(targets[:, 4], clip.vertices[4, chosen[:3]])
     assert HandleTask(1, "keyframes").keyed(17) == [5, 11, 16]
 
 
-def test_peers_meet_the_handles_and_follow_a_translation() -> None:
+def test_baselines_meet_the_handles_and_follow_a_translation() -> None:
     clip = load(procedural_clips(1, kinds=KINDS)[0], 5, 150)
     assert clip is not None
     rest = clip.vertices[0]
     handles = handle_vertices(rest, 3)
     shift = np.arange(5)[:, None] * np.array([0.1, 0.0, -0.05])
     targets = rest[handles][:, None] + shift
-    given = np.zeros((3, 5), bool)
-    given[:, [0, 4]] = True
-    motions = classical_motions(rest, clip.faces, handles, targets, given)
+    keyframe_mask = np.zeros((3, 5), bool)
+    keyframe_mask[:, [0, 4]] = True
+    motions = classical_motions(rest, clip.faces, handles, targets, keyframe_mask)
     for name in ("biharmonic", "arap", "arap_poses"):
         assert np.allclose(motions[name], rest + shift[:, None], atol=1e-5), name
     assert (motions["no_motion"] == rest).all()
@@ -174,9 +176,9 @@ def test_in_betweens_are_linear_and_stay_after_the_last_key() -> None:
     poses = np.array([0.0, 4.0, 1.0])[:, None, None] * np.ones((3, 2, 3))
     moved = linear_in_betweens(poses, np.array([0, 2, 5]), 7)
     assert moved[:, 0, 0].tolist() == [0, 2, 4, 3, 2, 1, 1]
-    given = np.array([[True, False, True, False]])
+    keyframe_mask = np.array([[True, False, True, False]])
     targets = np.array([[[0.0, 0, 0], [9, 9, 9], [2, 0, 4], [9, 9, 9]]])
-    assert linear_targets(targets, given)[0].tolist() == [[0, 0, 0], [1, 0, 2], [2, 0, 4], [2, 0, 4]]
+    assert linear_targets(targets, keyframe_mask)[0].tolist() == [[0, 0, 0], [1, 0, 2], [2, 0, 4], [2, 0, 4]]
 
 
 def test_clip_lists_are_prefixes_and_follow_the_training_mix() -> None:

@@ -67,9 +67,9 @@ def test_handle_error_counts_only_given_moving_frames() -> None:
     targets[0, 0] += 9.0
     targets[0, 1] += [0.0, 0.2, 0.0]
     targets[1, 2] += 5.0
-    given = np.zeros((2, 4), bool)
-    given[:, 0] = given[0, 1] = given[1, 3] = True
-    assert metrics.handle_error(predicted, [0, 2], targets, given) == pytest.approx(0.1)
+    keyframe_mask = np.zeros((2, 4), bool)
+    keyframe_mask[:, 0] = keyframe_mask[0, 1] = keyframe_mask[1, 3] = True
+    assert metrics.handle_error(predicted, [0, 2], targets, keyframe_mask) == pytest.approx(0.1)
     assert metrics.handle_error(predicted, [0, 2], targets, np.zeros((2, 4), bool)) == 0.0
 
 

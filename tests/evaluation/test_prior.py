@@ -48,10 +48,10 @@ def test_strain_and_skate_of_simple_motions(clip):
 
 
 def test_the_one_handle_is_the_vertex_that_moves_farthest(clip):
-    vertices, given = TASKS[0].keys(clip)
+    vertices, keyframe_mask = TASKS[0].keys(clip)
     moved = np.linalg.norm(clip.vertices - clip.vertices[:1], axis=-1)
-    frame = int(np.flatnonzero(given[0])[-1])
-    assert moved[frame, vertices[0]] == moved.max() and given.sum() == 2
+    frame = int(np.flatnonzero(keyframe_mask[0])[-1])
+    assert moved[frame, vertices[0]] == moved.max() and keyframe_mask.sum() == 2
 
 
 def test_a_clip_is_judged_without_its_own_pack(clip):

@@ -76,12 +76,12 @@ def as_still(scans: ScanSequence, _: object = None) -> MeshSequence:
 
 
 @pytest.fixture
-def no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The classical peer is fast, and bad."""
+def no_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classical baseline is fast, and bad."""
     monkeypatch.setattr(protocol, "reconstruct_classically", as_still)
 
 
-@pytest.mark.usefixtures("no_peer")
+@pytest.mark.usefixtures("no_baseline")
 def test_every_method_is_scored_on_the_same_input(clips: list[EvaluationClip], tmp_path: Path) -> None:
     oracle, out, raw = Oracle(clips), tmp_path / "report.json", tmp_path / "raw.json"
     report = evaluate_reconstruction("sparse-points", Models(oracle), CLIPS, out, settings(TASK), raw=raw)
@@ -108,7 +108,7 @@ def test_every_method_is_scored_on_the_same_input(clips: list[EvaluationClip], t
     assert group["methods"]["ours"]["iou"]["std"] == pytest.approx(np.std([seed["iou"] for seed in own]))
 
 
-@pytest.mark.usefixtures("no_peer")
+@pytest.mark.usefixtures("no_baseline")
 def test_the_table_has_the_papers_scores_and_both_splits(clips: list[EvaluationClip], tmp_path: Path) -> None:
     out = tmp_path / "report.json"
     evaluate_reconstruction("sparse-points", Models(Oracle(clips)), CLIPS, out, settings(TASK))
@@ -120,7 +120,7 @@ def test_the_table_has_the_papers_scores_and_both_splits(clips: list[EvaluationC
         assert words in text
 
 
-@pytest.mark.usefixtures("no_peer")
+@pytest.mark.usefixtures("no_baseline")
 def test_an_interrupted_run_goes_on(clips: list[EvaluationClip], tmp_path: Path) -> None:
     out, oracle = tmp_path / "report.json", Oracle(clips)
     steps = []
@@ -162,7 +162,7 @@ def test_a_clip_without_a_surface_is_counted_and_in_no_mean(
     assert "found no surface in 1 clips" in out.with_suffix(".md").read_text()
 
 
-@pytest.mark.usefixtures("no_peer")
+@pytest.mark.usefixtures("no_baseline")
 def test_half_bodies_are_compared_seed_with_seed(clips: list[EvaluationClip], tmp_path: Path) -> None:
     task = ScanTask("half", "Half", "half_body", 60, 0.001, FRAMES)
     oracle, out = Oracle(clips), tmp_path / "report.json"
@@ -174,7 +174,7 @@ def test_half_bodies_are_compared_seed_with_seed(clips: list[EvaluationClip], tm
     assert "spread of the unseen half" in out.with_suffix(".md").read_text()
 
 
-@pytest.mark.usefixtures("no_peer")
+@pytest.mark.usefixtures("no_baseline")
 def test_long_sequences_report_drift_and_seams(tmp_path: Path) -> None:
     name = CLIPS[0]
     clip = load(name, 20, 150)

@@ -62,11 +62,11 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 
 def test_partial_results_survive_and_forget_by_settings(tmp_path: Path) -> None:
     path = tmp_path / "report.partial.json"
-    first = PartialResults(path, {"peers": {"a": 1}, "ours": {"w": "x"}})
-    first.recall("peers", "clip", lambda: 5)
+    first = PartialResults(path, {"baselines": {"a": 1}, "ours": {"w": "x"}})
+    first.recall("baselines", "clip", lambda: 5)
     first.recall("ours", "clip", lambda: 6)
-    again = PartialResults(path, {"peers": {"a": 1}, "ours": {"w": "y"}})
-    assert again.recall("peers", "clip", lambda: 0) == 5
+    again = PartialResults(path, {"baselines": {"a": 1}, "ours": {"w": "y"}})
+    assert again.recall("baselines", "clip", lambda: 0) == 5
     assert again.recall("ours", "clip", lambda: 7) == 7
     path.write_text("{damaged")
-    assert PartialResults(path, {"peers": {"a": 1}}).recall("peers", "clip", lambda: 8) == 8
+    assert PartialResults(path, {"baselines": {"a": 1}}).recall("baselines", "clip", lambda: 8) == 8

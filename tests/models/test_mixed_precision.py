@@ -22,9 +22,9 @@ def nodes_and_handles(frames: int = 4, count: int = 48) -> tuple[Tensor, HandleC
     generator = torch.Generator().manual_seed(2)
     points = torch.randn(2, count, 3, generator=generator)
     nodes = 0.5 * points / points.norm(dim=-1, keepdim=True)
-    given = torch.ones(2, frames, 5, dtype=torch.bool)
+    keyframe_mask = torch.ones(2, frames, 5, dtype=torch.bool)
     displacement = 0.2 * torch.randn(2, frames, 5, 3, generator=generator)
-    return nodes, HandleCondition(nodes[:, :5], displacement, given, torch.ones(2, 5, dtype=torch.bool))
+    return nodes, HandleCondition(nodes[:, :5], displacement, keyframe_mask, torch.ones(2, 5, dtype=torch.bool))
 
 
 def test_the_warm_start_is_the_same_under_autocast() -> None:
@@ -39,11 +39,11 @@ def test_the_warm_start_is_the_same_under_autocast() -> None:
 
 def test_noise_keeps_its_covariance_under_autocast() -> None:
     nodes, handles = nodes_and_handles()
-    mixing = warm_start(nodes, 16, handles).mixing
+    noise_cholesky = warm_start(nodes, 16, handles).noise_cholesky
     white = torch.randn(2, 4, 16, 3, generator=torch.Generator().manual_seed(0))
-    plain = smooth_noise(white, mixing, temporal_root(4))
+    plain = smooth_noise(white, noise_cholesky, temporal_root(4))
     with autocast():
-        assert (smooth_noise(white, mixing, temporal_root(4)) - plain).abs().max() < 1e-6
+        assert (smooth_noise(white, noise_cholesky, temporal_root(4)) - plain).abs().max() < 1e-6
 
 
 def test_the_condition_and_its_whitening_are_the_same_under_autocast() -> None:

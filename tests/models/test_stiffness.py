@@ -87,8 +87,8 @@ def test_a_learned_hinge_makes_the_rigid_guess_better() -> None:
     order = nodes[0, :, 0].argsort()
     ends = torch.cat([order[:6], order[-6:]])
     present = torch.ones(1, len(ends), dtype=torch.bool)
-    given = present[:, None].expand(-1, moved.shape[1], -1)
-    handles = HandleCondition(nodes[:, ends], moved[:, :, ends], given, present)
+    keyframe_mask = present[:, None].expand(-1, moved.shape[1], -1)
+    handles = HandleCondition(nodes[:, ends], moved[:, :, ends], keyframe_mask, present)
 
     def stiffen(weight: torch.Tensor, affinity: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         return network.stiffened(weight, latents, nodes, affinity, points).detach()

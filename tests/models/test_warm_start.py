@@ -14,10 +14,13 @@ def surface(count: int = 96) -> torch.Tensor:
 
 
 def condition(
-    nodes: torch.Tensor, index: list[int], displacement: torch.Tensor, given: torch.Tensor
+    nodes: torch.Tensor, index: list[int], displacement: torch.Tensor, keyframe_mask: torch.Tensor
 ) -> HandleCondition:
     return HandleCondition(
-        nodes[:, index], displacement * given[..., None], given, torch.ones(1, len(index), dtype=torch.bool)
+        nodes[:, index],
+        displacement * keyframe_mask[..., None],
+        keyframe_mask,
+        torch.ones(1, len(index), dtype=torch.bool),
     )
 
 
@@ -53,12 +56,12 @@ def test_without_handles_nothing_moves_and_uncertainty_grows() -> None:
 
 def test_padding_changes_nothing() -> None:
     nodes = surface()
-    displacement, given = 0.1 * torch.randn(1, 8, 3, 3), torch.ones(1, 8, 3, dtype=torch.bool)
-    plain = condition(nodes, [0, 1, 2], displacement, given)
+    displacement, keyframe_mask = 0.1 * torch.randn(1, 8, 3, 3), torch.ones(1, 8, 3, dtype=torch.bool)
+    plain = condition(nodes, [0, 1, 2], displacement, keyframe_mask)
     padded = HandleCondition(
         torch.cat([plain.positions, torch.full((1, 2, 3), 7.0)], 1),
         torch.cat([plain.displacements, torch.zeros(1, 8, 2, 3)], 2),
-        torch.cat([given, torch.zeros(1, 8, 2, dtype=torch.bool)], 2),
+        torch.cat([keyframe_mask, torch.zeros(1, 8, 2, dtype=torch.bool)], 2),
         torch.tensor([[True, True, True, False, False]]),
     )
     first, second = warm_start(nodes, 32, plain), warm_start(nodes, 32, padded)
@@ -67,11 +70,11 @@ def test_padding_changes_nothing() -> None:
 
 
 def test_tracks_are_linear_between_keys_and_hold_after_the_last() -> None:
-    given = torch.zeros(1, 8, 1, dtype=torch.bool)
-    given[0, 3] = True  # frame 4 of the sequence
+    keyframe_mask = torch.zeros(1, 8, 1, dtype=torch.bool)
+    keyframe_mask[0, 3] = True  # frame 4 of the sequence
     displacement = torch.zeros(1, 8, 1, 3)
     displacement[0, 3, 0, 0] = 1.0
-    handles = HandleCondition(torch.zeros(1, 1, 3), displacement, given, torch.ones(1, 1, dtype=torch.bool))
+    handles = HandleCondition(torch.zeros(1, 1, 3), displacement, keyframe_mask, torch.ones(1, 1, dtype=torch.bool))
     tracks = fill_tracks(handles)
     assert torch.allclose(tracks.displacements[0, :, 0, 0], torch.tensor([0.25, 0.5, 0.75, 1, 1, 1, 1, 1]))
     assert tracks.before[0, :, 0].tolist() == [1, 2, 3, 0, 1, 2, 3, 4]
@@ -81,7 +84,7 @@ def test_tracks_are_linear_between_keys_and_hold_after_the_last() -> None:
 def test_smooth_noise_has_unit_variance_and_neighbouring_frames_agree() -> None:
     nodes = surface()
     handles = condition(nodes, [0], torch.zeros(1, 16, 1, 3), torch.zeros(1, 16, 1, dtype=torch.bool))
-    mixing = warm_start(nodes, 32, handles).mixing.expand(400, -1, -1)
-    noise = smooth_noise(torch.randn(400, 16, 32, 3), mixing, temporal_root(16))
+    noise_cholesky = warm_start(nodes, 32, handles).noise_cholesky.expand(400, -1, -1)
+    noise = smooth_noise(torch.randn(400, 16, 32, 3), noise_cholesky, temporal_root(16))
     assert abs(float(noise.var()) - 1) < 0.1
     assert float((noise[:, 1:] * noise[:, :-1]).mean()) > 0.8

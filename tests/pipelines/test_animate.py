@@ -40,9 +40,9 @@ def drag(mesh: SourceMesh, frames: int = 9, count: int = 3) -> HandleTracks:
 
 
 def largest_error(mesh: SourceMesh, tracks: HandleTracks, vertices: np.ndarray) -> float:
-    targets, given = tracks.constraints(mesh.vertices)
+    targets, keyframe_mask = tracks.constraints(mesh.vertices)
     at_handles = vertices[:, [handle.vertex for handle in tracks.handles]].swapaxes(0, 1)
-    return float(np.linalg.norm(at_handles - targets, axis=-1)[given].max()) / mesh.size
+    return float(np.linalg.norm(at_handles - targets, axis=-1)[keyframe_mask].max()) / mesh.size
 
 
 def check(mesh: SourceMesh, tracks: HandleTracks, samples) -> None:
@@ -235,8 +235,8 @@ def test_motion_between_keys_is_calm(animator, mesh, monkeypatch, quality):
     options = SamplingOptions(seeds=1, quality=quality, variety=0.5)
     jitter = lambda sample: np.square(np.diff(sample.sequence.vertices, n=3, axis=0)).sum()  # noqa: E731
     calm = animator.animate(mesh, tracks, options).samples[0]
-    monkeypatch.setattr(motion_sampling, "calmed", lambda paths, resting=True: paths)
-    monkeypatch.setattr(motion_sampling, "eased", lambda paths, between: paths)
+    monkeypatch.setattr(motion_sampling, "binomial_smooth", lambda paths, resting=True: paths)
+    monkeypatch.setattr(motion_sampling, "whittaker_smooth", lambda paths, between: paths)
     as_sampled = animator.animate(mesh, tracks, options).samples[0]
     assert jitter(calm) < 0.6 * jitter(as_sampled)
     assert calm.handle_error < 1e-5

@@ -29,12 +29,12 @@ def jitter(track: np.ndarray) -> float:
 def test_residuals_are_kept_where_given_and_bounded_between(data):
     frames, count = data.draw(st.integers(2, 30)), data.draw(st.integers(1, 4))
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    given = rng.random((frames, count)) < 0.3
-    given[0] = True
-    residuals = np.where(given[..., None], rng.normal(size=(frames, count, 3)), 0.0)
+    keyframe_mask = rng.random((frames, count)) < 0.3
+    keyframe_mask[0] = True
+    residuals = np.where(keyframe_mask[..., None], rng.normal(size=(frames, count, 3)), 0.0)
     residuals[0] = 0.0
-    continued = continue_residuals(residuals, given)
-    np.testing.assert_array_equal(continued[given], residuals[given])
+    continued = continue_residuals(residuals, keyframe_mask)
+    np.testing.assert_array_equal(continued[keyframe_mask], residuals[keyframe_mask])
     # Monotone between keys: never beyond the largest and smallest that were given.
     assert (continued <= residuals.max(axis=0) + 1e-9).all()
     assert (continued >= residuals.min(axis=0) - 1e-9).all()
@@ -43,9 +43,9 @@ def test_residuals_are_kept_where_given_and_bounded_between(data):
 def test_a_correction_after_the_last_key_stays():
     residuals = np.zeros((9, 1, 3))
     residuals[4] = 1.0
-    given = np.zeros((9, 1), bool)
-    given[[0, 4]] = True
-    continued = continue_residuals(residuals, given)
+    keyframe_mask = np.zeros((9, 1), bool)
+    keyframe_mask[[0, 4]] = True
+    continued = continue_residuals(residuals, keyframe_mask)
     np.testing.assert_allclose(continued[4:], 1.0)
     assert (np.diff(continued[:5, 0, 0]) > 0).all()
 
@@ -58,10 +58,10 @@ def test_a_key_does_not_pop():
     motion = np.repeat(vertices[None], 17, axis=0)
     targets = np.repeat(vertices[handles][None].astype(float), 17, axis=0)
     targets[8, 0] += (0, 0.4, 0)
-    given = np.zeros((17, 2), bool)
-    given[[0, 8], 0] = True
-    given[:, 1] = True
-    before, after = meet_handles(motion, handles, targets, given, solver)
+    keyframe_mask = np.zeros((17, 2), bool)
+    keyframe_mask[[0, 8], 0] = True
+    keyframe_mask[:, 1] = True
+    before, after = meet_handles(motion, handles, targets, keyframe_mask, solver)
     assert before == pytest.approx(0.4 / 17)  # one key and the pinned handle in 16 frames
     assert after < 1e-6
     pop = 2 * 0.4

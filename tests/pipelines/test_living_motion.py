@@ -28,14 +28,14 @@ def request(body: MovingBody, frames: int = 9):
     seats = body.seats(np.array([5, len(body.rest) - 5]))
     targets = np.repeat(seats.places[:, None].astype(float), frames, 1)
     targets[1, -1] += [0.05, 0.2, 0.1]
-    given = np.zeros((2, frames), bool)
-    given[:, 0] = given[0] = given[1, -1] = True
-    return seats, targets, given
+    keyframe_mask = np.zeros((2, frames), bool)
+    keyframe_mask[:, 0] = keyframe_mask[0] = keyframe_mask[1, -1] = True
+    return seats, targets, keyframe_mask
 
 
 def test_keys_and_pins_are_met_at_the_vertices(body):
-    seats, targets, given = request(body)
-    moved, missed = settle(body, still(body), seats, targets, given, 24.0)
+    seats, targets, keyframe_mask = request(body)
+    moved, missed = settle(body, still(body), seats, targets, keyframe_mask, 24.0)
     vertices = body.carry(moved.positions[0], moved.rotations[0])
     np.testing.assert_allclose(vertices[:, 5], targets[0], atol=1e-5)
     np.testing.assert_allclose(vertices[-1, -5], targets[1, -1], atol=1e-5)
@@ -44,26 +44,26 @@ def test_keys_and_pins_are_met_at_the_vertices(body):
 
 
 def test_a_moved_handle_bends_the_body_and_stretches_it_little(body):
-    seats, targets, given = request(body)
-    moved, _ = settle(body, still(body), seats, targets, given, 24.0)
+    seats, targets, keyframe_mask = request(body)
+    moved, _ = settle(body, still(body), seats, targets, keyframe_mask, 24.0)
     vertices = body.carry(moved.positions[0], moved.rotations[0])
     assert np.linalg.norm(vertices[-1] - body.rest, axis=-1).max() > 0.1
     assert body.stretch(vertices) < 0.05
 
 
 def test_certainty_is_high_near_a_track_and_low_far_from_a_pin(body):
-    seats, targets, given = request(body)
-    sure = handle_certainty(body, seats, targets, given)
+    seats, targets, keyframe_mask = request(body)
+    sure = handle_certainty(body, seats, targets, keyframe_mask)
     near_key, near_pin = seats.shares.argmax(axis=1)[::-1]
     assert sure[-1, near_key] > 0.8
     assert sure[4, near_key] < sure[-1, near_key]
     assert sure[-1, near_pin] < 0.5
-    assert handle_certainty(body, body.seats(np.zeros(0, int)), targets[:0], given[:0]).max() == 0
+    assert handle_certainty(body, body.seats(np.zeros(0, int)), targets[:0], keyframe_mask[:0]).max() == 0
 
 
 def test_a_handle_is_sure_in_its_keys_only():
-    given = np.array([[True, False, False, False, True, False, False]])
-    sure = certainty_in_time(given)[0]
+    keyframe_mask = np.array([[True, False, False, False, True, False, False]])
+    sure = certainty_in_time(keyframe_mask)[0]
     assert sure[0] == sure[4] == 1 and sure[2] < sure[1] < 1 and sure[6] < sure[5] < 1
 
 
@@ -87,7 +87,7 @@ def test_feet_do_not_sink_into_the_ground(body):
 
 
 def test_a_wish_holds_every_key_but_the_rest_pose(body):
-    seats, targets, given = request(body)
-    wish = wish_for(seats, targets, given, 24.0)
+    seats, targets, keyframe_mask = request(body)
+    wish = wish_for(seats, targets, keyframe_mask, 24.0)
     assert {(handle, frame) for handle, frame, _ in wish.keys} == {(0, f) for f in range(1, 9)} | {(1, 8)}
     np.testing.assert_allclose(wish.shares.sum(axis=1), 1, atol=1e-5)

@@ -5,26 +5,26 @@ from __future__ import annotations
 import torch
 
 from core.models.warm_start import HandleCondition
-from core.pipelines.easing import calmed, eased, time_between_keys
+from core.pipelines.temporal import binomial_smooth, time_between_keys, whittaker_smooth
 
 
 def test_what_changes_slowly_stays_and_jitter_goes() -> None:
     time = torch.arange(1.0, 17.0)
     slow = torch.stack([torch.zeros(16), time / 16, torch.sin(time / 5)])[:, :, None, None].expand(-1, -1, 4, 3)
-    assert (calmed(slow) - slow).abs().max() < 0.02
-    assert torch.allclose(calmed(slow)[:2], slow[:2], atol=1e-6), "a steady motion stays as it is, to its ends"
+    assert (binomial_smooth(slow) - slow).abs().max() < 0.02
+    assert torch.allclose(binomial_smooth(slow)[:2], slow[:2], atol=1e-6), "a steady motion stays as it is, to its ends"
     level = torch.ones(1, 16, 4, 3)
-    assert torch.equal(calmed(level, resting=False), level)
+    assert torch.equal(binomial_smooth(level, resting=False), level)
     shaking = torch.tensor([1.0, -1.0]).repeat(8)[None, :, None, None].expand(2, -1, 4, 3)
-    assert calmed(shaking)[:, 2:-2].abs().max() < 1e-6
+    assert binomial_smooth(shaking)[:, 2:-2].abs().max() < 1e-6
 
 
 def test_seeds_and_anchors_do_not_mix() -> None:
     deviations = torch.randn(3, 9, 5, 3, generator=torch.Generator().manual_seed(1))
-    assert torch.allclose(calmed(deviations)[1:2, :, 2:3], calmed(deviations[1:2, :, 2:3]))
+    assert torch.allclose(binomial_smooth(deviations)[1:2, :, 2:3], binomial_smooth(deviations[1:2, :, 2:3]))
     single = deviations[:, :1]
-    assert torch.allclose(calmed(single), single), "a single moving frame has no neighbours"
-    assert torch.allclose(calmed(single, resting=False), single)
+    assert torch.allclose(binomial_smooth(single), single), "a single moving frame has no neighbours"
+    assert torch.allclose(binomial_smooth(single, resting=False), single)
 
 
 def handles_of(*given: list[int], frames: int = 16) -> HandleCondition:
@@ -42,29 +42,29 @@ def test_a_path_that_lurches_into_its_key_arrives_evenly() -> None:
     lurching = torch.linspace(0, 0.5, 16)
     lurching[-1] = 1.0
     paths = lurching[None, :, None, None].expand(2, -1, 2, 3)
-    even = eased(paths, between)
+    even = whittaker_smooth(paths, between)
     steps = even[0, :, 0, 0].diff().abs()
     assert steps.max() < 0.5 * lurching.diff().max()
     assert torch.allclose(even[:, -1], paths[:, -1], atol=0.05), "the key itself is trusted"
     steady = torch.linspace(1 / 16, 1, 16)[None, :, None, None].expand(1, -1, 2, 3)
-    assert torch.allclose(eased(steady, between), steady, atol=1e-5), "an even motion stays as it is"
+    assert torch.allclose(whittaker_smooth(steady, between), steady, atol=1e-5), "an even motion stays as it is"
 
 
 def test_full_tracks_are_left_alone_and_each_anchor_listens_to_its_own_handle() -> None:
     paths = torch.randn(2, 16, 2, 3, generator=torch.Generator().manual_seed(3))
     everywhere = handles_of(list(range(16)), [15])
     between = time_between_keys(everywhere, torch.eye(2)[None])
-    even = eased(paths, between)
+    even = whittaker_smooth(paths, between)
     assert torch.allclose(even[:, :, 0], paths[:, :, 0], atol=0.05), "white noise, in every frame given"
     rough = lambda x: x.diff(n=2, dim=1).square().mean()  # noqa: E731
     assert rough(even[:, :, 1]) < 0.1 * rough(paths[:, :, 1])
-    assert torch.allclose(eased(paths[1:], between)[0], even[1], atol=1e-6), "seeds do not mix"
+    assert torch.allclose(whittaker_smooth(paths[1:], between)[0], even[1], atol=1e-6), "seeds do not mix"
 
 
 def test_without_handles_or_frames_between_there_is_nothing_to_ease() -> None:
     paths = torch.randn(1, 16, 2, 3, generator=torch.Generator().manual_seed(3))
     nobody = handles_of([])._replace(present=torch.zeros(1, 1, dtype=torch.bool))
     assert time_between_keys(nobody, torch.ones(1, 2, 1)) is None
-    assert eased(paths, None) is paths
+    assert whittaker_smooth(paths, None) is paths
     between = time_between_keys(handles_of([15]), torch.ones(1, 2, 1))
-    assert torch.equal(eased(paths[:, :1], between), paths[:, :1])
+    assert torch.equal(whittaker_smooth(paths[:, :1], between), paths[:, :1])

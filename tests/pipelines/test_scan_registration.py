@@ -93,7 +93,7 @@ def test_it_can_be_cancelled() -> None:
     def stop() -> None:
         raise Cancelled
 
-    found = SurfaceRegistration(truth[0], faces, scans(truth, faces, False), pulse=stop)
+    found = SurfaceRegistration(truth[0], faces, scans(truth, faces, False), check_cancelled=stop)
     for work in (found.snap, found.follow, lambda: found.settle(truth)):
         with pytest.raises(Cancelled):
             work()

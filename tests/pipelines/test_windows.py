@@ -59,9 +59,11 @@ def test_windows_that_disagree_leave_no_seam():
 
 
 def random_handles(frames: int, count: int = 3) -> HandleCondition:
-    given = torch.rand(1, frames, count) < 0.3
-    displacements = 0.1 * torch.randn(1, frames, count, 3) * given[..., None]
-    return HandleCondition(torch.rand(1, count, 3) - 0.5, displacements, given, torch.ones(1, count, dtype=torch.bool))
+    keyframe_mask = torch.rand(1, frames, count) < 0.3
+    displacements = 0.1 * torch.randn(1, frames, count, 3) * keyframe_mask[..., None]
+    return HandleCondition(
+        torch.rand(1, count, 3) - 0.5, displacements, keyframe_mask, torch.ones(1, count, dtype=torch.bool)
+    )
 
 
 def prepared_tiny(frames: int, keep: bool = True):

@@ -74,7 +74,7 @@ def test_noise_differs_between_the_uses_of_an_example() -> None:
 @pytest.fixture
 def objective(tmp_path: Path) -> MotionDiffusionObjective:
     config = tiny()
-    config = dataclasses.replace(config, diffusion=dataclasses.replace(config.diffusion, pure_noise=1.0))
+    config = dataclasses.replace(config, diffusion=dataclasses.replace(config.diffusion, posterior_mean_fraction=1.0))
     train(STAGES[:2], config, tmp_path, steps=1, source=FixedClips())
     result = build_objective(STAGES[3], config, tmp_path)
     assert isinstance(result, MotionDiffusionObjective)

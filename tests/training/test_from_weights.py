@@ -173,7 +173,7 @@ def test_weights_that_mean_something_else_are_refused(
 
 
 def test_loss_weights_may_differ_and_are_named(tmp_path: Path, landed: Path) -> None:
-    check_same_meaning(MOTION, tiny(diffusion={"pure_noise": 0.5}), tiny(), "here")
+    check_same_meaning(MOTION, tiny(diffusion={"posterior_mean_fraction": 0.5}), tiny(), "here")
     _, said = begun(tmp_path, landed, config=tiny(motion={"kl_weight": 0.5}, training={"batch": 2}))
     assert "motion.kl_weight 1e-06 -> 0.5" in said[0]
 

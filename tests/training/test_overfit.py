@@ -79,7 +79,7 @@ def only(kind: str, prefix: str = "") -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", ["tracked", "scans", "images"])
 def test_shape_diffusion(tmp_path: Path, kind: str) -> None:
-    diffusion = {"pure_noise": 0.0, "condition_dropout": 0.0}
+    diffusion = {"posterior_mean_fraction": 0.0, "condition_dropout": 0.0}
     config = tiny(training=FAST, diffusion=diffusion, tasks=only(kind, "shape_"))
     before, after = learn("shape-diffusion", config, tmp_path, 120)
     # The observations' noise is new in every step, so the clips cannot be learned quite by heart.

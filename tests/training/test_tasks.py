@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.config import Config, TaskConfig
 from core.data.clips import ClipBatch
 from core.models.warm_start import HandleCondition
-from core.training.observed import motion_observation
+from core.training.simulate_observations import motion_observation
 from core.training.sources import mirrored
 from core.training.tasks import handles_from_tracks, pick_handles, random_handles
 
@@ -41,14 +41,14 @@ def test_random_handles_are_distinct_points_at_their_true_places(
     points = clip_points(frames=frames)
     handles = draw(config, seed, points)
     batch, count = handles.present.shape
-    assert count == config.most_handles and handles.given.shape == (batch, frames, count)
+    assert count == config.most_handles and handles.keyframe_mask.shape == (batch, frames, count)
     for clip in range(batch):
         # Handles are tracked points, no two the same.
         rows = (handles.positions[clip][:, None] == points[clip, 0][None]).all(-1).float().argmax(dim=1)
         assert len(set(rows.tolist())) == count
         assert torch.equal(handles.positions[clip], points[clip, 0, rows])
         true = points[clip, 1:, rows] - points[clip, :1, rows]
-        given_here = handles.given[clip]
+        given_here = handles.keyframe_mask[clip]
         assert torch.equal(handles.displacements[clip][given_here], true[given_here])
         assert (handles.displacements[clip][~given_here] == 0).all(), "what is not given is not told"
         # Padding comes last and is given nowhere; a present handle says something; counts are in range.
@@ -65,20 +65,20 @@ def test_each_task_gives_the_frames_it_is_named_for(task: str) -> None:
     none = dict.fromkeys(("full_tracks", "keyframes", "last_frame", "mixed", "nothing"), 0.0)
     config = dataclasses.replace(MIXED, **(none | {task: 1.0}), fewest_handles=3)
     handles = draw(config, 5, clip_points(batch=32))
-    present = handles.present[:, None].expand_as(handles.given)
-    per_handle = handles.given.sum(dim=1)[handles.present]
+    present = handles.present[:, None].expand_as(handles.keyframe_mask)
+    per_handle = handles.keyframe_mask.sum(dim=1)[handles.present]
     if task == "nothing":
         assert not handles.present.any()
         return
     assert handles.present.any(dim=1).all()
     if task == "full_tracks":
-        assert torch.equal(handles.given, present)
+        assert torch.equal(handles.keyframe_mask, present)
     if task == "last_frame":
-        assert torch.equal(handles.given[:, -1], handles.present) and not handles.given[:, :-1].any()
+        assert torch.equal(handles.keyframe_mask[:, -1], handles.present) and not handles.keyframe_mask[:, :-1].any()
     if task == "keyframes":  # the same two or three frames for all handles of a clip
         assert set(per_handle.tolist()) == {2, 3}
-        first = handles.given[:, :, :1].expand_as(handles.given)
-        assert torch.equal(handles.given, first & present)
+        first = handles.keyframe_mask[:, :, :1].expand_as(handles.keyframe_mask)
+        assert torch.equal(handles.keyframe_mask, first & present)
     if task == "mixed":  # some handles are known throughout (a pinned one among them), others at a few frames only
         assert per_handle.min() >= 1 and per_handle.max() == 9 and len(set(per_handle.tolist())) > 3
 
@@ -88,7 +88,7 @@ def test_a_pinned_point_is_a_handle_that_is_given_and_does_not_move() -> None:
     points[:, 1:, 4] = points[:, :1, 4]
     index, known = torch.tensor([[4, 7]]), torch.ones(1, 9, 2, dtype=torch.bool)
     handles = handles_from_tracks(points, index, known, torch.ones(1, 2, dtype=torch.bool))
-    assert (handles.displacements[:, :, 0] == 0).all() and handles.given[:, :, 0].all()
+    assert (handles.displacements[:, :, 0] == 0).all() and handles.keyframe_mask[:, :, 0].all()
     assert (handles.displacements[:, :, 1] != 0).any()
 
 
@@ -96,7 +96,7 @@ def test_the_same_generator_gives_the_same_task() -> None:
     first, again, other = draw(MIXED, 1), draw(MIXED, 1), draw(MIXED, 2)
     assert first.variance is None, "a person's handles are exact"
     assert all(torch.equal(a, b) for a, b in zip(first[:4], again[:4], strict=True))
-    assert not torch.equal(first.given, other.given)
+    assert not torch.equal(first.keyframe_mask, other.keyframe_mask)
 
 
 def test_spread_handles_are_farther_apart_than_random_ones() -> None:
@@ -123,7 +123,7 @@ def test_half_of_the_tracked_clips_are_known_above_a_plane_only() -> None:
     cut = known < 40
     assert 20 <= int(cut.sum()) <= 44
     assert bool(((known[cut] >= 40 * 0.35) & (known[cut] <= 40 * 0.7)).all())
-    assert torch.equal(handles.given, handles.present[:, None].expand_as(handles.given))
+    assert torch.equal(handles.keyframe_mask, handles.present[:, None].expand_as(handles.keyframe_mask))
     height = points[:, 0, :, 1]
     middle = [float(height[cut][side[cut]].mean()) for side in (handles.present, ~handles.present)]
     assert middle[0] > middle[1] + 0.2, "most planes are nearly level, and what lies above is seen"

@@ -1,8 +1,8 @@
-"""Motion latents over time without the traces of how they were sampled: jitter, and lurches before a key.
+"""Temporal smoothing of sampled latents: removes jitter and sudden acceleration before keyframes.
 
-The warm start takes a handle for a random walk between its keys, so its uncertainty opens like a square root at every
-key. A sample that lags behind in the middle then catches up within one or two frames. A body does not: between keys
-the paths are smoothed by a penalised spline (Whittaker 1923) that trusts a frame the more, the nearer a key is.
+The warm start models a handle between its keys as a random walk, so its uncertainty grows like a square root next to
+every key. A sample that lags in the middle then catches up within one or two frames, which no body does. Between keys
+the paths are therefore smoothed by a penalised spline (Whittaker 1923) that trusts a frame more the nearer a key is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from core.models.warm_start import HandleCondition, fill_tracks, strayed
+from core.models.warm_start import HandleCondition, fill_tracks, track_uncertainty
 from core.shapes import Float
 
 # Weight of squared accelerations, and the least trust in a frame. Chosen on 29 clips of unseen motions of trained
@@ -23,11 +23,10 @@ LEAST_TRUST = 0.5
 MOST_TRUST = 1e4
 
 
-def calmed(paths: Float[Tensor, "S T M C"], resting: bool = True) -> Float[Tensor, "S T M C"]:
-    """Paths over time without what is left of the noise between one frame and the next.
+def binomial_smooth(paths: Float[Tensor, "S T M C"], resting: bool = True) -> Float[Tensor, "S T M C"]:
+    """Paths averaged over three frames with weights 1/4, 1/2, 1/4, which leave a steady motion as it is.
 
-    Weights 1/4, 1/2, 1/4, so that a steady motion stays as it is. `resting`: they are displacements, 0 in the frame
-    before; else they go on as they begin and end.
+    `resting`: the paths are displacements that are 0 in the frame before the first; otherwise both ends are repeated.
     """
     before = torch.zeros_like(paths[:, :1]) if resting else paths[:, :1]
     after = 2 * paths[:, -1:] - torch.cat([before, paths], dim=1)[:, -2:-1] if resting else paths[:, -1:]
@@ -36,19 +35,19 @@ def calmed(paths: Float[Tensor, "S T M C"], resting: bool = True) -> Float[Tenso
 
 
 def time_between_keys(handles: HandleCondition, affinity: Float[Tensor, "B M K"]) -> Float[Tensor, "T M"] | None:
-    """How uncertain the handles that an anchor hangs together with are in a frame: 0 where given, to 1.
+    """Uncertainty in each frame of the handles near an anchor: 0 at a key, at most 1.
 
-    Of the first clip of the batch; None where there are no handles.
+    For the first clip of the batch; None without handles.
     """
     if not bool(handles.present.any()):
         return None
     share = (affinity.clamp_min(0.0) + 1e-9) * handles.present[:, None]
     share = share / share.sum(dim=-1, keepdim=True)
-    return torch.einsum("bmk,btk->btm", share, strayed(fill_tracks(handles)).to(share))[0]
+    return torch.einsum("bmk,btk->btm", share, track_uncertainty(fill_tracks(handles)).to(share))[0]
 
 
-def eased(paths: Float[Tensor, "S T M C"], between: Float[Tensor, "F M"] | None) -> Float[Tensor, "S T M C"]:
-    """Displacements over time, 0 in the frame before, smoothed where handles are not given; `between` has F >= T."""
+def whittaker_smooth(paths: Float[Tensor, "S T M C"], between: Float[Tensor, "F M"] | None) -> Float[Tensor, "S T M C"]:
+    """Displacements over time, 0 in the frame before the first, smoothed between keys; `between` has F >= T frames."""
     seeds, frames, anchors, channels = paths.shape
     if between is None or frames < 2:
         return paths

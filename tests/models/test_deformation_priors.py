@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.models.classical_guesses import as_rigid_as_possible, common_motion, nearest_motion, polar_rotation
+from core.models.deformation_priors import as_rigid_as_possible, common_motion, nearest_motion, polar_rotation
 from core.models.warm_start import graph_prior
 
 

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from core.errors import DataError
 from core.evaluation.scan_baseline import (
-    PeerSettings,
+    BaselineSettings,
     poisson_surface,
     reconstruct_classically,
     track,
@@ -21,7 +21,7 @@ from core.geometry.soft_arap import closest
 from core.sequence import ScanSequence
 from tests.geometry.bodies import capsule
 
-QUICK = PeerSettings(rounds=1, rough_depth=4, depth=5)
+QUICK = BaselineSettings(rounds=1, rough_depth=4, depth=5)
 
 
 @pytest.mark.parametrize("tracked", [True, False])
@@ -32,7 +32,7 @@ def test_a_bending_body_is_followed(tracked: bool) -> None:
     clouds = list(samples.at(truth))
     if not tracked:
         clouds = [np.random.default_rng(1).permutation(cloud) for cloud in clouds]
-    found = track(vertices, faces, clouds, tracked, PeerSettings())
+    found = track(vertices, faces, clouds, tracked, BaselineSettings())
     surface_error = closest(found[2], faces, samples.at(truth[2]))[1].mean()
     assert surface_error < 0.1 * closest(truth[0], faces, samples.at(truth[2]))[1].mean()
     if tracked:
@@ -44,7 +44,7 @@ def test_a_bending_body_is_followed(tracked: bool) -> None:
 def test_a_frame_without_points_keeps_the_pose_before_it() -> None:
     vertices, faces = capsule()
     cloud = sample_surface(vertices, faces, 100, np.random.default_rng(0)).at(vertices)
-    found = track(vertices, faces, [cloud, cloud + 0.05, np.zeros((0, 3))], False, PeerSettings())
+    found = track(vertices, faces, [cloud, cloud + 0.05, np.zeros((0, 3))], False, BaselineSettings())
     assert (found[2] == found[1]).all()
     assert np.abs(found[1] - found[0]).max() > 0.02
 
