@@ -99,7 +99,7 @@ def read_bank(path: str | Path) -> list[BankShape]:
         raise DataError(f"{path.name} is damaged ({type(error).__name__}); build it again.") from None
 
 
-def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray]) -> list[BankShape]:
+def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> list[BankShape]:
     result, first, frame = [], 0, 0
     turns = tensors["turns"].astype(np.float32) / (32767 * np.sqrt(2))
     places = tensors["places"].astype(np.float32) * (PLACE_RANGE / 32767)
@@ -152,7 +152,7 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray]) -> list[
     return result
 
 
-def same_sign(quaternions: NDArray) -> NDArray[np.float32]:
+def same_sign(quaternions: NDArray[Any]) -> NDArray[np.float32]:
     """Quaternions [F, J, 4] without jumps of sign from frame to frame."""
     result = np.array(quaternions, dtype=np.float32)
     flips = np.where((result[1:] * result[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
@@ -160,5 +160,6 @@ def same_sign(quaternions: NDArray) -> NDArray[np.float32]:
     return result
 
 
-def _pack(values: NDArray) -> NDArray[np.int16]:
-    return (np.clip(values, -1, 1) * 32767).round().astype(np.int16)
+def _pack(values: NDArray[Any]) -> NDArray[np.int16]:
+    result: NDArray[np.int16] = (np.clip(values, -1, 1) * 32767).round().astype(np.int16)
+    return result

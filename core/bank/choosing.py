@@ -8,6 +8,7 @@ of the best, Nemhauser et al. 1978). So seeds differ as far as the bank says tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ UNSERVED = 1.3  # distance, in units of a usual motion, that a motion counts for
 ROUND = 48  # seeds that share one draw of the candidates' order
 
 
-def choose_windows(energies: NDArray, distances: NDArray, usual: float, seeds: Sequence[int]) -> list[int]:
+def choose_windows(energies: NDArray[Any], distances: NDArray[Any], usual: float, seeds: Sequence[int]) -> list[int]:
     """Of K candidates the one for each seed. `distances` [K, K] between their motions, `usual` a usual motion's size.
 
     A seed's candidate depends on the seed alone. Beyond the first `ROUND` seeds the energies are perturbed, so that
@@ -33,7 +34,7 @@ def choose_windows(energies: NDArray, distances: NDArray, usual: float, seeds: S
     return [orders[seed % (1 << 63) // ROUND][seed % ROUND % len(energies)] for seed in seeds]
 
 
-def _greedy(energies: NDArray, distances: NDArray, count: int) -> list[int]:
+def _greedy(energies: NDArray[Any], distances: NDArray[Any], count: int) -> list[int]:
     probability = np.exp(energies.min() - energies)
     probability /= probability.sum()
     nearest = np.full(len(energies), UNSERVED)

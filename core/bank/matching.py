@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,8 @@ class BankEntry:
         """For every row the one nearest to `frames` later: cyclic clips go round, others hold their end [F]."""
         later = np.round(self.frame + frames).astype(np.int64)
         later = np.where(self.cyclic, np.mod(later, self._period), later)
-        return self.first[self.clip] + np.minimum(later, self._last)
+        result: NDArray[np.int64] = self.first[self.clip] + np.minimum(later, self._last)
+        return result
 
     def left_after(self, frames: float) -> NDArray[np.float64]:
         """How many frames of its clip are left `frames` after each row, negative where it ends before [F]."""
@@ -70,7 +72,8 @@ class BankEntry:
 
     @property
     def descriptors(self) -> Floats:
-        return self.shape.descriptors[0]
+        result: Floats = self.shape.descriptors[0]
+        return result
 
     @cached_property
     def rotations(self) -> Floats:
@@ -96,7 +99,8 @@ class Match:
     @cached_property
     def mass(self) -> Floats:
         """Share of the nodes that hangs on each part [J]."""
-        return self.parts.mean(axis=0)
+        result: Floats = self.parts.mean(axis=0)
+        return result
 
 
 def match_body(
@@ -155,7 +159,8 @@ def _pose_agreement(body: Body, parts: Floats, theirs: Floats, turn: Floats) -> 
         for x, near in ((mine, near_mine), (theirs, near_theirs))
     ]
     whole = np.sqrt((lengths[0] * lengths[1]).clip(0)).sum()
-    return (np.tensordot(parts.T, covariance, 1) / max(whole, 1e-9)).astype(np.float32)
+    result: Floats = (np.tensordot(parts.T, covariance, 1) / max(whole, 1e-9)).astype(np.float32)
+    return result
 
 
 def yaw(angle: float) -> Floats:
@@ -164,7 +169,8 @@ def yaw(angle: float) -> Floats:
     return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], dtype=np.float32)
 
 
-def _boxed(points: NDArray) -> Floats:
+def _boxed(points: NDArray[Any]) -> Floats:
     """Places within the bounding box, -0.5 to 0.5 along each side."""
     low, high = points.min(axis=0), points.max(axis=0)
-    return ((points - low) / (high - low).clip(1e-3) - 0.5).astype(np.float32)
+    result: Floats = ((points - low) / (high - low).clip(1e-3) - 0.5).astype(np.float32)
+    return result

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +93,9 @@ def class_weights(names: Sequence[str]) -> NDArray[np.float32]:
     return result
 
 
-def side_or_spine_heading(names: Sequence[str], nodes: NDArray, weights: NDArray) -> NDArray[np.float64] | None:
+def side_or_spine_heading(
+    names: Sequence[str], nodes: NDArray[Any], weights: NDArray[Any]
+) -> NDArray[np.float64] | None:
     """Where a rig faces, a horizontal unit vector, as its joints' names tell: across from right to left turned by a
     quarter, or from its tail to its head. None where they do not. Nodes [N, 3] hang on joints by weights [N, J]."""
     named = [part_of(name) for name in names]

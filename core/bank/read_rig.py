@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
-def farthest(points: NDArray, count: int) -> NDArray[np.int64]:
+def farthest(points: NDArray[Any], count: int) -> NDArray[np.int64]:
     """Indices of farthest points, the first being the one farthest from the mean."""
     distance = np.full(len(points), np.inf)
     current = int(np.square(points - points.mean(axis=0)).sum(axis=1).argmax())
@@ -110,10 +111,11 @@ def _vertex_weights(scene: GltfScene, count: int, file_to_vertex: NDArray[np.int
     first[file_to_vertex[::-1]] = np.arange(len(file_to_vertex))[::-1]
     for k in range(scene.bone_index.shape[1]):
         np.add.at(dense, (np.arange(count), scene.bone_index[first, k]), scene.bone_weight[first, k])
-    return dense / dense.sum(axis=1, keepdims=True).clip(1e-9)
+    result: NDArray[np.float64] = dense / dense.sum(axis=1, keepdims=True).clip(1e-9)
+    return result
 
 
-def strongest(weights: NDArray, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def strongest(weights: NDArray[Any], most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The `most` largest of each row, at most four, and their shares: index and weight [N, 4], padded with zeros."""
     most = min(most, weights.shape[1])
     index = np.argsort(-weights, axis=1)[:, :most]
@@ -137,7 +139,7 @@ def rotation_quaternions(linear: NDArray[np.float64]) -> NDArray[np.float32]:
     return same_sign(turned)
 
 
-def clip_period(quaternions: NDArray, places: NDArray) -> float:
+def clip_period(quaternions: NDArray[Any], places: NDArray[Any]) -> float:
     """Frames after which a clip starts again, 0 if it does not: its last pose is its first, or one frame before."""
     frames = len(places)
     motion = np.linalg.norm(places - places[:1], axis=-1).max()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class MeshMotion(NamedTuple):
 
 def shape_of_motions(
     name: str,
-    rest: NDArray,
+    rest: NDArray[Any],
     faces: NDArray[np.int32],
     motions: Sequence[MeshMotion],
     credit: Credit,
@@ -104,7 +104,7 @@ def shape_of_motions(
     )
 
 
-def rigid_parts(paths: NDArray) -> NDArray[np.int64]:
+def rigid_parts(paths: NDArray[Any]) -> NDArray[np.int64]:
     """The part [N] of every node, numbered from 0, from positions [F, N, 3] in units of the size."""
     count = paths.shape[1]
     first = np.linalg.norm(paths[0][:, None] - paths[0][None], axis=-1)
@@ -129,7 +129,9 @@ def rigid_parts(paths: NDArray) -> NDArray[np.int64]:
     return label
 
 
-def _part_motion(nodes: NDArray, parts: NDArray, paths: NDArray, centres: NDArray) -> tuple[NDArray, NDArray]:
+def _part_motion(
+    nodes: NDArray[Any], parts: NDArray[Any], paths: NDArray[Any], centres: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rotations [F, J, 3, 3] that best carry each part's nodes (Kabsch 1976), and where `centres` [J, 3] go."""
     rotations, places = [], []
     for part in range(parts.max() + 1):
@@ -143,7 +145,9 @@ def _part_motion(nodes: NDArray, parts: NDArray, paths: NDArray, centres: NDArra
     return np.stack(rotations, axis=1), np.stack(places, axis=1)
 
 
-def _shares(nodes: NDArray, parts: NDArray, paths: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _shares(
+    nodes: NDArray[Any], parts: NDArray[Any], paths: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Parts [N, 4] that carry each node well, and by how much it hangs on them [N, 4]."""
     rotations, places = _part_motion(nodes, parts, paths, np.zeros((parts.max() + 1, 3)))
     missed = np.empty((len(nodes), parts.max() + 1))
@@ -155,10 +159,11 @@ def _shares(nodes: NDArray, parts: NDArray, paths: NDArray) -> tuple[NDArray[np.
     return strongest(np.square(closeness), 4)  # squared: a part that fits half as well carries a quarter
 
 
-def _resampled(paths: NDArray, fps: float) -> NDArray:
+def _resampled(paths: NDArray[Any], fps: float) -> NDArray[Any]:
     """Positions [T, N, 3] at the bank's rate."""
     seconds = (len(paths) - 1) / fps
     at = np.arange(int(np.floor(seconds * STORED_FPS + 1e-4)) + 1) * (fps / STORED_FPS)
     low = np.minimum(at.astype(int), len(paths) - 1)
     high, share = np.minimum(low + 1, len(paths) - 1), (at - low)[:, None, None]
-    return paths[low] * (1 - share) + paths[high] * share
+    result: NDArray[Any] = paths[low] * (1 - share) + paths[high] * share
+    return result

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,12 +107,13 @@ def position_functional(body: Body) -> Floats:
     own = inverse[:, :, None] * (degree[:, None] * rest - weight @ rest)[None]
     others = np.einsum("pi,in,ia->pna", inverse, weight, rest, optimize=True)
     others -= (inverse @ weight)[:, :, None] * rest[None]
-    return (0.5 * (own + others)).astype(np.float32)
+    result: Floats = (0.5 * (own + others)).astype(np.float32)
+    return result
 
 
 def _handle_levers(body: Body, wish: Wish, functional: Floats) -> Floats:
     """[K, P, 3]: the same functional for handles, which ride on the nodes near them."""
-    levers = np.einsum("kn,knpa->kpa", wish.shares, functional[wish.nodes])
+    levers: Floats = np.einsum("kn,knpa->kpa", wish.shares, functional[wish.nodes])
     offsets = wish.shares[..., None] * (wish.rest[:, None] - body.nodes[wish.nodes])
     np.add.at(levers, (np.arange(len(levers))[:, None], wish.nodes), offsets)
     return levers
@@ -192,14 +194,15 @@ def _windows_of(
     return result
 
 
-def _best_of_each_clip(energy: NDArray, clip: NDArray) -> NDArray[np.int64]:
+def _best_of_each_clip(energy: NDArray[Any], clip: NDArray[Any]) -> NDArray[np.int64]:
     """Rows of the `PER_CLIP` lowest finite energies of every clip."""
     order = np.lexsort((energy, clip))
     rank = np.arange(len(order)) - np.searchsorted(clip[order], clip[order])
-    return order[(rank < PER_CLIP) & np.isfinite(energy[order])]
+    result: NDArray[np.int64] = order[(rank < PER_CLIP) & np.isfinite(energy[order])]
+    return result
 
 
-def effort(motion: NDArray, size: float) -> NDArray:
+def effort(motion: NDArray[Any], size: float) -> NDArray[Any]:
     """How unusual a mean motion is beside how far a handle is to move (or by itself, where none is)."""
     usual = np.log(size) + USUAL_EFFORT if size > 0 else USUAL_MOTION
     return np.square((np.log(motion + 0.01 * max(size, 0.05)) - usual) / EFFORT_SPREAD)

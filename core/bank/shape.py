@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,24 +71,26 @@ class BankShape:
         """Centres [J, 3] of the parts in the default pose."""
         return part_centres(self.nodes, self.weights())
 
-    def posed(self, clip: BankClip, frames: Sequence[int] | NDArray | None = None) -> Floats:
+    def posed(self, clip: BankClip, frames: Sequence[int] | NDArray[Any] | None = None) -> Floats:
         """Node positions [F, N, 3] in some frames of a clip (all, if left out)."""
         chosen = slice(None) if frames is None else np.asarray(frames)
         rotations = quaternion_matrices(clip.quaternions[chosen])  # [F, J, 3, 3]
         places = clip.places[chosen] - np.einsum("fjab,jb->fja", rotations, self.centres())
         weights = self.weights()
         blend = np.einsum("nj,fjab->fnab", weights, rotations, optimize=True)
-        return np.einsum("fnab,nb->fna", blend, self.nodes) + weights @ places
+        result: Floats = np.einsum("fnab,nb->fna", blend, self.nodes) + weights @ places
+        return result
 
 
-def part_centres(nodes: NDArray, weights: NDArray) -> Floats:
+def part_centres(nodes: NDArray[Any], weights: NDArray[Any]) -> Floats:
     """Weighted means of the nodes [J, 3]; a part without nodes sits at the middle of all."""
     total = weights.sum(axis=0)
     mean = weights.T @ nodes / total.clip(1e-9)[:, None]
-    return np.where(total[:, None] > 1e-6, mean, nodes.mean(axis=0)).astype(np.float32)
+    result: Floats = np.where(total[:, None] > 1e-6, mean, nodes.mean(axis=0)).astype(np.float32)
+    return result
 
 
-def quaternion_matrices(quaternions: NDArray) -> Floats:
+def quaternion_matrices(quaternions: NDArray[Any]) -> Floats:
     """Rotation matrices [..., 3, 3] of unit quaternions [..., 4] (w first)."""
     w, x, y, z = np.moveaxis(np.asarray(quaternions, np.float32), -1, 0)
     rows = [

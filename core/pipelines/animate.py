@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -337,7 +337,7 @@ def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, devic
 
     free = max(0, slots - len(vertices))
 
-    def batch(array: NDArray, dtype: type, axis: int) -> Tensor:
+    def batch(array: NDArray[Any], dtype: type, axis: int) -> Tensor:
         widths = [(0, free if side == axis else 0) for side in range(array.ndim)]
         return torch.from_numpy(np.ascontiguousarray(np.pad(array, widths), dtype=dtype)).to(device)[None]
 

@@ -31,7 +31,8 @@ class FreeSpace:
         beside = (angle[:, 0] - BESIDE * self.gap) * length
         before = self.length[near].min(axis=1) - MARGIN - length
         # Beside the outline neighbours' depths say nothing, but neither do they contradict.
-        return np.maximum(beside, before)
+        result: NDArray[np.float64] = np.maximum(beside, before)
+        return result
 
     def carved(self, logits: NDArray[np.floating], places: NDArray[np.floating]) -> NDArray[np.float64]:
         """Occupancy logits [Q] at places [Q, 3], lowered to outside where it is empty; smooth across its border."""

@@ -42,7 +42,15 @@ def settle(
     if planted:
         led = plant_feet(body, led, seats, fps)
     surface = body.surface(seats, planted)
-    columns = lambda x: x.movedim(2, 0).flatten(1, 2)[None]  # noqa: E731  [S, T, P, ...] -> [1, P, S T, ...]
+
+    def columns(x: Tensor) -> Tensor:
+        """[S, T, P, ...] -> [1, P, S T, ...]"""
+        return x.movedim(2, 0).flatten(1, 2)[None]
+
+    def back(x: Tensor) -> Tensor:
+        rows: Tensor = x[0].unflatten(1, (seeds, frames))
+        return rows.movedim(0, 2)
+
     positions, rotations = columns(led), columns(borrowed.rotations)
     paths = None
     if len(seats.places):
@@ -56,7 +64,6 @@ def settle(
         paths = torch.from_numpy(_through_keys(carried, targets, keyframe_mask, loop)).float()
         paths = paths.permute(2, 0, 1, 3).flatten(1, 2)[None]
     moved, turned = surface.settle(positions, positions, paths, rotations)
-    back = lambda x: x[0].unflatten(1, (seeds, frames)).movedim(0, 2)  # noqa: E731
     moved, turned = back(moved).contiguous(), back(turned).contiguous()
     moved[:, 0] = torch.from_numpy(body.nodes)
     turned[:, 0] = torch.eye(3)
@@ -92,7 +99,8 @@ def handle_certainty(
     moved = np.where(keyframe_mask, np.linalg.norm(targets - seats.places[:, None], axis=-1), 0.0).max(axis=1)
     telling = STILL + (1 - STILL) * np.clip(2 * moved / max(moved.max(), 1e-9), 0, 1)
     sure = certainty_in_time(keyframe_mask) * telling[:, None]
-    return (explained[None] * (sure.T @ share.T)).astype(np.float32)
+    result: NDArray[np.float32] = (explained[None] * (sure.T @ share.T)).astype(np.float32)
+    return result
 
 
 def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -301,4 +301,5 @@ def _reach(fit: _Fit, rest: Floats) -> Floats:
     for joint in range(len(fit.pose.parents) - 1, 0, -1):
         dense[:, fit.pose.parents[joint]] += dense[:, joint]
     apart = np.square(rest[:, None] - fit.pose.places[None]).sum(axis=-1)
-    return np.sqrt((dense * apart).sum(axis=0) / dense.sum(axis=0).clip(1e-9)).clip(1e-3)
+    result: Floats = np.sqrt((dense * apart).sum(axis=0) / dense.sum(axis=0).clip(1e-9)).clip(1e-3)
+    return result

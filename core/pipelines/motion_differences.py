@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from core.pipelines.exact_handles import frame_chunks
 
 
-def compare_motions(motions: Sequence[NDArray[np.float32]], size: float) -> tuple[NDArray, NDArray[np.float32]]:
+def compare_motions(motions: Sequence[NDArray[np.float32]], size: float) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """Each motion's mean distance from the mean of all [S], and the seeds' standard deviation [T, V], over `size`."""
     frames, count, _ = motions[0].shape
     disagreement = np.zeros((frames, count), dtype=np.float32)

@@ -84,7 +84,8 @@ class MovingBody:
 
     @cached_property
     def edge_lengths(self) -> NDArray[np.float32]:
-        return np.linalg.norm(self.rest[self.edges[:, 0]] - self.rest[self.edges[:, 1]], axis=-1)
+        result: NDArray[np.float32] = np.linalg.norm(self.rest[self.edges[:, 0]] - self.rest[self.edges[:, 1]], axis=-1)
+        return result
 
     @cached_property
     def feet(self) -> NDArray[np.int64]:
@@ -165,4 +166,5 @@ def loose_pieces(
 
 def same_piece(pieces: NDArray[np.int64]) -> NDArray[np.bool_]:
     """[P, P]: which pairs of nodes lie on one loose piece."""
-    return (pieces[:, None] == pieces[None]) & (pieces >= 0)[:, None]
+    result: NDArray[np.bool_] = (pieces[:, None] == pieces[None]) & (pieces >= 0)[:, None]
+    return result

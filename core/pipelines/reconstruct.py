@@ -145,7 +145,9 @@ class Reconstructor:
             given = given.guessed(self.shape_autoencoder)
         one = self.shape_diffusion.prepare(given)
         shape = (self.config.shape.latents, self.config.shape.channels)
-        step = lambda done, total, estimate: report.step("Finding the shape")  # noqa: E731
+
+        def step(done: int, total: int, estimate: Tensor) -> None:
+            report.step("Finding the shape")
 
         def denoiser(count: int) -> Denoiser:
             network = one.network.repeat(count)

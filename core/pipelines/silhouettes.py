@@ -60,7 +60,8 @@ def silhouette(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     if mask.mean() > LARGEST:
         return nothing
     parts, _ = label(mask)
-    return mask & (np.bincount(parts.ravel())[parts] >= SMALLEST)
+    result: NDArray[np.bool_] = mask & (np.bincount(parts.ravel())[parts] >= SMALLEST)
+    return result
 
 
 def inflated(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -82,4 +83,5 @@ def inflated(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         there.append(beside[inside])
         values.append(np.full(int(inside.sum()), -1.0))
     system = sparse.csc_matrix((np.concatenate(values), (np.concatenate(here), np.concatenate(there))))
-    return np.sqrt(splu(system).solve(np.full(count, 2.0)).clip(0.0))
+    result: NDArray[np.float64] = np.sqrt(splu(system).solve(np.full(count, 2.0)).clip(0.0))
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import igl
 import numpy as np
@@ -40,7 +41,7 @@ def latents_to_mesh(
     """
     context = autoencoder.context(latents)
 
-    def occupancy(points: NDArray[np.float64]) -> NDArray:
+    def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
         check_cancelled()
         queries = torch.from_numpy(points.astype(np.float32)).to(latents.device)[None]
         logits = autoencoder.query(context, queries)[0].cpu().numpy()

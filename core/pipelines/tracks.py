@@ -73,7 +73,8 @@ def _noise(centred: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviation [N] of a coordinate's noise: the median singular value over what unit noise would have."""
     small, large = _sides(centred)
     values = np.linalg.eigvalsh(centred @ np.swapaxes(centred, 1, 2))[:, -small:].clip(0.0)
-    return np.sqrt(np.median(values, axis=1) / (large * _median_of_noise(small / large)))
+    result: NDArray[np.float64] = np.sqrt(np.median(values, axis=1) / (large * _median_of_noise(small / large)))
+    return result
 
 
 def _calm(mean: NDArray[np.float64], centred: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -86,12 +87,14 @@ def _calm(mean: NDArray[np.float64], centred: NDArray[np.float64], sigma: float)
     smooth = _smoothed(every, sigma)
     kept = _shrinkage(square, sigma, *_sides(centred))
     around = vectors @ (smooth[:, 1:] * kept[..., None, None]).reshape(count, size, -1)
-    return around.reshape(count, size, 3, -1) + smooth[:, :1] / np.sqrt(size)
+    result: NDArray[np.float64] = around.reshape(count, size, 3, -1) + smooth[:, :1] / np.sqrt(size)
+    return result
 
 
 def _sides(centred: NDArray[np.float64]) -> tuple[int, int]:
     """The smaller and the larger side of a neighbourhood's matrix; its mean has taken one direction."""
-    return tuple(sorted((centred.shape[1] - 1, centred.shape[2])))  # type: ignore[return-value]
+    small, large = sorted((centred.shape[1] - 1, centred.shape[2]))
+    return small, large
 
 
 def _shrinkage(square: NDArray[np.float64], sigma: float, small: int, large: int) -> NDArray[np.float64]:
@@ -119,7 +122,8 @@ def _smoothed(paths: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     spectrum = paths @ waves
     lost = (spectrum**2).sum(axis=2) @ ((1 - passed) ** 2).T
     best = (lost + 2 * 3 * sigma**2 * passed.sum(axis=1)).argmin(axis=-1)
-    return (spectrum * passed[best][:, :, None]) @ waves.T
+    result: NDArray[np.float64] = (spectrum * passed[best][:, :, None]) @ waves.T
+    return result
 
 
 @lru_cache
