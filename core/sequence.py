@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import HandleError, MeshError
+from core.key_easing import Easing
 
 MIN_FRAMES = 2
 MAX_FRAMES = 200
@@ -167,6 +169,10 @@ class Handle:
 
     `keys` maps a frame to a position [3]. Between keys the motion is free, unless `hold`: then it is
     linear between keys (and constant after the last). `pinned` keeps the rest position in every frame.
+
+    `pins` are ranges of frames, first and last, in which it stays at the key of the first frame (without one
+    there: at the key before, or the rest position). `easing` maps a frame, 0 or that of a key, to how it goes
+    from there to the next key; it does so even where it would be free.
     """
 
     vertex: int
@@ -174,6 +180,8 @@ class Handle:
     hold: bool = False
     pinned: bool = False
     name: str = ""
+    pins: tuple[tuple[int, int], ...] = ()
+    easing: Mapping[int, Easing] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = {}
@@ -183,7 +191,44 @@ class Handle:
                 raise HandleError(f"The key at frame {frame} of vertex {self.vertex} needs three numbers, x y z.")
             position.setflags(write=False)
             keys[int(frame)] = position
+        pins: list[tuple[int, int]] = []
+        for first, last in sorted(self.pins):
+            if not 0 <= first <= last:
+                raise HandleError(f"A pin of vertex {self.vertex} goes from frame {first} to {last}; it has to go on.")
+            if pins and first <= pins[-1][1]:  # they touch: one
+                pins[-1] = (pins[-1][0], max(pins[-1][1], last))
+            else:
+                pins.append((first, last))
+        easing = {frame: self.easing[frame] for frame in sorted(self.easing) if frame == 0 or frame in keys}
         object.__setattr__(self, "keys", MappingProxyType(keys))
+        object.__setattr__(self, "pins", tuple(pins))
+        object.__setattr__(self, "easing", MappingProxyType(easing))
+
+    def path(self, rest: ArrayLike, frames: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Targets [T, 3] and the mask [T] of frames where they are given, from its rest position [3] on."""
+        targets, keyframe_mask = np.tile(np.asarray(rest, dtype=np.float64), (frames, 1)), np.zeros(frames, dtype=bool)
+        keyframe_mask[0] = True
+        if self.pinned:
+            return targets, np.ones(frames, dtype=bool)
+        stops = {0: targets[0].copy(), **{f: p for f, p in self.keys.items() if 0 < f < frames}}
+        for first, last in (pin for pin in self.pins if pin[0] < frames):
+            place = stops[max(frame for frame in stops if frame <= first)]
+            stops = {f: p for f, p in stops.items() if not first < f <= last}
+            stops |= {first: place, min(last, frames - 1): place}
+        order = sorted(stops)
+        for frame, after in pairwise([*order, frames]):
+            easing = self.easing.get(frame, Easing("linear") if self.hold else None)
+            if any(first <= frame < last for first, last in self.pins):
+                easing = Easing("hold")
+            goal = stops.get(after, stops[frame])
+            if after < frames and easing is not None:
+                share = easing.share(np.arange(after - frame) / (after - frame))
+                targets[frame:after] = stops[frame] + share[:, None] * (goal - stops[frame])
+                keyframe_mask[frame:after] = True
+            elif self.hold:
+                targets[frame:], keyframe_mask[frame:] = stops[frame], True
+            targets[frame], keyframe_mask[frame] = stops[frame], True
+        return targets, keyframe_mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,8 +257,10 @@ class HandleTracks:
             if handle.vertex in seen:
                 raise HandleError(f"{where}: this vertex already has a handle; merge the two into one.")
             seen.add(handle.vertex)
-            if not handle.pinned and not handle.keys:
+            if not (handle.pinned or handle.keys or handle.pins):
                 raise HandleError(f"{where}: it has no keys; add a key or pin it.")
+            if handle.pins and handle.pins[-1][1] >= self.frames:
+                raise HandleError(f"{where}: a pin ends at frame {handle.pins[-1][1]} of {self.frames} frames.")
             for frame, position in handle.keys.items():
                 if not 0 <= frame < self.frames:
                     raise HandleError(f"{where}: its key is at frame {frame}, but frames are 0 to {self.frames - 1}.")
@@ -230,26 +277,10 @@ class HandleTracks:
 
         Frame 0 is always the rest pose and given, whatever a key at frame 0 says.
         """
-        count = len(self.handles)
-        targets = np.zeros((count, self.frames, 3))
-        keyframe_mask = np.zeros((count, self.frames), dtype=bool)
+        targets = np.zeros((len(self.handles), self.frames, 3))
+        keyframe_mask = np.zeros((len(self.handles), self.frames), dtype=bool)
         for row, handle in enumerate(self.handles):
-            start = np.asarray(rest[handle.vertex], dtype=np.float64)
-            targets[row] = start
-            keyframe_mask[row, 0] = True
-            if handle.pinned:
-                keyframe_mask[row] = True
-                continue
-            keys = {0: start, **{f: p for f, p in handle.keys.items() if 0 < f < self.frames}}
-            for frame, position in keys.items():
-                targets[row, frame] = position
-                keyframe_mask[row, frame] = True
-            if handle.hold:
-                frames = np.fromiter(keys, dtype=float)
-                stacked = np.stack(list(keys.values()))
-                every = np.arange(self.frames)
-                targets[row] = np.stack([np.interp(every, frames, stacked[:, axis]) for axis in range(3)], -1)
-                keyframe_mask[row] = True
+            targets[row], keyframe_mask[row] = handle.path(rest[handle.vertex], self.frames)
         return targets, keyframe_mask
 
 

@@ -12,8 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 COMMON = {
-    f"core.{name}"
-    for name in ("sequence", "config", "errors", "assets", "shapes", "precision", "scalings", "atomic", "safe_yaml")
+    "core.sequence",
+    "core.key_easing",
+    "core.config",
+    "core.errors",
+    "core.assets",
+    "core.shapes",
+    "core.precision",
+    "core.scalings",
+    "core.atomic",
+    "core.safe_yaml",
 }
 
 # What each part may import of `core`, besides itself. None: everything.

@@ -6,6 +6,8 @@
       - vertex: 1203              # or `position: [x, y, z]`, snapped to the nearest vertex
         keys: {8: [0.1, 0.4, 0.0], 16: [0.3, 0.9, 0.1]}
         hold: false               # false: free before the first key and between keys; true: linear between
+        pins: [[8, 12]]           # ranges of frames in which it stays where it is in the first of them
+        easing: {8: smooth}       # to the next key: linear, smooth, hold, overshoot; or [smooth, 0.8] with its bend
       - vertex: 88
         pinned: true              # stays where it is in every frame
 
@@ -27,11 +29,12 @@ from numpy.typing import NDArray
 from core.config import unknown_key
 from core.errors import HandleError
 from core.io.beside import utf8
+from core.key_easing import Easing, easing_from
 from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, parse_yaml
 from core.sequence import Handle, HandleTracks, SourceMesh
 
 _TOP_KEYS = ("frames", "fps", "handles")
-_HANDLE_KEYS = ("vertex", "position", "keys", "hold", "pinned", "name")
+_HANDLE_KEYS = ("vertex", "position", "keys", "hold", "pinned", "name", "pins", "easing")
 # A key at frame 0 may repeat the rest position, up to this fraction of the size.
 _REST_TOLERANCE = 1e-4
 
@@ -135,7 +138,29 @@ def _handle(entry: Any, number: int, mesh: SourceMesh) -> Handle:
         hold=hold,
         pinned=pinned,
         name=_text(entry.get("name", ""), f"{where}: name"),
+        pins=_pins(entry.get("pins") or [], where),
+        easing=_easing(entry.get("easing") or {}, points, where),
     )
+
+
+def _pins(value: Any, where: str) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list) or any(not isinstance(pin, list) or len(pin) != 2 for pin in value):
+        raise HandleError(f"{where}: pins have to be written as [[first frame, last frame], ...].")
+    return tuple((_whole(a, f"{where}: a frame of a pin"), _whole(b, f"{where}: a frame of a pin")) for a, b in value)
+
+
+def _easing(value: Any, keys: Mapping[int, Any], where: str) -> dict[int, Easing]:
+    if not isinstance(value, dict):
+        raise HandleError(f"{where}: easing has to be written as {{frame: smooth, ...}}.")
+    found = {}
+    for frame, kind in value.items():
+        if _whole(frame, f"{where}: the frame of an easing") not in (0, *keys):
+            raise HandleError(f"{where}: an easing starts at frame {frame}, where it has no key.")
+        try:
+            found[frame] = easing_from(kind)
+        except HandleError as error:
+            raise HandleError(f"{where}: {error}") from None
+    return found
 
 
 def _check_first_frame(tracks: HandleTracks, mesh: SourceMesh) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from core.errors import HandleError, MeshError
 from core.io.arrays import SkippedError, read_arrays
 from core.io.export_clip import ExportClip
+from core.key_easing import easing_from, easing_record
 from core.sequence import Handle, HandleTracks, MeshSequence, frozen_array
 
 _ARRAYS = ("vertices", "faces", "fps", "uv", "origin", "handles_json")
@@ -96,6 +97,8 @@ def _handles_to_json(tracks: HandleTracks) -> str:
             "hold": handle.hold,
             "pinned": handle.pinned,
             "name": handle.name,
+            "pins": [list(pin) for pin in handle.pins],
+            "easing": {str(frame): easing_record(easing) for frame, easing in handle.easing.items()},
         }
         for handle in tracks.handles
     ]
@@ -114,6 +117,8 @@ def _handles_from_json(text: str, vertices: int) -> HandleTracks:
                 hold=bool(entry["hold"]),
                 pinned=bool(entry["pinned"]),
                 name=str(entry["name"]),
+                pins=tuple((int(first), int(last)) for first, last in entry.get("pins", ())),
+                easing={int(frame): easing_from(value) for frame, value in entry.get("easing", {}).items()},
             )
             for entry in data["handles"]
         )

@@ -80,9 +80,20 @@ def _retimed(state: State, block: tuple[Key, ...], to: Mapping[int, int], copy: 
     for row in {row for row, _ in block}:
         moved = {frame for at, frame in block if at == row}
         kept = {frame: place for frame, place in handles[row].keys.items() if copy or frame not in moved}
-        handles[row] = replace(handles[row], keys=kept | {to[frame]: handles[row].keys[frame] for frame in moved})
+        new = {to[frame]: handles[row].keys[frame] for frame in moved}
+        eased = {to[frame]: easing for frame, easing in handles[row].easing.items() if frame in moved}
+        others = {frame: easing for frame, easing in handles[row].easing.items() if copy or frame not in moved}
+        pins = handles[row].pins if copy else tuple(_moved_pin(pin, moved, to, state) for pin in handles[row].pins)
+        handles[row] = replace(handles[row], keys=kept | new, easing=others | eased, pins=pins)
     changed = replace(state, document=replace(state.document, handles=tuple(handles)))
     return choose_keys(changed, ((row, to[frame]) for row, frame in block))
+
+
+def _moved_pin(pin: tuple[int, int], moved: set[int], to: Mapping[int, int], state: State) -> tuple[int, int]:
+    """A pin goes along with the key that says where it holds."""
+    first, last = pin
+    by = to[first] - first if first in moved else 0
+    return first + by, max(min(last + by, state.document.frames - 1), first + by)
 
 
 # ---- copy, paste, delete ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from core.errors import HandleError
 from core.pipelines.request import Quality
 from core.sequence import MAX_FRAMES, MAX_TARGET_DISTANCE, MIN_FRAMES, Handle, SourceMesh
-from m2v_studio.document.key_edits import stretched
+from m2v_studio.document.key_edits import stretched_handle
 from m2v_studio.document.state import (
     MAX_STUDIO_SEEDS,
     ColorBy,
@@ -155,7 +155,7 @@ def set_frames(state: State, frames: int, began: Document | None = None) -> Stat
     if frames == document.frames or document.scans is not None:
         return state
     scale = (frames - 1) / (began.frames - 1)
-    handles = tuple(replace(handle, keys=stretched(handle.keys, scale, frames)) for handle in began.handles)
+    handles = tuple(stretched_handle(handle, scale, frames) for handle in began.handles)
     time = float(round(state.view.time * (frames - 1) / (document.frames - 1)))
     view = replace(state.view, time=time, key=None, keys=frozenset())
     return replace(state, document=replace(document, frames=frames, handles=handles), view=view)

@@ -21,6 +21,7 @@ from core.assets import config_folder
 from core.atomic import write_atomically
 from core.errors import DataError
 from core.io.material_record import material_from_record, material_record
+from core.key_easing import easing_from, easing_record
 from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
 from core.sequence import Handle, HandleTracks, MeshPart, MeshSequence, SourceMesh, Texture, frozen_array
 from m2v_studio.document.result_commands import mark_of
@@ -146,6 +147,8 @@ def _document_json(state: State) -> dict[str, Any]:
                 "pinned": handle.pinned,
                 "hold": handle.hold,
                 "keys": {str(frame): position.tolist() for frame, position in handle.keys.items()},
+                "pins": [list(pin) for pin in handle.pins],
+                "easing": {str(frame): easing_record(easing) for frame, easing in handle.easing.items()},
             }
             for handle in document.handles
         ],
@@ -165,6 +168,8 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
             hold=bool(raw["hold"]),
             pinned=bool(raw["pinned"]),
             name=str(raw["name"]),
+            pins=tuple((int(first), int(last)) for first, last in raw.get("pins", ())),
+            easing={int(frame): easing_from(value) for frame, value in raw.get("easing", {}).items()},
         )
         for raw in description["handles"]
     )

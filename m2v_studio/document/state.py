@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SampleSet, SamplingOptions
 from core.sequence import Handle, HandleTracks, Normalization, SourceMesh
+from m2v_studio.document.key_edits import asked_of
 from m2v_studio.document.scan_document import OpenedScans, same_alignment, view_frame
 
 Layout = Literal["one", "side", "overlay"]
@@ -175,8 +176,8 @@ def shown_pose(state: State) -> Pose | None:
 
 
 def usable_handles(document: Document) -> tuple[Handle, ...]:
-    """Handles that constrain something: pinned, or with a key after the rest pose."""
-    return tuple(h for h in document.handles if h.pinned or any(frame > 0 for frame in h.keys))
+    """Handles that constrain something: pinned for good or a while, or with a key after the rest pose."""
+    return tuple(h for h in document.handles if h.pinned or h.pins or any(frame > 0 for frame in h.keys))
 
 
 def tracks(document: Document) -> HandleTracks:
@@ -205,10 +206,7 @@ def edit_key(document: Document) -> Hashable:
         box = (place.center.tobytes(), place.scale, place.up_axis)
         settings = (document.guidance, document.variety, document.resolution, document.one_shape)
         return (Same(document.scans), box, settings)
-    handles = tuple(
-        (h.vertex, h.pinned, h.hold, tuple((f, p.tobytes()) for f, p in h.keys.items() if f > 0))
-        for h in usable_handles(document)
-    )
+    handles = tuple(asked_of(handle) for handle in usable_handles(document))
     wishes = (document.guidance, document.behaviour, document.loop, document.contacts)
     return (Same(document.source), handles, document.frames, wishes)
 

@@ -20,6 +20,7 @@ from m2v_studio.document.state import (
     shown_samples,
     why_not_results,
 )
+from m2v_studio.panels.easing import draw_easing
 from m2v_studio.panels.results_menu import ask_menu, draw_result_menu, star_button
 from m2v_studio.view import theme
 from m2v_studio.view.style import packed, rgba
@@ -91,6 +92,7 @@ class SamplesPanel:
             self._layout(context)
             rule()
             self._colors(context)
+            draw_easing(context)
         rest = psim.GetContentRegionAvail()[1] - height - psim.GetStyle().ItemSpacing[1]
         if rest > 0:
             psim.Dummy((1.0, rest))

@@ -70,3 +70,9 @@ def no_motion(state: State) -> str:
     if state.document.source is None:
         return "Only motions of a mesh can become keys."
     return why_not_results(state)
+
+
+def no_range(state: State) -> str:
+    """For what is done to the pins over a range of frames."""
+    held = any(state.document.handles[row].pins for row in selection.chosen_rows(state))
+    return none_chosen(state) or ("" if held else "The chosen handles are not held over any frames.")

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from core.key_easing import easing_from
 from m2v_studio.context import EditorContext
-from m2v_studio.document import block_edits, commands, key_fitting, result_commands, selection, snapping
+from m2v_studio.document import block_edits, commands, key_fitting, pin_commands, result_commands, selection, snapping
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.state import Snap, State, frame_shown
 
@@ -186,3 +187,33 @@ def delete_others(context: EditorContext) -> None:
 
 def result_as_keys(context: EditorContext) -> None:
     edit(context, "make keys of a result", key_fitting.result_as_keys, context.studio.state.view.solo)
+
+
+def pin_from_here(context: EditorContext) -> None:
+    rows, shape = selection.chosen_rows(context.studio.state), block_edits.shown_vertices(context.studio.state)
+    if shape is not None:
+        edit(context, "hold from here", pin_commands.pin_from_here, rows, shape)
+
+
+def let_go_here(context: EditorContext) -> None:
+    edit(context, "let go", pin_commands.let_go_here, selection.chosen_rows(context.studio.state))
+
+
+def remove_pins(context: EditorContext) -> None:
+    edit(context, "remove pin", pin_commands.remove_pins, selection.chosen_rows(context.studio.state))
+
+
+def ease(kind: str) -> tuple[Run, Callable[[EditorContext], bool]]:
+    """Set how the keys in hand go to the next; an empty kind leaves the motion free."""
+    easing = None if not kind else easing_from(kind)
+
+    def run(context: EditorContext) -> None:
+        keys = selection.keys_in_hand(context.studio.state)
+        edit(context, "easing", pin_commands.set_easing, keys, easing)
+
+    def on(context: EditorContext) -> bool:
+        keys = selection.chosen_keys(context.studio.state)
+        now = pin_commands.easing_of(context.studio.state, keys[0]) if keys else None
+        return bool(keys) and ("" if now is None else now.kind) == kind
+
+    return run, on

@@ -78,6 +78,14 @@ _keys, _pose = reasons.of_state(reasons.no_keys), reasons.of_state(reasons.no_po
 _chosen, _several = reasons.of_state(reasons.none_chosen), reasons.of_state(reasons.one_result)
 _play, _made = reasons.of_state(why_not_play), reasons.of_state(why_not_results)
 _gizmo, _repeat = runs.switch("gizmo"), runs.switch("loop")
+EASINGS = (
+    ("", "Free"),
+    ("linear", "Straight"),
+    ("smooth", "Gently"),
+    ("hold", "Stay, then jump"),
+    ("overshoot", "Past it and back"),
+)
+HOLD = "The chosen handles stay where they are from the playhead to their next key: feet that stand."
 POSE = "Write keys at the playhead where the chosen handles (or all) are now, so that this pose stays."
 REST = "Write keys at the playhead that bring the chosen handles (or all) back to the rest pose."
 AS_KEYS = "Replace the handles by a few keys that follow this motion, to be edited like any others."
@@ -105,6 +113,15 @@ ACTIONS: tuple[Action, ...] = (
             lambda c: c.studio.delete_selected(), why=_chosen),
     _action("mirror", "Mirror to the other side", "Handles and keys", "Ctrl+M", runs.mirror, why=_handles,
             about=MIRROR),
+    _action("hold_from_here", "Hold from here", "Handles and keys", "H", runs.pin_from_here, why=_chosen, about=HOLD),
+    _action("let_go", "Let go here", "Handles and keys", "Shift+H", runs.let_go_here,
+            why=reasons.of_state(reasons.no_range)),
+    _action("remove_hold", "Do not hold at all", "Handles and keys", "", runs.remove_pins,
+            why=reasons.of_state(reasons.no_range)),
+    *(
+        _action(f"ease_{kind or 'free'}", title, "Easing", "", runs.ease(kind)[0], why=_keys, on=runs.ease(kind)[1])
+        for kind, title in EASINGS
+    ),
     _action("pin", "Pin or unpin", "Handles and keys", "P", lambda c: c.studio.toggle_pin(), why=_chosen),
     _action("earlier", "One frame earlier", "Handles and keys", "Alt+Left", runs.shift(-1), why=_keys, repeat=True),
     _action("later", "One frame later", "Handles and keys", "Alt+Right", runs.shift(1), why=_keys, repeat=True),

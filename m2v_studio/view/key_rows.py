@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import polyscope.imgui as psim
@@ -12,40 +11,15 @@ from m2v_studio.document import block_edits, commands, selection
 from m2v_studio.document.selection import Key
 from m2v_studio.document.state import State, handle_label
 from m2v_studio.view import theme
+from m2v_studio.view.key_strip import ROW, Strip
 from m2v_studio.view.overlay import draw_box_select, handle_color
+from m2v_studio.view.pin_bars import TIP as PIN_TIP
+from m2v_studio.view.pin_bars import PinBars, draw_easings
 from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import WHITE, scale, shorten
 
-ROW = 26.0
-REACH = 9.0  # pixels at scale 1 within which a key is under the mouse
 STILL = 4.0  # a press that moves less is a click
 TIP = "Key at frame {}: drag to move, Ctrl+drag to copy, Alt+drag to scale in time, right-click for more"
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Where the rows are, in pixels: frame 0 at `left`, the last frame at `right`, the first row's top at `top`."""
-
-    x: float
-    left: float
-    right: float
-    top: float
-    width: float
-    frames: int
-
-    def x_of(self, frame: float) -> float:
-        return self.left + (self.right - self.left) * frame / max(self.frames - 1, 1)
-
-    def frame_at(self, x: float) -> int:
-        share = (x - self.left) / max(self.right - self.left, 1.0)
-        return min(max(round(share * (self.frames - 1)), 0), self.frames - 1)
-
-    def middle_of(self, row: int) -> float:
-        return self.top + (row + 0.5) * ROW * scale()
-
-    def key_near(self, frames: Iterable[int], x: float) -> int | None:
-        near = [(abs(self.x_of(frame) - x), frame) for frame in frames if frame > 0]
-        return min(near)[1] if near and min(near)[0] <= REACH * scale() else None
 
 
 @dataclass(frozen=True)
@@ -66,6 +40,7 @@ class KeyRows:
 
     def __init__(self) -> None:
         self.press: Press | None = None
+        self.bars = PinBars()
 
     def draw(self, context: EditorContext, strip: Strip) -> None:
         """All rows from `strip.top` on; the next item lies below them."""
@@ -73,7 +48,7 @@ class KeyRows:
         if self.press is not None and not self.press.moved:
             far = max(abs(mouse[0] - self.press.start[0]), abs(mouse[1] - self.press.start[1]))
             self.press = replace(self.press, moved=far > STILL * scale())
-        preview = self._preview(context.studio.state, strip, mouse)
+        preview = self.bars.preview(self._preview(context.studio.state, strip, mouse), strip, mouse)
         active = False
         for row in range(len(context.studio.state.document.handles)):
             if row < len(preview.document.handles):
@@ -81,6 +56,8 @@ class KeyRows:
         press = self.press
         if press is not None and press.kind == "box" and press.moved:
             draw_box_select(psim.GetWindowDrawList(), (press.start, mouse))
+        if self.bars.press is not None and not active:
+            self.bars.drop(context, strip, mouse)
         if press is not None and not active:
             self.press = None
             self._drop(context, press, strip, mouse)
@@ -95,11 +72,19 @@ class KeyRows:
         psim.SetCursorScreenPos((strip.x, y))
         psim.InvisibleButton(f"##row{row}", (strip.width, ROW * s))
         hovered, active = psim.IsItemHovered(), bool(psim.IsItemActive())
-        over = strip.key_near(handle.keys, mouse[0]) if hovered and not handle.pinned else None
-        if psim.IsItemActivated():
+        bar = PinBars.under(state, row, strip, mouse) if hovered and not handle.pinned else None
+        over = strip.key_near(handle.keys, mouse[0]) if hovered and bar is None and not handle.pinned else None
+        if psim.IsItemActivated() and bar is not None:
+            context.studio.show(commands.select_handle, row)
+            self.bars.begin(state, row, strip, mouse)
+        elif psim.IsItemActivated():
             self._begin(context, row, over, strip, mouse)
         if hovered and psim.IsMouseReleased(1):
+            if bar is not None:  # the menu is about the pin under the mouse
+                context.studio.show(commands.set_time, float(strip.frame_at(mouse[0])))
             self._ask_menu(context, row, over)
+        if self.press is None and bar is not None:
+            psim.SetTooltip(PIN_TIP.format(*handle.pins[bar[0]]))
         if self.press is None and hovered and over is not None:
             psim.SetTooltip(TIP.format(over))
         name = shorten(handle_label(state.document, row), strip.left - strip.x - 44 * s)
@@ -174,6 +159,8 @@ class KeyRows:
         frames = [frame for frame in handle.keys if frame > 0]
         if handle.hold and frames:
             draw.AddLine((strip.left, y), (strip.x_of(max(frames)), y), packed(theme.MOVED, 0.5), 2.5 * s)
+        draw_easings(draw, state, row, strip)
+        self.bars.draw(draw, state, row, strip)
         draw.AddCircleFilled((strip.left, y), 3.0 * s, packed(theme.TEXT_MUTED), 12)
         chosen = selection.chosen_keys(state)
         for frame in frames:

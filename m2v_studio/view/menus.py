@@ -26,9 +26,25 @@ RETIME = Submenu(
     "Keys in time",
     ("earlier", "later", None, "half_as_long", "three_quarters", "half_longer", "twice_as_long", "reverse"),
 )
+EASING = Submenu("To the next key", ("ease_free", "ease_linear", "ease_smooth", "ease_hold", "ease_overshoot"))
+HELD = Submenu("Hold in place", ("hold_from_here", "let_go", "remove_hold"))
 PUT_ON = Submenu("Put on", ("put_on_ground", "put_on_grid", "put_on_symmetry", "put_on_vertex"))
 SNAP = Submenu("Snap", ("snap_none", "snap_ground", "snap_grid", "snap_symmetry", "snap_vertex"))
-KEYS: tuple[Entry, ...] = ("key_pose", "key_rest", None, "copy", "paste", "delete", "mirror", RETIME, PUT_ON, "pin")
+KEYS: tuple[Entry, ...] = (
+    "key_pose",
+    "key_rest",
+    None,
+    "copy",
+    "paste",
+    "delete",
+    "mirror",
+    RETIME,
+    EASING,
+    PUT_ON,
+    None,
+    HELD,
+    "pin",
+)
 CHOOSE: tuple[Entry, ...] = ("choose_all", "choose_none", "choose_box")
 FRAMING: tuple[Entry, ...] = ("frame_all", "frame_chosen")
 SIDES = Submenu("Look", ("front", "behind", "right", "left", "above", "aslant", None, "flat"))

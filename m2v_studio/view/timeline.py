@@ -10,7 +10,8 @@ from m2v_studio.document.state import frame_shown, next_step, why_not_play
 from m2v_studio.view import theme, widgets
 from m2v_studio.view.camera import Region
 from m2v_studio.view.fields import number
-from m2v_studio.view.key_rows import ROW, KeyRows, Strip
+from m2v_studio.view.key_rows import KeyRows
+from m2v_studio.view.key_strip import ROW, Strip
 from m2v_studio.view.motion_row import draw_motion_row
 from m2v_studio.view.scan_rows import draw_rows
 from m2v_studio.view.style import packed, rgba

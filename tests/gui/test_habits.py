@@ -12,7 +12,7 @@ import pytest
 from m2v_studio.document import commands, selection
 from m2v_studio.driver import Driver, Point
 from m2v_studio.view import actions, menus
-from m2v_studio.view.key_rows import ROW
+from m2v_studio.view.key_strip import ROW
 
 from .hands import CTRL, SHIFT, finish, front_vertex, rest
 

@@ -77,14 +77,15 @@ class FakeAnimator:
         time_share = np.linspace(0.0, 1.0, tracks.frames)
         paths = np.zeros((len(handles), tracks.frames, 3))
         generator = np.random.default_rng(seed)
+        targets, given = tracks.constraints(mesh.vertices)
         for row, handle in enumerate(handles):
             if handle.pinned:
                 continue
-            frames = [0, *(f for f in handle.keys if f > 0)]
-            offsets = np.array([np.zeros(3), *(p - centers[row] for f, p in handle.keys.items() if f > 0)])
+            frames = np.flatnonzero(given[row])
+            offsets = targets[row, frames] - centers[row]
             for axis in range(3):
                 paths[row, :, axis] = np.interp(np.arange(tracks.frames), frames, offsets[:, axis])
-        if not any(handle.hold for handle in handles):
+        if not any(handle.hold or handle.pins or handle.easing for handle in handles):
             swing = generator.normal(size=3) * 0.12 * mesh.size
             keyed = sorted({0, tracks.frames - 1, *(f for h in handles for f in h.keys)})
             envelope = np.prod([np.abs(np.arange(tracks.frames) - f) / tracks.frames for f in keyed], axis=0)

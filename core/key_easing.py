@@ -1,0 +1,59 @@
+"""How a handle goes from one key to the next: straight on, gently, at once, or past its goal and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import HandleError
+
+EasingKind = Literal["linear", "smooth", "hold", "overshoot"]
+EASING_KINDS: tuple[EasingKind, ...] = get_args(EasingKind)
+BENDS = {"linear": 0.0, "smooth": 0.6, "hold": 0.0, "overshoot": 0.5}
+
+
+@dataclass(frozen=True)
+class Easing:
+    """The way between two keys. `bend` from 0 to 1 says how much of it: 0 is straight for smooth and overshoot."""
+
+    kind: EasingKind = "linear"
+    bend: float = 0.6
+
+    def __post_init__(self) -> None:
+        if self.kind not in EASING_KINDS:
+            raise HandleError(f"{self.kind!r} is no easing; there are {', '.join(EASING_KINDS)}.")
+        if not 0.0 <= self.bend <= 1.0:
+            raise HandleError(f"The bend of an easing is {self.bend:g}, but 0 to 1 are possible.")
+
+    def share(self, time: ArrayLike) -> NDArray[np.float64]:
+        """How much of the way is done after a share of the time, 0 to 1; past 1 where it overshoots."""
+        u = np.asarray(time, dtype=np.float64)
+        if self.kind == "smooth":
+            return u + self.bend * (u**3 * (10.0 - 15.0 * u + 6.0 * u**2) - u)
+        if self.kind == "hold":
+            return (u >= 1.0).astype(np.float64)
+        if self.kind == "overshoot":
+            swing = 4.0 * self.bend  # past the goal by 10% of the way at a bend of 0.43
+            eased = 1.0 + (swing + 1.0) * (u - 1.0) ** 3 + swing * (u - 1.0) ** 2
+            return u + min(4.0 * self.bend, 1.0) * (eased - u)
+        return u
+
+
+def easing_from(value: object) -> Easing:
+    """From a file: a kind, or a kind and its bend, as `smooth` or `[overshoot, 0.4]`; raises HandleError."""
+    kind, bend = value if isinstance(value, (list, tuple)) and len(value) == 2 else (value, None)
+    if not isinstance(kind, str) or kind not in EASING_KINDS:
+        raise HandleError(f"an easing is {str(value)[:40]!r}, but one of {', '.join(EASING_KINDS)} is needed.")
+    if bend is None:
+        return Easing(kind, BENDS[kind])
+    if isinstance(bend, bool) or not isinstance(bend, (int, float)):
+        raise HandleError("the bend of an easing has to be a number from 0 to 1.")
+    return Easing(kind, float(bend))
+
+
+def easing_record(easing: Easing) -> list[str | float]:
+    """For a file; `easing_from` reads it."""
+    return [easing.kind, easing.bend]
