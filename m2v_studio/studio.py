@@ -16,6 +16,7 @@ from core.pipelines.request import ReconstructionSet, SamplingOptions
 from core.sequence import SourceMesh
 from m2v_studio.document import block_edits, commands, job_commands, scan_commands
 from m2v_studio.document.history import Session
+from m2v_studio.document.looks import first_color
 from m2v_studio.document.mesh_files import read_source
 from m2v_studio.document.project import autosave_path, load_project, save_project
 from m2v_studio.document.scan_document import OpenedScans
@@ -239,7 +240,7 @@ class Studio:
 
     def _opened_mesh(self, path: Path, mesh: SourceMesh) -> None:
         self.worker.cancel()
-        state = commands.open_source(self.state, mesh)
+        state = self._colored(commands.open_source(self.state, mesh))
         self.session.reset(replace(state, saved=None, notice=None))
         self._prepare_drags(mesh)
         self._remember(path)
@@ -261,7 +262,7 @@ class Studio:
         old = self.state
         state = commands.opened_project(document, results, "" if recovered else str(path))
         engine = {name: getattr(old, name) for name in ("engine", "engine_label", "engine_variety")}
-        state = replace(state, **engine)
+        state = self._colored(replace(state, **engine))
         if recovered:
             state = replace(state, saved=None, saved_results=None, message="Recovered the unsaved work of last time.")
             self.recovery = None
@@ -270,6 +271,10 @@ class Studio:
         self.session.reset(state)
         self._prepare_drags(document.source)
         self._compare_with_truth()
+
+    def _colored(self, state: State) -> State:
+        """As the person last chose."""
+        return commands.set_color(state, first_color(state.document, self.settings.color))
 
     def _remember(self, path: Path) -> None:
         bundled = (asset_path("meshes").resolve(), asset_path("scans").resolve())

@@ -9,6 +9,7 @@ from pathlib import Path
 from core.assets import asset_path
 from core.errors import DataError
 from core.sequence import SourceMesh
+from m2v_studio.document.looks import own_looks
 from m2v_studio.document.scan_files import KINDS
 
 MESH_SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
@@ -22,7 +23,9 @@ def read_source(path: Path) -> SourceMesh:
         raise DataError(f"{path.name} is not a kind of file the studio reads; open {kinds}.")
     from core.io.mesh.mesh_reader import read_mesh
 
-    return read_mesh(path)
+    mesh = read_mesh(path)
+    own_looks(mesh)  # now, where it holds nothing up
+    return mesh
 
 
 @lru_cache(maxsize=1)

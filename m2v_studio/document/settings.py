@@ -24,6 +24,7 @@ class Settings:
     recent: tuple[str, ...] = ()
     hints: bool = True  # the one-line hints in the view
     folder: str = ""  # where the last export went
+    color: str = ""  # what results were last coloured by; empty: their own looks where there are any
 
     def with_recent(self, path: Path) -> Settings:
         """The same with `path` first among the recent files."""
@@ -48,6 +49,7 @@ def load_settings() -> Settings:
             recent=tuple(str(name) for name in raw.get("recent", ()))[:MAX_RECENT],
             hints=bool(raw.get("hints", True)),
             folder=str(raw.get("folder", "")),
+            color=str(raw.get("color", "")),
         )
     except (OSError, ValueError, TypeError):
         return Settings()

@@ -20,7 +20,7 @@ from m2v_studio.document.key_edits import asked_of
 from m2v_studio.document.scan_document import OpenedScans, same_alignment, view_frame
 
 Layout = Literal["one", "side", "overlay"]
-ColorBy = Literal["none", "disagreement", "handle_error", "to_scan", "truth_error"]
+ColorBy = Literal["none", "own", "stretch", "disagreement", "handle_error", "to_scan", "truth_error"]
 Step = Literal["open", "add_handle", "drag", "generate", "wait", "play", "export"]
 Snap = Literal["none", "ground", "grid", "symmetry", "vertex"]
 Engine = Literal["loading", "ready", "failed"]

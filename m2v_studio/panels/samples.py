@@ -10,6 +10,7 @@ import polyscope.imgui as psim
 from core.pipelines.request import Reconstruction, Sample, SampleSet
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
+from m2v_studio.document.looks import own_looks
 from m2v_studio.document.result_commands import mark_of, result_label
 from m2v_studio.document.state import (
     ColorBy,
@@ -60,7 +61,9 @@ NO_MESHES = "Complete meshes appear here, one for each seed, once you have press
 Coloring = tuple[ColorBy, str, str]
 PLAIN: Coloring = ("none", "seed colour", "One colour per seed")
 COLORS: tuple[Coloring, ...] = (
+    ("own", "own looks", "Materials, textures and colours of the opened file"),
     PLAIN,
+    ("stretch", "stretch", "How far the surface is pulled or pressed at each point and frame"),
     ("disagreement", "disagreement", "How far the seeds differ at each point and frame (standard deviation)"),
     ("handle_error", "handle error", "How far each handle is from where it should be at this frame"),
 )
@@ -191,6 +194,7 @@ class SamplesPanel:
             with outlined(), disabled(why):
                 if psim.RadioButton(label, state.view.color == value):
                     context.studio.show(commands.set_color, value)
+                    context.studio.change_settings(color=value)
             tooltip(tip, why)
 
 
@@ -201,6 +205,8 @@ def why_not_color(state: State, color: ColorBy) -> str:
         return why_not_results(state)
     if color == "disagreement" and len(results.samples.samples) < 2:
         return "There is only one result; generate more."
+    if color == "own" and state.document.source is not None and own_looks(state.document.source) is None:
+        return "The opened file says nothing about colours."
     if color == "to_scan" and scans is not None and not scans.point_counts().any():
         return "Pictures have no points to measure from."
     if color == "truth_error":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.io.appearance import Appearance
 from m2v_studio.document.state import Same
 from m2v_studio.view import theme
 
@@ -25,6 +26,7 @@ class Figure:
     opacity: float = 1.0
     label: str = ""
     cell: int | None = None
+    looks: Appearance | None = None  # shown where there is no heat, instead of the colour
     heat: NDArray[np.float32] | None = None  # [V], fraction of the shape's size
     heat_max: float = 0.0
     heat_stamp: Hashable = None

@@ -194,6 +194,7 @@ def _legend(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> 
         "handle_error": "Handle error, % of size",
         "to_scan": "Distance to the scan, % of size",
         "truth_error": "True error, % of size",
+        "stretch": "Stretch, % of length",
     }
     title = names.get(context.studio.state.view.color, "")
     card = packed(WHITE, 0.88)

@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from core.io.appearance import Appearance
 from core.pipelines.request import ReconstructionSet, SampleSet
 from core.sequence import HandleTracks, Normalization, SourceMesh
+from m2v_studio.document.looks import own_looks
 from m2v_studio.document.result_commands import mark_of, result_label
 from m2v_studio.document.state import (
     ColorBy,
@@ -27,6 +29,7 @@ from m2v_studio.document.state import (
 from m2v_studio.view import theme
 from m2v_studio.view.figure import Figure
 from m2v_studio.view.scan_scene import scan_box, scan_stamp
+from m2v_studio.view.strain import Strain, strain_top
 
 
 class SceneBuilder:
@@ -35,6 +38,8 @@ class SceneBuilder:
     def __init__(self) -> None:
         self._rest: tuple[SourceMesh, NDArray[np.float32]] | None = None
         self._range: tuple[Hashable, float] | None = None
+        self._strains: dict[Same, Strain] = {}
+        self._strained: object = None  # the results that they are of
 
     def figures(self, state: State) -> tuple[Figure, ...]:
         figures, pose = self._unposed(state), shown_pose(state)
@@ -59,9 +64,13 @@ class SceneBuilder:
             if faces is not None:
                 label = f"seed {state.document.seed}, being generated"
                 at = min(frame, len(track) - 1)
-                return (Figure("result-0", track, faces, at, theme.result_color(0), label=label),)
+                looks = self._looks(state, 0)
+                return (Figure("result-0", track, faces, at, theme.result_color(0), label=label, looks=looks),)
         if state.results is None:
-            return () if source is None else (Figure("source", self._rest_track(source), source.faces, 0, theme.CLAY),)
+            if source is None:
+                return ()
+            looks = own_looks(source)
+            return (Figure("source", self._rest_track(source), source.faces, 0, theme.CLAY, looks=looks),)
         return tuple(self._result(state, row, frame) for row in shown_samples(state))
 
     def _rest_track(self, source: SourceMesh) -> NDArray[np.float32]:
@@ -93,10 +102,32 @@ class SceneBuilder:
             opacity=opacity,
             label=result_label(state.results, row) + (", of an older edit" if stale else ""),
             cell=row if state.view.layout == "side" else None,
+            looks=self._looks(state, row),
             heat=heat,
             heat_max=heat_max,
             heat_stamp=(state.view.color, Same(state.results), row, frame, heat_max),
         )
+
+    @staticmethod
+    def _looks(state: State, row: int) -> Appearance | None:
+        """The mesh's own, where they are asked for; not of the ghosts of an overlay, which only colours tell apart."""
+        source, view = state.document.source, state.view
+        ghost = view.layout == "overlay" and row != view.solo
+        return own_looks(source) if source is not None and view.color == "own" and not ghost else None
+
+    def _strain(self, state: State, row: int) -> Strain:
+        """Kept for the results that are there now; those of one mesh share it."""
+        assert state.results is not None
+        source = state.document.source
+        sequence = state.results.samples.samples[row].sequence
+        faces = sequence.faces if source is None else source.faces
+        rest = sequence.vertices[0] if source is None else source.vertices
+        key = Same(faces)
+        if key not in self._strains:
+            if self._strained is not state.results.samples:
+                self._strains, self._strained = {}, state.results.samples
+            self._strains[key] = Strain(rest, faces)
+        return self._strains[key]
 
     def _heat(self, state: State, row: int, frame: int) -> tuple[NDArray[np.float32] | None, float]:
         assert state.results is not None
@@ -107,13 +138,16 @@ class SceneBuilder:
             given = tracks(state.document)
             errors = handle_error_map(state.document.source, samples.samples[row].sequence.vertices, given, frame)
             return errors, self.heat_max(state)
+        if color == "stretch":
+            strain = self._strain(state, row)
+            return strain.at(samples.samples[row].sequence.vertices[frame]), self.heat_max(state)
         values = heat_track(state.results, color, row)
         return (None, 0.0) if values is None else (values[min(frame, len(values) - 1)], self.heat_max(state))
 
     def heat_max(self, state: State) -> float:
         """Top of the legend, as a fraction of size: fixed for a set of results, so that colours compare."""
         results, color = state.results, state.view.color
-        if results is None or color == "none":
+        if results is None or color in ("none", "own"):
             return 0.0
         if color == "handle_error":
             if not isinstance(results.samples, SampleSet):
@@ -121,7 +155,13 @@ class SceneBuilder:
             return max(0.01, nice_ceiling(max(s.handle_error for s in results.samples.samples)))
         key = (Same(results), color)
         if self._range is None or self._range[0] != key:
-            tracks = [heat_track(results, color, row) for row in range(len(results.samples.samples))]
+            rows = range(len(results.samples.samples))
+            if color == "stretch":
+                moving = [sample.sequence.vertices for sample in results.samples.samples]
+                top = strain_top([self._strain(state, row) for row in rows], moving)
+                self._range = (key, max(0.02, nice_ceiling(top)))
+                return self._range[1]
+            tracks = [heat_track(results, color, row) for row in rows]
             tops = [np.quantile(values.max(axis=0), 0.995) for values in tracks if values is not None and values.size]
             self._range = (key, nice_ceiling(max(float(max(tops, default=0.0)), 1e-3)))
         return self._range[1]

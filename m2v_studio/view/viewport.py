@@ -9,12 +9,14 @@ import numpy as np
 import polyscope as ps
 from numpy.typing import NDArray
 
+from core.io.appearance import Appearance
 from core.sequence import Handle, Normalization, SourceMesh
 from m2v_studio.document.state import Same, State, view_key, view_normalization
 from m2v_studio.view import style, theme
 from m2v_studio.view.camera import Camera, Projection, Region, fit_distance, focal_length, grid
 from m2v_studio.view.figure import Figure
 from m2v_studio.view.floor import Floor
+from m2v_studio.view.looks import hide_looks, show_looks
 from m2v_studio.view.scan_scene import dot_radius
 from m2v_studio.view.scene import content_box, content_stamp, floor_level, motion_box
 from m2v_studio.view.screen import HandleOnScreen, handles_on_screen
@@ -38,6 +40,7 @@ class _Shown:
     heat_stamp: Hashable = None
     heat_max: float = 0.0
     heat_on: bool = False
+    looks: Appearance | None = None
 
 
 class Viewport:
@@ -264,6 +267,13 @@ class Viewport:
             matrix[:3, 3] = offset
             shown.mesh.set_transform(matrix)
             shown.offset = offset
+        looks = figure.looks if figure.heat is None else None
+        if looks is not shown.looks:
+            if shown.looks is not None:
+                hide_looks(shown.mesh)
+            if looks is not None:
+                show_looks(shown.mesh, looks)
+            shown.looks = looks
         self._show_heat(shown, figure)
 
     def _vertices(self, figure: Figure) -> NDArray[np.float32]:

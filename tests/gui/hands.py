@@ -147,3 +147,23 @@ def _scrolled(driver: Driver, left: float, top: float, bottom: float) -> bool:
 def middle(corners: tuple[tuple[float, float], tuple[float, float]]) -> tuple[float, float]:
     (left, top), (right, bottom) = corners
     return (left + right) / 2, (top + bottom) / 2
+
+
+def radio_at(driver: Driver, label: str) -> tuple[float, float]:
+    """Where the middle of a radio button is."""
+    found: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    original = psim.RadioButton
+
+    def watched(text: str, *given: object) -> bool:
+        pressed = original(text, *given)  # type: ignore[call-overload]
+        if text == label:
+            found.append((psim.GetItemRectMin(), psim.GetItemRectMax()))
+        return bool(pressed)
+
+    psim.RadioButton = watched  # type: ignore[assignment]
+    try:
+        driver.tick(1)
+    finally:
+        psim.RadioButton = original  # type: ignore[assignment]
+    assert found, f"no radio button {label!r} is drawn"
+    return middle(found[-1])

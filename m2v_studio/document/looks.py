@@ -1,0 +1,37 @@
+"""The opened mesh's own looks, worked out once a mesh, and how results are coloured at first."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from core.io.appearance import Appearance, appearance
+from core.sequence import SourceMesh
+from m2v_studio.document.state import ColorBy, Document
+
+
+@lru_cache(maxsize=3)
+def own_looks(source: SourceMesh) -> Appearance | None:
+    """None where the file says nothing about them. Decoding pictures takes a moment: whoever reads a file asks first,
+    off the main thread."""
+    return appearance(source)
+
+
+@lru_cache(maxsize=3)
+def is_plain(source: SourceMesh) -> bool:
+    """True when the whole mesh has one colour or none, so that a colour for each result says more."""
+    looks = own_looks(source)
+    if looks is None:
+        return True
+    return looks.face_colors is not None and float(np.ptp(looks.face_colors, axis=0).max()) < 1e-3
+
+
+def first_color(document: Document, chosen: str) -> ColorBy:
+    """How results of this document are coloured: as was last `chosen` where that is possible."""
+    if document.source is None:
+        return "none"
+    usual: ColorBy = "none" if is_plain(document.source) else "own"
+    known: tuple[ColorBy, ...] = ("none", "own", "stretch", "handle_error")
+    wanted = next((color for color in known if color == chosen), usual)
+    return "none" if wanted == "own" and own_looks(document.source) is None else wanted

@@ -1,0 +1,40 @@
+"""A mesh's own looks as Polyscope shows them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import polyscope as ps
+from numpy.typing import NDArray
+
+from core.io.appearance import Appearance
+
+SHEET = 2048  # pixels along a side: every figure has a copy of its own on the graphics card
+
+
+def show_looks(mesh: ps.SurfaceMesh, looks: Appearance) -> None:
+    """Paint a mesh [F, 3]; only one thing is painted on it at a time."""
+    if looks.picture is not None and looks.corner_uv is not None:
+        mesh.add_parameterization_quantity("uv", looks.corner_uv, defined_on="corners")
+        mesh.add_color_quantity("looks", _colors(looks), defined_on="texture", param_name="uv", enabled=True)
+    elif looks.vertex_colors is not None:
+        mesh.add_color_quantity("looks", looks.vertex_colors, enabled=True)
+    elif looks.face_colors is not None:
+        mesh.add_color_quantity("looks", looks.face_colors, defined_on="faces", enabled=True)
+
+
+def hide_looks(mesh: ps.SurfaceMesh) -> None:
+    for name in ("looks", "uv"):
+        mesh.remove_quantity(name)
+
+
+@lru_cache(maxsize=2)
+def _colors(looks: Appearance) -> NDArray[np.float32]:
+    """[H, W, 3] from 0 to 1, not larger than SHEET."""
+    from PIL import Image
+
+    assert looks.picture is not None
+    picture = Image.fromarray(looks.picture)
+    picture.thumbnail((SHEET, SHEET))
+    return np.asarray(picture, dtype=np.float32) / np.float32(255)
