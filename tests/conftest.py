@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # the tests load torch before core
@@ -33,3 +35,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(place in item.path.as_posix() for place in SLOW):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Iterator[Path]:
+    """A folder that may not be written, by root neither where there is one."""
+    if os.name == "nt":
+        pytest.skip("folders of Windows have no mode")
+    if os.geteuid() == 0:
+        if not Path("/proc/self").is_dir():
+            pytest.skip("root may write everywhere here")
+        yield Path("/proc/self")
+        return
+    folder = tmp_path / "unwritable"
+    folder.mkdir(mode=0o500)
+    yield folder
+    folder.chmod(0o700)

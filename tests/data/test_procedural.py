@@ -163,8 +163,8 @@ def test_area_is_sampled_evenly_over_a_box() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_meshes_are_closed_normalised_and_moved_by_the_same_motion(kind: str) -> None:
-    pytest.importorskip("skimage")
-    trimesh = pytest.importorskip("trimesh")
+    import trimesh
+
     source = ProceduralSource()
     sequence = source.mesh_sequence(5, 6, frames=9, resolution=56, kind=kind)
     mesh = trimesh.Trimesh(sequence.vertices[0], sequence.faces, process=False)

@@ -44,7 +44,6 @@ def test_anime(tmp_path: Path) -> None:
 
 
 def test_dfaust(tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     women = {"50004_hips": Moving(5), "50021_running_on_spot": Moving(7, seed=1)}
     layouts.write_dfaust(tmp_path / "registrations_f.hdf5", women)
     layouts.write_dfaust(tmp_path / "registrations_m.hdf5", {"50002_chicken_wings": Moving(4)})
@@ -142,12 +141,13 @@ def test_mesh_folders_whose_vertices_meet_for_a_moment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".usda", ".usdc", ".usdz"])
 def test_usd_caches(tmp_path: Path, suffix: str) -> None:
-    pxr = pytest.importorskip("pxr.Usd")
+    from pxr import Usd
+
     moving = Moving()
     text = tmp_path / "horse.usda"
     text.write_text(layouts.usda_text(moving, step=2.0))
     if suffix == ".usdc":
-        pxr.Stage.Open(str(text)).Export(str(tmp_path / "horse.usdc"))
+        Usd.Stage.Open(str(text)).Export(str(tmp_path / "horse.usdc"))
         text.unlink()
     if suffix == ".usdz":
         from pxr import Sdf, UsdUtils
@@ -161,7 +161,6 @@ def test_usd_caches(tmp_path: Path, suffix: str) -> None:
 
 
 def test_usd_with_moving_transforms_polygons_and_hidden_meshes(tmp_path: Path) -> None:
-    pytest.importorskip("pxr.Usd")
     cube = "[(0,0,0), (1,0,0), (1,1,0), (0,1,0), (0,0,1), (1,0,1), (1,1,1), (0,1,1)]"
     mesh = f"""
         int[] faceVertexCounts = [4, 4, 4, 4, 4, 4]

@@ -105,7 +105,6 @@ def test_any_anime(tmp_path: Path, cut: float, flips: list[tuple[float, int]]) -
 @FUZZ_SLOW
 @given(cut=CUT, flips=FLIPS)
 def test_any_hdf5(tmp_path: Path, cut: float, flips: list[tuple[float, int]]) -> None:
-    pytest.importorskip("h5py")
     path = tmp_path / "registrations_f.hdf5"
     whole = tmp_path / "whole.bin"
     if not whole.exists():
@@ -115,7 +114,8 @@ def test_any_hdf5(tmp_path: Path, cut: float, flips: list[tuple[float, int]]) ->
 
 
 def test_hdf5_that_reaches_outside_or_claims_too_much(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
+    import h5py
+
     path = tmp_path / "registrations_m.hdf5"
     layouts.write_dfaust(path, {"1_a": SMALL})
     layouts.write_dfaust(tmp_path / "other.bin", {"9_z": SMALL})
@@ -249,7 +249,6 @@ def test_any_ply_frame(tmp_path: Path, cut: float, flips: list[tuple[float, int]
 @FUZZ_SLOW
 @given(cut=CUT, flips=FLIPS)
 def test_any_usda(tmp_path: Path, cut: float, flips: list[tuple[float, int]]) -> None:
-    pytest.importorskip("pxr.Usd")
     text = layouts.usda_text(SMALL).encode()
     for old in tmp_path.glob("*.usda"):
         old.unlink()
@@ -269,7 +268,6 @@ def test_any_usda(tmp_path: Path, cut: float, flips: list[tuple[float, int]]) ->
      ("#usda 1.0", "#nothing", "damaged"), ("timeCodesPerSecond = 30", "timeCodesPerSecond = 0", "frames per second")],
 )  # fmt: skip
 def test_usd_caches_that_cannot_be_used(tmp_path: Path, old: str, new: str, word: str) -> None:
-    pytest.importorskip("pxr.Usd")
     text = layouts.usda_text(SMALL)
     assert old in text
     (tmp_path / "clip.usda").write_text(text.replace(old, new, 1))
@@ -277,7 +275,6 @@ def test_usd_caches_that_cannot_be_used(tmp_path: Path, old: str, new: str, word
 
 
 def test_usd_points_that_change_their_number(tmp_path: Path) -> None:
-    pytest.importorskip("pxr.Usd")
     text = layouts.usda_text(SMALL).replace("1: [(", "1: [(9, 9, 9), (", 1)
     (tmp_path / "clip.usda").write_text(text)
     assert "number of points" in complaint("usd", tmp_path)

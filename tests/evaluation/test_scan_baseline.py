@@ -67,7 +67,6 @@ def test_voxels_become_a_surface_in_the_scans_units() -> None:
 
 
 def test_points_become_a_closed_surface() -> None:
-    pytest.importorskip("pymeshlab")
     vertices, faces = capsule()
     points = sample_surface(vertices, faces, 300, np.random.default_rng(0)).at(vertices)
     surface, corners = poisson_surface(points, QUICK)
@@ -81,7 +80,6 @@ def test_points_become_a_closed_surface() -> None:
 
 
 def test_a_one_sided_scan_gives_the_side_that_was_seen() -> None:
-    pytest.importorskip("pymeshlab")
     vertices, faces = capsule()
     points = sample_surface(vertices, faces, 800, np.random.default_rng(0)).at(vertices)
     front = points[points[:, 2] > 0.03].astype(np.float32)

@@ -1,14 +1,8 @@
-"""Every format in the real Blender: run by a Python that has bpy, which is never one of our dependencies.
-
-That Python is looked for in $M2V_BPY_PYTHON, /opt/m2v-bpy and .bpy-venv in the repository. To make one:
-
-    python3.11 -m venv .bpy-venv && .bpy-venv/bin/pip install "bpy==4.5.*"
-"""
+"""Every format in the real Blender, in one run of it."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -17,6 +11,9 @@ import pytest
 
 from core.io.export import FORMATS, export_sequence
 from core.io.export_clip import ExportOptions
+from tests.io.blender import blender_python
+
+PYTHON = blender_python()
 
 SUFFIXES = [suffix for suffix in FORMATS if suffix != ".npz"]
 # A fractional rate, a cut range, and the axes that not every format has.
@@ -35,23 +32,9 @@ KEYS = [
 ]
 
 
-def blender_python() -> str | None:
-    root = Path(__file__).parents[2]
-    places = [os.environ.get("M2V_BPY_PYTHON"), "/opt/m2v-bpy/bin/python", str(root / ".bpy-venv/bin/python")]
-    for place in places:
-        if place and Path(place).exists():
-            found = subprocess.run([place, "-c", "import bpy"], capture_output=True, timeout=120)
-            if found.returncode == 0:
-                return place
-    return None
-
-
 @pytest.fixture(scope="module")
 def shown(cases, tmp_path_factory):
     """What Blender shows of every export: {(layout, variant, suffix): arrays}; one Blender for all of them."""
-    python = blender_python()
-    if python is None:
-        pytest.skip("no Python with bpy in $M2V_BPY_PYTHON, /opt/m2v-bpy or .bpy-venv (see the head of this file)")
     folder = tmp_path_factory.mktemp("blender")
     jobs = []
     for layout, variant, suffix in KEYS:
@@ -61,7 +44,7 @@ def shown(cases, tmp_path_factory):
         script = next(path for path in paths if path.name == f"import_run_{suffix[1:]}.py")
         jobs.append({"script": str(script), "out": str(place / f"shown{suffix}.npz")})
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    command = [python, str(Path(__file__).with_name("blender_dump.py")), str(folder / "jobs.json")]
+    command = [PYTHON, str(Path(__file__).with_name("blender_dump.py")), str(folder / "jobs.json")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     arrays = {key: dict(np.load(job["out"])) for key, job in zip(KEYS, jobs, strict=True)}

@@ -10,20 +10,19 @@ import pytest
 
 from core.io.rig_export import export_rig
 from core.pipelines.make_rig import RigOptions, make_rig
-from tests.io.test_blender import blender_python
+from tests.io.blender import blender_python
 from tests.rigging.bent_tube import bent_tube
+
+PYTHON = blender_python()
 
 
 @pytest.mark.parametrize("suffix", [".glb"])
 def test_blender_shows_an_armature_with_an_action(tmp_path, suffix) -> None:
-    python = blender_python()
-    if python is None:
-        pytest.skip("no Python with bpy (see test_blender.py)")
     sequence = bent_tube()
     result = make_rig([sequence], ["bend"], RigOptions(3, exactly=True))
     path = export_rig(result.rig, sequence, tmp_path / f"rig{suffix}")[0]
     script = Path(__file__).with_name("blender_rig.py")
-    command = [python, str(script), str(path), str(sequence.frames), str(tmp_path / "shown.npz")]
+    command = [PYTHON, str(script), str(path), str(sequence.frames), str(tmp_path / "shown.npz")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     found = np.load(tmp_path / "shown.npz")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("polyscope")
 from core.errors import DataError
 from m2v_studio.view.keymap import Chord, read_bindings
 

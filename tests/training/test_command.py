@@ -58,10 +58,8 @@ def test_a_folder_that_is_a_file(capsys: pytest.CaptureFixture[str], tmp_path: P
         assert "choose another folder" in complaint(capsys, "--steps", "1", "--out", str(folder))
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="this user may write everywhere")
-def test_a_read_only_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    assert "choose another folder" in complaint(capsys, "--steps", "1", "--out", str(tmp_path))
+def test_a_read_only_folder(capsys: pytest.CaptureFixture[str], unwritable: Path) -> None:
+    assert "choose another folder" in complaint(capsys, "--steps", "1", "--out", str(unwritable))
 
 
 def test_a_folder_of_rigs_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
