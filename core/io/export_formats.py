@@ -23,6 +23,7 @@ FORMATS: dict[str, Format] = {
     ".ply": Format("PLY sequence", "A folder with one PLY file per frame"),
     ".npz": Format("Arrays (.npz)", "NumPy arrays, for scripts and m2v export"),
 }
+RIG_FORMATS = (".glb", ".usdc", ".usda", ".usdz")  # those of them that hold bones
 FOLDERS = (".obj", ".ply")  # suffixes that name folders of frames
 
 

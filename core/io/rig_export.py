@@ -9,20 +9,17 @@ from core.errors import ExportError
 from core.geometry.skeleton import Rig
 from core.io import staging
 from core.io.export_clip import ExportClip, ExportOptions, placement, prepare, sequence_rows, unique_names
+from core.io.export_formats import RIG_FORMATS
 from core.io.gltf.skin_writer import write_skinned_glb
+from core.io.usd.usd_writer import write_usd
 from core.sequence import MeshSequence, SourceMesh
-
-RIG_FORMATS: dict[str, str] = {
-    ".glb": "glTF binary with bones: Blender, game engines, the web",
-}
 
 
 def check_rig_output(out: Path) -> None:
     """Raises ExportError when `out` does not end in a format that holds bones, or is a folder."""
     if out.suffix.lower() not in RIG_FORMATS:
         *some, last = RIG_FORMATS
-        listed = f"{', '.join(some)} or {last}" if some else last
-        raise ExportError(f"{out} cannot hold bones: its name has to end in {listed}.")
+        raise ExportError(f"{out} cannot hold bones: its name has to end in {', '.join(some)} or {last}.")
     if out.is_dir():
         raise ExportError(f"{out} is a folder; give the name of a file.")
 
@@ -57,10 +54,13 @@ def export_rig(
     bound = replace(turned, bones=rig.bones[rows], weights=rig.weights[rows], actions=actions)
     with staging.staged(out) as folder:
         path = folder / f"{out.stem}{out.suffix.lower()}"
-        _write(clip, bound, path)
+        _write(clip, bound, path, f"{clip.name}_{out.suffix[1:].lower()}")
         path.replace(folder / out.name)
         return staging.commit(folder, out)
 
 
-def _write(clip: ExportClip, rig: Rig, path: Path) -> None:
-    write_skinned_glb(clip, rig, path)
+def _write(clip: ExportClip, rig: Rig, path: Path, tag: str) -> None:
+    if path.suffix == ".glb":
+        write_skinned_glb(clip, rig, path)
+    else:
+        write_usd(clip, path, tag, rig)

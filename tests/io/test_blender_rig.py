@@ -16,7 +16,7 @@ from tests.rigging.bent_tube import bent_tube
 PYTHON = blender_python()
 
 
-@pytest.mark.parametrize("suffix", [".glb"])
+@pytest.mark.parametrize("suffix", [".glb", ".usdc"])
 def test_blender_shows_an_armature_with_an_action(tmp_path, suffix) -> None:
     sequence = bent_tube()
     result = make_rig([sequence], ["bend"], RigOptions(3, exactly=True))

@@ -1,4 +1,4 @@
-"""USD: one mesh with points, normals and extent per time sample, materials as UsdPreviewSurface.
+"""USD: one mesh with points, normals and extent per time sample, or with bones; materials as UsdPreviewSurface.
 
 Written with usd-core. Time code 0 is the first frame; one time code is one frame.
 """
@@ -16,16 +16,21 @@ from typing import Any
 import numpy as np
 
 from core.errors import ExportError
+from core.geometry.skeleton import Rig
 from core.io.export_clip import ExportClip, unique_names
 from core.io.materials import PLAIN_PICTURES, write_textures
 from core.io.shading import clip_normals
 from core.io.usd.usd_material import CHANNELS, write_usd_material
+from core.io.usd.usd_skeleton import bind_skeleton
 
 LONG_TEXT = 4 << 20  # bytes of positions from which writing text takes seconds
 
 
-def write_usd(clip: ExportClip, path: Path, prefix: str) -> None:
-    """Write `.usdc`, `.usda` or `.usdz` (which holds its textures); raises ExportError for X up, which USD lacks."""
+def write_usd(clip: ExportClip, path: Path, prefix: str, rig: Rig | None = None) -> None:
+    """Write `.usdc`, `.usda` or `.usdz` (which holds its textures); raises ExportError for X up, which USD lacks.
+
+    With a rig, which has the clip's vertices, its first frame is the mesh at rest and the bones move it.
+    """
     if clip.up_axis == "x":
         raise ExportError("A USD file has Y or Z up, but x was asked for; choose y or z.")
     try:
@@ -35,16 +40,16 @@ def write_usd(clip: ExportClip, path: Path, prefix: str) -> None:
     try:
         if path.suffix == ".usda" and clip.frames.nbytes > LONG_TEXT:
             binary = path.with_suffix(".usdc")
-            _write_stage(clip, binary, prefix)
+            _write_stage(clip, binary, prefix, rig)
             _as_text(binary, path)
             return
         if path.suffix != ".usdz":
-            _write_stage(clip, path, prefix)
+            _write_stage(clip, path, prefix, rig)
             return
         inner = path.parent / "package"
         inner.mkdir()
         layer = inner / f"{clip.name}.usdc"
-        _write_stage(clip, layer, clip.name)
+        _write_stage(clip, layer, clip.name, rig)
         if not UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(path)):
             raise ExportError(f"{path.name} cannot be packed; write .usdc instead.")
         shutil.rmtree(inner)
@@ -63,8 +68,8 @@ def _as_text(binary: Path, path: Path) -> None:
     binary.unlink()
 
 
-def _write_stage(clip: ExportClip, path: Path, prefix: str) -> None:
-    from pxr import Gf, Tf, Usd, UsdGeom, Vt
+def _write_stage(clip: ExportClip, path: Path, prefix: str, rig: Rig | None) -> None:
+    from pxr import Gf, Tf, Usd, UsdGeom, UsdSkel, Vt
 
     textures = write_textures(clip, path.parent, prefix, tuple(CHANNELS), PLAIN_PICTURES)
     stage = Usd.Stage.CreateNew(str(path))
@@ -74,7 +79,8 @@ def _write_stage(clip: ExportClip, path: Path, prefix: str) -> None:
     stage.SetFramesPerSecond(clip.fps)
     stage.SetStartTimeCode(0)
     stage.SetEndTimeCode(len(clip.frames) - 1)
-    root = UsdGeom.Xform.Define(stage, f"/{Tf.MakeValidIdentifier(clip.name)}")
+    kind = UsdGeom.Xform if rig is None else UsdSkel.Root
+    root = kind.Define(stage, f"/{Tf.MakeValidIdentifier(clip.name)}")
     stage.SetDefaultPrim(root.GetPrim())
     if any(clip.origin):
         root.AddTranslateOp(UsdGeom.XformOp.PrecisionDouble).Set(Gf.Vec3d(*clip.origin))
@@ -91,13 +97,16 @@ def _write_stage(clip: ExportClip, path: Path, prefix: str) -> None:
         mesh.CreateNormalsAttr(),
     )
     mesh.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
-    for t, (frame, directions) in enumerate(zip(clip.frames, clip_normals(clip), strict=True)):
+    for number, (frame, directions) in enumerate(zip(clip.frames, clip_normals(clip), strict=True)):
+        t = number if rig is None else Usd.TimeCode.Default()
         points.Set(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(frame)), t)
         normals.Set(Vt.Vec3fArray.FromNumpy(directions), t)
         extent.Set(Vt.Vec3fArray.FromNumpy(np.stack([frame.min(0), frame.max(0)])), t)
     _add_uv(clip, mesh)
     _add_colors(clip, mesh)
     _bind_materials(clip, stage, mesh, textures)
+    if rig is not None:
+        bind_skeleton(stage, mesh, rig)
     stage.GetRootLayer().Save()
 
 
