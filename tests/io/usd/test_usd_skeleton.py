@@ -62,9 +62,6 @@ def test_axes_scale_materials_and_file_vertices(case, tmp_path) -> None:
     assert {part.material.name for part in again.parts} == {
         part.material.name.replace(" ", "_") for part in case.source.parts
     }
-    assert (
-        Gf.Matrix4d(1.0)
-        == UsdSkel.BindingAPI(next(prim for prim in Usd.Stage.Open(str(path)).Traverse() if prim.IsA(UsdGeom.Mesh)))
-        .GetGeomBindTransformAttr()
-        .Get()
-    )
+    stage = Usd.Stage.Open(str(path))
+    mesh = next(prim for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh))
+    assert UsdSkel.BindingAPI(mesh).GetGeomBindTransformAttr().Get() == Gf.Matrix4d(1.0)
