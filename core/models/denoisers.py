@@ -7,7 +7,8 @@ once by `prepare` and passed to every call.
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,18 +48,17 @@ class Prepared(NamedTuple):
 
     def repeat(self, seeds: int) -> Prepared:
         """The same condition for several seeds in one batch; needs a batch of 1."""
+        return self.map(lambda x: x.repeat(seeds, *(1,) * (x.dim() - 1)))
 
-        def widen(x: Tensor) -> Tensor:
-            return x.repeat(seeds, *(1,) * (x.dim() - 1))
+    def map(self, change: Callable[[Tensor], Tensor]) -> Prepared:
+        """The same with every tensor changed."""
 
-        pairs = lambda items: tuple((widen(k), widen(v)) for k, v in items)  # noqa: E731
-        return Prepared(
-            widen(self.fixed),
-            pairs(self.shape),
-            pairs(self.condition),
-            widen(self.visible),
-            *(None if x is None else widen(x) for x in (self.space_affinity, self.condition_affinity, self.directions)),
-        )
+        def changed(value: Tensor | tuple[Any, ...] | None) -> Any:
+            if isinstance(value, tuple):
+                return tuple(changed(part) for part in value)
+            return None if value is None else change(value)
+
+        return Prepared(*changed(tuple(self)))
 
 
 class ShapeBlock(nn.Module):

@@ -98,13 +98,15 @@ class MotionDiffusion(nn.Module):
         scans: ScanCondition | None = None,
         distance: Tensor | None = None,
         warm: WarmStart | None = None,
+        tracks: FilledTracks | None = None,
     ) -> MotionCondition:
         """Encode the condition once; `keep` [B] False hides it (guidance), though not the warm start's frame.
 
         `nodes` are farthest points of the surface, of which the first M are the motion's anchors. `distance` is theirs
-        and the handles' along the surface, see `warm_start`. `warm` is what `geometry` said of the same, if known.
+        and the handles' along the surface, see `warm_start`. `warm` is what `geometry` said of the same, `tracks` the
+        handles' filled ones, if known.
         """
-        tracks = fill_tracks(handles)
+        tracks = fill_tracks(handles) if tracks is None else tracks
         anchors = nodes[:, : self.latents]
         tokens = self.tokens(handles, tracks, scans, keep)
         if not self.warm:

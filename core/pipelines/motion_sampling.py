@@ -13,9 +13,9 @@ from core.diffusion.edm import Denoiser, noise_schedule, precondition
 from core.diffusion.guidance import guided
 from core.diffusion.samplers import StepCallback, heun, multistep, posterior_mean
 from core.models.denoisers import Prepared
-from core.models.diffusion_models import MotionDiffusion
+from core.models.diffusion_models import MotionCondition, MotionDiffusion
 from core.models.observation_conditioners import ScanCondition
-from core.models.warm_start import HandleCondition, WarmStart
+from core.models.warm_start import HandleCondition, WarmStart, fill_tracks
 from core.pipelines.request import SamplingOptions
 from core.pipelines.temporal import binomial_smooth, time_between_keys, whittaker_smooth
 from core.pipelines.windows import Windows, prepare_windows, windowed_network
@@ -27,7 +27,7 @@ FAR = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class MotionCondition:
+class ClipCondition:
     """All that the denoiser calls of one clip share; `hidden` is the condition without handles, for guidance."""
 
     windows: Windows
@@ -48,7 +48,7 @@ def prepare_motion(
     guidance: float,
     scans: ScanCondition | None = None,
     distance: Tensor | None = None,
-) -> MotionCondition:
+) -> ClipCondition:
     """Encode shape, handles and scans once. They cover the moving frames; free frames are added to fill the windows.
 
     `distance` [1, P + K, P + K] is that of the nodes and handles along the surface, if known.
@@ -60,20 +60,23 @@ def prepare_motion(
         keyframe_mask=torch.nn.functional.pad(handles.keyframe_mask, (0, 0, 0, free)),
     )
     scans = None if scans is None else scans.extended(windows.frames)
-    conditional, warm = prepare_windows(diffusion, windows, shape_latents, nodes, handles, True, scans, distance)
-    hidden = None
-    if guidance != 1.0:
-        hidden, _ = prepare_windows(diffusion, windows, shape_latents, nodes, handles, False, scans, distance)
+    tracks = fill_tracks(handles)
+
+    def prepare(keep: bool) -> MotionCondition:
+        return prepare_windows(diffusion, windows, shape_latents, nodes, handles, keep, scans, distance, tracks)
+
+    conditional, warm = prepare(True)
+    hidden = prepare(False).prepared if guidance != 1.0 else None
     asked = handles.displacements.norm(dim=-1) * (handles.keyframe_mask & handles.present[:, None])
     farthest = float(asked.max()) if asked.numel() else 0.0
-    between = None if warm is None else time_between_keys(handles, warm.handle_affinity)
-    return MotionCondition(windows, warm, conditional, hidden, guidance, farthest, between)
+    between = None if warm is None else time_between_keys(handles, tracks, warm.handle_affinity)
+    return ClipCondition(windows, warm, conditional, hidden, guidance, farthest, between)
 
 
 def sample_motion(
     diffusion: MotionDiffusion,
     config: Config,
-    condition: MotionCondition,
+    condition: ClipCondition,
     frames: int,
     seeds: Sequence[int],
     options: SamplingOptions,

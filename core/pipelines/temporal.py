@@ -12,7 +12,7 @@ import torch
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
-from core.models.warm_start import HandleCondition, fill_tracks, track_uncertainty
+from core.models.warm_start import FilledTracks, HandleCondition, track_uncertainty
 from core.shapes import Float
 
 # Weight of squared accelerations, and the least trust in a frame. Chosen on 29 clips of unseen motions of trained
@@ -34,7 +34,9 @@ def binomial_smooth(paths: Float[Tensor, "S T M C"], resting: bool = True) -> Fl
     return (longer[:, :-2] + 2 * paths + longer[:, 2:]) / 4
 
 
-def time_between_keys(handles: HandleCondition, affinity: Float[Tensor, "B M K"]) -> Float[Tensor, "T M"] | None:
+def time_between_keys(
+    handles: HandleCondition, tracks: FilledTracks, affinity: Float[Tensor, "B M K"]
+) -> Float[Tensor, "T M"] | None:
     """Uncertainty in each frame of the handles near an anchor: 0 at a key, at most 1.
 
     For the first clip of the batch; None without handles.
@@ -43,7 +45,7 @@ def time_between_keys(handles: HandleCondition, affinity: Float[Tensor, "B M K"]
         return None
     share = (affinity.clamp_min(0.0) + 1e-9) * handles.present[:, None]
     share = share / share.sum(dim=-1, keepdim=True)
-    return torch.einsum("bmk,btk->btm", share, track_uncertainty(fill_tracks(handles)).to(share))[0]
+    return torch.einsum("bmk,btk->btm", share, track_uncertainty(tracks).to(share))[0]
 
 
 def whittaker_smooth(paths: Float[Tensor, "S T M C"], between: Float[Tensor, "F M"] | None) -> Float[Tensor, "S T M C"]:

@@ -17,9 +17,9 @@ from torch import Tensor
 from core.config import Config
 from core.models.conditioners import ConditionTokens
 from core.models.denoisers import Prepared
-from core.models.diffusion_models import MotionDiffusion, with_affinity
+from core.models.diffusion_models import MotionCondition, MotionDiffusion, with_affinity
 from core.models.observation_conditioners import ScanCondition
-from core.models.warm_start import FilledTracks, HandleCondition, WarmStart, fill_tracks
+from core.models.warm_start import FilledTracks, HandleCondition, fill_tracks
 from core.shapes import Float
 
 # Windows times seeds that go through the network together; more only costs memory.
@@ -76,17 +76,20 @@ def prepare_windows(
     keep: bool = True,
     scans: ScanCondition | None = None,
     distance: Tensor | None = None,
-) -> tuple[Prepared, WarmStart | None]:
+    tracks: FilledTracks | None = None,
+) -> MotionCondition:
     """The condition of every window (batch W) and the whole clip's warm start.
 
-    `handles` and `scans` cover all `windows.frames` frames of one clip. `keep=False` hides them, for guidance.
+    `handles`, their filled `tracks` and `scans` cover all `windows.frames` frames of one clip. `keep=False` hides them,
+    for guidance.
     """
+    tracks = fill_tracks(handles) if tracks is None else tracks
     kept = None if keep else torch.zeros(1, dtype=torch.bool, device=nodes.device)
-    whole, warm = diffusion.prepare(shape_latents, nodes, handles, kept, scans, distance)
+    whole = diffusion.prepare(shape_latents, nodes, handles, kept, scans, distance, tracks=tracks)
+    warm = whole.warm
     count = len(windows.starts)
     if count == 1:
-        return whole, warm
-    tracks = fill_tracks(handles)
+        return whole
     longest = float(windows.length)
     near = FilledTracks(
         tracks.displacements,
@@ -109,7 +112,8 @@ def prepare_windows(
         shape_latents.expand(count, -1, -1),
         nodes[:, : diffusion.latents].expand(count, -1, -1),
     )
-    return diffusion.denoiser.prepare(shape_latents, anchors, tokens, prior_features, affinity, scan), warm
+    prepared = diffusion.denoiser.prepare(shape_latents, anchors, tokens, prior_features, affinity, scan)
+    return MotionCondition(prepared, warm)
 
 
 def windowed_network(
@@ -155,12 +159,4 @@ def select_clips(prepared: Prepared, chosen: slice, count: int) -> Prepared:
         per_clip = x.shape[0] // count
         return x[chosen.start * per_clip : chosen.stop * per_clip]
 
-    return Prepared(
-        fixed=rows(prepared.fixed),
-        shape=tuple((rows(keys), rows(values)) for keys, values in prepared.shape),
-        condition=tuple((rows(keys), rows(values)) for keys, values in prepared.condition),
-        visible=rows(prepared.visible),
-        space_affinity=None if prepared.space_affinity is None else rows(prepared.space_affinity),
-        condition_affinity=None if prepared.condition_affinity is None else rows(prepared.condition_affinity),
-        directions=None if prepared.directions is None else rows(prepared.directions),
-    )
+    return prepared.map(rows)

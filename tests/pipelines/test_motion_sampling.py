@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from core.models.warm_start import HandleCondition
+from core.models.warm_start import HandleCondition, fill_tracks
 from core.pipelines.temporal import binomial_smooth, time_between_keys, whittaker_smooth
 
 
@@ -37,8 +37,12 @@ def handles_of(*given: list[int], frames: int = 16) -> HandleCondition:
     return HandleCondition(places, torch.zeros(1, frames, len(given), 3), known, present)
 
 
+def between_keys(handles: HandleCondition, affinity: torch.Tensor) -> torch.Tensor | None:
+    return time_between_keys(handles, fill_tracks(handles), affinity)
+
+
 def test_a_path_that_lurches_into_its_key_arrives_evenly() -> None:
-    between = time_between_keys(handles_of([15]), torch.ones(1, 2, 1))
+    between = between_keys(handles_of([15]), torch.ones(1, 2, 1))
     lurching = torch.linspace(0, 0.5, 16)
     lurching[-1] = 1.0
     paths = lurching[None, :, None, None].expand(2, -1, 2, 3)
@@ -53,7 +57,7 @@ def test_a_path_that_lurches_into_its_key_arrives_evenly() -> None:
 def test_full_tracks_are_left_alone_and_each_anchor_listens_to_its_own_handle() -> None:
     paths = torch.randn(2, 16, 2, 3, generator=torch.Generator().manual_seed(3))
     everywhere = handles_of(list(range(16)), [15])
-    between = time_between_keys(everywhere, torch.eye(2)[None])
+    between = between_keys(everywhere, torch.eye(2)[None])
     even = whittaker_smooth(paths, between)
     assert torch.allclose(even[:, :, 0], paths[:, :, 0], atol=0.05), "white noise, in every frame given"
     rough = lambda x: x.diff(n=2, dim=1).square().mean()  # noqa: E731
@@ -64,7 +68,7 @@ def test_full_tracks_are_left_alone_and_each_anchor_listens_to_its_own_handle() 
 def test_without_handles_or_frames_between_there_is_nothing_to_ease() -> None:
     paths = torch.randn(1, 16, 2, 3, generator=torch.Generator().manual_seed(3))
     nobody = handles_of([])._replace(present=torch.zeros(1, 1, dtype=torch.bool))
-    assert time_between_keys(nobody, torch.ones(1, 2, 1)) is None
+    assert between_keys(nobody, torch.ones(1, 2, 1)) is None
     assert whittaker_smooth(paths, None) is paths
-    between = time_between_keys(handles_of([15]), torch.ones(1, 2, 1))
+    between = between_keys(handles_of([15]), torch.ones(1, 2, 1))
     assert torch.equal(whittaker_smooth(paths[:, :1], between), paths[:, :1])
