@@ -15,12 +15,12 @@ from torch import Tensor
 
 from core.data.clips import SPLITS, ClipBatch
 from core.data.creatures import appliances, biped, legged, rig_surface, swimmers
-from core.data.creatures.rig import Pose, Rig, skinning_transforms
-from core.data.creatures.seeds import Draw, uniforms
+from core.data.creatures.rig import CreaturePose, CreatureRig, skinning_transforms
+from core.data.creatures.seeds import SeededDraw, uniforms
 from core.errors import DataError
 from core.sequence import MeshSequence
 
-Maker = Callable[[Draw, Draw, int], tuple[Rig, Pose]]
+Maker = Callable[[SeededDraw, SeededDraw, int], tuple[CreatureRig, CreaturePose]]
 
 # Kind: its maker and its share of the mix. The position in this table is the clip's `category`.
 KINDS: dict[str, tuple[Maker, float]] = {
@@ -49,7 +49,7 @@ _IDENTITY, _MOTION, _KIND = 11, 23, 37  # salts of the hash
 class _Posed:
     """B clips ready for sampling, in raw units."""
 
-    rig: Rig
+    rig: CreatureRig
     rotation: Tensor  # [B, T, J, 3, 3] from the rest pose
     translation: Tensor  # [B, T, J, 3]
     table: Tensor  # [17, B, J] the parts in frame 0
@@ -196,13 +196,13 @@ class ProceduralSource:
             rows = torch.arange(len(identity), device=self.device) if kind else (which == index).nonzero()[:, 0]
             if len(rows) == 0:
                 continue
-            rig, pose = KINDS[name][0](Draw(shape[rows]), Draw(act[rows, 4:]), frames)
+            rig, pose = KINDS[name][0](SeededDraw(shape[rows]), SeededDraw(act[rows, 4:]), frames)
             rigs.append(rig)
             poses.append(pose)
             order.append(rows)
             category.append(torch.full_like(rows, list(KINDS).index(name)))
         back = torch.cat(order).argsort()
-        rig = Rig(*(torch.cat([getattr(r, column.name) for r in rigs])[back] for column in fields(Rig)))
+        rig = CreatureRig(*(torch.cat([getattr(r, column.name) for r in rigs])[back] for column in fields(CreatureRig)))
         turns, root, heading = (
             torch.cat([getattr(pose, name) for pose in poses])[back] for name in ("turns", "root", "heading")
         )

@@ -37,7 +37,7 @@ OnRig = Callable[[int, int, str], None]  # rigs done, rigs in all, file name
 
 
 @dataclass
-class Rig:
+class PreparedRig:
     """One file on its way into the bank; arrays as in the module's head."""
 
     meta: dict[str, Any]
@@ -89,11 +89,11 @@ def prepared_bank(rigs: Path, on_rig: OnRig | None = None) -> Path:
     return bank
 
 
-def read_rig(path: Path, references: int, pool: int) -> Rig:
+def read_rig(path: Path, references: int, pool: int) -> PreparedRig:
     """Everything the bank needs of one file; deterministic."""
     random = np.random.default_rng(zlib.crc32(path.stem.encode()))
     scene = GltfScene(path)
-    surface = _Surface.of(scene)
+    surface = _RigSurface.of(scene)
     faces = np.concatenate([part.faces for part in scene.parts])
     points = sample_surface(surface.posed[faces], pool, random)
     base = scene.bones()[0]
@@ -104,7 +104,7 @@ def read_rig(path: Path, references: int, pool: int) -> Rig:
     normals *= surface.orientation / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-30)
     category = path.parent.name if path.parent.name in CATEGORIES else "objects"
     meta = {"file": path.stem, "category": category, "bones": len(bones_used), "clips": len(scene.clips)}
-    rig = Rig(meta, counts, bone, hang, normals)
+    rig = PreparedRig(meta, counts, bone, hang, normals)
     row = np.repeat(np.arange(pool), counts)
     for number, clip in enumerate(scene.clips):
         times = clip_times(clip)
@@ -144,7 +144,7 @@ def read_rig(path: Path, references: int, pool: int) -> Rig:
 
 
 @dataclass
-class _Surface:
+class _RigSurface:
     """The default pose `posed` [W, 3], its welded topology, and the map to unit size."""
 
     posed: NDArray[np.float64]
@@ -155,7 +155,7 @@ class _Surface:
     orientation: float
 
     @classmethod
-    def of(cls, scene: GltfScene) -> _Surface:
+    def of(cls, scene: GltfScene) -> _RigSurface:
         mesh = source_mesh(scene)
         posed = scene.positions()[0]
         first = first_file_vertices(mesh.file_to_vertex)
@@ -179,7 +179,7 @@ def _hang_points(
     faces: NDArray[np.int32],
     points: tuple[NDArray[np.int64], NDArray[np.float64]],
     rest_of_bone: NDArray[np.float64],
-    surface: _Surface,
+    surface: _RigSurface,
 ) -> tuple[list[tuple[int, int]], NDArray[np.uint8], NDArray[np.int16], NDArray[np.float64]]:
     """The used bones as (bone, morph slot or -1), and per point the sparse q: counts [P], bone [nnz], q [nnz, 4]."""
     face, barycentric = points
@@ -221,7 +221,7 @@ def _transforms(
     times: NDArray[np.float64],
     used: list[tuple[int, int]],
     rest_of_bone: NDArray[np.float64],
-    surface: _Surface,
+    surface: _RigSurface,
 ) -> NDArray[np.float64]:
     """Matrices [T, J, 3, 4] from the normalised default pose to the normalised pose at `times`."""
     numbers = np.array([bone for bone, _ in used])
@@ -245,7 +245,7 @@ def _positions(
 
 
 def _add_references(
-    rig: Rig, scene: GltfScene, surface: _Surface, references: int, random: np.random.Generator
+    rig: PreparedRig, scene: GltfScene, surface: _RigSurface, references: int, random: np.random.Generator
 ) -> None:
     """Choose reference poses evenly over the clips of each split and label queries around them."""
     for split in sorted({clip["split"] for clip in rig.clips} - {"static"}):
@@ -269,7 +269,7 @@ def _add_references(
             rig.queries.append((queries, inside))
 
 
-def _write(rigs: list[Rig], out: Path, pool: int) -> None:
+def _write(rigs: list[PreparedRig], out: Path, pool: int) -> None:
     packed = [pack(t.reshape(len(t), -1, 12)) for rig in rigs for t in rig.transforms]
     hang = np.concatenate([rig.hang for rig in rigs])
     hang_range = float(np.abs(hang).max())

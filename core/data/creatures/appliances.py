@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from core.data.creatures.motion import cycles, gesture, wave
-from core.data.creatures.rig import Pose, Rig, RigBuilder
-from core.data.creatures.seeds import Draw
+from core.data.creatures.rig import CreaturePose, CreatureRig, RigBuilder
+from core.data.creatures.seeds import SeededDraw
 
 BLEND = 0.002  # the smooth union of rigid parts is nearly sharp
 
 
-def opening(act: Draw, frames: int, least: float, most: float) -> Tensor:
+def opening(act: SeededDraw, frames: int, least: float, most: float) -> Tensor:
     """Angle [n, T] of a hinge: opened, closed, or swung both ways, once, between two random angles."""
     low = act.between(least, least + 0.25 * (most - least))[:, None]
     high = act.between(least + 0.6 * (most - least), most)[:, None]
@@ -23,7 +23,7 @@ def opening(act: Draw, frames: int, least: float, most: float) -> Tensor:
     return low + (high - low) * torch.where(closing, 1 - once, once)
 
 
-def drift(act: Draw, frames: int, pose: Pose) -> None:
+def drift(act: SeededDraw, frames: int, pose: CreaturePose) -> None:
     """A slide and turn of the whole object, in almost half of the clips."""
     moving = act.chance(0.45)[:, None].float()
     once = gesture(act, frames, returns=0.2) * moving
@@ -31,7 +31,7 @@ def drift(act: Draw, frames: int, pose: Pose) -> None:
     pose.move(x=act.between(-0.18, 0.18)[:, None] * once, z=act.between(-0.18, 0.18)[:, None] * once)
 
 
-def laptop(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def laptop(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """A base with a touch pad ridge and a screen on a hinge at its back edge."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -42,13 +42,13 @@ def laptop(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     tall = depth * shape.between(0.92, 1.02)
     rig.box("screen", "base", hinge + vec(0, tall / 2, 0), vec(width, tall, lid), joint=hinge)
     rig.box("bar", "base", hinge, vec(width * shape.between(0.3, 0.9), lid, lid), joint=hinge)
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     pose.turn("screen", x=1.5 - opening(act, frames, 0.12, 2.3))
     drift(act, frames, pose)
     return rig.build(BLEND, rigid=True), pose
 
 
-def door(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def door(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """A frame of two posts, lintel and sill with one or two leaves and their handles."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -70,7 +70,7 @@ def door(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
         rig.box(f"leaf_{side}", "sill", hinge - vec(sign * wide / 2, 0, 0), vec(wide, tall, leaf), joint=hinge)
         knob = hinge + vec(-sign * wide * 0.86, -0.03, 0)
         rig.box(f"handle_{side}", f"leaf_{side}", knob, vec(0.02, 0.08, leaf + 0.07), joint=hinge, rounding=0.009)
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     inwards = act.sign()[:, None]
     pose.turn("leaf_l", y=inwards * pose_turns[0])
     second = torch.where(together, pose_turns[0], pose_turns[1]) * double[:, None]
@@ -79,7 +79,7 @@ def door(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     return rig.build(BLEND, rigid=True), pose
 
 
-def stapler(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def stapler(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """A base plate, a magazine and a cover on one hinge; pressing moves both."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -92,7 +92,7 @@ def stapler(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     rig.box("magazine", "base", hinge + vec(0, -0.01, reach / 2), vec(width * 0.6, 0.045, reach), joint=hinge)
     rig.limb("cover", "magazine", hinge + vec(0, cover / 2 + 0.02, 0), hinge + vec(0, cover * 0.4 + 0.02, reach * 0.97),
              cover / 2, cover * 0.38, wide=width * 0.3, joint=hinge)  # fmt: skip
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     angle = opening(act, frames, 0.03, 1.1)
     pose.turn("magazine", x=-angle * act.between(0.35, 0.8)[:, None])
     pose.turn("cover", x=-angle * act.between(0.2, 0.7)[:, None])
@@ -100,7 +100,7 @@ def stapler(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     return rig.build(BLEND * 2, rigid=True), pose
 
 
-def eyeglasses(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def eyeglasses(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """Two rims of rods, a bridge, and two temples that fold in, together or one after the other."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -120,7 +120,7 @@ def eyeglasses(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
         hinge = vec(outer + sign * rod, tall * 0.35, -rod)
         end = rig.limb(f"temple_{side}", "bridge", hinge, hinge - vec(0, 0, reach), rod * 0.9, rod * 0.7)
         rig.limb(f"tip_{side}", f"temple_{side}", end, end - vec(0, hook, 0.08), rod * 0.75, rod * 0.75, joint=hinge)
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     first, second = opening(act, frames, 0.0, 1.45), opening(act, frames, 0.0, 1.45)
     both = act.chance(0.6)[:, None]
     pose.turn("temple_l", y=first)
@@ -140,7 +140,7 @@ def _cabinet(rig: RigBuilder, width: Tensor, tall: Tensor, deep: Tensor, wall: T
     rig.box("right", "back", vec((wall - width) / 2, tall / 2, 0), vec(wall, tall, deep))
 
 
-def refrigerator(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def refrigerator(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """A tall cabinet with shelves, a lower and an upper door that open on the same side."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -156,7 +156,7 @@ def refrigerator(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
         rig.box(f"{name}", "back", hinge + vec(-sign * width / 2, (low + top) / 2, 0), size, joint=hinge)
         grip = hinge + vec(-sign * width * 0.9, (low + top) / 2, slab / 2 + 0.015)
         rig.box(f"grip_{name}", name, grip, vec(0.02, (top - low) * 0.4, 0.03), joint=hinge)
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     lower, upper = opening(act, frames, 0.04, 2.1), opening(act, frames, 0.04, 2.1)
     which = act.pick(3)[:, None]
     shut = act.between(0.0, 0.5)[:, None]
@@ -166,7 +166,7 @@ def refrigerator(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     return rig.build(BLEND, rigid=True), pose
 
 
-def oven(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def oven(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """A cabinet with a rack, a row of knobs above the front, and a door that drops down on its lower edge."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -183,7 +183,7 @@ def oven(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     rig.box("door", "back", hinge + vec(0, high / 2, 0), vec(width, high, slab), joint=hinge)
     grip = hinge + vec(0, high * 0.88, slab / 2 + 0.02)
     rig.box("grip", "door", grip, vec(width * 0.8, 0.03, 0.04), joint=hinge)
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     pose.turn("door", x=opening(act, frames, 0.03, 1.55))
     for index in range(4):
         pose.turn(f"knob{index}", z=act.between(-2.0, 2.0)[:, None] * gesture(act, frames, 0.0))
@@ -191,7 +191,7 @@ def oven(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     return rig.build(BLEND, rigid=True), pose
 
 
-def washing_machine(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def washing_machine(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """A closed cabinet with a drum opening, a round-cornered porthole door, a drawer and a dial."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -226,7 +226,7 @@ def washing_machine(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     rig.box("drawer", "back", vec(-width * 0.28, row, deep / 2 + 0.012), vec(width * 0.32, 0.08, 0.05))
     knob = vec(width * 0.25, row, deep / 2)
     rig.limb("dial", "back", knob, knob + vec(0, 0, 0.035), 0.035, 0.03)
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     pose.turn("door0", y=hand[:, None] * opening(act, frames, 0.03, 2.2))
     pose.turn("dial", z=act.between(-2.0, 2.0)[:, None] * gesture(act, frames, 0.0))
     drift(act, frames, pose)

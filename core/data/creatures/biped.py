@@ -9,13 +9,13 @@ from torch import Tensor
 
 from core.data.creatures.legged import _jump, _travel, place_leg
 from core.data.creatures.motion import cycles, gesture, step_cycle, wave
-from core.data.creatures.rig import Pose, Rig, RigBuilder
-from core.data.creatures.seeds import Draw
+from core.data.creatures.rig import CreaturePose, CreatureRig, RigBuilder
+from core.data.creatures.seeds import SeededDraw
 
 SIDES = (("l", 1.0), ("r", -1.0))
 
 
-def biped(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def biped(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """Human proportions from child to adult, thin to heavy; arms rest anywhere from the sides to a T."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -58,13 +58,19 @@ def biped(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
         rig.limb(f"hand_{side}", f"fore_{side}", wrist, wrist + along * 0.05, limb * 0.6, limb * 0.45, wide=0.01)
         arms[side] = spread[:, None]
 
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     _motion(act, frames, pose, legs, leg, spread[:, None])
     return rig.build(shape.between(0.008, 0.015)), pose
 
 
-def _motion(act: Draw, frames: int, pose: Pose, legs: dict[str, tuple[Tensor, Tensor, Tensor]], leg: Tensor,
-            spread: Tensor) -> None:  # fmt: skip
+def _motion(
+    act: SeededDraw,
+    frames: int,
+    pose: CreaturePose,
+    legs: dict[str, tuple[Tensor, Tensor, Tensor]],
+    leg: Tensor,
+    spread: Tensor,
+) -> None:
     mode = act.unit()[:, None]
 
     def share(low: float, high: float) -> Tensor:
@@ -110,7 +116,7 @@ def _motion(act: Draw, frames: int, pose: Pose, legs: dict[str, tuple[Tensor, Te
 
 
 def _arms(
-    act: Draw, pose: Pose, phase: Tensor, once: Tensor, spread: Tensor, walking: Tensor, running: Tensor,
+    act: SeededDraw, pose: CreaturePose, phase: Tensor, once: Tensor, spread: Tensor, walking: Tensor, running: Tensor,
     sitting: Tensor, leap: Tensor, reaching: Tensor, waving: Tensor, dancing: Tensor, lean: Tensor,
 ) -> None:  # fmt: skip
     """Counter-swing while walking, one- and two-handed reaching, a waving hand, arms thrown up in a jump."""

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from core.data.creatures.motion import TAU, cycles, gesture, rest_angle, smoothstep, step_cycle, two_bone, wave
-from core.data.creatures.rig import Pose, Rig, RigBuilder
-from core.data.creatures.seeds import Draw
+from core.data.creatures.rig import CreaturePose, CreatureRig, RigBuilder
+from core.data.creatures.seeds import SeededDraw
 
 
 def place_leg(
-    pose: Pose,
+    pose: CreaturePose,
     names: tuple[str, str, str | None],
     points: tuple[Tensor, Tensor, Tensor],
     forward: Tensor,
@@ -35,7 +35,7 @@ def place_leg(
         pose.turn(names[2], x=foot_pitch - second)
 
 
-def quadruped(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def quadruped(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """Four-legged animals: walk, trot, pace, bound; sitting down, jumping, grazing, looking about."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -92,13 +92,13 @@ def quadruped(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
         rig.limb(f"{name}_foot", f"{name}_lower", ankle, ankle + vec(0, -leg * 0.1, foot), leg * 0.75, leg * 0.65)
         legs[name] = (hip, knee, ankle)
 
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     _quadruped_motion(act, frames, pose, legs, height, torso, dino)
     return rig.build(shape.between(0.008, 0.016)), pose
 
 
 def _quadruped_motion(
-    act: Draw, frames: int, pose: Pose, legs: dict[str, tuple[Tensor, Tensor, Tensor]],
+    act: SeededDraw, frames: int, pose: CreaturePose, legs: dict[str, tuple[Tensor, Tensor, Tensor]],
     height: Tensor, torso: Tensor, dino: Tensor,
 ) -> None:  # fmt: skip
     mode = act.unit()
@@ -147,7 +147,7 @@ def _quadruped_motion(
     _travel(act, frames, pose, phase, walking, stride, duty, jumping)
 
 
-def _jump(act: Draw, frames: int, height: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _jump(act: SeededDraw, frames: int, height: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Crouch, ballistic flight and body tilt [n, T] of one jump."""
     time = torch.arange(frames, device=act.device)[None] / 16
     start, air = act.between(0.2, 0.45)[:, None], act.between(0.35, 0.6)[:, None]
@@ -161,7 +161,14 @@ def _jump(act: Draw, frames: int, height: Tensor) -> tuple[Tensor, Tensor, Tenso
 
 
 def _trunk_follows(
-    act: Draw, frames: int, pose: Pose, phase: Tensor, once: Tensor, walking: Tensor, looking: Tensor, pitch: Tensor
+    act: SeededDraw,
+    frames: int,
+    pose: CreaturePose,
+    phase: Tensor,
+    once: Tensor,
+    walking: Tensor,
+    looking: Tensor,
+    pitch: Tensor,
 ) -> None:
     """Neck, head, ears and tail: nodding at the step frequency, looking about, and the tail's late wave."""
     nod = walking * act.between(0.02, 0.12)[:, None] * wave(2 * phase, 0.15)
@@ -181,7 +188,14 @@ def _trunk_follows(
 
 
 def _travel(
-    act: Draw, frames: int, pose: Pose, phase: Tensor, walking: Tensor, stride: Tensor, duty: Tensor, jumping: Tensor
+    act: SeededDraw,
+    frames: int,
+    pose: CreaturePose,
+    phase: Tensor,
+    walking: Tensor,
+    stride: Tensor,
+    duty: Tensor,
+    jumping: Tensor,
 ) -> None:
     """Forward motion and turning of the whole body: on the spot for most clips, planted steps for the others."""
     covered = (phase - phase[:, :1]) * stride / duty
@@ -197,7 +211,7 @@ def _travel(
     pose.move(x=ahead * half.sin(), z=ahead * half.cos())
 
 
-def spider(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def spider(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """Eight legs in two alternating sets of four, a raised abdomen and a low body that sways."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -227,7 +241,7 @@ def spider(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
             rig.limb(f"{side}{index}b", f"{side}{index}a", knee, ankle, leg * 1.1, leg * 0.9)
             rig.limb(f"{side}{index}c", f"{side}{index}b", ankle, toe, leg * 0.9, leg * 0.65)
 
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     phase, once = cycles(act, frames), gesture(act, frames)
     walking = act.chance(0.75)[:, None].float()
     rearing = (1 - walking) * act.between(0.2, 0.6)[:, None]

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from core.data.creatures.seeds import Draw
+from core.data.creatures.seeds import SeededDraw
 
 TAU = 2 * math.pi
 
@@ -22,7 +22,7 @@ def smoothstep(value: Tensor) -> Tensor:
     return value * value * value * (value * (value * 6 - 15) + 10)
 
 
-def cycles(draw: Draw, frames: int, slow: float = 0.45, fast: float = 1.7) -> Tensor:
+def cycles(draw: SeededDraw, frames: int, slow: float = 0.45, fast: float = 1.7) -> Tensor:
     """Phase [n, T] in cycles of a repeated motion: random pace and start; some clips set off or come to rest."""
     time = clip_time(frames, draw.device)
     pace = draw.log_between(slow, fast)[:, None]
@@ -35,7 +35,7 @@ def cycles(draw: Draw, frames: int, slow: float = 0.45, fast: float = 1.7) -> Te
     return start + pace * torch.cat([torch.zeros_like(rate[:, :1]), advance.cumsum(1)], 1)
 
 
-def gesture(draw: Draw, frames: int, returns: float = 0.35) -> Tensor:
+def gesture(draw: SeededDraw, frames: int, returns: float = 0.35) -> Tensor:
     """Progress [n, T] from 0 to 1 of something done once, which may already be under way and may be undone again."""
     time = clip_time(frames, draw.device)
     onset, length = draw.between(-0.15, 0.25)[:, None], draw.between(0.5, 1.05)[:, None]

@@ -15,7 +15,7 @@ PARTS = 30  # every rig is padded to this many parts
 
 
 @dataclass
-class Rig:
+class CreatureRig:
     """`n` rigs of one kind, or of mixed kinds once padded to J parts.
 
     Part j is the set of points within `radius` of a box of half sides `half`, centred at `centre`, whose axes are
@@ -112,7 +112,7 @@ class RigBuilder:
         self._parts.append(part)
         self._boxes.append(is_box)
 
-    def build(self, smooth: Tensor | float, rigid: bool = False) -> Rig:
+    def build(self, smooth: Tensor | float, rigid: bool = False) -> CreatureRig:
         """The padded rig; `smooth` is the width of the smooth union of its parts."""
         used = len(self.names)
         if used > PARTS:
@@ -134,7 +134,7 @@ class RigBuilder:
         # Padding needs orthonormal axes too, or its distances would be zero everywhere.
         frame = torch.eye(3, device=self.device).expand(self.count, empty, 3, 3)
         pad = torch.nn.functional.pad
-        return Rig(
+        return CreatureRig(
             parents=parents,
             joint=pad(joint, (0, 0, 0, empty)),
             centre=pad(centre, (0, 0, 0, empty)),
@@ -160,7 +160,7 @@ def _frames(start: Tensor, end: Tensor, tall: Tensor, wide: Tensor) -> tuple[Ten
     return torch.stack([first, second, third], -2), torch.stack([length / 2, tall, wide], -1)
 
 
-class Pose:
+class CreaturePose:
     """Joint turns [n, T, J, 3] (axis times angle, radians) and root motion of `n` clips, filled part by part."""
 
     def __init__(self, builder: RigBuilder, frames: int) -> None:
@@ -204,7 +204,7 @@ def yaw_matrices(angle: Tensor) -> Tensor:
     return rotation_matrices(torch.stack([zero, angle, zero], -1))
 
 
-def skinning_transforms(rig: Rig, turns: Tensor, root: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
+def skinning_transforms(rig: CreatureRig, turns: Tensor, root: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
     """Rotations [B, T, J, 3, 3] and translations [B, T, J, 3] that take the rest pose to each frame.
 
     The tree is composed by pointer doubling: each round multiplies every joint by its current ancestor's transform

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.data.creatures.rig import Rig
+from core.data.creatures.rig import CreatureRig
 
 NEAR = 8  # parts that can matter on the surface of one part
 _FAR = 1e3
@@ -15,7 +15,7 @@ _FAR = 1e3
 _CLASSES = torch.tensor([[c >> axis & 1 for axis in range(3)] for c in range(1, 8)], dtype=torch.bool)
 
 
-def place(rig: Rig, rotation: Tensor, translation: Tensor) -> Tensor:
+def place(rig: CreatureRig, rotation: Tensor, translation: Tensor) -> Tensor:
     """The parameters [17, B, J] of each part, moved by one frame's transforms [B, J, 3, 3] and [B, J, 3]."""
     centre = (rotation @ rig.centre[..., None])[..., 0] + translation
     axes = rig.axes @ rotation.transpose(-1, -2)
@@ -69,7 +69,7 @@ def union_gradient(points: Tensor, table: Tensor, smooth: Tensor) -> tuple[Tenso
     return -(torch.logsumexp(scaled, -1) * smooth[:, 0]), gradient, distance, own
 
 
-def bounding_box(rig: Rig, table: Tensor) -> tuple[Tensor, Tensor]:
+def bounding_box(rig: CreatureRig, table: Tensor) -> tuple[Tensor, Tensor]:
     """Lower and upper corners [B, 3] of the sharp union of the parts; the smooth one is larger by a trifle."""
     lower, upper = [], []
     for end, cross in ((-1.0, torch.ones_like(table[16])), (1.0, table[16])):
@@ -80,7 +80,7 @@ def bounding_box(rig: Rig, table: Tensor) -> tuple[Tensor, Tensor]:
     return torch.minimum(*lower).T, torch.maximum(*upper).T
 
 
-def adjacency(rig: Rig) -> Tensor:
+def adjacency(rig: CreatureRig) -> Tensor:
     """Which parts may share a surface point's weight [B, J, J]: a part itself and its neighbours in the tree."""
     count = rig.parents.shape[1]
     own = torch.eye(count, dtype=torch.bool, device=rig.parents.device)
@@ -102,7 +102,7 @@ def near_parts(table: Tensor, linked: Tensor) -> Tensor:
     return distance.topk(NEAR, dim=-1, largest=False).indices
 
 
-def surface_candidates(rig: Rig, table: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+def surface_candidates(rig: CreatureRig, table: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
     """Points spread evenly over the surfaces of all parts: positions [3, B, P] and the part of each [B, P].
 
     `draws` [8, B, P] are uniforms. A rounded box's surface is cut into faces, quarter cylinders and octants of a
@@ -146,7 +146,7 @@ def surface_candidates(rig: Rig, table: Tensor, draws: Tensor) -> tuple[Tensor, 
 
 
 @dataclass
-class SurfaceSamples:
+class CreatureSamples:
     """B clips' surface points in frame 0's raw space with what skinning needs."""
 
     points: Tensor  # [B, N, 3]
@@ -156,7 +156,7 @@ class SurfaceSamples:
     upper: Tensor  # [B, 3]
 
 
-def sample_surface(rig: Rig, table: Tensor, count: int, draws: Tensor) -> SurfaceSamples:
+def sample_surface(rig: CreatureRig, table: Tensor, count: int, draws: Tensor) -> CreatureSamples:
     """`count` points spread evenly over the smooth unions; `draws` [9, B, P] uniforms with P well above `count`."""
     batch, parts = rig.radius.shape
     size = draws.shape[-1]
@@ -194,7 +194,7 @@ def sample_surface(rig: Rig, table: Tensor, count: int, draws: Tensor) -> Surfac
     points = positions.view(3, batch, count).permute(1, 2, 0)
     lower, upper = bounding_box(rig, table)
     lower, upper = torch.minimum(lower, points.amin(1)), torch.maximum(upper, points.amax(1))
-    return SurfaceSamples(points, normals.view(3, batch, count).permute(1, 2, 0), dense, lower, upper)
+    return CreatureSamples(points, normals.view(3, batch, count).permute(1, 2, 0), dense, lower, upper)
 
 
 def blend_weights(distance: Tensor, table: Tensor, shared: Tensor, nearest: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ def blend_weights(distance: Tensor, table: Tensor, shared: Tensor, nearest: Tens
     return weights / weights.sum(-1, keepdim=True)
 
 
-def dense_weights(rig: Rig, table: Tensor, points: Tensor) -> Tensor:
+def dense_weights(rig: CreatureRig, table: Tensor, points: Tensor) -> Tensor:
     """The same weights [V, J] for points [V, 3] of a single rig (B = 1), against all of its parts."""
     distance, _ = part_distances(points.T, table[:, 0][:, None])
     distance = torch.where(rig.valid, distance, _FAR)

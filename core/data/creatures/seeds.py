@@ -38,7 +38,7 @@ def uniforms(seeds: Tensor, salt: int, columns: int = COLUMNS) -> Tensor:
     return bits.to(torch.float32) / (1 << 24)
 
 
-class Draw:
+class SeededDraw:
     """Hands out the columns of a table of uniforms one after the other; every result is [n]."""
 
     def __init__(self, table: Tensor) -> None:

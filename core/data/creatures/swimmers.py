@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from core.data.creatures.motion import cycles, gesture, wave
-from core.data.creatures.rig import Pose, Rig, RigBuilder
-from core.data.creatures.seeds import Draw
+from core.data.creatures.rig import CreaturePose, CreatureRig, RigBuilder
+from core.data.creatures.seeds import SeededDraw
 
 
-def fish(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def fish(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """A laterally flat body with tail, back, belly and breast fins; the wave grows towards the tail."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -47,7 +47,7 @@ def fish(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
         end = start + vec(sign * breast * 0.8, -breast * 0.3, -breast * 0.6)
         rig.limb(f"fin_{side}", "body1", start, end, 0.009, 0.006, tall=breast * 0.2)
 
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     phase, once = cycles(act, frames, 0.5, 2.0), gesture(act, frames)
     beat, waves = act.between(0.2, 0.5)[:, None], act.between(0.5, 1.0)[:, None]
     turning = torch.where(act.chance(0.4), act.between(-0.9, 0.9), 0.0)[:, None]
@@ -69,7 +69,7 @@ def fish(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     return rig.build(shape.between(0.004, 0.007)), pose
 
 
-def snake(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def snake(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """A long chain that slithers: the bends travel down the body, some raise their head to strike."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -92,7 +92,7 @@ def snake(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     head = shape.between(1.15, 1.7)
     rig.limb("head", "body0", nose, nose + vec(0, 0, 0.05), thick * head, thick * head * 0.6, wide=thick * 0.3)
 
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     phase, once = cycles(act, frames, 0.4, 1.4), gesture(act, frames)
     bend, waves = act.between(0.22, 0.5)[:, None], act.between(0.9, 1.9)[:, None]
     curl = torch.where(act.chance(0.3), act.between(-0.12, 0.12), 0.0)[:, None]
@@ -114,7 +114,7 @@ def snake(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
     return rig.build(shape.between(0.004, 0.007)), pose
 
 
-def bird(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
+def bird(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
     """Birds that fly (beats with the wrist late), glide and bank, or hop with folded wings."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
@@ -150,7 +150,7 @@ def bird(shape: Draw, act: Draw, frames: int) -> tuple[Rig, Pose]:
         heel = rig.limb(f"shank_{side}", f"thigh_{side}", knee, knee + vec(0, -leg * 0.7, -leg * 0.3), 0.011, 0.009)
         rig.limb(f"foot_{side}", f"shank_{side}", heel, heel + vec(0, -0.004, 0.045), 0.009, 0.007, wide=0.008)
 
-    pose = Pose(rig, frames)
+    pose = CreaturePose(rig, frames)
     mode = act.unit()[:, None]
     flying, gliding, hopping = (mode < 0.6).float(), ((mode >= 0.6) & (mode < 0.75)).float(), (mode >= 0.75).float()
     phase, once = cycles(act, frames, 0.5, 2.0), gesture(act, frames)
