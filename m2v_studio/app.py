@@ -208,6 +208,9 @@ class App:
 
     def _draw(self) -> None:
         window = self.context.window = self._window()
+        if theme.use(self.studio.settings.theme):
+            self.viewport.recolor()
+            self.scan_view.clear()  # it is shown anew below
         style.ensure(layout.text_scale(self.studio.settings.text_scale, window[0], window[1]))
         regions = self._regions(*window)
         self.region = regions["view"]

@@ -24,6 +24,7 @@ class Settings:
     recent: tuple[str, ...] = ()
     hints: bool = True  # the one-line hints in the view
     folder: str = ""  # where the last export went
+    theme: str = "light"  # or dark
     color: str = ""  # what results were last coloured by; empty: their own looks where there are any
 
     def with_recent(self, path: Path) -> Settings:
@@ -49,6 +50,7 @@ def load_settings() -> Settings:
             recent=tuple(str(name) for name in raw.get("recent", ()))[:MAX_RECENT],
             hints=bool(raw.get("hints", True)),
             folder=str(raw.get("folder", "")),
+            theme="dark" if raw.get("theme") == "dark" else "light",
             color=str(raw.get("color", "")),
         )
     except (OSError, ValueError, TypeError):

@@ -16,7 +16,7 @@ from m2v_studio.view.menus import FILE_FIRST, FILE_REST, MENUS, draw_entries
 from m2v_studio.view.style import packed, rgba
 from m2v_studio.view.widgets import button, menu, panel, scale, shorten, tooltip
 
-TEXT_SCALES = (1.0, 1.25, 1.5, 2.0)
+TEXT_SCALES = (1.0, 1.25, 1.5, 1.75, 2.0)
 
 
 def draw_menu(context: EditorContext, region: Region) -> None:
@@ -64,6 +64,11 @@ def _looks(context: EditorContext) -> None:
     psim.Separator()
     if psim.MenuItem("Hints", None, studio.settings.hints):
         studio.change_settings(hints=not studio.settings.hints)
+    with menu("Theme") as opened:
+        if opened:
+            for name in theme.PALETTES:
+                if psim.MenuItem(name.capitalize(), None, studio.settings.theme == name):
+                    studio.change_settings(theme=name)
     with menu("Text size") as opened:
         if opened:
             for value in TEXT_SCALES:

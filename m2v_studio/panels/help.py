@@ -13,7 +13,7 @@ from m2v_studio.view import theme
 from m2v_studio.view.actions import ACTIONS, keys_text
 from m2v_studio.view.keymap import FILE
 from m2v_studio.view.style import rgba
-from m2v_studio.view.widgets import WHITE, button, heading, muted, scale, shorten, tooltip
+from m2v_studio.view.widgets import button, heading, muted, scale, shorten, tooltip
 
 MOUSE: tuple[tuple[str, str, str], ...] = (  # group, gesture, meaning
     ("Mouse in the view", "Click", "add a handle"),
@@ -45,7 +45,7 @@ def draw_help(context: EditorContext) -> None:
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * s, 22 * s))
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * s)
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowBorderSize, 1.0)
-    psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(WHITE))
+    psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(theme.CARD))
     width, height = min(WIDTH * s, main.Size[0] - 80 * s), min(HEIGHT * s, main.Size[1] - 190 * s)
     psim.Begin("##help", DIALOG_FLAGS)
     title_line("Keyboard and mouse")

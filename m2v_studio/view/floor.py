@@ -33,6 +33,11 @@ class Floor:
         self._blur = _blur_matrix(FLOOR_CELLS, 1.7)
         self._lit, self._darkening = _floor_shades()
 
+    def recolor(self) -> None:
+        """Take the colours of the theme in force, at the next `show`."""
+        self.remove()
+        self._lit, self._darkening = _floor_shades()
+
     def remove(self) -> None:
         if self._mesh is not None:
             self._mesh.remove()

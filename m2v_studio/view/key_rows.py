@@ -16,7 +16,7 @@ from m2v_studio.view.overlay import draw_box_select, handle_color
 from m2v_studio.view.pin_bars import TIP as PIN_TIP
 from m2v_studio.view.pin_bars import PinBars, draw_easings
 from m2v_studio.view.style import packed
-from m2v_studio.view.widgets import WHITE, scale, shorten
+from m2v_studio.view.widgets import scale, shorten
 
 STILL = 4.0  # a press that moves less is a click
 TIP = "Key at frame {}: drag to move, Ctrl+drag to copy, Alt+drag to scale in time, right-click for more"
@@ -184,5 +184,5 @@ def marker(draw: psim.ImDrawList, x: float, y: float, color: theme.Color, big: b
     """A key: a diamond with a white edge."""
     r = (7.5 if big else 6.0) * scale()
     o = r + 1.6 * scale()
-    draw.AddQuadFilled((x, y - o), (x + o, y), (x, y + o), (x - o, y), packed(WHITE))
+    draw.AddQuadFilled((x, y - o), (x + o, y), (x, y + o), (x - o, y), packed(theme.CARD))
     draw.AddQuadFilled((x, y - r), (x + r, y), (x, y + r), (x - r, y), packed(color))

@@ -197,7 +197,7 @@ def _legend(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> 
         "stretch": "Stretch, % of length",
     }
     title = names.get(context.studio.state.view.color, "")
-    card = packed(WHITE, 0.88)
+    card = packed(theme.CARD, 0.88)
     canvas.AddRectFilled((x - 14 * s, y - 36 * s), (x + width + 14 * s, y + height + 28 * s), card, 8 * s)
     canvas.AddText(psim.GetFont(), 15 * s, (x, y - 27 * s), packed(theme.TEXT), title)
     steps = len(theme.VIRIDIS) - 1
@@ -269,7 +269,7 @@ def _wrapped(text: str, size: float, width: float) -> list[str]:
 def _chip(canvas: psim.ImDrawList, at: tuple[float, float], text: str, color: Color) -> None:
     s = scale()
     wide = _width(text, 15 * s)
-    canvas.AddRectFilled(at, (at[0] + wide + 16 * s, at[1] + 23 * s), packed(WHITE, 0.92), 6 * s)
+    canvas.AddRectFilled(at, (at[0] + wide + 16 * s, at[1] + 23 * s), packed(theme.CARD, 0.92), 6 * s)
     canvas.AddText(
         psim.GetFont(), 15 * s, (at[0] + 8 * s, at[1] + 3 * s), packed(theme.mix(color, theme.TEXT, 0.25)), text
     )

@@ -14,7 +14,6 @@ from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.view import theme
-from m2v_studio.view.scan_scene import POINT_COLOR
 from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import (
     scale,
@@ -33,7 +32,7 @@ def draw_rows(context: EditorContext, place: Place) -> int:
         return 0
     x, left, right, y, width, row = place
     counts = _counts(scans)
-    _row(context, "points", POINT_COLOR, counts, lambda frame: f"Frame {frame}: {int(counts[frame]):,} points", place)
+    _row(context, "points", theme.POINTS, counts, lambda frame: f"Frame {frame}: {int(counts[frame]):,} points", place)
     results = state.results
     fit: NDArray = np.zeros(0)
     color = theme.BORDER

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from m2v_studio.document.scan_document import OpenedScans, box_corners, scan_bounds
 from m2v_studio.document.state import Same, State, frame_shown, is_box_shown, shown_samples
-from m2v_studio.view import theme
 from m2v_studio.view.figure import Figure
 
 MOST_POINTS = 30_000  # shown of one frame; a dense scan is thinned evenly
 PICTURE_SIDE = 128  # pixels
-POINT_COLOR: theme.Color = (0.145, 0.215, 0.345)
 REACH = 1.5  # sides of the box that content may lie away from the guess's middle and still be framed
 
 Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]

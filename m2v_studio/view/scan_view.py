@@ -9,7 +9,8 @@ import numpy as np
 import polyscope as ps
 from numpy.typing import NDArray
 
-from m2v_studio.view.scan_scene import POINT_COLOR, Cloud
+from m2v_studio.view import theme
+from m2v_studio.view.scan_scene import Cloud
 from m2v_studio.view.viewport import Viewport
 
 
@@ -105,7 +106,7 @@ class ScanView:
                 f"m2v {cloud.name}",
                 viewport.norm.apply(cloud.points),
                 radius=cloud.radius,
-                color=POINT_COLOR,
+                color=theme.POINTS,
                 material="clay",
                 point_render_mode="sphere",
             )

@@ -24,31 +24,35 @@ def packed(color: Color, alpha: float = 1.0) -> int:
 current_scale = (
     1.0  # of the theme in force; `ensure` keeps it, so that nobody asks Dear ImGui hundreds of times a frame
 )
+_palette: object = None  # the colours it was applied with
 GRAB_SIZE = 11.0  # pixels, not the default 12: it tells whether the theme is in force
 
 
 def ensure(scale: float) -> None:
     """Apply the theme unless it is in force: Polyscope starts a fresh style whenever it makes a new context."""
     style = psim.GetStyle()
-    if abs(style.GrabMinSize - GRAB_SIZE * scale) > 1e-3 or abs(style.FontScaleMain - scale) > 1e-3:
+    if (
+        _palette is not theme.in_force()
+        or abs(style.GrabMinSize - GRAB_SIZE * scale) > 1e-3
+        or abs(style.FontScaleMain - scale) > 1e-3
+    ):
         apply(scale)
 
 
 def apply(scale: float) -> None:
     """Set every colour and size for a text scale."""
-    global current_scale
-    current_scale = scale
+    global current_scale, _palette
+    current_scale, _palette = scale, theme.in_force()
     style = psim.GetStyle()
     style.FontScaleMain = scale
     _sizes(style, scale)
     t = theme
-    white = (1.0, 1.0, 1.0)
     for name, color in {
         "Text": rgba(t.TEXT),
         "TextDisabled": rgba(t.TEXT_MUTED),
         "WindowBg": rgba(t.PANEL),
         "ChildBg": rgba(t.PANEL, 0.0),
-        "PopupBg": rgba(white, 0.99),
+        "PopupBg": rgba(t.CARD, 0.99),
         "Border": rgba(t.BORDER),
         "BorderShadow": rgba(t.BORDER, 0.0),
         "FrameBg": rgba(t.FIELD),

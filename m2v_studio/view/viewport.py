@@ -78,11 +78,16 @@ class Viewport:
         ps.set_up_dir("y_up")
         ps.set_navigation_style("none")
         ps.set_do_default_mouse_interaction(False)
-        ps.set_background_color(theme.background_input(theme.BACKGROUND))
+        self.recolor()
         # The camera is turned by the studio; a narrow view keeps figures beside each other alike.
         from m2v_studio.view.camera import FIELD_OF_VIEW
 
         ps.set_vertical_fov_degrees(FIELD_OF_VIEW)
+
+    def recolor(self) -> None:
+        """Take the colours of the theme in force."""
+        ps.set_background_color(theme.background_input(theme.BACKGROUND))
+        self._floor.recolor()
 
     # ---- every frame --------------------------------------------------------------------------------------
 

@@ -22,18 +22,6 @@ PANEL_FLAGS = int(
 )
 TOOLTIP_FLAGS = int(psim.ImGuiHoveredFlags_ForTooltip | psim.ImGuiHoveredFlags_AllowWhenDisabled)
 WHITE: Color = (1.0, 1.0, 1.0)
-PRIMARY_COLORS = (
-    (psim.ImGuiCol_Button, rgba(theme.ACCENT)),
-    (psim.ImGuiCol_ButtonHovered, rgba(theme.ACCENT_HOVER)),
-    (psim.ImGuiCol_ButtonActive, rgba(theme.ACCENT)),
-    (psim.ImGuiCol_Text, rgba(WHITE)),
-)
-ACTIVE_COLORS = (
-    (psim.ImGuiCol_Button, rgba(theme.ACCENT_SOFT)),
-    (psim.ImGuiCol_ButtonHovered, rgba(theme.ACCENT_SOFT)),
-    (psim.ImGuiCol_ButtonActive, rgba(theme.ACCENT_SOFT)),
-    (psim.ImGuiCol_Text, rgba(theme.ACCENT)),
-)
 
 
 def scale() -> float:
@@ -195,9 +183,13 @@ def button(
     active: bool = False,
 ) -> bool:
     """A button; `primary` is the highlighted next step, `active` a chosen option. Width -1 fills the line."""
-    colors = PRIMARY_COLORS if primary else ACTIVE_COLORS if active else ()  # the theme's own otherwise
+    colors: tuple[tuple[int, Color], ...] = ()  # the theme's own
+    if primary:
+        colors = _button_colors(theme.ACCENT, theme.ACCENT_HOVER, WHITE)
+    elif active:
+        colors = _button_colors(theme.ACCENT_SOFT, theme.ACCENT_SOFT, theme.ACCENT)
     for name, color in colors:
-        psim.PushStyleColor(name, color)
+        psim.PushStyleColor(name, rgba(color))
     psim.BeginDisabled(bool(why))
     pressed = psim.Button(label, (width, height))
     psim.EndDisabled()
@@ -205,6 +197,15 @@ def button(
         psim.PopStyleColor(len(colors))
     tooltip(tip, why)
     return bool(pressed)
+
+
+def _button_colors(fill: Color, hovered: Color, ink: Color) -> tuple[tuple[int, Color], ...]:
+    return (
+        (psim.ImGuiCol_Button, fill),
+        (psim.ImGuiCol_ButtonHovered, hovered),
+        (psim.ImGuiCol_ButtonActive, fill),
+        (psim.ImGuiCol_Text, ink),
+    )
 
 
 def segmented(identifier: str, options: tuple[tuple[str, str, str, bool], ...]) -> int | None:
@@ -230,7 +231,7 @@ def outlined() -> Iterator[None]:
     psim.PushStyleVar(psim.ImGuiStyleVar_FrameBorderSize, 1.0)
     psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * s, 2 * s))
     psim.PushStyleColor(psim.ImGuiCol_Border, rgba(theme.BUTTON_ACTIVE))
-    psim.PushStyleColor(psim.ImGuiCol_FrameBg, rgba(WHITE))
+    psim.PushStyleColor(psim.ImGuiCol_FrameBg, rgba(theme.CARD))
     try:
         yield
     finally:
