@@ -57,6 +57,7 @@ class EditorContext:
         self.window = (1, 1)  # pixels
         self.save_as: SaveAs | None = None
         self.export_open = False
+        self.export_rig = False  # as bones instead of every vertex
         self.render_open = False
         self.films = Films()
         self.help_open = False
@@ -122,12 +123,12 @@ class EditorContext:
         folder = Path(state.project).parent if state.project else Path.home()
         self.save_as = SaveAs(str(folder / f"{default_export_name(state)}.m2v"), then)
 
-    def open_export(self) -> None:
+    def open_export(self, rig: bool = False) -> None:
         why = why_not_results(self.studio.state)
         if why:
             self.studio.show(commands.say, why)
         else:
-            self.export_open = True
+            self.export_open, self.export_rig = True, rig
 
     def open_render(self) -> None:
         why = why_not_results(self.studio.state)

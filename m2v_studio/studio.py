@@ -19,6 +19,7 @@ from m2v_studio.document.history import Session
 from m2v_studio.document.looks import first_color
 from m2v_studio.document.mesh_files import read_source
 from m2v_studio.document.project import autosave_path, load_project, save_project
+from m2v_studio.document.result_commands import result_label
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import is_scans, read_scan_document
 from m2v_studio.document.scan_truth import truth_errors
@@ -39,8 +40,9 @@ from m2v_studio.document.state import (
 )
 from m2v_studio.work import messages, worker
 from m2v_studio.work.autosave import Autosave
-from m2v_studio.work.exporting import write_results
+from m2v_studio.work.exporting import Written, write_results
 from m2v_studio.work.posing import Posing
+from m2v_studio.work.rigging import RigJob, RigRequest
 from m2v_studio.work.tasks import Tasks, notice_of
 
 PROJECT_SUFFIX = ".m2v"
@@ -305,28 +307,24 @@ class Studio:
             self.recovery.unlink(missing_ok=True)
             self.recovery = None
 
-    def export(self, out: Path, rows: tuple[int, ...], options: Any) -> None:
-        """Export results in the background; several get the seed in their names."""
-        state = self.state
-        if state.results is None:
-            self.show(commands.say, why_not_results(state))
+    def export(self, out: Path, rows: tuple[int, ...], options: Any, rig: bool = False) -> None:
+        """Export results in the background; several get the seed in their names, or are the actions of one rig."""
+        results, document = self.state.results, self.state.document
+        if results is None:
+            self.show(commands.say, why_not_results(self.state))
             return
-        source = state.document.source
-        chosen = [state.results.samples.samples[row] for row in rows]
+        chosen = [results.samples.samples[row] for row in rows]
 
-        def done(written: list[Path]) -> None:
-            names = written[0].name if len(written) == 1 else f"{len(written)} files"
-            from core.io.export_notes import export_notes
+        def done(written: Written) -> None:
+            self.show(commands.say, written.sentence)
 
-            left_out = " ".join(export_notes(source, out.suffix.lower()))
-            self.show(commands.say, f"Exported {names} to {written[0].parent}. {left_out}".rstrip())
-
-        self.tasks.run(
-            f"Exporting {out.name}",
-            lambda: write_results(chosen, out, state.document, options),
-            done,
-            self._failed,
-        )
+        if rig:
+            names = [result_label(results, row) for row in rows]
+            job = RigJob(RigRequest.of(chosen, names, out, document, options))
+            self.tasks.run(f"Making the rig {out.name}", job, done, self._failed, stop=job.stop)
+        else:
+            work = lambda: write_results(chosen, out, document, options)  # noqa: E731
+            self.tasks.run(f"Exporting {out.name}", work, done, self._failed)
 
     def change_settings(self, **changes: Any) -> None:
         self.settings = replace(self.settings, **changes)

@@ -9,18 +9,21 @@ from pathlib import Path
 import polyscope.imgui as psim
 
 from core.assets import asset_path
-from core.io.export_formats import FORMATS
+from core.io.export_formats import FORMATS, RIG_FORMATS
 from core.sequence import SourceMesh
 from m2v_studio.context import EditorContext
 from m2v_studio.document.state import default_export_name, is_stale
 from m2v_studio.panels.dialogs import begin_modal
 from m2v_studio.view import theme
+from m2v_studio.view.actions import RIG
 from m2v_studio.view.fields import float_field, label_left, number
 from m2v_studio.view.style import rgba
 from m2v_studio.view.widgets import button, close_on_escape, escape_pressed, gap, muted, scale, segmented, tooltip
 
 SUFFIXES = tuple(FORMATS)
 AXES = ("y", "z", "x")
+VERTICES = "Every vertex of every frame, exactly"
+ALL_FILES, ALL_ACTIONS = "Every result, with its seed in the file name", "Every result, as an action of the same bones"
 
 
 @dataclass
@@ -41,6 +44,8 @@ class ExportDialog:
         document = context.studio.state.document
         self.started, self.fps, self.start, self.end = True, document.fps, 0, document.frames - 1
         source = document.source
+        if context.export_rig and SUFFIXES[self.format] not in RIG_FORMATS:
+            self.format = SUFFIXES.index(RIG_FORMATS[0])
         folder = Path(self.path).parent if self.path else folder_for(context.studio.settings.folder, source)
         self.path = str(folder / f"{default_export_name(context.studio.state)}{SUFFIXES[self.format]}")
 
@@ -58,7 +63,7 @@ class ExportDialog:
         state = context.studio.state
         results = state.results
         count = 0 if results is None else len(results.samples.samples)
-        self._format()
+        self._format(context)
         label_left("Motions" if state.document.scans is None else "Meshes", "Which results to write", 110)
         shown = (
             "the one shown"
@@ -70,7 +75,7 @@ class ExportDialog:
             "which",
             (
                 (shown, "Only the result chosen in the table", "", not self.every or count < 2),
-                (f"All {count} seeds", "Every result, with its seed in the file name", why, self.every and count > 1),
+                (f"All {count} seeds", ALL_ACTIONS if context.export_rig else ALL_FILES, why, self.every and count > 1),
             ),
         )
         if pressed is not None:
@@ -78,15 +83,7 @@ class ExportDialog:
         label_left("Speed", "Frames per second written into the file", 110)
         self.fps = float_field("##fps", self.fps, 0.25, 1.0, 240.0, "%.4g frames per second").value
         tooltip("Frames per second written into the file")
-        last = state.document.frames - 1
-        label_left("Frames", "The first and last frame to write", 110)
-        edited = number(
-            "##range", (self.start, self.end), lambda now: psim.DragInt2("##range", now, 0.2, 0, last, "frame %d")
-        )
-        self.start, self.end = edited.value
-        tooltip("The first and last frame to write")
-        self.start = min(max(self.start, 0), last)
-        self.end = min(max(self.end, self.start), last)
+        self._range(state.document.frames - 1, context.export_rig)
         label_left("Up axis", "The axis that points up in the file", 110)
         tips = ("Y up: glTF, Maya, Houdini, Unity", "Z up: Blender, 3ds Max, Unreal", "X up")
         axes = tuple(
@@ -104,7 +101,20 @@ class ExportDialog:
         gap(6)
         self._buttons(context, count)
 
-    def _format(self) -> None:
+    def _range(self, last: int, whole: bool) -> None:
+        label_left("Frames", "The first and last frame to write", 110)
+        if whole:
+            muted("All, with as few keys as keep the motion")
+            return
+        edited = number(
+            "##range", (self.start, self.end), lambda now: psim.DragInt2("##range", now, 0.2, 0, last, "frame %d")
+        )
+        self.start, self.end = edited.value
+        tooltip("The first and last frame to write")
+        self.start = min(max(self.start, 0), last)
+        self.end = min(max(self.end, self.start), last)
+
+    def _format(self, context: EditorContext) -> None:
         label_left("Format", "The kind of file", 110)
         chosen = FORMATS[SUFFIXES[self.format]]
         if psim.BeginCombo("##format", chosen.name):
@@ -116,6 +126,12 @@ class ExportDialog:
         tooltip(chosen.purpose)
         psim.SetCursorPosX(psim.GetCursorPosX() + 110 * scale())
         muted(chosen.purpose)
+        bones = SUFFIXES[self.format] in RIG_FORMATS
+        context.export_rig &= bones
+        label_left("As", "Every vertex of every frame, or bones that move them", 110)
+        rig, why = context.export_rig, "" if bones else "This format holds no bones; glTF and USD do."
+        pressed = segmented("as", (("Vertices", VERTICES, "", not rig), ("A rig", RIG, why, rig)))
+        context.export_rig = rig if pressed is None else pressed == 1
 
     def _choose(self, index: int) -> None:
         """Another format: the name keeps its stem and gets the new ending."""
@@ -159,7 +175,7 @@ class ExportDialog:
         rows = tuple(range(count)) if self.every else (min(state.view.solo, count - 1),)
         out = Path(self.path.strip()).expanduser()
         context.studio.change_settings(folder=str(out.parent.resolve()))
-        context.studio.export(out, rows, options)
+        context.studio.export(out, rows, options, context.export_rig)
         context.export_open = False
 
 

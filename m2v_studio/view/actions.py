@@ -89,6 +89,7 @@ HOLD = "The chosen handles stay where they are from the playhead to their next k
 POSE = "Write keys at the playhead where the chosen handles (or all) are now, so that this pose stays."
 REST = "Write keys at the playhead that bring the chosen handles (or all) back to the rest pose."
 AS_KEYS = "Replace the handles by a few keys that follow this motion, to be edited like any others."
+RIG = "Write bones, smooth weights and few rotation keys that can be edited, instead of every vertex of every frame."
 OTHERS = "All without a star; when none has a star, all but the one that is shown."
 MIRROR = "The handles on the other side do the same, mirrored; handles that are missing there are added."
 
@@ -98,6 +99,8 @@ ACTIONS: tuple[Action, ...] = (
     _action("save", "Save project", "Files", "Ctrl+S", lambda context: context.save(), why=_open),
     _action("save_as", "Save project as…", "Files", "", lambda context: context.save(choose=True), why=_open),
     _action("export", "Export…", "Files", "Ctrl+E", lambda context: context.open_export(), why=_made),
+    _action("export_rig", "Export as a rig…", "Files", "", lambda context: context.open_export(rig=True), why=_made,
+            about=RIG),
     _action("render", "Render…", "Files", "Ctrl+R", lambda context: context.open_render(), why=_made),
     _action("quit", "Quit", "Files", "Ctrl+Q", lambda context: context.ask_quit()),
     _action("help", "Keyboard and mouse", "Files", "F1", runs.help),

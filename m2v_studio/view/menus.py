@@ -60,7 +60,7 @@ MENUS: dict[str, tuple[Entry, ...]] = {
     "Help": ("help",),
 }  # fmt: skip
 FILE_FIRST: tuple[Entry, ...] = ("open", "open_scans")  # then the recent files
-FILE_REST: tuple[Entry, ...] = ("save", "save_as", "export", "render", None, "quit")
+FILE_REST: tuple[Entry, ...] = ("save", "save_as", "export", "export_rig", "render", None, "quit")
 IN_VIEW: tuple[Entry, ...] = (*KEYS, SNAP, None, *CHOOSE, None, *FRAMING, SIDES)
 IN_TIMELINE: tuple[Entry, ...] = (*KEYS, None, *CHOOSE)
 

@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.io.export_formats import seed_path
 from core.pipelines.request import Reconstruction, Sample
+from core.sequence import MeshSequence
 from m2v_studio.document.scan_document import upright
 from m2v_studio.document.state import Document
 
 
-def write_results(
-    samples: Sequence[Sample | Reconstruction], out: Path, document: Document, options: Any
-) -> list[Path]:
+@dataclass(frozen=True)
+class Written:
+    """Files that were written, at least one, and what a person should know about them."""
+
+    paths: tuple[Path, ...]
+    note: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """For the status line."""
+        names = self.paths[0].name if len(self.paths) == 1 else f"{len(self.paths)} files"
+        return f"Exported {names} to {self.paths[0].parent}. {self.note}".rstrip()
+
+
+def write_results(samples: Sequence[Sample | Reconstruction], out: Path, document: Document, options: Any) -> Written:
     """Export each; several get the seed in their names. Meshes made of scans lie where the scans do, turned to Y up."""
     from core.io.export import export_sequence
+    from core.io.export_notes import export_notes
 
-    scans, alignment = document.scans, document.alignment
     written: list[Path] = []
     for sample in samples:
         target = seed_path(out, sample.seed, len(samples) > 1)
         twins = sum(other.seed == sample.seed for other in samples[: len(written)])
         if twins:  # one that was kept, beside a newer one of the same seed
             target = target.with_name(f"{target.stem}-{twins + 1}{target.suffix}")
-        sequence = sample.sequence
-        if scans is not None and alignment is not None:
-            sequence = upright(replace(sequence, origin=scans.sequence.origin), alignment)
-        export_sequence(sequence, target, document.source, options=options)
+        export_sequence(exported_sequence(sample, document), target, document.source, options=options)
         written.append(target)
-    return written
+    return Written(tuple(written), " ".join(export_notes(document.source, out.suffix.lower())))
+
+
+def exported_sequence(sample: Sample | Reconstruction, document: Document) -> MeshSequence:
+    """A result as it is exported: a mesh made of scans where they are, turned to Y up."""
+    scans, alignment = document.scans, document.alignment
+    if scans is None or alignment is None:
+        return sample.sequence
+    return upright(replace(sample.sequence, origin=scans.sequence.origin), alignment)

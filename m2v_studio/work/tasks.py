@@ -1,4 +1,4 @@
-"""File work off the main thread: reading meshes, saving, exporting, one after the other."""
+"""Work off the main thread: reading meshes, saving, exporting, one after the other; what takes long, beside these."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import M2VError
+from core.errors import Cancelled, M2VError
 from m2v_studio.document.state import Notice
 
 
@@ -19,6 +19,7 @@ class _Task:
     done: Callable[[Any], None]
     failed: Callable[[Notice], None]
     quiet: bool
+    stop: Callable[[], None] | None
 
 
 class Tasks:
@@ -26,6 +27,7 @@ class Tasks:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="m2v-files")
+        self._long = ThreadPoolExecutor(max_workers=1, thread_name_prefix="m2v-long")
         self._running: list[_Task] = []
 
     def run(
@@ -35,9 +37,14 @@ class Tasks:
         done: Callable[[Any], None],
         failed: Callable[[Notice], None],
         quiet: bool = False,
+        stop: Callable[[], None] | None = None,
     ) -> None:
-        """Queue `work`; `title` names it in the status line ("Exporting fox.glb") unless `quiet`."""
-        self._running.append(_Task(title, self._pool.submit(work), done, failed, quiet))
+        """Queue `work`; `title` names it in the status line ("Exporting fox.glb") unless `quiet`.
+
+        Long work comes with a `stop` that ends it soon: no save waits for it, and `close` ends it.
+        """
+        pool = self._pool if stop is None else self._long
+        self._running.append(_Task(title, pool.submit(work), done, failed, quiet, stop))
 
     @property
     def busy(self) -> str:
@@ -52,14 +59,20 @@ class Tasks:
             if task.future.cancelled():  # dropped by `close`
                 continue
             error = task.future.exception()
+            if isinstance(error, Cancelled):
+                continue
             if error is None:
                 task.done(task.future.result())
             else:
                 task.failed(notice_of(f"{task.title} failed", error))
 
     def close(self) -> None:
-        """Wait for what is running (a save must not be cut short) and drop what is queued."""
+        """Wait for what is running (a save must not be cut short), drop what is queued and end what takes long."""
+        for task in self._running:
+            if task.stop is not None:
+                task.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._long.shutdown(wait=True, cancel_futures=True)
 
 
 def notice_of(title: str, error: BaseException) -> Notice:

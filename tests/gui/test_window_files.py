@@ -8,8 +8,11 @@ import numpy as np
 import polyscope.imgui as psim
 import pytest
 
+from core.io.export_formats import FORMATS
+from core.io.gltf.scene import GltfScene
 from m2v_studio.document import commands
 from m2v_studio.driver import Driver
+from m2v_studio.view.actions import BY_NAME
 
 from ..studio.shapes import write_ball
 from .conftest import WINDOW
@@ -119,3 +122,33 @@ def test_a_picture_shows_the_creature_in_its_colour(driver: Driver, tmp_path: Pa
     assert patch[1] > patch[0] + 40, "the first result is green"
     panel = pixels[-200:-100, 5:60].reshape(-1, 3)
     assert np.median(panel) > 235, "panels are light"
+
+
+def test_a_rig_of_all_seeds_is_one_file_with_an_action_each(driver: Driver, tmp_path: Path) -> None:
+    generate(driver)
+    app = driver.app
+    assert not app.context.export_rig
+    BY_NAME["export_rig"].run(app.context)
+    driver.tick(2)
+    assert app.context.export_open and app.context.export_rig
+    app.export_dialog.path = str(tmp_path / "rig.glb")
+    app.export_dialog.every = True
+    driver.tick(2)
+    app.export_dialog._export(app.context, 4)
+    app.export_dialog.every = False
+    driver.until(lambda: not app.studio.tasks.busy, 120.0)
+    assert app.studio.state.notice is None, app.studio.state.notice
+    assert "bones" in app.studio.state.message
+    assert len(GltfScene(tmp_path / "rig.glb").clips) == 4
+
+
+def test_formats_without_bones_write_vertices(driver: Driver) -> None:
+    generate(driver)
+    app = driver.app
+    app.context.open_export(rig=True)
+    driver.tick(2)
+    app.export_dialog._choose(list(FORMATS).index(".pc2"))
+    driver.tick(2)
+    assert not app.context.export_rig
+    app.export_dialog._choose(0)
+    app.context.export_open = False
