@@ -48,6 +48,7 @@ class ExportDialog:
             self.format = SUFFIXES.index(RIG_FORMATS[0])
         folder = Path(self.path).parent if self.path else folder_for(context.studio.settings.folder, source)
         self.path = str(folder / f"{default_export_name(context.studio.state)}{SUFFIXES[self.format]}")
+        self._say_rig(context.export_rig)
 
     def draw(self, context: EditorContext) -> None:
         if not context.export_open:
@@ -132,6 +133,13 @@ class ExportDialog:
         rig, why = context.export_rig, "" if bones else "This format holds no bones; glTF and USD do."
         pressed = segmented("as", (("Vertices", VERTICES, "", not rig), ("A rig", RIG, why, rig)))
         context.export_rig = rig if pressed is None else pressed == 1
+        self._say_rig(context.export_rig)
+
+    def _say_rig(self, rig: bool) -> None:
+        """Suggested names differ, so that a rig does not take the place of the motion it comes from."""
+        path, (old, new) = Path(self.path), ("-motion", "-rig") if rig else ("-rig", "-motion")
+        if path.stem.endswith(old):
+            self.path = str(path.with_name(path.stem.removesuffix(old) + new + path.suffix))
 
     def _choose(self, index: int) -> None:
         """Another format: the name keeps its stem and gets the new ending."""
