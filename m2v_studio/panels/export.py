@@ -128,12 +128,13 @@ class ExportDialog:
         psim.SetCursorPosX(psim.GetCursorPosX() + 110 * scale())
         muted(chosen.purpose)
         bones = SUFFIXES[self.format] in RIG_FORMATS
-        context.export_rig &= bones
+        before, context.export_rig = context.export_rig, context.export_rig and bones
         label_left("As", "Every vertex of every frame, or bones that move them", 110)
         rig, why = context.export_rig, "" if bones else "This format holds no bones; glTF and USD do."
         pressed = segmented("as", (("Vertices", VERTICES, "", not rig), ("A rig", RIG, why, rig)))
         context.export_rig = rig if pressed is None else pressed == 1
-        self._say_rig(context.export_rig)
+        if context.export_rig != before:
+            self._say_rig(context.export_rig)
 
     def _say_rig(self, rig: bool) -> None:
         """Suggested names differ, so that a rig does not take the place of the motion it comes from."""
