@@ -23,6 +23,7 @@ def extract_isosurface(
     side: float = BOX_SIDE,
     coarse_resolution: int = 32,
     chunk: int = 65_536,
+    thin: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Vertices [V, 3] and outward faces [F, 3] where `occupancy` crosses `level` in the centred box of that side.
 
@@ -30,8 +31,8 @@ def extract_isosurface(
     probabilities). `resolution` is the number of cells per side, `coarse_resolution` times a power of two:
     the coarse grid is asked in full, then cells next to a crossing are halved and only their new corners
     asked; elsewhere values are interpolated. Parts thinner than a coarse cell that touch no coarse corner can
-    be missed. The outermost corners count as outside, so the surface is closed. Raises MeshError when
-    nothing, or everything, is inside or values are not finite.
+    be missed, unless one of the places `thin` [N, 3] lies in them. The outermost corners count as outside, so
+    the surface is closed. Raises MeshError when nothing, or everything, is inside or values are not finite.
     """
     steps = np.log2(resolution / coarse_resolution)
     if coarse_resolution < 2 or steps < 0 or steps != int(steps):
@@ -52,7 +53,11 @@ def extract_isosurface(
         raise MeshError("The occupancy is outside everywhere, so there is no surface to extract.")
     known = np.ones(grid.shape, bool)
     while cells < resolution:
-        near = binary_dilation(_crossed_cells(grid > level), iterations=1)
+        near = _crossed_cells(grid > level)
+        if thin is not None:
+            cell = np.clip(np.floor((np.asarray(thin) / side + 0.5) * cells), 0, cells - 1).astype(np.int64)
+            near[tuple(cell.T)] = True
+        near = binary_dilation(near, iterations=1)
         cells *= 2
         grid = zoom(grid, (2 * np.array(grid.shape) - 1) / grid.shape, order=1, grid_mode=False, mode="nearest")
         spread = np.zeros(grid.shape, bool)

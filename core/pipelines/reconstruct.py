@@ -3,8 +3,9 @@
     reconstructor = Reconstructor.load("small")
     result = reconstructor.reconstruct(read_scans("scans/"), ReconstructionOptions())
 
-normalise -> shape latents of frame 0 (sampler) -> iso-surface -> the scans followed by that surface -> motion latents
-(sampler) -> the mesh's vertices in every frame. From the mesh on this is an animation with estimated handles.
+normalise -> shape latents of frame 0 (sampler) -> iso-surface (with the points' own field, where they are tracked) ->
+the scans followed by that surface -> motion latents (sampler) -> the mesh's vertices in every frame. From the mesh on
+this is an animation with estimated handles.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ class Reconstructor:
                     observed.points[0],
                     free,
                     report.check_cancelled,
+                    observed.whole_tracks(),
                 )
                 surfaces.append(self._surface(vertices, faces, observed, report))
             else:

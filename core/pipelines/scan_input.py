@@ -22,6 +22,7 @@ from core.pipelines.tracks import denoised_tracks
 from core.sequence import BOX_SIDE, MAX_FRAMES, Normalization, ScanSequence
 
 _THINNING_SEED = 31
+FEWEST_WHOLE = 32  # tracked points from which on they say a surface themselves
 MOST_TRACKED = 2048  # points; more say little that is new, and take as much longer
 
 
@@ -78,6 +79,12 @@ class ScanInput:
         if places is None and self.scans.viewpoint is not None:
             places = np.tile(np.asarray(self.scans.viewpoint, dtype=np.float64), (self.frames, 1))
         return None if places is None else self.normalization.apply(places)
+
+    def whole_tracks(self) -> NDArray[np.float32] | None:
+        """Tracks [T, N, 3] where they show the shape from all sides, and enough of them to tell what is near what."""
+        if not self.tracked or self.scans.partial or len(self.points[0]) < FEWEST_WHOLE:
+            return None
+        return np.stack(self.points)
 
     def free_space(self) -> FreeSpace | None:
         """What frame 0's camera saw to be empty; None of scans from all sides, or where its place is not known."""

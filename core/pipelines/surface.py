@@ -18,6 +18,7 @@ from core.errors import MeshError
 from core.geometry.isosurface import extract_isosurface
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.free_space import FreeSpace
+from core.pipelines.tracked_surface import tracked_surface
 
 SMALLEST_PART = 0.15  # of the largest part's faces; less is noise of the occupancy, unless the scan shows it
 SUPPORT, REACH = 3, 0.02  # so many observed points this near a small part keep it
@@ -31,11 +32,12 @@ def latents_to_mesh(
     observed: NDArray[np.float32] | None = None,
     free: FreeSpace | None = None,
     check_cancelled: Callable[[], None] = lambda: None,
+    tracks: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Vertices [V, 3] in normalised space and faces [F, 3] of latents [1, M, Cs]; closed.
 
     Without small parts that float, except where points `observed` [N, 3] lie on them: a leg may be cut off by a gap.
-    Nothing is inside `free` space.
+    Nothing is inside `free` space. `tracks` [T, N, 3] of points all over the shape say most of it themselves.
 
     `check_cancelled` is called between parts of the work. Raises MeshError where nothing is inside.
     """
@@ -48,12 +50,15 @@ def latents_to_mesh(
         return logits if free is None else free.carved(logits, points)
 
     try:
-        vertices, triangles = extract_isosurface(occupancy, resolution, level=0.0, chunk=16_384)
+        if tracks is not None:
+            vertices, triangles = tracked_surface(tracks, occupancy, resolution, check_cancelled)
+        else:
+            vertices, triangles = extract_isosurface(occupancy, resolution, level=0.0, chunk=16_384)
+            vertices, triangles = largest_parts(vertices, triangles, observed)
     except MeshError as error:
         raise MeshError(
             "The model found no closed surface in the first frame; check the scans' centre, size and up axis."
         ) from error
-    vertices, triangles = largest_parts(vertices, triangles, observed)
     if faces is not None and len(triangles) > faces:
         vertices, triangles = decimated(vertices, triangles, faces)
     return vertices, triangles

@@ -62,3 +62,13 @@ def test_nothing_to_extract_is_said(value: float, word: str) -> None:
 def test_a_resolution_that_cannot_be_reached_by_halving_is_refused() -> None:
     with pytest.raises(ValueError, match="power of two"):
         extract_isosurface(_sphere_logits, resolution=100)
+
+
+def test_what_is_thinner_than_coarse_cells_is_found_where_it_is_said_to_be() -> None:
+    def beads(places: np.ndarray) -> np.ndarray:
+        ball = 0.1 - np.linalg.norm(places, axis=1)
+        return np.maximum(ball, 0.012 - np.linalg.norm(places - [0.3, 0.017, 0.017], axis=1))
+
+    missed, _ = extract_isosurface(beads, 128, level=0.0)
+    found, _ = extract_isosurface(beads, 128, level=0.0, thin=np.array([[0.3, 0.017, 0.017]]))
+    assert found[:, 0].max() > 0.3 > missed[:, 0].max()
