@@ -15,17 +15,23 @@ if TYPE_CHECKING:
 INSTEAD = (
     "run `m2v demo --out DIR` to see the editor at work without one, or `m2v animate` to use it from the command line."
 )
+SOAK = "`m2v-studio soak --seed N --minutes M` works a window at random and says what it found."
 NO_LIBRARIES = "install what the README names for drawing, or use `m2v animate` from the command line."
 
 
 def main(argv: list[str] | None = None) -> int:
     """Open the window; returns the exit code."""
+    given = sys.argv[1:] if argv is None else argv
+    if given[:1] == ["soak"]:
+        from m2v_studio.soak import main as soak
+
+        return soak(given[1:])
     about = "The desktop editor of Motion2VecSets: animate meshes by dragging handles, complete partial scans."
-    parser = argparse.ArgumentParser(prog="m2v-studio", description=about)
+    parser = argparse.ArgumentParser(prog="m2v-studio", description=about, epilog=SOAK)
     parser.add_argument("source", nargs="?", type=Path, help="a mesh file, a folder of scans or a project to open")
     parser.add_argument("--preset", default="small", help="the model to load (default: small)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(given)
     if not has_display():
         print(f"m2v-studio needs a display to open its window, and there is none here; {INSTEAD}", file=sys.stderr)
         return 2

@@ -116,10 +116,15 @@ class App:
         ps.set_user_callback(self._draw_safely)
 
     def _read_keys(self) -> None:
-        """The user's own keys; what cannot be used in their file is said once and does not count."""
-        self.context.bindings, faults = keymap.read_bindings(config_folder() / keymap.FILE, BY_NAME)
-        if faults:
-            self.studio.show(commands.notify, Notice("Some keys of your own cannot be used", "\n".join(faults[:6])))
+        """The user's own keys; what cannot be used in their file does not count and is said once."""
+        self.context.bindings, self._key_faults = keymap.read_bindings(config_folder() / keymap.FILE, BY_NAME)
+
+    def _tell_key_faults(self) -> None:
+        """Once the first file is open: opening it takes away what was said before."""
+        if self._key_faults and not self.studio.state.busy and self.studio.state.notice is None:
+            text = "\n".join(self._key_faults[:6])
+            self.studio.show(commands.notify, Notice("Some keys of your own cannot be used", text))
+            self._key_faults = []
 
     # ---- the loop -----------------------------------------------------------------------------------------
 
@@ -172,6 +177,7 @@ class App:
             if self.context.files.poll() or self.context.poll_film():
                 self._rest.wake()
             self.studio.tick(elapsed)
+            self._tell_key_faults()
         except Exception as error:
             self._report(error)
 

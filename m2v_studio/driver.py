@@ -97,6 +97,11 @@ class Driver:
         for modifier in modifiers:
             self.hold(modifier, False)
 
+    @staticmethod
+    def modifier(name: str) -> int:
+        """What `hold` and `key` take for "Ctrl", "Shift" or "Alt"."""
+        return int(getattr(psim, f"ImGuiMod_{name}"))
+
     def type(self, text: str) -> None:
         psim.GetIO().AddInputCharactersUTF8(text)
         self.tick()

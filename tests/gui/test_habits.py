@@ -9,6 +9,7 @@ import numpy as np
 import polyscope.imgui as psim
 import pytest
 
+from core.assets import config_folder
 from m2v_studio.document import commands, selection
 from m2v_studio.driver import Driver, Point
 from m2v_studio.view import actions, menus
@@ -284,3 +285,25 @@ def test_length_rate_speed_loop_and_feet_are_in_one_row(driver: Driver) -> None:
     driver.click(tops["Feet"])
     assert studio.state.document.loop and not studio.state.document.contacts
     assert [step.label for step in studio.session.past] == ["seamless loop", "feet on the ground"]
+
+
+def test_keys_of_ones_own_replace_the_given_ones_and_faults_are_said_once(driver: Driver) -> None:
+    app, studio = driver.app, driver.app.studio
+    path = config_folder() / "keys.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("repeat: K\ngizmo: []\nwalk: W\n")
+    try:
+        app._read_keys()
+        before = studio.state.view.loop
+        driver.tick(2)
+        assert studio.state.notice is not None and "no command 'walk'" in studio.state.notice.message
+        driver.key(psim.ImGuiKey_Escape)
+        driver.tick(2)
+        assert studio.state.notice is None
+        driver.key(psim.ImGuiKey_K)
+        driver.key(psim.ImGuiKey_W)
+        driver.key(psim.ImGuiKey_L)
+        assert studio.state.view.loop != before and not studio.state.view.gizmo
+    finally:
+        path.unlink()
+        app._read_keys()
