@@ -26,6 +26,7 @@ from m2v_studio.panels.export import ExportDialog
 from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
 from m2v_studio.panels.handles import HandlesPanel
 from m2v_studio.panels.help import draw_help
+from m2v_studio.panels.onion_menu import skins_in
 from m2v_studio.panels.render import RenderDialog
 from m2v_studio.panels.samples import SamplesPanel
 from m2v_studio.panels.scans import ScansPanel
@@ -226,6 +227,7 @@ class App:
             self.pointer.update(context, self.region)
         state = self.studio.state
         figures = self.scene.figures(state)
+        self.viewport.skins = skins_in(self.studio.settings)
         self.viewport.show(state, figures, self.region, window)
         self.scan_view.show(clouds(state, figures), picture(state, figures), self.viewport)
         draw_box(context, self.region)

@@ -24,6 +24,10 @@ class Settings:
     recent: tuple[str, ...] = ()
     hints: bool = True  # the one-line hints in the view
     folder: str = ""  # where the last export went
+    onion: bool = False  # pale frames before and after the one shown
+    onion_before: int = 2
+    onion_after: int = 2
+    onion_spacing: int = 3
     theme: str = "light"  # or dark
     color: str = ""  # what results were last coloured by; empty: their own looks where there are any
 
@@ -50,6 +54,10 @@ def load_settings() -> Settings:
             recent=tuple(str(name) for name in raw.get("recent", ()))[:MAX_RECENT],
             hints=bool(raw.get("hints", True)),
             folder=str(raw.get("folder", "")),
+            onion=bool(raw.get("onion", False)),
+            onion_before=min(max(int(raw.get("onion_before", 2)), 0), 5),
+            onion_after=min(max(int(raw.get("onion_after", 2)), 0), 5),
+            onion_spacing=min(max(int(raw.get("onion_spacing", 3)), 1), 12),
             theme="dark" if raw.get("theme") == "dark" else "light",
             color=str(raw.get("color", "")),
         )

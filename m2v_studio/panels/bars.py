@@ -9,6 +9,7 @@ import polyscope.imgui as psim
 from m2v_studio.context import EditorContext
 from m2v_studio.document.state import State, is_worth_keeping
 from m2v_studio.document.words import counted
+from m2v_studio.panels.onion_menu import draw_onion_menu
 from m2v_studio.panels.render import draw_progress
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
@@ -64,6 +65,7 @@ def _looks(context: EditorContext) -> None:
     psim.Separator()
     if psim.MenuItem("Hints", None, studio.settings.hints):
         studio.change_settings(hints=not studio.settings.hints)
+    draw_onion_menu(context)
     with menu("Theme") as opened:
         if opened:
             for name in theme.PALETTES:

@@ -17,6 +17,7 @@ from m2v_studio.view.camera import Camera, Projection, Region, fit_distance, foc
 from m2v_studio.view.figure import Figure
 from m2v_studio.view.floor import Floor
 from m2v_studio.view.looks import hide_looks, show_looks
+from m2v_studio.view.onion import OnionSkins, Skins
 from m2v_studio.view.scan_scene import dot_radius
 from m2v_studio.view.scene import content_box, content_stamp, floor_level, motion_box
 from m2v_studio.view.screen import HandleOnScreen, handles_on_screen
@@ -64,6 +65,7 @@ class Viewport:
         self._transparent: bool | None = None
         self.dear = False  # transparency is too slow here (no graphics card): solid colours while playing
         self._floor = Floor()
+        self._onion, self.skins = OnionSkins(), Skins()
         self._turn, self._center = np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.float32)
 
     # ---- once ---------------------------------------------------------------------------------------------
@@ -110,6 +112,9 @@ class Viewport:
                 shown.enabled = name in visible
                 shown.mesh.set_enabled(shown.enabled)
         self._floor.show(figures, self._fast)
+        alone = figures[0] if state.view.layout == "one" and state.results is not None and figures else None
+        if self.projection is not None:
+            self._onion.show(alone, self.skins, self.projection, self.camera.flat, self._fast)
 
     def clear(self) -> None:
         """Take everything out of Polyscope."""
@@ -169,6 +174,7 @@ class Viewport:
             shown.mesh.remove()
         self._shown.clear()
         self._floor.remove()
+        self._onion.remove()
         document = state.document
         self._opened, self._source, self.norm = view_key(document), document.source, view_normalization(document)
         self.camera = Camera()
