@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def export_rig(
     clip = prepare(still, source, replace(options, start=0, end=0), unique_names([out.stem])[0])
     rows = sequence_rows(rest, source)
     turned = rig.moved(*placement(options.up_axis, source, options.scale))
-    names = unique_names(action.name for action in rig.actions)
+    names = _different(action.name for action in rig.actions)
     fps = options.fps
     actions = tuple(
         replace(action, name=name, fps=action.fps if fps is None else fps)
@@ -57,6 +58,17 @@ def export_rig(
         _write(clip, bound, path, f"{clip.name}_{out.suffix[1:].lower()}")
         path.replace(folder / out.name)
         return staging.commit(folder, out)
+
+
+def _different(names: Iterable[str]) -> list[str]:
+    """The names, numbered where two are equal."""
+    result: list[str] = []
+    for name in names:
+        unique, number = name, 2
+        while unique in result:
+            unique, number = f"{name} {number}", number + 1
+        result.append(unique)
+    return result
 
 
 def _write(clip: ExportClip, rig: Rig, path: Path, tag: str) -> None:

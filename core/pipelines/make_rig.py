@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 MOST_BONES = 128
 SAMPLES = 1500
-FRAMES_READ = 48  # frames, as different as possible, that bones and weights are found from; poses are of all
+FRAMES_READ = 32  # frames, as different as possible, that bones and weights are found from; poses are of all
 FIRST_TRIES = (18,)  # bones: more only where these leave too much
 # Mean distance of the skinned vertices from the motion, in units of the size and of the mean displacement: what is
 # aimed at, and what must be met by more bones, shifts and keys where that is possible.
@@ -48,6 +48,7 @@ SHIFT_PRICE = 1e-3  # of a squared shift, see `fit_pose`
 FIT_SHARE = 0.8  # of the aim that bones and weights may miss, so that keys can be left out
 KEY_SHARE = 0.3  # of the aim that leaving out keys may cost
 WELD = 1e-6  # of the size
+MORE = " The motion bends the surface more than these bones can; more of them may help (m2v rig --bones N)."
 NAMED_POINTS = 256
 
 
@@ -82,9 +83,10 @@ class RigResult:
     def sentence(self) -> str:
         """What a person should know about it."""
         keys = sum(action.keys for action in self.rig.actions)
+        more = self.error > BOUND_SIZE or self.share > BOUND_MOTION
         return (
             f"{len(self.rig.names)} bones and {keys} keys follow the vertices within {100 * self.error:.3f}% of the "
-            f"size ({100 * self.share:.1f}% of the motion) in the mean, found in {self.seconds:.1f} s."
+            f"size ({100 * self.share:.1f}% of the motion) in the mean, found in {self.seconds:.1f} s." + MORE * more
         )
 
 

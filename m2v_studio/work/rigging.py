@@ -44,7 +44,9 @@ class RigRequest:
     ) -> RigRequest:
         """For results of a document, each an action with its name."""
         sequences = [replace(exported_sequence(sample, document), handles=None) for sample in samples]
-        return cls(tuple(sequences), tuple(names), document.source, out, options)
+        sources = [sample.source if isinstance(sample, Sample) else "" for sample in samples]
+        titles = [", ".join(filter(None, pair)) for pair in zip(names, sources, strict=True)]
+        return cls(tuple(sequences), tuple(titles), document.source, out, options)
 
 
 class RigJob:

@@ -28,7 +28,7 @@ def test_several_results_are_actions_of_one_file(tmp_path: Path) -> None:
     written = RigJob(request(out, bent_tube(), bent_tube(9, 1.0)))()
     assert written.paths == (out,) and "bones" in written.sentence and "rig.glb" in written.sentence
     scene = GltfScene(out)
-    assert scene.clip_names == ("seed_0", "seed_1") and scene.bone_index.shape[1] > 1
+    assert scene.clip_names == ("seed 0", "seed 1") and scene.bone_index.shape[1] > 1
 
 
 def test_what_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:

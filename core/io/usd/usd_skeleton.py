@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from core.geometry.skeleton import Action, Rig
-from core.io.export_clip import unique_names
+from core.io.usd.usd_names import prim_names
 
 
 def bind_skeleton(stage: Any, mesh: Any, rig: Rig) -> None:
     """Add the skeleton and its motions to a stage whose mesh, under a SkelRoot, has the rig's vertices, at rest."""
-    from pxr import Gf, Tf, UsdSkel, Vt
+    from pxr import Gf, UsdSkel, Vt
 
     place = mesh.GetPath().GetParentPath().AppendChild("rig")
     skeleton = UsdSkel.Skeleton.Define(stage, place)
-    joints = _paths([Tf.MakeValidIdentifier(name) for name in rig.names], rig)
+    joints = _paths(rig)
     skeleton.CreateJointsAttr(joints)
     skeleton.CreateJointNamesAttr(list(rig.names))
     moved = lambda places: Vt.Matrix4dArray([Gf.Matrix4d().SetTranslate(Gf.Vec3d(*p)) for p in places.tolist()])  # noqa: E731
@@ -39,7 +39,7 @@ def bind_skeleton(stage: Any, mesh: Any, rig: Rig) -> None:
     rate = stage.GetTimeCodesPerSecond()
     last = 0.0
     source = UsdSkel.BindingAPI.Apply(skeleton.GetPrim())
-    names = unique_names(Tf.MakeValidIdentifier(action.name) for action in rig.actions)
+    names = prim_names(action.name for action in rig.actions)
     for number, (name, action) in enumerate(zip(names, rig.actions, strict=True)):
         animation = UsdSkel.Animation.Define(stage, place.AppendChild(name))
         animation.CreateJointsAttr(joints)
@@ -64,11 +64,10 @@ def _write_action(animation: Any, rig: Rig, action: Action, stretch: float) -> N
         moves.Set(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(moved, dtype=np.float32)), float(frame) * stretch)
 
 
-def _paths(names: list[str], rig: Rig) -> list[str]:
+def _paths(rig: Rig) -> list[str]:
     """Each joint as UsdSkel names it: with all that it hangs on."""
-    unique = unique_names(names)
     paths: list[str] = []
-    for joint, name in enumerate(unique):
+    for joint, name in enumerate(prim_names(rig.names)):
         parent = int(rig.parents[joint])
         paths.append(name if parent < 0 else f"{paths[parent]}/{name}")
     return paths

@@ -17,10 +17,11 @@ import numpy as np
 
 from core.errors import ExportError
 from core.geometry.skeleton import Rig
-from core.io.export_clip import ExportClip, unique_names
+from core.io.export_clip import ExportClip
 from core.io.materials import PLAIN_PICTURES, write_textures
 from core.io.shading import clip_normals
 from core.io.usd.usd_material import CHANNELS, write_usd_material
+from core.io.usd.usd_names import prim_names
 from core.io.usd.usd_skeleton import bind_skeleton
 
 LONG_TEXT = 4 << 20  # bytes of positions from which writing text takes seconds
@@ -69,7 +70,7 @@ def _as_text(binary: Path, path: Path) -> None:
 
 
 def _write_stage(clip: ExportClip, path: Path, prefix: str, rig: Rig | None) -> None:
-    from pxr import Gf, Tf, Usd, UsdGeom, UsdSkel, Vt
+    from pxr import Gf, Usd, UsdGeom, UsdSkel, Vt
 
     textures = write_textures(clip, path.parent, prefix, tuple(CHANNELS), PLAIN_PICTURES)
     stage = Usd.Stage.CreateNew(str(path))
@@ -80,7 +81,7 @@ def _write_stage(clip: ExportClip, path: Path, prefix: str, rig: Rig | None) -> 
     stage.SetStartTimeCode(0)
     stage.SetEndTimeCode(len(clip.frames) - 1)
     kind = UsdGeom.Xform if rig is None else UsdSkel.Root
-    root = kind.Define(stage, f"/{Tf.MakeValidIdentifier(clip.name)}")
+    root = kind.Define(stage, f"/{prim_names([clip.name])[0]}")
     stage.SetDefaultPrim(root.GetPrim())
     if any(clip.origin):
         root.AddTranslateOp(UsdGeom.XformOp.PrecisionDouble).Set(Gf.Vec3d(*clip.origin))
@@ -143,10 +144,10 @@ def _add_colors(clip: ExportClip, mesh: Any) -> None:
 
 def _bind_materials(clip: ExportClip, stage: Any, mesh: Any, textures: list[dict[str, str]]) -> None:
     """Define the materials and bind them: to the mesh when it is one part, otherwise to a face subset per part."""
-    from pxr import Tf, UsdGeom, UsdShade, Vt
+    from pxr import UsdGeom, UsdShade, Vt
 
     scope = mesh.GetPath().GetParentPath().AppendChild("materials")
-    names = unique_names(Tf.MakeValidIdentifier(name) for name in clip.material_names())
+    names = prim_names(clip.material_names())
     if names:
         UsdGeom.Scope.Define(stage, scope)
     materials = [
@@ -156,7 +157,7 @@ def _bind_materials(clip: ExportClip, stage: Any, mesh: Any, textures: list[dict
     prims = [mesh.GetPrim()]
     if len(clip.parts) > 1:
         prims = []
-        part_names = unique_names(Tf.MakeValidIdentifier(f"part_{part.name}") for part in clip.parts)
+        part_names = prim_names(f"part_{part.name}" for part in clip.parts)
         first = 0
         for name, part in zip(part_names, clip.parts, strict=True):
             members = Vt.IntArray.FromNumpy(np.arange(first, first + len(part.faces), dtype=np.int32))

@@ -46,7 +46,7 @@ def values(gltf, binary, index):
 
 def test_our_reader_sees_the_motion_again(rig, sequence, tmp_path) -> None:
     path = export_rig(rig, sequence, tmp_path / "rig.glb")[0]
-    assert GltfScene(path).clip_names == ("bend", "an_other")
+    assert GltfScene(path).clip_names == ("bend", "an other")
     for number, motion in enumerate((sequence, bent_tube(9, 1.0))):
         read = read_clip(path, number)
         made = rig.vertices(motion.vertices[0].astype(np.float64), rig.actions[number])

@@ -65,3 +65,12 @@ def test_axes_scale_materials_and_file_vertices(case, tmp_path) -> None:
     stage = Usd.Stage.Open(str(path))
     mesh = next(prim for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh))
     assert UsdSkel.BindingAPI(mesh).GetGeomBindTransformAttr().Get() == Gf.Matrix4d(1.0)
+
+
+def test_names_that_usd_does_not_take(tmp_path) -> None:
+    """Digits first, spaces, signs, and two that become one."""
+    motions = [bent_tube(5), bent_tube(5, 1.0), bent_tube(5, 2.0)]
+    rig = make_rig(motions, ["128", "a.b", "a-b"], RigOptions(3)).rig
+    stage = Usd.Stage.Open(str(export_rig(rig, motions[0], tmp_path / "7 rigs.usda")[0]))
+    names = [prim.GetName() for prim in stage.Traverse() if prim.IsA(UsdSkel.Animation)]
+    assert names == ["_128", "a_b", "a_b_1"]

@@ -1,0 +1,19 @@
+"""Names as USD's prims may have them: letters, digits and underscores, no digit first, no two alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def prim_names(names: Iterable[str]) -> list[str]:
+    """One for each name, numbered where two would be equal."""
+    from pxr import Tf
+
+    result: list[str] = []
+    for name in names:
+        stem = Tf.MakeValidIdentifier(f"_{name}" if name[:1].isdigit() else name)
+        unique, number = stem, 1
+        while unique in result:
+            unique, number = f"{stem}_{number}", number + 1
+        result.append(unique)
+    return result
