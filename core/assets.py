@@ -1,4 +1,4 @@
-"""Where files are: what ships with the project, a person's settings, and what can be made again."""
+"""Where files are kept: what ships with the project, a person's settings, and what can be made again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are whole or not there: written under a temporary name in the same folder, then renamed. Needs no torch."""
+"""Atomic file writes: under a temporary name in the same folder, then renamed. Needs no torch."""
 
 from __future__ import annotations
 

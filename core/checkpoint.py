@@ -28,8 +28,8 @@ STAGES = (
     "motion-autoencoder",
     "shape-diffusion",
     "motion-diffusion",
-)  # each stands on earlier ones
-# It stands on no other stage and learns from rigs alone, so `train all` leaves it out.
+)  # each needs the earlier ones
+# It needs no other stage and learns from rigs alone, so `train all` leaves it out.
 PART_DESCRIPTOR = "part-descriptor"
 EVERY_STAGE = (*STAGES, PART_DESCRIPTOR)
 
@@ -116,7 +116,7 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
         config = config_from_dict(_current(json.loads(header["config"])), str(path))
         record = json.loads(header["record"])
         if not isinstance(record, dict):
-            raise ValueError("its record is no mapping")
+            raise ValueError("its record is not a mapping")
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, ConfigError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error}); copy it again or train a new one.") from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):

@@ -91,7 +91,7 @@ class DenoiserConfig:
     shape_condition: Literal["cross", "token"] = fixed("cross")  # attend to shape latents, or add each anchor's own
     geometric_attention: bool = fixed(
         False
-    )  # attention is biased by how closely points hang together (with warm_start)
+    )  # attention is biased by how closely points move together (with warm_start)
     output_directions: bool = fixed(
         False
     )  # the output may scale classical guesses, which turn with the shape (with it)
@@ -128,7 +128,7 @@ class ConditionConfig:
     voxels: bool = False  # 32^3 grids through 3D convolutions to 512 tokens
     images: Literal["none", "patches", "dinov2"] = "none"  # RGB frames by a small patch encoder, or DINOv2 features
     image_weights: str = "facebook/dinov2-base"  # folder or name on the hub of the DINOv2 weights
-    observed_anchors: bool = fixed(False)  # the shape's latents sit on observed points as far as these reach
+    observed_anchors: bool = fixed(False)  # place the shape's latents on observed points where there are any
 
 
 @dataclass(frozen=True)

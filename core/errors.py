@@ -8,7 +8,7 @@ MAX_MESSAGE = 300  # characters; a damaged file may have any name or value
 class M2VError(Exception):
     """Base of every error shown to a person; the command line prints it and exits 2, the studio shows a dialog.
 
-    A longer message loses its middle: what is wrong stands at its beginning, what to do at its end.
+    A longer message loses its middle: its beginning says what is wrong, its end what to do.
     """
 
     def __init__(self, message: object = "") -> None:

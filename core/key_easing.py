@@ -24,7 +24,7 @@ class Easing:
 
     def __post_init__(self) -> None:
         if self.kind not in EASING_KINDS:
-            raise HandleError(f"{self.kind!r} is no easing; there are {', '.join(EASING_KINDS)}.")
+            raise HandleError(f"{self.kind!r} is not an easing; choose one of {', '.join(EASING_KINDS)}.")
         if not 0.0 <= self.bend <= 1.0:
             raise HandleError(f"The bend of an easing is {self.bend:g}, but 0 to 1 are possible.")
 

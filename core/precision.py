@@ -1,4 +1,4 @@
-"""Full precision inside mixed-precision training, where a rounded intermediate would be a wrong answer."""
+"""Full precision inside mixed-precision training, where rounded intermediates would give wrong results."""
 
 from __future__ import annotations
 

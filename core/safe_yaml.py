@@ -1,4 +1,4 @@
-"""YAML that a person wrote, within budgets: bounded in size and depth, without aliases, which can unfold for ever."""
+"""Loads untrusted YAML within budgets: bounded in size and depth, without aliases, which can expand without end."""
 
 from __future__ import annotations
 

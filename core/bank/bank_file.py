@@ -90,9 +90,9 @@ def read_bank(path: str | Path) -> list[BankShape]:
     except FileNotFoundError:
         raise DataError(f"There is no bank of motions at {path}; build one with 'm2v bank build'.") from None
     except (SafetensorError, OSError, ValueError):
-        raise DataError(f"{path.name} is damaged or no bank of motions; build it again.") from None
+        raise DataError(f"{path.name} is damaged or not a bank of motions; build it again.") from None
     if header.get("format") != FORMAT or header.get("version") != str(VERSION):
-        raise DataError(f"{path.name} is no bank of motions of this version; build it again with 'm2v bank build'.")
+        raise DataError(f"{path.name} is not a bank of motions of this version; build it again with 'm2v bank build'.")
     try:
         return _shapes(json.loads(header["shapes"]), tensors)
     except (KeyError, ValueError, TypeError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""What a clip shows, read off its name."""
+"""Guesses the behaviour a clip shows from its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many files into shapes of the bank: in parallel, broken ones named and left out, none twice."""
+"""Turns many files into shapes of the bank, in parallel; broken files are reported and skipped, duplicates ignored."""
 
 from __future__ import annotations
 

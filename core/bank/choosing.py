@@ -1,8 +1,8 @@
-"""Which windows the seeds of one request get: together they are to come near whatever the true motion may be.
+"""Chooses a window for each seed of a request so that together they come near any plausible true motion.
 
 The candidates' energies give each a probability. Greedily, the next seed gets the window that brings the expected
 distance of the truth from the nearest chosen motion down most (facility location; the greedy choice is within 1 - 1/e
-of the best, Nemhauser et al. 1978). So seeds differ as far as the bank says that motions may, and no farther.
+of the best, Nemhauser et al. 1978). So seeds differ as much as motions in the bank do, and no more.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Who made the rigs of the bank that ships: author, licence and pack of each file.
 
-Models of one pack share their rig and clips, so whoever judges a model fairly leaves out its whole pack.
+Models of one pack share their rig and clips, so a fair evaluation of one leaves out its whole pack.
 """
 
 from __future__ import annotations

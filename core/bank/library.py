@@ -1,4 +1,4 @@
-"""All motions at hand: the bank that ships, and what a user has added, ready to be searched."""
+"""All available motions, shipped and user's own, ready to be searched."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Match:
 
     @cached_property
     def mass(self) -> Floats:
-        """Share of the nodes that hangs on each part [J]."""
+        """Share of the nodes that follows each part [J]."""
         result: Floats = self.parts.mean(axis=0)
         return result
 

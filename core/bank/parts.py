@@ -1,4 +1,4 @@
-"""Which part of a body a joint is, read off its name: what the part descriptor learns from, and what rigs are named by.
+"""Maps joint names to parts of a body: labels for training the part descriptor, and names for generated rigs.
 
 Rigs call the same thing by many names ("FrontUpLeg.L", "front_leg_upper_l", "LeftArm"); here each becomes a part and a
 side. A name that says nothing ("Bone.004") has no part.
@@ -97,7 +97,7 @@ def side_or_spine_heading(
     names: Sequence[str], nodes: NDArray[Any], weights: NDArray[Any]
 ) -> NDArray[np.float64] | None:
     """Where a rig faces, a horizontal unit vector, as its joints' names tell: across from right to left turned by a
-    quarter, or from its tail to its head. None where they do not. Nodes [N, 3] hang on joints by weights [N, J]."""
+    quarter, or from its tail to its head. None where they do not. Nodes [N, 3] follow joints with weights [N, J]."""
     named = [part_of(name) for name in names]
 
     def middle(chosen: list[bool]) -> NDArray[np.float64] | None:

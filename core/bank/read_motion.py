@@ -1,4 +1,4 @@
-"""Any animated file as a shape of the bank: rigs by their bones, everything else by what its surface does."""
+"""Reads any animated file as a shape of the bank: rigs by their bones, everything else by its moving surface."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_motion(path: str | Path, credit: Credit | None = None) -> BankShape:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise DataError(f"{path.name} is no animation that can be read; give one of {', '.join(SUFFIXES)}.")
+        raise DataError(f"{path.name} is not an animation that can be read; give one of {', '.join(SUFFIXES)}.")
     if not path.is_file():
         raise DataError(f"There is no file {path}; check the path.")
     credit = credit or credit_of(path.stem)

@@ -148,7 +148,7 @@ def _part_motion(
 def _shares(
     nodes: NDArray[Any], parts: NDArray[Any], paths: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Parts [N, 4] that carry each node well, and by how much it hangs on them [N, 4]."""
+    """Parts [N, 4] that carry each node well, and their weights [N, 4]."""
     rotations, places = _part_motion(nodes, parts, paths, np.zeros((parts.max() + 1, 3)))
     missed = np.empty((len(nodes), parts.max() + 1))
     for part in range(parts.max() + 1):

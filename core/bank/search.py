@@ -3,7 +3,7 @@
 A handle's position under borrowed rotations is a linear functional of them (the Poisson solve of `core.geometry.rigid`
 is linear), so every window of every matched shape is judged by a few small products, without solving anything.
 The energy of a window is minus the logarithm of an unnormalised likelihood with independent terms: path of the handles,
-agreement of the first pose with the body's own, likeness of the shapes, and effort that nobody asked for.
+agreement of the first pose with the body's own, likeness of the shapes, and motion that the request does not call for.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KEYS_OF_A_PIN = 3
 class Wish:
     """What a request says about the motion: keys in normalised space, frames counted from the rest pose.
 
-    `nodes` [K, n] and `shares` [K, n] are the body's nodes that a handle hangs on; `rest` [K, 3] its place at rest.
+    `nodes` [K, n] and `shares` [K, n] are the body's nodes that carry a handle; `rest` [K, 3] its place at rest.
     """
 
     frames: int

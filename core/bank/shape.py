@@ -1,4 +1,4 @@
-"""What the bank holds of one animated shape: surface nodes, the parts they hang on, and how the parts turn over time.
+"""An animated shape of the bank: surface nodes, the parts that carry them, and how the parts turn over time.
 
 A part is a joint of the rig, or, where a sequence came without bones, a cluster of nodes that moves as one. All lengths
 are in units of the default pose's longest side, Y up. A node's rotation relative to the default pose is the projected
@@ -34,7 +34,7 @@ class BankClip:
 
 @dataclass(frozen=True, eq=False)
 class BankShape:
-    """An animated shape: nodes [N, 3] in the default pose with what they hang on, and its clips."""
+    """An animated shape: nodes [N, 3] in the default pose, the parts that carry them, and its clips."""
 
     name: str
     category: str
@@ -58,7 +58,7 @@ class BankShape:
         return len(self.part_names)
 
     def renamed(self, name: str) -> BankShape:
-        """Under another name; where it is a pack of its own, that is called likewise."""
+        """Under another name; a pack of its own is renamed too."""
         return replace(self, name=name, pack=name if self.pack == self.name else self.pack)
 
     def weights(self) -> Floats:

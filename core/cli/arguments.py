@@ -1,4 +1,4 @@
-"""What the commands share: arguments, checks of an output before any work, the progress bar, notes and tables."""
+"""Shared by the commands: arguments, early checks of outputs, the progress bar, notes and tables."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def add_sampling_arguments(command: argparse.ArgumentParser) -> None:
         "--variety",
         type=float,
         metavar="V",
-        help="how far results depart from their mean: 0 not at all, 1 as far as the model does",
+        help="how far results depart from their mean: 0 not at all, 1 as far as the model's samples",
     )
 
 

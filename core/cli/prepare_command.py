@@ -20,7 +20,7 @@ SHOWN = 10  # skipped clips that are printed; summary.json has all
 
 def add_command(command: AddCommand) -> None:
     """Register `m2v prepare`."""
-    prepare = command("prepare", run_prepare, "Turn a data set into shards for training; goes on where it stopped.")
+    prepare = command("prepare", run_prepare, "Turn a data set into shards for training; continues where it stopped.")
     about = "; ".join(f"{name}: {what}" for name, what in DATA_SETS.items())
     prepare.add_argument("format", choices=tuple(DATA_SETS), metavar="FORMAT", help=about)
     prepare.add_argument("source", type=Path, metavar="SRC", help="the set as downloaded")

@@ -1,4 +1,4 @@
-"""What every training source gives: a batch of tracked motion clips, already on the training device."""
+"""A batch of tracked motion clips on the training device, as every training source returns it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tracked points tell of the surface between them: moving normals, closed voxel shells, small shaded images."""
+"""Derives from tracked points what lies between them: moving normals, closed voxel shells, small shaded images."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Reads rigged glTF files once into one compact safetensors file, the rig bank, for training on a bare machine.
 
 A surface point is a fixed barycentric mix of three skinned vertices, so its position is exactly linear in the bone
-matrices: `p(t) = sum_j M_j(t) q_j`, with `q_j` = the (weighted position, weight) that it hangs on bone j by. The bank
+matrices: `p(t) = sum_j M_j(t) q_j`, with `q_j` = the (weighted position, weight) with which it follows bone j. The bank
 stores those sparse `q_j` [4], not blended weights: points stay on the true mesh. A morph target on bone j is one more
 bone, with matrix `weight(t) M_j(t)` and `q = (displacement, 0)`. Bones are relative to the default pose and all
 lengths to the size of its box, so every number is of order 1 and 16 bits are enough (about 1e-5).

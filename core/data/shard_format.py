@@ -109,7 +109,7 @@ def write_shard(path: Path, clips: list[tuple[dict[str, Any], dict[str, NDArray]
 
 def open_shard(path: Path, verify: bool = False) -> Shard:
     """Map a shard; raises DataError for anything else. `verify` reads all of it and checks its content hash."""
-    damaged = f"{path} is damaged or no shard; run the same `m2v prepare` again, it makes only this shard anew."
+    damaged = f"{path} is damaged or not a shard; run the same `m2v prepare` again, only this shard is made again."
     try:
         mapped = np.memmap(path, dtype=np.uint8, mode="r")
         length = int(np.frombuffer(mapped[:8], "<u8")[0]) if len(mapped) > 8 else 0

@@ -61,7 +61,7 @@ ALL_TASKS = tuple(HandleTask(count, kind) for kind in ("full", "keyframes", "las
 
 @dataclass(frozen=True)
 class HandleSettings:
-    """What is asked of the model and of the data."""
+    """Settings of the model and of the data."""
 
     tasks: tuple[HandleTask, ...] = TASKS
     seeds: int = 8
@@ -152,7 +152,7 @@ def _evaluate_clip(
     tasks: dict[str, Any] = {}
     for offset, task in enumerate(settings.tasks):
         if clip is not None:
-            # The motion itself is part of the key: a change of the generator or the reader starts afresh.
+            # The motion itself is part of the key: a change of the generator or the reader starts over.
             key = f"{name.key}|{clip.fingerprint}|{task.name}"
             baselines = partial.recall("baselines", key, bound(baseline_figures, clip, task))
             with without_own_pack(animator, name):

@@ -166,7 +166,7 @@ def _category_table(tasks: Mapping[str, Any]) -> str:
 
 
 def asked_table(tasks: Mapping[str, Any]) -> str:
-    """What was asked for against what was measured, for one group of clips, as far as their tasks were run."""
+    """Targets against measurements for one group of clips, where their tasks were run."""
     rows: list[tuple[str, float, float]] = []
     for task, (method, reference, most) in ASKED.items():
         if task in tasks:

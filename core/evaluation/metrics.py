@@ -1,4 +1,4 @@
-"""How good an edited motion is: plain functions of vertex tracks in normalised space (longest side of frame 0 = 1).
+"""Metrics of edited motions: plain functions of vertex tracks in normalised space (longest side of frame 0 = 1).
 
 Tracks are [T, V, 3] with frame 0 the reference; several seeds of one request are [S, T, V, 3]. Frame 0 is the rest
 shape by definition, so errors are means over the moving frames 1 to T-1.

@@ -14,7 +14,7 @@ from core.pipelines.animate import Animator
 
 
 def animator_for(preset: str, device: str = "auto", untrained: bool = False, seed: int = 0) -> Animator:
-    """A preset's animator. `untrained` initialises it afresh: its draft is then the geometric warm start alone."""
+    """A preset's animator. `untrained` initialises it at random: its draft is then the geometric warm start alone."""
     if not untrained:
         return Animator.load(preset, device)
     config = load_config(preset)

@@ -1,9 +1,9 @@
-"""`m2v evaluate parts`: does a node find the same part on another model, and does a body face where it is said to?
+"""`m2v evaluate parts`: does a node match the same part on another model, and is a body's heading right?
 
-Rigs of authors whose work nobody trained on are matched with the models of the bank by other authors. A node is right
-where the node that it is matched with hangs on the part, or the limb, of its own name, on its own side. Only nodes of
-the body count whose names tell, and of which the other model has any. The rig stands at rest and in poses of its clips,
-and faces four ways, which no method is told. Each method is judged on the models that it finds most alike.
+Rigs by authors held out of training are matched with the models of the bank by other authors. A match is right where
+both nodes belong to the part, or the limb, of the same name, on the same side. Only nodes of the body with a telling
+name count, and only where the other model has that part. The rig is shown at rest and in poses of its clips, in four
+headings that no method is told. Each method is judged on the models that it finds most alike.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def evaluate_parts(
 
 
 def left_out_rigs(rigs: str | Path | None = None) -> tuple[list[BankShape], list[BankShape]]:
-    """Shapes by the authors that nobody trained on, from a folder of rigs or the bank that ships, and that bank."""
+    """Shapes by the authors held out of training, from a folder of rigs or the bank that ships, and that bank."""
     bank = read_bank(shipped_bank())
     if rigs is None:
         return [shape for shape in bank if shape.author in UNSEEN_AUTHORS], bank
@@ -157,7 +157,7 @@ def _names(shape: BankShape, reflected: bool) -> NDArray[np.int64]:
     labels = shape.weights() @ class_weights(shape.part_names)
     if reflected:
         labels = labels[:, MIRRORED]
-    labels[:, [part == "prop" for part, _ in CLASSES]] = 0  # what a hand holds is no part of the body
+    labels[:, [part == "prop" for part, _ in CLASSES]] = 0  # what a hand holds is not part of the body
     return np.where(labels.sum(axis=1) > NAMED, labels.argmax(axis=1), -1)
 
 

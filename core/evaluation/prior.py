@@ -99,7 +99,7 @@ def evaluate_prior(
     Raises DataError where the model has no bank or no clip moves.
     """
     if animator.library is None:
-        raise DataError("This model has no bank of motions or no part descriptor, so its prior cannot be judged.")
+        raise DataError("This model lacks a bank of motions or a part descriptor, so its prior cannot be measured.")
     figures: list[dict[str, Any]] = []
     motions: dict[tuple[str, str, str], list[NDArray]] = {}
     truths: dict[tuple[str, str, str], list[NDArray]] = {}

@@ -52,7 +52,7 @@ class Reconstructs(Protocol):
 
 @dataclass(frozen=True)
 class ReconstructionSettings:
-    """What is asked of the model and of the data."""
+    """Settings of the model and of the data."""
 
     tasks: tuple[ScanTask, ...]
     seeds: int = 3  # whose figures are averaged

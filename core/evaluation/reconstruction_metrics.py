@@ -1,4 +1,4 @@
-"""How good a reconstructed mesh sequence is: IoU, Chamfer distance and correspondence as the paper scores them.
+"""Metrics of reconstructed mesh sequences: IoU, Chamfer distance and correspondence as the paper defines them.
 
 All in normalised space (longest side of the true frame 0 = 1), per frame, then averaged over frames (notes/method.md,
 "Metrics, exactly"; paper 4, "Evaluation Metrics"). Published tables print CD and Corr at ten times these units:

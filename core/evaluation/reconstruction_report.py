@@ -1,4 +1,4 @@
-"""What the reconstruction figures of many clips say together: summaries, and their tables.
+"""Summaries of reconstruction figures over many clips, and their tables.
 
 Figures are first averaged over clips for each seed, then over seeds: `std` is the deviation of those means over seeds
 (0 for a method with one answer), `std_over_clips` that of clips.
@@ -38,7 +38,7 @@ ABOUT = (
     "itself. Every method gets the same input and frame 0's true centre and scale. IoU is taken in the box of side "
     "1.1 around frame 0's centre. Tracked points: the same surface point has the same index in every frame."
 )
-# What is asked of procedural clips of unseen identity: {protocol: {score: (sense, threshold)}}.
+# Targets for procedural clips of unseen identity: {protocol: {score: (sense, threshold)}}.
 GOALS = {
     "sparse-points": {"iou": (">=", 0.75), "cd": ("<=", 0.010), "corr": ("<=", 0.02)},
     "depth-scans": {"iou": (">=", 0.6), "cd": ("<=", 0.02)},
@@ -109,7 +109,7 @@ def _method_summary(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def reconstruction_tables(report: Report) -> list[str]:
-    """What was asked for, then tables of every task; Markdown, block by block."""
+    """Targets, then tables of every task; Markdown, block by block."""
     summary, blocks = report["summary"], []
     if any(task["kind"] == "images" for task in report["settings"]["tasks"]):
         blocks.append("Poisson and ARAP need points, so they are left out for images.")
@@ -122,7 +122,7 @@ def reconstruction_tables(report: Report) -> list[str]:
 
 
 def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
-    """One row per agreed figure of this protocol, as far as its clips were run."""
+    """One row per agreed figure of this protocol, where its clips were run."""
     rows: list[list[str]] = []
 
     def goal(what: str, value: float, sense: str, threshold: float) -> None:

@@ -1,4 +1,4 @@
-"""What every protocol's report shares: its files, its tables, the cache of a resumable run, the machine it ran on."""
+"""Shared by all protocols' reports: files, tables, the cache of a resumable run, the machine it ran on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _rounded(value: Any) -> Any:
 
 
 class PartialResults:
-    """Figures of finished clips, kept beside the report so that an interrupted run goes on where it stopped.
+    """Figures of finished clips, kept beside the report so that an interrupted run continues where it stopped.
 
     `sections` maps a section's name to the settings its entries depend on; entries made under other settings
     are forgotten, so that the baselines' figures outlive a change of the model but never a change of the data.

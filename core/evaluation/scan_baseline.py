@@ -1,11 +1,11 @@
 """The non-learned baseline of a reconstruction: a screened Poisson surface of frame 0, tracked as rigidly as possible.
 
-What a careful person would do without a learned prior. Frame 0's points get normals (local planes, turned to the
+A careful classical pipeline without a learned prior. Frame 0's points get normals (local planes, turned to the
 camera where it is known) and a screened Poisson surface (pymeshlab; Kazhdan and Hoppe 2013). Without a camera normals
-are oriented along a minimum spanning tree, and the points take them anew from the Poisson surface several times
+are oriented along a minimum spanning tree, and they are taken again from the Poisson surface several times
 (iterated Poisson, Hou et al. 2022): at 512 points the spanning tree alone turns whole limbs inside out. Voxels get a
 smoothed iso-surface. The surface then follows the later frames by as-rigid-as-possible registration (Sorkine and Alexa
-2007) with soft attachments: the same surface points where the scan is tracked, otherwise nearest points found anew
+2007) with soft attachments: the same surface points where the scan is tracked, otherwise nearest points found again
 while the surface goes from stiff to soft and far matches lose weight.
 """
 
@@ -37,7 +37,7 @@ class BaselineSettings:
     """The baseline's knobs; the defaults are the best of those tried on procedural clips of trained identities."""
 
     neighbours: int = 6  # points that a normal is estimated from
-    rounds: int = 20  # of taking normals anew from the surface
+    rounds: int = 20  # of taking normals again from the surface
     camera_neighbours: int = 10  # points that a normal is estimated from where the camera says which side is outside
     votes: int = 2  # points that each face of the surface gives its normal to
     rough_depth: int = 6  # of the Poisson octree while normals are sought

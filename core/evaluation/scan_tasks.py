@@ -1,4 +1,4 @@
-"""What each scan protocol shows of a true motion: the tasks by name, and the observation of a clip for each.
+"""The tasks of each scan protocol by name, and the observation of a clip for each.
 
 The simulators are `core.data.scan_simulation`'s; a clip and a task always give the same observation.
 """

@@ -1,6 +1,6 @@
 """The rows of `m2v evaluate ablations`: each a preset with a few named fields changed, and what it is compared with.
 
-A row that changes only the motion denoiser stands on the landed autoencoders. One that changes an autoencoder trains
+A row that changes only the motion denoiser uses the shipped autoencoders. One that changes an autoencoder trains
 that stage too, on as many clips, and is compared with a control that does the same, so that the age of an autoencoder
 never counts as an effect.
 """
@@ -23,7 +23,7 @@ class Row:
     title: str
     changes: tuple[str, ...] = ()
     control: str = "preset"  # the row it is compared with; its own name for a control
-    stages: tuple[str, ...] = (DENOISER,)  # trained, in order; none: only sampled, with the landed weights
+    stages: tuple[str, ...] = (DENOISER,)  # trained, in order; none: only sampled, with the shipped weights
     quality: Quality = "normal"
     guidance: float = 1.0
     steps: int | None = None

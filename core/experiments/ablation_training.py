@@ -25,14 +25,14 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 2.0  # seconds between looks at the log of a running stage
 OnStep = Callable[[int], None]  # steps done of the running stage
 
-# (config, overrides, stage, folder, steps, seed, on_step): trains one stage in a folder, or goes on with it
+# (config, overrides, stage, folder, steps, seed, on_step): trains one stage in a folder, or continues it
 TrainStage = Callable[[str, Sequence[str], str, Path, int, int, OnStep], None]
 
 
 def train_in_a_process(
     config: str, overrides: Sequence[str], stage: str, folder: Path, steps: int, seed: int, on_step: OnStep
 ) -> None:
-    """`python -m core.training`; an interrupt stops it after a whole step, from which the next call goes on.
+    """`python -m core.training`; an interrupt stops it after a whole step, from which the next call continues.
 
     Raises DataError with the last line it said when it fails.
     """

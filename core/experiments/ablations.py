@@ -3,7 +3,7 @@
 A training row trains its stages on the same number of clips as every other row, from fresh weights, and is measured
 twice: by the held-out check of training (error of the posterior mean over that of the warm start, at the anchors), and
 through the animation pipeline on held-out clips (vertex errors of draft and samples). A sampling row changes only how
-the landed weights are sampled. Everything finished is kept beside the report, so that a later call goes on.
+the shipped weights are sampled. Everything finished is kept beside the report, so that a later call continues.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def evaluate_ablations(
 ) -> dict[str, Any]:
     """Run the rows, write the report `out` (JSON, with .md and a plot beside it) and the runs to `raw`; return it all.
 
-    `config` is a preset's name or a YAML file, `weights` a preset or folder with the landed weights, `overrides` hold
+    `config` is a preset's name or a YAML file, `weights` a preset or folder with trained weights, `overrides` hold
     for every row. Raises M2VError for rows that do not exist, settings that do not fit or weights that are missing.
     """
     from core.experiments.ablations_report import ablations_markdown, plot_ablations, summarise
@@ -183,7 +183,7 @@ class _Ablations:
             needed = [stage for stage in needed if stage != DENOISER]
         missing = [stage for stage in needed if stage not in self.landed]
         if missing:
-            return f"there are no landed weights of {missing[0]}"
+            return f"there are no trained weights of {missing[0]}"
         if row.data == "both" and not (self.config.data.rigs and self.config.data.procedural > 0):
             return "training has one source of clips only; --set data.rigs=DIR adds rigs"
         return None

@@ -1,4 +1,4 @@
-"""What the runs of the ablations say together: means and spreads over seeds, the table, and its plot."""
+"""Summarises the ablation runs: means and spreads over seeds, the table, and its plot."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def ablations_markdown(report: Mapping[str, Any], plot: Path | None = None) -> s
     if trained:
         blocks += ["## Trained rows", _trained_table(report, trained), _notes(trained), _by_source(report, trained)]
     if sampled:
-        blocks += ["## Sampling the landed weights", _sampled_table(report, sampled), _notes(sampled)]
+        blocks += ["## Sampling the shipped weights", _sampled_table(report, sampled), _notes(sampled)]
     missing = [f"{row['title']}: not run, {row['not_run']}." for row in report["rows"] if row.get("not_run")]
     missing += [f"{what}: not in the table, because {why}." for what, why in report["not_built"].items()]
     blocks += ["## Not in the tables", "\n".join(f"- {line[0].upper()}{line[1:]}" for line in missing)]

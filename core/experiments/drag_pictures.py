@@ -1,4 +1,4 @@
-"""Contact sheets of eight drags on eight rigs, four seeds each: what numbers cannot say about a motion.
+"""Contact sheets of eight drags on eight rigs, four seeds each, to judge motions by eye.
 
 The requests were written down before anything was looked at. Every rig is animated without its own pack in the bank.
 """

@@ -40,7 +40,7 @@ def held_out_clips(
     frames: int = 17,
 ) -> list[ClipName]:
     """The fixed list: `clips` procedural ones of unseen identity and motion, `clips_unseen_motion` whose identity was
-    trained on, then those of the rigs in a folder, as far as they have that many frames."""
+    trained on, then those of the rigs in a folder, where they have that many frames."""
     names = procedural_clips(clips, "unseen_identity") if clips else []
     names += procedural_clips(clips_unseen_motion, "unseen_motion") if clips_unseen_motion else []
     if rigs is not None:
@@ -83,7 +83,7 @@ def run_protocol(
     handles and half of `clips` for scans. `pictures` is a folder for pictures of the ten best and the ten worst
     clips of the handles. `rows`, `train_clips`, `overrides` and `config` (a preset or YAML file, `preset` where
     left out) are those of the ablations, whose `seeds` are 3 and count trainings. An interrupted run, started again
-    with the same arguments, goes on. Raises M2VError with a sentence for an unknown protocol, missing weights, or a
+    with the same arguments, continues. Raises M2VError with a sentence for an unknown protocol, missing weights, or a
     place that cannot be written.
     """
     if name not in PROTOCOLS:

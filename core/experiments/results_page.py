@@ -1,6 +1,6 @@
 """`m2v evaluate report --out FOLDER`: one page from all the JSON reports in a folder, RESULTS.md, with plots.
 
-Every figure on it comes from a report that lies there; a protocol without one is listed as not run.
+Every figure on it comes from a report that lies there; a protocol without a report is listed as not run.
 """
 
 from __future__ import annotations

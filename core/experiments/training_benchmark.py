@@ -1,4 +1,4 @@
-"""How fast a stage trains here, over the plainest loop of the same model.
+"""Measures how fast a stage trains on this machine, relative to the plainest loop of the same model.
 
 The plain loop is one process: draw, forward, backward, clip, step; with all threads and with one, of which the faster
 counts. Ours is `train_stage` as `m2v train` runs it, with averaged weights and everything else, in as many processes as
@@ -143,7 +143,7 @@ def comparison_note(config: Config, stage: str) -> str:
 
 
 def save_first_weights(config: Config, folder: Path) -> None:
-    """Untrained autoencoders, for the diffusion stages to stand on."""
+    """Untrained autoencoders for the diffusion stages."""
     torch.manual_seed(0)
     for stage, module in zip(STAGES, (build_shape_autoencoder(config), build_motion_autoencoder(config)), strict=False):
         save_checkpoint(folder / f"{stage}.safetensors", stage, config, module.state_dict(), {})

@@ -1,7 +1,7 @@
-"""How a mesh's vertices ride on nodes of its surface: an embedded deformation that keeps loose parts whole.
+"""Binds a mesh's vertices to nodes of its surface: an embedded deformation that keeps loose parts whole.
 
 A vertex follows the rotations and positions of the nodes nearest to it along the surface (Sumner et al. 2007). A part
-of the mesh that hangs together only with itself, such as an eye, a button or a plate, and that is too small for nodes
+of the mesh that is connected only to itself, such as an eye, a button or a plate, and that is too small for nodes
 of its own, takes one common set of weights, so that it moves rigidly with what it touches.
 """
 

@@ -22,7 +22,7 @@ HOLD = 0.002  # of the mean degree: how hard nodes are held to where they were, 
 PLANTED = 2.0  # of the mean degree: the same for feet on the ground
 TOUCHED = 0.05  # share of a handle in a node from which on it follows the hand and not the ground
 GROUND = 0.035  # of the size: vertices within this height of the lowest are on the ground
-STEPS = 6  # local and global steps at an event; the next event goes on from there
+STEPS = 6  # local and global steps per event; the next event continues from there
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class DragSystem:
 
 
 class Grip:
-    """Handles taken hold of in one pose. `pose` may be asked for again and again; each goes on from the last."""
+    """Handles grabbed in one pose. `pose` may be called repeatedly; each call continues from the last."""
 
     def __init__(
         self,

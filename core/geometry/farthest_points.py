@@ -29,7 +29,7 @@ def farthest_point_indices(
     if points.ndim != 3 or points.shape[-1] != 3 or points.shape[1] == 0:
         raise ValueError(f"Farthest points need a non-empty set [B, N, 3], but got {tuple(points.shape)}.")
     if count < 1:
-        raise ValueError(f"At least one farthest point has to be asked for, but got {count}.")
+        raise ValueError(f"At least one farthest point is needed, but got {count}.")
     batch, size, _ = points.shape
     # Half precision would tie most distances; one coordinate per row keeps each pass over contiguous memory.
     axes = points.detach().to(torch.float32).transpose(1, 2).contiguous()

@@ -1,4 +1,4 @@
-"""Iso-surface of an occupancy function, refined from a coarse grid so that only cells near the surface are asked."""
+"""Iso-surface of an occupancy function, refined from a coarse grid so that only cells near it are evaluated."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def extract_isosurface(
 
     `occupancy` maps points [Q, 3] to values [Q] (larger inside; logits with level 0 work as well as
     probabilities). `resolution` is the number of cells per side, `coarse_resolution` times a power of two:
-    the coarse grid is asked in full, then cells next to a crossing are halved and only their new corners
-    asked; elsewhere values are interpolated. Parts thinner than a coarse cell that touch no coarse corner can
+    the coarse grid is evaluated in full, then cells next to a crossing are halved and only their new corners
+    evaluated; elsewhere values are interpolated. Parts thinner than a coarse cell that touch no coarse corner can
     be missed, unless one of the places `thin` [N, 3] lies in them. The outermost corners count as outside, so
     the surface is closed. Raises MeshError when nothing, or everything, is inside or values are not finite.
     """

@@ -34,7 +34,7 @@ class RigidSurface(NamedTuple):
     near_rest: Tensor  # [B, P, 3] weighted sum of each node's neighbours
     hold: Tensor  # [B, P] how hard each node is pulled to its target
     inverse: Tensor  # [B, P, P] of the Laplacian plus `hold`
-    handles: Tensor  # [B, K, P] shares of the nodes that each handle hangs on
+    handles: Tensor  # [B, K, P] shares of the nodes that carry each handle
     offsets: Tensor  # [B, K, P, 3] from these nodes to the handle at rest, times their shares
     lift: Tensor  # [B, P, K] how the nodes move with a handle's residual
 

@@ -1,6 +1,6 @@
-"""Where the whole shape lies when only a part of it was seen: centre, scale and up-axis guessed from scans.
+"""Guesses centre, scale and up axis of the whole shape from scans that show only part of it.
 
-A guess to begin with and to correct by hand. Measured on 40 rigged models at rest, distances in longest sides, in
+A starting point, to be corrected by hand. Measured on 40 rigged models at rest, distances in longest sides, in
 brackets the box of the visible points as it is:
 
 - depth scans with 3,000 points, cameras 17 degrees below to 46 above the horizon, 80 scans: the centre is off by 0.014

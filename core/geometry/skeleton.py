@@ -1,8 +1,8 @@
-"""A rig: joints in a tree, four weights a vertex, and motions as sparse keys; and what these make of a surface.
+"""A rig: joints in a tree, four weights per vertex, motions as sparse keys, and the surface that they move.
 
 Every joint's axes at rest are the mesh's own, so a joint's rest transform is a translation. A joint's local rotation
-turns it, and what hangs on it, against its parent; its local translation is its rest offset from the parent plus a
-`shift`, which only the root and the joints that need it have. Linear blend skinning carries the vertices.
+turns it, and all joints below it, relative to its parent; its local translation is its rest offset from the parent
+plus a `shift`, which only the root and the joints that need it have. Linear blend skinning carries the vertices.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.geometry.quaternions import Floats, quaternions_of, rotation_matrices, slerp
 
-INFLUENCES = 4  # bones that a vertex hangs on: what every engine takes
+INFLUENCES = 4  # bones per vertex: what every engine takes
 BLOCK = 4096  # vertices skinned at a time
 
 
@@ -58,7 +58,7 @@ class Rig:
     """Joints, parents before children, with their places at rest; weights of V vertices; motions.
 
     `parents` [B] has -1 for the one root, `places` [B, 3] the joints in the units and axes of the vertices,
-    `bones` [V, 4] and `weights` [V, 4] (not negative, sum 1, the largest first) what each vertex hangs on.
+    `bones` [V, 4] and `weights` [V, 4] (not negative, sum 1, the largest first) the bones of each vertex.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A surface drawn softly to points, as rigid as possible (Sorkine and Alexa 2007), and the nearest points it has."""
+"""Soft as-rigid-as-possible fits of a surface to points (Sorkine and Alexa 2007), and nearest points on it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SoftArap:
         return Attached(_factorised(system), pull)
 
     def fit(self, start: NDArray, attached: Attached, targets: NDArray, iterations: int) -> NDArray[np.float64]:
-        """Positions [V, 3] after some turns from `start`, drawn to targets [N, 3]."""
+        """Positions [V, 3] after some iterations from `start`, pulled towards targets [N, 3]."""
         positions = start
         drawn = attached.pull @ targets
         for _ in range(iterations):

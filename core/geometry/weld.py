@@ -1,4 +1,4 @@
-"""Which points of a mesh are the same place."""
+"""Welding: groups points of a mesh that coincide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays out of .npy and .npz files whose headings may lie: never unpickled, and within budgets."""
+"""Reads arrays from untrusted .npy and .npz files: never unpickled, and within memory budgets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that another file names, and text as people's programs write it.
+"""Opens files that another file refers to, and decodes text files of unknown encoding.
 
 A mesh from a stranger may name any path. Only regular files of bounded size inside the mesh's own folder are opened,
 symbolic links followed first; so nothing from elsewhere ends up in an export, and no pipe or device is waited for.

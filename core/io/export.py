@@ -1,4 +1,4 @@
-"""The one entry of the export: picks the format by suffix and writes the whole export or nothing."""
+"""Exports a sequence: picks the format by suffix and writes the whole export or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every writer gets: a sequence cut, turned and scaled as asked, on the input file's own vertices."""
+"""The input of every export writer: a sequence trimmed, rotated and scaled, on the input file's own vertices."""
 
 from __future__ import annotations
 

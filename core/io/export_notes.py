@@ -1,4 +1,4 @@
-"""What a format cannot hold of a mesh, in one sentence, so that nothing is dropped silently."""
+"""Says in one sentence what a format cannot store of a mesh, so that nothing is dropped silently."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def material_from_record(record: Mapping[str, Any], pictures: Sequence[bytes]) -
             elif isinstance(field.default, float):
                 value = float(value)
                 if not abs(value) <= 1e6:
-                    raise ValueError(f"{field.name} is no finite number")
+                    raise ValueError(f"{field.name} is not a finite number")
             elif not isinstance(value, type(field.default)):
                 raise ValueError(f"{field.name} is of another type")
             values[field.name] = value

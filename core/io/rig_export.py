@@ -1,4 +1,4 @@
-"""A rig into a file that animation programs open: GLB with a skin, or USD with UsdSkel."""
+"""Writes a rig for animation programs: GLB with a skin, or USD with UsdSkel."""
 
 from __future__ import annotations
 

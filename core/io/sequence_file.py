@@ -49,7 +49,7 @@ def read_sequence(path: Path | str) -> MeshSequence:
     try:
         arrays = read_arrays(path, _ARRAYS, text=True)
     except SkippedError as error:
-        raise MeshError(f"{path} {error}, so it is no sequence file that can be read; export it again.") from error
+        raise MeshError(f"{path} {error}, so it cannot be read as a sequence file; export it again.") from error
     try:
         return _sequence(arrays, path.stem)
     except (MeshError, HandleError) as error:

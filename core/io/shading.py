@@ -14,7 +14,7 @@ CREASE_COSINE = float(np.cos(np.radians(40.0)))
 def clip_normals(clip: ExportClip) -> NDArray[np.float32]:
     """[T, W, 3] unit normals of every frame, area weighted.
 
-    A file splits a vertex for a texture seam or a material, where shading goes on smoothly, or for a hard edge,
+    A file splits a vertex for a texture seam or a material, where shading continues smoothly, or for a hard edge,
     where it does not. Copies in one part with one UV can only be there for a hard edge; for the others the angle
     between them in frame 0 decides, so that shading does not change its kind during the motion.
     """

@@ -1,4 +1,4 @@
-"""Writing whole or not at all: everything goes into a hidden folder beside the target and is moved at the end."""
+"""All-or-nothing export: everything goes into a hidden folder beside the target and is moved at the end."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class ConditionTokens(NamedTuple):
 
     tokens: Tensor  # [B, T, L, C]
     visible: Tensor  # [B, T, L] bool: False for padding
-    affinity: Tensor | None = None  # [B, M, L] in 0..1: how closely each anchor hangs together with each token's place
+    affinity: Tensor | None = None  # [B, M, L] in 0..1: how closely each anchor moves with each token's place
 
 
 class HandleConditioner(nn.Module):

@@ -1,7 +1,7 @@
-"""Classical answers to "where do the other points go", as further inputs of the motion denoiser.
+"""Classical deformations from handles, as additional inputs of the motion denoiser.
 
 Each is [B, T, M, 3], a displacement per anchor and moving frame from the handles' filled tracks. None is right
-everywhere; which to believe where is easier to learn than the motion itself.
+everywhere, but learning which one to trust where is easier than learning the motion itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def common_motion(known: Float[Tensor, "B T K 3"], present: Bool[Tensor, "B K"])
 
 
 def nearest_motion(known: Float[Tensor, "B T K 3"], affinity: Float[Tensor, "B M K"]) -> Float[Tensor, "B T M 3"]:
-    """The displacement of the handles that an anchor hangs together with most closely."""
+    """The displacement of the handles that an anchor moves with most closely."""
     sharp = affinity.clamp_min(0.0) ** 8
     share = sharp / sharp.sum(dim=-1, keepdim=True).clamp_min(1e-9)
     return torch.einsum("bmk,btkd->btmd", share, known)

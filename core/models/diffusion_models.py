@@ -1,4 +1,4 @@
-"""What a diffusion stage trains and a pipeline loads: denoiser, conditioner and latent statistics in one module."""
+"""The module a diffusion stage trains and a pipeline loads: denoiser, conditioner and latent statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which point of a body is which part: a small network over surface points, alike for alike places of different bodies.
+"""Part descriptor: a small network that gives corresponding surface points of different bodies similar descriptors.
 
 Self-attention over the points of one shape gives each a unit vector (`descriptor`) in which the left fore hoof of a
 horse lies near that of a dog, whatever their poses and proportions, and, once for the shape, where it faces and which

@@ -1,8 +1,8 @@
 """The shape stage: denoiser of frame 0's latents with its conditioners (paper 3.2.1, 3.3).
 
-With `conditions.observed_anchors` the latents sit on the observed points, as far as these reach, and start from what
-the autoencoder makes of these points with estimated normals: the denoiser models the difference from that. Each latent
-of the unseen part is paired with a seen one and modelled as a displacement from it: what lies behind or beside it.
+With `conditions.observed_anchors` the latents are placed on the observed points, where there are any. They start from
+the autoencoder's encoding of these points with estimated normals, and the denoiser models the difference. Each latent
+of the unseen part is paired with a seen one and modelled as a displacement from it.
 """
 
 from __future__ import annotations

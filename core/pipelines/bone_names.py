@@ -1,8 +1,8 @@
-"""Names of bones that a person understands: "leg front left 2".
+"""Readable names for bones: "leg front left 2".
 
-The part descriptor says what a bone is, where it is sure; how the limbs of one kind stand to each other (left, right,
-front, hind) is read off their places, and bones of one limb are counted from the body outward. Where it is not sure, as
-with things that are no animals, a bone is named by its place alone.
+Where the part descriptor is confident, it says what a bone is; the positions of limbs of one kind decide which is left,
+right, front or hind, and bones of one limb are numbered from the body outward. Otherwise, as for objects that are not
+animals, a bone is named by its position alone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WORD_OF_CLASS = [_WORDS.get(part, part) for part, _ in CLASSES]
 WORDS = tuple(dict.fromkeys(_WORD_OF_CLASS))
 _TO_WORDS = np.array([[word == other for other in WORDS] for word in _WORD_OF_CLASS], dtype=np.float64)
 IN_PAIRS = ("leg", "arm", "wing", "fin", "ear", "horn")
-FOOT = 0.15  # of the size: what ends higher is no whole leg
+FOOT = 0.15  # of the size: what ends higher is not a whole leg
 SURE = 0.65  # mean chance of the likeliest word from which the words are believed
 GROUND = 0.06  # of the size: a limb that reaches so near to the lowest point is a leg
 
@@ -49,7 +49,7 @@ class PartChances(NamedTuple):
 
 
 def bone_names(parents: NDArray[np.int64], rest: Floats, weights: Floats, parts: PartChances | None) -> tuple[str, ...]:
-    """Names of bones, all different, from samples at rest [S, 3] (Y up, size 1) that hang on them by weights [S, B]."""
+    """Names of bones, all different, from samples at rest [S, 3] (Y up, size 1) with bone weights [S, B]."""
     heading = 0.0 if parts is None else parts.heading
     facing = rest @ yaw(heading)
     facing = facing - (facing.min(axis=0) + facing.max(axis=0)) / 2
@@ -92,8 +92,8 @@ def _words(parts: PartChances, rest: Floats, weights: Floats) -> list[str] | Non
 
 
 def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str]) -> None:
-    """What the tree knows better (in place): the root is the body, so is what a left and a right limb hang on, and the
-    body does not hang on a limb."""
+    """Correct names by the tree (in place): the root is the body, so is the parent of a left and a right limb, and the
+    body is not a child of a limb."""
     words[0] = "body"
     for bone, word in enumerate(words):
         if word in IN_PAIRS:
@@ -107,7 +107,7 @@ def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str]) -> Non
 
 
 def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str]) -> dict[int, list[int]]:
-    """Bones of one word and side that hang on each other, by the first of each, in the order of the tree."""
+    """Chains of bones of one word and side, by the first of each, in the order of the tree."""
     limb = list(range(len(parents)))
     members: dict[int, list[int]] = defaultdict(list)
     for bone, parent in enumerate(parents):
@@ -152,7 +152,7 @@ def _place(middle: Floats) -> str:
 
 
 def _ancestry(parents: NDArray[np.int64], bone: int) -> list[int]:
-    """A bone, what it hangs on, and so on to the root."""
+    """A bone, its parent, and so on to the root."""
     line = [bone]
     while parents[line[-1]] >= 0:
         line.append(int(parents[line[-1]]))

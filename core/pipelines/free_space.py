@@ -1,4 +1,4 @@
-"""Where a depth camera saw that nothing is: in front of the points it measured, and beside their outline."""
+"""Free space seen by a depth camera: in front of the points it measured, and beside their outline."""
 
 from __future__ import annotations
 

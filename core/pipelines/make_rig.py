@@ -1,7 +1,7 @@
 """From motions of one mesh to a rig: bones, weights and sparse keys that make nearly the same motions.
 
 Regions of the surface that move as one -> smooth weights of a few samples (Dem Bones) -> a tree with joints where the
-bones slip least -> poses of that tree and weights of all vertices, in turns -> keys. Without torch, unless names are
+bones slip least -> poses of that tree and weights of all vertices, alternating -> keys. Without torch, unless names are
 asked of the part descriptor.
 """
 
@@ -42,7 +42,7 @@ FIRST_TRIES = (18,)  # bones: more only where these leave too much
 AIM_SIZE, AIM_MOTION = 1.5e-3, 0.045
 BOUND_SIZE, BOUND_MOTION = 1.9e-3, 0.057
 RIGID_ENOUGH = 2e-4  # of the size: regions this rigid are not divided
-TURNS = 2  # weights and poses, in turns
+TURNS = 2  # of weights and poses, alternating
 BLUR, BLUR_AGAIN = 6, 2  # rounds over the mesh's edges
 SHIFT_PRICE = 1e-3  # of a squared shift, see `fit_pose`
 FIT_SHARE = 0.8  # of the aim that bones and weights may miss, so that keys can be left out

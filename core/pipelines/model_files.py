@@ -1,4 +1,4 @@
-"""The models of a preset, read from its files: whether they belong together, and where they run."""
+"""Loads the models of a preset, checks that they belong together, and places them on a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the motions of one request lie apart."""
+"""Measures how far the motions of one request differ."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def sample_motion(
         return diffusion.unwhiten(mean + variety * still, every)[:, :frames]
     middle = diffusion.unwhiten(mean, warm)[:, :frames]
     if condition.farthest > 0 and options.variety is None:
-        # Where little is asked for, the noise of a young model would be larger than the motion.
+        # For small requests the noise of an undertrained model would be larger than the motion.
         variety *= min(1.0, condition.farthest / FAR)
     samples = binomial_smooth(middle) + variety * binomial_smooth(
         binomial_smooth(diffusion.unwhiten(sample, every)[:, :frames] - middle)

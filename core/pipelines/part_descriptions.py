@@ -1,4 +1,4 @@
-"""The part descriptor at work: what the bank asks of a surface, in one call, whichever way the surface faces."""
+"""Runs the part descriptor: everything the bank needs to know of a surface in one call, whatever its heading."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PartDescriptions:
 
     @cached_property
     def version(self) -> str:
-        """A hash of the weights and of how they are asked: descriptors of others cannot be compared with these."""
+        """A hash of the weights and of how they are used: other descriptors cannot be compared with these."""
         digest = hashlib.sha256(AROUND.tobytes())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""What only depends on the mesh: computed once and kept, because an editor asks for the same mesh again and again."""
+"""Everything that depends on the mesh alone: computed once and cached, since an editor reuses the same mesh."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class PreparedMesh:
         return self._points
 
     def moving_body(self, describe: Describe) -> MovingBody:
-        """The mesh as the bank's motions see it; `describe` is asked once."""
+        """The mesh as the bank's motions see it; `describe` is called once."""
         if self._body is None:
             rest = self.normalization.apply(self.source.vertices)
             self._body = MovingBody(rest, self.source.faces, self._samples, self._outward, self._graph, describe)

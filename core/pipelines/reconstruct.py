@@ -178,7 +178,7 @@ class Reconstructor:
     def _surface(
         self, vertices: NDArray[np.float32], faces: NDArray[np.int32], observed: ScanInput, report: Reporter
     ) -> _Surface:
-        """Frame 0's surface made ready for the motion stage: drawn onto the points, where there are any."""
+        """Frame 0's surface prepared for the motion stage: pulled onto the points, where there are any."""
         registration, modality = None, observed.scans.modality
         if len(observed.points[0]):
             registration = SurfaceRegistration(

@@ -1,4 +1,4 @@
-"""What goes into a pipeline and what comes out: plain values without torch, shared by CLI, studio and evaluation."""
+"""Inputs and results of the pipelines: plain values without torch, shared by CLI, studio and evaluation."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Reconstruction:
 
 @dataclass(frozen=True, eq=False)
 class ReconstructionSet:
-    """All seeds of one request. Their meshes differ in number of vertices unless `one_shape` was asked for."""
+    """All seeds of one request. Their meshes differ in number of vertices unless `one_shape` is set."""
 
     samples: tuple[Reconstruction, ...]
     normalization: Normalization

@@ -1,4 +1,4 @@
-"""Scans as the models see them: normalised, thinned to what training showed, and padded to tensors."""
+"""Prepares scans for the models: normalised, subsampled to what training showed, and padded to tensors."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A complete surface of frame 0 drawn to the points of scans: the classical half of reconstruction.
+"""Fits a complete surface of frame 0 to the points of scans: the classical half of reconstruction.
 
 Soft as-rigid-as-possible fits of a coarse copy of the surface (non-rigid ICP, after Li et al. 2008) to the points of
 each frame, from stiff to soft. Where the camera's place is known, points are matched only with what faces it. It is
-used three times: frame 0's surface is drawn onto frame 0's points; where nobody says which point is which it then
+used three times: frame 0's surface is pulled onto frame 0's points; without correspondence it then
 follows the scans, which gives the motion prior its handles; and the prior's answer, which also moves what was never
-seen, is drawn to the points once more.
+seen, is pulled to the points once more.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class SurfaceRegistration:
         return np.stack([attachment @ (pose - tracks[0]) for pose in np.asarray(tracks, dtype=np.float64)])
 
     def settle(self, motion: NDArray[np.floating]) -> NDArray[np.float64]:
-        """A motion [T, V, 3] of the surface drawn to the points; what they do not reach keeps its form."""
+        """A motion [T, V, 3] of the surface pulled to the points; parts without points keep their form."""
         coarse = np.stack([self._coarse_of_fine @ pose for pose in np.asarray(motion, dtype=np.float64)])
         correction = self._towards_tracks(coarse) if self._tracked else self._towards_points(coarse)
         return np.stack([pose + self._fine_of_coarse @ change for pose, change in zip(motion, correction, strict=True)])

@@ -1,4 +1,4 @@
-"""Tracked points without their noise: what neighbours and neighbouring frames agree about is kept.
+"""Denoises tracked points: keeps what neighbouring points and frames agree on.
 
 The tracks of a neighbourhood form a matrix of low rank, since it moves nearly as a whole (Tomasi and Kanade 1992); its
 singular values are shrunk to what white noise leaves of them (Gavish and Donoho 2017). The motion along each singular

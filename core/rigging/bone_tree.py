@@ -1,4 +1,4 @@
-"""Bones into a tree: which hangs on which, and at which point each turns against its parent.
+"""Bones into a tree: the parent of each, and the joint about which it turns relative to its parent.
 
 Two bones that share a border could be joined where they move least against each other. The tree takes the joints that
 slip least over the longest borders; its root is the bone with as much surface on one side as on the other.
@@ -70,7 +70,7 @@ def _joint(middle: Floats, turning: Floats, apart: Floats) -> tuple[Floats, floa
 
 
 def _bridge(cost: Floats, joints: Floats, rest: Floats, weights: Floats) -> None:
-    """Join what no border joins, such as a loose eye and the head, where they come nearest (in place)."""
+    """Join parts without a common border, such as a loose eye and the head, where they are closest (in place)."""
     owner = weights.argmax(axis=1)
     places = [rest[owner == bone] if (owner == bone).any() else rest for bone in range(len(cost))]
     while True:

@@ -48,7 +48,7 @@ class Pose:
 def fit_pose(
     pose: Pose, rest: Floats, moved: Floats, weights: Floats, rounds: int, shifting: NDArray[np.bool_], price: float
 ) -> Pose:
-    """The pose nearest to samples moved to [T, S, 3], which hang on the bones by weights [S, B].
+    """The pose nearest to samples moved to [T, S, 3], which follow the bones with weights [S, B].
 
     The root and the joints named by `shifting` [B] may shift; a joint other than the root pays `price` times its
     squared shift, where a sample that is missed by the same distance pays 1 / S.
@@ -111,7 +111,7 @@ def _step(pose: Pose, rest: Floats, moved: Floats, weights: Floats, shifting: ND
 
 
 def _below(parents: NDArray[np.int64]) -> Floats:
-    """[B, B]: 1 where the second bone is the first or hangs on it."""
+    """[B, B]: 1 where the second bone is the first or a descendant of it."""
     below = np.eye(len(parents))
     for joint in range(len(parents) - 1, 0, -1):
         below[parents[joint]] += below[joint]

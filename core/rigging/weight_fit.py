@@ -9,7 +9,7 @@ from scipy import sparse
 from core.geometry.skeleton import INFLUENCES
 
 Floats = NDArray[np.float64]
-CANDIDATES = 8  # bones that a vertex may hang on before the strongest are chosen
+CANDIDATES = 8  # bones that a vertex may follow before the strongest are chosen
 BLOCK = 4096
 ROUNDS = 60  # of the projected gradient
 SMOOTHING = 3  # rounds of the mean over neighbours

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at a bad moment: an optimiser step is either whole or not done at all, and then saved."""
+"""Ctrl-C and SIGTERM during training: an optimiser step is done entirely or not at all, and then saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of a stage: one JSON object per line, for whoever plots the loss."""
+"""The log of a stage: one JSON object per line, for plotting the loss."""
 
 from __future__ import annotations
 

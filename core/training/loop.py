@@ -68,7 +68,7 @@ class Budget:
 
 @dataclass
 class Report:
-    """One line for whoever watches: the progress bar, a test, the editor of a log."""
+    """One line of progress: for the progress bar, a test, a log."""
 
     stage: str
     step: int

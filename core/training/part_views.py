@@ -78,7 +78,7 @@ class PartViewSource:
         """`batch` views, an even number, on the generator's device."""
         rigs = self._rigs[split] or self._rigs["train"]
         if not rigs:
-            raise DataError("None of the rigs may be trained on; give others.")
+            raise DataError("All of these rigs are held out for evaluation; give others to train on.")
         chances = self._chances[split] if self._rigs[split] else self._chances["train"]
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A picture of how far training has come: held-out clips, the true motion above what the model makes of it.
+"""An image of training progress: held-out clips, the true motion above the model's.
 
 Needs numpy and torch only, since a bare GPU machine has no plotting library: points are drawn as depth-shaded squares
 and the image is written as PNG by hand.

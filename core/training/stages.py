@@ -44,7 +44,7 @@ def trained_motion_autoencoder(config: Config, folder: Path) -> MotionAutoencode
 
 
 def build_objective(stage: str, config: Config, folder: Path) -> Objective:
-    """The objective of a stage with the earlier stages it stands on, read from `folder`."""
+    """The objective of a stage with the earlier stages it needs, read from `folder`."""
     if stage == "shape-autoencoder":
         return ShapeAutoencoderObjective(config)
     if stage == "motion-autoencoder":

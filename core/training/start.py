@@ -1,4 +1,4 @@
-"""How a stage begins: from its own state, from the weights of an earlier training, or afresh."""
+"""How a training stage starts: from its own state, from the weights of an earlier training, or from scratch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def say_on_error_stream(line: str) -> None:
 
 @dataclass
 class Start:
-    """What the loop goes on from. `record` counts all trainings; the schedule counts from `base`."""
+    """What the loop continues from. `record` counts all trainings; the schedule counts from `base`."""
 
     record: dict[str, Any]
     average: AveragedWeights
@@ -62,7 +62,7 @@ def begin(
 ) -> Start:
     """Fill the objective's trained module and make its average and optimiser.
 
-    `state` is the file to go on from, if it is there. Otherwise `weights`, folders or presets, are where the network
+    `state` is the file to continue from, if it exists. Otherwise `weights`, folders or presets, are where the network
     and its average begin (several: with their mean), with their statistics, a new optimiser and the record carried
     on. `first_clips` is the seed
     of the clips that statistics are fitted to otherwise. Raises CheckpointError.
@@ -75,9 +75,9 @@ def begin(
         average = AveragedWeights(trained, training.ema_decay)
         record, note = load_state(state, trained, average, optimizer)
         if note:
-            say(f"{stage} goes on from {state} with a grown network; {note}")
+            say(f"{stage} continues from {state} with a grown network; {note}")
         if weights:
-            say(f"{stage} goes on from its state {state}; the weights of {_joined(weights)} are not used")
+            say(f"{stage} continues from its state {state}; the weights of {_joined(weights)} are not used")
         return Start(record, average, optimizer)
     if weights:
         record = load_weights(stage, objective, config, weights, say)
@@ -92,7 +92,7 @@ def begin(
 
 
 def load_weights(stage: str, objective: Objective, config: Config, weights: Sequence[str], say: Say) -> dict[str, Any]:
-    """Fill the trained module from the checkpoints of folders or presets; returns the record that goes on from them."""
+    """Fill the trained module from the checkpoints of folders or presets; returns the record that continues theirs."""
     checkpoint = mean_checkpoint(stage, weights)
     paths = [str(checkpoint_path(folder, stage)) for folder in weights]
     where = paths[0] if len(paths) == 1 else f"the mean of {_joined(paths)}"
@@ -131,7 +131,7 @@ def mean_checkpoint(stage: str, weights: Sequence[str]) -> Checkpoint:
     The ends of several runs that went on from each other lie around a common valley; their mean lies nearer to its
     floor than each (stochastic weight averaging, Izmailov et al. 2018), and a slow run from there costs little.
     Floating point tensors come back as float32 when there are several. Raises CheckpointError when a file is missing,
-    when networks differ, or when they stand on different autoencoders, whose latents do not mean the same.
+    when networks differ, or when they were trained on different autoencoders, whose latents mean different things.
     """
     checkpoints = [load_checkpoint(checkpoint_path(folder, stage), stage) for folder in weights]
     first, *others = checkpoints
@@ -141,14 +141,14 @@ def mean_checkpoint(stage: str, weights: Sequence[str]) -> Checkpoint:
     for folder, other in zip(weights[1:], others, strict=True):
         if {name: tensor.shape for name, tensor in other.tensors.items()} != shapes:
             raise CheckpointError(
-                f"{first.path} and {other.path} are different networks, so their mean is none; give folders of the "
-                "same preset."
+                f"{first.path} and {other.path} are different networks, so they cannot be averaged; give folders of "
+                "the same preset."
             )
         for below in (name for name in EVERY_STAGE[: EVERY_STAGE.index(stage)] if name.endswith("autoencoder")):
             if not _same_weights(below, weights[0], folder):
                 raise CheckpointError(
-                    f"The weights of {stage} in {weights[0]} and {folder} stand on different weights of {below}, so "
-                    "their mean means nothing; give trainings that went on from each other."
+                    f"The weights of {stage} in {weights[0]} and {folder} were trained on different weights of "
+                    f"{below}, so they cannot be averaged; give trainings that continued one another."
                 )
     longest = max(checkpoints, key=lambda checkpoint: int(checkpoint.record.get("clips", 0)))
     mean = {
@@ -178,7 +178,7 @@ def check_same_meaning(stage: str, ours: Config, theirs: Config, where: str) -> 
                 raise CheckpointError(
                     f"{where} was trained with {section}.{name} = {getattr(other, name)}, but this preset has "
                     f"{getattr(mine, name)}: the weights would mean something else; use the same value, or train "
-                    "afresh."
+                    "from scratch."
                 )
 
 
@@ -197,7 +197,7 @@ def other_settings(stage: str, ours: Config, theirs: Config) -> tuple[str, ...]:
 def bring_other_stages(stages: Sequence[str], folder: Path, weights: str) -> None:
     """Copy the checkpoints of stages that this run does not train, so that `folder` is a whole model.
 
-    Later stages stand on them: motion latents mean what the shape autoencoder says. Files that are there stay.
+    Later stages depend on them: the shape autoencoder decides what motion latents mean. Files that are there stay.
     """
     for stage in EVERY_STAGE:
         origin, target = checkpoint_path(weights, stage), folder / f"{stage}.safetensors"
@@ -207,7 +207,7 @@ def bring_other_stages(stages: Sequence[str], folder: Path, weights: str) -> Non
 
 
 def check_weights_exist(stages: Sequence[str], weights: Sequence[str]) -> None:
-    """Raises CheckpointError when one of `weights` is no folder or preset with a checkpoint of any of the stages."""
+    """Raises CheckpointError when one of `weights` is not a folder or preset with a checkpoint of any of the stages."""
     for folder in weights:
         if not any(checkpoint_path(folder, stage).is_file() for stage in stages):
             raise CheckpointError(

@@ -1,4 +1,4 @@
-"""How much of the hardware a training uses: floating point operations of a few steps, counted once, over time.
+"""Hardware utilisation of a training: floating point operations of a few steps, counted once, over time.
 
 Counted are matrix products, convolutions and attention, forward and backward, of everything a step does (the frozen
 encoders and the warm start too); drawing the clips is not, and neither are pointwise operations and solvers.

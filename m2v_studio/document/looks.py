@@ -13,7 +13,7 @@ from m2v_studio.document.state import ColorBy, Document
 
 @lru_cache(maxsize=3)
 def own_looks(source: SourceMesh) -> Appearance | None:
-    """None where the file says nothing about them. Decoding pictures takes a moment: whoever reads a file asks first,
+    """None where the file says nothing about them. Decoding images takes a moment: a reader asks first,
     off the main thread."""
     return appearance(source)
 

@@ -15,7 +15,7 @@ MAX_KEPT = 24
 
 
 def mark_of(results: Results | None, row: int) -> Mark:
-    """What is said about a result; nothing about one that does not exist."""
+    """The notes on a result; empty for one that does not exist."""
     return results.marks[row] if results is not None and row < len(results.marks) else Mark()
 
 
@@ -68,7 +68,7 @@ def bring_back(state: State) -> State:
 
 
 def with_kept(state: State, made: Results) -> Results:
-    """New results, followed by those of the present ones that have a star. One that was made anew hands its star on."""
+    """New results, followed by those of the present ones that have a star. One that was made again keeps its star."""
     old = state.results
     if old is None or not isinstance(old.samples, SampleSet) or not isinstance(made.samples, SampleSet):
         return made

@@ -66,7 +66,7 @@ def load_settings() -> Settings:
 
 
 def save_settings(settings: Settings) -> None:
-    """Write the settings atomically; a folder that cannot be written is no reason to stop the window."""
+    """Write the settings atomically; a folder that cannot be written does not stop the window."""
     try:
         with fresh_file(settings_path()) as file:
             file.write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")

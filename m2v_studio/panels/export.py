@@ -191,7 +191,7 @@ class ExportDialog:
 def folder_for(last: str, source: SourceMesh | None) -> Path:
     """Where the last export went, else beside the opened file, else the home folder.
 
-    Samples lie in the installed program, which is no place for a person's files.
+    Samples lie in the installed program, where a person's files do not belong.
     """
     beside = Path(source.path).parent if source is not None and source.path else None
     if beside is not None and asset_path("meshes").resolve() in (beside.resolve(), *beside.resolve().parents):

@@ -54,7 +54,7 @@ class Chord:
         held = {name.lower(): name for name in MODIFIERS}
         unknown = [name for name in modifiers if name.lower() not in held]
         if unknown or key.lower() not in _BY_SMALL_LETTERS:
-            raise DataError(f'"{text[:40]}" is no key: write it as in Ctrl+Shift+Z, Del, Space, F2 or Numpad 1.')
+            raise DataError(f'"{text[:40]}" is not a key: write it like Ctrl+Shift+Z, Del, Space, F2 or Numpad 1.')
         return cls(_BY_SMALL_LETTERS[key.lower()], frozenset(held[name.lower()] for name in modifiers))
 
     def pressed(self, repeat: bool = False) -> bool:

@@ -69,7 +69,7 @@ class BoxGizmo:
         return self._grip is not None
 
     def update(self, context: EditorContext, region: Region) -> bool:
-        """Read this frame's mouse; True while the mouse is the gizmo's and nobody else's."""
+        """Read this frame's mouse; True while the gizmo owns the mouse."""
         box = box_in_view(context)
         if box is None or not is_gizmo_shown(context.studio.state):
             self._let_go(context)

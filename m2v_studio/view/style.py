@@ -22,7 +22,7 @@ def packed(color: Color, alpha: float = 1.0) -> int:
 
 
 current_scale = (
-    1.0  # of the theme in force; `ensure` keeps it, so that nobody asks Dear ImGui hundreds of times a frame
+    1.0  # of the theme in force; `ensure` keeps it, so that Dear ImGui is not asked hundreds of times a frame
 )
 _palette: object = None  # the colours it was applied with
 GRAB_SIZE = 11.0  # pixels, not the default 12: it tells whether the theme is in force

@@ -121,7 +121,7 @@ class Viewport:
         self._exchange(State())
 
     def forget_framing(self) -> None:
-        """Frame the content afresh (key F): no pan, no zoom. Nothing else moves the camera but the mouse."""
+        """Reset the framing of the content (key F): no pan, no zoom. Nothing else moves the camera but the mouse."""
         self.camera = replace(self.camera, zoom=1.0, pan=(0.0, 0.0, 0.0))
         self._box = None
 

@@ -29,7 +29,7 @@ def test_case_and_order_do_not_matter() -> None:
 
 @pytest.mark.parametrize("text", ["", "Ctrl+", "Hyper+Z", "Ctrl+Shift", "Ctrl+Z+Y", "é"])
 def test_what_is_no_chord_is_named(text: str) -> None:
-    with pytest.raises(DataError, match="is no key"):
+    with pytest.raises(DataError, match="is not a key"):
         Chord.parse(text)
 
 
@@ -52,8 +52,8 @@ def test_no_file_and_an_empty_file_change_nothing(tmp_path: Path) -> None:
     ("text", "part"),
     [
         ("pla: K", "no command 'pla'"),
-        ("play: Hyper+K", "is no key"),
-        ("play: {a: b}", "is no key"),
+        ("play: Hyper+K", "is not a key"),
+        ("play: {a: b}", "is not a key"),
         ("[1, 2]", "lines such as"),
         ("a: &a [x]\nplay: *a\n", "aliases"),
         ("play: !!python/object/apply:os.system ['true']", "cannot be read"),

@@ -1,4 +1,4 @@
-"""A training that begins with landed weights, and networks that grew since: what fits is kept, the rest is named."""
+"""A training that begins with trained weights, and networks that grew since: what fits is kept, the rest is named."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_state_in_the_folder_comes_first(tmp_path: Path, landed: Path) -> None
     begun(tmp_path, landed, steps=1)
     record, said = begun(tmp_path, landed, steps=2)
     assert record["step"] == load_checkpoint(landed / f"{AUTOENCODER}.safetensors").record["step"] + 2
-    assert len(said) == 1 and "goes on from its state" in said[0]
+    assert len(said) == 1 and "continues from its state" in said[0]
 
 
 def test_a_missing_part_starts_fresh_and_is_named(tmp_path: Path, landed: Path) -> None:

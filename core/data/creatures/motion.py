@@ -1,4 +1,4 @@
-"""What the motions are made of: clocks, gaits, one-shot gestures, two-bone legs. Times are in clips of 17 frames."""
+"""Building blocks of motions: clocks, gaits, one-shot gestures, two-bone legs. Times are in clips of 17 frames."""
 
 from __future__ import annotations
 

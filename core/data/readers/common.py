@@ -1,4 +1,4 @@
-"""What every reader of a data layout gives, and careful reading of the files that layouts are made of."""
+"""The common result of all data-set readers, and safe reading of the files that layouts are made of."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Reader:
     """
 
     format: str  # its name in `core.data.data_sets`
-    licence: str  # what the set's own terms are, as far as the layout tells
+    licence: str  # the set's own terms, where the layout states them
     list_clips: Callable[[Path], Listing]
     read_clip: Callable[[ClipEntry, int], TrackedClip]
 
@@ -165,7 +165,7 @@ def load_npz(path: Path, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
             return {"arr_0": np.load(path, allow_pickle=False, mmap_mode="r")}
         with zipfile.ZipFile(path) as archive:
             if sum(member.file_size for member in archive.infolist()) > MAX_CLIP_BYTES:
-                raise DataError(f"{path} unpacks to more than {MAX_CLIP_BYTES >> 30} GB; it is damaged or no clip.")
+                raise DataError(f"{path} unpacks to more than {MAX_CLIP_BYTES >> 30} GB; it is damaged or not a clip.")
         with np.load(path, allow_pickle=False) as arrays:
             names = list(arrays.files)
             missing = [name for name in wanted if name not in names]

@@ -56,7 +56,7 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
             raise DataError(f"{label} has the shape {stored.shape}, but vertices x 3 x frames is needed.")
         for dataset in (stored, faces):
             if dataset.size * max(dataset.dtype.itemsize, 8) > MAX_CLIP_BYTES:
-                raise DataError(f"{label} claims {dataset.size:,} numbers, which is no clip; the file is damaged.")
+                raise DataError(f"{label} claims {dataset.size:,} numbers, which no clip has; the file is damaged.")
         try:
             corners, tracks = faces[()], np.moveaxis(stored[()], 2, 0)
         except (OSError, ValueError, RuntimeError, TypeError, MemoryError) as error:
@@ -89,7 +89,7 @@ def _member(file: Any, name: str, path: Path) -> Any:
             raise DataError(f"{path} has no {name!r} of its own; download it again.")
         found = file[name]
         if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
-            raise DataError(f"{path}: {name!r} is no plain array; download it again.")
+            raise DataError(f"{path}: {name!r} is not a plain array; download it again.")
         found.shape, found.dtype  # noqa: B018 (damage shows here)
     except (KeyError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise DataError(f"{path}: {name!r} cannot be read ({type(error).__name__}); download it again.") from None

@@ -1,4 +1,4 @@
-"""glTF extensions: which are understood, what is said about the others, Draco's compressed primitives, instances."""
+"""glTF extensions: which are supported, what is reported about the others, Draco's compressed primitives, instances."""
 
 from __future__ import annotations
 

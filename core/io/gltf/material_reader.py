@@ -175,7 +175,7 @@ class _LookReader:
         return Lie(channel, (offset[0], offset[1]), rotation, (scale[0], scale[1]))
 
     def extensions(self, found: Json) -> tuple[str, tuple[Texture, ...]]:
-        """JSON text of the material extensions with their pictures numbered anew, and these; unlit is a field."""
+        """JSON text of the material extensions with their images renumbered, and these; unlit is a field."""
         pictures: list[Texture] = []
 
         def kept(value: Any, name: str, depth: int) -> Any:
@@ -204,7 +204,7 @@ class _LookReader:
         return text, tuple(pictures)
 
     def number(self, value: Any, usual: float, most: float = 1.0, least: float = 0.0) -> float:
-        """A factor within its bounds, put there (and named) when it is not; raises MeshError for what is no number."""
+        """A factor clamped to its bounds, with a note; raises MeshError for what is not a number."""
         if value is None:
             return usual
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:

@@ -1,6 +1,6 @@
 """GLB with bones: the mesh at rest with a skin, and each motion as an animation of joint rotations.
 
-The joints hang on a node `rig`, which also holds a place far from 0. glTF has Y up, metres and seconds.
+The joints are children of a node `rig`, which also holds a place far from 0. glTF has Y up, metres and seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from core.io.gltf.buffer import Buffer, write_container
 from core.io.gltf.glb_writer import ASSET, arrange, primitives
 from core.io.gltf.material_writer import MaterialWriter
 
-MESH, HANGER, JOINTS = 0, 1, 2  # nodes: the mesh, what the joints hang on, the first joint
+MESH, HANGER, JOINTS = 0, 1, 2  # nodes: the mesh, the parent of the joints, the first joint
 
 
 def write_skinned_glb(clip: ExportClip, rig: Rig, path: Path) -> None:

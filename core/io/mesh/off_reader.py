@@ -81,7 +81,7 @@ def _by_words(words: list[bytes], vertices: int, faces: int) -> Rows | None:
 
 def _by_lines(lines: list[list[bytes]], vertices: int, faces: int, path: Path) -> Rows:
     """One line for each vertex and face, with whatever follows a face's corners left out."""
-    first = 1 if len(lines[0]) > 1 else 2  # the counts may stand beside the heading
+    first = 1 if len(lines[0]) > 1 else 2  # the counts may be on the heading's line
     rows, rest = lines[first : first + vertices], lines[first + vertices : first + vertices + faces]
     width = min((len(row) for row in rows), default=0)
     if width < 3:

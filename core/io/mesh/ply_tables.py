@@ -130,7 +130,7 @@ def _needed(element: Element, row: list[bytes]) -> int:
     for prop in element.properties:
         at += 1 + (int(float(row[at])) if prop.count_kind else 0)
     if at > len(row) or at < len(element.properties):
-        raise IndexError("a record goes on after its line")
+        raise IndexError("a record continues after its line")
     return at
 
 

@@ -16,7 +16,7 @@ _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute
 
 
 def read_stl(path: Path) -> SourceMesh:
-    """Vertices are the corners of all facets, normals are made anew; raises MeshError for a damaged file."""
+    """Vertices are the corners of all facets, normals are computed; raises MeshError for a damaged file."""
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -20,7 +20,7 @@ _INVALID_DEPTH = 65535
 
 @dataclass(frozen=True, eq=False)
 class DepthLayout:
-    """Depth pictures in order with what stands beside them; a frame without a pose that can be used has None."""
+    """Depth images in order with their companion files; a frame without a pose that can be used has None."""
 
     name: str
     files: list[Path]

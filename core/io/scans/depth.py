@@ -63,9 +63,9 @@ def read_depth_frames(
 ) -> DepthFrames:
     """Points of depth PNGs (16 bit, millimetres) in order, or of one .npz (`depth` [T, H, W], `intrinsics`, `poses`).
 
-    `scale` is how many units of the files are a metre: 1,000 when nobody says otherwise for whole numbers, 1 for
+    `scale` is how many units of the files are a metre: by default 1,000 for whole numbers, 1 for
     floating-point ones (or as an array called depth_mm or depth_m says), 5,000 for TUM's layout, or where the first
-    picture is too far away otherwise; what is guessed is said. Intrinsics and camera-to-world `poses` are in the file,
+    picture is too far away otherwise; guesses are reported. Intrinsics and camera-to-world `poses` are in the file,
     in the argument, in the data set's `layout`, or beside the files. Raises DataError without intrinsics or when poses
     do not fit.
     """

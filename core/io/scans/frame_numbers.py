@@ -1,4 +1,4 @@
-"""Frame numbers as times: a number that is missing among the files is a moment that nobody saw, not a cut."""
+"""Frame numbers as times: a number that is missing among the files is a moment that was not measured, not a cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files under a path are the scans, what they observe, and what stands beside them."""
+"""Which files under a path are the scans, what they observe, and their companion files."""
 
 from __future__ import annotations
 

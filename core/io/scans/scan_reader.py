@@ -108,7 +108,7 @@ def _read(
 
 @dataclass(frozen=True)
 class _Wish:
-    """What was asked for; None is to be found out."""
+    """Settings from the caller; None: to be determined."""
 
     modality: Modality | None
     up_axis: str | None
@@ -157,7 +157,7 @@ def _points(path: Path, layout: ScanLayout, wish: _Wish) -> ScanSequence:
 
 
 def _from_frames(path: Path, frames: list[Frame], skipped: Skipped, notes: list[str], wish: _Wish) -> ScanSequence:
-    """The sequence of measured points: cleaned, and with what nobody said found out."""
+    """The sequence of measured points: cleaned, with all settings that were left open determined."""
     total = len(frames) + len(skipped)
     modality: Modality = "depth" if wish.modality == "depth" else "points"
     cleaned, also_skipped, repairs = clean_frames(frames, wish.tracked)

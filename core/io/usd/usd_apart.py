@@ -1,4 +1,4 @@
-"""USD read in a process of its own: its library, given a damaged file, may take any memory, hang, or end the program.
+"""Reads USD in a separate process: with a damaged file its library may exhaust memory, hang, or crash.
 
 `read_usd_apart(path)` starts `python -m core.io.usd.usd_apart PATH OUT`, which writes the mesh's arrays to OUT.
 """

@@ -107,7 +107,7 @@ def read_usd_material(bound: Any, picture: Callable[[Any], bytes], notes: list[s
     name = bound.GetPrim().GetName()
     shader = bound.ComputeSurfaceSource("")[0]
     if not shader or shader.GetShaderId() != "UsdPreviewSurface":
-        notes.append(f"The material {name[:60]} is no preview surface, so it is plain.")
+        notes.append(f"The material {name[:60]} is not a preview surface, so it becomes plain.")
         return Material(name)
     textures: dict[str, Texture] = {}
     scales: dict[str, tuple[float, ...]] = {}

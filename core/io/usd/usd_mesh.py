@@ -37,7 +37,7 @@ def read_usd_mesh(path: Path) -> SourceMesh:
     except MeshError:
         raise
     except (Tf.ErrorException, RuntimeError):
-        raise MeshError(f"{path.name} is damaged or no USD file; export it again.") from None
+        raise MeshError(f"{path.name} is damaged or not a USD file; export it again.") from None
     except (TypeError, ValueError, OverflowError, IndexError, AttributeError) as error:
         raise MeshError(
             f"{path.name} holds values that no mesh can have ({type(error).__name__}); export it again."

@@ -48,7 +48,7 @@ def read_point_cache(path: Path) -> PointCache:
         up = "z" if UsdGeom.GetStageUpAxis(stage) == UsdGeom.Tokens.z else "y"
         rate = float(stage.GetTimeCodesPerSecond())
     except Tf.ErrorException:
-        raise DataError(f"{path} is damaged or no USD file; export it again.") from None
+        raise DataError(f"{path} is damaged or not a USD file; export it again.") from None
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(
             f"{path} holds values that no mesh can have ({type(error).__name__}); export it again."
