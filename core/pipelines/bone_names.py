@@ -36,6 +36,7 @@ WORDS = tuple(dict.fromkeys(_WORD_OF_CLASS))
 _TO_WORDS = np.array([[word == other for other in WORDS] for word in _WORD_OF_CLASS], dtype=np.float64)
 IN_PAIRS = ("leg", "arm", "wing", "fin", "ear", "horn")
 FOOT = 0.15  # of the size: what ends higher is not a whole leg
+LIMBS = ("leg", "arm", "wing")
 SURE = 0.65  # mean chance of the likeliest word from which the words are believed
 GROUND = 0.06  # of the size: a limb that reaches so near to the lowest point is a leg
 
@@ -92,17 +93,20 @@ def _words(parts: PartChances, rest: Floats, weights: Floats) -> list[str] | Non
 
 
 def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str]) -> None:
-    """Correct names by the tree (in place): the root is the body, so is the parent of a left and a right limb, and the
-    body is not a child of a limb."""
+    """Correct names by the tree (in place): the root is the body, so is the parent of a left and a right limb, and a
+    head or tail that a limb hangs on; a limb keeps one word down to its end."""
     words[0] = "body"
     for bone, word in enumerate(words):
+        below = [other for other in range(bone + 1, len(words)) if bone in _ancestry(parents, other)]
         if word in IN_PAIRS:
-            below = [other for other in range(bone, len(words)) if bone in _ancestry(parents, other)]
-            if {"left", "right"} <= {sides[other] for other in below if words[other] == word}:
-                words[bone] = "body"
+            both = {"left", "right"} <= {sides[other] for other in (bone, *below) if words[other] == word}
+        else:
+            both = word in ("head", "neck", "tail") and any(words[other] in LIMBS for other in below)
+        if both:
+            words[bone] = "body"
     for bone in range(1, len(words)):
         above = words[parents[bone]]
-        if words[bone] == "body" and above in IN_PAIRS:
+        if (words[bone] == "body" or words[bone] in LIMBS) and above in LIMBS:
             words[bone] = above
 
 

@@ -1,0 +1,72 @@
+"""Names of bones: by what the part descriptor says and by where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.bank.matching import yaw
+from core.bank.parts import CLASSES
+from core.pipelines.bone_names import PartChances, bone_names
+
+# A four-legged body of size 1 that faces +Z, its left at +X: (part, what it hangs on, from, to).
+BONES = [
+    ("spine", -1, (0, 0.5, -0.1), (0, 0.5, 0.1)),
+    ("chest", 0, (0, 0.5, 0.1), (0, 0.5, 0.3)),
+    ("hips", 0, (0, 0.5, -0.1), (0, 0.5, -0.3)),
+    ("neck", 1, (0, 0.6, 0.3), (0, 0.7, 0.4)),
+    ("head", 3, (0, 0.7, 0.4), (0, 0.7, 0.5)),
+    ("tail", 2, (0, 0.5, -0.3), (0, 0.4, -0.5)),
+    *(
+        (part, parent if level == 0 else 6 + 2 * leg, (x, high, z), (x, low, z))
+        for leg, (parent, x, z) in enumerate(((1, 0.1, 0.25), (1, -0.1, 0.25), (2, 0.1, -0.25), (2, -0.1, -0.25)))
+        for level, (part, high, low) in enumerate((("leg_upper", 0.45, 0.25), ("foot", 0.2, 0.0)))
+    ),
+]
+WANTED = [
+    "body 1", "body 2", "body 3", "neck", "head", "tail",
+    "leg front left 1", "leg front left 2", "leg front right 1", "leg front right 2",
+    "leg hind left 1", "leg hind left 2", "leg hind right 1", "leg hind right 2",
+]  # fmt: skip
+
+
+def body(said: dict[int, str] | None = None, sure: float = 0.9, turned: float = 0.0):
+    """Parents, samples, weights and chances; `said` replaces what the descriptor says of some bones."""
+    along = np.linspace(0, 1, 6)[:, None]
+    rest = np.concatenate([np.array(a) + along * (np.array(b) - np.array(a)) for _, _, a, b in BONES])
+    weights = np.repeat(np.eye(len(BONES)), 6, axis=0)
+    parts = [(said or {}).get(row, part) for row, (part, *_) in enumerate(BONES)]
+    chances = np.full((len(BONES), len(CLASSES)), (1 - sure) / (len(CLASSES) - 1))
+    for row, part in enumerate(parts):
+        chances[row, CLASSES.index((part, ""))] = sure
+    parents = np.array([parent for _, parent, _, _ in BONES])
+    rest = rest @ yaw(turned).T
+    return parents, rest, weights, PartChances(rest, np.repeat(chances, 6, axis=0), turned)
+
+
+@pytest.mark.parametrize("turned", [0.0, 1.0, np.pi])
+def test_limbs_are_told_apart_whichever_way_the_body_faces(turned) -> None:
+    assert list(bone_names(*body(turned=turned))) == WANTED
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {0: "leg_upper"},  # the root is the body
+        {1: "front_upper"},  # a left and a right leg hang on it
+        {1: "head"},  # legs hang on it
+        {9: "spine", 11: "arm_lower"},  # a leg is a leg to its end
+        {6: "arm_upper", 7: "hand"},  # it stands on the ground
+    ],
+)
+def test_what_the_tree_knows_better(said) -> None:
+    assert list(bone_names(*body(said))) == WANTED
+
+
+def test_without_words_bones_are_named_by_their_places() -> None:
+    parents, rest, weights, chances = body(sure=0.2)
+    for parts in (chances, None):
+        names = bone_names(parents, rest, weights, parts)
+        assert len(set(names)) == len(names) and names[0] == "body"
+        assert names[4].startswith("part high front") and names[5].startswith("part high back")
+        assert names[7].startswith("part low front") and names[13].startswith("part low back")
