@@ -318,3 +318,7 @@ def test_rig(tmp_path, capsys) -> None:
     assert cli.main(["rig", *names, str(tmp_path / "rig.pc2")]) == 2
     assert "cannot hold bones" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz", "rig.glb"]
+    # The clips of an animated file, here the rig itself, are motions too, and it gives the looks.
+    again = tmp_path / "again.usda"
+    assert cli.main(["rig", str(out), str(again), "--bones", "3"]) == 0
+    assert capsys.readouterr().err.strip().startswith("3 bones and") and again.stat().st_size > 1000
