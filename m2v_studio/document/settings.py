@@ -24,6 +24,7 @@ class Settings:
     recent: tuple[str, ...] = ()
     hints: bool = True  # the one-line hints in the view
     folder: str = ""  # where the last export went
+    contacts: bool = True  # rings under feet that stand
     onion: bool = False  # pale frames before and after the one shown
     onion_before: int = 2
     onion_after: int = 2
@@ -54,6 +55,7 @@ def load_settings() -> Settings:
             recent=tuple(str(name) for name in raw.get("recent", ()))[:MAX_RECENT],
             hints=bool(raw.get("hints", True)),
             folder=str(raw.get("folder", "")),
+            contacts=bool(raw.get("contacts", True)),
             onion=bool(raw.get("onion", False)),
             onion_before=min(max(int(raw.get("onion_before", 2)), 0), 5),
             onion_after=min(max(int(raw.get("onion_after", 2)), 0), 5),

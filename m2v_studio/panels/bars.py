@@ -65,6 +65,8 @@ def _looks(context: EditorContext) -> None:
     psim.Separator()
     if psim.MenuItem("Hints", None, studio.settings.hints):
         studio.change_settings(hints=not studio.settings.hints)
+    if psim.MenuItem("Contact marks", None, studio.settings.contacts):
+        studio.change_settings(contacts=not studio.settings.contacts)
     draw_onion_menu(context)
     with menu("Theme") as opened:
         if opened:

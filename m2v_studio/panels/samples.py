@@ -24,6 +24,7 @@ from m2v_studio.document.state import (
 from m2v_studio.panels.easing import draw_easing
 from m2v_studio.panels.results_menu import ask_menu, draw_result_menu, star_button
 from m2v_studio.view import theme
+from m2v_studio.view.footing_marks import footing_of
 from m2v_studio.view.style import packed, rgba
 from m2v_studio.view.widgets import (
     button,
@@ -47,6 +48,7 @@ COLUMNS = (
     SEED,
     ("motion", "What the motion was borrowed from. The handles are met exactly, whatever it was."),
     ("stretch", "Mean change of the lengths of the mesh's edges: how far the surface is pulled."),
+    ("slide", "How far feet slide over the ground in a second while they touch it, in per cent of the size."),
 )
 SCAN_COLUMNS = (
     SEED,
@@ -114,11 +116,11 @@ class SamplesPanel:
         if len(samples) > rows:
             flags |= psim.ImGuiTableFlags_ScrollY
         outer = (0.0, (rows + 1) * (psim.GetTextLineHeight() + 12 * s) if len(samples) > rows else 0.0)
-        if not psim.BeginTable("##results", 4, flags, outer):
+        if not psim.BeginTable("##results", 5 if isinstance(state.results.samples, SampleSet) else 4, flags, outer):
             return
         columns = COLUMNS if isinstance(state.results.samples, SampleSet) else SCAN_COLUMNS
         of_motions = isinstance(state.results.samples, SampleSet)
-        for (name, _), weight in zip(columns, (0.6, 1.4, 0.7) if of_motions else (0.8, 1.0, 1.1), strict=True):
+        for (name, _), weight in zip(columns, (0.5, 1.25, 0.78, 0.75) if of_motions else (0.8, 1.0, 1.1), strict=True):
             psim.TableSetupColumn(name, psim.ImGuiTableColumnFlags_WidthStretch, weight)
         psim.TableSetupColumn("star", psim.ImGuiTableColumnFlags_WidthFixed, 20 * s)
         psim.TableNextRow()
@@ -145,7 +147,9 @@ class SamplesPanel:
             draw = psim.GetWindowDrawList()
             draw.AddCircleFilled((x + 8 * s, y + height / 2 + 1 * s), 5.5 * s, packed(color), 20)
             mark = mark_of(state.results, row)
-            for at, figure in enumerate(figures_of(sample, len(samples) > 1)):
+            slides = footing_of(state, row)
+            figures = figures_of(sample, len(samples) > 1)
+            for at, figure in enumerate(figures if slides is None else (*figures, short_percent(slides.slide))):
                 psim.TableNextColumn()
                 text = shorten(mark.name or figure if at == 0 else figure, psim.GetContentRegionAvail()[0])
                 psim.TextColored(rgba(theme.TEXT_MUTED if mark.older else theme.TEXT), text)
@@ -221,7 +225,7 @@ def why_not_color(state: State, color: ColorBy) -> str:
 def figures_of(sample: Sample | Reconstruction, several: bool) -> tuple[str, str]:
     """What a row of the table says after the seed."""
     if isinstance(sample, Sample):
-        return sample.source or "from the handles", _percent(sample.stretch)
+        return sample.source or "from the handles", short_percent(sample.stretch)
     seen = sample.fit[np.isfinite(sample.fit)]
     fit = _percent(float(seen.mean())) if seen.size else "-"
     return fit, _percent(float(sample.disagreement.mean())) if several else "-"
@@ -236,6 +240,12 @@ def about_sample(sample: Sample | Reconstruction, several: bool) -> str:
     if several:
         lines.append(f"Differs from the average of all by {_percent(sample.difference)}.")
     return "\n".join(lines)
+
+
+def short_percent(fraction: float) -> str:
+    """In a narrow column: two digits are enough to compare."""
+    value = 100.0 * fraction
+    return "0 %" if value < 0.05 else f"{value:.1f} %" if value < 9.95 else f"{value:.0f} %"
 
 
 def _percent(fraction: float) -> str:

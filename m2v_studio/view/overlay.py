@@ -15,6 +15,7 @@ from m2v_studio.document.state import State, frame_shown, handle_label, is_stale
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
 from m2v_studio.view.figure import Figure
+from m2v_studio.view.footing_marks import draw_contacts
 from m2v_studio.view.screen import HandleOnScreen, Pixel
 from m2v_studio.view.style import packed
 from m2v_studio.view.theme import Color
@@ -36,6 +37,7 @@ def draw(context: EditorContext, region: Region) -> None:
     canvas.PushClipRect((region.x, region.y), (region.x + region.width, region.y + region.height), True)
     if viewport.projection is not None:
         for figure in viewport.figures:
+            draw_contacts(canvas, context, figure)
             _handles_of(canvas, context, figure)
             if figure.label:
                 _label(canvas, figure, viewport.cells.get(figure.name, region))

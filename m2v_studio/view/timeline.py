@@ -10,6 +10,7 @@ from m2v_studio.document.state import frame_shown, next_step, why_not_play
 from m2v_studio.view import theme, widgets
 from m2v_studio.view.camera import Region
 from m2v_studio.view.fields import number
+from m2v_studio.view.footing_marks import draw_speed, speed_height
 from m2v_studio.view.key_rows import KeyRows
 from m2v_studio.view.key_strip import ROW, Strip
 from m2v_studio.view.motion_row import draw_motion_row
@@ -32,9 +33,11 @@ class Timeline:
             self._transport(context)
             draw_motion_row(context)
             widgets.gap(1)
-            psim.BeginChild("##tracks", (0.0, 0.0))
+            below = speed_height(context.studio.state)
+            psim.BeginChild("##tracks", (0.0, -below - psim.GetStyle().ItemSpacing[1] if below else 0.0))
             self._tracks(context)
             psim.EndChild()
+            self._speed(context)
 
     # ---- transport ----------------------------------------------------------------------------------------
 
@@ -121,6 +124,14 @@ class Timeline:
         draw = psim.GetWindowDrawList()
         draw.AddLine((at, y + 12 * s), (at, bottom), packed(theme.ACCENT), 2.0 * s)
         _playhead(draw, at, y, context)
+
+    def _speed(self, context: EditorContext) -> None:
+        """Under the rows, wherever they are scrolled to."""
+        if speed_height(context.studio.state):
+            x, y = psim.GetCursorScreenPos()
+            width, s = psim.GetContentRegionAvail()[0], scale()
+            left, right = x + min(LABELS * s, LABELS_SHARE * width), x + width - 16 * s
+            draw_speed(context, Strip(x, left, right, y, width, context.studio.state.document.frames))
 
     def _follow(self, selected: int | None, rows: int) -> None:
         """Scroll to a row that was just added or chosen."""
