@@ -59,3 +59,26 @@ def test_the_handle_file_and_the_animate_command(tmp_path: Path) -> None:
     command = ["animate", source, "--handles", str(handles), "--out", str(out), "--seeds", "1", "--device", "cpu"]
     assert main(command) == 0
     assert read_sequence(out).frames == example["frames"]
+
+
+def test_the_paths_in_contributing_are_those_of_the_code() -> None:
+    """Files that are named exist, and so do functions, methods and classes."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = text[text.index("## The path of a drag") : text.index("## How to add")]
+    names = re.findall(r"`([\w./]+)`", paths)
+    sources = {
+        path: path.read_text(encoding="utf-8")
+        for part in ("core", "m2v_studio")
+        for path in (ROOT / part).rglob("*.py")
+    }
+    for name in names:
+        if "/" in name or name.endswith(".py"):
+            assert any(path.as_posix().endswith("/" + name) for path in sources), name
+            continue
+        *owner, function = name.split(".")
+        found = (
+            [text for text in sources.values() if re.search(rf"^class {owner[0]}\b", text, re.M)]
+            if owner
+            else sources.values()
+        )
+        assert any(re.search(rf"^ *(def|class) {function}\b", text, re.M) for text in found), name
