@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.spatial import KDTree
 
 from core.errors import ExportError
@@ -34,7 +35,8 @@ from core.sequence import MeshSequence, Normalization
 Floats = NDArray[np.float64]
 
 MOST_BONES = 128
-SAMPLES = 1500
+SAMPLES = 1500  # vertices that stand for the others where bones are found
+POSE_SAMPLES = 800  # those of them that poses are fitted to
 FRAMES_READ = 32  # frames, as different as possible, that bones and weights are found from; poses are of all
 FIRST_TRIES = (18,)  # bones: more only where these leave too much
 # Mean distance of the skinned vertices from the motion, in units of the size and of the mean displacement: what is
@@ -207,17 +209,25 @@ def _fit(rest: Floats, moved: Floats, surface: CoarseSurface, count: int, exactl
     weights = weights[:, order]
     fixed = np.zeros(len(parents), bool)
     pose = Pose.of(parents, places, *rigid_motion(at, gone, weights))
-    pose = fit_pose(pose, at, gone, weights, 4, fixed, 0.0)
-    guess = carried_weights(weights, surface.owner, surface.near, BLUR)
+    pose = _posed(pose, at, gone, weights, 4, fixed)
+    mean = sparse.diags(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
     for _ in range(TURNS):
         rotation, translation = pose.maps()
-        bones, few = fit_weights(rest, moved[chosen], rotation[chosen], translation[chosen], guess, surface.near)
-        guess = dense_weights(bones, few, len(parents))
-        weights = guess[samples]
-        pose = fit_pose(pose, at, gone, weights, 2, fixed, 0.0)
-        for _ in range(BLUR_AGAIN):
-            guess = surface.near @ guess
+        bones, few = fit_weights(at, gone[chosen], rotation[chosen], translation[chosen], mean @ weights, mean, 1)
+        weights = dense_weights(bones, few, len(parents))
+        pose = _posed(pose, at, gone, weights, 2, fixed)
+    rotation, translation = pose.maps()
+    guess = carried_weights(weights, surface.owner, surface.near, BLUR)
+    bones, few = fit_weights(rest, moved[chosen], rotation[chosen], translation[chosen], guess, surface.near)
+    weights = dense_weights(bones[samples], few[samples], len(parents))
+    pose = _posed(pose, at, gone, weights, 2, fixed)
     return _Fit(pose, bones, few, weights, _error(rest, moved, bones, few, pose))
+
+
+def _posed(pose: Pose, at: Floats, gone: Floats, weights: Floats, rounds: int, shifting: NDArray[np.bool_]) -> Pose:
+    """By the first samples, which are spread over the surface as all are."""
+    few = slice(0, POSE_SAMPLES)
+    return fit_pose(pose, at[few], gone[:, few], weights[few], rounds, shifting, SHIFT_PRICE)
 
 
 def _shifted(fit: _Fit, rest: Floats, moved: Floats, surface: CoarseSurface) -> _Fit:
@@ -225,7 +235,7 @@ def _shifted(fit: _Fit, rest: Floats, moved: Floats, surface: CoarseSurface) -> 
     pose, weights, count = fit.pose, fit.sample_weights, len(fit.pose.parents)
     samples, chosen = surface.samples, _different_frames(moved[:, surface.samples])
     for _ in range(TURNS):
-        pose = fit_pose(pose, rest[samples], moved[:, samples], weights, 3, np.ones(count, bool), SHIFT_PRICE)
+        pose = _posed(pose, rest[samples], moved[:, samples], weights, 3, np.ones(count, bool))
         rotation, translation = pose.maps()
         guess = dense_weights(fit.bones, fit.weights, count)
         for _ in range(BLUR_AGAIN):

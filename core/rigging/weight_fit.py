@@ -25,7 +25,13 @@ def carried_weights(weights: Floats, owner: NDArray[np.integer], near: sparse.cs
 
 
 def fit_weights(
-    rest: Floats, moved: Floats, rotation: Floats, translation: Floats, guess: Floats, near: sparse.csr_matrix
+    rest: Floats,
+    moved: Floats,
+    rotation: Floats,
+    translation: Floats,
+    guess: Floats,
+    near: sparse.csr_matrix,
+    smoothing: int = SMOOTHING,
 ) -> tuple[NDArray[np.int64], Floats]:
     """Bones [V, 4] and weights [V, 4], the largest first, near the smooth `guess` [V, B].
 
@@ -37,7 +43,7 @@ def fit_weights(
     first = _solve(rest, moved, rotation, translation, bones, np.take_along_axis(guess, bones, axis=1))
     smooth = np.zeros_like(guess)
     np.put_along_axis(smooth, bones, first, axis=1)
-    for _ in range(SMOOTHING):
+    for _ in range(smoothing):
         smooth = near @ smooth
     bones = _strongest(smooth, min(INFLUENCES, count))
     kept = np.take_along_axis(smooth, bones, axis=1)
