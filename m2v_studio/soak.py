@@ -29,6 +29,7 @@ SLOW_SECONDS = 1.0
 SETTLE_EVERY = 20  # events, after which the document is exchanged and the memory is looked at
 MAX_GROWTH = 0.15  # of the memory after warming up
 GROWTH_FLOOR = 48 << 20  # bytes: a growth below is what allocators keep
+MOST_TOLD = 10
 REMEMBERED = 12  # events told with a fault
 WINDOW = (1040, 660)
 
@@ -70,7 +71,9 @@ class Report:
         if self.memory:
             kept = f"{self.memory[0] >> 20}, then {min(self.memory) >> 20} to {max(self.memory) >> 20} MB"
             shown.append(f"memory {kept}; growth {100 * self.growth:.0f} %")
-        shown += [f"slow: {text}" for text in self.slow] + [f"FAULT: {text}" for text in self.faults]
+        shown += [f"slow: {text}" for text in self.slow[:MOST_TOLD]] + [f"FAULT: {text}" for text in self.faults]
+        if len(self.slow) > MOST_TOLD:
+            shown.append(f"and {len(self.slow) - MOST_TOLD} more slow frames")
         return [*shown, "good" if self.is_good else "not good"]
 
 
@@ -118,9 +121,18 @@ class Soak:
             if wall > report.worst_wall:
                 report.worst_wall, report.worst_event = wall, self._last[-1] if self._last else "the start"
             if (cpu if self._by_cpu else wall) > SLOW_SECONDS:
-                report.slow.append(f"{wall:.2f} s, {cpu:.2f} s computing, after {'; '.join(self._last)}")
+                report.slow.append(
+                    f"{wall:.2f} s, {cpu:.2f} s computing, {self._shown()}, after {'; '.join(self._last)}"
+                )
 
         app.frame = timed  # type: ignore[method-assign]
+
+    def _shown(self) -> str:
+        """What the view had to draw."""
+        viewport, state = self.driver.app.viewport, self.driver.app.studio.state
+        vertices = sum(len(figure.positions) for figure in viewport.figures)
+        glass = ", see-through" if viewport.transparent else ""
+        return f"{len(viewport.figures)} figures of {vertices:,} vertices{glass}, {state.busy or 'nothing loading'}"
 
     def _look(self) -> None:
         """What must hold after every event."""

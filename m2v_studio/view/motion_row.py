@@ -19,27 +19,28 @@ LOOP = "The last frame flows into the first, so that the motion can be repeated 
 CONTACTS = "Feet that stand stay where they stand, while the motion is generated and while you drag."
 GAP = 8.0  # between the controls, pixels at scale 1
 CHECK = 30.0  # of a check box without its words
+WIDTHS = (88.0, 72.0, 70.0)  # of length, rate and speed
 
 
 def draw_motion_row(context: EditorContext) -> None:
     document = context.studio.state.document
-    s, space = scale(), GAP * scale()
-    if document.scans is None:
-        psim.SetNextItemWidth(88 * s)
-        _length(context)
-        psim.SameLine(0.0, space)
-    psim.SetNextItemWidth(72 * s)
-    _rate(context)
-    psim.SameLine(0.0, space)
-    psim.SetNextItemWidth(70 * s)
-    _speed(context)
-    if document.scans is not None:
-        return
-    psim.SameLine(0.0, space)
+    s, space, of_motion = scale(), GAP * scale(), document.scans is None
     room = psim.GetContentRegionAvail()[0]
-    texts = ("Seamless loop", "Feet on the ground")
-    wide = sum(psim.CalcTextSize(text)[0] + (CHECK + GAP) * s for text in texts) <= room
-    loop_text, feet_text = texts if wide else ("Loop", "Feet")
+    fields = [width * s for width in (WIDTHS if of_motion else WIDTHS[1:])]
+    taken = sum(fields) + space * len(fields)
+    loop_text, feet_text = "Seamless loop", "Feet on the ground"
+    if taken + _wide(loop_text, feet_text) > room:
+        loop_text, feet_text = "Loop", "Feet"
+    left = room - space * len(fields) - (_wide(loop_text, feet_text) if of_motion else 0.0)
+    shrink = min(1.0, max(left / sum(fields), 0.5))
+    draw = (_length, _rate, _speed) if of_motion else (_rate, _speed)
+    for width, field in zip(fields, draw, strict=True):
+        psim.SetNextItemWidth(width * shrink)
+        field(context)
+        psim.SameLine(0.0, space)
+    if not of_motion:
+        psim.NewLine()
+        return
     loop = widgets.check_box(loop_text, document.loop, f"Seamless loop. {LOOP}")
     if loop is not None:
         context.studio.do("seamless loop", commands.set_loop, loop)
@@ -47,6 +48,11 @@ def draw_motion_row(context: EditorContext) -> None:
     contacts = widgets.check_box(feet_text, document.contacts, f"Feet on the ground. {CONTACTS}")
     if contacts is not None:
         context.studio.do("feet on the ground", commands.set_contacts, contacts)
+
+
+def _wide(*texts: str) -> float:
+    """Pixels of check boxes with these words."""
+    return sum(float(psim.CalcTextSize(text)[0]) + (CHECK + GAP) * scale() for text in texts)
 
 
 def _length(context: EditorContext) -> None:
