@@ -75,4 +75,4 @@ def no_motion(state: State) -> str:
 def no_range(state: State) -> str:
     """For what is done to the pins over a range of frames."""
     held = any(state.document.handles[row].pins for row in selection.chosen_rows(state))
-    return none_chosen(state) or ("" if held else "The chosen handles are not held over any frames.")
+    return none_chosen(state) or ("" if held else "The chosen handles have no pins over a range of frames.")

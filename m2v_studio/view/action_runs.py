@@ -117,6 +117,10 @@ def snap_to(snap: Snap) -> tuple[Run, Callable[[EditorContext], bool]]:
     return show(commands.with_view, snap=snap), lambda context: context.studio.state.view.snap == snap
 
 
+def speed(value: float) -> tuple[Run, Callable[[EditorContext], bool]]:
+    return show(commands.with_view, speed=value), lambda context: context.studio.state.view.speed == value
+
+
 def look(yaw: float, pitch: float) -> Run:
     def run(context: EditorContext) -> None:
         context.viewport.camera = context.viewport.camera.turned(yaw, pitch)
@@ -192,7 +196,7 @@ def result_as_keys(context: EditorContext) -> None:
 def pin_from_here(context: EditorContext) -> None:
     rows, shape = selection.chosen_rows(context.studio.state), block_edits.shown_vertices(context.studio.state)
     if shape is not None:
-        edit(context, "hold from here", pin_commands.pin_from_here, rows, shape)
+        edit(context, "pin from here", pin_commands.pin_from_here, rows, shape)
 
 
 def let_go_here(context: EditorContext) -> None:

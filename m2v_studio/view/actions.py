@@ -9,7 +9,7 @@ from typing import Any
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, result_commands, selection
 from m2v_studio.document.snapping import NAMES, SNAPS
-from m2v_studio.document.state import why_not_generate, why_not_play, why_not_results
+from m2v_studio.document.state import SPEEDS, why_not_generate, why_not_play, why_not_results
 from m2v_studio.view import action_reasons as reasons
 from m2v_studio.view import action_runs as runs
 from m2v_studio.view.action_runs import Run
@@ -85,7 +85,7 @@ EASINGS = (
     ("hold", "Stay, then jump"),
     ("overshoot", "Past it and back"),
 )
-HOLD = "The chosen handles stay where they are from the playhead to their next key: feet that stand."
+PIN = "The chosen handles stay where they are from the playhead to their next key: feet that stand."
 POSE = "Write keys at the playhead where the chosen handles (or all) are now, so that this pose stays."
 REST = "Write keys at the playhead that bring the chosen handles (or all) back to the rest pose."
 AS_KEYS = "Replace the handles by a few keys that follow this motion, to be edited like any others."
@@ -116,10 +116,10 @@ ACTIONS: tuple[Action, ...] = (
             lambda c: c.studio.delete_selected(), why=_chosen),
     _action("mirror", "Mirror to the other side", "Handles and keys", "Ctrl+M", runs.mirror, why=_handles,
             about=MIRROR),
-    _action("hold_from_here", "Hold from here", "Handles and keys", "H", runs.pin_from_here, why=_chosen, about=HOLD),
+    _action("pin_from_here", "Pin from here", "Handles and keys", "H", runs.pin_from_here, why=_chosen, about=PIN),
     _action("let_go", "Let go here", "Handles and keys", "Shift+H", runs.let_go_here,
             why=reasons.of_state(reasons.no_range)),
-    _action("remove_hold", "Do not hold at all", "Handles and keys", "", runs.remove_pins,
+    _action("remove_pins", "Take the pins away", "Handles and keys", "", runs.remove_pins,
             why=reasons.of_state(reasons.no_range)),
     *(
         _action(f"ease_{kind or 'free'}", title, "Easing", "", runs.ease(kind)[0], why=_keys, on=runs.ease(kind)[1])
@@ -164,6 +164,10 @@ ACTIONS: tuple[Action, ...] = (
     _action("last_frame", "Last frame", "Playing", "End", runs.to_last),
     _action("go_to_frame", "Go to a frame", "Playing", "G", runs.go_to_frame),
     _action("repeat", "Repeat", "Playing", "L", _repeat[0], on=_repeat[1]),
+    *(
+        _action(f"speed_{speed:g}", f"At {speed:g}x", "Playing", "", runs.speed(speed)[0], on=runs.speed(speed)[1])
+        for speed in SPEEDS
+    ),
     _action("generate", "Generate", "Results", "Ctrl+Enter  Ctrl+Numpad Enter", lambda c: c.studio.generate(),
             why=reasons.of_state(why_not_generate)),
     _action("side_by_side", "Side by side", "Results", "S  0", runs.show(commands.set_layout, "side"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
+from m2v_studio.document.state import SPEEDS
 from m2v_studio.view.actions import BY_NAME, keys_text
 from m2v_studio.view.widgets import menu, tooltip
 
@@ -27,7 +28,7 @@ RETIME = Submenu(
     ("earlier", "later", None, "half_as_long", "three_quarters", "half_longer", "twice_as_long", "reverse"),
 )
 EASING = Submenu("To the next key", ("ease_free", "ease_linear", "ease_smooth", "ease_hold", "ease_overshoot"))
-HELD = Submenu("Hold in place", ("hold_from_here", "let_go", "remove_hold"))
+PINS = Submenu("Pins", ("pin_from_here", "let_go", "remove_pins"))
 PUT_ON = Submenu("Put on", ("put_on_ground", "put_on_grid", "put_on_symmetry", "put_on_vertex"))
 SNAP = Submenu("Snap", ("snap_none", "snap_ground", "snap_grid", "snap_symmetry", "snap_vertex"))
 KEYS: tuple[Entry, ...] = (
@@ -42,20 +43,21 @@ KEYS: tuple[Entry, ...] = (
     EASING,
     PUT_ON,
     None,
-    HELD,
+    PINS,
     "pin",
 )
 CHOOSE: tuple[Entry, ...] = ("choose_all", "choose_none", "choose_box")
 FRAMING: tuple[Entry, ...] = ("frame_all", "frame_chosen")
 SIDES = Submenu("Look", ("front", "behind", "right", "left", "above", "aslant", None, "flat"))
 
+SPEED = Submenu("Speed", tuple(f"speed_{speed:g}" for speed in SPEEDS))
 RESULT: tuple[Entry, ...] = ("star", "result_as_keys", None, "delete_result", "delete_others", "bring_back")
 
 MENUS: dict[str, tuple[Entry, ...]] = {
     "Edit": ("undo", "redo", None, *KEYS, SNAP, None, *CHOOSE),
     "View": (*FRAMING, SIDES, "gizmo", None, "side_by_side", "overlay",
              Submenu("Results", tuple(f"result_{row}" for row in range(1, 10)))),
-    "Motion": ("generate", None, "name_result", *RESULT, None, "play", "repeat", None, "back", "forward",
+    "Motion": ("generate", None, "name_result", *RESULT, None, "play", "repeat", SPEED, None, "back", "forward",
                "first_frame", "last_frame", "go_to_frame"),
     "Help": ("help",),
 }  # fmt: skip

@@ -19,6 +19,7 @@ LOOP = "The last frame flows into the first, so that the motion can be repeated 
 CONTACTS = "Feet that stand stay where they stand, while the motion is generated and while you drag."
 GAP = 8.0  # between the controls, pixels at scale 1
 CHECK = 30.0  # of a check box without its words
+LEAST = 0.72  # of a field's width: below it units are left out
 WIDTHS = (88.0, 72.0, 70.0)  # of length, rate and speed
 
 
@@ -31,12 +32,14 @@ def draw_motion_row(context: EditorContext) -> None:
     loop_text, feet_text = "Seamless loop", "Feet on the ground"
     if taken + _wide(loop_text, feet_text) > room:
         loop_text, feet_text = "Loop", "Feet"
-    left = room - space * len(fields) - (_wide(loop_text, feet_text) if of_motion else 0.0)
-    shrink = min(1.0, max(left / sum(fields), 0.5))
-    draw = (_length, _rate, _speed) if of_motion else (_rate, _speed)
+    for_fields = room - (_wide(loop_text, feet_text) if of_motion else 0.0)
+    draw = [_length, _rate, _speed] if of_motion else [_rate, _speed]
+    if for_fields < LEAST * taken:  # the menu Motion has the speed too
+        fields, draw = fields[:-1], draw[:-1]
+    shrink = min(1.0, max((for_fields - space * len(fields)) / sum(fields), 0.3))
     for width, field in zip(fields, draw, strict=True):
         psim.SetNextItemWidth(width * shrink)
-        field(context)
+        field(context, shrink > LEAST)
         psim.SameLine(0.0, space)
     if not of_motion:
         psim.NewLine()
@@ -55,11 +58,12 @@ def _wide(*texts: str) -> float:
     return sum(float(psim.CalcTextSize(text)[0]) + (CHECK + GAP) * scale() for text in texts)
 
 
-def _length(context: EditorContext) -> None:
+def _length(context: EditorContext, with_unit: bool) -> None:
     """Keys are stretched from where they were when the gesture began: a length that is dragged to and fro leaves them
     as they were."""
     studio = context.studio
-    edited = int_field("##Length", studio.state.document.frames, 0.25, MIN_FRAMES, MAX_FRAMES, "%d frames")
+    form = "%d frames" if with_unit else "%d"
+    edited = int_field("##Length", studio.state.document.frames, 0.25, MIN_FRAMES, MAX_FRAMES, form)
     tooltip(f"{LENGTH}\n{TYPE}")
     if edited.changed:
         began = studio.session.began("setting frames")
@@ -68,9 +72,10 @@ def _length(context: EditorContext) -> None:
         studio.session.end_gesture()
 
 
-def _rate(context: EditorContext) -> None:
+def _rate(context: EditorContext, with_unit: bool) -> None:
     studio = context.studio
-    edited = float_field("##Rate", studio.state.document.fps, 0.5, 1.0, 240.0, "%.4g fps")
+    form = "%.4g fps" if with_unit else "%.4g"
+    edited = float_field("##Rate", studio.state.document.fps, 0.5, 1.0, 240.0, form)
     tooltip(f"{RATE}\n{TYPE}")
     if edited.changed:
         studio.drag("setting fps", "fps", commands.set_fps, edited.value)
@@ -78,7 +83,7 @@ def _rate(context: EditorContext) -> None:
         studio.session.end_gesture()
 
 
-def _speed(context: EditorContext) -> None:
+def _speed(context: EditorContext, _: bool) -> None:
     view = context.studio.state.view
     current = SPEEDS.index(view.speed) if view.speed in SPEEDS else 2
     chosen = widgets.choice("##speed", current, [f"{speed:g}x" for speed in SPEEDS])

@@ -17,7 +17,7 @@ from m2v_studio.view.widgets import WHITE, scale
 
 LOW = 0.62  # of a row's height: below it the mouse is on a bar, above on a key
 END = 7.0  # pixels at scale 1 on both sides of a bar's end that take hold of the end
-TIP = "Held from frame {} to {}: drag an end, or the bar; right-click to let go"
+TIP = "Pinned from frame {} to {}: drag an end, or the bar; right-click to let go"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import polyscope.imgui as psim
@@ -15,7 +16,7 @@ from m2v_studio.driver import Driver, Point
 from m2v_studio.view import actions, menus
 from m2v_studio.view.key_strip import ROW
 
-from .hands import CTRL, SHIFT, finish, front_vertex, rest
+from .hands import CTRL, SHIFT, finish, front_vertex, middle, rest
 
 ALT = psim.ImGuiMod_Alt
 
@@ -256,15 +257,14 @@ def test_shift_is_still_a_pin_on_bare_skin(driver: Driver) -> None:
     assert driver.app.studio.state.document.handles[0].pinned
 
 
-def test_length_rate_speed_loop_and_feet_are_in_one_row(driver: Driver) -> None:
-    studio = driver.app.studio
-    tops: dict[str, tuple[float, float]] = {}
+def items_of_the_row(driver: Driver) -> dict[str, tuple[Point, Point]]:
+    """Corners of the fields and check boxes under the player, read off while a frame is drawn."""
+    found: dict[str, tuple[Point, Point]] = {}
 
     def watched(original):  # type: ignore[no-untyped-def]
         def call(name: str, *given: object) -> object:
             result = original(name, *given)
-            low, high = psim.GetItemRectMin(), psim.GetItemRectMax()
-            tops.setdefault(name, ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2))
+            found.setdefault(name, (psim.GetItemRectMin(), psim.GetItemRectMax()))
             return result
 
         return call
@@ -278,13 +278,26 @@ def test_length_rate_speed_loop_and_feet_are_in_one_row(driver: Driver) -> None:
     finally:
         for name in names:
             setattr(psim, name, kept[name])
-    row = [tops[name] for name in ("##Length", "##Rate", "##speed", "Loop", "Feet")]
-    assert max(y for _, y in row) - min(y for _, y in row) < 6.0
-    assert [x for x, _ in row] == sorted(x for x, _ in row)
-    driver.click(tops["Loop"])
-    driver.click(tops["Feet"])
+    return {name: found[name] for name in ("##Length", "##Rate", "##speed", "Loop", "Feet") if name in found}
+
+
+def test_length_rate_speed_loop_and_feet_are_in_one_row(driver: Driver) -> None:
+    studio = driver.app.studio
+    row = {name: middle(corners) for name, corners in items_of_the_row(driver).items()}
+    heights, places = [y for _, y in row.values()], [x for x, _ in row.values()]
+    assert max(heights) - min(heights) < 6.0 and places == sorted(places)
+    driver.click(row["Loop"])
+    driver.click(row["Feet"])
     assert studio.state.document.loop and not studio.state.document.contacts
     assert [step.label for step in studio.session.past] == ["seamless loop", "feet on the ground"]
+
+
+def test_the_row_fits_large_text(driver: Driver) -> None:
+    driver.app.studio.settings = replace(driver.app.studio.settings, text_scale=1.4)
+    driver.settle()
+    strip_region = driver.app._regions(*driver.app._window())["timeline"]
+    _, (right, _) = items_of_the_row(driver)["Feet"]
+    assert right <= strip_region.x + strip_region.width
 
 
 def test_keys_of_ones_own_replace_the_given_ones_and_faults_are_said_once(driver: Driver) -> None:

@@ -38,7 +38,7 @@ def test_a_foot_is_held_from_here_and_its_bar_is_dragged(keyed: Driver) -> None:
     assert studio.state.document.handles[0].pins == ((3, 11),)
     keyed.drag(at_bar(keyed, 0, 7), at_bar(keyed, 0, 9))
     assert studio.state.document.handles[0].pins == ((5, 13),)
-    assert [step.label for step in studio.session.past][-4:] == ["hold from here"] + 3 * ["drag a pin"]
+    assert [step.label for step in studio.session.past][-4:] == ["pin from here"] + 3 * ["drag a pin"]
     state = finish(keyed)
     rest(keyed)
     track = state.results.samples.samples[0].sequence.vertices[:, handle.vertex]  # type: ignore[union-attr]
@@ -58,7 +58,7 @@ def test_a_bar_is_let_go_by_a_right_click(keyed: Driver) -> None:  # noqa: F811
     keyed.press(1)
     keyed.release(1)
     keyed.tick(2)
-    choose_from_menu(keyed, "Let go here", "Hold in place")
+    choose_from_menu(keyed, "Let go here", "Pins")
     assert studio.state.document.handles[0].pins == ((9, 12),)
 
 

@@ -13,6 +13,7 @@ from m2v_studio.document import commands, job_commands, key_fitting, result_comm
 from m2v_studio.document.project import load_project, save_project
 from m2v_studio.document.result_commands import mark_of, result_label
 from m2v_studio.document.state import State, edit_key, tracks
+from m2v_studio.work.exporting import write_results
 
 from .fake_animator import FakeAnimator
 from .shapes import ball
@@ -109,3 +110,12 @@ def test_a_result_of_another_mesh_or_length_is_handled() -> None:
     samples = replace(state.results.samples, samples=(replace(sample, sequence=short),))
     made = key_fitting.result_as_keys(replace(state, results=replace(state.results, samples=samples)), 0)
     assert made.document.frames == 9 and made.document.fps == 12.0
+
+
+def test_a_kept_result_and_a_new_one_of_the_same_seed_are_exported_to_two_files(tmp_path: Path) -> None:
+    state = result_commands.toggle_star(generated(keyed(), seeds=2), 1)
+    state = generated(commands.set_key(state, 0, 8, [0.0, 1.2, 0.0]), seeds=2)
+    assert state.results is not None and [s.seed for s in state.results.samples.samples] == [0, 1, 1]
+    written = write_results(state.results.samples.samples, tmp_path / "walk.npz", state.document, None).paths
+    assert [path.name for path in written] == ["walk-seed0.npz", "walk-seed1.npz", "walk-seed1-2.npz"]
+    assert all(path.exists() for path in written)
