@@ -40,7 +40,7 @@ def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], 
 
 @dataclass(frozen=True)
 class Texture:
-    """A picture as the input file had it, byte for byte, and how it lies on the surface."""
+    """An image as the input file had it, byte for byte, and how it lies on the surface."""
 
     data: bytes = field(repr=False)  # encoded: PNG or JPEG, from glTF also WebP or KTX2
     mime: str = "image/png"

@@ -1,7 +1,7 @@
 """`m2v demo`: the whole path with the real editor, without a display, by real input events.
 
 A creature is opened, two feet are pinned, the head is dragged to where it should be in the last frame, four
-motions are generated, compared and coloured, and the chosen one is exported. Every step leaves a picture.
+motions are generated, compared and coloured, and the chosen one is exported. Every step leaves an image.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def run_demo(
     quality: str = "normal",
     on_file: OnFile | None = None,
 ) -> tuple[Path, ...]:
-    """Play the story and write its pictures and exports into `out`; returns every file written.
+    """Play the story and write its images and exports into `out`; returns every file written.
 
     It takes a minute or more; `on_file` hears of each file as it is there.
 
@@ -147,7 +147,7 @@ class Story:
         self.picture("04-draft")
 
     def generate(self, quality: str) -> None:
-        """Ctrl+Enter; one picture is taken on the way."""
+        """Ctrl+Enter; one image is taken on the way."""
         driver = self.driver
         self.studio.do("quality", commands.set_quality, quality)  # type: ignore[arg-type]
         self.studio.do("seeds", commands.set_seeds, 4)

@@ -56,7 +56,7 @@ class Studio:
         self.worker = worker.GenerationWorker(factory, isolate=isolate)
         self.tasks = Tasks()
         self.settings: Settings = load_settings()
-        self.frozen = False  # leave background reports waiting, while a picture is taken
+        self.frozen = False  # leave background reports waiting, while an image is taken
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
         self.autosave = Autosave(self.tasks)
         self.posing = Posing()

@@ -17,7 +17,7 @@ _CANDIDATES = 1 << 20  # pixels tested at a time, so that memory stays bounded
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """One picture: `depth` [H, W] along the view axis (0: nothing there), `face` [H, W] (-1: nothing there) and the
+    """One image: `depth` [H, W] along the view axis (0: nothing there), `face` [H, W] (-1: nothing there) and the
     front point's `barycentric` weights [H, W, 3] on that face."""
 
     depth: NDArray[np.float64]

@@ -60,7 +60,7 @@ def write_drag_pictures(
     files = {path.stem: path for path in rig_files(rigs)}
     missing = [drag.rig for drag in DRAGS if drag.rig not in files]
     if missing:
-        raise DataError(f"{rigs} lacks {', '.join(missing)}, which the pictures show; give the folder of all rigs.")
+        raise DataError(f"{rigs} lacks {', '.join(missing)}, which the images show; give the folder of all rigs.")
     lines = ["# Eight drags, four seeds each", "", "Rows are seeds; the red dot is the dragged point.", ""]
     for number, drag in enumerate(DRAGS):
         picture, sources = drag_picture(animator, drag, files[drag.rig])
@@ -76,7 +76,7 @@ def write_drag_pictures(
 
 
 def drag_picture(animator: Animator, drag: Drag, path: Path) -> tuple[NDArray[np.uint8], list[str]]:
-    """The picture of one drag, and what its seeds were borrowed from."""
+    """The image of one drag, and what its seeds were borrowed from."""
     mesh = read_gltf_mesh(path)
     vertex = int((mesh.vertices @ np.array(drag.where)).argmax())
     goal = mesh.vertices[vertex] + mesh.size * np.array(drag.by)

@@ -24,14 +24,14 @@ from core.pipelines.request import SamplingOptions
 SHOWN = 10  # best and worst clips each
 TILE, COLUMNS = 150, 5  # pixels of a square, frames
 AZIMUTH, ELEVATION, DISTANCE = 0.6, 0.25, 2.6
-VIEW_SIDE = 1.5  # of the square around the origin that a picture shows, as `simulate_images` does
+VIEW_SIDE = 1.5  # of the square around the origin that an image shows, as `simulate_images` does
 TINTS = {"true": (0.62, 0.72, 0.88), "ours": (0.95, 0.68, 0.42), "arap": (0.70, 0.80, 0.62)}
 HANDLE, PAPER = (200, 20, 60), (250, 250, 252)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture: a clip with the task in which it does best or worst, and the errors that say so."""
+    """One image: a clip with the task in which it does best or worst, and the errors that say so."""
 
     clip: str
     task: str
@@ -81,7 +81,7 @@ def write_pictures(
         "Frames from left to right; above the true motion, in the middle ours (the first seed, with exact handles), "
         "below ARAP (libigl, 30 iterations, handles linear in time where they are free). Red: handles, where they are "
         "given. A clip is ranked by the error of a single seed over that of the better of ARAP and biharmonic, the "
-        "geometric mean over tasks; its picture is of the task where that ratio is most extreme.",
+        "geometric mean over tasks; its image is of the task where that ratio is most extreme.",
     ]
     done = 0
     for title, rows in (("best", best), ("worst", worst)):
@@ -148,7 +148,7 @@ def strip(
 
 
 def _pixels(places: NDArray) -> list[tuple[int, int]]:
-    """Column and row of world points in the camera of the pictures."""
+    """Column and row of world points in the camera of the images."""
     import torch
 
     angles = [torch.full((1, 1), value, dtype=torch.float64) for value in (AZIMUTH, ELEVATION, DISTANCE)]
@@ -160,7 +160,7 @@ def _pixels(places: NDArray) -> list[tuple[int, int]]:
 
 
 def save_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write an RGB picture [H, W, 3] as PNG atomically."""
+    """Write an RGB image [H, W, 3] as PNG atomically."""
     from PIL import Image
 
     # 64 colours are plenty for shaded tiles, at a third of the bytes.

@@ -23,7 +23,7 @@ PROTOCOLS = {
     "depth-scans": "complete meshes from one-sided scans of a fixed depth camera",
     "half-body": "complete meshes from points above a plane, and how much seeds differ below it",
     "voxels": "complete meshes from 32^3 voxel grids",
-    "images": "complete meshes from shaded pictures",
+    "images": "complete meshes from shaded images",
     "long-sequence": "100 frames of tracked points in overlapping windows: drift and seams",
     "noise-sweep": "tracked points with noise from 0.001 to 0.05",
     "density-sweep": "100, 300 and 500 tracked points",
@@ -80,7 +80,7 @@ def run_protocol(
 
     The rows of every clip are returned with it, and written only where `raw` says. `rigs` is a folder of rigged GLB
     files. Where they are left out, `seeds` is 8 for handles and 3 for scans, and `clips_unseen_motion` is 0 for
-    handles and half of `clips` for scans. `pictures` is a folder for pictures of the ten best and the ten worst
+    handles and half of `clips` for scans. `pictures` is a folder for images of the ten best and the ten worst
     clips of the handles. `rows`, `train_clips`, `overrides` and `config` (a preset or YAML file, `preset` where
     left out) are those of the ablations, whose `seeds` are 3 and count trainings. An interrupted run, started again
     with the same arguments, continues. Raises M2VError with a sentence for an unknown protocol, missing weights, or a

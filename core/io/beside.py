@@ -10,7 +10,7 @@ import codecs
 import stat
 from pathlib import Path
 
-MAX_BESIDE_BYTES = 1 << 28  # of one picture, material file or buffer
+MAX_BESIDE_BYTES = 1 << 28  # of one image, material file or buffer
 MAX_TOTAL_BYTES = 1 << 29  # of all that one mesh names
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),

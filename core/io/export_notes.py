@@ -10,11 +10,11 @@ from core.io.usd.usd_material import CHANNELS as USD_CHANNELS
 from core.sequence import Material, SourceMesh, Texture
 
 _WORDS = {
-    "base_color_texture": "colour pictures",
-    "metallic_roughness_texture": "metal and roughness pictures",
+    "base_color_texture": "colour images",
+    "metallic_roughness_texture": "metal and roughness images",
     "normal_texture": "normal maps",
-    "occlusion_texture": "occlusion pictures",
-    "emissive_texture": "emissive pictures",
+    "occlusion_texture": "occlusion images",
+    "emissive_texture": "emissive images",
 }
 _NAMES = {".obj": "OBJ", ".ply": "PLY", ".pc2": "The base OBJ of PC2", ".mdd": "The base OBJ of MDD", ".npz": "NPZ"}
 
@@ -42,7 +42,7 @@ def _lost(source: SourceMesh, materials: list[Material], suffix: str) -> list[st
     lost = [word for name, word in _WORDS.items() if held[name] and name not in channels]
     pictures = [texture for name in channels for texture in held[name]]
     if any(texture.mime not in PLAIN_PICTURES for texture in pictures):
-        lost.append("WebP and KTX2 pictures")
+        lost.append("WebP and KTX2 images")
     if some(lambda m: m.unlit):
         lost.append("unlit materials")
     if some(lambda m: SPECULAR_GLOSSINESS in m.extensions):
@@ -52,13 +52,13 @@ def _lost(source: SourceMesh, materials: list[Material], suffix: str) -> list[st
     if suffix.startswith(".usd"):
         return lost
     if any(not _mtl_wrap(texture, suffix) for texture in pictures):
-        lost.append("clamped or mirrored pictures")
+        lost.append("clamped or mirrored images")
     if some(lambda m: m.alpha_mode == "MASK"):
         lost.append("alpha cutoffs")
     if source.uv1 is not None:
         lost.append("the second set of texture coordinates")
     if suffix == ".ply" and (len(materials) > 1 or some(lambda m: m.base_color_texture is None)):
-        lost.append("materials other than one picture")
+        lost.append("materials other than one image")
     if suffix in (".pc2", ".mdd") and any(source.origin):
         lost.append("its place far from 0 (the Blender script puts it there)")
     return lost

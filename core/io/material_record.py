@@ -1,4 +1,4 @@
-"""Materials as plain values with their pictures apart, for files that hold JSON and arrays."""
+"""Materials as plain values with their images apart, for files that hold JSON and arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEXTURES = tuple(field.name for field in dataclasses.fields(Material) if field.
 
 
 def material_record(material: Material, pictures: list[bytes]) -> dict[str, Any]:
-    """Plain values of a material; its pictures are appended to `pictures`, each once, and named by their place."""
+    """Plain values of a material; its images are appended to `pictures`, each once, and named by their place."""
 
     def place(texture: Texture | None) -> dict[str, Any] | None:
         if texture is None:

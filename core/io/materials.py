@@ -17,9 +17,9 @@ MTL_CHANNELS = {"base_color_texture": "map_Kd", "emissive_texture": "map_Ke", "n
 def write_textures(
     clip: ExportClip, folder: Path, prefix: str, channels: Sequence[str], kinds: Sequence[str] = tuple(EXTENSIONS)
 ) -> list[dict[str, str]]:
-    """Write each different picture once; returns for each material the file's name by channel.
+    """Write each different image once; returns for each material the file's name by channel.
 
-    `channels` are fields of Material such as `base_color_texture`; pictures of other kinds than `kinds` are left out.
+    `channels` are fields of Material such as `base_color_texture`; images of other kinds than `kinds` are left out.
     """
     written: dict[bytes, str] = {}
     names: list[dict[str, str]] = []
@@ -39,7 +39,7 @@ def write_textures(
 def write_mtl(clip: ExportClip, folder: Path, prefix: str) -> str | None:
     """Write `PREFIX.mtl` with its textures and return its name; None when nothing has a material.
 
-    A factor whose picture MTL cannot hold is neutral: no metal, no glow.
+    A factor whose image MTL cannot hold is neutral: no metal, no glow.
     """
     if not clip.materials:
         return None

@@ -169,7 +169,7 @@ class Reconstructor:
         else:
             noise = seeded_noise(seeds, shape).to(self.device)
             whitened = run_sampler(denoiser(len(seeds)), noise, sampling, self.config, step)
-            # Where nothing at all is seen in space, as of pictures, the mean says nothing.
+            # Where nothing at all is seen in space, as of images, the mean says nothing.
             variety = self.config.diffusion.variety if sampling.variety is None else sampling.variety
             kept = torch.where(given.seen.any(dim=1, keepdim=True), variety, 1.0)
             whitened = mean + kept[..., None] * (whitened - mean)

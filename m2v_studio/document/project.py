@@ -231,7 +231,7 @@ def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
         material = None
         if part["material"] is not None:
             material = material_from_record(part["material"], pictures)
-            old = arrays.get(f"texture{index}")  # a project from before pictures were kept by channel
+            old = arrays.get(f"texture{index}")  # a project from before images were kept by channel
             if old is not None:
                 material = replace(material, base_color_texture=Texture(old.astype(np.uint8).tobytes()))
         corner_uv = arrays.get(f"corner_uv{index}")

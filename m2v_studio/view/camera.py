@@ -2,7 +2,7 @@
 
 The creature has to sit in the middle of the free part of the window, not of the window, and never behind a
 panel. So the studio keeps its own camera and hands the finished matrix over: the whole scene is shifted sideways
-in view space, which moves the picture without turning it.
+in view space, which moves the image without turning it.
 """
 
 from __future__ import annotations

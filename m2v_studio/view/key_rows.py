@@ -36,7 +36,7 @@ class Press:
 
 
 class KeyRows:
-    """Draws the rows. A key follows the mouse as a picture; the document is changed once, on release."""
+    """Draws the rows. A dragged key moves on screen only; the document is changed once, on release."""
 
     def __init__(self) -> None:
         self.press: Press | None = None

@@ -59,7 +59,7 @@ def test_a_camera_looks_at_the_origin_with_up_being_up() -> None:
     places = torch.tensor([[0.0, 0, 0], [0, 0.2, 0]]).expand(6, 4, 2, 3)
     seen = cameras.view(places)
     assert float(seen[:, :, 0, :2].abs().max()) < 1e-5 and bool((seen[:, :, 0, 2] > 1).all())
-    assert bool((seen[:, :, 1, 1] < 0).all()), "y points down in the picture"
+    assert bool((seen[:, :, 1, 1] < 0).all()), "y points down in the image"
     torch.testing.assert_close(seen @ cameras.rotation + cameras.position[:, :, None], places, atol=1e-5, rtol=0)
 
 

@@ -1,4 +1,4 @@
-"""What a mesh looks like in the view: its own colours and pictures, the map of stretch, and what is remembered."""
+"""What a mesh looks like in the view: its own colours and images, the map of stretch, and what is remembered."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def halves() -> SourceMesh:
 
 
 def pictured() -> SourceMesh:
-    """The same in one material with a picture, red above and blue below, and coordinates by height."""
+    """The same in one material with an image, red above and blue below, and coordinates by height."""
     pixels = np.zeros((64, 8, 3), np.uint8)
     pixels[:32, :, 0], pixels[32:, :, 2] = 255, 255
     file = io.BytesIO()

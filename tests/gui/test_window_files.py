@@ -1,4 +1,4 @@
-"""The real window: export, errors, unsaved work, other meshes, text size and pictures."""
+"""The real window: export, errors, unsaved work, other meshes, text size and images."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nusemtl a\nf 1/1 2
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """`inside/` is the mesh's folder; a secret picture lies beside it, and links in it lead there and round."""
+    """`inside/` is the mesh's folder; a secret image lies beside it, and links in it lead there and round."""
     (tmp_path / "inside" / "deep").mkdir(parents=True)
     (tmp_path / "secret.png").write_bytes(png(1, 2, 3))
     inside = tmp_path / "inside"

@@ -100,11 +100,11 @@ def test_usd_holds_the_channels_that_it_knows(tmp_path: Path, suffix: str) -> No
 def test_what_obj_cannot_hold_is_named_and_its_factor_neutral(tmp_path: Path) -> None:
     mesh = read_mesh(FILES / "lamp.glb")
     (note,) = export_notes(mesh, ".obj")
-    assert "metal and roughness pictures" in note and "alpha cutoffs" in note and "emissive" not in note
+    assert "metal and roughness images" in note and "alpha cutoffs" in note and "emissive" not in note
     back = exported(mesh, tmp_path, ".obj").parts[0].material
     assert back is not None and back.metallic == 0 and back.emissive == (1, 1, 1)
     assert back.emissive_texture is not None and back.normal_texture is not None
-    assert "emissive pictures" in export_notes(mesh, ".ply")[0]
+    assert "emissive images" in export_notes(mesh, ".ply")[0]
 
 
 def looked(change) -> GlbWriter:  # type: ignore[no-untyped-def]

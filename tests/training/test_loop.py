@@ -1,4 +1,4 @@
-"""The training loop: schedule, exact resume, interruption, logs and pictures."""
+"""The training loop: schedule, exact resume, interruption, logs and images."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from core.io.gltf.animation import compose
 DRACO, MESHOPT = "KHR_draco_mesh_compression", "EXT_meshopt_compression"
 INSTANCING, TRANSFORM, UNLIT = "EXT_mesh_gpu_instancing", "KHR_texture_transform", "KHR_materials_unlit"
 SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
-# Pictures of other kinds than PNG and JPEG, kept as they are: the extension by the picture's kind.
+# Images of other kinds than PNG and JPEG, kept as they are: the extension by the image's kind.
 PICTURE_EXTENSIONS = {"image/webp": "EXT_texture_webp", "image/ktx2": "KHR_texture_basisu"}
 MAX_INSTANCES = 100_000
 _READ = {DRACO, INSTANCING, TRANSFORM, "KHR_mesh_quantization", *PICTURE_EXTENSIONS.values()}

@@ -1,4 +1,4 @@
-"""glTF materials as the library keeps them: every channel, how its picture lies on the surface, and the extensions."""
+"""glTF materials as the library keeps them: every channel, how its image lies on the surface, and the extensions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.sequence import Material, Texture
 
 WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 NEAREST = 9728
-UV_SETS = 2  # as many ways to lie on the surface a material's pictures may have
+UV_SETS = 2  # as many ways to lie on the surface a material's images may have
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -26,7 +26,7 @@ _MAX_DEPTH, _MAX_EXTENSION = 6, 4096
 
 
 class Lie(NamedTuple):
-    """How pictures lie on the surface: a set of texture coordinates, and KHR_texture_transform on it."""
+    """How images lie on the surface: a set of texture coordinates, and KHR_texture_transform on it."""
 
     channel: int = 0
     offset: tuple[float, float] = (0.0, 0.0)
@@ -42,14 +42,14 @@ class Lie(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """A material, and how the pictures of its uv sets 0 and 1 lie on the surface."""
+    """A material, and how the images of its uv sets 0 and 1 lie on the surface."""
 
     material: Material
     lies: tuple[Lie, ...]
 
 
 def read_look(file: GltfFile, info: Json, notes: list[str]) -> Look:
-    """A material of the file; a picture that cannot be kept leaves a neutral factor and is named in a note.
+    """A material of the file; an image that cannot be kept leaves a neutral factor and is named in a note.
 
     Raises MeshError for numbers that no material can have.
     """
@@ -88,7 +88,7 @@ class _LookReader:
         material = Material(
             name=str(info.get("name") or "")[:200],
             base_color=(color[0], color[1], color[2], color[3]),
-            # A factor without the picture that it multiplies would be a metal lamp that glows white.
+            # A factor without the image that it multiplies would be a metal lamp that glows white.
             metallic=0.0 if "metal and roughness" in self.dropped else metallic,
             roughness=roughness,
             emissive=(0.0, 0.0, 0.0) if "emissive" in self.dropped else (emissive[0], emissive[1], emissive[2]),
@@ -116,7 +116,7 @@ class _LookReader:
         return Look(material, tuple(self.lies))
 
     def texture(self, info: Any, channel: str) -> Texture | None:
-        """The picture of one channel; None without one, or, named in `dropped`, when it cannot be kept."""
+        """The image of one channel; None without one, or, named in `dropped`, when it cannot be kept."""
         if not info:
             return None
         try:
@@ -137,7 +137,7 @@ class _LookReader:
         return None
 
     def picture(self, texture: Json) -> tuple[bytes, str]:
-        """The bytes, as they are, of the first of the texture's pictures that is of a kind that is kept."""
+        """The bytes, as they are, of the first of the texture's images that is of a kind that is kept."""
         extensions = texture.get("extensions") or {}
         sources = [
             texture.get("source"),
@@ -158,7 +158,7 @@ class _LookReader:
             if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
                 return content, "image/webp"
             why = MeshError("neither PNG, JPEG, WebP nor KTX2")
-        raise why or MeshError("no picture of a known kind")
+        raise why or MeshError("no image of a known kind")
 
     def image(self, index: Any) -> bytes:
         image = self.file.item("images", index)

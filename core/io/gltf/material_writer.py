@@ -1,4 +1,4 @@
-"""Materials into glTF: every channel with its picture and sampler, and the extensions that the input had."""
+"""Materials into glTF: every channel with its image and sampler, and the extensions that the input had."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class MaterialWriter:
         return self.images[texture.data]
 
     def _extensions(self, material: Material) -> dict[str, Any]:
-        """What `Material.extensions` says, with its pictures among this file's."""
+        """What `Material.extensions` says, with its images among this file's."""
 
         def placed(value: Any, name: str) -> Any:
             if isinstance(value, dict) and name.endswith("Texture") and "index" in value:

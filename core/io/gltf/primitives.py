@@ -109,7 +109,7 @@ class _Attributes:
 
 
 def _texture_coordinates(data: _Attributes, lie: Lie | None) -> Floats | None:
-    """[n, 2] as pictures lie on the surface, origin at the bottom left; None where the file has none."""
+    """[n, 2] as images lie on the surface, origin at the bottom left; None where the file has none."""
     if lie is None or not data.has(f"TEXCOORD_{lie.channel}"):
         return None
     uv = np.asarray(data.columns(f"TEXCOORD_{lie.channel}", 2), dtype=np.float64)

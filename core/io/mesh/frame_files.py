@@ -36,7 +36,7 @@ def write_obj(clip: ExportClip, folder: Path, prefix: str) -> str:
 
 
 def write_ply_sequence(clip: ExportClip, folder: Path) -> None:
-    """`frame_0000.ply` ..., binary little-endian, with UVs (`s`, `t`), colours, and the first picture of a colour.
+    """`frame_0000.ply` ..., binary little-endian, with UVs (`s`, `t`), colours, and the first image of a colour.
 
     A vertex has one UV there; where an OBJ's seams need more, the faces carry them (`texcoord`, as MeshLab writes).
     Positions are doubles where they lie far from 0.

@@ -1,4 +1,4 @@
-"""The MTL files that an OBJ names: materials in metallic-roughness terms, with their pictures."""
+"""The MTL files that an OBJ names: materials in metallic-roughness terms, with their images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_libraries(path: Path, libraries: list[str], notes: list[str]) -> dict[s
 
 
 def parse_mtl(text: str, beside: FilesBeside, notes: list[str]) -> dict[str, Material]:
-    """Materials by name; lines that make no sense are skipped, pictures are read from the OBJ's folder."""
+    """Materials by name; lines that make no sense are skipped, images are read from the OBJ's folder."""
     materials: dict[str, Material] = {}
     current: Material | None = None
     dropped: dict[str, None] = {}
@@ -97,7 +97,7 @@ def _with_line(
             texture = _texture(line.split(None, 1)[1].strip(), beside, notes, material.name)
             if texture is None:
                 return material
-            # The picture gives the colour; a Kd below 1 beside it would darken it twice in glTF terms.
+            # The image gives the colour; a Kd below 1 beside it would darken it twice in glTF terms.
             if keyword == "map_kd":
                 return replace(material, base_color=(1.0, 1.0, 1.0, alpha), base_color_texture=texture)
             if keyword == "map_ke":
@@ -107,7 +107,7 @@ def _with_line(
 
 
 def _texture(rest: str, beside: FilesBeside, notes: list[str], material: str) -> Texture | None:
-    """The picture of a texture line; with options before it, its name is what follows them."""
+    """The image of a texture line; with options before it, its name is what follows them."""
     words = rest.split()
     at, clamp = 0, False
     while at < len(words) - 1 and words[at].lower() in _OPTIONS:
@@ -127,9 +127,9 @@ def _texture(rest: str, beside: FilesBeside, notes: list[str], material: str) ->
         for signature, mime in _SIGNATURES.items():
             if data.startswith(signature):
                 return Texture(data, mime, ("clamp", "clamp") if clamp else ("repeat", "repeat"))
-        notes.append(f"The picture {name[:80]} is neither PNG nor JPEG, so it is left out.")
+        notes.append(f"The image {name[:80]} is neither PNG nor JPEG, so it is left out.")
         return None
-    notes.append(f"The picture {rest[:80]} {why}, so the material {material[:40]} is plain.")
+    notes.append(f"The image {rest[:80]} {why}, so the material {material[:40]} is plain.")
     return None
 
 

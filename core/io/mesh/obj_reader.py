@@ -45,7 +45,7 @@ def read_obj(path: Path) -> SourceMesh:
     """Read vertices, faces (polygons are cut into triangles), texture coordinates, vertex colours and materials.
 
     Understands negative indices, continued lines and byte-order marks; names lines and curves in a note, and makes
-    normals again. A missing material file or picture is a note, not an error. Raises MeshError for damaged files.
+    normals again. A missing material file or image is a note, not an error. Raises MeshError for damaged files.
     """
     text = _text(path)
     try:

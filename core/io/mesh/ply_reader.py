@@ -1,4 +1,4 @@
-"""PLY files as meshes: vertices in the file's own order, polygons of any size, colours and the picture they name."""
+"""PLY files as meshes: vertices in the file's own order, polygons of any size, colours and the image they name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def read_ply(path: Path) -> SourceMesh:
-    """Read vertices, faces (polygons are cut into triangles), texture coordinates, colours and the picture named in
+    """Read vertices, faces (polygons are cut into triangles), texture coordinates, colours and the image named in
     a `comment TextureFile`; raises MeshError.
     """
     notes: list[str] = []
@@ -100,20 +100,20 @@ def _colors(vertex: Table, kinds: dict[str, str]) -> NDArray[np.float64] | None:
 
 
 def _material(path: Path, comments: list[str], notes: list[str]) -> Material | None:
-    """White with the first picture that the comments name, as MeshLab and photogrammetry programs write it."""
+    """White with the first image that the comments name, as MeshLab and photogrammetry programs write it."""
     names = [comment[len("TextureFile") :].strip() for comment in comments if comment.startswith("TextureFile")]
     if not names or not names[0]:
         return None
     if len(names) > 1:
-        notes.append(f"It names {len(names)} pictures; only the first is kept.")
+        notes.append(f"It names {len(names)} images; only the first is kept.")
     try:
         data = read_beside(path.parent, names[0].replace("\\", "/"))
     except OutsideError as error:
-        notes.append(f"The picture {names[0][:80]} {error}, so the mesh is plain.")
+        notes.append(f"The image {names[0][:80]} {error}, so the mesh is plain.")
         return None
     mime = next((mime for signature, mime in _SIGNATURES.items() if data.startswith(signature)), None)
     if mime is None:
-        notes.append(f"The picture {names[0][:80]} is neither PNG nor JPEG, so it is left out.")
+        notes.append(f"The image {names[0][:80]} is neither PNG nor JPEG, so it is left out.")
         return None
     return Material(path.stem, (1.0, 1.0, 1.0, 1.0), base_color_texture=Texture(data, mime))
 

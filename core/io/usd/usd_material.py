@@ -1,4 +1,4 @@
-"""UsdPreviewSurface, both ways: a material's factors and pictures as a shader network, and back."""
+"""UsdPreviewSurface, both ways: a material's factors and images as a shader network, and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from core.io.beside import OutsideError
 from core.sequence import Material, Texture
 
-# Field of Material -> input of the surface, output of the picture, its type. Roughness and metal share one picture.
+# Field of Material -> input of the surface, output of the image, its type. Roughness and metal share one image.
 CHANNELS = {
     "base_color_texture": (("diffuseColor", "rgb"),),
     "emissive_texture": (("emissiveColor", "rgb"),),
@@ -22,9 +22,9 @@ _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def write_usd_material(stage: Any, path: Any, material: Material, files: dict[str, str]) -> Any:
-    """A UsdShade.Material at `path`; `files` names the picture of each channel that has one beside the stage.
+    """A UsdShade.Material at `path`; `files` names the image of each channel that has one beside the stage.
 
-    A factor whose picture is not written is neutral: no metal, no glow.
+    A factor whose image is not written is neutral: no metal, no glow.
     """
     from pxr import Gf, Sdf, UsdShade
 
@@ -155,7 +155,7 @@ def _connected(shader: Any, name: str) -> Any | None:
 
 
 def _texture(image: Any, picture: Callable[[Any], bytes]) -> tuple[Texture, tuple[float, ...]]:
-    """The picture and its scale [4], from 0 to 1; raises OutsideError when it cannot be kept."""
+    """The image and its scale [4], from 0 to 1; raises OutsideError when it cannot be kept."""
     asset = image.GetInput("file").Get() if image.GetInput("file") else None
     if asset is None or not asset.path:
         raise OutsideError("names no file")
