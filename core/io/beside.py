@@ -69,3 +69,12 @@ def utf8(data: bytes) -> bytes:
             body = data[len(mark) :]
             return body if encoding == "utf-8" else body.decode(encoding, errors="replace").encode()
     return data
+
+
+def is_number(word: str) -> bool:
+    """Whether a word of a text file is a number."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -30,7 +30,6 @@ MOUSE: tuple[tuple[str, str, str], ...] = (  # group, gesture, meaning
     ("Mouse in the timeline", "Drag beside keys", "choose keys by a box"),
     ("Mouse in the timeline", "Shift+click", "choose one more"),
 )
-HOW = "One line for each command, read at the start, as in\n  play: Space\n  key_pose: [K, F4]\n  overlay: []"
 WIDTH, HEIGHT = 660.0, 470.0  # pixels at scale 1
 COLUMN = 150.0
 

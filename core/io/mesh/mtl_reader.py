@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.io.beside import FilesBeside, OutsideError, read_beside, utf8
+from core.io.beside import FilesBeside, OutsideError, is_number, read_beside, utf8
 from core.sequence import Material, Texture
 
 MAX_MTL_BYTES = 16 << 20
@@ -115,7 +115,7 @@ def _texture(rest: str, beside: FilesBeside, notes: list[str], material: str) ->
         at += 1
         clamp |= option == "-clamp" and words[at].lower() == "on"
         taken = 0
-        while at < len(words) - 1 and taken < most and (most == 1 or _is_number(words[at])):
+        while at < len(words) - 1 and taken < most and (most == 1 or is_number(words[at])):
             at, taken = at + 1, taken + 1
     why = "was not found"
     for name in dict.fromkeys((rest, " ".join(words[at:]), words[-1])):
@@ -131,14 +131,6 @@ def _texture(rest: str, beside: FilesBeside, notes: list[str], material: str) ->
         return None
     notes.append(f"The image {rest[:80]} {why}, so the material {material[:40]} is plain.")
     return None
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _unit(word: str) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import MeshError
 from core.io.arrays import SkippedError, read_arrays, read_bytes
-from core.io.beside import utf8
+from core.io.beside import is_number, utf8
 from core.io.mesh.ply_reader import read_ply_points
 from core.io.scans.pcd import parse_pcd
 
@@ -91,7 +91,7 @@ def parse_text_points(data: bytes, only: str = "") -> NDArray[np.float64]:
             if words[:1] != [only]:
                 continue
             words = words[1:]
-        if words and not rows and not only and not _is_number(words[0]) and not headings:
+        if words and not rows and not only and not is_number(words[0]) and not headings:
             headings += 1
             continue
         if words and not (not rows and len(words) == 1):
@@ -108,14 +108,6 @@ def parse_text_points(data: bytes, only: str = "") -> NDArray[np.float64]:
             if not _is_point(row):
                 raise SkippedError(f"has the line {number} {' '.join(row)[:40]!r}, which is not a point") from error
         raise SkippedError("holds lines that are not points") from error
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_point(words: list[str]) -> bool:
