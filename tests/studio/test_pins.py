@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from core.key_easing import Easing
-from m2v_studio.document import block_edits, commands, pin_commands
+from core.key_easing import EASING_KINDS, Easing
+from m2v_studio.document import block_edits, commands, pin_commands, selection
+from m2v_studio.document.history import Session
+from m2v_studio.document.key_edits import asked_of
 from m2v_studio.document.project import load_project, save_project
-from m2v_studio.document.state import State, edit_key, tracks
+from m2v_studio.document.state import Document, State, edit_key, tracks
 
 from .shapes import ball
 
@@ -90,3 +93,69 @@ def test_pins_and_easing_go_through_the_project_file_and_to_the_worker(tmp_path:
     document, _ = load_project(tmp_path / "held.m2v")
     for handle in (document.handles[0], pickle.loads(pickle.dumps(state.document.handles[0]))):
         assert handle.pins == ((6, 11),) and dict(handle.easing) == {4: Easing("overshoot", 0.3)}
+
+
+def test_random_edits_of_everything_keep_every_handle_askable_and_undo_exactly(tmp_path: Path) -> None:
+    random = np.random.default_rng(9)
+    session = Session(keyed())
+    start = session.state.document
+    rest = shape(session.state)
+    for step in range(190):
+        state = session.state
+        handles, frames = state.document.handles, state.document.frames
+        rows = tuple(row for row in range(len(handles)) if random.random() < 0.5)
+        keys = [key for key in selection.keys_of(state, range(len(handles))) if random.random() < 0.5]
+        session.show(commands.set_time, float(random.integers(0, frames)))
+        session.show(selection.choose_keys, keys)
+        match random.integers(11):
+            case 0:
+                session.do("pin", pin_commands.pin_from_here, rows, rest)
+            case 1:
+                session.do("let go", pin_commands.let_go_here, rows)
+            case 2:
+                session.do("remove", pin_commands.remove_pins, rows)
+            case 3:
+                pinned = [row for row in range(len(handles)) if handles[row].pins]
+                if pinned:
+                    first, last = (int(value) for value in random.integers(-3, frames + 3, 2))
+                    session.do("drag", pin_commands.drag_pin, pinned[0], 0, first, last)
+            case 4:
+                kind = EASING_KINDS[random.integers(len(EASING_KINDS))]
+                easing = None if random.random() < 0.2 else Easing(kind, random.random())
+                session.do("ease", pin_commands.set_easing, keys, easing)
+            case 5:
+                session.do("frames", commands.set_frames, int(random.integers(2, 40)))
+            case 6:
+                session.do("shift", block_edits.shift_keys, keys, int(random.integers(-9, 9)), random.random() < 0.3)
+            case 7:
+                session.do(
+                    "scale", block_edits.scale_keys, keys, random.uniform(-2, 2), int(random.integers(0, frames))
+                )
+            case 8 if len(handles) < 8:
+                session.do("add", commands.add_handle, int(random.integers(len(rest))))
+            case 9 if frames > 1 and handles:
+                row, frame = int(random.integers(len(handles))), int(random.integers(1, frames))
+                session.do("key", commands.set_key, row, frame, random.normal(size=3))
+            case 10 if len(handles) > 2:
+                session.do("delete", block_edits.delete_chosen)
+        document = session.state.document
+        asked = tracks(document)
+        asked.validate(rest)
+        targets, mask = asked.constraints(rest)
+        assert np.isfinite(targets).all() and mask[:, 0].all()
+        for handle in document.handles:
+            assert all(0 <= first <= last < document.frames for first, last in handle.pins)
+            assert all(0 < frame < document.frames for frame in handle.keys)
+            for (_, end), (begin, _) in pairwise(handle.pins):
+                assert end < begin
+        if step % 40 == 0:
+            save_project(session.state, tmp_path / "random.m2v")
+            assert edit_key_of(load_project(tmp_path / "random.m2v")[0]) == edit_key_of(document)
+    while session.past:
+        session.undo()
+    assert session.state.document is start
+
+
+def edit_key_of(document: Document) -> list[object]:
+    """What the handles ask for, whatever mesh object they are on."""
+    return [asked_of(handle) for handle in document.handles]
