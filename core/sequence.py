@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
@@ -112,7 +113,7 @@ class SourceMesh:
     colors: NDArray[np.float32] | None = None  # [W, 4] red, green, blue, alpha from 0 to 1, the file's own numbers
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
-    @property
+    @cached_property  # asked for in every frame that a window draws
     def size(self) -> float:
         """Longest side of the bounding box, in the file's units."""
         return float(np.ptp(self.vertices, axis=0).max())

@@ -41,6 +41,7 @@ class KeyRows:
     def __init__(self) -> None:
         self.press: Press | None = None
         self.bars = PinBars()
+        self._chosen: frozenset[Key] = frozenset()  # of what is drawn in this frame
 
     def draw(self, context: EditorContext, strip: Strip) -> None:
         """All rows from `strip.top` on; the next item lies below them."""
@@ -49,6 +50,7 @@ class KeyRows:
             far = max(abs(mouse[0] - self.press.start[0]), abs(mouse[1] - self.press.start[1]))
             self.press = replace(self.press, moved=far > STILL * scale())
         preview = self.bars.preview(self._preview(context.studio.state, strip, mouse), strip, mouse)
+        self._chosen = frozenset(selection.chosen_keys(preview))
         active = False
         for row in range(len(context.studio.state.document.handles)):
             if row < len(preview.document.handles):
@@ -162,9 +164,8 @@ class KeyRows:
         draw_easings(draw, state, row, strip)
         self.bars.draw(draw, state, row, strip)
         draw.AddCircleFilled((strip.left, y), 3.0 * s, packed(theme.TEXT_MUTED), 12)
-        chosen = selection.chosen_keys(state)
         for frame in frames:
-            is_chosen = (row, frame) in chosen
+            is_chosen = (row, frame) in self._chosen
             color = theme.ACCENT if is_chosen else theme.MOVED
             marker(draw, strip.x_of(frame), y, color, is_chosen or over == frame)
 
