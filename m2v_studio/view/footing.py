@@ -37,20 +37,17 @@ class Footing:
 @lru_cache(maxsize=48)
 def footing(sample: Sample, source: SourceMesh) -> Footing:
     """Worked out once a motion; a few milliseconds."""
-    norm = Normalization.of(source.vertices, source.up_axis)
-    turn, center = (norm.rotation.T / norm.scale).astype(np.float32), norm.center.astype(np.float32)
+    turn, center, found, rest_heights = _feet(source)
     track, fps = sample.sequence.vertices, sample.sequence.fps
     spread = (track[:, :: max(1, track.shape[1] // MEASURED)] - center) @ turn
     speed = _rate(np.linalg.norm(np.diff(spread, axis=0), axis=-1).mean(axis=1) * fps)
-    rest = (source.vertices - center) @ turn
-    found = feet_of(rest, source.faces)
     feet = [(track[:, foot] - center) @ turn for foot in found]
     if not feet:
         nobody = np.zeros((len(track), 0))
         return Footing(speed, np.zeros((len(track), 0, 3), np.float32), nobody.astype(bool), 0.0)
     middles = np.stack([foot.mean(axis=1) for foot in feet], axis=1)
     soles = np.stack([foot[..., 1].min(axis=1) for foot in feet], axis=1)
-    heights = soles - np.array([rest[foot, 1].min() for foot in found])
+    heights = soles - rest_heights
     way = np.linalg.norm(np.diff(middles[..., [0, 2]], axis=0), axis=-1) * fps
     pace = np.stack([_rate(way[:, foot]) for foot in range(len(feet))], axis=1)
     standing = (heights < TOUCHING) & (pace < STILL)
@@ -60,6 +57,16 @@ def footing(sample: Sample, source: SourceMesh) -> Footing:
     places = middles.astype(np.float32)
     places[..., 1] = soles
     return Footing(speed, places, standing, slide)
+
+
+@lru_cache(maxsize=3)
+def _feet(source: SourceMesh) -> tuple[NDArray[np.float32], NDArray[np.float32], list[NDArray[np.int64]], NDArray]:
+    """The way to normalised space (turn [3, 3] after taking off centre [3]), the feet, and their heights at rest."""
+    norm = Normalization.of(source.vertices, source.up_axis)
+    turn, center = (norm.rotation.T / norm.scale).astype(np.float32), norm.center.astype(np.float32)
+    rest = (source.vertices - center) @ turn
+    feet = feet_of(rest, source.faces)
+    return turn, center, feet, np.array([rest[foot, 1].min() for foot in feet])
 
 
 def _rate(steps: NDArray) -> NDArray[np.float32]:
