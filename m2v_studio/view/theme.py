@@ -118,7 +118,7 @@ LEFT_WIDTH = 302
 RIGHT_WIDTH = 288
 TOP_HEIGHT = 40
 STATUS_HEIGHT = 34
-TIMELINE_HEIGHT = 236  # four rows; more are scrolled
+TIMELINE_HEIGHT = 262  # the player, four rows and the speed curve; more rows are scrolled
 
 # What Polyscope's tone mapping makes of a background value, measured; flat surfaces pass unchanged.
 _TONE_IN = (0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85,
