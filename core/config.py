@@ -95,6 +95,7 @@ class DenoiserConfig:
     output_directions: bool = fixed(
         False
     )  # the output may scale classical guesses, which turn with the shape (with it)
+    borrowed: bool = False  # a motion that the bank proposes is one more guess (motion; needs output_directions)
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ class TaskConfig:
     keyframes: float = 0.0  # all handles known in two or three common frames
     last_frame: float = 0.0  # handles known in the last frame only
     mixed: float = 0.0  # each handle known in its own random frames, some pinned
+    farthest: float = 0.0  # share of the keyed tasks whose first handle is the point that moves farthest
     nothing: float = 0.0  # no handle at all: the unconditional prior
     most_handles: int = 10
     fewest_handles: int = 10
@@ -210,6 +212,7 @@ class DataConfig:
     shards_share: float = 1.0  # relative share of their clips when `shards` is given
     shards_splits: Literal["own", "train", "test"] = "own"  # train, test: all, to train on one and test on another
     mirror: bool = True  # reflect half of the clips left to right
+    bank: str = ""  # motions to borrow from while training: a bank file, or `bundled`; empty: none
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class ClipBatch:
     sampled by area in frame 0. `normals` [B, N, 3] are their outward unit normals in frame 0.
     `occupancy_points` [B, Q, 3] with `occupancy` [B, Q] (1 inside, 0 outside) describe frame 0 and are
     None unless asked for: the first half uniform in the box of side 1.1, the second half near the surface.
-    `fps` [B] is the frame rate of each clip; `category` [B] a small integer per kind, for reports.
+    `fps` [B] is the frame rate of each clip; `category` [B] a small integer per kind, for reports; `rig` [B] which of
+    the source's `rig_names` it is of, None for a source without rigs.
     """
 
     points: Tensor
@@ -28,6 +29,7 @@ class ClipBatch:
     category: Tensor
     occupancy_points: Tensor | None = None
     occupancy: Tensor | None = None
+    rig: Tensor | None = None
 
 
 class ClipSource(Protocol):

@@ -32,6 +32,11 @@ class RigSource:
         self.tables = RigTables(self.path, self.device)
         self.fps, self.pool = self.tables.fps, self.tables.pool
 
+    @property
+    def rig_names(self) -> tuple[str, ...]:
+        """Stems of the rigs' files."""
+        return tuple(rig["file"] for rig in self.tables.rigs)
+
     @torch.no_grad()
     def sample(
         self,
@@ -78,6 +83,7 @@ class RigSource:
             normals=torch.nn.functional.normalize(normal, dim=-1),
             fps=self.fps / stride,
             category=self.tables.category[self.tables.clip_rig[clip]],
+            rig=self.tables.clip_rig[clip],
         )
         if occupancy_queries:
             self._add_occupancy(result, item, occupancy_queries, generator, turn, center, size)

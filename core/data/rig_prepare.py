@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.assets import cache_folder
-from core.data.rig_files import CATEGORIES, clip_split, rig_files
+from core.data.rig_files import CATEGORIES, UNSEEN_AUTHORS, UNSEEN_IDENTITIES, clip_split, rig_files
 from core.data.rig_format import VERSION, pack, write_bank
 from core.data.rig_occupancy import NEAR_QUERIES, UNIFORM_QUERIES, label_queries, sample_surface
 from core.errors import DataError
@@ -77,7 +77,8 @@ def prepared_bank(rigs: Path, on_rig: OnRig | None = None) -> Path:
     if not rigs.is_dir():
         return rigs
     state = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in rig_files(rigs)]
-    key = hashlib.sha256(repr((VERSION, state)).encode()).hexdigest()[:16]
+    rules = (VERSION, sorted(UNSEEN_IDENTITIES), UNSEEN_AUTHORS)  # the bank holds each clip's split
+    key = hashlib.sha256(repr((rules, state)).encode()).hexdigest()[:16]
     cache = cache_folder()
     bank = cache / f"rigs-{key}.safetensors"
     if not bank.is_file():

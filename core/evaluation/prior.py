@@ -32,10 +32,10 @@ from core.sequence import Handle, HandleTracks
 FRAMES = 17
 GROUND = 0.02  # of the size: what is below this counts as on the ground
 MEASURES = ("size", "best", "apart", "strain", "energy", "skate")
-SHARES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+SHARES: dict[str, Callable[[NDArray[np.float32], int], NDArray[np.float32]]] = {
     "borrowing and denoiser": estimate_share,
-    "borrowing alone": np.zeros_like,
-    "denoiser alone": np.ones_like,
+    "borrowing alone": lambda certainty, _: np.zeros_like(certainty),
+    "denoiser alone": lambda certainty, _: np.ones_like(certainty),
 }
 _ENERGY_POINTS = 64
 

@@ -81,7 +81,8 @@ class RigidSurface(NamedTuple):
         among = shares @ columns
         count = among.shape[-1]
         if count:
-            size = among.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[:, None, None]
+            # A handle that hangs on nothing moves nothing: its row is zero, but may not make the system singular.
+            size = among.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[:, None, None].clamp_min(1e-9)
             # Handles on the same few nodes cannot all be met; what is left over is shared among them.
             among = among + 1e-7 * size * torch.eye(count, dtype=among.dtype, device=among.device)
             columns = torch.linalg.solve(among, columns, left=False)

@@ -31,6 +31,9 @@ GUESSES = 4  # the warm start's mean, and the classical guesses as differences f
 # What the network sees per anchor and frame: the mean displacement, the logarithm of its scale, and each guess as a
 # bounded direction. Behind these a guide carries the guesses themselves in whitened units, 3 per guess.
 PRIOR_FEATURES = 4 + 3 * GUESSES
+# Of a borrowed motion: a bounded direction from the mean, the same in whitened units, how far it missed the handles,
+# and that it is there at all.
+BORROWED_CHANNELS = 8
 POSITION_SCALE = 0.3  # from whitened positions to about the size of the shape
 FAINT = 0.02  # affinities below this count as this
 
@@ -47,7 +50,7 @@ class Prepared(NamedTuple):
     directions: Tensor | None = None  # [B, T, M, guesses, 3] whitened; in frames, not time tokens
 
     def repeat(self, seeds: int) -> Prepared:
-        """The same condition for several seeds in one batch; needs a batch of 1."""
+        """The same conditions for several seeds in one batch: all of the first seed, then all of the second, ..."""
         return self.map(lambda x: x.repeat(seeds, *(1,) * (x.dim() - 1)))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Prepared:
@@ -226,6 +229,12 @@ class MotionDenoiser(nn.Module):
             start[:, 1] = 1.0
             with torch.no_grad():
                 self.to_scales.bias.copy_(start.flatten())
+        self.from_borrowed = nn.Linear(patch * BORROWED_CHANNELS, width, bias=False) if config.borrowed else None
+        self.to_borrowed_scale = nn.Linear(width, patch) if config.borrowed else None
+        for layer in (self.from_borrowed, self.to_borrowed_scale):
+            if layer is not None:  # at first as if nothing were borrowed
+                for weight in layer.parameters():
+                    nn.init.zeros_(weight)
 
     def prepare(
         self,
@@ -278,6 +287,15 @@ class MotionDenoiser(nn.Module):
             directions,
         )
 
+    def with_borrowed(self, prepared: Prepared, borrowed: Float[Tensor, "B T M 8"]) -> Prepared:
+        """The condition with a motion of the bank as a further guess, see `MotionDiffusion.borrowed_guide`."""
+        if self.from_borrowed is None or prepared.directions is None:
+            return prepared
+        return prepared._replace(
+            fixed=prepared.fixed + self.from_borrowed(self._fold(borrowed)),
+            directions=torch.cat([prepared.directions, borrowed[..., None, 3:6]], dim=-2),
+        )
+
     def forward(
         self, x: Float[Tensor, "B T M Cd"], noise_level: Float[Tensor, " B"], prepared: Prepared
     ) -> Float[Tensor, "B T M Cd"]:
@@ -298,7 +316,10 @@ class MotionDenoiser(nn.Module):
         answer = self._unfold(self.output(x))
         if self.to_scales is None or prepared.directions is None:
             return answer
-        centre = (self._unfold(self.to_scales(x))[..., None] * prepared.directions).sum(dim=-2)
+        scales = self._unfold(self.to_scales(x))
+        if self.to_borrowed_scale is not None and prepared.directions.shape[-2] > GUESSES:
+            scales = torch.cat([scales, self._unfold(self.to_borrowed_scale(x))], dim=-1)
+        centre = (scales[..., None] * prepared.directions).sum(dim=-2)
         # F of a Gaussian with another mean m differs by (1 - c_skip) / c_out * m.
         sigma = sigma_of(noise_level)
         c_in = scalings(sigma, self.sigma_data)[2]

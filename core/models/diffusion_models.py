@@ -59,6 +59,8 @@ class MotionDiffusion(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         denoiser, diffusion = config.motion_denoiser, config.diffusion
+        if denoiser.borrowed and not denoiser.output_directions:
+            raise ConfigError("motion_denoiser.borrowed needs motion_denoiser.output_directions: true.")
         if (denoiser.geometric_attention or denoiser.output_directions) and not diffusion.warm_start:
             raise ConfigError("geometric_attention and output_directions need diffusion.warm_start: true.")
         self.warm = diffusion.warm_start
@@ -209,6 +211,20 @@ class MotionDiffusion(nn.Module):
         guesses = [bounded.flatten(-2), whitened.flatten(-2)]
         features = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, *guesses], dim=-1)
         return features if keep is None else features * keep[:, None, None, None]
+
+    def borrowed_guide(
+        self, warm: WarmStart, borrowed: Float[Tensor, "B T M 3"], missed: Float[Tensor, " B"], present: Tensor
+    ) -> Float[Tensor, "B T M 8"]:
+        """A borrowed motion as the denoiser uses it: displacements of the anchors, how far its handles were from their
+        tracks before they were met; all zero where `present` [B] is False. See `guide` for why it enters twice."""
+        direction = borrowed - warm.mean
+        bounded = direction * (direction.square().sum(dim=-1, keepdim=True) + warm.scale.square()).rsqrt()
+        whitened = direction / warm.scale
+        whitened = whitened * (FARTHEST / whitened.norm(dim=-1, keepdim=True).clamp_min(FARTHEST))
+        whitened = whitened / self.latent_std[:3]
+        miss = ((missed + 0.01).log() + 3.0)[:, None, None, None].expand(*direction.shape[:3], 1)
+        guide = torch.cat([bounded, whitened, miss, torch.ones_like(miss)], dim=-1)
+        return guide * present[:, None, None, None]
 
     def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         if warm is not None:

@@ -19,6 +19,16 @@ from core.shapes import Float
 OCTAVES = 3  # of sines and cosines of a point's place; finer ones would tell shapes apart, not parts
 
 
+AROUND = 8  # headings that a surface is looked at with
+
+
+class Sight(NamedTuple):
+    """What the network makes of surfaces once they have been turned to face +Z."""
+
+    descriptor: Tensor  # [B, N, D] unit vectors
+    heading: Tensor  # [B] angle about Y from +Z to where each faces, in (-pi, pi]
+
+
 class Parts(NamedTuple):
     descriptor: Tensor  # [B, N, D] unit vectors
     logits: Tensor  # [B, N, C] of the named parts, sides apart
@@ -65,6 +75,38 @@ class PartDescriptor(nn.Module):
     def logits(self, descriptor: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch C"]:
         """Of the named parts, for points with these descriptors."""
         return self.log_scale.exp() * descriptor @ nn.functional.normalize(self.prototypes, dim=-1).T
+
+
+def look_around(network: PartDescriptor, points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]) -> Sight:
+    """Look at surfaces from all around and believe the view in which the network is surest of the parts' names; then
+    turn each to face +Z, where parts are told apart best, and look again."""
+    batch, device = len(points), points.device
+    angles = torch.arange(AROUND, device=device) * (2 * torch.pi / AROUND)
+    turns = about_y(angles)
+    views = [torch.einsum("bni,aij->abnj", x, turns).flatten(0, 1) for x in (points, normals)]
+    seen = network(boxed(views[0]), views[1])
+    chances = seen.logits.float().log_softmax(dim=-1)
+    doubt = -(chances.exp() * chances).sum(dim=-1).mean(dim=-1).view(AROUND, batch)
+    surest = doubt.argmin(dim=0)
+    forward = seen.frame[:, :, 2].view(AROUND, batch, 3)[surest, torch.arange(batch, device=device)]
+    heading = angles[surest] + torch.atan2(forward[:, 0], forward[:, 2])
+    heading = torch.pi - (torch.pi - heading) % (2 * torch.pi)
+    back = about_y(heading)
+    faced = network(boxed(points @ back), normals @ back)
+    return Sight(faced.descriptor, heading)
+
+
+def about_y(angle: Float[Tensor, " B"]) -> Float[Tensor, "B 3 3"]:
+    """Rotations that take +Z to where `angle` points; points times one are turned back to face +Z."""
+    sine, cosine, zero, one = angle.sin(), angle.cos(), torch.zeros_like(angle), torch.ones_like(angle)
+    rows = [(cosine, zero, sine), (zero, one, zero), (-sine, zero, cosine)]
+    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+def boxed(points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N 3"]:
+    """Moved and scaled so that each bounding box has its centre at 0 and its longest side 1."""
+    low, high = points.amin(dim=1, keepdim=True), points.amax(dim=1, keepdim=True)
+    return (points - (low + high) / 2) / (high - low).amax(dim=-1, keepdim=True).clamp_min(1e-9)
 
 
 def build_part_descriptor(config: Config) -> PartDescriptor:

@@ -3,7 +3,8 @@
     animator = Animator.load("small")
     samples = animator.animate(read_mesh("fox.glb"), tracks, SamplingOptions(seeds=4))
 
-normalise -> shape latents -> condition (once) -> motion latents (sampler) -> the mesh's own vertices -> exact handles.
+normalise -> motions borrowed from the bank -> condition (once) -> motion latents (sampler) -> both on the rigid surface
+-> the mesh's own vertices -> exact handles.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from core.pipelines.moving_body import Describe, HandleSeats, MovingBody, unname
 from core.pipelines.part_descriptions import PartDescriptions
 from core.pipelines.prepared_mesh import PreparedMesh, PreparedMeshes
 from core.pipelines.progress import Reporter
+from core.pipelines.proposals import borrowed_guide, proposed_motion
 from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
 from core.sequence import HandleTracks, MeshSequence, SourceMesh
 
@@ -47,9 +49,9 @@ MOST_UNLIKE = 1.6  # cost of a match beyond which a shape is like nothing in the
 NOTHING_ALIKE = "The bank holds no body like this shape, so its motions come from the handles alone."
 
 
-def estimate_share(certainty: NDArray[np.float32]) -> NDArray[np.float32]:
+def estimate_share(certainty: NDArray[np.float32], handles: int) -> NDArray[np.float32]:
     """How much the denoiser's estimate counts beside the borrowed motion, by how much the handles determine."""
-    return certainty**SHARE_POWER
+    return certainty ** (SHARE_POWER / max(handles, 1))
 
 
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank
@@ -78,7 +80,7 @@ class Animator:
         self._meshes = PreparedMeshes(config, self.shape_autoencoder, self.device)
         self._describe = describe or unnamed_parts
         self.library = None if describe is None else library
-        self.share: Callable[[NDArray[np.float32]], NDArray[np.float32]] = (
+        self.share: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = (
             estimate_share  # of the denoiser's estimate beside the borrowed motion
         )
 
@@ -141,19 +143,12 @@ class Animator:
         if borrowed is not None and options.quality != "draft" and len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT:
             show = lambda: self._preview(prepared, request, borrowed, tracks, options)  # noqa: E731
         report.step("Searching the motions", show)
-        estimated = self._estimate(prepared, tracks, options, seeds, report)
-        share = np.ones_like(request.certainty) if borrowed is None else self.share(request.certainty)
-        led = estimated if borrowed is None else blend(borrowed, estimated, share)
-        settled, missed = settle(
-            request.body,
-            led,
-            request.seats,
-            request.targets,
-            request.keyframe_mask,
-            tracks.fps,
-            options.contacts,
-            options.loop,
+        estimated = self._estimate(prepared, request, borrowed, tracks, options, seeds, report)
+        share = (
+            np.ones_like(request.certainty) if borrowed is None else self.share(request.certainty, len(tracks.handles))
         )
+        led = estimated if borrowed is None else blend(borrowed, estimated, share)
+        settled, missed = self._settle(request, led, tracks, options, options.contacts)
         motions, errors, stretches = [], [], []
         for number in range(len(seeds)):
             report.check_cancelled()
@@ -204,6 +199,13 @@ class Animator:
         windows, borrowed = proposals.of(seeds)
         return borrowed, [window.name for window in windows]
 
+    def _settle(
+        self, request: Request, motions: Borrowed, tracks: HandleTracks, options: SamplingOptions, contacts: bool
+    ) -> tuple[Borrowed, NDArray[np.float64]]:
+        """Node motions that meet the request's keys, see `core.pipelines.living_motion.settle`."""
+        seats, targets, mask = request.seats, request.targets, request.keyframe_mask
+        return settle(request.body, motions, seats, targets, mask, tracks.fps, contacts, options.loop)
+
     def _preview(
         self,
         prepared: PreparedMesh,
@@ -214,16 +216,7 @@ class Animator:
     ) -> NDArray[np.float32]:
         """The first seed as the bank alone has it [T, V, 3], in source units: something to see at once."""
         first = Borrowed(borrowed.positions[:1], borrowed.rotations[:1])
-        moved, _ = settle(
-            request.body,
-            first,
-            request.seats,
-            request.targets,
-            request.keyframe_mask,
-            tracks.fps,
-            options.contacts,
-            options.loop,
-        )
+        moved, _ = self._settle(request, first, tracks, options, options.contacts)
         return prepared.normalization.invert(request.body.carry(moved.positions[0], moved.rotations[0])).astype(
             np.float32
         )
@@ -231,12 +224,14 @@ class Animator:
     def _estimate(
         self,
         prepared: PreparedMesh,
+        request: Request,
+        borrowed: Borrowed | None,
         tracks: HandleTracks,
         options: SamplingOptions,
         seeds: Sequence[int],
         report: Reporter,
     ) -> Borrowed:
-        """What the denoiser makes of the handles, at the nodes: a motion for every seed."""
+        """What the denoiser makes of the handles and of what was borrowed, at the nodes: a motion for every seed."""
         surface = prepared.nodes(np.array([handle.vertex for handle in tracks.handles], dtype=np.int64))
         moving = tracks.frames - 1
         condition = prepare_motion(
@@ -248,6 +243,11 @@ class Animator:
             options.guidance,
             distance=surface.distance,
         )
+        if borrowed is not None and condition.warm is not None and self.motion_diffusion.denoiser.config.borrowed:
+            led, missed = self._settle(request, borrowed, tracks, options, contacts=False)
+            proposed = proposed_motion(request.body, led, surface)
+            guide = borrowed_guide(self.motion_diffusion, condition.warm, proposed, missed)
+            condition = replace(condition, borrowed=guide)
         latents = sample_motion(
             self.motion_diffusion,
             self.config,

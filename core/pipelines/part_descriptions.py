@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from core.bank.matching import yaw
 from core.bank.shape import BankShape
 from core.checkpoint import PART_DESCRIPTOR
 from core.errors import CheckpointError
-from core.models.part_descriptor import PartDescriptor
+from core.models.part_descriptor import AROUND, PartDescriptor, boxed, look_around
 from core.pipelines.bone_names import NameParts
 from core.pipelines.model_files import choose_device, load_modules
 
@@ -28,17 +28,6 @@ def name_parts(preset: str = "small") -> NameParts | None:
         return PartDescriptions.load(preset).chances
     except CheckpointError:
         return None
-
-
-AROUND = np.arange(8) * (np.pi / 4)  # headings that a surface is looked at with
-
-
-class _Sight(NamedTuple):
-    """What the network makes of a surface as it stands."""
-
-    descriptors: Floats  # [N, D]
-    heading: float
-    doubt: float  # entropy of the parts' names, mean over the points
 
 
 class PartDescriptions:
@@ -55,19 +44,16 @@ class PartDescriptions:
     @cached_property
     def version(self) -> str:
         """A hash of the weights and of how they are used: other descriptors cannot be compared with these."""
-        digest = hashlib.sha256(AROUND.tobytes())
+        digest = hashlib.sha256((np.arange(AROUND) * (2 * np.pi / AROUND)).tobytes())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    @torch.inference_mode()
     def __call__(self, points: Floats, normals: Floats) -> tuple[Floats, float]:
-        """It looks from all around and believes the view in which it is surest of the parts' names; then it turns the
-        surface to face +Z, where it tells parts apart best, and looks again."""
-        sights = [self._look(points @ yaw(angle), normals @ yaw(angle)) for angle in AROUND]
-        surest = int(np.argmin([sight.doubt for sight in sights]))
-        heading = float(AROUND[surest] + sights[surest].heading)
-        heading = float(np.pi - (np.pi - heading) % (2 * np.pi))
-        return self._look(points @ yaw(heading), normals @ yaw(heading)).descriptors, heading
+        """As the surface is seen once it has been turned to face +Z, see `look_around`."""
+        sight = look_around(self.network, *self._batch(points, normals))
+        return sight.descriptor[0].cpu().numpy(), float(sight.heading[0])
 
     @torch.inference_mode()
     def chances(self, points: Floats, normals: Floats) -> tuple[Floats, float]:
@@ -83,17 +69,16 @@ class PartDescriptions:
             return shape
         own, heading = self(shape.nodes, shape.normals)
         flip = np.array([-1, 1, 1], np.float32)
-        other = self._look(shape.nodes @ yaw(heading) * flip, shape.normals @ yaw(heading) * flip).descriptors
+        other = self._descriptors(shape.nodes @ yaw(heading) * flip, shape.normals @ yaw(heading) * flip)
         return replace(shape, heading=heading, descriptors=np.stack([own, other]), described_by=self.version)
 
     @torch.inference_mode()
-    def _look(self, points: Floats, normals: Floats) -> _Sight:
-        low, high = points.min(axis=0), points.max(axis=0)
-        placed = (points - (low + high) / 2) / max(float((high - low).max()), 1e-9)
-        batch = [torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))[None] for x in (placed, normals)]
+    def _descriptors(self, points: Floats, normals: Floats) -> Floats:
+        """Of a surface that faces +Z already."""
+        batch, directions = self._batch(points, normals)
+        found: Floats = self.network(boxed(batch), directions).descriptor[0].cpu().numpy()
+        return found
+
+    def _batch(self, *arrays: Floats) -> list[Tensor]:
         device = next(self.network.parameters()).device
-        found = self.network(*(x.to(device) for x in batch))
-        forward = found.frame[0, :, 2].cpu().numpy()
-        chances = found.logits[0].log_softmax(dim=-1)
-        doubt = -(chances.exp() * chances).sum(dim=-1).mean()
-        return _Sight(found.descriptor[0].cpu().numpy(), float(np.arctan2(forward[0], forward[2])), float(doubt))
+        return [torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))[None].to(device) for x in arrays]

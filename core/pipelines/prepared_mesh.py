@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from torch import Tensor
 
 from core.bank.library import MotionLibrary
@@ -39,6 +40,7 @@ class SurfaceNodes(NamedTuple):
     shape_latents: Tensor  # [1, Ms, Cs]
     distance: Tensor | None  # [1, P + K, P + K] through the solid, of the warm start's P nodes and of the K handles
     from_anchors: Tensor | None  # [1, V, M] along the surface, from the anchors to all vertices
+    mixture: sparse.csr_matrix  # [M, V] each anchor as a mixture of vertices
 
 
 class PreparedMesh:
@@ -106,7 +108,9 @@ class PreparedMesh:
             samples = rest[0].cpu().numpy() + len(self.source.vertices)
             every = np.concatenate([handles[: first.shape[1]], samples])
             anchors = nodes[:, : config.motion.latents]
-            self._nodes[key] = SurfaceNodes(nodes, anchors, latents, *self._distances(every, handles))
+            distance, from_anchors = self._distances(every, handles)
+            mixture = self._mixture(every[: anchors.shape[1]])
+            self._nodes[key] = SurfaceNodes(nodes, anchors, latents, distance, from_anchors, mixture)
         return _keep(self._nodes, key, SOLVERS_KEPT)
 
     def _distances(
@@ -120,6 +124,17 @@ class PreparedMesh:
         distance = torch.from_numpy(self._graph.solid_distances(points)).to(self.rest.device)
         known = self._graph.distances(nodes[: config.motion.latents])[:, : len(self.source.vertices)]
         return distance[None], torch.from_numpy(np.ascontiguousarray(known.T)).to(self.rest.device)[None]
+
+    def _mixture(self, points: NDArray[np.int64]) -> sparse.csr_matrix:
+        """Points of the surface's graph, vertices and then samples, as mixtures [N, V] of the vertices."""
+        vertices = len(self.source.vertices)
+        rows, columns, weights = [], [], []
+        for row, point in enumerate(points):
+            own = point < vertices
+            columns += [point] if own else list(self._samples.corners[point - vertices])
+            weights += [1.0] if own else list(self._samples.barycentric[point - vertices])
+            rows += [row] * (1 if own else 3)
+        return sparse.csr_matrix((weights, (rows, columns)), shape=(len(points), vertices))
 
     def solver(self, handles: NDArray[np.int64]) -> ResidualSolver:
         """The residual solve for handles [K]; the last few sets of handles are kept."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.config import Config
 from core.models.conditioners import ConditionTokens
-from core.models.denoisers import Prepared
+from core.models.denoisers import MotionDenoiser, Prepared
 from core.models.diffusion_models import MotionCondition, MotionDiffusion, with_affinity
 from core.models.observation_conditioners import ScanCondition
 from core.models.warm_start import FilledTracks, HandleCondition, fill_tracks
@@ -117,18 +117,20 @@ def prepare_windows(
 
 
 def windowed_network(
-    denoiser: Callable[[Tensor, Tensor, Prepared], Tensor],
+    denoiser: MotionDenoiser,
     windows: Windows,
     prepared: Prepared,
     check_cancelled: Callable[[], None] = lambda: None,
+    borrowed: Float[Tensor, "S T M 8"] | None = None,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """The network F(x [S, T, M, C], noise level [S]) over whole clips of several seeds from one over windows.
 
     Blending F is blending the denoised estimates, because all windows share x. `check_cancelled` is called between
-    parts of one call.
+    parts of one call. `borrowed` is a further guess for every seed, see `with_borrowed`.
     """
     weights = windows.weights()
     count = len(windows.starts)
+    lent = None if borrowed is None else windows.split(borrowed)
 
     def network(x: Tensor, level: Tensor) -> Tensor:
         cut = windows.split(x)
@@ -143,6 +145,8 @@ def windowed_network(
                 chosen = slice(start, min(start + step, count))
                 inputs = cut[seeds, chosen]
                 condition = select_clips(prepared, chosen, count).repeat(width)
+                if lent is not None:
+                    condition = denoiser.with_borrowed(condition, lent[seeds, chosen].flatten(0, 1))
                 levels = level[seeds].repeat_interleave(inputs.shape[1])
                 answers[seeds, chosen] = denoiser(inputs.flatten(0, 1), levels, condition).unflatten(
                     0, inputs.shape[:2]

@@ -7,12 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from core.bank.library import MotionLibrary
 from core.config import Config
-from core.data.clips import ClipBatch
+from core.data.clips import ClipBatch, ClipSource
 from core.diffusion.edm import EdmLoss, precondition
 from core.diffusion.samplers import posterior_mean
 from core.errors import ConfigError
-from core.geometry.farthest_points import farthest_point_indices
+from core.geometry.farthest_points import farthest_point_indices, nearest_indices
 from core.models.diffusion_models import (
     MotionCondition,
     MotionDiffusion,
@@ -21,15 +22,28 @@ from core.models.diffusion_models import (
 from core.models.layers import gather_rows
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.observation_conditioners import ScanCondition
+from core.models.part_descriptor import PartDescriptor
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.warm_start import HandleCondition, WarmStart
-from core.shapes import Float
+from core.training.bank_tables import BankTables
+from core.training.borrowed import BorrowedGuess, borrowed_guesses
 from core.training.objectives import Figures, Objective, untouched
+from core.training.scores import relative_score
 from core.training.simulate_observations import OBSERVED_KINDS, draw_kind, motion_observation
 from core.training.tasks import handles_from_tracks, pick_handles, random_handles
 
 BENDING_STRIDE = 3  # frames next to each other bend a shape alike
-SMALLEST_MISS = 0.01  # of the shape's size: a clip that geometry alone gets right to this counts less, not more
+
+
+PROPOSALS = 2  # borrowed motions of an example, each with its own noise: as many as an energy score needs
+NOTHING_BORROWED = 0.15  # share of the clips that have to do without
+
+
+class Lenders(NamedTuple):
+    """Where borrowed motion comes from while training."""
+
+    library: MotionLibrary
+    network: PartDescriptor
 
 
 class MotionExample(NamedTuple):
@@ -39,6 +53,7 @@ class MotionExample(NamedTuple):
     handles: HandleCondition | None = None  # None: the whole motion is known, for the stiffness network
     scans: ScanCondition | None = None
     warm: WarmStart | None = None
+    borrowed: BorrowedGuess | None = None  # of the anchors, PROPOSALS motions a clip
 
 
 class MotionDiffusionObjective(Objective):
@@ -47,8 +62,13 @@ class MotionDiffusionObjective(Objective):
     trained: MotionDiffusion
 
     def __init__(
-        self, config: Config, shape_autoencoder: ShapeAutoencoder, motion_autoencoder: MotionAutoencoder
+        self,
+        config: Config,
+        shape_autoencoder: ShapeAutoencoder,
+        motion_autoencoder: MotionAutoencoder,
+        lenders: Lenders | None = None,
     ) -> None:
+        """Without `lenders`, or in a model that cannot use them, nothing is borrowed."""
         super().__init__(config)
         if config.training.reuse < 1:
             raise ConfigError(f"training.reuse: {config.training.reuse} is not possible; give 1 or more steps.")
@@ -58,6 +78,10 @@ class MotionDiffusionObjective(Objective):
             shape_autoencoder.eval().requires_grad_(False),
             motion_autoencoder.eval().requires_grad_(False),
         )
+        self._lenders = lenders if config.motion_denoiser.borrowed else None
+        self._tables: BankTables | None = None
+        self._rig_names: tuple[str, ...] = ()
+        self._barred: Tensor | None = None  # [R + 1, 2, entries]
 
     @property
     def seen(self) -> int:
@@ -86,6 +110,10 @@ class MotionDiffusionObjective(Objective):
     def reuse(self) -> int:
         return self.config.training.reuse
 
+    def draw(self, source: ClipSource, batch: int, generator: torch.Generator, split: str) -> ClipBatch:
+        self._rig_names = getattr(source, "rig_names", ())
+        return super().draw(source, batch, generator, split)
+
     @torch.no_grad()
     def example(self, clips: ClipBatch, generator: torch.Generator) -> MotionExample:
         return self.example_of(draw_kind(self.config.tasks, generator), clips, generator)
@@ -98,7 +126,31 @@ class MotionDiffusionObjective(Objective):
         shape_latents, nodes, latents, anchors = self._encode(clips)
         handles, scans = self._condition(kind, clips, nodes, anchors, generator)
         warm = self.trained.geometry(shape_latents, nodes, handles) if self.trained.warm else None
-        return MotionExample((shape_latents, nodes, latents), handles, scans, warm)
+        borrowed = self.borrow(clips, nodes, handles, generator) if kind == "handles" else None
+        return MotionExample((shape_latents, nodes, latents), handles, scans, warm, borrowed)
+
+    @torch.no_grad()
+    def borrow(
+        self, clips: ClipBatch, nodes: Tensor, handles: HandleCondition, generator: torch.Generator
+    ) -> BorrowedGuess | None:
+        """What the bank proposes for the clips, at the anchors; half of the clips get nothing of their whole pack."""
+        if self._lenders is None:
+            return None
+        device = nodes.device
+        if self._tables is None or self._barred is None:
+            with torch.autocast(device.type, enabled=False):
+                self._tables = BankTables(*self._lenders, device)
+                self._barred = self._tables.bar(self._rig_names)
+        batch, count = len(nodes), self.trained.latents
+        whole = (torch.rand(batch, device=device, generator=generator) < 0.5).long()
+        none = torch.full((batch,), len(self._rig_names), device=device)
+        barred = self._barred[none if clips.rig is None else clips.rig, whole]
+        body = nodes[:, : self.trained.nodes]
+        # The nodes are points of the clips, so the nearest one is the same.
+        index = nearest_indices(body, clips.points[:, 0, : self.seen], 1)[..., 0]
+        normals = gather_rows(clips.normals, index)
+        found = borrowed_guesses(self._tables, body, normals, handles, clips.fps, barred, PROPOSALS, generator)
+        return found._replace(displacements=found.displacements[..., :count, :].clone())
 
     def forward(self, example: MotionExample, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         loss, figures = self.loss_of(example, generator)
@@ -114,8 +166,13 @@ class MotionDiffusionObjective(Objective):
         batch, device = len(latents), latents.device
         keep = torch.rand(batch, device=device, generator=generator) >= diffusion.condition_dropout
         condition = self.trained.prepare(shape_latents, nodes, example.handles, keep, example.scans, warm=example.warm)
-        clean = self.trained.whiten(latents, condition.warm)
+        lent = torch.rand(batch, device=device, generator=generator) >= NOTHING_BORROWED
         sigma, pure = self.loss.noise_levels(batch, device, generator)
+        if self.trained.denoiser.from_borrowed is not None and condition.warm is not None:
+            # Every clip twice, with two proposals and two noises.
+            condition = self._lend(condition, example.borrowed, keep & lent)
+            latents, sigma, pure = (x.repeat(PROPOSALS, *(1,) * (x.dim() - 1)) for x in (latents, sigma, pure))
+        clean = self.trained.whiten(latents, condition.warm)
         white = torch.randn(clean.shape, device=device, generator=generator)
         noise = self.trained.noise(white, condition.warm)
         network = lambda x, level: self.trained.denoiser(x, level, condition.prepared)  # noqa: E731
@@ -124,14 +181,29 @@ class MotionDiffusionObjective(Objective):
         if diffusion.outlier_variance > 0:
             # A few clips that the warm start misses by many of its own deviations would drown all the others.
             loss = loss / (1 + clean.square().mean(dim=(1, 2, 3)) / diffusion.outlier_variance)
-        distance = relative_distance(self.trained.unwhiten(estimate, condition.warm), latents, condition.warm)
-        loss = torch.where(pure, distance, loss)  # the posterior's median rather than its mean
+        answer = self.trained.unwhiten(estimate, condition.warm)
+        loss = torch.where(pure, relative_score(answer, latents, condition.warm, len(latents) // batch), loss)
         share = pure.float()
         figures = {
             "loss_pure": (loss * share).sum().detach() / share.sum().clamp_min(1),
             "clean_variance": clean.square().mean().detach(),
         }
         return loss.mean(), figures
+
+    def _lend(self, condition: MotionCondition, borrowed: BorrowedGuess | None, lent: Tensor) -> MotionCondition:
+        """The conditions of a batch, once for every proposal."""
+        assert condition.warm is not None
+        warm = WarmStart(*(part.repeat(PROPOSALS, *(1,) * (part.dim() - 1)) for part in condition.warm))
+        prepared = condition.prepared.repeat(PROPOSALS)
+        if borrowed is None:
+            return MotionCondition(prepared, warm)
+        guide = self.trained.borrowed_guide(
+            warm,
+            borrowed.displacements.transpose(0, 1).flatten(0, 1),
+            borrowed.missed.t().flatten(),
+            lent.repeat(PROPOSALS),
+        )
+        return MotionCondition(self.trained.denoiser.with_borrowed(prepared, guide), warm)
 
     @torch.no_grad()
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:
@@ -153,7 +225,10 @@ class MotionDiffusionObjective(Objective):
             keyframe_mask = mask[None, :, None].expand(batch, -1, count)
             present = torch.ones(batch, count, dtype=torch.bool, device=device)
             handles = handles_from_tracks(clips.points, index, keyframe_mask, present)
-            figures |= self._posterior_figures(name, shape_latents, nodes, latents, handles, generator)
+            borrowed = self.borrow(clips, nodes, handles, generator)
+            figures |= self._posterior_figures(
+                name, shape_latents, nodes, latents, handles, generator, borrowed=borrowed
+            )
         for name in OBSERVED_KINDS:
             if getattr(self.config.tasks, name) > 0:
                 handles, scans = self._condition(name, clips, nodes, anchors, generator)
@@ -191,15 +266,28 @@ class MotionDiffusionObjective(Objective):
         handles: HandleCondition,
         generator: torch.Generator,
         scans: ScanCondition | None = None,
+        borrowed: BorrowedGuess | None = None,
     ) -> Figures:
         condition = self.trained.prepare(shape_latents, nodes, handles, scans=scans)
-        sample = self._posterior_mean(condition, latents, generator)
+        spread: Figures = {}
+        if borrowed is None or condition.warm is None:
+            sample = self._posterior_mean(condition, latents, generator)
+        else:
+            every = self._lend(condition, borrowed, torch.ones(len(latents), dtype=torch.bool, device=latents.device))
+            samples = self._posterior_mean(every, latents.repeat(PROPOSALS, 1, 1, 1), generator)
+            samples = samples.unflatten(0, (PROPOSALS, len(latents)))
+            sample = samples.mean(dim=0)
+            truth = latents[..., :3].norm(dim=-1).mean()
+            spread = {
+                f"{name}_size": float(samples[..., :3].norm(dim=-1).mean() / truth),
+                f"{name}_apart": float((samples[0] - samples[1])[..., :3].norm(dim=-1).mean() / truth),
+            }
         error = (sample - latents)[..., :3].norm(dim=-1).mean()
         if condition.warm is None:
             return {f"{name}_error": float(error)}
         guesses = {"warm": condition.warm.mean, "rigid": condition.warm.guesses[..., 0, :]}
         misses = {guess: (value - latents[..., :3]).norm(dim=-1).mean() for guess, value in guesses.items()}
-        return {
+        return spread | {
             f"{name}_warm": float(misses["warm"]),
             f"{name}_ratio": float(error / misses["warm"].clamp_min(1e-9)),
             f"{name}_over_rigid": float(error / misses["rigid"].clamp_min(1e-9)),
@@ -241,17 +329,3 @@ class MotionDiffusionObjective(Objective):
         shape_latents, _ = shape_autoencoder.encode(rest, nodes[:, :shape_count], normals)
         latents, _ = motion_autoencoder.encode(rest, points[:, 1:], index[:, :motion_count])
         return shape_latents, nodes, latents, index[:, :motion_count]
-
-
-def relative_distance(
-    estimate: Float[Tensor, "B T M C"], latents: Float[Tensor, "B T M C"], warm: WarmStart | None
-) -> Float[Tensor, " B"]:
-    """Mean distance of the estimated latents from the true ones, over that of the as-rigid guess (or of no motion).
-
-    Unlike a square in the warm start's units it is what motions are judged by: it asks for the median, far from the
-    handles as much as beside them, and clips count by how much better they could be, not by how far they move.
-    """
-    rigid = torch.zeros_like(latents[..., :3]) if warm is None else warm.guesses[..., 0, :]
-    miss = (rigid - latents[..., :3]).norm(dim=-1).mean(dim=(1, 2))
-    distance = ((estimate - latents).square().sum(dim=-1) + 1e-10).sqrt().mean(dim=(1, 2))  # smooth at zero
-    return distance / (miss + SMALLEST_MISS)

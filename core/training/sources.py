@@ -30,6 +30,11 @@ class MixedSource:
 
             self.sources.append((config.shards_share, ShardSource(config.shards, device, config.shards_splits)))
 
+    @property
+    def rig_names(self) -> tuple[str, ...]:
+        """What a clip's `rig` counts; empty without rigs."""
+        return next((source.rig_names for _, source in self.sources if hasattr(source, "rig_names")), ())
+
     def sample(
         self,
         batch: int,

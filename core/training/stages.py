@@ -9,16 +9,19 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from core.assets import asset_path
 from core.atomic import check_writable
+from core.bank.library import MotionLibrary
 from core.checkpoint import EVERY_STAGE, PART_DESCRIPTOR, STAGES, checkpoint_path, load_checkpoint
 from core.config import Config
 from core.data.clips import ClipSource
 from core.errors import CheckpointError
 from core.models.diffusion_models import build_motion_autoencoder, build_shape_autoencoder
 from core.models.motion_autoencoder import MotionAutoencoder
+from core.models.part_descriptor import build_part_descriptor
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.training.loop import Budget, OnCheck, Report, make_accelerator, train_stage
-from core.training.motion_objective import MotionDiffusionObjective
+from core.training.motion_objective import Lenders, MotionDiffusionObjective
 from core.training.objectives import MotionAutoencoderObjective, Objective, ShapeAutoencoderObjective
 from core.training.part_views import PartViewSource
 from core.training.parts_objective import PartsObjective
@@ -43,6 +46,16 @@ def trained_motion_autoencoder(config: Config, folder: Path) -> MotionAutoencode
     return module
 
 
+def lenders(config: Config, folder: Path) -> Lenders | None:
+    """The bank that `data.bank` names, with the part descriptor of `folder`; None where either is missing."""
+    if not config.motion_denoiser.borrowed or not config.data.bank:
+        return None
+    network = build_part_descriptor(config)
+    load_checkpoint(folder / f"{PART_DESCRIPTOR}.safetensors", PART_DESCRIPTOR).load_into(network)
+    bank = asset_path("bank", "motions.safetensors") if config.data.bank == "bundled" else Path(config.data.bank)
+    return Lenders(MotionLibrary.load(bank), network)
+
+
 def build_objective(stage: str, config: Config, folder: Path) -> Objective:
     """The objective of a stage with the earlier stages it needs, read from `folder`."""
     if stage == "shape-autoencoder":
@@ -53,7 +66,10 @@ def build_objective(stage: str, config: Config, folder: Path) -> Objective:
         return ShapeDiffusionObjective(config, trained_shape_autoencoder(config, folder))
     if stage == "motion-diffusion":
         return MotionDiffusionObjective(
-            config, trained_shape_autoencoder(config, folder), trained_motion_autoencoder(config, folder)
+            config,
+            trained_shape_autoencoder(config, folder),
+            trained_motion_autoencoder(config, folder),
+            lenders(config, folder),
         )
     if stage == PART_DESCRIPTOR:
         return PartsObjective(config)

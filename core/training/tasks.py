@@ -73,4 +73,25 @@ def random_handles(points: Tensor, config: TaskConfig, generator: torch.Generato
         ]
     )
     keyframe_mask = options[task, torch.arange(batch, device=device)]
+    if config.farthest > 0:
+        leads = (uniform(batch) < config.farthest) & (task > 0) & (task < 4)
+        index, keyframe_mask = _take_the_farthest(points, index, keyframe_mask, leads, task == 2)
     return handles_from_tracks(points, index, keyframe_mask, present)
+
+
+def _take_the_farthest(
+    points: Tensor, index: Tensor, keyframe_mask: Tensor, leads: Tensor, last_frame: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The first handle of the clips that `leads` [B] becomes the point that moves farthest, keyed where it is farthest
+    (or in the last frame): what people take hold of is what is to move."""
+    pool = min(CANDIDATES, points.shape[2])
+    far = (points[:, 1:, :pool] - points[:, :1, :pool]).norm(dim=-1)  # [B, T, N]
+    far = torch.where(last_frame[:, None, None], far[:, -1:], far)
+    frame_of, point = far.amax(dim=2).argmax(dim=1), far.amax(dim=1).argmax(dim=1)
+    frames = torch.arange(far.shape[1], device=points.device)
+    when = torch.where(last_frame, frames[-1], frame_of)
+    first = frames[None] == when[:, None]
+    index, keyframe_mask = index.clone(), keyframe_mask.clone()
+    index[:, 0] = torch.where(leads, point, index[:, 0])
+    keyframe_mask[:, :, 0] = torch.where(leads[:, None], first, keyframe_mask[:, :, 0])
+    return index, keyframe_mask

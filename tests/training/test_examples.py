@@ -14,7 +14,7 @@ from core.data.clips import ClipBatch
 from core.data.procedural import ProceduralSource
 from core.errors import ConfigError
 from core.training.examples import SPACING, Examples
-from core.training.motion_objective import MotionDiffusionObjective, relative_distance
+from core.training.motion_objective import MotionDiffusionObjective, relative_score
 from core.training.objectives import Objective
 from core.training.stages import build_objective, train
 from tests.training.fixed import FixedClips, tiny
@@ -95,10 +95,10 @@ def test_the_distance_of_a_perfect_and_of_the_rigid_answer(objective: MotionDiff
     latents = example.clips[2]
     assert example.warm is not None
     rigid = torch.cat([example.warm.guesses[..., 0, :], latents[..., 3:]], dim=-1)
-    torch.testing.assert_close(relative_distance(latents, latents, example.warm), torch.zeros(3), atol=1e-3, rtol=0)
-    ratio = relative_distance(rigid, latents, example.warm)
+    torch.testing.assert_close(relative_score(latents, latents, example.warm), torch.zeros(3), atol=1e-3, rtol=0)
+    ratio = relative_score(rigid, latents, example.warm)
     assert bool((ratio < 1).all()) and bool((ratio > 0).all())
-    motion = relative_distance(torch.zeros_like(latents), torch.cat([latents[..., :3], 0 * latents[..., 3:]], -1), None)
+    motion = relative_score(torch.zeros_like(latents), torch.cat([latents[..., :3], 0 * latents[..., 3:]], -1), None)
     assert bool((motion < 1).all()) and bool((motion > 0.5).all())
 
 

@@ -1,0 +1,40 @@
+"""What the bank proposes, as the denoiser sees it: displacements of its anchors in the moving frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.bank.borrowing import Borrowed
+from core.models.diffusion_models import MotionDiffusion
+from core.models.warm_start import WarmStart
+from core.pipelines.moving_body import MovingBody
+from core.pipelines.prepared_mesh import SurfaceNodes
+from core.shapes import Float
+
+
+def proposed_motion(body: MovingBody, motions: Borrowed, surface: SurfaceNodes) -> Float[Tensor, "S T M 3"]:
+    """How motions of the body's nodes, given in all frames, move the anchors in the frames after the first."""
+    shares = torch.from_numpy((surface.mixture @ body.binding).toarray().astype(np.float32))
+    places = surface.anchors[0].cpu()
+    offsets = shares[..., None] * (places[:, None] - torch.from_numpy(body.nodes)[None])
+    moved = torch.einsum("mp,stpa->stma", shares, motions.positions)
+    moved = moved + torch.einsum("stpab,mpb->stma", motions.rotations, offsets)
+    return (moved - places)[:, 1:]
+
+
+def borrowed_guide(
+    diffusion: MotionDiffusion, warm: WarmStart, proposed: Float[Tensor, "S T M 3"], missed: NDArray[np.floating]
+) -> Float[Tensor, "S F M 8"]:
+    """One guide for every seed over the F frames of the warm start, which may go on beyond the last one asked for.
+
+    `missed` [S] is how far the handles were from their keys before they were met, at the mean.
+    """
+    count, device = len(proposed), warm.mean.device
+    beyond = warm.mean.shape[1] - proposed.shape[1]
+    held = torch.cat([proposed, proposed[:, -1:].expand(-1, beyond, -1, -1)], dim=1).to(device)
+    every = WarmStart(*(part.expand(count, *part.shape[1:]) for part in warm))
+    far = torch.from_numpy(np.asarray(missed, np.float32)).to(device)
+    return diffusion.borrowed_guide(every, held, far, torch.ones(count, dtype=torch.bool, device=device))
