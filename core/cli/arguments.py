@@ -54,12 +54,6 @@ def add_sampling_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--steps", type=int, metavar="N", help="sampler steps, instead of the quality's")
     command.add_argument("--guidance", type=float, default=1.0, metavar="W", help="from 0, which invents freely, to 1")
-    command.add_argument(
-        "--variety",
-        type=float,
-        metavar="V",
-        help="how far results depart from their mean: 0 not at all, 1 as far as the model's samples",
-    )
 
 
 def add_motion_arguments(command: argparse.ArgumentParser) -> None:
@@ -83,7 +77,7 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
         options.quality,
         options.steps,
         options.guidance,
-        options.variety,
+        getattr(options, "variety", None),
         getattr(options, "behaviour", ""),
         getattr(options, "loop", False),
         not getattr(options, "no_contacts", False),

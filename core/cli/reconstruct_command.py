@@ -38,6 +38,12 @@ def add_command(command: AddCommand) -> None:
     )
     add_output(reconstruct)
     add_sampling_arguments(reconstruct)
+    reconstruct.add_argument(
+        "--variety",
+        type=float,
+        metavar="V",
+        help="how far results depart from their mean: 0 not at all, 1 as far as the model's samples",
+    )
     reading = reconstruct.add_argument_group("reading the scans")
     reading.add_argument("--modality", metavar="M", help="points, depth, voxels or images, when it is not recognised")
     reading.add_argument("--up", choices=("x", "y", "z"), help="the scans' up axis, when it is not recognised")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial as bound
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from core.evaluation.baselines import classical_motions
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.handles import handle_vertices
-from core.evaluation.reporting import OnProgress, machine, rows_table, write_report
+from core.evaluation.reporting import OnProgress, PartialResults, machine, rows_table, write_report
 from core.io.gltf.clip_reader import clip_frames
 from core.io.gltf.scene import GltfScene
 from core.pipelines.animate import Animator, estimate_share
@@ -38,6 +39,7 @@ SHARES: dict[str, Callable[[NDArray[np.float32], int], NDArray[np.float32]]] = {
     "denoiser alone": lambda certainty, _: np.ones_like(certainty),
 }
 _ENERGY_POINTS = 64
+FIGURES_VERSION = 1  # figures kept from an interrupted run are used again only if they mean the same
 
 
 @dataclass(frozen=True)
@@ -96,33 +98,31 @@ def evaluate_prior(
 ) -> dict[str, Any]:
     """Measure every row on every clip; writes the report `out` (JSON, .md beside it) and the clips' rows to `raw`.
 
+    What an interrupted run has measured is kept beside the report and used again for the same weights.
+
     Raises DataError where the model has no bank or no clip moves.
     """
     if animator.library is None:
         raise DataError("This model lacks a bank of motions or a part descriptor, so its prior cannot be measured.")
+    model = dict(model or {})
+    settings = {"version": FIGURES_VERSION, "seeds": seeds, "frames": FRAMES, "weights": model.get("weights", "")}
+    partial = PartialResults(out.with_suffix(".partial.json"), {"rows": settings})
     figures: list[dict[str, Any]] = []
     motions: dict[tuple[str, str, str], list[NDArray]] = {}
     truths: dict[tuple[str, str, str], list[NDArray]] = {}
-    try:
-        for number, name in enumerate(clips):
-            clip = load(name, FRAMES)
-            stem = Path(name.path).stem
-            for task in tasks if clip is not None else ():
-                assert clip is not None
-                with without_own_pack(animator, name):
-                    rows = _rows(animator, clip, task, seeds)
-                for row, samples in rows.items():
-                    figures.append(
-                        {"clip": name.key, "behaviour": name.split, "category": name.category}
-                        | {"task": task.name, "row": row, **_measure(samples, clip)}
-                    )
-                    key = (stem, task.name, row)
-                    motions.setdefault(key, []).append(_displacements(samples))
-                    truths.setdefault(key, []).append(_displacements(clip.vertices[None]))
-            if on_progress is not None:
-                on_progress(number + 1, len(clips), name.key)
-    finally:
-        animator.share = estimate_share
+    for number, name in enumerate(clips):
+        for task in tasks:
+            compute = bound(_clip_rows, animator, name, task, seeds)
+            for row, found in partial.recall("rows", f"{name.key}, {task.name}", compute).items():
+                figures.append(
+                    {"clip": name.key, "behaviour": name.split, "category": name.category}
+                    | {"task": task.name, "row": row, **found["figures"]}
+                )
+                key = (Path(name.path).stem, task.name, row)
+                motions.setdefault(key, []).append(np.array(found["samples"]))
+                truths.setdefault(key, []).append(np.array(found["truth"]))
+        if on_progress is not None:
+            on_progress(number + 1, len(clips), name.key)
     if not figures:
         raise DataError("None of the clips moves enough to be evaluated; choose other clips.")
     summary = []
@@ -138,13 +138,31 @@ def evaluate_prior(
     report = {
         "protocol": "prior",
         "settings": {"seeds": seeds, "frames": FRAMES},
-        "model": dict(model or {}),
+        "model": model,
         "machine": machine(),
         "summary": summary,
         "clips": figures,
     }
     write_report(out, report, prior_markdown(report), raw)
     return report
+
+
+def _clip_rows(animator: Animator, name: ClipName, task: PriorTask, seeds: int) -> dict[str, Any]:
+    """Figures and displacements of every row for one clip and task; none where the clip hardly moves."""
+    clip = load(name, FRAMES)
+    if clip is None:
+        return {}
+    try:
+        with without_own_pack(animator, name):
+            rows = _rows(animator, clip, task, seeds)
+    finally:
+        animator.share = estimate_share
+    flat = lambda vectors: vectors.round(5).tolist()  # noqa: E731
+    truth = flat(_displacements(clip.vertices[None]))
+    return {
+        row: {"figures": _measure(samples, clip), "samples": flat(_displacements(samples)), "truth": truth}
+        for row, samples in rows.items()
+    }
 
 
 def _rows(animator: Animator, clip: EvaluationClip, task: PriorTask, seeds: int) -> dict[str, NDArray]:

@@ -21,9 +21,6 @@ from core.pipelines.temporal import binomial_smooth, time_between_keys, whittake
 from core.pipelines.windows import Windows, prepare_windows, windowed_network
 from core.shapes import Float
 
-# Where no handle is to move this far (of the shape's size), samples differ in proportion. Chosen on unseen motions of
-# trained identities: below 0.16 seeds had been 1.19 times as far from the truth as their mean, above it 1.05 times.
-FAR = 0.25
 MEAN_OF = 4  # noises, each with its negative, whose answers make the posterior mean
 
 
@@ -36,7 +33,6 @@ class ClipCondition:
     conditional: Prepared
     hidden: Prepared | None
     guidance: float
-    farthest: float = 0.0  # how far a handle is to move at most, in normalised space
     between: Tensor | None = None  # [T, M] how far from a key in time, see `core.pipelines.temporal`
     borrowed: Tensor | None = None  # [S, T, M, 8] a proposal of the bank for every seed, see `borrowed_guide`
 
@@ -69,10 +65,8 @@ def prepare_motion(
 
     conditional, warm = prepare(True)
     hidden = prepare(False).prepared if guidance != 1.0 else None
-    asked = handles.displacements.norm(dim=-1) * (handles.keyframe_mask & handles.present[:, None])
-    farthest = float(asked.max()) if asked.numel() else 0.0
     between = None if warm is None else time_between_keys(handles, tracks, warm.handle_affinity)
-    return ClipCondition(windows, warm, conditional, hidden, guidance, farthest, between)
+    return ClipCondition(windows, warm, conditional, hidden, guidance, between)
 
 
 def sample_motion(
@@ -111,34 +105,24 @@ def sample_motion(
         on_call(diffusion.unwhiten(estimate[:1], warm), done == total)
 
     every = None if warm is None else WarmStart(*(part.expand(len(seeds), *part.shape[1:]) for part in warm))
-    if keyed and warm is not None and diffusion.denoiser.config.borrowed:
-        # Trained by a score that asks for samples, not for their mean: nothing is drawn towards it afterwards.
-        sample = run_sampler(denoise, noise(seeded_noise(seeds, shape)), options, config, on_step)
+    sampled = options.quality != "draft" or diffusion.denoiser.config.borrowed
+    sample = run_sampler(denoise, noise(seeded_noise(seeds, shape)), options, config, on_step) if sampled else None
+    if keyed and warm is not None and sample is not None:
+        # Nothing is drawn towards the mean: a mean of gaits is a statue.
         return whittaker_smooth(diffusion.unwhiten(sample, every)[:, :frames], condition.between)
     # A few fixed noises and their negatives: the mean is the same for all seeds, and little of the noise is left in it.
     once = noise(seeded_noise(range(MEAN_OF), shape))
     both = torch.cat([once, -once])
-    if options.quality == "draft":
-        mean = posterior_mean(denoise, both, config.diffusion.sigma_max, on_step).mean(dim=0, keepdim=True)
+    shown = (lambda done, total, estimate: None) if sampled else on_step
+    mean = posterior_mean(denoise, both, config.diffusion.sigma_max, shown).mean(dim=0, keepdim=True)
+    if sample is None:
         latents = diffusion.unwhiten(mean, warm)[:, :frames].expand(len(seeds), -1, -1, -1)
         return whittaker_smooth(binomial_smooth(latents), condition.between) if keyed and warm is not None else latents
-    sample = run_sampler(denoise, noise(seeded_noise(seeds, shape)), options, config, on_step)
     variety = config.diffusion.variety if options.variety is None else options.variety
     if variety == 1.0:
-        samples = diffusion.unwhiten(sample, every)[:, :frames]
-        return whittaker_smooth(samples, condition.between) if keyed and warm is not None else samples
-    mean = posterior_mean(denoise, both, config.diffusion.sigma_max).mean(dim=0, keepdim=True)
-    if not keyed or warm is None:
-        still = binomial_smooth(binomial_smooth(sample - mean, resting=False), resting=False)
-        return diffusion.unwhiten(mean + variety * still, every)[:, :frames]
-    middle = diffusion.unwhiten(mean, warm)[:, :frames]
-    if condition.farthest > 0 and options.variety is None:
-        # For small requests the noise of an undertrained model would be larger than the motion.
-        variety *= min(1.0, condition.farthest / FAR)
-    samples = binomial_smooth(middle) + variety * binomial_smooth(
-        binomial_smooth(diffusion.unwhiten(sample, every)[:, :frames] - middle)
-    )
-    return whittaker_smooth(samples, condition.between)
+        return diffusion.unwhiten(sample, every)[:, :frames]
+    still = binomial_smooth(binomial_smooth(sample - mean, resting=False), resting=False)
+    return diffusion.unwhiten(mean + variety * still, every)[:, :frames]
 
 
 def seeded_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:

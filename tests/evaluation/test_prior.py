@@ -73,3 +73,33 @@ def test_the_report_reads_as_a_table(clip):
     summary |= {name: figures[name] for name in ("size", "best", "apart", "strain", "skate", "mean")}
     text = prior_markdown({"summary": [summary], "clips": [figures]})
     assert "| borrowing and denoiser | 1.000 |" in text and "One handle, by behaviour" in text
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(clip, tmp_path, monkeypatch):
+    """Clips that were measured are not measured again, unless the weights are others."""
+    from core.evaluation import prior
+
+    asked: list[str] = []
+
+    def measured(_animator, name, task, _seeds):
+        asked.append(name.key)
+        if name.key == "rod/breaks" and len(asked) < 3:
+            raise KeyboardInterrupt
+        samples = np.repeat(clip.vertices[None], 2, 0) * 1.01
+        vectors = prior._displacements(samples)
+        truth = prior._displacements(clip.vertices[None])
+        found = {"figures": _measure(samples, clip), "samples": vectors.tolist(), "truth": truth.tolist()}
+        return {"borrowing and denoiser": found}
+
+    monkeypatch.setattr(prior, "_clip_rows", measured)
+    names = [ClipName(f"rod/{end}", "rigs", "walk", "objects", f"/rigs/{end}.glb") for end in ("first", "breaks")]
+    animator = type("Judged", (), {"library": object()})()
+    out = tmp_path / "prior.json"
+    run = lambda weights: prior.evaluate_prior(animator, names, out, 2, TASKS[:1], {"weights": weights})  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        run("a")
+    report = run("a")
+    assert asked == ["rod/first", "rod/breaks", "rod/breaks"]
+    assert len(report["clips"]) == 2 and report["summary"][0]["size"] == pytest.approx(1.01)
+    run("b")
+    assert len(asked) == 5
