@@ -66,6 +66,21 @@ def add_command(command: AddCommand) -> None:
         help="units of the depth maps a metre: 1000, TUM 5000, when not guessed",
     )
     reading.add_argument("--depth-max", type=float, metavar="M", help="metres beyond which depth is background")
+    cut = reconstruct.add_argument_group("cutting the shape out")
+    cut.add_argument(
+        "--mask",
+        type=Path,
+        metavar="PNG",
+        help="what depth maps show of the shape: a picture, or a folder with one a frame",
+    )
+    cut.add_argument(
+        "--box",
+        type=float,
+        nargs=6,
+        metavar=("X0", "Y0", "Z0", "X1", "Y1", "Z1"),
+        help="keep what lies between two corners, in the scans' units",
+    )
+    cut.add_argument("--no-cleaning", action="store_true", help="keep a floor and isolated points")
     shape = reconstruct.add_argument_group("the shape")
     shape.add_argument(
         "--center",
@@ -83,6 +98,7 @@ def add_command(command: AddCommand) -> None:
 
 def run_reconstruct(options: argparse.Namespace) -> None:
     """`m2v reconstruct`: everything that can be wrong is found before the model is loaded."""
+    from core.io.scans.cutting import Cut
     from core.io.scans.scan_reader import read_scans
     from core.pipelines.request import ReconstructionOptions
 
@@ -106,6 +122,7 @@ def run_reconstruct(options: argparse.Namespace) -> None:
         intrinsics=options.intrinsics,
         depth_max=options.depth_max,
         depth_scale=options.depth_scale,
+        cut=Cut(None if options.box is None else tuple(options.box), options.mask, not options.no_cleaning),
     )
     print_notes(options.scans, scans.notes)
     chosen = replace(chosen, normalization=placement(scans, options.center, options.scale))

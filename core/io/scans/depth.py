@@ -27,6 +27,7 @@ from core.io.scans.camera_files import (
     read_poses,
     world_turn,
 )
+from core.io.scans.cutting import Cut
 from core.io.scans.dataset_layouts import MILLIMETRES, TUM_SCALE, DepthLayout
 from core.io.scans.frames import Frame, Thinning
 from core.io.scans.images import read_depth_image
@@ -60,14 +61,15 @@ def read_depth_frames(
     thinned: Thinning,
     scale: float | None = None,
     layout: DepthLayout | None = None,
+    cut: Cut | None = None,
 ) -> DepthFrames:
     """Points of depth PNGs (16 bit, millimetres) in order, or of one .npz (`depth` [T, H, W], `intrinsics`, `poses`).
 
     `scale` is how many units of the files are a metre: by default 1,000 for whole numbers, 1 for
     floating-point ones (or as an array called depth_mm or depth_m says), 5,000 for TUM's layout, or where the first
     picture is too far away otherwise; guesses are reported. Intrinsics and camera-to-world `poses` are in the file,
-    in the argument, in the data set's `layout`, or beside the files. Raises DataError without intrinsics or when poses
-    do not fit.
+    in the argument, in the data set's `layout`, or beside the files. Only what the masks of `cut` show is kept. Raises
+    DataError without intrinsics or when poses or masks do not fit.
     """
     said: list[str] = []
     folder = files[0].parent
@@ -114,6 +116,7 @@ def read_depth_frames(
         if frame in lost:
             skipped.append((name, "has no camera pose"))
             continue
+        depth = depth if cut is None else cut.masked(depth, frame, total)
         matrix = matrices if matrices.ndim == 2 else matrices[min(frame, len(matrices) - 1)]
         keep = np.isfinite(depth) & (depth > 0)
         if depth_max is not None:

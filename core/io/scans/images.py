@@ -41,6 +41,21 @@ def read_depth_image(path: Path) -> NDArray[np.float64]:
     return np.asarray(picture, dtype=np.float64)
 
 
+def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """[H, W] of that shape, true where a picture is not black or transparent; raises SkippedError."""
+    from PIL import Image as Images
+
+    picture = _open(path)
+    if abs(picture.size[0] * shape[0] / (picture.size[1] * shape[1]) - 1) > _SAME_ASPECT:
+        raise SkippedError(f"has other proportions than the depth maps' {shape[1]} x {shape[0]}")
+    picture = picture.resize((shape[1], shape[0]), Images.Resampling.NEAREST)
+    values = np.asarray(picture if picture.mode != "P" else picture.convert("RGBA"))
+    if values.ndim == 2:
+        return values > 0
+    seen = (values[..., : 3 if values.shape[-1] > 2 else 1] > 0).any(axis=-1)
+    return np.asarray(seen & (values[..., -1] > 0) if values.shape[-1] in (2, 4) else seen)
+
+
 def read_image_frames(files: list[Path]) -> tuple[NDArray[np.uint8], list[str], list[tuple[str, str]], list[str]]:
     """Pictures in order as one array [T, H, W, 3]: it, the names used, (name, why) of those skipped, and notes.
 

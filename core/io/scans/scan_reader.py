@@ -19,6 +19,7 @@ from core.errors import DataError
 from core.geometry.scan_normalization import guess_up_axis
 from core.io.arrays import SkippedError
 from core.io.mesh.source_mesh import far_origin
+from core.io.scans.cutting import Cut
 from core.io.scans.depth import read_depth_frames
 from core.io.scans.frame_numbers import frame_places, numbers_in_names, places_of_times, with_gaps
 from core.io.scans.frames import Frame, Thinning, are_tracked, clean_frames
@@ -45,6 +46,7 @@ def read_scans(
     intrinsics: ArrayLike | str | Path | None = None,
     depth_max: float | None = None,
     depth_scale: float | None = None,
+    cut: Cut | None = None,
 ) -> ScanSequence:
     """Read a sequence of scans; what is not given is recognised from the content or from `scan.json` beside it.
 
@@ -58,12 +60,13 @@ def read_scans(
     Folders laid out as ScanNet, TUM or 7-Scenes have them open as they are. Frames whose numbers or times say that
     others between them are missing keep their moments; those others have no points.
 
+    `cut` says what is kept of each frame: by default all but a floor, and points that lie alone, in untracked scans.
     `fps` is 24 when nothing says otherwise. Raises DataError with one sentence when no frame can be used.
     """
     path = Path(path)
     _check(modality, up_axis, fps, depth_max, depth_scale)
     try:
-        return _read(path, modality, up_axis, fps, tracked, partial, intrinsics, depth_max, depth_scale)
+        return _read(path, modality, up_axis, fps, tracked, partial, intrinsics, depth_max, depth_scale, cut or Cut())
     except (ValueError, TypeError, ArithmeticError, IndexError, AttributeError, np.linalg.LinAlgError) as error:
         # What a hostile file can still provoke between the readers' own checks.
         raise DataError(
@@ -81,19 +84,23 @@ def _read(
     intrinsics: ArrayLike | str | Path | None,
     depth_max: float | None,
     depth_scale: float | None,
+    cut: Cut,
 ) -> ScanSequence:
     layout = find_scans(path, modality)
     if len(layout.files) > MAX_FRAMES:
         layout.notes.append(f"Only the first {MAX_FRAMES:,} of {len(layout.files):,} frames are used.")
         layout = replace(layout, files=layout.files[:MAX_FRAMES])
-    wish = _Wish(modality or layout.settings.get("modality"), up_axis, tracked, partial).with_settings(layout.settings)
+    asked = _Wish(modality or layout.settings.get("modality"), up_axis, tracked, partial, cut=cut)
+    wish = asked.with_settings(layout.settings)
+    if cut.masks and layout.kind != "depth":
+        raise DataError(f"{path} holds no depth maps that masks could cut; give a box instead.")
     if layout.kind == "points":
         wish = replace(wish, viewpoints=_places(layout), places=_moments(layout))
         scans = _points(path, layout, wish)
     elif layout.kind == "depth":
         scale = depth_scale or _positive(layout.settings.get("depth_scale"))
         thinned = Thinning(MAX_POINTS)
-        found = read_depth_frames(layout.files, intrinsics, depth_max, thinned, scale, layout.depth)
+        found = read_depth_frames(layout.files, intrinsics, depth_max, thinned, scale, layout.depth, cut)
         wish = replace(wish, modality="depth", up_axis=wish.up_axis or found.up_axis)
         layout.notes.extend(found.notes)
         wish = replace(wish, viewpoints=found.viewpoints, places=_moments(layout))
@@ -117,6 +124,7 @@ class _Wish:
     viewpoint: tuple[float, float, float] | None = None
     viewpoints: dict[str, NDArray[np.float64]] | None = None  # by the frame's name
     places: dict[str, int] | None = None  # by the frame's name: its moment, where some are missing
+    cut: Cut | None = None
 
     def with_settings(self, settings: dict) -> _Wish:
         """Fill what was not asked for from scan.json; values of a wrong kind there count for nothing."""
@@ -132,6 +140,7 @@ class _Wish:
             flag("tracked", self.tracked),
             flag("partial", self.partial),
             _triple(settings.get("viewpoint")),
+            cut=self.cut,
         )
 
 
@@ -167,6 +176,8 @@ def _from_frames(path: Path, frames: list[Frame], skipped: Skipped, notes: list[
     tracked = wish.tracked
     if tracked is None:
         tracked = modality == "points" and are_tracked(cleaned)
+    cleaned, cuts = (wish.cut or Cut()).applied(cleaned, tracked, wish.up_axis or "y", modality == "depth")
+    repairs = [*repairs, *cuts]
     origin = far_origin(np.concatenate([frame for _, frame in cleaned]))
     if any(origin):
         cleaned = [(name, frame - origin) for name, frame in cleaned]

@@ -14,6 +14,7 @@ from PIL import Image
 
 from core.errors import DataError
 from core.io.arrays import SkippedError
+from core.io.scans.cutting import Cut
 from core.io.scans.pcd import decompress_lzf
 from core.io.scans.scan_reader import MAX_POINTS, read_scans
 from core.sequence import ScanSequence
@@ -196,7 +197,7 @@ def test_mixed_formats_use_the_most_frequent_and_name_the_rest(tmp_path: Path) -
 
 def test_large_frames_are_thinned_out(tmp_path: Path) -> None:
     np.save(tmp_path / "large.npy", cloud(count=MAX_POINTS + 10))
-    scans = read_scans(tmp_path / "large.npy")
+    scans = read_scans(tmp_path / "large.npy", cut=Cut(cleaned=False))
     assert len(scans.points[0]) == MAX_POINTS
     assert "1 frame has 20,010 points" in scans.notes[0]
 
