@@ -50,6 +50,7 @@ NO_WARM_START = (
     "diffusion.noise=white",
     "motion_denoiser.geometric_attention=false",
     "motion_denoiser.output_directions=false",
+    "motion_denoiser.borrowed=false",
     *NO_STIFFNESS,
 )
 _FRESH = (MOTION, DENOISER)
@@ -70,6 +71,7 @@ TRAINED = (
     Row("absolute_flow", "absolute flow head", ("motion.flow_head=absolute", "motion.channels=16"), "channels_16",
         _FRESH, note="This decoder knows where an anchor is from learned channels only, hence 16."),
     Row("no_warm_start", "no geometric warm start", NO_WARM_START),
+    Row("no_borrowed", "no motion borrowed from the bank", ("motion_denoiser.borrowed=false",)),
     Row("no_stiffness", "no learned stiffness of the warm start", NO_STIFFNESS),
     Row("no_explicit_displacement", "no warm start and no explicit displacement",
         (*NO_WARM_START, "motion.explicit_displacement=false", "motion.flow_head=absolute", "motion.channels=16"),
