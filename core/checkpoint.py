@@ -32,6 +32,7 @@ STAGES = (
 # It needs no other stage and learns from rigs alone, so `train all` leaves it out.
 PART_DESCRIPTOR = "part-descriptor"
 EVERY_STAGE = (*STAGES, PART_DESCRIPTOR)
+SCAN_MOTION = "scan-motion-diffusion"  # a motion denoiser for scans alone, where a folder has one of its own
 
 # Parts of tensor names in earlier versions, and what they are called now.
 RENAMED = {
@@ -134,6 +135,15 @@ def checkpoint_path(preset_or_folder: str, stage: str) -> Path:
     if folder.name == preset_or_folder and (bundled.is_dir() or not folder.is_dir()):
         folder = bundled
     return folder / f"{stage}.safetensors"
+
+
+def scan_motion_path(preset_or_folder: str) -> Path:
+    """The motion denoiser that follows scans: one that was kept for them, else the one that animates.
+
+    A denoiser that learned to sample answers scans, which leave little open, less exactly than one that learned means.
+    """
+    own = checkpoint_path(preset_or_folder, SCAN_MOTION)
+    return own if own.is_file() else checkpoint_path(preset_or_folder, "motion-diffusion")
 
 
 def _current(tree: dict[str, Any]) -> dict[str, Any]:

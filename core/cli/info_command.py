@@ -34,14 +34,14 @@ def show_info(name: str) -> None:
     """Print what `name` is: a .safetensors file, a folder with stages, or a preset. Raises CheckpointError."""
     from rich.console import Console
 
-    from core.checkpoint import EVERY_STAGE, PART_DESCRIPTOR, checkpoint_path, load_checkpoint
+    from core.checkpoint import EVERY_STAGE, PART_DESCRIPTOR, SCAN_MOTION, checkpoint_path, load_checkpoint
 
     console = Console()
     path = Path(name)
     if path.is_file() or path.suffix == ".safetensors":
         _show_checkpoint(console, path)
         return
-    found = [checkpoint_path(name, stage) for stage in EVERY_STAGE]
+    found = [checkpoint_path(name, stage) for stage in (*EVERY_STAGE, SCAN_MOTION)]
     found = [file for file in found if file.is_file()]
     if not found and name not in preset_names():
         raise CheckpointError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from core.checkpoint import EVERY_STAGE, checkpoint_path
+from core.checkpoint import EVERY_STAGE, SCAN_MOTION, checkpoint_path
 from core.config import load_config
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
 from core.pipelines.animate import Animator
@@ -37,7 +37,7 @@ def describe(animator: Animator, preset: str, untrained: bool = False) -> dict[s
 def describe_files(preset: str, device: str) -> dict[str, Any]:
     """Preset, device, and a hash of all weight files of a preset or folder."""
     digest = hashlib.sha256()
-    for stage in EVERY_STAGE:
+    for stage in (*EVERY_STAGE, SCAN_MOTION):
         path = checkpoint_path(preset, stage)
         if path.is_file():
             digest.update(stage.encode() + path.read_bytes())

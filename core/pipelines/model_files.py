@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,12 +38,17 @@ SECTIONS = {
 }
 
 
-def load_modules(preset: str, stages: Sequence[str]) -> tuple[Config, list[Any]]:
+def load_modules(
+    preset: str, stages: Sequence[str], files_of: Mapping[str, Path] | None = None
+) -> tuple[Config, list[Any]]:
     """Weights of a bundled preset by name, or of a folder with one file per stage; the last stage's configuration.
+
+    `files_of` names files of stages that are to be read from elsewhere.
 
     Raises CheckpointError when a file is missing, damaged, of another version or made for another model.
     """
-    files = [load_checkpoint(checkpoint_path(preset, stage), stage) for stage in stages]
+    paths = {stage: checkpoint_path(preset, stage) for stage in stages} | dict(files_of or {})
+    files = [load_checkpoint(paths[stage], stage) for stage in stages]
     config = files[-1].config
     modules = []
     for stage, file in zip(stages, files, strict=True):

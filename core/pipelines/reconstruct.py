@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from core.checkpoint import scan_motion_path
 from core.config import Config
 from core.diffusion.edm import Denoiser, precondition
 from core.diffusion.samplers import posterior_mean
@@ -88,7 +89,9 @@ class Reconstructor:
         """
         place = choose_device(device)
         stages = ("shape-autoencoder", "motion-autoencoder", "shape-diffusion", "motion-diffusion")
-        config, (shape, motion, shape_diffusion, motion_diffusion) = load_modules(preset, stages)
+        config, (shape, motion, shape_diffusion, motion_diffusion) = load_modules(
+            preset, stages, {stages[-1]: scan_motion_path(preset)}
+        )
         return cls(config, shape, motion, shape_diffusion, motion_diffusion, place)
 
     @torch.inference_mode()

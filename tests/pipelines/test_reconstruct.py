@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.checkpoint import scan_motion_path
 from core.config import load_config
 from core.errors import Cancelled, DataError, M2VError
 from core.experiments.ablation_rows import NO_WARM_START
@@ -187,3 +188,10 @@ def test_small_floating_parts_are_dropped() -> None:
     assert np.allclose(kept[faces], vertices[strip])
     on_the_crumb = vertices[[36, 37, 38]]
     assert len(largest_parts(vertices, np.concatenate([strip, crumb]), on_the_crumb)[1]) == 31, "the scan shows it"
+
+
+def test_scans_are_followed_by_the_denoiser_kept_for_them(tmp_path):
+    """Where a folder has one; else by the one that animates."""
+    assert Reconstructor.load("small", "cpu").motion_diffusion.denoiser.from_borrowed is None
+    assert scan_motion_path("small").name == "scan-motion-diffusion.safetensors"
+    assert scan_motion_path(str(tmp_path)) == tmp_path / "motion-diffusion.safetensors"
