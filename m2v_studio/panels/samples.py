@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import polyscope.imgui as psim
 
@@ -11,6 +9,7 @@ from core.pipelines.request import Reconstruction, Sample, SampleSet
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.looks import own_looks
+from m2v_studio.document.remembered import remembered
 from m2v_studio.document.result_commands import mark_of, result_label
 from m2v_studio.document.state import (
     ColorBy,
@@ -98,9 +97,7 @@ class SamplesPanel:
             rule()
             self._colors(context)
             draw_easing(context)
-        rest = psim.GetContentRegionAvail()[1] - height - psim.GetStyle().ItemSpacing[1]
-        if rest > 0:
-            psim.Dummy((1.0, rest))
+        psim.SetCursorPosY(psim.GetWindowSize()[1] - psim.GetStyle().WindowPadding[1] - height)
         why = why_not_results(state)
         if button("Export…", "Write the motion for Blender, Maya, Houdini or a game engine (Ctrl+E)", why,
                   next_step(state) == "export", width=-1.0, height=height):  # fmt: skip
@@ -221,7 +218,7 @@ def why_not_color(state: State, color: ColorBy) -> str:
     return ""
 
 
-@lru_cache(maxsize=64)
+@remembered
 def figures_of(sample: Sample | Reconstruction, several: bool) -> tuple[str, str]:
     """What a row of the table says after the seed."""
     if isinstance(sample, Sample):
@@ -231,7 +228,7 @@ def figures_of(sample: Sample | Reconstruction, several: bool) -> tuple[str, str
     return fit, _percent(float(sample.disagreement.mean())) if several else "-"
 
 
-@lru_cache(maxsize=64)
+@remembered
 def about_sample(sample: Sample | Reconstruction, several: bool) -> str:
     """What else there is to know about a motion, for a tooltip."""
     if not isinstance(sample, Sample):

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from core.pipelines.request import Sample
 from core.sequence import Normalization, SourceMesh
+from m2v_studio.document.remembered import remembered
 
 NEAR = 0.035  # of the size: what is nearer to the ground at rest belongs to a foot
 TOUCHING = 0.02  # of the size: a foot higher than this above its rest does not stand
@@ -34,7 +35,7 @@ class Footing:
     slide: float  # mean way of the feet over the ground a second, of what touches it
 
 
-@lru_cache(maxsize=48)
+@remembered
 def footing(sample: Sample, source: SourceMesh) -> Footing:
     """Worked out once a motion; a few milliseconds."""
     turn, center, found, rest_heights = _feet(source)

@@ -52,6 +52,7 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     app.studio.worker.cancel()
     app.studio.session = Session(commands.engine_ready(State(), "small, cpu"))
     app.studio.show(commands.set_busy, "")
+    app.studio.posing.forget()  # what drags on another test's mesh were solved with
     app.studio.do("open", commands.open_source, ball())
     app.studio.session.past.clear()
     app.studio.ask, app.context.save_as, app.context.help_open, app.context.closing = None, None, False, False
