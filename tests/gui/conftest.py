@@ -45,6 +45,7 @@ def _window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """Hands on the window with the ball opened and nothing else."""
     from m2v_studio.driver import Driver
+    from m2v_studio.panels.export import ExportDialog
 
     assert isinstance(_window, Driver)
     monkeypatch.setenv("M2V_CONFIG_DIR", str(tmp_path / "config"))
@@ -57,6 +58,8 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     app.studio.session.past.clear()
     app.studio.ask, app.context.save_as, app.context.help_open, app.context.closing = None, None, False, False
     app.context.export_open = app.context.render_open = False
+    app.export_dialog = ExportDialog()  # it keeps the last folder while the window is open
+    app.viewport.forget_framing()
     app.studio.settings = Settings(width=WINDOW[0], height=WINDOW[1])
     _window.animator.gate, _window.animator.calls = None, []  # type: ignore[attr-defined]
     _window.move((30.0, 550.0))
