@@ -46,6 +46,7 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Hands on the window with the ball opened and nothing else."""
     from m2v_studio.driver import Driver
     from m2v_studio.panels.export import ExportDialog
+    from m2v_studio.view.camera import Camera
 
     assert isinstance(_window, Driver)
     monkeypatch.setenv("M2V_CONFIG_DIR", str(tmp_path / "config"))
@@ -59,6 +60,7 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     app.studio.ask, app.context.save_as, app.context.help_open, app.context.closing = None, None, False, False
     app.context.export_open = app.context.render_open = False
     app.export_dialog = ExportDialog()  # it keeps the last folder while the window is open
+    app.viewport.camera = Camera()
     app.viewport.forget_framing()
     app.studio.settings = Settings(width=WINDOW[0], height=WINDOW[1])
     _window.animator.gate, _window.animator.calls = None, []  # type: ignore[attr-defined]
