@@ -1,9 +1,4 @@
-"""`m2v evaluate prior`: is what comes out of one drag alive, likely, various, and does it keep its shape?
-
-Error alone rewards statues, so six measures are shown together. Every clip is judged with a bank that holds nothing of
-its pack: no model that shares its rig or its clips. Rows: borrowing and denoiser together, as the program does it, and
-either alone; with several full tracks also ARAP and biharmonic deformation on the same handles.
-"""
+"""`m2v evaluate prior`: is what comes out of one drag alive, likely, various, and does it keep its shape?"""
 
 from __future__ import annotations
 
@@ -23,13 +18,21 @@ from core.evaluation.baselines import classical_motions
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.handles import handle_vertices
-from core.evaluation.reporting import OnProgress, PartialResults, machine, rows_table, write_report
+from core.evaluation.reporting import OnProgress, PartialResults, machine, page, rows_table, write_report
 from core.io.gltf.clip_reader import clip_frames
 from core.io.gltf.scene import GltfScene
 from core.pipelines.animate import Animator, estimate_share
 from core.pipelines.request import SamplingOptions
 from core.sequence import Handle, HandleTracks
 
+ABOUT = (
+    "Error alone rewards statues, so six measures are shown together. Every clip is judged with a bank that holds "
+    "nothing of its pack: no model that shares its rig or its clips. Rows: borrowing and denoiser together, as the "
+    "program does it, and either alone; with several full tracks also ARAP and biharmonic deformation on the same "
+    "handles. size: mean displacement over the true one. best: error of the best seed; a statue has 1. apart: mean "
+    "distance between seeds. mean: error of the seeds' mean. strain, skate: over the true clips'. energy: distance of "
+    "all samples of an identity from all its clips, 0 to 1. Lengths over the true motion."
+)
 FRAMES = 17
 GROUND = 0.02  # of the size: what is below this counts as on the ground
 MEASURES = ("size", "best", "apart", "strain", "energy", "skate")
@@ -141,6 +144,7 @@ def evaluate_prior(
         "model": model,
         "machine": machine(),
         "summary": summary,
+        "groups": _groups(figures),
         "clips": figures,
     }
     write_report(out, report, prior_markdown(report), raw)
@@ -253,29 +257,36 @@ def _summarise(figures: Sequence[Mapping[str, Any]], energies: Sequence[float]) 
     }
 
 
-def prior_markdown(report: Mapping[str, Any]) -> str:
-    """The report as a person reads it."""
-    parts = ["# Prior", __doc__.split("\n\n")[1].strip() if __doc__ else ""]
-    names = (*MEASURES, "mean")
-    for task in dict.fromkeys(row["task"] for row in report["summary"]):
-        rows = [
-            [row["row"], *(f"{row[name]:.3f}" for name in names)] for row in report["summary"] if row["task"] == task
-        ]
-        clips = next(row["clips"] for row in report["summary"] if row["task"] == task)
-        parts += [f"## {task.capitalize()}, {clips} clips", rows_table(["", *names], rows)]
+def _groups(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One handle, by behaviour and by category: geometric means over the clips of each."""
+    chosen = [f for f in figures if f["task"] == TASKS[0].name and f["row"] == next(iter(SHARES))]
+    result = []
     for group in ("behaviour", "category"):
-        chosen = [f for f in report["clips"] if f["task"] == "one handle" and f["row"] == "borrowing and denoiser"]
-        if not chosen:
-            continue
-        rows = []
         for value in sorted({f[group] for f in chosen}):
             mine = [f for f in chosen if f[group] == value]
-            means = [np.exp(np.mean([np.log(max(f[name], 1e-4)) for f in mine])) for name in ("size", "best", "apart")]
-            rows.append([value, str(len(mine)), *(f"{mean:.3f}" for mean in means)])
-        parts += [f"## One handle, by {group}", rows_table(["", "clips", "size", "best", "apart"], rows)]
-    parts.append(
-        "size: mean displacement over the true one. best: error of the best seed; a statue has 1. apart: mean distance "
-        "between seeds. mean: error of the seeds' mean. strain, skate: over the true clips'. energy: distance of all "
-        "samples of an identity from all its clips, 0 to 1. Lengths over the true motion."
-    )
-    return "\n\n".join(parts) + "\n"
+            means = {name: float(np.exp(np.mean([np.log(max(f[name], 1e-4)) for f in mine]))) for name in MEASURES[:3]}
+            result.append({"group": group, "value": value, "clips": len(mine), **means})
+    return result
+
+
+def prior_tables(report: Mapping[str, Any]) -> list[str]:
+    """The tables of the report, each with a line that says what it shows."""
+    blocks = []
+    names = (*MEASURES, "mean")
+    for task in dict.fromkeys(row["task"] for row in report["summary"]):
+        mine = [row for row in report["summary"] if row["task"] == task]
+        rows = [[row["row"], *(f"{row[name]:.3f}" for name in names)] for row in mine]
+        blocks.append(rows_table([f"{task.capitalize()}, {mine[0]['clips']} clips", *names], rows))
+    for group in dict.fromkeys(row["group"] for row in report["groups"]):
+        rows = [
+            [row["value"], str(row["clips"]), *(f"{row[name]:.3f}" for name in MEASURES[:3])]
+            for row in report["groups"]
+            if row["group"] == group
+        ]
+        blocks.append(rows_table([f"One handle, by {group}", "clips", *MEASURES[:3]], rows))
+    return blocks
+
+
+def prior_markdown(report: Mapping[str, Any]) -> str:
+    """The report as a person reads it."""
+    return page("Prior", ABOUT, *prior_tables(report))

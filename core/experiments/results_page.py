@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.errors import DataError
-from core.evaluation import autoencoder, handles_report, part_matching, reconstruction_report
+from core.evaluation import autoencoder, handles_report, part_matching, prior, reconstruction_report
 from core.evaluation.reporting import Report, group_title, origin, page, rows_table, write_text
 from core.experiments import training_benchmark
 from core.experiments.ablations_report import ablations_markdown, plot_ablations
@@ -29,9 +29,10 @@ SCANS = (
     "noise-sweep",
     "density-sweep",
 )
-ALL = ("handles", "parts", "autoencoders", *SCANS, "ablations", "bench", "training-bench")
+ALL = ("handles", "prior", "parts", "autoencoders", *SCANS, "ablations", "bench", "training-bench")
 HEADINGS = {
     "handles": "Handle editing",
+    "prior": "One drag, several motions",
     "parts": "Which part is which",
     "autoencoders": "The autoencoders alone",
     "bench": "Speed and memory",
@@ -39,6 +40,7 @@ HEADINGS = {
 }
 ABOUT = {
     "handles": handles_report.ABOUT,
+    "prior": prior.ABOUT,
     "parts": part_matching.ABOUT,
     "autoencoders": autoencoder.ABOUT,
     SCANS[0]: reconstruction_report.ABOUT,
@@ -104,6 +106,7 @@ def _section(protocol: str, report: Report, path: Path) -> list[str]:
         return [about, *_shown(plot, "Error of every row over its control's")]
     tables: dict[str, Callable[[Report], list[str]]] = {
         "handles": handles_report.handles_tables,
+        "prior": prior.prior_tables,
         "parts": part_matching.parts_tables,
         "autoencoders": autoencoder.autoencoder_tables,
     }

@@ -5,7 +5,7 @@ import pytest
 
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip
 from core.evaluation.fair_bank import without_own_pack
-from core.evaluation.prior import TASKS, _measure, energy_distance, mean_skate, mean_strain, prior_markdown
+from core.evaluation.prior import TASKS, _groups, _measure, energy_distance, mean_skate, mean_strain, prior_markdown
 from tests.bank.creatures import swinging_rod
 
 
@@ -71,7 +71,7 @@ def test_the_report_reads_as_a_table(clip):
     figures |= {"row": "borrowing and denoiser", **_measure(clip.vertices[None], clip)}
     summary = {"task": "one handle", "row": "borrowing and denoiser", "clips": 1, "energy": 0.01}
     summary |= {name: figures[name] for name in ("size", "best", "apart", "strain", "skate", "mean")}
-    text = prior_markdown({"summary": [summary], "clips": [figures]})
+    text = prior_markdown({"summary": [summary], "groups": _groups([figures])})
     assert "| borrowing and denoiser | 1.000 |" in text and "One handle, by behaviour" in text
 
 
