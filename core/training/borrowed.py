@@ -73,7 +73,9 @@ def borrowed_guesses(
     parts = []
     for first in range(0, len(nodes), CLIPS_AT_ONCE):
         some = slice(first, first + CLIPS_AT_ONCE)
-        mine = HandleCondition(*(None if part is None else part[some] for part in handles))
+        mine = HandleCondition(
+            handles.positions[some], handles.displacements[some], handles.keyframe_mask[some], handles.present[some]
+        )
         parts.append(_guesses(tables, nodes[some], normals[some], mine, fps[some], barred[some], windows, generator))
     return BorrowedGuess(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
