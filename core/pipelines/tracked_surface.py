@@ -22,7 +22,8 @@ from core.geometry.occupancy import BOX_SIDE
 from core.geometry.point_graph import PointGraph
 
 MOST_POINTS = 1024  # that the Gauss field is solved for
-MODEL_SHARE = 0.2  # of the model's occupancy beside the Gauss field
+MODEL_SHARE = 0.2  # of the model's occupancy beside the Gauss field of ENOUGH points or more
+ENOUGH = 512  # with fewer, the model counts for as much more
 MODEL_CELLS = 64  # along a side: the model's occupancy is smooth, and asking it is what takes time
 MODEL_REACH = 0.08  # from the points within which it is asked so finely; elsewhere at half of that
 BROKEN = 0.1  # depth below the surface's level at which the sum is taken to break an edge
@@ -52,13 +53,14 @@ def tracked_surface(
     edges = graph.edges[graph.joined]
     slender = np.zeros(len(points), dtype=bool)
     broken = np.zeros(len(edges), dtype=bool)
+    share = MODEL_SHARE * max(1.0, ENOUGH / len(points))
     solid: Occupancy = lambda places: np.zeros(len(places))  # noqa: E731
     for _ in range(2):  # thinner fields break more edges
         width = point_widths(points[some])
         width = np.where(slender[some], np.minimum(width, SLENDER * graph.spacing[some]), width)
         gauss = GaussField(points[some], width)
         check_cancelled()
-        solid = lambda places, gauss=gauss: gauss(places) + MODEL_SHARE * prior(places)  # type: ignore[misc]  # noqa: E731
+        solid = lambda places, gauss=gauss: gauss(places) + share * prior(places)  # type: ignore[misc]  # noqa: E731
         broken = _depth(solid, points[edges]) < -BROKEN
         slender[edges[broken]] = True
     rods = slender[edges].any(axis=1)
