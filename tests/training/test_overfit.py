@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.checkpoint import STAGES
+from core.checkpoint import PART_DESCRIPTOR, STAGES, save_checkpoint
 from core.config import Config, load_config, preset_names
 from core.data.clips import ClipBatch
+from core.models.part_descriptor import build_part_descriptor
 from core.training.loop import averaged_check
 from core.training.motion_objective import MotionDiffusionObjective
 from core.training.objectives import Figures
@@ -141,6 +142,14 @@ def test_every_weight_of_every_preset_gets_a_gradient(tmp_path: Path, preset: st
     )
     for earlier in STAGES[: {"shape-diffusion": 1, "motion-diffusion": 2}.get(stage, 0)]:
         train([earlier], config, tmp_path, steps=1, source=FixedClips())
+    if config.motion_denoiser.borrowed:
+        save_checkpoint(
+            tmp_path / f"{PART_DESCRIPTOR}.safetensors",
+            PART_DESCRIPTOR,
+            config,
+            build_part_descriptor(config).state_dict(),
+            {},
+        )
     objective = build_objective(stage, config, tmp_path)
     generator = torch.Generator().manual_seed(0)
     clips = objective.draw(FixedClips(), 2, generator, "train")
