@@ -39,9 +39,9 @@ def test_two_processes_are_one_with_accumulated_gradients(tmp_path: Path) -> Non
         for name, value in figures[0]["checks"][-1].items():
             # What divides by a clip's first guess magnifies rounding errors where that guess is nearly exact, and
             # following a scan chooses nearest points, where one can decide. The losses do neither: they agree to
-            # 0.001, where another seed is 0.02 to 0.4 away.
+            # 0.004, where another seed is 0.02 to 0.4 away.
             rounded = name == "seconds" or name.endswith("_ratio") or name.startswith(("scans_", "voxels_"))
-            tolerance = 0.003 if name.startswith("loss") else 0.03
+            tolerance = 0.008 if name.startswith("loss") else 0.03
             assert rounded or value == pytest.approx(figures[1]["checks"][-1][name], rel=tolerance, abs=1e-3), name
         assert two.keys() == one.keys()
         for name, tensor in two.items():
