@@ -23,6 +23,8 @@ from pathlib import Path
 
 import torch
 
+from core.errors import DataError
+
 STAGE = "motion-diffusion"
 MOST_BYTES = 16 << 20  # of a file that is kept
 KEPT_EVERY = 10.0  # seconds between two looks for newer weights
@@ -48,6 +50,14 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the session; the exit code is that of the first part that failed."""
     options = parser().parse_args(arguments)
+    try:
+        return _session(options)
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _session(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
@@ -87,8 +97,11 @@ def _unpacked(rigs: Path, work: Path) -> Path:
     if rigs.suffix != ".xz":
         return rigs.resolve()
     target = work / rigs.stem
-    with lzma.open(rigs) as packed, target.open("wb") as plain:
-        shutil.copyfileobj(packed, plain, 1 << 22)
+    try:
+        with lzma.open(rigs) as packed, target.open("wb") as plain:
+            shutil.copyfileobj(packed, plain, 1 << 22)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise DataError(f"{rigs} cannot be unpacked ({error}); give a rig bank or one packed with xz.") from None
     return target
 
 

@@ -34,8 +34,6 @@ def test_a_minute_at_random_ends_without_a_fault() -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUN, "3", "1.0"], cwd=Path(__file__).parents[2], capture_output=True, text=True
     )
-    if "EGL" in done.stderr:
-        pytest.skip("no off-screen drawing here")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
