@@ -28,6 +28,7 @@ sys.exit(0 if report.is_good else 1)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("driver")  # skips where nothing can be drawn
 def test_a_minute_at_random_ends_without_a_fault() -> None:
     """In a process of its own: Polyscope opens one window in a process, and the memory is the window's alone."""
     pytest.importorskip("polyscope")
