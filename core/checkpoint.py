@@ -42,14 +42,21 @@ RENAMED = {
 }
 # Fields of the configuration likewise.
 RENAMED_FIELDS = {"diffusion.pure_noise": "posterior_mean_fraction"}
+# Tensors of modules that went: tokens of whole pictures, which changed nothing that was reconstructed.
+REMOVED_TENSORS = ("images.",)
+ANY: tuple[Any, ...] = ()  # of training only, or of a module that went
 # Fields that earlier versions stored, with the values that mean what this version does.
 REMOVED: dict[str, tuple[Any, ...]] = {
+    "conditions.images": ANY,
+    "conditions.image_weights": ANY,
+    "tasks.images": ANY,
+    "tasks.shape_images": ANY,
     "shape_denoiser.time_attention": (True,),
     "shape_denoiser.source_and_target": (False,),
     "motion_denoiser.time_attention": (True,),
     "motion_denoiser.source_and_target": (False,),
     "diffusion.whitening": (True,),
-    "diffusion.pure_loss": ("distance", "square"),  # of training only
+    "diffusion.pure_loss": ANY,
 }
 
 
@@ -97,7 +104,8 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
     try:
         with safe_open(str(path), framework="pt") as handle:
             header = handle.metadata() or {}
-            tensors = {current_name(name): handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+            kept = [name for name in handle.keys() if not name.startswith(REMOVED_TENSORS)]  # noqa: SIM118
+            tensors = {current_name(name): handle.get_tensor(name) for name in kept}
     except FileNotFoundError as error:
         raise CheckpointError(
             f"There is no checkpoint at {path}; check the path or train one with 'm2v train'."
@@ -150,7 +158,8 @@ def _current(tree: dict[str, Any]) -> dict[str, Any]:
     """The configuration of an earlier version in the keys of this one."""
     for name, kept in REMOVED.items():
         section, key = name.split(".")
-        if tree.get(section, {}).pop(key, kept[0]) not in kept:
+        fields = tree.get(section, {})
+        if key in fields and fields.pop(key) not in kept and kept is not ANY:
             raise ConfigError(f"{name} can no longer be chosen")
     for name, now in RENAMED_FIELDS.items():
         section, key = name.split(".")

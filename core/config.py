@@ -127,8 +127,6 @@ class ConditionConfig:
     scan_channels: int = 0  # features of the scan around each anchor's warm start; 0: motion does not see raw scans
     scan_neighbours: int = fixed(6)  # scan points such a feature looks at
     voxels: bool = False  # 32^3 grids through 3D convolutions to 512 tokens
-    images: Literal["none", "patches", "dinov2"] = "none"  # RGB frames by a small patch encoder, or DINOv2 features
-    image_weights: str = "facebook/dinov2-base"  # folder or name on the hub of the DINOv2 weights
     observed_anchors: bool = fixed(False)  # place the shape's latents on observed points where there are any
 
 
@@ -171,12 +169,10 @@ class TaskConfig:
     tracked: float = 0.0  # many noisy tracked points, one at each anchor, often of half a body only
     scans: float = 0.0  # points without correspondence: sparse, one-sided or cut
     voxels: float = 0.0
-    images: float = 0.0
     scan_points: int = 256  # observed points per frame in motion training
     shape_tracked: float = 1.0  # what the shape stage sees of frame 0: sparse points of the whole
     shape_scans: float = 0.0
     shape_voxels: float = 0.0
-    shape_images: float = 0.0
     shape_points: int = 300  # observed points in shape training, or fewer
     fewest_points: int = 300
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from core.data.cameras import Cameras, random_cameras
-from core.data.point_surface import shaded_images, surface_voxels, tracked_normals, voxel_grid
+from core.data.point_surface import surface_voxels, tracked_normals, voxel_grid
 
-__all__ = ["Observation", "depth_scan", "half_body", "shaded_images", "surface_voxels", "tracked_points", "voxel_grid"]
+__all__ = ["Observation", "depth_scan", "half_body", "surface_voxels", "tracked_points", "voxel_grid"]
 
 CELL = 1.0 / 28  # side of a z-buffer cell at the distance of the shape; a few points of a 512-point cloud share one
 TOLERANCE = 0.05  # a point this far behind the nearest of its cell is still seen: the cell's surface is inclined

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.data.cameras import FARTHEST, HIGHEST, LONGEST_ORBIT, LOWEST, NEAREST, Cameras, cameras_at
 from core.data.observations import CLEAR, GRAZING, MOST_TILT
-from core.data.point_surface import AMBIENT, LIGHT, voxel_grid
+from core.data.point_surface import voxel_grid
 from core.data.rasteriser import NEAR, Raster, rasterise
 from core.errors import DataError
 from core.geometry.image_camera import FRONT, VIEW_SIDE
@@ -29,6 +29,8 @@ from core.sequence import BOX_SIDE, ScanSequence
 FPS = 24.0
 _VOXEL_SAMPLES = 100_000  # surface points that say which cells the surface passes: dozens for each cell of 32^3
 _CANDIDATES = 16_384  # surface points among which those on one side of a plane are looked for
+_AMBIENT = 0.25
+_LIGHT = (0.35, -0.70, -0.62)  # towards the light in camera axes: from above, a little to the right, behind the camera
 _MARGIN = 0.94  # share of a depth map's side that the moving shape fills
 
 
@@ -233,9 +235,9 @@ def _shaded(raster: Raster, view: NDArray[np.float64], faces: NDArray[np.int64])
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-9)
     rays = (view[corners] * weights).sum(axis=1)
     normals *= np.where((normals * rays).sum(axis=1) > 0, -1.0, 1.0)[:, None]
-    light = np.array(LIGHT) / np.linalg.norm(LIGHT)
+    light = np.array(_LIGHT) / np.linalg.norm(_LIGHT)
     picture = np.zeros(raster.depth.shape)
-    picture[seen] = AMBIENT + (1 - AMBIENT) * (normals @ light).clip(0.0)
+    picture[seen] = _AMBIENT + (1 - _AMBIENT) * (normals @ light).clip(0.0)
     return picture
 
 

@@ -37,10 +37,8 @@ HANDLES_ONLY = (
     "tasks.tracked=0",
     "tasks.scans=0",
     "tasks.voxels=0",
-    "tasks.images=0",
     "conditions.scan_channels=0",
     "conditions.voxels=false",
-    "conditions.images=none",
 )
 # Equal stiffness everywhere; nothing of training is spent on the network for it.
 NO_STIFFNESS = ("stiffness.blocks=0", "tasks.stiffness=0")

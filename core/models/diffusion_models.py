@@ -16,9 +16,9 @@ from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.observation_conditioners import (
     ScanCondition,
     ScanFeatures,
-    VoxelConditioner,
+    add_dense_conditioners,
     by_time_token,
-    image_conditioner,
+    with_tokens,
 )
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeDiffusion
@@ -74,8 +74,7 @@ class MotionDiffusion(nn.Module):
         self.scan_features = (
             ScanFeatures(conditions.scan_channels, conditions.scan_neighbours) if conditions.scan_channels else None
         )
-        self.voxels = VoxelConditioner(denoiser.width, patch + 1) if conditions.voxels else None
-        self.images = image_conditioner(conditions.images, denoiser.width, patch + 1)
+        self.dense = add_dense_conditioners(self, conditions, denoiser.width, patch + 1)
         self.denoiser = MotionDenoiser(
             denoiser,
             config.motion.channels,
@@ -169,22 +168,14 @@ class MotionDiffusion(nn.Module):
         scans: ScanCondition | None = None,
         keep: Tensor | None = None,
     ) -> ConditionTokens:
-        """Tokens [B, T / frames_per_token, L, C] of the handles, then of voxels and images if there are any."""
+        """Tokens [B, T / frames_per_token, L, C] of the handles, then of what is observed densely."""
         result = self.conditioner(handles, tracks, keep)
-        for observed, encode in ((scans and scans.voxels, self.voxels), (scans and scans.images, self.images)):
-            if observed is None or encode is None:
-                continue
-            batch, times = result.tokens.shape[:2]
-            more = encode(by_time_token(observed.float(), self.conditioner.frames_per_token)).unflatten(
-                0, (batch, times)
-            )
-            seen = torch.ones(more.shape[:3], dtype=torch.bool, device=more.device)
-            if keep is not None:
-                seen = seen & keep[:, None, None]
-            result = ConditionTokens(
-                torch.cat([result.tokens, more.to(result.tokens.dtype)], dim=2),
-                torch.cat([result.visible, seen], dim=2),
-            )
+        for name, observed in scans.dense.items() if scans is not None else ():
+            if name in self.dense:
+                batch, times = result.tokens.shape[:2]
+                grouped = by_time_token(observed.float(), self.conditioner.frames_per_token)
+                more = self.get_submodule(name)(grouped).unflatten(0, (batch, times))
+                result = with_tokens(result, more, keep)
         return result
 
     def scan(

@@ -1,18 +1,21 @@
-"""Conditioners of observations other than handles: scans, voxel grids, images (paper 3.3).
+"""Conditioners of observations other than handles (paper 3.3).
 
-Voxels and images become tokens beside the handles' tokens. Scans are looked up where they matter: around the place
-where the warm start puts each anchor in each frame.
+Dense observations (voxel grids) become tokens beside the handles' tokens. Points are looked up where they matter:
+around the place where the warm start puts each anchor in each frame.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.errors import ConfigError
+from core.config import ConditionConfig
+from core.models.conditioners import ConditionTokens
 from core.models.layers import PointEmbedding
 from core.models.local_attention import LocalAttention
 from core.models.point_normals import FAR
@@ -20,37 +23,31 @@ from core.sequence import BOX_SIDE
 from core.shapes import Bool, Float
 
 SEEN_WITHIN = 0.15  # distance of the nearest scan point at which a scan feature has faded to e^-1
-IMAGE_SIDE = 64  # pixels an image is resized to
 VOXELS = 32
-FEATURES = 768  # channels of DINOv2 ViT-B/14
+NOTHING_DENSE: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class ScanCondition(NamedTuple):
-    """Observations of a batch in normalised space; frames are the moving frames 1..T-1, grids and images have all T."""
+    """Observations of a batch in normalised space; points are of the moving frames 1..T-1, dense ones of all."""
 
     points: Tensor | None = None  # [B, T, L, 3]
     present: Tensor | None = None  # [B, T, L] bool: False for padding
-    voxels: Tensor | None = None  # [B, 1 + T, 32, 32, 32] in 0..1, index order x, y, z, in the box of side 1.1
-    images: Tensor | None = None  # [B, 1 + T, H, W] grey in 0..1, or features [B, 1 + T, L, 768]
+    # By its conditioner's name. voxels: [B, 1 + T, 32, 32, 32] in 0..1, index order x, y, z, in the box of side 1.1
+    dense: Mapping[str, Tensor] = NOTHING_DENSE
 
     def extended(self, frames: int) -> ScanCondition:
         """With the last frame repeated, unseen, up to so many moving frames."""
 
-        def repeat(x: Tensor | None, extra: int) -> Tensor | None:
-            return None if x is None or extra <= 0 else torch.cat([x, x[:, -1:].expand(-1, extra, *x.shape[2:])], dim=1)
+        def repeat(x: Tensor, extra: int) -> Tensor:
+            return x if extra <= 0 else torch.cat([x, x[:, -1:].expand(-1, extra, *x.shape[2:])], dim=1)
 
-        free = 0 if self.points is None else frames - self.points.shape[1]
-        grids = [x for x in (self.voxels, self.images) if x is not None]
-        more = 0 if not grids else frames + 1 - grids[0].shape[1]
-        points, present = repeat(self.points, free), repeat(self.present, free)
-        if present is not None:
-            present[:, -free:] = False
-        return ScanCondition(
-            self.points if points is None else points,
-            self.present if present is None else present,
-            self.voxels if more <= 0 else repeat(self.voxels, more),
-            self.images if more <= 0 else repeat(self.images, more),
-        )
+        dense = {name: repeat(x, frames + 1 - x.shape[1]) for name, x in self.dense.items()}
+        if self.points is None or self.present is None:
+            return self._replace(dense=dense)
+        known = self.points.shape[1]
+        present = repeat(self.present, frames - known).clone()
+        present[:, known:] = False
+        return ScanCondition(repeat(self.points, frames - known), present, dense)
 
 
 class ScanFeatures(nn.Module):
@@ -92,44 +89,24 @@ class VoxelConditioner(nn.Module):
         return self.third(features).flatten(2).transpose(1, 2) + self.position(self.get_buffer("places"))
 
 
-class ImageConditioner(nn.Module):
-    """Grey images through a small patch encoder to 8^2 = 64 tokens; the frames of one token are its channels."""
+def add_dense_conditioners(module: nn.Module, conditions: ConditionConfig, width: int, frames: int) -> tuple[str, ...]:
+    """Give a denoiser's module the conditioners of dense observations that its configuration asks for.
 
-    def __init__(self, width: int, frames: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(frames, 64, 4, stride=4)
-        self.second = nn.Conv2d(64, width, 3, stride=2, padding=1)
-        self.position = nn.Parameter(torch.zeros(64, width))
-        nn.init.normal_(self.position, std=0.02)
-
-    def forward(self, images: Float[Tensor, "B frames H W"]) -> Float[Tensor, "B 64 C"]:
-        if images.shape[-1] != IMAGE_SIDE or images.shape[-2] != IMAGE_SIDE:
-            images = F.interpolate(images, (IMAGE_SIDE, IMAGE_SIDE), mode="bilinear", antialias=True)
-        features = self.second(F.silu(self.first(images - 0.5)))
-        return features.flatten(2).transpose(1, 2) + self.position
+    Each encodes [B, frames, ...] to tokens [B, L, C] and is a submodule with the observation's name; returns the names.
+    """
+    found = {"voxels": VoxelConditioner(width, frames)} if conditions.voxels else {}
+    for name, conditioner in found.items():
+        module.add_module(name, conditioner)
+    return tuple(found)
 
 
-class FeatureConditioner(nn.Module):
-    """Features of a pretrained image model, [B, frames, L, 768], to L tokens: mean and change over a token's frames."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.mean = nn.Linear(FEATURES, width)
-        self.change = nn.Linear(FEATURES, width, bias=False)
-
-    def forward(self, features: Float[Tensor, "B frames L D"]) -> Float[Tensor, "B L C"]:
-        return self.mean(features.mean(dim=1)) + self.change(features[:, -1] - features[:, 0])
-
-
-def image_conditioner(kind: str, width: int, frames: int) -> ImageConditioner | FeatureConditioner | None:
-    """The conditioner of `conditions.images`."""
-    if kind == "none":
-        return None
-    if kind == "dinov2":
-        return FeatureConditioner(width)
-    if kind == "patches":
-        return ImageConditioner(width, frames)
-    raise ConfigError(f"conditions.images is {kind!r}; choose none, patches or dinov2.")
+def with_tokens(tokens: ConditionTokens, more: Float[Tensor, "B T L C"], keep: Tensor | None) -> ConditionTokens:
+    """Further tokens behind those of a condition; hidden where `keep` [B] is False."""
+    seen = torch.ones(more.shape[:3], dtype=torch.bool, device=more.device)
+    return ConditionTokens(
+        torch.cat([tokens.tokens, more.to(tokens.tokens.dtype)], dim=2),
+        torch.cat([tokens.visible, seen if keep is None else seen & keep[:, None, None]], dim=2),
+    )
 
 
 def by_time_token(frames: Float[Tensor, "B T *rest"], patch: int) -> Float[Tensor, "BT F *rest"]:

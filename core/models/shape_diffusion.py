@@ -7,6 +7,7 @@ of the unseen part is paired with a seen one and modelled as a displacement from
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,11 +15,11 @@ from torch import Tensor, nn
 
 from core.config import Config
 from core.errors import ConfigError
-from core.models.conditioners import ConditionTokens, PointConditioner
+from core.models.conditioners import PointConditioner
 from core.models.denoisers import Prepared, ShapeDenoiser
 from core.models.layers import PointEmbedding, gather_rows
 from core.models.local_attention import LocalAttention
-from core.models.observation_conditioners import VoxelConditioner, image_conditioner
+from core.models.observation_conditioners import NOTHING_DENSE, add_dense_conditioners, with_tokens
 from core.models.point_normals import FAR, estimate_normals
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.shapes import Bool, Float, Int
@@ -37,8 +38,7 @@ class ShapeObservation(NamedTuple):
     present: Tensor  # [B, L] bool: False for padding
     anchors: Tensor  # [B, M, 3] observed points that latents sit on; where not seen, the points they are paired with
     seen: Tensor  # [B, M] bool
-    voxels: Tensor | None = None  # [B, 1, 32, 32, 32]
-    images: Tensor | None = None  # [B, 1, H, W], or features [B, 1, L, 768]
+    dense: Mapping[str, Tensor] = NOTHING_DENSE  # [B, 1, ...] by its conditioner's name, as of ScanCondition
     guess: Tensor | None = None  # [B, M, Cs] latents of the observed points with estimated normals, see `guessed`
 
     @classmethod
@@ -48,8 +48,7 @@ class ShapeObservation(NamedTuple):
         present: Bool[Tensor, "B L"],
         latents: int,
         chosen: Int[Tensor, "B W"] | None,
-        voxels: Tensor | None = None,
-        images: Tensor | None = None,
+        dense: Mapping[str, Tensor] = NOTHING_DENSE,
     ) -> ShapeObservation:
         """Put the first of so many latents on the `chosen` points: farthest ones of those present, W <= latents."""
         anchors = points.new_zeros(len(points), latents, 3)
@@ -59,7 +58,7 @@ class ShapeObservation(NamedTuple):
             row = torch.arange(latents, device=points.device)[None]
             seen = row < count
             anchors = gather_rows(gather_rows(points, chosen), row % count.clamp_min(1)) * (count > 0)[..., None]
-        return cls(points, present, anchors, seen, voxels, images)
+        return cls(points, present, anchors, seen, dense)
 
     @torch.no_grad()
     def guessed(self, autoencoder: ShapeAutoencoder) -> ShapeObservation:
@@ -103,8 +102,7 @@ class ShapeDiffusion(nn.Module):
             raise ConfigError("conditions.observed_anchors needs shape.explicit_anchor: true.")
         self.latents = config.shape.latents
         self.conditioner = PointConditioner(width, config.shape_denoiser.expansion)
-        self.voxels = VoxelConditioner(width, 1) if conditions.voxels else None
-        self.images = image_conditioner(conditions.images, width, 1)
+        self.dense = add_dense_conditioners(self, conditions, width, 1)
         self.denoiser = ShapeDenoiser(config.shape_denoiser, config.shape.channels, self.anchored)
         self.register_buffer("guess_std", torch.ones(config.shape.channels))
         if self.anchored:
@@ -119,17 +117,9 @@ class ShapeDiffusion(nn.Module):
     def prepare(self, observed: ShapeObservation, keep: Tensor | None = None) -> ShapePrepared:
         """Encode the observation once; where `keep` [B] is False its tokens are hidden (guidance)."""
         tokens = self.conditioner(observed.points[:, :TOKENS], keep, observed.present[:, :TOKENS])
-        for seen, encode in ((observed.voxels, self.voxels), (observed.images, self.images)):
-            if seen is None or encode is None:
-                continue
-            more = encode(seen.float())[:, None]
-            visible = torch.ones(more.shape[:3], dtype=torch.bool, device=more.device)
-            if keep is not None:
-                visible = visible & keep[:, None, None]
-            tokens = ConditionTokens(
-                torch.cat([tokens.tokens, more.to(tokens.tokens.dtype)], dim=2),
-                torch.cat([tokens.visible, visible], dim=2),
-            )
+        for name, seen in observed.dense.items():
+            if name in self.dense:
+                tokens = with_tokens(tokens, self.get_submodule(name)(seen.float())[:, None], keep)
         fixed = self._fixed(observed) if self.anchored else None
         return ShapePrepared(self.denoiser.prepare(tokens, fixed), *self._whitening(observed))
 

@@ -55,10 +55,10 @@ IDENTITY = Normalization(center=np.zeros(3), scale=1.0)
 
 @dataclass(frozen=True, eq=False)
 class _Surface:
-    """Frame 0's surface of one seed, and its fit to the scans where they have points."""
+    """Frame 0's surface of one seed, and its fit to the scans."""
 
     mesh: PreparedMesh
-    registration: SurfaceRegistration | None
+    registration: SurfaceRegistration
 
 
 class Reconstructor:
@@ -172,23 +172,19 @@ class Reconstructor:
         else:
             noise = seeded_noise(seeds, shape).to(self.device)
             whitened = run_sampler(denoiser(len(seeds)), noise, sampling, self.config, step)
-            # Where nothing at all is seen in space, as of images, the mean says nothing.
             variety = self.config.diffusion.variety if sampling.variety is None else sampling.variety
-            kept = torch.where(given.seen.any(dim=1, keepdim=True), variety, 1.0)
-            whitened = mean + kept[..., None] * (whitened - mean)
+            whitened = mean + variety * (whitened - mean)
         return self.shape_autoencoder.proper(several.unwhiten(whitened))
 
     def _surface(
         self, vertices: NDArray[np.float32], faces: NDArray[np.int32], observed: ScanInput, report: Reporter
     ) -> _Surface:
-        """Frame 0's surface prepared for the motion stage: pulled onto the points, where there are any."""
-        registration, modality = None, observed.scans.modality
-        if len(observed.points[0]):
-            registration = SurfaceRegistration(
-                vertices, faces, observed.points, observed.viewpoints, observed.tracked, report.check_cancelled
-            )
-            if modality != "voxels":  # the cells of a grid are no nearer to the surface than the model's answer
-                vertices = registration.snap().astype(np.float32)
+        """Frame 0's surface prepared for the motion stage: pulled onto the points."""
+        registration = SurfaceRegistration(
+            vertices, faces, observed.points, observed.viewpoints, observed.tracked, report.check_cancelled
+        )
+        if observed.scans.modality != "voxels":  # a grid's cells are no nearer to the surface than the model's answer
+            vertices = registration.snap().astype(np.float32)
         every = np.arange(len(vertices), dtype=np.int32)
         source = SourceMesh(observed.scans.name, vertices, faces, every, (MeshPart(observed.scans.name, faces),))
         return _Surface(PreparedMesh(source, self.config, self.shape_autoencoder, self.device, IDENTITY), registration)
@@ -238,23 +234,18 @@ class Reconstructor:
         vertices = decode_vertices(self.motion_autoencoder, mesh, surface, latents)
         if not np.isfinite(vertices).all():
             raise M2VError("The model gave numbers that are not finite for these scans; check their centre and size.")
-        if found.registration is not None and observed.scans.modality != "voxels":
+        if observed.scans.modality != "voxels":
             vertices = found.registration.settle(vertices).astype(np.float32)
         report.step("Moving the surface")
         return vertices
 
     def _handles(self, found: _Surface, observed: ScanInput) -> tuple[HandleCondition, SurfaceNodes]:
         """What the scans say about points of the surface, as estimated handles, and the surface's nodes."""
-        frames = observed.frames - 1
         if observed.tracked:
             return self._tracked(found.mesh, observed)
         surface = found.mesh.nodes(np.zeros(0, dtype=np.int64))
         scan = observed.motion()
-        assert scan is not None
-        if found.registration is None or scan.points is None or scan.present is None:
-            absent = torch.zeros(1, 1, dtype=torch.bool, device=self.device)
-            zero = torch.zeros(1, frames, 1, 3, device=self.device)
-            return HandleCondition(zero[:, 0], zero, absent[:, None].expand(-1, frames, -1), absent), surface
+        assert scan is not None and scan.points is not None and scan.present is not None
         nodes = surface.nodes[:, :FOLLOWED]
         moved = found.registration.at(found.registration.follow(), nodes[0].cpu().numpy())
         displacements = torch.from_numpy(moved.astype(np.float32)).to(self.device)[None, 1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ from torch import Tensor
 from core.config import Config
 from core.errors import DataError
 from core.geometry.farthest_points import farthest_present_indices
-from core.models.image_features import image_features
-from core.models.observation_conditioners import IMAGE_SIDE, VOXELS, ScanCondition
+from core.models.observation_conditioners import NOTHING_DENSE, VOXELS, ScanCondition
 from core.models.shape_diffusion import ShapeObservation
 from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.silhouettes import lifted_points
@@ -40,6 +39,11 @@ class ScanInput:
         self.scans, self.normalization, self.config, self.device = scans, normalization, config, device
         _check(scans)
         self.lifted = lifted_points(scans.images) if scans.modality == "images" and scans.images is not None else None
+        if scans.modality == "images" and self.lifted is None:
+            raise DataError(
+                f"No shape stands out from its background in the first picture of {scans.name}; give pictures of one "
+                "shape before an even background."
+            )
         if self.lifted is not None:
             points = self.lifted[0]
         elif scans.modality == "voxels":
@@ -56,7 +60,7 @@ class ScanInput:
             if self.tracked
             else measured
         )
-        if scans.modality != "images" and len(self.points[0]) < 3:
+        if len(self.points[0]) < 3:
             raise DataError(
                 "The first frame of the scans has fewer than 3 usable points; begin at a frame that has more."
             )
@@ -97,29 +101,22 @@ class ScanInput:
 
     def shape(self) -> ShapeObservation:
         """Frame 0 for the shape stage."""
-        config, modality = self.config, self.scans.modality
+        config = self.config
         latents = config.shape.latents
-        if modality == "images" and self.lifted is None:
-            hidden = torch.zeros(1, 1, dtype=torch.bool, device=self.device)
-            images = self._images()[:, :1]
-            return ShapeObservation.of(torch.zeros(1, 1, 3, device=self.device), hidden, latents, None, images=images)
         points, present = self._padded([self.points[0]], config.tasks.shape_points)
         observed, here = points[:, 0], present[:, 0]
         share = max(1, latents // 2) if self.scans.partial and self.lifted is None else latents
         wanted = min(share, int(here.sum()))
         chosen = farthest_present_indices(observed, here, wanted)
-        voxels = self._voxels()[:, :1] if modality == "voxels" else None
-        return ShapeObservation.of(observed, here, latents, chosen, voxels=voxels)
+        dense = {name: every[:, :1] for name, every in self._dense().items()}
+        return ShapeObservation.of(observed, here, latents, chosen, dense)
 
     def motion(self) -> ScanCondition | None:
         """All moving frames for the motion stage; None where tracked points say it all."""
         if self.tracked:
             return None
-        if self.scans.modality == "images" and self.lifted is None:
-            return ScanCondition(images=self._images())
         points, present = self._padded(list(self.points[1:]), self.config.tasks.scan_points)
-        voxels = self._voxels() if self.scans.modality == "voxels" else None
-        return ScanCondition(points, present, voxels=voxels)
+        return ScanCondition(points, present, self._dense())
 
     def _padded(self, frames: list[NDArray[np.float32]], count: int) -> tuple[Tensor, Tensor]:
         """Up to `count` random points of each frame: points [1, T, count, 3] and which are there [1, T, count]."""
@@ -131,6 +128,9 @@ class ScanInput:
             present[row, : len(picked)] = True
         return torch.from_numpy(points).to(self.device)[None], torch.from_numpy(present).to(self.device)[None]
 
+    def _dense(self) -> Mapping[str, Tensor]:
+        return {"voxels": self._voxels()} if self.scans.modality == "voxels" else NOTHING_DENSE
+
     def _voxels(self) -> Tensor:
         """Surface cells [1, T, 32, 32, 32] of the box of side 1.1, from the cells of whatever grid was given."""
         grids = np.zeros((self.frames, VOXELS, VOXELS, VOXELS), dtype=np.float32)
@@ -139,19 +139,6 @@ class ScanInput:
             index = index[((index >= 0) & (index < VOXELS)).all(axis=1)]
             grid[tuple(index.T)] = 1.0
         return torch.from_numpy(grids).to(self.device)[None]
-
-    def _images(self) -> Tensor:
-        """Grey squares [1, T, side, side] of the middle of each image, or their features."""
-        assert self.scans.images is not None
-        images = self.scans.images.astype(np.float32).mean(axis=-1) / 255.0
-        height, width = images.shape[1:]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = torch.from_numpy(images[:, top : top + side, left : left + side]).to(self.device)[None]
-        conditions = self.config.conditions
-        if conditions.images == "dinov2":
-            return image_features(square, conditions.image_weights)
-        return torch.nn.functional.interpolate(square, (IMAGE_SIDE, IMAGE_SIDE), mode="bilinear", antialias=True)
 
 
 def _thinned(tracks: NDArray[np.float32]) -> NDArray[np.float32]:

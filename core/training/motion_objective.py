@@ -91,7 +91,7 @@ class MotionDiffusionObjective(Objective):
     @property
     def points(self) -> int:
         tasks = self.config.tasks
-        return self.seen + (2 * tasks.scan_points if tasks.scans + tasks.voxels + tasks.images > 0 else 0)
+        return self.seen + (2 * tasks.scan_points if tasks.scans + tasks.voxels > 0 else 0)
 
     @torch.no_grad()
     def fit_statistics(self, clips: ClipBatch, generator: torch.Generator) -> None:

@@ -2,7 +2,7 @@
 
 A kind of observation is drawn per block of clips, so that a block's tensors need little padding:
 `tracked` sparse points with noise (of the motion stage, often those above a plane only), `scans` one-sided depth or a
-half body without correspondence, `voxels`, `images`.
+half body without correspondence, `voxels`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ import torch
 from torch import Tensor
 
 from core.config import Config, TaskConfig
-from core.data.cameras import Cameras, cameras_at
 from core.data.observations import (
     Observation,
     above_plane,
     depth_scan,
     half_body,
-    shaded_images,
     surface_voxels,
     tracked_points,
 )
 from core.errors import ConfigError
 from core.geometry.farthest_points import farthest_present_indices
-from core.geometry.image_camera import FRONT
-from core.models.image_features import image_features
 from core.models.layers import gather_rows
 from core.models.observation_conditioners import ScanCondition
 from core.models.registration import registered_handles
@@ -34,7 +30,7 @@ from core.models.shape_diffusion import ShapeObservation
 from core.models.warm_start import HandleCondition
 from core.sequence import BOX_SIDE
 
-OBSERVED_KINDS = ("tracked", "scans", "voxels", "images")
+OBSERVED_KINDS = ("tracked", "scans", "voxels")
 KINDS = ("handles", "stiffness", *OBSERVED_KINDS)
 NOISE = (0.0005, 0.01)  # standard deviation of a measured point, log-uniform
 HALF_TRACKED = 0.5  # of tracked clips of the motion stage are cut by a plane
@@ -54,24 +50,6 @@ def noise_levels(batch: int, generator: torch.Generator) -> Tensor:
     """Standard deviations [B] of the points' noise."""
     low, high = (math.log(value) for value in NOISE)
     return (low + (high - low) * torch.rand(batch, device=generator.device, generator=generator)).exp()
-
-
-def front_cameras(batch: int, frames: int, generator: torch.Generator) -> Cameras:
-    """Still cameras from the front quarter, as image input is expected to be taken."""
-
-    def around(centre: float, spread: float) -> Tensor:
-        value = centre + spread * (2 * torch.rand(batch, 1, device=generator.device, generator=generator) - 1)
-        return value.expand(-1, frames)
-
-    azimuth, elevation, distance = FRONT
-    return cameras_at(around(azimuth, 0.35), around(elevation, 0.15), around(distance, 0.2))
-
-
-def observed_images(points: Tensor, normals: Tensor, config: Config, generator: torch.Generator) -> Tensor:
-    """Images [B, T, 64, 64] of the clips, or their features where the configuration says so."""
-    images = shaded_images(points, normals, front_cameras(points.shape[0], points.shape[1], generator))
-    conditions = config.conditions
-    return image_features(images, conditions.image_weights) if conditions.images == "dinov2" else images
 
 
 def scan_of(
@@ -97,17 +75,12 @@ def shape_observation(
     """What the shape stage sees of frame 0, from surface points [B, 1, N, 3] and normals [B, N, 3]."""
     batch, latents = len(points), config.shape.latents
     rest, count = points[:, 0], config.tasks.shape_points
-    if kind == "images":
-        images = observed_images(points, normals, config, generator)
-        empty = rest.new_zeros(batch, 1, 3)
-        hidden = torch.zeros(batch, 1, dtype=torch.bool, device=rest.device)
-        return ShapeObservation.of(empty, hidden, latents, None, images=images)
     if kind == "voxels":
         observed = rest[:, torch.randperm(rest.shape[1], device=rest.device, generator=generator)[:count]]
         observed, present = quantised(observed), torch.ones(batch, count, dtype=torch.bool, device=rest.device)
-        voxels = surface_voxels(points, normals)
+        dense = {"voxels": surface_voxels(points, normals)}
         chosen = farthest_present_indices(observed, present, min(latents, count))
-        return ShapeObservation.of(observed, present, latents, chosen, voxels=voxels)
+        return ShapeObservation.of(observed, present, latents, chosen, dense)
     if kind == "scans":
         scan = scan_of(points, normals, count, generator)
         fewest, most = max(1, latents * 3 // 8), max(1, latents * 5 // 8)
@@ -147,19 +120,17 @@ def motion_observation(
         tracks = gather_rows(points, anchors[:, None].expand(-1, frames + 1, -1)) + noise * sigma[:, None, None, None]
         half = torch.rand(batch, 1, device=points.device, generator=generator) < HALF_TRACKED
         return tracked_handles(tracks, sigma, ~half | above_plane(tracks[:, 0], generator)), None
-    if kind == "images":
-        return no_handles(nodes, frames), ScanCondition(images=observed_images(points, normals, config, generator))
-    voxels = None
+    dense = {}
     if kind == "voxels":
         picked = torch.randperm(points.shape[2], device=points.device, generator=generator)[:count]
         seen = quantised(points[:, 1:, picked])
         present = torch.ones(seen.shape[:3], dtype=torch.bool, device=points.device)
-        voxels = surface_voxels(points, normals)
+        dense = {"voxels": surface_voxels(points, normals)}
     else:
         scan = scan_of(points, normals, count, generator, whole=True)
         seen, present = scan.points[:, 1:], scan.present[:, 1:]
     handles = registered_handles(nodes, seen, present)
-    return handles, ScanCondition(seen, present, voxels=voxels)
+    return handles, ScanCondition(seen, present, dense)
 
 
 def tracked_handles(tracks: Tensor, sigma: Tensor, present: Tensor) -> HandleCondition:
@@ -172,11 +143,3 @@ def tracked_handles(tracks: Tensor, sigma: Tensor, present: Tensor) -> HandleCon
         present,
         2 * sigma.square()[:, None].expand(-1, count),
     )
-
-
-def no_handles(nodes: Tensor, frames: int) -> HandleCondition:
-    """One absent handle."""
-    batch, device = len(nodes), nodes.device
-    absent = torch.zeros(batch, 1, dtype=torch.bool, device=device)
-    zero = torch.zeros(batch, frames, 1, 3, device=device)
-    return HandleCondition(nodes[:, :1] * 0, zero, absent[:, None].expand(-1, frames, -1), absent)

@@ -14,7 +14,6 @@ from core.data.observations import (
     TOLERANCE,
     depth_scan,
     half_body,
-    shaded_images,
     surface_voxels,
     tracked_points,
     voxel_grid,
@@ -179,17 +178,6 @@ def test_normals_turn_with_the_surface() -> None:
     assert float(agreement.mean()) > 0.98 and float(agreement.min()) > 0.7
 
 
-def test_a_shaded_sphere_is_a_disc_lit_from_above() -> None:
-    points, normals = turning_sphere()
-    image = shaded_images(points, normals, still_camera(2))[:, 0]
-    assert image.shape == (2, 64, 64) and float(image.min()) == 0.0 and float(image.max()) <= 1.0 + 1e-5
-    # Seen from 2, the outline of radius 0.5 is 0.5 / sqrt(1 - 0.25^2) wide in the plane through the centre.
-    radius = 0.5 / math.sqrt(1 - 0.25**2) / 1.5 * 64
-    area = float((image > 0.1).float().sum((1, 2)).mean())
-    assert 0.9 < area / (math.pi * radius**2) < 1.15
-    assert bool((image[:, 16:28, 24:40].mean((1, 2)) > image[:, 38:48, 24:40].mean((1, 2)) + 0.2).all())
-
-
 def test_the_generator_decides_everything() -> None:
     clips = ProceduralSource().sample(3, FRAMES, 128, generator(3))
 
@@ -198,7 +186,6 @@ def test_the_generator_decides_everything() -> None:
         return [
             depth_scan(clips.points, clips.normals, 64, source).points,
             half_body(clips.points, 64, 0.01, source).points,
-            shaded_images(clips.points, clips.normals, generator=source),
         ]
 
     first, again, other = scans(1), scans(1), scans(2)

@@ -51,14 +51,10 @@ def scan(seed: int) -> ScanCondition:
 
 def voxels(seed: int) -> ScanCondition:
     grid = torch.rand(1, FRAMES + 1, 32, 32, 32, generator=torch.Generator().manual_seed(seed)) < 0.1
-    return ScanCondition(voxels=grid)
+    return ScanCondition(dense={"voxels": grid})
 
 
-def images(seed: int) -> ScanCondition:
-    return ScanCondition(images=torch.rand(1, FRAMES + 1, 64, 64, generator=torch.Generator().manual_seed(seed)))
-
-
-@pytest.mark.parametrize("observe", [scan, voxels, images])
+@pytest.mark.parametrize("observe", [scan, voxels])
 def test_motion_hears_every_observation(motion, observe) -> None:
     first, second = answer(motion, observe(3)), answer(motion, observe(4))
     assert float((first - second).abs().max()) > 1e-4
@@ -81,14 +77,11 @@ def shape_observation(kind: str, seed: int) -> ShapeObservation:
     chosen = torch.arange(8)[None]
     if kind == "points":
         return ShapeObservation.of(points, present, CONFIG.shape.latents, chosen)
-    if kind == "voxels":
-        grid = torch.rand(1, 1, 32, 32, 32, generator=generator)
-        return ShapeObservation.of(points * 0 + 0.1, present, CONFIG.shape.latents, chosen, voxels=grid)
-    pixels = torch.rand(1, 1, 64, 64, generator=generator)
-    return ShapeObservation.of(points[:, :1] * 0, present[:, :1] & False, CONFIG.shape.latents, None, images=pixels)
+    grid = torch.rand(1, 1, 32, 32, 32, generator=generator)
+    return ShapeObservation.of(points * 0 + 0.1, present, CONFIG.shape.latents, chosen, {"voxels": grid})
 
 
-@pytest.mark.parametrize("kind", ["points", "voxels", "images"])
+@pytest.mark.parametrize("kind", ["points", "voxels"])
 @torch.no_grad()
 def test_shape_hears_every_observation(kind: str) -> None:
     torch.manual_seed(0)
@@ -122,7 +115,7 @@ def test_longer_conditions_repeat_the_last_frame_unseen() -> None:
     assert longer.points.shape[1] == 6
     assert not bool(longer.present[:, FRAMES:].any())
     assert bool(longer.present[:, :FRAMES].all())
-    assert voxels(3).extended(6).voxels.shape[1] == 7
+    assert voxels(3).extended(6).dense["voxels"].shape[1] == 7
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:
