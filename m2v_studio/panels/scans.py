@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 import polyscope.imgui as psim
 
+from core.io.scans.layouts import scan_kind
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_document import UP_AXES, OpenedScans, same_alignment
@@ -28,7 +29,6 @@ UP = "The axis of the scans that points up."
 SIZE = "Longest side of the whole shape in the first frame, in the units of the scans: the side of the box."
 CENTER = "Middle of the whole shape in the first frame, in the units of the scans: the middle of the box."
 MOVE = "Take hold of the box in the view: its middle, its arrows or its corners (W)"
-KINDS = {"points": "points", "depth": "depth maps", "voxels": "voxel grids", "images": "pictures"}
 
 
 class ScansPanel:
@@ -77,7 +77,7 @@ class ScansPanel:
     def _about(self, scans: OpenedScans) -> None:
         """What was seen, and what the reader had to leave out."""
         sequence = scans.sequence
-        text = KINDS[sequence.modality]
+        text = scan_kind(sequence.modality).title
         least, most = _point_range(scans)
         if most:
             text = f"{text}, {most:,} a frame" if least == most else f"{text}, {least:,} to {most:,} a frame"

@@ -10,7 +10,7 @@ subject's own far side does not. Without such a gap nothing is cut, as in maps w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,10 @@ from core.io.scans.camera_files import (
 from core.io.scans.cutting import Cut
 from core.io.scans.dataset_layouts import MILLIMETRES, TUM_SCALE, DepthLayout
 from core.io.scans.frames import Frame, Thinning
-from core.io.scans.images import read_depth_image
+from core.io.scans.images import png_is_depth, read_depth_image
+from core.io.scans.measured import MAX_POINTS, measured_sequence
+from core.io.scans.scan_kind import ReadingOptions, ScanKind, ScanLayout
+from core.sequence import ScanSequence
 
 _BINS = 256
 _SMALLEST_GAP = 0.04  # of the depth where it begins
@@ -221,3 +224,27 @@ def _arrays(path: Path, scale: float | None) -> tuple[int, NDArray[np.float64], 
         raise DataError(f"{path.name}: its depth has shape {depth.shape}, but [T, H, W] is needed.")
     factor = 1.0 / scale if scale else _DEPTH_NAMES[name] or (1.0 if depth.dtype.kind == "f" else 0.001)
     return len(depth), depth.astype(np.float64) * factor, arrays
+
+
+def read_depth_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
+    """All depth maps as points of what the camera saw."""
+    thinned = Thinning(MAX_POINTS)
+    found = read_depth_frames(
+        layout.files, asked.intrinsics, asked.depth_max, thinned, asked.depth_scale, layout.depth, asked.cut
+    )
+    layout.notes.extend(found.notes)
+    asked = replace(asked, up_axis=asked.up_axis or found.up_axis)
+    return measured_sequence(path, layout, found.frames, found.skipped, asked, found.viewpoints, True)
+
+
+DEPTH = ScanKind(
+    "depth",
+    "depth maps",
+    "depth PNGs",
+    read_depth_scans,
+    suffixes=(".png",),
+    recognised=png_is_depth,
+    array="depth",
+    whole_arrays=True,
+    masks=True,
+)

@@ -1,4 +1,4 @@
-"""One frame of measured points from a PLY, PCD, XYZ, OBJ, NPY or NPZ file."""
+"""Measured points from PLY, PCD, XYZ, OBJ, NPY or NPZ files, one frame each, or all frames in one array."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from core.errors import MeshError
 from core.io.arrays import SkippedError, read_arrays, read_bytes
 from core.io.beside import is_number, utf8
 from core.io.mesh.ply_reader import read_ply_points
+from core.io.scans.frames import Frame, Thinning
+from core.io.scans.measured import MAX_POINTS, measured_sequence
 from core.io.scans.pcd import parse_pcd
+from core.io.scans.scan_files import Skipped
+from core.io.scans.scan_kind import MAX_FRAMES, ReadingOptions, ScanKind, ScanLayout, triple
+from core.sequence import ScanSequence
 
 POINT_SUFFIXES = (".ply", ".pcd", ".xyz", ".pts", ".obj")
 ARRAY_SUFFIXES = (".npy", ".npz")
@@ -115,3 +120,47 @@ def _is_point(words: list[str]) -> bool:
         return len([float(word) for word in words]) == 3
     except ValueError:
         return False
+
+
+def read_point_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
+    """All frames of points; a caller who says that they are depth was shown one side of the shape."""
+    frames: list[Frame] = []
+    skipped: Skipped = []
+    thinned = Thinning(MAX_POINTS, asked.tracked)
+    for file in layout.files:
+        try:
+            points = read_points(file)
+        except SkippedError as error:
+            skipped.append((file.name, str(error)))
+            continue
+        if points.ndim == 2:
+            frames.append((file.name, thinned(points)))
+        elif len(layout.files) == 1:
+            frames = [(f"frame {number}", thinned(frame)) for number, frame in enumerate(points[:MAX_FRAMES])]
+            if len(points) > MAX_FRAMES:
+                layout.notes.append(f"Only the first {MAX_FRAMES:,} of {len(points):,} frames are used.")
+        else:
+            skipped.append((file.name, "holds several frames, among files of one frame each"))
+    layout.notes.extend(thinned.notes())
+    return measured_sequence(path, layout, frames, skipped, asked, _places(layout), asked.modality == "depth")
+
+
+def _places(layout: ScanLayout) -> dict[str, NDArray[np.float64]] | None:
+    """Where scan.json says that the camera was, by the frame's file: one place for each, or nothing."""
+    told = layout.settings.get("viewpoint")
+    places = [triple(place) for place in told] if isinstance(told, list) else []
+    if len(places) != len(layout.files) or any(place is None for place in places):
+        return None
+    return {file.name: np.array(place) for file, place in zip(layout.files, places, strict=True)}
+
+
+POINTS = ScanKind(
+    "points",
+    "points",
+    "PLY, PCD, XYZ, OBJ, NPY or NPZ points",
+    read_point_scans,
+    suffixes=POINT_SUFFIXES,
+    array="points",
+    fitting=lambda shape, number: np.dtype(number).kind in "biuf" and is_points(shape),
+    stands_for=("depth",),  # a scan from one side may come as points that another program back-projected
+)

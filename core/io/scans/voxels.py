@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import DataError
 from core.io.arrays import SkippedError, read_arrays, read_bytes
+from core.io.scans.scan_files import Skipped, none_usable, skipped_notes
+from core.io.scans.scan_kind import MAX_FRAMES, ReadingOptions, ScanKind, ScanLayout
+from core.sequence import ScanSequence, frozen_array
 
 MAX_SIDE = 256
+MAX_GRID_BYTES = 1 << 29
 DEFAULT_SIDE = 1.1  # the box of the method's own grids, around a shape of size 1 at the origin
 _GRID_NAMES = ("voxels", "occupancy", "occupancies", "grid", "array")
 _INSIDE = 0.5  # numbers above it are inside
@@ -104,3 +109,65 @@ def _cube(grids: NDArray[np.bool_], center: NDArray[np.float64], side: float) ->
 def _check_sides(shape: tuple[int, ...]) -> None:
     if not 4 <= min(shape) <= max(shape) <= MAX_SIDE:
         raise SkippedError(f"has {' x '.join(map(str, shape))} cells, but 4 to {MAX_SIDE} a side are possible")
+
+
+def read_voxel_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
+    """All grids that have as many cells as the first; raises DataError where none can be used."""
+    grids: list[NDArray[np.bool_]] = []
+    first: VoxelFile | None = None
+    skipped: Skipped = []
+    total = moved = 0
+    for file in layout.files:
+        try:
+            found = read_voxels(file)
+        except SkippedError as error:
+            skipped.append((file.name, str(error)))
+            total += 1
+            continue
+        first = found if first is None else first
+        moved += int(_moved(first, found))
+        for number, grid in enumerate(found.grids[:MAX_FRAMES]):
+            name = file.name if len(layout.files) > 1 else f"frame {number}"
+            total += 1
+            if grid.shape != first.grids.shape[1:]:
+                skipped.append((name, f"has {len(grid)} cells a side where the first has {first.grids.shape[1]}"))
+            elif not grid.any():
+                skipped.append((name, "has no occupied cells"))
+            elif grid.all():
+                skipped.append((name, "has no empty cells, so it shows no shape"))
+            elif (len(grids) + 1) * grid.size > MAX_GRID_BYTES:
+                skipped.append((name, f"goes beyond {MAX_GRID_BYTES >> 20} MB of cells in all"))
+            else:
+                grids.append(grid)
+    if first is None or not grids:
+        raise DataError(none_usable(path, total, skipped))
+    notes = [*layout.notes, *skipped_notes(total, skipped)]
+    if moved:
+        notes.append(f"{moved:,} grids fill another box than the first; all are shown in the first one's.")
+    points = tuple(
+        frozen_array(cell_centers(grid, first.center, first.side), np.float32, (None, 3), "points") for grid in grids
+    )
+    stack: NDArray[np.bool_] = np.stack(grids)
+    stack.setflags(write=False)
+    return ScanSequence(
+        points, modality="voxels", up_axis=asked.up_axis or "y", partial=bool(asked.partial), voxels=stack,
+        voxel_center=first.center, voxel_side=first.side, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _moved(first: VoxelFile, other: VoxelFile) -> bool:
+    """Whether two grids fill boxes more than half a cell apart."""
+    cell = first.side / first.grids.shape[1]
+    shift = np.abs(np.subtract(first.center, other.center)).max()
+    return bool(shift > cell / 2 or abs(first.side - other.side) > cell)
+
+
+VOXELS = ScanKind(
+    "voxels",
+    "voxel grids",
+    "voxel grids",
+    read_voxel_scans,
+    suffixes=(".binvox",),
+    array="voxels",
+    fitting=lambda shape, number: np.dtype(number).kind in "biuf" and is_grid(shape),
+)

@@ -15,8 +15,9 @@ from PIL import Image
 from core.errors import DataError
 from core.io.arrays import SkippedError
 from core.io.scans.cutting import Cut
+from core.io.scans.measured import MAX_POINTS
 from core.io.scans.pcd import decompress_lzf
-from core.io.scans.scan_reader import MAX_POINTS, read_scans
+from core.io.scans.scan_reader import read_scans
 from core.sequence import ScanSequence
 
 

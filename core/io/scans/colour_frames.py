@@ -1,0 +1,114 @@
+"""Colour pictures as scans: a file a frame, or all frames in one array."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DataError
+from core.io.arrays import SkippedError, read_arrays
+from core.io.scans.images import IMAGE_SUFFIXES, SAME_ASPECT, is_picture, open_picture
+from core.io.scans.scan_files import none_usable, skipped_notes
+from core.io.scans.scan_kind import MAX_FRAMES, ReadingOptions, ScanKind, ScanLayout
+from core.sequence import ScanSequence, frozen_array
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_SIDE = 512  # colour frames are reduced to this
+
+
+def read_picture_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
+    """All pictures of one shape of frame; they have no points. Raises DataError where none can be used."""
+    stack, names, skipped, notes = read_image_frames(layout.files)
+    stack = stack[:MAX_FRAMES]
+    total = len(names) + len(skipped)
+    if not len(stack):
+        raise DataError(none_usable(path, total, skipped))
+    empty = frozen_array(np.zeros((0, 3)), np.float32, (None, 3), "points")
+    images = np.ascontiguousarray(stack)
+    images.setflags(write=False)
+    return ScanSequence(
+        (empty,) * len(images), modality="images", up_axis=asked.up_axis or "y", partial=True, images=images,
+        notes=(*layout.notes, *skipped_notes(total, skipped), *notes),
+    )  # fmt: skip
+
+
+def read_image_frames(files: list[Path]) -> tuple[NDArray[np.uint8], list[str], list[tuple[str, str]], list[str]]:
+    """Pictures in order as one array [T, H, W, 3]: it, the names used, (name, why) of those skipped, and notes.
+
+    The first picture that can be read sets the size (at most 512 pixels a side). Others of the same proportions are
+    scaled to it, others still are skipped. A `.npz` holds them as `images` [T, H, W, 3] uint8. Raises DataError.
+    """
+    if files[0].suffix.lower() in (".npz", ".npy"):
+        return _image_array(files[0])
+    from PIL import Image as Images
+
+    size: tuple[int, int] | None = None
+    first: tuple[int, int] = (1, 1)
+    frames, names, skipped, scaled = [], [], [], 0
+    for path in files:
+        try:
+            picture = open_picture(path)
+            if size is None:
+                first = picture.size
+                factor = min(1.0, MAX_SIDE / max(first))
+                size = max(1, round(first[0] * factor)), max(1, round(first[1] * factor))
+            if abs(picture.size[0] * first[1] / (picture.size[1] * first[0]) - 1) > SAME_ASPECT:
+                raise SkippedError(
+                    f"has {picture.size[0]} x {picture.size[1]} pixels, which are other proportions than the first's "
+                    f"{first[0]} x {first[1]}"
+                )
+            scaled += int(picture.size != first)
+            frames.append(np.asarray(_colours(picture).resize(size, Images.Resampling.BILINEAR), dtype=np.uint8))
+            names.append(path.name)
+        except SkippedError as error:
+            skipped.append((path.name, str(error)))
+    notes = []
+    if scaled:
+        notes.append(f"{scaled:,} pictures were scaled to the size of the first, {first[0]} x {first[1]} pixels.")
+    if size is not None and size != first:
+        notes.append(f"Pictures were reduced from {first[0]} x {first[1]} to {size[0]} x {size[1]} pixels.")
+    stack = np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8)
+    return stack, names, skipped, notes
+
+
+def _image_array(path: Path) -> tuple[NDArray[np.uint8], list[str], list[tuple[str, str]], list[str]]:
+    try:
+        arrays = read_arrays(path)
+    except SkippedError as error:
+        raise DataError(f"{path.name} {error}; export it again.") from error
+    images = arrays.get("images", next(iter(arrays.values()), np.zeros(0)))
+    if images.ndim == 3:
+        images = images[None]
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or 0 in images.shape:
+        raise DataError(f"{path.name}: images of shape [T, H, W, 3] with numbers 0 to 255 (uint8) are needed.")
+    step = -(-max(images.shape[1:3]) // MAX_SIDE)
+    notes = [f"Pictures were reduced to every {step}th pixel."] if step > 1 else []
+    return images[:, ::step, ::step], [f"frame {frame}" for frame in range(len(images))], [], notes
+
+
+def _colours(picture: Image) -> Image:
+    """RGB with transparent parts on white, as a subject that was cut out is usually shown."""
+    from PIL import Image as Images
+
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        cut_out = picture.convert("RGBA")
+        return Images.alpha_composite(Images.new("RGBA", cut_out.size, (255, 255, 255, 255)), cut_out).convert("RGB")
+    return picture.convert("RGB")
+
+
+IMAGES = ScanKind(
+    "images",
+    "pictures",
+    "pictures",
+    read_picture_scans,
+    suffixes=IMAGE_SUFFIXES,
+    recognised=is_picture,
+    array="images",
+    fitting=lambda shape, number: np.dtype(number) == np.uint8 and len(shape) == 4 and shape[-1] == 3,
+    whole_arrays=True,
+)
