@@ -45,7 +45,9 @@ def add_command(command: AddCommand) -> None:
         help="how far results depart from their mean: 0 not at all, 1 as far as the model's samples",
     )
     reading = reconstruct.add_argument_group("reading the scans")
-    reading.add_argument("--modality", metavar="M", help="what the scans are, as points or depth, when it is not recognised")
+    reading.add_argument(
+        "--modality", metavar="M", help="what the scans are, as points or depth, when it is not recognised"
+    )
     reading.add_argument("--up", choices=("x", "y", "z"), help="the scans' up axis, when it is not recognised")
     reading.add_argument("--fps", type=float, help="frames per second, when the scans do not say")
     reading.add_argument(
