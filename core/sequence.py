@@ -310,30 +310,25 @@ class MeshSequence:
         return self.vertices.shape[0]
 
 
-Modality = Literal["points", "depth", "voxels", "images"]
-MODALITIES: tuple[Modality, ...] = ("points", "depth", "voxels", "images")
-
-
 @dataclass(frozen=True, eq=False)
 class ScanSequence:
     """What was observed of a moving shape, frame by frame, in the scanner's own units and axes, from `origin`.
 
     `points` [N_t, 3] per frame: measured points, for voxels the centres of occupied cells, for images empty. `tracked`
-    says that row i is the same surface point in every frame. Voxels also keep their grids [T, R, R, R] (index order
-    x, y, z), which fill the box of side `voxel_side` around `voxel_center`; images their pixels [T, H, W, 3].
+    says that row i is the same surface point in every frame. `dense` holds grids [T, R, R, R] of voxels (index order x,
+    y, z), which fill the box of side `voxel_side` around `voxel_center`, and pixels [T, H, W, 3] of images.
     """
 
     points: tuple[NDArray[np.float32], ...]
     fps: float = 24.0
     tracked: bool = False
     name: str = "scan"
-    modality: Modality = "points"
+    modality: str = "points"  # the name of a kind in core.observation_kinds
     partial: bool = False  # large parts of the surface are not seen, as from one side
     up_axis: str = "y"
-    voxels: NDArray[np.bool_] | None = None
+    dense: NDArray | None = None  # what else a frame holds, by the modality
     voxel_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     voxel_side: float = BOX_SIDE
-    images: NDArray[np.uint8] | None = None
     viewpoint: tuple[float, float, float] | None = None  # where the camera was in frame 0, if that is known
     viewpoints: NDArray[np.float64] | None = None  # [T, 3] where it was in each frame, if it moved
     path: str = ""
@@ -343,3 +338,11 @@ class ScanSequence:
     @property
     def frames(self) -> int:
         return len(self.points)
+
+    @property
+    def voxels(self) -> NDArray[np.bool_] | None:
+        return self.dense if self.modality == "voxels" else None
+
+    @property
+    def images(self) -> NDArray[np.uint8] | None:
+        return self.dense if self.modality == "images" else None

@@ -33,14 +33,33 @@ ALLOWED: dict[str, set[str] | None] = {
     "core.io": COMMON | {"core.geometry"},
     "core.rigging": COMMON | {"core.geometry"},
     "core.data": COMMON | {"core.geometry", "core.io"},
+    # A record per kind of observation, of what these four do for it.
+    "core.observation_kinds": COMMON | {"core.data", "core.models", "core.geometry", "core.io"},
     "core.bank": COMMON | {"core.geometry", "core.io"},
     "core.training": COMMON
-    | {"core.data", "core.models", "core.diffusion", "core.geometry", "core.bank", "core.checkpoint"},
+    | {
+        "core.observation_kinds",
+        "core.data",
+        "core.models",
+        "core.diffusion",
+        "core.geometry",
+        "core.bank",
+        "core.checkpoint",
+    },
     "core.pipelines": COMMON
-    | {"core.models", "core.diffusion", "core.geometry", "core.bank", "core.checkpoint", "core.rigging"},
+    | {
+        "core.observation_kinds",
+        "core.models",
+        "core.diffusion",
+        "core.geometry",
+        "core.bank",
+        "core.checkpoint",
+        "core.rigging",
+    },
     "core.evaluation": COMMON
     | {
         "core.pipelines",
+        "core.observation_kinds",
         "core.data",
         "core.models",
         "core.diffusion",

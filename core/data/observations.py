@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from core.data.cameras import Cameras, random_cameras
-from core.data.point_surface import surface_voxels, tracked_normals, voxel_grid
-
-__all__ = ["Observation", "depth_scan", "half_body", "surface_voxels", "tracked_points", "voxel_grid"]
+from core.data.point_surface import tracked_normals
+from core.sequence import BOX_SIDE
 
 CELL = 1.0 / 28  # side of a z-buffer cell at the distance of the shape; a few points of a 512-point cloud share one
 TOLERANCE = 0.05  # a point this far behind the nearest of its cell is still seen: the cell's surface is inclined
@@ -23,6 +22,9 @@ GRID_CELLS = 72  # along a side; the grid follows the points' centre, so 2.5 siz
 GRAZING, CLEAR = 0.12, 0.40  # cosine to the view ray: never measured below the first, always above the second
 MOST_TILT = math.radians(25.0)  # of the plane of a half body
 ANY_PLANE_SHARE = 0.15  # of half bodies whose plane has any direction
+NOISE = (0.0005, 0.01)  # standard deviation of a measured point, log-uniform
+SCANS = (0.55, 0.3, 0.15)  # shares of one-sided scans, half bodies, and whole ones
+GRID_SIDE = 32  # cells a side of a voxel grid
 
 
 class Observation(NamedTuple):
@@ -30,6 +32,29 @@ class Observation(NamedTuple):
 
     points: Tensor
     present: Tensor
+
+
+def noise_levels(batch: int, generator: torch.Generator) -> Tensor:
+    """Standard deviations [B] of the points' noise."""
+    low, high = (math.log(value) for value in NOISE)
+    return (low + (high - low) * torch.rand(batch, device=generator.device, generator=generator)).exp()
+
+
+def scan_of(
+    points: Tensor, normals: Tensor, count: int, generator: torch.Generator, whole: bool = False
+) -> Observation:
+    """A scan of points [B, T, N, 3]: one-sided, cut in half or, where `whole` is allowed, complete."""
+    sigma = noise_levels(len(points), generator)
+    shares = torch.tensor(SCANS, device=generator.device)[: 3 if whole else 2]
+    which = int(torch.multinomial(shares, 1, generator=generator))
+    if which == 0:
+        return depth_scan(points, normals, count, generator, sigma)
+    return (half_body if which == 1 else tracked_points)(points, count, sigma, generator)
+
+
+def quantised(points: Tensor) -> Tensor:
+    """The centres of the voxels that points fall into."""
+    return ((points / BOX_SIDE + 0.5) * GRID_SIDE).floor().add(0.5) / GRID_SIDE * BOX_SIDE - BOX_SIDE / 2
 
 
 def tracked_points(points: Tensor, count: int, sigma: float | Tensor, generator: torch.Generator) -> Observation:

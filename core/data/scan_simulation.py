@@ -175,7 +175,7 @@ def simulate_voxels(
         grids = np.stack([voxel_grid(points[None, None], resolution, BOX_SIDE)[0, 0].numpy() for points in dense])
     cell = BOX_SIDE / resolution
     points = [(np.argwhere(grid) + 0.5) * cell - BOX_SIDE / 2 for grid in grids]
-    return _scans(points, fps, name="voxels", modality="voxels", voxels=grids, voxel_side=BOX_SIDE)
+    return _scans(points, fps, name="voxels", modality="voxels", dense=grids, voxel_side=BOX_SIDE)
 
 
 def simulate_images(
@@ -208,7 +208,7 @@ def simulate_images(
     pictures = np.stack([_shaded(rasterise(view, corners, intrinsics, fine), view, corners) for view in seen])
     pictures = pictures.reshape(-1, size, 2, size, 2).mean(axis=(2, 4))
     images = np.round(255 * pictures).astype(np.uint8)[..., None].repeat(3, axis=-1)
-    return _scans([np.zeros((0, 3))] * len(frames), fps, name="images", modality="images", partial=True, images=images)
+    return _scans([np.zeros((0, 3))] * len(frames), fps, name="images", modality="images", partial=True, dense=images)
 
 
 def _measured(

@@ -33,8 +33,9 @@ from core.evaluation.reconstruction_metrics import (
 )
 from core.evaluation.reporting import OnProgress, PartialResults, machine, origin, page, write_report
 from core.evaluation.scan_baseline import BaselineSettings, reconstruct_classically
-from core.evaluation.scan_tasks import ScanTask, observe, seen_half
+from core.evaluation.scan_tasks import observe, seen_half
 from core.geometry.operators import edge_graph
+from core.observation_kinds import ScanTask, kind_of
 from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SamplingOptions
 from core.sequence import MeshSequence, Normalization, ScanSequence
 
@@ -161,7 +162,7 @@ class _Run:
             key = f"{name.key}|{truth.clip.fingerprint}|{task.name}|{scan_fingerprint(scans)}"
             tasks[task.name] = {}
             for method, compute in methods.items():
-                if method != "poisson_arap" or scans.modality != "images":
+                if method != "poisson_arap" or kind_of(scans).measured:
                     compute_here = bound(compute, truth, scans, task)
                     tasks[task.name][method] = self.partial.recall(method, key, bound(_or_failure, compute_here))
                 self._advance(f"{name.key} {task.name}: {method.replace('_', ' ')}")
@@ -219,7 +220,7 @@ def sampled_figures(
     A half body is sampled with more seeds, whose spread over the seen and the unseen half is compared.
     """
     scored = 1 if quality == "draft" else settings.seeds
-    spread = task.kind == "half_body" and quality != "draft"
+    spread = task.half and quality != "draft"
     result = model.reconstruct(scans, settings.options(max(scored, settings.spread_seeds if spread else 1), quality))
     started = time.perf_counter()
     model.reconstruct(scans, settings.options(1, quality))
@@ -270,7 +271,7 @@ def seam_figures(vertices: NDArray) -> dict[str, float]:
 def scan_fingerprint(scans: ScanSequence) -> str:
     """Changes with anything that was observed."""
     digest = hashlib.sha256(f"{scans.modality} {scans.tracked} {scans.partial}".encode())
-    for values in (*scans.points, scans.voxels, scans.images):
+    for values in (*scans.points, scans.dense):
         if values is not None:
             digest.update(str(values.shape).encode() + np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:12]

@@ -16,6 +16,7 @@ import numpy as np
 from core.errors import DataError
 from core.evaluation.reconstruction_metrics import PUBLISHED
 from core.evaluation.reporting import Cell, Report, group_title, rows_table, spread, table
+from core.observation_kinds import KINDS
 
 TITLES = {
     "ours": "ours",
@@ -111,8 +112,9 @@ def _method_summary(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def reconstruction_tables(report: Report) -> list[str]:
     """Targets, then tables of every task; Markdown, block by block."""
     summary, blocks = report["summary"], []
-    if any(task["kind"] == "images" for task in report["settings"]["tasks"]):
-        blocks.append("Poisson and ARAP need points, so they are left out for images.")
+    guessed = {kind.name: kind.files.title for kind in KINDS if not kind.measured}
+    for kind in {task["kind"] for task in report["settings"]["tasks"]} & set(guessed):
+        blocks.append(f"Poisson and ARAP need points, so they are left out for {guessed[kind]}.")
     blocks.append(rows_table(["What", "Measured", "Asked for", "Reached"], _goals(report["protocol"], summary)))
     for task in report["settings"]["tasks"]:
         groups = {name: tasks[task["name"]] for name, tasks in summary.items() if task["name"] in tasks}

@@ -26,6 +26,7 @@ from core.evaluation.meshlab import import_pymeshlab
 from core.geometry.operators import edge_graph
 from core.geometry.sampling import face_normals
 from core.geometry.soft_arap import SoftArap, closest, compacted, simplified
+from core.observation_kinds import kind_of
 from core.sequence import MeshSequence, ScanSequence
 
 _SHELL = 0.7  # share of a cell that the surface passes taken to be inside: a little over half, for thin parts
@@ -67,8 +68,8 @@ def reconstruct_classically(scans: ScanSequence, settings: BaselineSettings | No
     Raises DataError for images, for a first frame with fewer than 10 points, and where pymeshlab is missing.
     """
     chosen = settings or BaselineSettings()
-    if scans.modality == "images":
-        raise DataError("Images hold no points, so the Poisson and ARAP pipeline cannot use them.")
+    if not kind_of(scans).measured:
+        raise DataError(f"{scans.name} holds no points, so the Poisson and ARAP pipeline cannot use it.")
     if scans.voxels is not None:
         vertices, faces = voxel_surface(scans, 0)
         clouds = [voxel_surface(scans, frame)[0] for frame in range(scans.frames)]

@@ -11,6 +11,7 @@ from typing import Any
 from core.errors import M2VError
 from core.evaluation.evaluation_clips import ClipName, procedural_clips, rig_clips
 from core.evaluation.reporting import OnProgress, write_report
+from core.observation_kinds import SCAN_PROTOCOLS
 from core.pipelines.request import MAX_SEEDS, Quality
 
 PROTOCOLS = {
@@ -19,16 +20,8 @@ PROTOCOLS = {
     "handles": "handle editing against ARAP and biharmonic on held-out motions",
     "ablations": "the preset with one thing changed at a time, trained on equal budgets",
     "autoencoders": "motion and shape autoencoders alone on held-out clips",
-    "sparse-points": "complete meshes from 512 tracked points with noise",
-    "depth-scans": "complete meshes from one-sided scans of a fixed depth camera",
-    "half-body": "complete meshes from points above a plane, and how much seeds differ below it",
-    "voxels": "complete meshes from 32^3 voxel grids",
-    "images": "complete meshes from shaded images",
-    "long-sequence": "100 frames of tracked points in overlapping windows: drift and seams",
-    "noise-sweep": "tracked points with noise from 0.001 to 0.05",
-    "density-sweep": "100, 300 and 500 tracked points",
+    **{name: protocol.about for name, protocol in SCAN_PROTOCOLS.items()},
 }
-_ANIMATION = ("handles", "autoencoders")  # the others reconstruct from scans
 
 
 def held_out_clips(
@@ -126,15 +119,14 @@ def run_protocol(
         return evaluate_ablations(
             config or preset, preset, names, path, asked, rows, overrides, device, on_progress, raw=raw_path
         )
-    if name not in _ANIMATION:
+    if name in SCAN_PROTOCOLS:
         if untrained:
             raise M2VError("Fresh weights reconstruct nothing, so a scan protocol cannot be run with --untrained.")
         from core.evaluation.reconstruction import Models, ReconstructionSettings, evaluate_reconstruction
-        from core.evaluation.scan_tasks import TASKS
         from core.pipelines.reconstruct import Reconstructor
 
         scan_settings = ReconstructionSettings(
-            TASKS[name],
+            SCAN_PROTOCOLS[name].tasks,
             3 if seeds is None else seeds,
             quality=quality,
             guidance=guidance,

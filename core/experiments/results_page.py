@@ -17,18 +17,10 @@ from core.experiments.ablations_report import ablations_markdown, plot_ablations
 from core.experiments.pipeline_benchmark import benchmark_table
 from core.experiments.plots import plot_groups
 from core.experiments.published import COLUMNS, RUNTIME, TABLES, WHY_NOT_COMPARABLE
+from core.observation_kinds import SCAN_PROTOCOLS
 
 PAGE = "RESULTS.md"
-SCANS = (
-    "sparse-points",
-    "depth-scans",
-    "half-body",
-    "voxels",
-    "images",
-    "long-sequence",
-    "noise-sweep",
-    "density-sweep",
-)
+SCANS = tuple(SCAN_PROTOCOLS)
 ALL = ("handles", "prior", "parts", "autoencoders", *SCANS, "ablations", "bench", "training-bench")
 HEADINGS = {
     "handles": "Handle editing",

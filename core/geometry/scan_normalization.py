@@ -40,13 +40,13 @@ def guess_normalization(scans: ScanSequence) -> Normalization:
     0.8 of their height added below. Voxels take the box of their grid where the shape fills it as the method's own
     grids are filled, else that of the occupied cells. Pictures show no size: it is 1, at the origin.
     """
-    if scans.modality == "images":
+    if scans.images is not None:
         return Normalization(np.zeros(3), 1.0, scans.up_axis)
     first = next((points for points in scans.points if len(points)), None)
     if first is None:
         raise DataError(f"{scans.name} has no points in any frame, so its size cannot be guessed; give other scans.")
     points = first.astype(np.float64)
-    if scans.modality == "voxels":
+    if scans.voxels is not None:
         return _voxel_box(scans, points)
     points = points[main_clusters(points)]
     low, high = points.min(axis=0), points.max(axis=0)

@@ -183,7 +183,7 @@ class Reconstructor:
         registration = SurfaceRegistration(
             vertices, faces, observed.points, observed.viewpoints, observed.tracked, report.check_cancelled
         )
-        if observed.scans.modality != "voxels":  # a grid's cells are no nearer to the surface than the model's answer
+        if observed.kind.on_surface:
             vertices = registration.snap().astype(np.float32)
         every = np.arange(len(vertices), dtype=np.int32)
         source = SourceMesh(observed.scans.name, vertices, faces, every, (MeshPart(observed.scans.name, faces),))
@@ -234,7 +234,7 @@ class Reconstructor:
         vertices = decode_vertices(self.motion_autoencoder, mesh, surface, latents)
         if not np.isfinite(vertices).all():
             raise M2VError("The model gave numbers that are not finite for these scans; check their centre and size.")
-        if observed.scans.modality != "voxels":
+        if observed.kind.on_surface:
             vertices = found.registration.settle(vertices).astype(np.float32)
         report.step("Moving the surface")
         return vertices

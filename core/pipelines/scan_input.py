@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion
 from torch import Tensor
 
 from core.config import Config
 from core.errors import DataError
 from core.geometry.farthest_points import farthest_present_indices
-from core.models.observation_conditioners import NOTHING_DENSE, VOXELS, ScanCondition
+from core.models.observation_conditioners import ScanCondition
 from core.models.shape_diffusion import ShapeObservation
+from core.observation_kinds import kind_of
 from core.pipelines.free_space import RAYS, FreeSpace
-from core.pipelines.silhouettes import lifted_points
 from core.pipelines.tracks import denoised_tracks
-from core.sequence import BOX_SIDE, MAX_FRAMES, Normalization, ScanSequence
+from core.sequence import MAX_FRAMES, Normalization, ScanSequence
 
 _THINNING_SEED = 31
 FEWEST_WHOLE = 32  # tracked points from which on they say a surface themselves
@@ -38,18 +37,9 @@ class ScanInput:
     ) -> None:
         self.scans, self.normalization, self.config, self.device = scans, normalization, config, device
         _check(scans)
-        self.lifted = lifted_points(scans.images) if scans.modality == "images" and scans.images is not None else None
-        if scans.modality == "images" and self.lifted is None:
-            raise DataError(
-                f"No shape stands out from its background in the first picture of {scans.name}; give pictures of one "
-                "shape before an even background."
-            )
-        if self.lifted is not None:
-            points = self.lifted[0]
-        elif scans.modality == "voxels":
-            points = _surface_centres(scans)
-        else:
-            points = [np.asarray(frame, dtype=np.float64).reshape(-1, 3) for frame in scans.points]
+        self.kind = kind_of(scans)
+        self._seen = self.kind.prepare(scans)
+        points = [np.asarray(frame, dtype=np.float64) for frame in self._seen.points]
         normalised = [normalization.apply(frame[np.isfinite(frame).all(axis=1)]) for frame in points]
         measured: tuple[NDArray[np.float32], ...] = tuple(frame.astype(np.float32) for frame in normalised)
         self.tracked = scans.tracked and len({len(frame) for frame in measured}) == 1 and len(measured[0]) > 0
@@ -72,12 +62,12 @@ class ScanInput:
     @property
     def measured(self) -> list[NDArray[np.float32]]:
         """The points [N_t, 3] that were measured rather than guessed."""
-        return [frame[:0] for frame in self.points] if self.lifted is not None else list(self._measured)
+        return list(self._measured) if self.kind.measured else [frame[:0] for frame in self.points]
 
     @property
     def viewpoints(self) -> NDArray[np.float64] | None:
         """Where the camera was in each frame [T, 3]; None where that is not known, or points are from all sides."""
-        if self.lifted is not None:
+        if not self.kind.measured:
             return None
         places = self.scans.viewpoints
         if places is None and self.scans.viewpoint is not None:
@@ -92,12 +82,13 @@ class ScanInput:
 
     def free_space(self) -> FreeSpace | None:
         """What frame 0's camera saw to be empty; None of scans from all sides, or where its place is not known."""
-        if self.lifted is not None:
-            near = self.points[0][: len(self.points[0]) // 2]
-            return FreeSpace(near, self.normalization.apply(self.lifted[1][None])[0])
-        if self.scans.modality != "depth" or self.viewpoints is None or len(self.points[0]) <= RAYS:
+        near, camera = self._seen.near, self._seen.camera
+        if near is None or camera is None:
             return None
-        return FreeSpace(self.points[0], self.viewpoints[0])
+        near = near[np.isfinite(near).all(axis=1)]
+        if len(near) <= RAYS:
+            return None
+        return FreeSpace(self.normalization.apply(near), self.normalization.apply(camera[None])[0])
 
     def shape(self) -> ShapeObservation:
         """Frame 0 for the shape stage."""
@@ -105,7 +96,7 @@ class ScanInput:
         latents = config.shape.latents
         points, present = self._padded([self.points[0]], config.tasks.shape_points)
         observed, here = points[:, 0], present[:, 0]
-        share = max(1, latents // 2) if self.scans.partial and self.lifted is None else latents
+        share = max(1, latents // 2) if self.scans.partial and self.kind.measured else latents
         wanted = min(share, int(here.sum()))
         chosen = farthest_present_indices(observed, here, wanted)
         dense = {name: every[:, :1] for name, every in self._dense().items()}
@@ -128,17 +119,9 @@ class ScanInput:
             present[row, : len(picked)] = True
         return torch.from_numpy(points).to(self.device)[None], torch.from_numpy(present).to(self.device)[None]
 
-    def _dense(self) -> Mapping[str, Tensor]:
-        return {"voxels": self._voxels()} if self.scans.modality == "voxels" else NOTHING_DENSE
-
-    def _voxels(self) -> Tensor:
-        """Surface cells [1, T, 32, 32, 32] of the box of side 1.1, from the cells of whatever grid was given."""
-        grids = np.zeros((self.frames, VOXELS, VOXELS, VOXELS), dtype=np.float32)
-        for grid, frame in zip(grids, self.points, strict=True):
-            index = np.floor((frame / BOX_SIDE + 0.5) * VOXELS).astype(np.int64)
-            index = index[((index >= 0) & (index < VOXELS)).all(axis=1)]
-            grid[tuple(index.T)] = 1.0
-        return torch.from_numpy(grids).to(self.device)[None]
+    def _dense(self) -> dict[str, Tensor]:
+        """Dense observations [1, T, ...] of all frames."""
+        return {name: frames.to(self.device)[None] for name, frames in self.kind.encode(self.points).items()}
 
 
 def _thinned(tracks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -154,18 +137,3 @@ def _check(scans: ScanSequence) -> None:
         raise DataError("One frame of scans has no motion; give 2 or more.")
     if scans.frames > MAX_FRAMES:
         raise DataError(f"The scans have {scans.frames} frames, but up to {MAX_FRAMES} are possible; split them.")
-    if scans.modality == "images" and scans.images is None:
-        raise DataError("The scans should be images, but none were read; open the folder of images again.")
-    if scans.modality == "voxels" and scans.voxels is None:
-        raise DataError("The scans should be voxel grids, but none were read; open the folder of grids again.")
-
-
-def _surface_centres(scans: ScanSequence) -> list[NDArray[np.float64]]:
-    """Centres of the occupied cells that touch an empty one, per frame, in the scans' units."""
-    assert scans.voxels is not None
-    centre, side = np.asarray(scans.voxel_center, dtype=np.float64), scans.voxel_side
-    frames = []
-    for grid in scans.voxels:
-        shell = grid & ~binary_erosion(grid)
-        frames.append(((np.argwhere(shell) + 0.5) / np.array(grid.shape) - 0.5) * side + centre)
-    return frames

@@ -25,12 +25,12 @@ from core.models.observation_conditioners import ScanCondition
 from core.models.part_descriptor import PartDescriptor
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.warm_start import HandleCondition, WarmStart
+from core.observation_kinds import LEARNED, ClipView
 from core.training.bank_tables import BankTables
 from core.training.borrowed import BorrowedGuess, borrowed_guesses
 from core.training.objectives import Figures, Objective, untouched
 from core.training.scores import relative_score
-from core.training.simulate_observations import OBSERVED_KINDS, draw_kind, motion_observation
-from core.training.tasks import handles_from_tracks, pick_handles, random_handles
+from core.training.tasks import draw_kind, handles_from_tracks, pick_handles, random_handles
 
 BENDING_STRIDE = 3  # frames next to each other bend a shape alike
 
@@ -91,7 +91,8 @@ class MotionDiffusionObjective(Objective):
     @property
     def points(self) -> int:
         tasks = self.config.tasks
-        return self.seen + (2 * tasks.scan_points if tasks.scans + tasks.voxels > 0 else 0)
+        sensed = any(getattr(tasks, name) > 0 for name, kind in LEARNED.items() if not kind.tracked)
+        return self.seen + (2 * tasks.scan_points if sensed else 0)
 
     @torch.no_grad()
     def fit_statistics(self, clips: ClipBatch, generator: torch.Generator) -> None:
@@ -229,7 +230,7 @@ class MotionDiffusionObjective(Objective):
             figures |= self._posterior_figures(
                 name, shape_latents, nodes, latents, handles, generator, borrowed=borrowed
             )
-        for name in OBSERVED_KINDS:
+        for name in LEARNED:
             if getattr(self.config.tasks, name) > 0:
                 handles, scans = self._condition(name, clips, nodes, anchors, generator)
                 figures |= self._posterior_figures(name, shape_latents, nodes, latents, handles, generator, scans)
@@ -253,9 +254,11 @@ class MotionDiffusionObjective(Objective):
     ) -> tuple[HandleCondition, ScanCondition | None]:
         if kind == "handles":
             return random_handles(clips.points, self.config.tasks, generator), None
-        sensed = slice(self.seen, None) if kind != "tracked" else slice(None)
-        points, normals = clips.points[:, :, sensed], clips.normals[:, sensed]
-        return motion_observation(kind, points, normals, nodes, anchors, self.config, generator)
+        observed = LEARNED[kind]
+        assert observed.simulate_motion is not None, "what is learned can be simulated"
+        sensed = slice(None) if observed.tracked else slice(self.seen, None)
+        view = ClipView(clips.points[:, :, sensed], clips.normals[:, sensed], nodes, anchors)
+        return observed.simulate_motion(view, self.config, generator)
 
     def _posterior_figures(
         self,

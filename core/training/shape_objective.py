@@ -18,8 +18,9 @@ from core.models.diffusion_models import (
 from core.models.layers import gather_rows
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeObservation
+from core.observation_kinds import LEARNED, ClipView
 from core.training.objectives import Figures, Objective, untouched
-from core.training.simulate_observations import OBSERVED_KINDS, draw_kind, shape_observation
+from core.training.tasks import draw_kind
 
 LARGEST_ERROR = 25.0  # squared, in units of the network's output
 LARGEST_LOGIT = 12.0  # of a decoded occupancy; surer than this teaches nothing
@@ -92,7 +93,7 @@ class ShapeDiffusionObjective(Objective):
     @torch.no_grad()
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:
         """The loss on each kind of observation, their mean, and the IoU of the posterior mean's surface."""
-        kinds = [kind for kind in OBSERVED_KINDS if getattr(self.config.tasks, f"shape_{kind}") > 0]
+        kinds = [kind for kind in LEARNED if getattr(self.config.tasks, f"shape_{kind}") > 0]
         losses = {f"loss_{kind}": float(self.loss_of(kind, clips, generator)) for kind in kinds}
         figures = losses | {"loss": sum(losses.values()) / len(losses)}
         if clips.occupancy is None:
@@ -114,7 +115,9 @@ class ShapeDiffusionObjective(Objective):
     def _observe(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> tuple[ShapeObservation, Tensor]:
         """An observation, and the latents [B, M, Cs] of the whole shape: seen ones at their place, then the others."""
         points, count = clips.points[:, 0], self.config.shape.latents
-        observed = shape_observation(kind, clips.points, clips.normals, self.config, generator)
+        simulate = LEARNED[kind].simulate_shape
+        assert simulate is not None, "what is learned can be simulated"
+        observed = simulate(ClipView(clips.points, clips.normals), self.config, generator)
         if self.trained.anchored:
             observed = observed.guessed(self._frozen[0])
         if not self.trained.anchored:

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 from core.config import TaskConfig
+from core.errors import ConfigError
 from core.geometry.farthest_points import farthest_point_indices
 from core.models.warm_start import HandleCondition
+from core.observation_kinds import LEARNED
 
 CANDIDATES = 256  # tracked points a handle may be
+TASK_KINDS = ("handles", "stiffness", *LEARNED)
 SPREAD = 0.8  # share of clips whose handles are far from each other: people take hold of limbs, not of one patch
 
 
@@ -95,3 +98,11 @@ def _take_the_farthest(
     index[:, 0] = torch.where(leads, point, index[:, 0])
     keyframe_mask[:, :, 0] = torch.where(leads[:, None], first, keyframe_mask[:, :, 0])
     return index, keyframe_mask
+
+
+def draw_kind(tasks: TaskConfig, generator: torch.Generator, prefix: str = "") -> str:
+    """One of TASK_KINDS by the shares in the configuration, whose fields have that prefix (those missing count 0)."""
+    shares = torch.tensor([float(getattr(tasks, prefix + kind, 0.0)) for kind in TASK_KINDS], device=generator.device)
+    if not bool(shares.sum() > 0):
+        raise ConfigError(f"All shares tasks.{prefix}... are 0; give at least one kind of observation a share.")
+    return TASK_KINDS[int(torch.multinomial(shares, 1, generator=generator))]

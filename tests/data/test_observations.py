@@ -14,11 +14,9 @@ from core.data.observations import (
     TOLERANCE,
     depth_scan,
     half_body,
-    surface_voxels,
     tracked_points,
-    voxel_grid,
 )
-from core.data.point_surface import tracked_normals
+from core.data.point_surface import surface_voxels, tracked_normals, voxel_grid
 from core.data.procedural import ProceduralSource
 
 FRAMES = 5

@@ -54,14 +54,14 @@ def test_voxels_become_a_surface_in_the_scans_units() -> None:
     grid = np.linalg.norm(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1) - [0.2, 0.0, 0.0], axis=-1) < 0.6
     empty = (np.zeros((0, 3), np.float32),) * 2
     scans = ScanSequence(
-        empty, modality="voxels", voxels=np.stack([grid, grid]), voxel_center=(1.0, 2.0, 3.0), voxel_side=2.2
+        empty, modality="voxels", dense=np.stack([grid, grid]), voxel_center=(1.0, 2.0, 3.0), voxel_side=2.2
     )
     vertices, _ = voxel_surface(scans, 0)
     assert np.allclose(np.linalg.norm(vertices - [1.2, 2.0, 3.0], axis=1), 0.6, atol=0.05)
     sequence = reconstruct_classically(scans)
     assert sequence.vertices.shape[0] == 2
     assert np.abs(sequence.vertices[1] - sequence.vertices[0]).max() < 0.05
-    hollow = ScanSequence(empty, modality="voxels", voxels=np.zeros((2, 32, 32, 32), bool))
+    hollow = ScanSequence(empty, modality="voxels", dense=np.zeros((2, 32, 32, 32), bool))
     with pytest.raises(DataError, match="empty"):
         reconstruct_classically(hollow)
 

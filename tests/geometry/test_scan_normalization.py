@@ -70,20 +70,20 @@ def test_voxels_take_their_grid_unless_the_shape_does_not_fill_it() -> None:
     grid[0, 2:31, 10:22, 10:22] = True
     cells = (np.argwhere(grid[0]) - 15.5) * 2.2 / 32 + [1, 2, 3]
     box = {"modality": "voxels", "voxel_side": 2.2, "voxel_center": (1.0, 2.0, 3.0)}
-    found = guess_normalization(scans_of(cells, voxels=grid, **box))
+    found = guess_normalization(scans_of(cells, dense=grid, **box))
     assert found.center.tolist() == [1, 2, 3]
     assert found.scale == pytest.approx(2.0)
     corner = np.zeros_like(grid)
     corner[0, :8, :4, :4] = True
     cells = (np.argwhere(corner[0]) - 15.5) * 2.2 / 32 + [1, 2, 3]
-    small = guess_normalization(scans_of(cells, voxels=corner, **box))
+    small = guess_normalization(scans_of(cells, dense=corner, **box))
     assert small.scale == pytest.approx(8 * 2.2 / 32)
     np.testing.assert_allclose(small.center, np.array([4, 2, 2]) * 2.2 / 32 - 1.1 + [1, 2, 3])
 
 
 def test_pictures_and_nothing() -> None:
     nothing = np.zeros((0, 3))
-    found = guess_normalization(scans_of(nothing, modality="images"))
+    found = guess_normalization(scans_of(nothing, modality="images", dense=np.zeros((1, 4, 4, 3), np.uint8)))
     assert (found.scale, found.center.tolist()) == (1.0, [0, 0, 0])
     with pytest.raises(DataError, match="no points in any frame"):
         guess_normalization(scans_of(nothing))

@@ -107,14 +107,14 @@ def test_partial_voxels_and_images(reconstructor: Reconstructor) -> None:
     x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
     grids = np.stack([((x - 0.03 * t) / 0.5) ** 2 + (y / 0.35) ** 2 + (z / 0.3) ** 2 < 1 for t in range(FRAMES)])
     empty = tuple(np.zeros((0, 3), dtype=np.float32) for _ in range(FRAMES))
-    solid = scans(points=empty, tracked=False, modality="voxels", voxels=grids, voxel_side=1.1)
+    solid = scans(points=empty, tracked=False, modality="voxels", dense=grids, voxel_side=1.1)
     assert reconstructor.reconstruct(solid, options(seeds=1)).samples[0].fit[0] < 0.2
     images = np.zeros((FRAMES, 40, 60, 3), dtype=np.uint8)
     images[:, 10:30, 20:40] = 200
-    seen = scans(points=empty, tracked=False, modality="images", images=images, partial=True)
+    seen = scans(points=empty, tracked=False, modality="images", dense=images, partial=True)
     assert np.isnan(reconstructor.reconstruct(seen, options(seeds=1)).samples[0].fit).all()
     with pytest.raises(DataError, match="stands out"):
-        reconstructor.reconstruct(dataclasses.replace(seen, images=images * 0), options(seeds=1))
+        reconstructor.reconstruct(dataclasses.replace(seen, dense=images * 0), options(seeds=1))
 
 
 def test_longer_than_a_window_and_cancelled(reconstructor: Reconstructor) -> None:

@@ -220,7 +220,7 @@ def pictures(frames: int = 4) -> OpenedScans:
     empty = tuple(np.zeros((0, 3), np.float32) for _ in range(frames))
     shades = np.arange(frames, dtype=np.uint8)[:, None, None, None] * 51
     images = np.broadcast_to(shades, (frames, 300, 200, 3))
-    sequence = ScanSequence(empty, modality="images", images=images, name="photos")
+    sequence = ScanSequence(empty, modality="images", dense=images, name="photos")
     return OpenedScans(sequence, Normalization(np.zeros(3), 1.0))
 
 

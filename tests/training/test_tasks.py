@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.config import Config, TaskConfig
 from core.data.clips import ClipBatch
 from core.models.warm_start import HandleCondition
-from core.training.simulate_observations import motion_observation
+from core.observation_kinds import ClipView, tracked_motion
 from core.training.sources import mirrored
 from core.training.tasks import handles_from_tracks, pick_handles, random_handles
 
@@ -116,9 +116,8 @@ def test_half_of_the_tracked_clips_are_known_above_a_plane_only() -> None:
     points = clip_points(batch=64)
     anchors = torch.arange(40).expand(64, -1)
     normals = torch.zeros_like(points[:, 0])
-    handles, _ = motion_observation(
-        "tracked", points, normals, points[:, 0], anchors, Config(), torch.Generator().manual_seed(0)
-    )
+    view = ClipView(points, normals, points[:, 0], anchors)
+    handles, _ = tracked_motion(view, Config(), torch.Generator().manual_seed(0))
     known = handles.present.sum(dim=1)
     cut = known < 40
     assert 20 <= int(cut.sum()) <= 44

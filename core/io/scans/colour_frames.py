@@ -32,7 +32,7 @@ def read_picture_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) ->
     images = np.ascontiguousarray(stack)
     images.setflags(write=False)
     return ScanSequence(
-        (empty,) * len(images), modality="images", up_axis=asked.up_axis or "y", partial=True, images=images,
+        (empty,) * len(images), modality="images", up_axis=asked.up_axis or "y", partial=True, dense=images,
         notes=(*layout.notes, *skipped_notes(total, skipped), *notes),
     )  # fmt: skip
 

@@ -150,7 +150,7 @@ def read_voxel_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> S
     stack: NDArray[np.bool_] = np.stack(grids)
     stack.setflags(write=False)
     return ScanSequence(
-        points, modality="voxels", up_axis=asked.up_axis or "y", partial=bool(asked.partial), voxels=stack,
+        points, modality="voxels", up_axis=asked.up_axis or "y", partial=bool(asked.partial), dense=stack,
         voxel_center=first.center, voxel_side=first.side, notes=tuple(notes),
     )  # fmt: skip
 

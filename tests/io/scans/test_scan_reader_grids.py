@@ -225,10 +225,10 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     tracks = ScanSequence(tuple(moving(3)), 30.0, tracked=True, partial=True)
     grids = rng.random((2, 8, 8, 8)) > 0.5
     voxels = ScanSequence(
-        (clouds[0],) * 2, modality="voxels", voxels=grids, voxel_center=(1.0, 2.0, 3.0), voxel_side=2.0
+        (clouds[0],) * 2, modality="voxels", dense=grids, voxel_center=(1.0, 2.0, 3.0), voxel_side=2.0
     )
     pictures = rng.integers(0, 255, (2, 12, 10, 3)).astype(np.uint8)
-    images = ScanSequence((clouds[0][:0],) * 2, modality="images", images=pictures, partial=True)
+    images = ScanSequence((clouds[0][:0],) * 2, modality="images", dense=pictures, partial=True)
     for name, scans in {"depth": one_sided, "tracks": tracks, "voxels": voxels, "images": images}.items():
         read = read_scans(write_scans(scans, tmp_path / f"{name} ñ"))
         check(read)

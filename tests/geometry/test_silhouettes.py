@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from core.data.scan_simulation import simulate_images
 from core.geometry.image_camera import FRONT, VIEW_SIDE
-from core.pipelines.silhouettes import SIDE, inflated, lifted_points, silhouette
+from core.geometry.silhouettes import SIDE, inflated, lifted_points, silhouette
 from tests.evaluation.test_reconstruction_metrics import sphere
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import label, zoom
 from scipy.sparse.linalg import splu
-from skimage.filters import threshold_otsu
 
 from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
 
@@ -46,6 +45,8 @@ def lifted_points(images: NDArray[np.uint8]) -> tuple[list[NDArray[np.float64]],
 
 def silhouette(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """[SIDE, SIDE] what stands out from the border's grey in the middle square; empty where nothing clearly does."""
+    from skimage.filters import threshold_otsu  # trainings run without it
+
     grey = image.astype(np.float64).mean(axis=-1) / 255
     side = min(grey.shape)
     top, left = ((length - side) // 2 for length in grey.shape)
