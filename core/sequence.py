@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import HandleError, MeshError
+from core.handle_paths import HandlePath, Stop, checked_turn, path_through, quaternion_of_degrees
 from core.key_easing import Easing
 
 MIN_FRAMES = 2
@@ -173,7 +173,9 @@ class Handle:
 
     `pins` are ranges of frames, first and last, in which it stays at the key of the first frame (without one
     there: at the key before, or the rest position). `easing` maps a frame, 0 or that of a key, to how it goes
-    from there to the next key; it does so even where it would be free.
+    from there to the next key; it does so even where it would be free. `turns` maps the frame of a key to a turn from
+    the rest pose, an axis [3] times an angle in degrees, that its surroundings take there; a key without one leaves
+    them free.
     """
 
     vertex: int
@@ -183,6 +185,7 @@ class Handle:
     name: str = ""
     pins: tuple[tuple[int, int], ...] = ()
     easing: Mapping[int, Easing] = field(default_factory=dict)
+    turns: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = {}
@@ -201,35 +204,24 @@ class Handle:
             else:
                 pins.append((first, last))
         easing = {frame: self.easing[frame] for frame in sorted(self.easing) if frame == 0 or frame in keys}
+        turned = sorted(frame for frame in self.turns if frame in keys)
+        turns = {frame: checked_turn(self.turns[frame], f"frame {frame} of vertex {self.vertex}") for frame in turned}
         object.__setattr__(self, "keys", MappingProxyType(keys))
         object.__setattr__(self, "pins", tuple(pins))
         object.__setattr__(self, "easing", MappingProxyType(easing))
+        object.__setattr__(self, "turns", MappingProxyType(turns))
 
-    def path(self, rest: ArrayLike, frames: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Targets [T, 3] and the mask [T] of frames where they are given, from its rest position [3] on."""
-        targets, keyframe_mask = np.tile(np.asarray(rest, dtype=np.float64), (frames, 1)), np.zeros(frames, dtype=bool)
-        keyframe_mask[0] = True
+    def path(self, rest: ArrayLike, frames: int) -> HandlePath:
+        """Where it has to be in `frames` frames, and how it has to be turned, from its rest position [3] on."""
+        place, unturned = np.asarray(rest, dtype=np.float64), quaternion_of_degrees(np.zeros(3))
         if self.pinned:
-            return targets, np.ones(frames, dtype=bool)
-        stops = {0: targets[0].copy(), **{f: p for f, p in self.keys.items() if 0 < f < frames}}
-        for first, last in (pin for pin in self.pins if pin[0] < frames):
-            place = stops[max(frame for frame in stops if frame <= first)]
-            stops = {f: p for f, p in stops.items() if not first < f <= last}
-            stops |= {first: place, min(last, frames - 1): place}
-        order = sorted(stops)
-        for frame, after in pairwise([*order, frames]):
-            easing = self.easing.get(frame, Easing("linear") if self.hold else None)
-            if any(first <= frame < last for first, last in self.pins):
-                easing = Easing("hold")
-            goal = stops.get(after, stops[frame])
-            if after < frames and easing is not None:
-                share = easing.share(np.arange(after - frame) / (after - frame))
-                targets[frame:after] = stops[frame] + share[:, None] * (goal - stops[frame])
-                keyframe_mask[frame:after] = True
-            elif self.hold:
-                targets[frame:], keyframe_mask[frame:] = stops[frame], True
-            targets[frame], keyframe_mask[frame] = stops[frame], True
-        return targets, keyframe_mask
+            return path_through({0: Stop(place, None)}, frames, (), {}, hold=True)
+        stops = {0: Stop(place, unturned)}
+        for frame, target in self.keys.items():
+            if 0 < frame < frames:
+                turn = self.turns.get(frame)
+                stops[frame] = Stop(target, None if turn is None else quaternion_of_degrees(turn))
+        return path_through(stops, frames, self.pins, self.easing, self.hold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,8 +273,18 @@ class HandleTracks:
         targets = np.zeros((len(self.handles), self.frames, 3))
         keyframe_mask = np.zeros((len(self.handles), self.frames), dtype=bool)
         for row, handle in enumerate(self.handles):
-            targets[row], keyframe_mask[row] = handle.path(rest[handle.vertex], self.frames)
+            targets[row], keyframe_mask[row] = handle.path(rest[handle.vertex], self.frames)[:2]
         return targets, keyframe_mask
+
+    def turns(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Unit quaternions [K, T, 4] (x, y, z, w) from the rest pose on, and the mask [K, T] of frames with one.
+
+        Of a handle that no key turns, none is given.
+        """
+        paths = [handle.path(np.zeros(3), self.frames) for handle in self.handles]
+        given = [path.turned & bool(handle.turns) for path, handle in zip(paths, self.handles, strict=True)]
+        turns = np.array([path.turns for path in paths]).reshape(len(paths), self.frames, 4)
+        return turns, np.array(given, dtype=bool).reshape(len(paths), self.frames)
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,6 +44,7 @@ from m2v_studio.view.scan_scene import clouds, picture
 from m2v_studio.view.scan_view import ScanView
 from m2v_studio.view.scene import SceneBuilder
 from m2v_studio.view.timeline import Timeline
+from m2v_studio.view.turn_ring import TurnRing
 from m2v_studio.view.viewport import Viewport
 from m2v_studio.view.widgets import fixed, panel
 from m2v_studio.work.tasks import notice_of
@@ -81,7 +82,7 @@ class App:
         self.context = EditorContext(studio, self.viewport, with_dialogs=not self._headless)
         self._read_keys()
         self.scene = SceneBuilder()
-        self.pointer = Pointer()
+        self.pointer, self.turn_ring = Pointer(), TurnRing()
         self.timeline = Timeline()
         self.scan_view, self.box_gizmo = ScanView(), BoxGizmo()
         self.source_panel, self.handles_panel, self.scans_panel = SourcePanel(), HandlesPanel(), ScansPanel()
@@ -223,7 +224,8 @@ class App:
         self.region = regions["view"]
         context = self.context
         shortcuts.handle(context)
-        if not context.is_modal and not self.box_gizmo.update(context, self.region):
+        gizmos = (self.box_gizmo, self.turn_ring)
+        if not context.is_modal and not any(gizmo.update(context, self.region) for gizmo in gizmos):
             self.pointer.update(context, self.region)
         state = self.studio.state
         figures = self.scene.figures(state)
@@ -232,6 +234,7 @@ class App:
         self.scan_view.show(clouds(state, figures), picture(state, figures), self.viewport)
         draw_box(context, self.region)
         overlay.draw(context, self.region)
+        self.turn_ring.draw(context, self.region)
         with panel("left", regions["left"]):
             with fixed("##settings", GENERATE_HEIGHT):  # the button below stays where it is
                 self.source_panel.draw(context)

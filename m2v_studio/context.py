@@ -37,8 +37,8 @@ class SaveAs:
 class Mouse:
     """What the mouse is doing in the view, and over what."""
 
-    mode: str | None = None  # "press", "orbit", "pan", "handle", "box"
-    dragging: bool = False  # a handle is being moved right now
+    mode: str | None = None  # "press", "orbit", "pan", "handle", "box", "turn"
+    dragging: bool = False  # a handle is being moved or turned right now
     hovered_handle: int | None = None
     hovered_knob: int | None = None  # of the scans' box
     box_next: bool = False  # the next drag in the view draws a box around handles

@@ -14,6 +14,9 @@ ROOT = Path(__file__).parents[1]
 COMMON = {
     "core.sequence",
     "core.key_easing",
+    "core.handle_paths",
+    "core.handle_record",
+    "core.quaternions",
     "core.config",
     "core.errors",
     "core.assets",

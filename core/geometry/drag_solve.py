@@ -16,11 +16,12 @@ from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
+from core.geometry.surroundings import TOUCHED, surrounding_nodes
+
 NODES = 160
 NEIGHBOURS = 8  # nodes that a node is tied to, at least
 HOLD = 0.002  # of the mean degree: how hard nodes are held to where they were, so that a drag does not carry all along
 PLANTED = 2.0  # of the mean degree: the same for feet on the ground
-TOUCHED = 0.05  # share of a handle in a node from which on it follows the hand and not the ground
 GROUND = 0.035  # of the size: vertices within this height of the lowest are on the ground
 STEPS = 6  # local and global steps per event; the next event continues from there
 
@@ -54,25 +55,37 @@ class DragSystem:
         binding = bind_vertices(points, points[nodes], along, components, components[nodes])
         return cls(nodes, edge_weights(apart), binding.astype(np.float32))
 
-    def grip(self, vertices: NDArray[np.floating], handles: ArrayLike, height: ArrayLike | None = None) -> Grip:
-        """Take hold of handles [K] of the pose `vertices` [V, 3]; feet whose `height` [V] is lowest stay put."""
+    def grip(
+        self,
+        vertices: NDArray[np.floating],
+        handles: ArrayLike,
+        height: ArrayLike | None = None,
+        turned: tuple[int, ...] = (),
+    ) -> Grip:
+        """Take hold of handles [K] of the pose `vertices` [V, 3]; feet whose `height` [V] is lowest stay put.
+
+        `turned` are rows of the handles that take their surroundings along as one piece.
+        """
         base = np.asarray(vertices, dtype=np.float32)
         held = np.asarray(handles, dtype=np.int64)
         shares = self.binding[held].toarray().astype(np.float64)  # [K, P]
+        size = float(np.ptp(base, axis=0).max())
+        nodes = surrounding_nodes(base[self.nodes], self.weight, shares, base[held], turned, size)
+        pieces = tuple(zip(turned, nodes, strict=True))
+        shares = np.concatenate([shares, np.eye(len(self.nodes))[np.concatenate([np.zeros(0, np.int64), *nodes])]])
         degree = self.weight.sum(axis=1)
         hold = np.full(len(self.nodes), HOLD * degree.mean())
         if height is not None:
             ground = np.asarray(height)
-            size = float(np.ptp(base, axis=0).max())
             standing = (ground < ground.min() + GROUND * size)[self.nodes] & (shares < TOUCHED).all(axis=0)
             hold[standing] = PLANTED * degree.mean()
         inverse = cho_solve(cho_factor(np.diag(degree + hold) - self.weight), np.eye(len(degree)))
         columns = inverse @ shares.T  # [P, K]
         among = shares @ columns
         # Handles on the same few nodes cannot all be met; what is left over is shared among them.
-        among += 1e-7 * np.trace(among) / max(len(held), 1) * np.eye(len(held))
+        among += 1e-7 * np.trace(among) / max(len(shares), 1) * np.eye(len(shares))
         lift = np.linalg.solve(among, columns.T).T if len(held) else columns
-        return Grip(self, base, held, shares, hold, inverse, lift)
+        return Grip(self, base, held, pieces, shares, hold, inverse, lift)
 
 
 class Grip:
@@ -83,30 +96,54 @@ class Grip:
         system: DragSystem,
         base: NDArray[np.float32],
         handles: NDArray[np.int64],
+        pieces: tuple[tuple[int, NDArray[np.int64]], ...],
         shares: NDArray[np.float64],
         hold: NDArray[np.float64],
         inverse: NDArray[np.float64],
         lift: NDArray[np.float64],
     ) -> None:
-        self._system, self._base, self.handles = system, base, handles
+        self._system, self._base, self.handles, self._pieces = system, base, handles, pieces
         self._shares, self._hold, self._inverse, self._lift = shares, hold, inverse, lift
         self._rest = base[system.nodes].astype(np.float64)
         self._degree = system.weight.sum(axis=1)[:, None]
         self._near = system.weight @ self._rest
-        self._offset = shares[:, :, None] * (base[handles].astype(np.float64)[:, None] - self._rest[None])  # [K, P, 3]
+        self._places = base[handles].astype(np.float64)
+        places = np.concatenate([self._places, *(self._rest[nodes] for _, nodes in pieces)])
+        self._offset = shares[:, :, None] * (places[:, None] - self._rest[None])  # [K, P, 3], then of the pieces' nodes
         self._moved = self._rest
 
-    def pose(self, targets: ArrayLike, steps: int = STEPS) -> NDArray[np.float32]:
-        """Vertices [V, 3] with the handles at `targets` [K, 3]."""
+    @property
+    def turned(self) -> tuple[int, ...]:
+        """Rows of the handles that take their surroundings along."""
+        return tuple(row for row, _ in self._pieces)
+
+    def pose(self, targets: ArrayLike, turns: ArrayLike = (), steps: int = STEPS) -> NDArray[np.float32]:
+        """Vertices [V, 3] with the handles at `targets` [K, 3], and the pieces of those that are `turned` turned
+        from the pose that was taken hold of by `turns` [G, 3, 3]."""
         goals = np.asarray(targets, dtype=np.float64).reshape(len(self.handles), 3)
-        moved = self._meet(self._moved, None, goals)
+        turn = np.asarray(turns, dtype=np.float64).reshape(len(self._pieces), 3, 3)
+        met = np.concatenate(
+            [goals]
+            + [
+                goals[row] + (self._rest[nodes] - self._places[row]) @ matrix.T
+                for (row, nodes), matrix in zip(self._pieces, turn, strict=True)
+            ]
+        )
+        moved = self._meet(self._moved, None, met)
         for _ in range(steps):
-            rotation = turned_by(self._covariances(moved))
-            moved = self._meet(self._positions(rotation), rotation, goals)
+            rotation = self._rotations(moved, turn)
+            moved = self._meet(self._positions(rotation), rotation, met)
         self._moved = moved
-        vertices = self._carry(moved, turned_by(self._covariances(moved)))
+        vertices = self._carry(moved, self._rotations(moved, turn))
         vertices[self.handles] = goals
         return vertices
+
+    def _rotations(self, moved: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[P, 3, 3] how each node's neighbourhood is turned; a piece, as it was asked."""
+        rotation = nearest_rotations(self._covariances(moved))
+        for (_, nodes), matrix in zip(self._pieces, turn, strict=True):
+            rotation[nodes] = matrix
+        return rotation
 
     def _covariances(self, moved: NDArray[np.float64]) -> NDArray[np.float64]:
         """[P, 3, 3] weighted covariances of each node's edges, moved against rest."""
@@ -164,7 +201,7 @@ def edge_weights(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     return weight
 
 
-def turned_by(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def nearest_rotations(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """The proper rotations [P, 3, 3] nearest to matrices: the quaternion of a symmetric matrix's top (Horn 1987)."""
     size = np.sqrt(np.square(matrix).sum(axis=(1, 2), keepdims=True)).clip(1e-12)
     m = matrix / size + 1e-5 * np.eye(3)  # decides for none where a neighbourhood leaves the rotation open

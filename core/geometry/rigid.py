@@ -146,16 +146,20 @@ class RigidSurface(NamedTuple):
         given: Float[Tensor, "B P T 3 3"] | None = None,
         pull: Tensor | float = PULL,
         steps: int = STEPS,
+        turned: tuple[Tensor, Float[Tensor, "B N T 3 3"]] | None = None,
     ) -> tuple[Float[Tensor, "B P T 3"], Float[Tensor, "B P T 3 3"]]:
         """As-rigid steps from `moved`, rotations pulled by `pull` (0 to 1) to `given` ones.
 
-        Returns positions and the rotations they were solved with, under which the handles are met.
+        `turned` are nodes [N] with rotations that they have whatever the rest does. Returns positions and the
+        rotations they were solved with, under which the handles are met.
         """
         rotation = self.rotations(moved) if given is None else given
         for _ in range(steps):
             rotation = self.rotations(moved)
             if given is not None:
                 rotation = polar_rotation(rotation + pull * (given - rotation))
+            if turned is not None:
+                rotation = rotation.index_copy(1, *turned)
             moved = self.positions(rotation, targets, handle_targets)
         return moved, rotation
 

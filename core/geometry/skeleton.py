@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geometry.quaternions import Floats, quaternions_of, rotation_matrices, slerp
+from core.quaternions import Floats, quaternions_of, rotation_matrices, slerp
 
 INFLUENCES = 4  # bones per vertex: what every engine takes
 BLOCK = 4096  # vertices skinned at a time

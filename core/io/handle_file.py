@@ -8,6 +8,7 @@
         hold: false               # false: free before the first key and between keys; true: linear between
         pins: [[8, 12]]           # ranges of frames in which it stays where it is in the first of them
         easing: {8: smooth}       # to the next key: linear, smooth, hold, overshoot; or [smooth, 0.8] with its bend
+        turns: {16: [0, 45, 0]}   # how its surroundings are turned at a key: an axis times degrees
       - vertex: 88
         pinned: true              # stays where it is in every frame
 
@@ -34,7 +35,7 @@ from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, parse_yaml
 from core.sequence import Handle, HandleTracks, SourceMesh
 
 _TOP_KEYS = ("frames", "fps", "handles")
-_HANDLE_KEYS = ("vertex", "position", "keys", "hold", "pinned", "name", "pins", "easing")
+_HANDLE_KEYS = ("vertex", "position", "keys", "hold", "pinned", "name", "pins", "easing", "turns")
 # A key at frame 0 may repeat the rest position, up to this fraction of the size.
 _REST_TOLERANCE = 1e-4
 
@@ -140,6 +141,7 @@ def _handle(entry: Any, number: int, mesh: SourceMesh) -> Handle:
         name=_text(entry.get("name", ""), f"{where}: name"),
         pins=_pins(entry.get("pins") or [], where),
         easing=_easing(entry.get("easing") or {}, points, where),
+        turns=_turns(entry.get("turns") or {}, points, where),
     )
 
 
@@ -161,6 +163,15 @@ def _easing(value: Any, keys: Mapping[int, Any], where: str) -> dict[int, Easing
         except HandleError as error:
             raise HandleError(f"{where}: {error}") from None
     return found
+
+
+def _turns(value: Any, keys: Mapping[int, Any], where: str) -> dict[int, NDArray[np.float64]]:
+    if not isinstance(value, dict):
+        raise HandleError(f"{where}: turns have to be written as {{frame: [x, y, z], ...}}, an axis times degrees.")
+    for frame in value:
+        if _whole(frame, f"{where}: the frame of a turn") not in keys:
+            raise HandleError(f"{where}: there is a turn at frame {frame}, where it has no key.")
+    return {frame: _point(turn, f"{where}: the turn at frame {frame}") for frame, turn in value.items()}
 
 
 def _check_first_frame(tracks: HandleTracks, mesh: SourceMesh) -> None:

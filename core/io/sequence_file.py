@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import HandleError, MeshError
+from core.handle_record import handle_from_record, handle_record
 from core.io.arrays import SkippedError, read_arrays
 from core.io.export_clip import ExportClip
-from core.key_easing import easing_from, easing_record
-from core.sequence import Handle, HandleTracks, MeshSequence, frozen_array
+from core.sequence import HandleTracks, MeshSequence, frozen_array
 
 _ARRAYS = ("vertices", "faces", "fps", "uv", "origin", "handles_json")
 _MAX_JSON = 8 << 20
@@ -90,18 +90,7 @@ def _sequence(arrays: dict[str, NDArray], name: str) -> MeshSequence:
 
 def _handles_to_json(tracks: HandleTracks) -> str:
     """The layout of the YAML handle file, as JSON."""
-    handles = [
-        {
-            "vertex": handle.vertex,
-            "keys": {str(frame): position.tolist() for frame, position in handle.keys.items()},
-            "hold": handle.hold,
-            "pinned": handle.pinned,
-            "name": handle.name,
-            "pins": [list(pin) for pin in handle.pins],
-            "easing": {str(frame): easing_record(easing) for frame, easing in handle.easing.items()},
-        }
-        for handle in tracks.handles
-    ]
+    handles = [handle_record(handle) for handle in tracks.handles]
     return json.dumps({"frames": tracks.frames, "fps": tracks.fps, "handles": handles})
 
 
@@ -110,18 +99,7 @@ def _handles_from_json(text: str, vertices: int) -> HandleTracks:
         if len(text) > _MAX_JSON:
             raise ValueError("too long")
         data = json.loads(text)
-        handles = tuple(
-            Handle(
-                vertex=int(entry["vertex"]),
-                keys={int(frame): np.asarray(place, dtype=np.float64) for frame, place in entry["keys"].items()},
-                hold=bool(entry["hold"]),
-                pinned=bool(entry["pinned"]),
-                name=str(entry["name"]),
-                pins=tuple((int(first), int(last)) for first, last in entry.get("pins", ())),
-                easing={int(frame): easing_from(value) for frame, value in entry.get("easing", {}).items()},
-            )
-            for entry in data["handles"]
-        )
+        handles = tuple(handle_from_record(entry) for entry in data["handles"])
         if any(not 0 <= handle.vertex < vertices for handle in handles):
             raise ValueError("a handle names a vertex that does not exist")
         return HandleTracks(handles=handles, frames=int(data["frames"]), fps=float(data["fps"]))

@@ -12,16 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from core.bank.borrowing import Borrowed
 from core.bank.library import MotionLibrary, Proposals
-from core.bank.search import Wish
 from core.bank.user_bank import bank_files
 from core.checkpoint import PART_DESCRIPTOR, checkpoint_path
 from core.config import Config
@@ -29,13 +26,13 @@ from core.errors import M2VError
 from core.models.diffusion_models import MotionDiffusion
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
-from core.models.warm_start import HandleCondition
+from core.pipelines.body_request import Request, handle_condition, request_on
 from core.pipelines.exact_handles import meet_handles
-from core.pipelines.living_motion import blend, handle_certainty, settle
+from core.pipelines.living_motion import blend, settle
 from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_differences import compare_motions
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
-from core.pipelines.moving_body import Describe, HandleSeats, MovingBody, unnamed_parts, wish_for
+from core.pipelines.moving_body import Describe, unnamed_parts
 from core.pipelines.part_descriptions import PartDescriptions
 from core.pipelines.prepared_mesh import PreparedMesh, PreparedMeshes
 from core.pipelines.progress import Reporter
@@ -136,7 +133,7 @@ class Animator:
         report = Reporter(on_step, denoiser_calls(options, self.config) + len(seeds) + 1)
         report.start("Reading the shape")
         prepared = self._meshes.of(mesh)
-        request = self._request(prepared, tracks, options)
+        request = request_on(prepared, self._describe, tracks, options)
         report.start("Searching the motions")
         borrowed, sources = self._borrow(prepared, request, seeds)
         show = None
@@ -165,22 +162,6 @@ class Animator:
         notes = () if borrowed is not None or self.library is None else (NOTHING_ALIKE,)
         return replace(samples, samples=kept, notes=notes)
 
-    def _request(self, prepared: PreparedMesh, tracks: HandleTracks, options: SamplingOptions) -> Request:
-        """The request in normalised space, on the nodes that move the mesh."""
-        body = prepared.moving_body(self._describe)
-        vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
-        targets, keyframe_mask = tracks.constraints(prepared.source.vertices)
-        targets = prepared.normalization.apply(targets)
-        seats = body.seats(vertices)
-        return Request(
-            body,
-            seats,
-            targets,
-            keyframe_mask,
-            wish_for(seats, targets, keyframe_mask, tracks.fps, options.behaviour, options.loop),
-            handle_certainty(body, seats, targets, keyframe_mask),
-        )
-
     def _borrow(
         self, prepared: PreparedMesh, request: Request, seeds: Sequence[int]
     ) -> tuple[Borrowed | None, list[str]]:
@@ -204,7 +185,7 @@ class Animator:
     ) -> tuple[Borrowed, NDArray[np.float64]]:
         """Node motions that meet the request's keys, see `core.pipelines.living_motion.settle`."""
         seats, targets, mask = request.seats, request.targets, request.keyframe_mask
-        return settle(request.body, motions, seats, targets, mask, tracks.fps, contacts, options.loop)
+        return settle(request.body, motions, seats, targets, mask, tracks.fps, contacts, options.loop, request.turning)
 
     def _preview(
         self,
@@ -312,38 +293,3 @@ class Animator:
             )
         seconds = time.perf_counter() - started
         return SampleSet(tuple(samples), disagreement, seconds, self.preset, str(self.device))
-
-
-class Request(NamedTuple):
-    """One request on the nodes of a body, in normalised space."""
-
-    body: MovingBody
-    seats: HandleSeats
-    targets: NDArray[np.float64]  # [K, T, 3]
-    keyframe_mask: NDArray[np.bool_]  # [K, T]
-    wish: Wish
-    certainty: NDArray[np.float32]  # [T, P] how much the handles alone say
-
-
-def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, device: torch.device) -> HandleCondition:
-    """The handles of one clip in normalised space, over its moving frames 1 .. T-1.
-
-    Padded with absent handles to at least `slots`, as the model saw them in training.
-    """
-    targets, keyframe_mask = tracks.constraints(mesh.source.vertices)
-    vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
-    rest = mesh.normalization.apply(mesh.source.vertices[vertices])
-    displacements = np.where(keyframe_mask[..., None], mesh.normalization.apply(targets) - rest[:, None], 0.0)
-
-    free = max(0, slots - len(vertices))
-
-    def batch(array: NDArray[Any], dtype: type, axis: int) -> Tensor:
-        widths = [(0, free if side == axis else 0) for side in range(array.ndim)]
-        return torch.from_numpy(np.ascontiguousarray(np.pad(array, widths), dtype=dtype)).to(device)[None]
-
-    return HandleCondition(
-        positions=batch(rest, np.float32, 0),
-        displacements=batch(displacements[:, 1:].swapaxes(0, 1), np.float32, 1),
-        keyframe_mask=batch(keyframe_mask[:, 1:].T, np.bool_, 1),
-        present=batch(np.ones(len(vertices)), np.bool_, 0),
-    )

@@ -9,15 +9,16 @@ from torch import Tensor
 
 from core.bank.borrowing import Borrowed
 from core.geometry.rigid import polar_rotation
+from core.geometry.surroundings import TOUCHED
 from core.models.warm_start import STIFFNESS, TIME_SCALE
 from core.pipelines.exact_handles import continue_residuals
 from core.pipelines.moving_body import HandleSeats, MovingBody
+from core.pipelines.turned_handles import TurnedHandles
 
 STANDING_HEIGHT = 0.02  # of the size: a foot higher than this above its rest is in the air
 STANDING_SPEED = 0.25  # of the size a second: a foot faster than this is not standing
 RELEASE = 0.12  # seconds over which a foot passes from where it stood to where it is led
 STILL = 0.15  # how much a handle that does not move tells, beside one that does
-TOUCHED = 0.05  # share of a handle from which on a node follows the hand and not the ground
 
 
 def settle(
@@ -29,19 +30,23 @@ def settle(
     fps: float,
     contacts: bool = True,
     loop: bool = False,
+    turning: TurnedHandles | None = None,
 ) -> tuple[Borrowed, NDArray[np.float64]]:
     """Node motions [S, T, P, ...] on the rigid surface that follow the borrowed ones, meet the keys and stand.
 
     A handle follows its own borrowed path, corrected smoothly so as to be at `targets` [K, T, 3] where `keyframe_mask`
-    [K, T]. Also how far each motion's handles were from their keys before that, at the mean [S].
+    [K, T], and takes its surroundings along as `turning` asks. Also how far each motion's handles were from their keys
+    before that, at the mean [S].
     """
     missed = np.zeros(len(borrowed.positions))
     seeds, frames = borrowed.positions.shape[:2]
     led = borrowed.positions
     planted = contacts and len(body.feet) > 0
+    turning = turning if turning is not None and turning.rows else None
+    held = seats if turning is None else turning.seats(body, seats)
     if planted:
-        led = plant_feet(body, led, seats, fps)
-    surface = body.surface(seats, planted)
+        led = plant_feet(body, led, held, fps)
+    surface = body.surface(held, planted)
 
     def columns(x: Tensor) -> Tensor:
         """[S, T, P, ...] -> [1, P, S T, ...]"""
@@ -52,22 +57,27 @@ def settle(
         return rows.movedim(0, 2)
 
     positions, rotations = columns(led), columns(borrowed.rotations)
-    paths = None
+    paths, turned = None, None
     if len(seats.places):
         # Paths before planting: a hand on a foot is not to feel the ground.
         carried = surface.carried(columns(borrowed.positions), rotations)
-        carried = carried[0].unflatten(1, (seeds, frames)).permute(1, 2, 0, 3).double().numpy()
+        carried = carried[0, : len(seats.places)].unflatten(1, (seeds, frames)).permute(1, 2, 0, 3).double().numpy()
         keyed = keyframe_mask.T[1:]
         if keyed.any():
             apart = np.linalg.norm(carried - targets.swapaxes(0, 1), axis=-1)[:, 1:]
             missed = apart[:, keyed].mean(axis=1)
-        paths = torch.from_numpy(_through_keys(carried, targets, keyframe_mask, loop)).float()
-        paths = paths.permute(2, 0, 1, 3).flatten(1, 2)[None]
-    moved, turned = surface.settle(positions, positions, paths, rotations)
-    moved, turned = back(moved).contiguous(), back(turned).contiguous()
+        through = _through_keys(carried, targets, keyframe_mask, loop)
+        if turning is not None:
+            turns = turning.follow(borrowed.rotations, loop)
+            through = np.concatenate([through, turning.paths(body, through, seats.places, turns)], axis=2)
+            fixed = torch.from_numpy(turning.of_nodes(turns)).float()
+            turned = torch.from_numpy(turning.every_node), columns(fixed)
+        paths = columns(torch.from_numpy(through).float())
+    moved, rotated = surface.settle(positions, positions, paths, rotations, turned=turned)
+    moved, rotated = back(moved).contiguous(), back(rotated).contiguous()
     moved[:, 0] = torch.from_numpy(body.nodes)
-    turned[:, 0] = torch.eye(3)
-    return Borrowed(moved, turned), missed
+    rotated[:, 0] = torch.eye(3)
+    return Borrowed(moved, rotated), missed
 
 
 def handle_certainty(

@@ -17,12 +17,12 @@ from scipy import sparse
 from scipy.spatial import KDTree
 
 from core.errors import ExportError
-from core.geometry.quaternions import quaternions_of
 from core.geometry.sampling import face_normals, orientation, sample_surface
 from core.geometry.skeleton import Action, Rig, skinned
 from core.geometry.weld import weld
 from core.pipelines.bone_names import NameParts, PartChances, bone_names
 from core.pipelines.request import OnStep, Progress
+from core.quaternions import quaternions_of
 from core.rigging.bone_tree import bone_tree
 from core.rigging.coarse_surface import CoarseSurface, coarse_surface
 from core.rigging.pose_fit import Pose, fit_pose

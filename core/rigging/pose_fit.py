@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geometry.quaternions import turned_by
 from core.geometry.skeleton import bone_maps
+from core.quaternions import turned_by
 
 Floats = NDArray[np.float64]
 DAMPING = 1e-4  # of each unknown, in units of the mean

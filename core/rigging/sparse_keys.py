@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geometry.quaternions import continuous
 from core.geometry.skeleton import Keys
+from core.quaternions import continuous
 
 Floats = NDArray[np.float64]
 

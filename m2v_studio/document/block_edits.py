@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,7 @@ from m2v_studio.document.selection import (
 )
 from m2v_studio.document.state import State, frame_shown, shown_pose, shown_samples
 from m2v_studio.document.symmetry import mirror_of
+from m2v_studio.document.turning import turn_of, with_key, with_turns
 from m2v_studio.document.words import counted
 
 REST_FRAME = "Frame 0 is the rest pose and has no keys; move the playhead to another frame."
@@ -30,10 +32,12 @@ REST_FRAME = "Frame 0 is the rest pose and has no keys; move the playhead to ano
 
 @dataclass(frozen=True, eq=False)
 class KeyClip:
-    """Copied keys: for each handle its vertex and, by frame, how far from the rest position [3] it was keyed."""
+    """Copied keys: for each handle its vertex and, by frame, how far from the rest position [3] it was keyed and how
+    it was turned there."""
 
     source: SourceMesh
     offsets: tuple[tuple[int, Mapping[int, NDArray[np.float64]]], ...]
+    turns: Mapping[int, Mapping[int, NDArray[np.float64]]] = field(default_factory=dict)  # by vertex and frame
 
     @property
     def first(self) -> int:
@@ -79,14 +83,21 @@ def _retimed(state: State, block: tuple[Key, ...], to: Mapping[int, int], copy: 
     handles = list(state.document.handles)
     for row in {row for row, _ in block}:
         moved = {frame for at, frame in block if at == row}
-        kept = {frame: place for frame, place in handles[row].keys.items() if copy or frame not in moved}
-        new = {to[frame]: handles[row].keys[frame] for frame in moved}
-        eased = {to[frame]: easing for frame, easing in handles[row].easing.items() if frame in moved}
-        others = {frame: easing for frame, easing in handles[row].easing.items() if copy or frame not in moved}
+        keys, easing, turns = (
+            _at_new_frames(values, moved, to, copy)
+            for values in (handles[row].keys, handles[row].easing, handles[row].turns)
+        )
         pins = handles[row].pins if copy else tuple(_moved_pin(pin, moved, to, state) for pin in handles[row].pins)
-        handles[row] = replace(handles[row], keys=kept | new, easing=others | eased, pins=pins)
+        handles[row] = replace(handles[row], keys=keys, easing=easing, pins=pins, turns=turns)
     changed = replace(state, document=replace(state.document, handles=tuple(handles)))
     return choose_keys(changed, ((row, to[frame]) for row, frame in block))
+
+
+def _at_new_frames(values: Mapping[int, Any], moved: set[int], to: Mapping[int, int], copy: bool) -> dict[int, Any]:
+    """What keys have, by frame; a key that another lands on is gone with all it had."""
+    landed = {to[frame] for frame in moved}
+    kept = {at: value for at, value in values.items() if (copy or at not in moved) and at not in landed}
+    return kept | {to[frame]: values[frame] for frame in moved if frame in values}
 
 
 def _moved_pin(pin: tuple[int, int], moved: set[int], to: Mapping[int, int], state: State) -> tuple[int, int]:
@@ -109,7 +120,7 @@ def copied(state: State) -> KeyClip | None:
     for row, frame in block:
         vertex = handles[row].vertex
         found.setdefault(vertex, {})[frame] = handles[row].keys[frame] - source.vertices[vertex]
-    return KeyClip(source, tuple(found.items()))
+    return KeyClip(source, tuple(found.items()), {handle.vertex: dict(handle.turns) for handle in handles})
 
 
 def paste_keys(state: State, clip: KeyClip, frame: int) -> State:
@@ -131,7 +142,7 @@ def paste_keys(state: State, clip: KeyClip, frame: int) -> State:
         rest = clip.source.vertices[state.document.handles[row].vertex]
         for at, offset in offsets.items():
             if at + by < document.frames:
-                state = commands.set_key(state, row, at + by, rest + offset)
+                state = with_key(state, row, at + by, rest + offset, clip.turns.get(vertex, {}).get(at))
                 written.append((row, at + by))
     left_out = len(clip) - len(written)
     note = f" {counted(left_out, 'key')} past the last frame left out." if left_out else ""
@@ -191,10 +202,14 @@ def rows_to_key(state: State) -> tuple[int, ...]:
 def key_pose(state: State, vertices: ArrayLike) -> State:
     """Write a key at the playhead for each of `rows_to_key`, where the handle is on the mesh at `vertices` [V, 3]."""
     frame, shape = frame_shown(state), np.asarray(vertices, dtype=np.float64)
-    rows = rows_to_key(state)
+    rows, source, handles = rows_to_key(state), state.document.source, state.document.handles
     if frame == 0:
         raise HandleError(REST_FRAME)
-    return move_handles(state, {row: shape[state.document.handles[row].vertex] for row in rows}, frame)
+    moved = move_handles(state, {row: shape[handles[row].vertex] for row in rows}, frame)
+    if source is None:
+        return moved
+    turns = {row: turn_of(source, shape, handles[row].vertex) for row in rows if handles[row].turns}
+    return with_turns(moved, turns, frame)
 
 
 def move_handles(state: State, places: Mapping[int, ArrayLike], frame: int) -> State:
@@ -233,15 +248,15 @@ def mirrored_keys(state: State) -> State:
     touched: list[int] = []
     for row in rows:
         handle = given[row]
-        keys = {frame: mirror.point(handle.keys[frame]) for at, frame in block if at == row}
+        keys = {frame: (mirror.point(handle.keys[frame]), handle.turns.get(frame)) for at, frame in block if at == row}
         partner = mirror.vertex(handle.vertex)
         if partner == handle.vertex and handle.pinned:
             continue
         state = commands.add_handle(state, partner, handle.pinned)
         to = state.view.selected if state.view.selected is not None else 0
         touched.append(to)
-        for frame, place in keys.items():
-            state = commands.set_key(state, to, frame, place)
+        for frame, (place, turn) in keys.items():
+            state = with_key(state, to, frame, place, None if turn is None else mirror.turn(turn))
             written.append((to, frame))
     chosen = choose_keys(state, written) if written else choose_handles(state, touched)
     return replace(chosen, message=f"Mirrored {counted(len(rows), 'handle')} to the other side.")

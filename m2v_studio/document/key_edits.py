@@ -13,7 +13,8 @@ from core.sequence import Handle
 def asked_of(handle: Handle) -> Hashable:
     """Equal for two handles that ask the same of a motion."""
     places = tuple((frame, place.tobytes()) for frame, place in handle.keys.items() if frame > 0)
-    return handle.vertex, handle.pinned, handle.hold, handle.pins, tuple(handle.easing.items()), places
+    turns = tuple((frame, turn.tobytes()) for frame, turn in handle.turns.items() if frame > 0)
+    return handle.vertex, handle.pinned, handle.hold, handle.pins, tuple(handle.easing.items()), places, turns
 
 
 def stretched(keys: Mapping[int, NDArray], scale: float, frames: int) -> dict[int, NDArray]:
@@ -24,14 +25,15 @@ def stretched(keys: Mapping[int, NDArray], scale: float, frames: int) -> dict[in
 
 
 def stretched_handle(handle: Handle, scale: float, frames: int) -> Handle:
-    """A handle in a motion of `frames` frames that is `scale` times as long: keys, easing and pins keep their share."""
+    """A handle in a motion of `frames` frames that is `scale` times as long: all it has keeps its share of them."""
     keys = stretched(handle.keys, scale, frames)
     to = dict(zip(sorted(frame for frame in handle.keys if frame > 0), sorted(keys), strict=True)) | {0: 0}
     easing = {to[frame]: easing for frame, easing in handle.easing.items() if frame in to}
+    turns = {to[frame]: turn for frame, turn in handle.turns.items() if frame in to}
     # A pin that starts at a key goes on starting at it.
     ends = [(to.get(first, min(round(first * scale), frames - 1)), round(last * scale)) for first, last in handle.pins]
     pins = tuple((first, min(max(last, first), frames - 1)) for first, last in ends)
-    return replace(handle, keys=keys, easing=easing, pins=pins)
+    return replace(handle, keys=keys, easing=easing, pins=pins, turns=turns)
 
 
 def fitted(wanted: Sequence[float], low: int, high: int) -> list[int]:

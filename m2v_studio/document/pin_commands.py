@@ -67,11 +67,13 @@ def drag_pin(state: State, row: int, pin: int, first: int, last: int) -> State:
     first, last = min(max(first, 0), end), min(max(last, 0), end)
     if first > last:
         return state
-    keys = dict(handle.keys)
+    keys, turns = dict(handle.keys), dict(handle.turns)
     if first != before[0] and before[0] in keys and before[0] > 0 and first > 0:
         keys[first] = keys.pop(before[0])
+        if before[0] in turns:
+            turns[first] = turns.pop(before[0])
     pins = (*handle.pins[:pin], (first, last), *handle.pins[pin + 1 :])
-    handles[row] = replace(handle, keys=keys, pins=pins)
+    handles[row] = replace(handle, keys=keys, pins=pins, turns=turns)
     return _with(state, handles)
 
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from core.assets import config_folder
 from core.atomic import write_atomically
 from core.errors import DataError
+from core.handle_record import handle_from_record, handle_record
 from core.io.material_record import material_from_record, material_record
-from core.key_easing import easing_from, easing_record
 from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
-from core.sequence import Handle, HandleTracks, MeshPart, MeshSequence, SourceMesh, Texture, frozen_array
+from core.sequence import HandleTracks, MeshPart, MeshSequence, SourceMesh, Texture, frozen_array
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.scan_project import (
     mark_from,
@@ -140,18 +140,7 @@ def _document_json(state: State) -> dict[str, Any]:
             ],
             "origin": list(source.origin),
         },
-        "handles": [
-            {
-                "vertex": handle.vertex,
-                "name": handle.name,
-                "pinned": handle.pinned,
-                "hold": handle.hold,
-                "keys": {str(frame): position.tolist() for frame, position in handle.keys.items()},
-                "pins": [list(pin) for pin in handle.pins],
-                "easing": {str(frame): easing_record(easing) for frame, easing in handle.easing.items()},
-            }
-            for handle in document.handles
-        ],
+        "handles": [handle_record(handle) for handle in document.handles],
         **{name: getattr(document, name) for name in SETTINGS},
         "results": None if state.results is None else _results_json(state),
     }
@@ -161,18 +150,7 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
     if description["quality"] not in QUALITIES:
         raise ValueError(f"unknown quality {description['quality']!r}")
     source = _source(description["source"], arrays)
-    handles = tuple(
-        Handle(
-            vertex=int(raw["vertex"]),
-            keys={int(frame): np.array(position, dtype=np.float64) for frame, position in raw["keys"].items()},
-            hold=bool(raw["hold"]),
-            pinned=bool(raw["pinned"]),
-            name=str(raw["name"]),
-            pins=tuple((int(first), int(last)) for first, last in raw.get("pins", ())),
-            easing={int(frame): easing_from(value) for frame, value in raw.get("easing", {}).items()},
-        )
-        for raw in description["handles"]
-    )
+    handles = tuple(handle_from_record(record) for record in description["handles"])
     document = Document(
         source=source,
         handles=handles,

@@ -81,6 +81,7 @@ class View:
     solo: int = 0  # row in the results
     color: ColorBy = "none"
     gizmo: bool = False
+    ring: bool = True  # around the chosen handle, to turn it
     snap: Snap = "none"  # what a handle snaps to while it is dragged
     points: bool = True  # the measured points, with or without meshes
     played: bool = False  # the newest full results have been watched

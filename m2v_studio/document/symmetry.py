@@ -31,6 +31,11 @@ class Mirror:
         at = np.asarray(points, dtype=np.float64)
         return at - 2.0 * ((at - self.center) @ self.normal)[..., None] * self.normal
 
+    def turn(self, turn: ArrayLike) -> NDArray[np.float64]:
+        """A turn [3], an axis times an angle, as it looks in the mirror."""
+        axis = np.asarray(turn, dtype=np.float64)
+        return 2.0 * (axis @ self.normal) * self.normal - axis
+
     def onto(self, points: ArrayLike) -> NDArray[np.float64]:
         """Points [..., 3] moved into the plane, the shortest way."""
         at = np.asarray(points, dtype=np.float64)

@@ -76,3 +76,9 @@ def no_range(state: State) -> str:
     """For what is done to the pins over a range of frames."""
     held = any(state.document.handles[row].pins for row in selection.chosen_rows(state))
     return none_chosen(state) or ("" if held else "The chosen handles have no pins over a range of frames.")
+
+
+def no_turns(state: State) -> str:
+    """For what is done to the turns of keys."""
+    turned = any(frame in state.document.handles[row].turns for row, frame in selection.keys_in_hand(state))
+    return no_keys(state) or ("" if turned else "The chosen keys do not say how anything is turned.")

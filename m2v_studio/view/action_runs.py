@@ -10,7 +10,16 @@ import numpy as np
 
 from core.key_easing import easing_from
 from m2v_studio.context import EditorContext
-from m2v_studio.document import block_edits, commands, key_fitting, pin_commands, result_commands, selection, snapping
+from m2v_studio.document import (
+    block_edits,
+    commands,
+    key_fitting,
+    pin_commands,
+    result_commands,
+    selection,
+    snapping,
+    turning,
+)
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.state import Snap, State, frame_shown
 
@@ -205,6 +214,10 @@ def let_go_here(context: EditorContext) -> None:
 
 def remove_pins(context: EditorContext) -> None:
     edit(context, "remove pin", pin_commands.remove_pins, selection.chosen_rows(context.studio.state))
+
+
+def free_turn(context: EditorContext) -> None:
+    edit(context, "free to turn", turning.remove_turns, selection.keys_in_hand(context.studio.state))
 
 
 def ease(kind: str) -> tuple[Run, Callable[[EditorContext], bool]]:

@@ -77,7 +77,7 @@ _open, _handles = reasons.of_state(reasons.not_open), reasons.of_state(reasons.n
 _keys, _pose = reasons.of_state(reasons.no_keys), reasons.of_state(reasons.no_pose)
 _chosen, _several = reasons.of_state(reasons.none_chosen), reasons.of_state(reasons.one_result)
 _play, _made = reasons.of_state(why_not_play), reasons.of_state(why_not_results)
-_gizmo, _repeat = runs.switch("gizmo"), runs.switch("loop")
+_gizmo, _ring, _repeat = runs.switch("gizmo"), runs.switch("ring"), runs.switch("loop")
 EASINGS = (
     ("", "Free"),
     ("linear", "Straight"),
@@ -85,6 +85,8 @@ EASINGS = (
     ("hold", "Stay, then jump"),
     ("overshoot", "Past it and back"),
 )
+RING = "A ring around the chosen handle, to turn what is around it: a head, a paw. The move gizmo adds the axes."
+FREE_TURN = "The chosen keys say where the handle is and no longer how it is turned."
 PIN = "The chosen handles stay where they are from the playhead to their next key: feet that stand."
 POSE = "Write keys at the playhead where the chosen handles (or all) are now, so that this pose stays."
 REST = "Write keys at the playhead that bring the chosen handles (or all) back to the rest pose."
@@ -125,6 +127,8 @@ ACTIONS: tuple[Action, ...] = (
         _action(f"ease_{kind or 'free'}", title, "Easing", "", runs.ease(kind)[0], why=_keys, on=runs.ease(kind)[1])
         for kind, title in EASINGS
     ),
+    _action("free_turn", "Leave it free to turn", "Handles and keys", "", runs.free_turn,
+            why=reasons.of_state(reasons.no_turns), about=FREE_TURN),
     _action("pin", "Pin or unpin", "Handles and keys", "P", lambda c: c.studio.toggle_pin(), why=_chosen),
     _action("earlier", "One frame earlier", "Handles and keys", "Alt+Left", runs.shift(-1), why=_keys, repeat=True),
     _action("later", "One frame later", "Handles and keys", "Alt+Right", runs.shift(1), why=_keys, repeat=True),
@@ -157,6 +161,7 @@ ACTIONS: tuple[Action, ...] = (
         for snap in SNAPS
     ),
     _action("gizmo", "Move gizmo", "View", "W", _gizmo[0], on=_gizmo[1]),
+    _action("ring", "Turn ring", "View", "R", _ring[0], on=_ring[1], about=RING),
     _action("play", "Play or pause", "Playing", "Space", lambda context: context.studio.play(), why=_play),
     _action("back", "One frame back", "Playing", ",", runs.show(commands.step_frame, -1), repeat=True),
     _action("forward", "One frame forward", "Playing", ".", runs.show(commands.step_frame, 1), repeat=True),

@@ -42,6 +42,7 @@ KEYS: tuple[Entry, ...] = (
     RETIME,
     EASING,
     PUT_ON,
+    "free_turn",
     None,
     PINS,
     "pin",
@@ -55,7 +56,7 @@ RESULT: tuple[Entry, ...] = ("star", "result_as_keys", None, "delete_result", "d
 
 MENUS: dict[str, tuple[Entry, ...]] = {
     "Edit": ("undo", "redo", None, *KEYS, SNAP, None, *CHOOSE),
-    "View": (*FRAMING, SIDES, "gizmo", None, "side_by_side", "overlay",
+    "View": (*FRAMING, SIDES, "gizmo", "ring", None, "side_by_side", "overlay",
              Submenu("Results", tuple(f"result_{row}" for row in range(1, 10)))),
     "Motion": ("generate", None, "name_result", *RESULT, None, "play", "repeat", SPEED, None, "back", "forward",
                "first_frame", "last_frame", "go_to_frame"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import polyscope as ps
 import polyscope.imgui as psim
@@ -13,14 +11,13 @@ from core.errors import M2VError
 from m2v_studio.context import EditorContext
 from m2v_studio.document import block_edits, commands, selection
 from m2v_studio.document.snapping import others, snapped
-from m2v_studio.document.state import frame_shown
 from m2v_studio.view.camera import Region
 from m2v_studio.view.figure import Figure
+from m2v_studio.view.hold import handle_under, take_hold
 from m2v_studio.view.overlay import knob_key, knob_position
 from m2v_studio.view.screen import Pixel
 from m2v_studio.view.widgets import scale
 
-HIT_PIXELS = 13.0
 GIZMO_PIXELS = 62.0  # length of the gizmo's arrows
 GIZMO_UNIT = 0.125  # their length in the scene at gizmo scale 1, measured
 SNAP_PIXELS = 16.0  # within which a handle that is dragged snaps to a vertex
@@ -58,7 +55,7 @@ class Pointer:
         at = (float(io.MousePos[0]), float(io.MousePos[1])) if psim.IsMousePosValid() else self._last
         self._update_gizmo(context)
         free = region.contains(at) and not io.WantCaptureMouse and context.viewport.projection is not None
-        hit = self._hit(context, at) if free or context.mouse.mode == "handle" else None
+        hit = handle_under(context, at) if free or context.mouse.mode == "handle" else None
         context.mouse.hovered_handle = self._row if context.mouse.mode == "handle" else None if hit is None else hit[0]
         if context.mouse.mode is None and free:
             self._begin(context, at, hit)
@@ -186,10 +183,7 @@ class Pointer:
             return
         if first:
             self._count += 1
-            self._frame = commands.key_frame_for_drag(studio.state)
-            if frame_shown(studio.state) != self._frame:
-                studio.show(commands.set_time, float(self._frame))
-            studio.posing.take(figure.track[min(self._frame, len(figure.track) - 1)])
+            self._frame = take_hold(context, figure)
         target = self._snapped(context, figure, row, context.viewport.to_source(figure, position))
         position = context.viewport.to_view(figure, target)
         if not self._others:
@@ -277,23 +271,6 @@ class Pointer:
         if abs(wanted - self._gizmo_scale) > 0.02 * wanted:
             self._gizmo.set_gizmo_scale(wanted)
             self._gizmo_scale = wanted
-
-    # ---- hits ---------------------------------------------------------------------------------------------
-
-    def _hit(self, context: EditorContext, at: tuple[float, float]) -> tuple[int, Figure] | None:
-        """The nearest handle within reach of the mouse, on whichever figure."""
-        handles = context.studio.state.document.handles
-        if context.viewport.projection is None or not handles:
-            return None
-        best, found = HIT_PIXELS * scale(), None
-        state = context.studio.state
-        for figure in context.viewport.figures:
-            for row, place in enumerate(context.viewport.on_screen(figure, handles)):
-                pixel = place.knob(figure.frame, knob_key(state, handles[row]))
-                distance = best if pixel is None else math.hypot(pixel[0] - at[0], pixel[1] - at[1])
-                if distance < best:
-                    best, found = distance, (row, figure)
-        return found
 
 
 def pick_vertex(at: tuple[float, float]) -> int | None:

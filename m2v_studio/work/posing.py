@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.geometry.drag_solve import DragSystem, Grip
+from core.quaternions import rotation_matrices
 from m2v_studio.document.state import Document, normalization, tracks
+from m2v_studio.document.turning import turn_around
 
 
 class Posing:
@@ -17,6 +19,7 @@ class Posing:
         self.held = False  # the button is down
         self._base: NDArray[np.float32] | None = None
         self._grip: Grip | None = None
+        self._before: list[NDArray[np.float64]] = []  # how the turned handles' surroundings were at first, [3, 3]
 
     def forget(self) -> None:
         """Another mesh is opened."""
@@ -36,9 +39,14 @@ class Posing:
             return None
         wanted = tracks(document)
         targets, keyframe_mask = wanted.constraints(source.vertices)
+        turns, turn_mask = wanted.turns()
         rows = np.flatnonzero(keyframe_mask[:, frame])
         handles = np.array([wanted.handles[row].vertex for row in rows], dtype=np.int64)
-        if self._grip is None or not np.array_equal(self._grip.handles, handles):
+        turned = tuple(int(place) for place in np.flatnonzero(turn_mask[rows, frame]))
+        if self._grip is None or not np.array_equal(self._grip.handles, handles) or self._grip.turned != turned:
             height = normalization(source).apply(self._base)[:, 1] if document.contacts else None
-            self._grip = self.system.grip(self._base, handles, height)
-        return self._grip.pose(targets[rows, frame])
+            self._grip = self.system.grip(self._base, handles, height, turned)
+            self._before = [turn_around(source.vertices, self._base, int(handles[place])) for place in turned]
+        asked = rotation_matrices(turns[rows[list(turned)], frame])
+        further = [turn @ before.T for turn, before in zip(asked, self._before, strict=True)]
+        return self._grip.pose(targets[rows, frame], further)

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from core.geometry.drag_solve import DragSystem, Grip, turned_by
+from core.geometry.drag_solve import DragSystem, Grip, nearest_rotations
 
 from ..studio.shapes import ball_arrays
 
@@ -82,7 +82,7 @@ def test_rotations_are_those_of_the_polar_decomposition() -> None:
     matrices = np.random.default_rng(0).normal(size=(200, 3, 3))
     u, _, v = np.linalg.svd(matrices)
     u[:, :, 2] *= np.sign(np.linalg.det(u @ v))[:, None]
-    np.testing.assert_allclose(turned_by(matrices), u @ v, atol=2e-3)
+    np.testing.assert_allclose(nearest_rotations(matrices), u @ v, atol=2e-3)
 
 
 def test_a_pose_of_seven_thousand_vertices_takes_milliseconds() -> None:

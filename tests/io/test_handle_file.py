@@ -37,6 +37,14 @@ def test_a_handle_file_says_what_it_says(tmp_path):
     assert (pinned.vertex, pinned.pinned, dict(pinned.keys)) == (88, True, {})
 
 
+def test_a_key_may_say_how_it_is_turned(tmp_path):
+    turned = read_handle_file(write(tmp_path, GOOD.replace("hold: true", "turns: {11: [0, 45, 0]}")), MESH).handles[0]
+    assert list(turned.turns) == [11]
+    np.testing.assert_allclose(turned.turns[11], [0, 45, 0])
+    with pytest.raises(HandleError, match="a turn at frame 9, where it has no key"):
+        read_handle_file(write(tmp_path, GOOD.replace("hold: true", "turns: {9: [0, 45, 0]}")), MESH)
+
+
 def test_a_position_is_snapped_to_the_nearest_vertex(tmp_path):
     near = (MESH.vertices[40] + 0.003).tolist()
     text = f"handles:\n  - position: {near}\n    pinned: true\n"

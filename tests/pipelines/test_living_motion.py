@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from core.bank.borrowing import Borrowed
+from core.geometry.drag_solve import nearest_rotations
 from core.geometry.sampling import face_normals, sample_surface
+from core.geometry.surroundings import surrounding_nodes
 from core.pipelines.living_motion import certainty_in_time, handle_certainty, plant_feet, settle
 from core.pipelines.moving_body import MovingBody, unnamed_parts, wish_for
+from core.pipelines.turned_handles import TurnedHandles
+from core.quaternions import turned_by
 from tests.pipelines.conftest import tube
 
 
@@ -91,3 +95,23 @@ def test_a_wish_holds_every_key_but_the_rest_pose(body):
     wish = wish_for(seats, targets, keyframe_mask, 24.0)
     assert {(handle, frame) for handle, frame, _ in wish.keys} == {(0, f) for f in range(1, 9)} | {(1, 8)}
     np.testing.assert_allclose(wish.shares.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_turned_handle_turns_what_is_around_it_as_asked(body):
+    seats, targets, keyframe_mask = request(body)
+    turn = turned_by(np.array([0.0, 0.9, 0.4]))
+    turns = np.broadcast_to(np.eye(3), (1, 9, 3, 3)).copy()
+    turns[0, -1] = turn
+    nodes = surrounding_nodes(body.nodes, body.body.weight, seats.shares, seats.places, (1,))
+    turning = TurnedHandles((1,), tuple(nodes), turns, np.arange(9)[None] == 8)
+    moved, _ = settle(body, still(body), seats, targets, keyframe_mask, 24.0, turning=turning)
+    vertices = body.carry(moved.positions[0], moved.rotations[0])
+    near = np.linalg.norm(body.rest - body.rest[-5], axis=1) < 0.09
+    arms = [shape[near] - shape[near].mean(axis=0) for shape in (body.rest, vertices[-1])]
+    found = nearest_rotations((arms[1].T @ arms[0]).astype(float)[None])[0]
+    apart = np.degrees(np.arccos(min((np.trace(turn.T @ found) - 1) / 2, 1.0)))
+    assert near.sum() > 4 and apart < 3.0
+    np.testing.assert_allclose(vertices[-1, -5], targets[1, -1], atol=1e-4)
+    middle = moved.rotations[0, 4, nodes[0][0]].numpy()
+    angle = np.degrees(np.arccos((np.trace(middle) - 1) / 2))
+    assert 10 < angle < 46, "on the way there it is turned in part, not squeezed"

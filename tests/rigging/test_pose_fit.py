@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.geometry.quaternions import turned_by
+from core.quaternions import turned_by
 from core.rigging.pose_fit import Pose, fit_pose
 
 PARENTS = np.array([-1, 0, 1, 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.geometry.quaternions import quaternions_of, rotation_matrices, slerp, turned_by, unit_quaternions
+from core.quaternions import quaternions_of, rotation_matrices, slerp, turned_by, unit_quaternions
 from core.rigging.sparse_keys import sparse_keys
 
 

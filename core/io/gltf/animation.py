@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.geometry.quaternions import Floats, rotation_matrices, slerp, unit_quaternions
+from core.quaternions import Floats, rotation_matrices, slerp, unit_quaternions
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MeshError
-from core.geometry.quaternions import Floats, unit_quaternions
 from core.io.gltf.animation import compose
+from core.quaternions import Floats, unit_quaternions
 
 DRACO, MESHOPT = "KHR_draco_mesh_compression", "EXT_meshopt_compression"
 INSTANCING, TRANSFORM, UNLIT = "EXT_mesh_gpu_instancing", "KHR_texture_transform", "KHR_materials_unlit"

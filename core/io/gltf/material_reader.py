@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import MeshError
-from core.geometry.quaternions import Floats
 from core.io.gltf.extensions import PICTURE_EXTENSIONS, SPECULAR_GLOSSINESS, TRANSFORM, UNLIT
 from core.io.gltf.file import DAMAGE, GltfFile, Json
+from core.quaternions import Floats
 from core.sequence import Material, Texture
 
 WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MeshError
-from core.geometry.quaternions import Floats
 from core.io.gltf.extensions import DRACO, draco_primitive
 from core.io.gltf.file import GltfFile, Json
 from core.io.gltf.material_reader import Lie, Look
+from core.quaternions import Floats
 from core.sequence import Material
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6

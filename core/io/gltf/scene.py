@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MeshError
-from core.geometry.quaternions import Floats, unit_quaternions
 from core.io.gltf.animation import Clip, Track, compose
 from core.io.gltf.extensions import INSTANCING, instance_transforms, unknown_extensions
 from core.io.gltf.file import DAMAGE, GltfFile, Json
 from core.io.gltf.material_reader import Look, read_look
 from core.io.gltf.primitives import PrimitiveData, read_primitive
 from core.io.mesh.source_mesh import build_source_mesh
+from core.quaternions import Floats, unit_quaternions
 from core.sequence import MeshPart, SourceMesh
 
 MAX_VERTICES = 5_000_000

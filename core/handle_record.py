@@ -1,0 +1,41 @@
+"""A handle as plain values, for files that the program writes for itself; people write handle files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from core.key_easing import easing_from, easing_record
+from core.sequence import Handle
+
+
+def handle_record(handle: Handle) -> dict[str, Any]:
+    """What JSON can hold; `handle_from_record` reads it."""
+    return {
+        "vertex": handle.vertex,
+        "name": handle.name,
+        "pinned": handle.pinned,
+        "hold": handle.hold,
+        "keys": {str(frame): place.tolist() for frame, place in handle.keys.items()},
+        "turns": {str(frame): turn.tolist() for frame, turn in handle.turns.items()},
+        "pins": [list(pin) for pin in handle.pins],
+        "easing": {str(frame): easing_record(easing) for frame, easing in handle.easing.items()},
+    }
+
+
+def handle_from_record(record: dict[str, Any]) -> Handle:
+    """From JSON; what versions before did not write is left out.
+
+    Raises KeyError, TypeError, ValueError or HandleError for anything that is not a handle.
+    """
+    return Handle(
+        vertex=int(record["vertex"]),
+        keys={int(frame): np.asarray(place, dtype=np.float64) for frame, place in record["keys"].items()},
+        hold=bool(record["hold"]),
+        pinned=bool(record["pinned"]),
+        name=str(record["name"]),
+        pins=tuple((int(first), int(last)) for first, last in record.get("pins", ())),
+        easing={int(frame): easing_from(value) for frame, value in record.get("easing", {}).items()},
+        turns={int(frame): turn for frame, turn in record.get("turns", {}).items()},
+    )

@@ -1,0 +1,73 @@
+"""A request as the pipeline works on it: handles in normalised space, on the nodes that move a mesh."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.bank.search import Wish
+from core.models.warm_start import HandleCondition
+from core.pipelines.living_motion import handle_certainty
+from core.pipelines.moving_body import Describe, HandleSeats, MovingBody, wish_for
+from core.pipelines.prepared_mesh import PreparedMesh
+from core.pipelines.request import SamplingOptions
+from core.pipelines.turned_handles import TurnedHandles
+from core.sequence import HandleTracks
+
+
+class Request(NamedTuple):
+    """One request on the nodes of a body, in normalised space."""
+
+    body: MovingBody
+    seats: HandleSeats
+    targets: NDArray[np.float64]  # [K, T, 3]
+    keyframe_mask: NDArray[np.bool_]  # [K, T]
+    wish: Wish
+    certainty: NDArray[np.float32]  # [T, P] how much the handles alone say
+    turning: TurnedHandles
+
+
+def request_on(prepared: PreparedMesh, describe: Describe, tracks: HandleTracks, options: SamplingOptions) -> Request:
+    """What `tracks`, in the mesh's own units, ask of its body."""
+    body = prepared.moving_body(describe)
+    vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
+    targets, keyframe_mask = tracks.constraints(prepared.source.vertices)
+    targets = prepared.normalization.apply(targets)
+    seats = body.seats(vertices)
+    return Request(
+        body,
+        seats,
+        targets,
+        keyframe_mask,
+        wish_for(seats, targets, keyframe_mask, tracks.fps, options.behaviour, options.loop),
+        handle_certainty(body, seats, targets, keyframe_mask),
+        TurnedHandles.of(body, seats, tracks, prepared.normalization),
+    )
+
+
+def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, device: torch.device) -> HandleCondition:
+    """The handles of one clip in normalised space, over its moving frames 1 .. T-1.
+
+    Padded with absent handles to at least `slots`, as the model saw them in training.
+    """
+    targets, keyframe_mask = tracks.constraints(mesh.source.vertices)
+    vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
+    rest = mesh.normalization.apply(mesh.source.vertices[vertices])
+    displacements = np.where(keyframe_mask[..., None], mesh.normalization.apply(targets) - rest[:, None], 0.0)
+
+    free = max(0, slots - len(vertices))
+
+    def batch(array: NDArray[Any], dtype: type, axis: int) -> Tensor:
+        widths = [(0, free if side == axis else 0) for side in range(array.ndim)]
+        return torch.from_numpy(np.ascontiguousarray(np.pad(array, widths), dtype=dtype)).to(device)[None]
+
+    return HandleCondition(
+        positions=batch(rest, np.float32, 0),
+        displacements=batch(displacements[:, 1:].swapaxes(0, 1), np.float32, 1),
+        keyframe_mask=batch(keyframe_mask[:, 1:].T, np.bool_, 1),
+        present=batch(np.ones(len(vertices)), np.bool_, 0),
+    )

@@ -1,0 +1,69 @@
+"""Handles that turn their surroundings: how they are turned in a pose, and the edits of it. Pure functions of State."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.geometry.drag_solve import nearest_rotations
+from core.handle_paths import degrees_of_quaternion
+from core.quaternions import quaternions_of
+from core.sequence import Handle, SourceMesh
+from m2v_studio.document import commands
+from m2v_studio.document.selection import Key
+from m2v_studio.document.state import State
+
+NEAR = 0.05  # of the size: vertices this near to a handle say how it is turned
+FEWEST = 8  # of them, at least
+
+
+def turn_around(rest: NDArray[np.floating], posed: NDArray[np.floating], vertex: int) -> NDArray[np.float64]:
+    """How the surroundings of a vertex are turned [3, 3] in a pose [V, 3] of the mesh: the rotation that fits best."""
+    away = np.linalg.norm(rest - rest[vertex], axis=1)
+    few = float(np.sort(away)[min(FEWEST, len(away) - 1)])
+    near = np.flatnonzero(away <= max(NEAR * float(np.ptp(rest, axis=0).max()), few))
+    before, after = (shape[near] - shape[near].mean(axis=0, dtype=np.float64) for shape in (rest, posed))
+    return nearest_rotations((after.T @ before)[None])[0]
+
+
+def turn_of(source: SourceMesh, shape: NDArray[np.floating], vertex: int) -> NDArray[np.float64]:
+    """The same as an axis [3] times degrees, of the mesh at `shape` [V, 3]."""
+    return degrees_of_quaternion(quaternions_of(turn_around(source.vertices, shape, vertex)))
+
+
+def turn_shown(source: SourceMesh, handle: Handle, frame: int, shape: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The turn of a handle in a frame, an axis [3] times degrees: that of its key, else of the mesh at `shape`."""
+    return handle.turns[frame] if frame in handle.turns else turn_of(source, shape, handle.vertex)
+
+
+def with_key(state: State, row: int, frame: int, place: ArrayLike, turn: ArrayLike | None) -> State:
+    """Write a key, and how it is turned; None leaves that free."""
+    keyed = commands.set_key(state, row, frame, place)
+    return with_turns(keyed, {row: turn}, frame)
+
+
+def with_turns(state: State, turns: Mapping[int, ArrayLike | None], frame: int) -> State:
+    """The keys of handles, by row, turned so in this frame, an axis [3] times degrees; None leaves it free."""
+    handles = list(state.document.handles)
+    for row, turn in turns.items():
+        kept = {at: other for at, other in handles[row].turns.items() if at != frame}
+        handles[row] = replace(handles[row], turns=kept if turn is None else {**kept, frame: turn})  # type: ignore[dict-item]
+    return replace(state, document=replace(state.document, handles=tuple(handles))) if turns else state
+
+
+def set_turn(state: State, row: int, frame: int, place: ArrayLike, turn: ArrayLike) -> State:
+    """Write a turn into the key of a frame; `place` [3] is where the key is written when there is none yet."""
+    return with_key(state, row, frame, state.document.handles[row].keys.get(frame, place), turn)
+
+
+def remove_turns(state: State, keys: Iterable[Key]) -> State:
+    """Leave the surroundings free at these keys; they stay where they are."""
+    gone = set(keys)
+    handles = tuple(
+        replace(handle, turns={frame: turn for frame, turn in handle.turns.items() if (row, frame) not in gone})
+        for row, handle in enumerate(state.document.handles)
+    )
+    return replace(state, document=replace(state.document, handles=handles))

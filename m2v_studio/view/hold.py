@@ -1,0 +1,41 @@
+"""Taking hold of a handle: what a drag and a turn have in common."""
+
+from __future__ import annotations
+
+import math
+
+from m2v_studio.context import EditorContext
+from m2v_studio.document import commands
+from m2v_studio.document.state import frame_shown
+from m2v_studio.view.figure import Figure
+from m2v_studio.view.overlay import knob_key
+from m2v_studio.view.screen import Pixel
+from m2v_studio.view.widgets import scale
+
+HIT_PIXELS = 13.0
+
+
+def take_hold(context: EditorContext, figure: Figure) -> int:
+    """The mesh is in the hand from now on, as this figure shows it; the frame that the gesture writes to."""
+    studio = context.studio
+    frame = commands.key_frame_for_drag(studio.state)
+    if frame_shown(studio.state) != frame:
+        studio.show(commands.set_time, float(frame))
+    studio.posing.take(figure.track[min(frame, len(figure.track) - 1)])
+    return frame
+
+
+def handle_under(context: EditorContext, at: Pixel) -> tuple[int, Figure] | None:
+    """The nearest handle within reach of the mouse, on whichever figure."""
+    handles = context.studio.state.document.handles
+    if context.viewport.projection is None or not handles:
+        return None
+    best, found = HIT_PIXELS * scale(), None
+    state = context.studio.state
+    for figure in context.viewport.figures:
+        for row, place in enumerate(context.viewport.on_screen(figure, handles)):
+            pixel = place.knob(figure.frame, knob_key(state, handles[row]))
+            distance = best if pixel is None else math.hypot(pixel[0] - at[0], pixel[1] - at[1])
+            if distance < best:
+                best, found = distance, (row, figure)
+    return found
