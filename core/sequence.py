@@ -27,8 +27,13 @@ BOX_SIDE = 1.1  # of the box in normalised space that occupancy is learned and e
 
 
 def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], name: str) -> NDArray:
-    """Return a read-only contiguous copy of `values`; raises MeshError when the shape does not fit."""
-    array: NDArray = np.array(values, dtype=dtype, order="C", copy=True)
+    """`values` as a read-only contiguous array; raises MeshError when the shape does not fit.
+
+    A copy, unless they are that already and nobody else's: a long motion of a large mesh is half a gigabyte.
+    """
+    array: NDArray = np.asarray(values, dtype=dtype, order="C")
+    if not array.flags.owndata or (array is values and array.flags.writeable):
+        array = array.copy()
     fits = array.ndim == len(shape) and all(
         want is None or want == have for want, have in zip(shape, array.shape, strict=True)
     )
@@ -161,7 +166,11 @@ class Normalization:
 
     def invert(self, points: ArrayLike) -> NDArray[np.float64]:
         """Normalised space to file units; any shape that ends in 3."""
-        return (np.asarray(points, dtype=np.float64) * self.scale) @ self.rotation + self.center
+        scaled = np.asarray(points, dtype=np.float64) * self.scale
+        if self.up_axis != "y":
+            scaled = scaled @ self.rotation
+        scaled += self.center
+        return scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,7 +311,7 @@ class MeshSequence:
     def __post_init__(self) -> None:
         object.__setattr__(self, "vertices", frozen_array(self.vertices, np.float32, (None, None, 3), "vertices"))
         object.__setattr__(self, "faces", frozen_array(self.faces, np.int32, (None, 3), "faces"))
-        if not np.isfinite(self.vertices).all():
+        if not all(np.isfinite(frame).all() for frame in self.vertices):
             raise MeshError("The sequence has vertices that are not finite numbers.")
         if len(self.faces) and (self.faces.min() < 0 or self.faces.max() >= self.vertices.shape[1]):
             raise MeshError(f"The faces name vertices outside 0 to {self.vertices.shape[1] - 1}.")

@@ -16,6 +16,7 @@ from core.bank.shape import Floats
 from core.geometry.rigid import RigidSurface, polar_rotation
 
 CROSSFADE = 0.35  # seconds in which one clip passes into the next
+_CHUNK = 1 << 17  # rotations that are made at a time: each takes a third of a kilobyte of work
 
 
 class Borrowed(NamedTuple):
@@ -27,6 +28,16 @@ class Borrowed(NamedTuple):
 
 def borrow(body: Body, windows: Sequence[Window], wish: Wish) -> Borrowed:
     """What the windows alone make of a body, without regard to where handles are to be."""
+    shape = len(windows), wish.frames, len(body.nodes), 3
+    result = Borrowed(torch.empty(shape), torch.empty(*shape, 3))
+    step = max(1, _CHUNK // (shape[1] * shape[2]))
+    for start in range(0, len(windows), step):
+        some = slice(start, start + step)
+        result.positions[some], result.rotations[some] = _borrow(body, windows[some], wish)
+    return result
+
+
+def _borrow(body: Body, windows: Sequence[Window], wish: Wish) -> tuple[Tensor, Tensor]:
     turns, paths = [], []
     for window in windows:
         match = window.match
@@ -41,7 +52,7 @@ def borrow(body: Body, windows: Sequence[Window], wish: Wish) -> Borrowed:
     eye = torch.eye(3)
     rotation = polar_rotation(eye + amplitude[..., None, None] * (relative - eye))
     path = torch.from_numpy(np.stack(paths)).float() * amplitude
-    return Borrowed(positions_from(body, rotation, path), rotation)
+    return positions_from(body, rotation, path), rotation
 
 
 def positions_from(body: Body, rotation: Tensor, path: Tensor) -> Tensor:

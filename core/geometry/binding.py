@@ -13,7 +13,11 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from core.sequence import Normalization
+
 NEAREST = 6  # nodes that a vertex rides on
+_CHUNK = 1 << 18  # vertices times frames that are carried at a time: what a product leaves stays in the cache
+_BOUND = 20_000  # vertices that are bound at a time
 OWN_NODES = 4  # a loose part with fewer nodes than this moves as one piece
 
 
@@ -30,28 +34,38 @@ def bind_vertices(
     `node_component` [P] say which connected part of the mesh a vertex or a node lies on.
     """
     count = min(NEAREST + 1, len(nodes))
-    index = np.empty((len(vertices), count), dtype=np.int64)
-    apart = np.empty((len(vertices), count))
-    if distance is None:
-        apart, index = (np.asarray(x).reshape(len(vertices), count) for x in KDTree(nodes).query(vertices, count))
-    else:
-        own = node_component[:, None] == components[None]
-        enough = np.bincount(node_component, minlength=components.max() + 1)[components] >= OWN_NODES
-        table = np.where(own | ~enough[None], distance, distance + 10.0).T  # other parts only where there is no own
-        index = np.argpartition(table, count - 1, axis=1)[:, :count]
-        apart = np.take_along_axis(table, index, axis=1)
+    index = np.empty((len(vertices), count), dtype=np.int32)
+    weight = np.empty((len(vertices), count), dtype=np.float32)
+    enough = np.bincount(node_component, minlength=components.max() + 1) >= OWN_NODES
+    tree = KDTree(nodes)
+    for start in range(0, len(vertices), _BOUND):
+        some = slice(start, start + _BOUND)
+        if distance is None:
+            apart, near = (np.asarray(x).reshape(-1, count) for x in tree.query(vertices[some], count))
+        else:
+            own = node_component[None] == components[some, None]
+            # Other parts only where there is no own.
+            table = distance[:, some].T + np.where(own | ~enough[components[some], None], 0.0, 10.0)
+            near = np.argpartition(table, count - 1, axis=1)[:, :count]
+            apart = np.take_along_axis(table, near, axis=1)
+        index[some], weight[some] = _falling_off(near, apart)
+    bounds = np.arange(len(vertices) + 1, dtype=np.int32) * count
+    weights = sparse.csr_matrix((weight.reshape(-1), index.reshape(-1), bounds), shape=(len(vertices), len(nodes)))
+    weights.sort_indices()
+    return _whole_parts(weights, vertices, components, node_component)
+
+
+def _falling_off(
+    near: NDArray[np.integer], apart: NDArray[np.floating]
+) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
+    """Nodes [V, n] in order of their distance, and weights that fall off with it and sum to 1."""
     order = np.argsort(apart, axis=1)
-    index, apart = np.take_along_axis(index, order, 1), np.take_along_axis(apart, order, 1)
+    near, apart = np.take_along_axis(near, order, 1), np.take_along_axis(apart, order, 1)
     # The farthest only says where the weights are to vanish, so that they are continuous over the surface.
     reach = apart[:, -1:].clip(1e-9)
     share = (1.0 - apart / reach).clip(0) ** 2 * np.exp(-2.0 * (apart / reach) ** 2)
     share[:, 0] += 1e-9
-    rows = np.repeat(np.arange(len(vertices)), count)
-    weights = sparse.csr_matrix(
-        ((share / share.sum(axis=1, keepdims=True)).reshape(-1), (rows, index.reshape(-1))),
-        shape=(len(vertices), len(nodes)),
-    )
-    return _whole_parts(weights, vertices, components, node_component)
+    return near, share / share.sum(axis=1, keepdims=True)
 
 
 def _whole_parts(
@@ -98,13 +112,31 @@ def carry_vertices(
     nodes: NDArray[np.floating],
     moved: NDArray[np.floating],
     rotations: NDArray[np.floating],
+    normalization: Normalization | None = None,
 ) -> NDArray[np.float32]:
-    """Vertices [T, V, 3] from nodes moved to [T, P, 3] and turned by [T, P, 3, 3]; exact for rigid motion."""
+    """Vertices [T, V, 3] from nodes moved to [T, P, 3] and turned by [T, P, 3, 3]; exact for rigid motion.
+
+    With a `normalization` they come in the units that it is from. A vertex is linear in the maps of its nodes, with its
+    own place times their weights as coefficients; some vertices at a time, so that nothing but the result is large.
+    """
     frames, count = moved.shape[:2]
     constant = moved - np.einsum("tpij,pj->tpi", rotations, nodes)
-    columns = np.concatenate([rotations.reshape(frames, count, 9), constant], axis=-1)  # [T, P, 12]
-    flat = np.ascontiguousarray(columns.transpose(1, 0, 2).reshape(count, frames * 12), dtype=np.float32)
-    blended = (weights.astype(np.float32) @ flat).reshape(-1, frames, 12)
-    linear = blended[..., :9].reshape(-1, frames, 3, 3)
-    result = np.einsum("vtij,vj->tvi", linear, np.asarray(vertices, np.float32), optimize=True)
-    return result + blended[..., 9:].transpose(1, 0, 2)
+    maps = np.concatenate([rotations, constant[..., None]], axis=-1).astype(np.float32)  # [T, P, 3, 4]
+    columns = maps.transpose(1, 3, 0, 2).reshape(count * 4, frames * 3)
+    places = np.concatenate([vertices, np.ones((len(vertices), 1))], axis=1, dtype=np.float32)
+    weights = weights.astype(np.float32, copy=False)
+    result = np.empty((frames, len(vertices), 3), dtype=np.float32)
+    step = max(1, _CHUNK // frames)
+    for start in range(0, len(vertices), step):
+        chunk = slice(start, start + step)
+        carried = (_times_places(weights[chunk], places[chunk]) @ columns).reshape(-1, frames, 3).transpose(1, 0, 2)
+        result[:, chunk] = carried if normalization is None else normalization.invert(carried)
+    return result
+
+
+def _times_places(weights: sparse.csr_matrix, places: NDArray[np.float32]) -> sparse.csr_matrix:
+    """[V, 4 P]: each weight [V, P] four times, times the vertex's x, y, z and 1 in `places` [V, 4]."""
+    row = np.repeat(np.arange(len(places)), np.diff(weights.indptr))
+    values = (weights.data[:, None] * places[row]).reshape(-1)
+    columns = (weights.indices[:, None] * 4 + np.arange(4, dtype=weights.indices.dtype)).reshape(-1)
+    return sparse.csr_matrix((values, columns, weights.indptr * 4), shape=(len(places), weights.shape[1] * 4))

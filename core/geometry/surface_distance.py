@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
@@ -17,6 +19,8 @@ MOST_VERTICES = 40_000  # beyond, the paths of one handle set would take seconds
 LONGER = 1.5  # a path not much longer than the line is not asked whether the line runs inside
 ALONG = (0.2, 0.5, 0.8)  # where on the line is looked whether it does
 _WELD = 1e-5
+_KEPT_BYTES = 1 << 25  # of distances already asked for: other handles on the same mesh have most nodes in common
+_SOURCES = 32  # whose paths are searched at a time
 
 
 class SurfaceGraph:
@@ -45,22 +49,43 @@ class SurfaceGraph:
         self._row = np.concatenate([self._row, own])
         self._graph = _shortest_edges(joined, length, len(self._places))
         self._component = connected_components(self._graph, directed=False)[1]
+        self._kept: OrderedDict[int, NDArray[np.float32]] = OrderedDict()  # by source, the last used at the end
 
-    def distances(self, sources: NDArray[np.int64]) -> NDArray[np.float32]:
-        """From some of the graph's points [S] to all of them [S, V + N], in units of the vertices."""
-        start = self._row[sources]
-        straight = cdist(self._places[start], self._places)
-        paths = dijkstra(self._graph, directed=False, indices=start, limit=REACH)
-        apart = self._component[start][:, None] != self._component[None]
+    def distances(self, sources: NDArray[np.int64], targets: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """From some of the graph's points [S] to `targets` [G], left out to all, in units of the vertices [S, G]."""
+        columns = self._row if targets is None else self._row[targets]
+        result = np.empty((len(sources), len(columns)), np.float32)
+        unknown = []
+        for number, start in enumerate(self._row[sources]):
+            if start in self._kept:
+                self._kept.move_to_end(start)
+                result[number] = self._kept[start][columns]
+            else:
+                unknown.append(number)
+        for first in range(0, len(unknown), _SOURCES):
+            numbers = unknown[first : first + _SOURCES]
+            starts = self._row[sources[numbers]]
+            found = self._search(starts)
+            result[numbers] = found[:, columns]
+            self._kept.update(zip(starts.tolist(), found, strict=True))
+        while len(self._kept) * len(self._places) * 4 > _KEPT_BYTES:
+            self._kept.popitem(last=False)
+        return result
+
+    def _search(self, starts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """From places of the graph [S] to all of them."""
+        straight = cdist(self._places[starts], self._places)
+        paths = dijkstra(self._graph, directed=False, indices=starts, limit=REACH)
+        apart = self._component[starts][:, None] != self._component[None]
         beyond = np.where(np.isfinite(paths), np.maximum(paths, straight), REACH + straight)
-        return np.where(apart, straight, beyond).astype(np.float32)[:, self._row]
+        return np.where(apart, straight, beyond).astype(np.float32)
 
     def solid_distances(self, points: NDArray[np.int64]) -> NDArray[np.float32]:
         """Between some of the graph's points [S, S]: straight also where the line runs through the inside.
 
         A solid resists twisting, which a surface alone would not; through the air nothing is held.
         """
-        result = self.distances(points)[:, points]
+        result = self.distances(points, points)
         places = self._places[self._row[points]]
         straight = cdist(places, places)
         first, second = np.nonzero(np.triu((result > LONGER * straight) & (straight < REACH), 1))

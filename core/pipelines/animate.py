@@ -149,10 +149,10 @@ class Animator:
         motions, errors, stretches = [], [], []
         for number in range(len(seeds)):
             report.check_cancelled()
-            moved = request.body.carry(settled.positions[number], settled.rotations[number])
-            stretches.append(request.body.stretch(moved))
-            vertices = prepared.normalization.invert(moved).astype(np.float32)
+            nodes = settled.positions[number], settled.rotations[number]
+            vertices = request.body.carry(*nodes, prepared.normalization)
             vertices[0] = mesh.vertices
+            stretches.append(request.body.stretch(vertices))
             errors.append((float(missed[number]) * prepared.size, self._meet(prepared, vertices, tracks)[1]))
             motions.append(vertices)
             report.step("Moving the surface")
@@ -198,9 +198,7 @@ class Animator:
         """The first seed as the bank alone has it [T, V, 3], in source units: something to see at once."""
         first = Borrowed(borrowed.positions[:1], borrowed.rotations[:1])
         moved, _ = self._settle(request, first, tracks, options, options.contacts)
-        return prepared.normalization.invert(request.body.carry(moved.positions[0], moved.rotations[0])).astype(
-            np.float32
-        )
+        return request.body.carry(moved.positions[0], moved.rotations[0], prepared.normalization)
 
     def _estimate(
         self,
@@ -257,7 +255,8 @@ class Animator:
             return 0.0, 0.0
         handles = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
         targets, keyframe_mask = tracks.constraints(mesh.source.vertices)
-        return meet_handles(vertices, handles, targets.swapaxes(0, 1), keyframe_mask.T, mesh.solver(handles))
+        solver = lambda: mesh.solver(handles)  # noqa: E731
+        return meet_handles(vertices, handles, targets.swapaxes(0, 1), keyframe_mask.T, solver, mesh.size)
 
     def _collect(
         self,
@@ -268,12 +267,13 @@ class Animator:
         errors: Sequence[tuple[float, float]],
         started: float,
     ) -> SampleSet:
-        if not all(np.isfinite(motion).all() for motion in motions):
+        if not all(np.isfinite(frame).all() for motion in motions for frame in motion):
             raise M2VError("The model gave numbers that are not finite for these handles; move them less far.")
         differences, disagreement = compare_motions(motions, mesh.size)
         samples = []
         for number, seed in enumerate(seeds):
             before, after = errors[number]
+            motions[number].setflags(write=False)  # so that the sequence takes it as it is
             sequence = MeshSequence(
                 motions[number],
                 mesh.source.faces,
@@ -281,7 +281,6 @@ class Animator:
                 handles=tracks,
                 name=mesh.source.name,
             )
-            motions[number] = sequence.vertices  # frees the copy
             samples.append(
                 Sample(
                     seed,

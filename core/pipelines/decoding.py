@@ -30,8 +30,9 @@ def decode_vertices(
     affine = config.flow_head == "affine"
     per_point = 12 * frames + PER_POINT * config.neighbours if affine else (config.width * 4 + config.latents) * frames
     step = max(1, DECODER_NUMBERS // per_point)
+    from_anchors = mesh.from_anchors(surface)
     for start in range(0, count, step):
-        apart = None if surface.from_anchors is None else surface.from_anchors[:, start : start + step]
+        apart = None if from_anchors is None else from_anchors[:, start : start + step]
         moved = autoencoder.query(context, mesh.rest[:, start : start + step], apart)[0]
         vertices[1:, start : start + step] = mesh.normalization.invert(moved.cpu().numpy())
     return vertices

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from core.geometry.solves import ResidualSolver
 
 # Vertices times frames that are worked on at a time: about 100 MB of double precision with its temporaries.
 _CHUNK = 1 << 20
+ROUNDING = 1e-6  # of the size: what single precision leaves of handles that the rigid surface has met
 
 
 def frame_chunks(frames: int, vertices: int) -> Iterator[slice]:
@@ -53,12 +54,14 @@ def meet_handles(
     handles: NDArray[np.int64],
     targets: NDArray[np.float64],
     keyframe_mask: NDArray[np.bool_],
-    solver: ResidualSolver,
+    solver: Callable[[], ResidualSolver],
+    size: float,
 ) -> tuple[float, float]:
     """Move vertices [T, V, 3] in place so that handles [K] are at targets [T, K, 3] at keyframes [T, K].
 
-    Frame 0 is the rest shape and is left alone. Returns the handles' mean distance from their targets before
-    and the largest one after, in the vertices' units; both are 0 without handles.
+    Frame 0 is the rest shape and is left alone. What `solver` gives spreads the rest smoothly over a mesh of this `size`,
+    unless there is nothing but rounding to spread. Returns the handles' mean distance from their targets before and the
+    largest one after, in the vertices' units; both are 0 without handles.
     """
     mask = keyframe_mask.copy()
     mask[0] = True
@@ -66,8 +69,11 @@ def meet_handles(
     residuals[0] = 0.0
     moving = mask[1:]
     before = float(np.linalg.norm(residuals[1:], axis=-1)[moving].mean()) if moving.any() else 0.0
-    corrections = continue_residuals(residuals, mask)
-    for chunk in frame_chunks(len(vertices), vertices.shape[1]):
-        vertices[chunk] += solver.solve(corrections[chunk])
+    if np.abs(residuals).max(initial=0.0) <= ROUNDING * size:
+        vertices[:, handles] += np.where(mask[..., None], residuals, 0.0)
+    else:
+        corrections, spread = continue_residuals(residuals, mask), solver()
+        for chunk in frame_chunks(len(vertices), vertices.shape[1]):
+            vertices[chunk] += spread.solve(corrections[chunk])
     after = np.linalg.norm(targets[1:] - vertices[1:, handles], axis=-1)[moving]
     return before, float(after.max()) if after.size else 0.0

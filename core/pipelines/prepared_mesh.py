@@ -39,7 +39,7 @@ class SurfaceNodes(NamedTuple):
     anchors: Tensor  # [1, M, 3], the first nodes
     shape_latents: Tensor  # [1, Ms, Cs]
     distance: Tensor | None  # [1, P + K, P + K] through the solid, of the warm start's P nodes and of the K handles
-    from_anchors: Tensor | None  # [1, V, M] along the surface, from the anchors to all vertices
+    points: NDArray[np.int64]  # [M] the anchors: numbers of vertices, and beyond them of surface points
     mixture: sparse.csr_matrix  # [M, V] each anchor as a mixture of vertices
 
 
@@ -108,22 +108,24 @@ class PreparedMesh:
             samples = rest[0].cpu().numpy() + len(self.source.vertices)
             every = np.concatenate([handles[: first.shape[1]], samples])
             anchors = nodes[:, : config.motion.latents]
-            distance, from_anchors = self._distances(every, handles)
-            mixture = self._mixture(every[: anchors.shape[1]])
-            self._nodes[key] = SurfaceNodes(nodes, anchors, latents, distance, from_anchors, mixture)
+            distance, points = self._distances(every, handles), every[: anchors.shape[1]]
+            self._nodes[key] = SurfaceNodes(nodes, anchors, latents, distance, points, self._mixture(points))
         return _keep(self._nodes, key, SOLVERS_KEPT)
 
-    def _distances(
-        self, nodes: NDArray[np.int64], handles: NDArray[np.int64]
-    ) -> tuple[Tensor, Tensor] | tuple[None, None]:
+    def _distances(self, nodes: NDArray[np.int64], handles: NDArray[np.int64]) -> Tensor | None:
         """Of nodes and handles, given as points of the surface's graph; see `SurfaceNodes`."""
         if self._graph is None:
-            return None, None
+            return None
         config = self._config
         points = np.concatenate([nodes[: max(config.diffusion.warm_start_nodes, config.motion.latents)], handles])
-        distance = torch.from_numpy(self._graph.solid_distances(points)).to(self.rest.device)
-        known = self._graph.distances(nodes[: config.motion.latents])[:, : len(self.source.vertices)]
-        return distance[None], torch.from_numpy(np.ascontiguousarray(known.T)).to(self.rest.device)[None]
+        return torch.from_numpy(self._graph.solid_distances(points)).to(self.rest.device)[None]
+
+    def from_anchors(self, surface: SurfaceNodes) -> Tensor | None:
+        """Along the surface, from the anchors to all vertices [1, V, M]; None where that would take long."""
+        if self._graph is None:
+            return None
+        known = self._graph.distances(surface.points, np.arange(len(self.source.vertices)))
+        return torch.from_numpy(np.ascontiguousarray(known.T)).to(self.rest.device)[None]
 
     def _mixture(self, points: NDArray[np.int64]) -> sparse.csr_matrix:
         """Points of the surface's graph, vertices and then samples, as mixtures [N, V] of the vertices."""

@@ -279,10 +279,11 @@ def test_distances_of_a_prepared_mesh_belong_to_its_nodes_and_handles(animator, 
         surface = prepared.nodes(handles)
     count = min(surface.nodes.shape[1], animator.config.diffusion.warm_start_nodes)
     assert surface.distance.shape == (1, count + 3, count + 3)
-    assert surface.from_anchors.shape == (1, len(mesh.vertices), animator.config.motion.latents)
+    from_anchors = prepared.from_anchors(surface)
+    assert from_anchors.shape == (1, len(mesh.vertices), animator.config.motion.latents)
     places = torch.cat([surface.nodes[0, :count], prepared.rest[0, handles]])
     straight = torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist")
     assert (surface.distance[0] >= straight - 1e-4).all()
     for number, vertex in enumerate(handles):  # handles are the first anchors
-        assert surface.from_anchors[0, vertex, number] < 1e-5
+        assert from_anchors[0, vertex, number] < 1e-5
         assert surface.distance[0, number, count + number] < 1e-5

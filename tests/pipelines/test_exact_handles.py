@@ -61,7 +61,7 @@ def test_a_key_does_not_pop():
     keyframe_mask = np.zeros((17, 2), bool)
     keyframe_mask[[0, 8], 0] = True
     keyframe_mask[:, 1] = True
-    before, after = meet_handles(motion, handles, targets, keyframe_mask, solver)
+    before, after = meet_handles(motion, handles, targets, keyframe_mask, lambda: solver, 1.0)
     assert before == pytest.approx(0.4 / 17)  # one key and the pinned handle in 16 frames
     assert after < 1e-6
     pop = 2 * 0.4
