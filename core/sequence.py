@@ -27,10 +27,7 @@ BOX_SIDE = 1.1  # of the box in normalised space that occupancy is learned and e
 
 
 def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], name: str) -> NDArray:
-    """`values` as a read-only contiguous array; raises MeshError when the shape does not fit.
-
-    A copy, unless they are that already and nobody else's: a long motion of a large mesh is half a gigabyte.
-    """
+    """`values` as a read-only contiguous array, copied unless they are; raises MeshError when the shape does not fit."""
     array: NDArray = np.asarray(values, dtype=dtype, order="C")
     if not array.flags.owndata or (array is values and array.flags.writeable):
         array = array.copy()
@@ -166,11 +163,7 @@ class Normalization:
 
     def invert(self, points: ArrayLike) -> NDArray[np.float64]:
         """Normalised space to file units; any shape that ends in 3."""
-        scaled = np.asarray(points, dtype=np.float64) * self.scale
-        if self.up_axis != "y":
-            scaled = scaled @ self.rotation
-        scaled += self.center
-        return scaled
+        return (np.asarray(points, dtype=np.float64) * self.scale) @ self.rotation + self.center
 
 
 @dataclass(frozen=True, eq=False)
