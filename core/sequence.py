@@ -27,14 +27,11 @@ BOX_SIDE = 1.1  # of the box in normalised space that occupancy is learned and e
 
 
 def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], name: str) -> NDArray:
-    """`values` as a read-only contiguous array, copied unless they are; raises MeshError when the shape does not fit."""
+    """`values` as a read-only contiguous array, copied unless they are; raises MeshError if the shape does not fit."""
     array: NDArray = np.asarray(values, dtype=dtype, order="C")
     if not array.flags.owndata or (array is values and array.flags.writeable):
         array = array.copy()
-    fits = array.ndim == len(shape) and all(
-        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
-    )
-    if not fits:
+    if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
         wanted = "x".join("any" if side is None else str(side) for side in shape)
         raise MeshError(f"{name} has shape {array.shape}, but {wanted} is needed.")
     array.setflags(write=False)

@@ -60,8 +60,8 @@ def meet_handles(
     """Move vertices [T, V, 3] in place so that handles [K] are at targets [T, K, 3] at keyframes [T, K].
 
     Frame 0 is the rest shape and is left alone. What `solver` gives spreads the rest smoothly over a mesh of this
-    `size`, unless there is nothing but rounding to spread. Returns the handles' mean distance from their targets before and the
-    largest one after, in the vertices' units; both are 0 without handles.
+    `size`, unless there is nothing but rounding to spread. Returns the handles' mean distance from their targets
+    before and the largest one after, in the vertices' units; both are 0 without handles.
     """
     mask = keyframe_mask.copy()
     mask[0] = True

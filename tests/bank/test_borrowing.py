@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from core.bank import borrowing
 from core.bank.borrowing import borrow
 from core.bank.choosing import choose_windows
 from core.bank.library import MotionLibrary, Proposals
@@ -67,6 +68,16 @@ def test_a_seeds_motion_does_not_depend_on_the_others(library):
     together = Proposals(body, matches, wish).of(range(6))[1].positions
     alone = Proposals(body, matches, wish).of([4])[1].positions
     assert torch.equal(together[4], alone[0])
+
+
+def test_windows_borrowed_a_few_at_a_time_move_alike(library, monkeypatch):
+    body = rod_body(library.shapes[0])
+    wish = tip_wish(body, body.nodes[-1] + 0.1)
+    windows = find_windows(body, library.match(body), wish, position_functional(body))[:5]
+    whole = borrow(body, windows, wish)
+    monkeypatch.setattr(borrowing, "_CHUNK", 1)
+    for field, alone in zip(whole, borrow(body, windows, wish), strict=True):
+        torch.testing.assert_close(field, alone, atol=1e-5, rtol=0)
 
 
 def test_a_loop_ends_where_it_begins(library):

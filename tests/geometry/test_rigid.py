@@ -1,11 +1,14 @@
 """The rigid surface: rotations given come out again, handles are met, lengths are kept."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 from core.geometry.binding import bind_vertices, carry_vertices, mesh_components
 from core.geometry.rigid import RigidSurface, polar_rotation
+from core.sequence import Normalization
 
 
 def sheet() -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,6 +88,23 @@ def test_a_loose_part_moves_as_one_piece():
     rows = weights[300:].toarray()
     np.testing.assert_allclose(rows, np.tile(rows[0], (12, 1)), atol=1e-9)
     assert np.isfinite(moved).all()
+
+
+def test_a_long_motion_of_many_vertices_takes_little_more_than_itself():
+    random = np.random.default_rng(3)
+    count, frames = 30_000, 120
+    vertices, nodes = random.random((count, 3)), random.random((20, 3))
+    weights = bind_vertices(vertices, nodes, None, np.zeros(count, int), np.zeros(20, int))
+    rotations = np.stack([turned(angle).numpy() for angle in np.linspace(0, 1, frames)])[:, None].repeat(20, axis=1)
+    moved = np.einsum("tpij,pj->tpi", rotations, nodes)
+    units = Normalization(np.array([3.0, 2.0, 1.0]), 20.0, "z")
+    tracemalloc.start()
+    result = carry_vertices(weights, vertices, nodes, moved, rotations, units)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * result.nbytes
+    expected = units.invert(np.einsum("tij,vj->tvi", rotations[::20, 0], vertices))
+    np.testing.assert_allclose(result[::20], expected, atol=20 * 1e-5)
 
 
 def test_components_are_counted():

@@ -8,6 +8,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.geometry import surface_distance
 from core.geometry.sampling import SurfaceSamples, sample_surface
 from core.geometry.surface_distance import REACH, SurfaceGraph
 
@@ -115,3 +116,19 @@ def test_a_sphere_has_arcs() -> None:
     arc = 0.5 * np.arccos(np.clip(points @ points[0] / 0.25, -1, 1))
     near = (arc > 0.05) & (arc < 0.9 * REACH)
     assert np.abs(found[near] / arc[near] - 1).mean() < 0.06
+
+
+def test_distances_do_not_depend_on_what_was_asked_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, faces = plate()
+    samples = samples_of(points, faces)
+    fresh = lambda: SurfaceGraph(points, faces, samples)  # noqa: E731
+    first, second = np.arange(0, 60), np.arange(30, 400, 3)
+    graph = fresh()
+    graph.distances(first)
+    expected = fresh().distances(second)
+    np.testing.assert_array_equal(graph.distances(second), expected)
+    np.testing.assert_array_equal(graph.distances(second, second), expected[:, second])
+    monkeypatch.setattr(surface_distance, "_KEPT_BYTES", 0)  # nothing is kept
+    np.testing.assert_array_equal(fresh().distances(second), expected)
+    monkeypatch.setattr(surface_distance, "dijkstra", None)  # and nothing known is searched again
+    np.testing.assert_array_equal(graph.distances(second[:9]), expected[:9])
