@@ -27,6 +27,8 @@ def surrounding_nodes(
 
     Nodes [P, 3] with symmetric weights [P, P] carry handles at `places` [K, 3] by their `shares` [K, P], at rest.
     """
+    if not rows:
+        return []
     near = np.linalg.norm(nodes[None] - places[:, None], axis=-1) / size  # [K, P]
     owner = np.where(shares >= TOUCHED, shares, -near).argmax(axis=0)
     found: list[Indices] = []

@@ -153,7 +153,7 @@ class Animator:
             vertices = request.body.carry(*nodes, prepared.normalization)
             vertices[0] = mesh.vertices
             stretches.append(request.body.stretch(vertices))
-            errors.append((float(missed[number]) * prepared.size, self._meet(prepared, vertices, tracks)[1]))
+            errors.append((float(missed[number]) * prepared.size, self._meet(prepared, vertices, request)[1]))
             motions.append(vertices)
             report.step("Moving the surface")
         samples = self._collect(prepared, tracks, seeds, motions, errors, started)
@@ -211,14 +211,14 @@ class Animator:
         report: Reporter,
     ) -> Borrowed:
         """What the denoiser makes of the handles and of what was borrowed, at the nodes: a motion for every seed."""
-        surface = prepared.nodes(np.array([handle.vertex for handle in tracks.handles], dtype=np.int64))
+        surface = prepared.nodes(request.vertices)
         moving = tracks.frames - 1
         condition = prepare_motion(
             self.motion_diffusion,
             self.config,
             surface.shape_latents,
             surface.nodes,
-            handle_condition(prepared, tracks, self.config.tasks.most_handles, self.device),
+            handle_condition(prepared, request, self.config.tasks.most_handles, self.device),
             options.guidance,
             distance=surface.distance,
         )
@@ -249,14 +249,12 @@ class Animator:
         rotations = body.surface(body.seats(np.zeros(0, np.int64)), False).rotations(columns)[0]
         return Borrowed(positions, rotations.unflatten(1, positions.shape[:2]).movedim(0, 2).contiguous())
 
-    def _meet(self, mesh: PreparedMesh, vertices: NDArray[np.float32], tracks: HandleTracks) -> tuple[float, float]:
+    def _meet(self, mesh: PreparedMesh, vertices: NDArray[np.float32], request: Request) -> tuple[float, float]:
         """Make the handles exact in place; their error before (mean) and after (largest) in source units."""
-        if not tracks.handles:
+        handles, wanted, mask = request.vertices, request.wanted, request.keyframe_mask
+        if len(handles) == 0:
             return 0.0, 0.0
-        handles = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
-        targets, keyframe_mask = tracks.constraints(mesh.source.vertices)
-        solver = lambda: mesh.solver(handles)  # noqa: E731
-        return meet_handles(vertices, handles, targets.swapaxes(0, 1), keyframe_mask.T, solver, mesh.size)
+        return meet_handles(vertices, handles, wanted.swapaxes(0, 1), mask.T, lambda: mesh.solver(handles), mesh.size)
 
     def _collect(
         self,

@@ -1,4 +1,4 @@
-"""A request as the pipeline works on it: handles in normalised space, on the nodes that move a mesh."""
+"""A request as the pipeline works on it: its handles are read and normalised here, once."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from core.sequence import HandleTracks
 
 
 class Request(NamedTuple):
-    """One request on the nodes of a body, in normalised space."""
+    """One request on the nodes of a body, in normalised space where nothing else is said."""
 
     body: MovingBody
+    vertices: NDArray[np.int64]  # [K] of the mesh, that the handles hold
     seats: HandleSeats
+    wanted: NDArray[np.float64]  # [K, T, 3] targets in the mesh's own units
     targets: NDArray[np.float64]  # [K, T, 3]
     keyframe_mask: NDArray[np.bool_]  # [K, T]
     wish: Wish
@@ -35,12 +37,14 @@ def request_on(prepared: PreparedMesh, describe: Describe, tracks: HandleTracks,
     """What `tracks`, in the mesh's own units, ask of its body."""
     body = prepared.moving_body(describe)
     vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
-    targets, keyframe_mask = tracks.constraints(prepared.source.vertices)
-    targets = prepared.normalization.apply(targets)
+    wanted, keyframe_mask = tracks.constraints(prepared.source.vertices)
+    targets = prepared.normalization.apply(wanted)
     seats = body.seats(vertices)
     return Request(
         body,
+        vertices,
         seats,
+        wanted,
         targets,
         keyframe_mask,
         wish_for(seats, targets, keyframe_mask, tracks.fps, options.behaviour, options.loop),
@@ -49,17 +53,14 @@ def request_on(prepared: PreparedMesh, describe: Describe, tracks: HandleTracks,
     )
 
 
-def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, device: torch.device) -> HandleCondition:
-    """The handles of one clip in normalised space, over its moving frames 1 .. T-1.
+def handle_condition(mesh: PreparedMesh, request: Request, slots: int, device: torch.device) -> HandleCondition:
+    """The request's handles as the denoiser knows them, over the moving frames 1 .. T-1.
 
     Padded with absent handles to at least `slots`, as the model saw them in training.
     """
-    targets, keyframe_mask = tracks.constraints(mesh.source.vertices)
-    vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
-    rest = mesh.normalization.apply(mesh.source.vertices[vertices])
-    displacements = np.where(keyframe_mask[..., None], mesh.normalization.apply(targets) - rest[:, None], 0.0)
-
-    free = max(0, slots - len(vertices))
+    rest = mesh.normalization.apply(mesh.source.vertices[request.vertices])
+    displacements = np.where(request.keyframe_mask[..., None], request.targets - rest[:, None], 0.0)
+    free = max(0, slots - len(rest))
 
     def batch(array: NDArray[Any], dtype: type, axis: int) -> Tensor:
         widths = [(0, free if side == axis else 0) for side in range(array.ndim)]
@@ -68,6 +69,6 @@ def handle_condition(mesh: PreparedMesh, tracks: HandleTracks, slots: int, devic
     return HandleCondition(
         positions=batch(rest, np.float32, 0),
         displacements=batch(displacements[:, 1:].swapaxes(0, 1), np.float32, 1),
-        keyframe_mask=batch(keyframe_mask[:, 1:].T, np.bool_, 1),
-        present=batch(np.ones(len(vertices)), np.bool_, 0),
+        keyframe_mask=batch(request.keyframe_mask[:, 1:].T, np.bool_, 1),
+        present=batch(np.ones(len(rest)), np.bool_, 0),
     )
