@@ -134,11 +134,6 @@ def set_key(state: State, row: int, frame: int, position: ArrayLike) -> State:
     return select_key(_with_handle(state, row, keys=keys, pinned=False), row, frame)
 
 
-def delete_key(state: State, row: int, frame: int) -> State:
-    keys = {f: p for f, p in state.document.handles[row].keys.items() if f != frame}
-    return select_handle(_with_handle(state, row, keys=keys), row)
-
-
 # ---- generation settings ----------------------------------------------------------------------------------
 
 

@@ -59,14 +59,6 @@ def mirror_of(source: SourceMesh) -> Mirror:
     return best
 
 
-def has_mirror(source: SourceMesh) -> bool:
-    try:
-        mirror_of(source)
-    except HandleError:
-        return False
-    return True
-
-
 def _candidates(source: SourceMesh) -> list[Mirror]:
     norm = normalization(source)
     shape = source.vertices.astype(np.float64)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import polyscope.imgui as psim
 
-from core.assets import asset_path
 from core.io.export_formats import FORMATS, RIG_FORMATS
-from core.sequence import SourceMesh
 from m2v_studio.context import EditorContext
-from m2v_studio.document.state import default_export_name, is_stale
+from m2v_studio.document.state import default_export_name
 from m2v_studio.panels.dialogs import begin_modal
-from m2v_studio.view import theme
+from m2v_studio.panels.saving import (
+    LABEL,
+    chosen_rows,
+    closing_buttons,
+    folder_for,
+    path_row,
+    stale_line,
+    target,
+    which_row,
+    with_ending,
+)
 from m2v_studio.view.actions import RIG
 from m2v_studio.view.fields import float_field, label_left, number
-from m2v_studio.view.style import rgba
-from m2v_studio.view.widgets import button, close_on_escape, escape_pressed, gap, muted, scale, segmented, tooltip
+from m2v_studio.view.widgets import close_on_escape, muted, scale, segmented, tooltip
 
 SUFFIXES = tuple(FORMATS)
 AXES = ("y", "z", "x")
@@ -62,30 +68,15 @@ class ExportDialog:
 
     def _body(self, context: EditorContext) -> None:
         state = context.studio.state
-        results = state.results
-        count = 0 if results is None else len(results.samples.samples)
         self._format(context)
-        label_left("Motions" if state.document.scans is None else "Meshes", "Which results to write", 110)
-        shown = (
-            "the one shown"
-            if results is None
-            else f"Seed {results.samples.samples[min(state.view.solo, count - 1)].seed}"
-        )
-        why = "" if count > 1 else "There is only one result."
-        pressed = segmented(
-            "which",
-            (
-                (shown, "Only the result chosen in the table", "", not self.every or count < 2),
-                (f"All {count} seeds", ALL_ACTIONS if context.export_rig else ALL_FILES, why, self.every and count > 1),
-            ),
-        )
-        if pressed is not None:
-            self.every = pressed == 1
-        label_left("Speed", "Frames per second written into the file", 110)
+        label = ("Motions" if state.document.scans is None else "Meshes", "Which results to write")
+        tip = ALL_ACTIONS if context.export_rig else ALL_FILES
+        self.every = which_row(state, label, self.every, "All {} seeds", tip)
+        label_left("Speed", "Frames per second written into the file", LABEL)
         self.fps = float_field("##fps", self.fps, 0.25, 1.0, 240.0, "%.4g frames per second").value
         tooltip("Frames per second written into the file")
         self._range(state.document.frames - 1, context.export_rig)
-        label_left("Up axis", "The axis that points up in the file", 110)
+        label_left("Up axis", "The axis that points up in the file", LABEL)
         tips = ("Y up: glTF, Maya, Houdini, Unity", "Z up: Blender, 3ds Max, Unreal", "X up")
         axes = tuple(
             (f"{axis.upper()} up", tip, "", index == self.axis)
@@ -93,17 +84,19 @@ class ExportDialog:
         )
         pressed = segmented("axis", axes)
         self.axis = self.axis if pressed is None else pressed
-        label_left("Scale", "Factor on all positions; 1 keeps the units of the opened file", 110)
+        label_left("Scale", "Factor on all positions; 1 keeps the units of the opened file", LABEL)
         self.scale = float_field("##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g").value
         tooltip("Factor on all positions; 1 keeps the units of the opened file")
-        self._path(context)
-        if is_stale(state):
-            psim.TextColored(rgba(theme.DANGER), "These results belong to an older edit.")
-        gap(6)
-        self._buttons(context, count)
+        self.path = path_row(context, "Export as", self.path, self._chosen)
+        stale_line(state)
+        closing = closing_buttons(context, "Export", "Write the files in the background", self.path)
+        if closing == "go":
+            self._export(context)
+        if closing is not None:
+            context.export_open = False
 
     def _range(self, last: int, whole: bool) -> None:
-        label_left("Frames", "The first and last frame to write", 110)
+        label_left("Frames", "The first and last frame to write", LABEL)
         if whole:
             muted("All, with as few keys as keep the motion")
             return
@@ -116,7 +109,7 @@ class ExportDialog:
         self.end = min(max(self.end, self.start), last)
 
     def _format(self, context: EditorContext) -> None:
-        label_left("Format", "The kind of file", 110)
+        label_left("Format", "The kind of file", LABEL)
         chosen = FORMATS[SUFFIXES[self.format]]
         if psim.BeginCombo("##format", chosen.name):
             for index, (suffix, (name, purpose)) in enumerate(FORMATS.items()):
@@ -125,11 +118,11 @@ class ExportDialog:
             close_on_escape()
             psim.EndCombo()
         tooltip(chosen.purpose)
-        psim.SetCursorPosX(psim.GetCursorPosX() + 110 * scale())
+        psim.SetCursorPosX(psim.GetCursorPosX() + LABEL * scale())
         muted(chosen.purpose)
         bones = SUFFIXES[self.format] in RIG_FORMATS
         before, context.export_rig = context.export_rig, context.export_rig and bones
-        label_left("As", "Every vertex of every frame, or bones that move them", 110)
+        label_left("As", "Every vertex of every frame, or bones that move them", LABEL)
         rig, why = context.export_rig, "" if bones else "This format holds no bones; glTF and USD do."
         pressed = segmented("as", (("Vertices", VERTICES, "", not rig), ("A rig", RIG, why, rig)))
         context.export_rig = rig if pressed is None else pressed == 1
@@ -144,57 +137,18 @@ class ExportDialog:
 
     def _choose(self, index: int) -> None:
         """Another format: the name keeps its stem and gets the new ending."""
-        old = SUFFIXES[self.format]
+        self.path = with_ending(self.path, SUFFIXES[self.format], SUFFIXES[index])
         self.format = index
-        path = self.path[: -len(old)] if self.path.endswith(old) else self.path
-        self.path = f"{path}{SUFFIXES[index]}"
-
-    def _path(self, context: EditorContext) -> None:
-        label_left("File", "Where to write it; missing folders are made", 110)
-        psim.SetNextItemWidth(-96 * scale())
-        _, self.path = psim.InputText("##out", self.path, psim.ImGuiInputTextFlags_ElideLeft)
-        tooltip(f"Where to write it; missing folders are made.\n{self.path}")
-        psim.SameLine()
-        why = "" if context.files_available else "No system file dialog here; type the path."
-        if button("Browse…", "Choose where to write it", why, width=-1.0):
-            context.ask_save("Export as", Path(self.path), self._chosen)
 
     def _chosen(self, path: Path) -> None:
         self.path = str(path)
 
-    def _buttons(self, context: EditorContext, count: int) -> None:
-        why = "" if self.path.strip() else "Give a file name."
-        width = 120 * scale()
-        both = 2 * width + psim.GetStyle().ItemSpacing[0]
-        psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - both)
-        escaped = context.top_dialog == "export" and escape_pressed()
-        if button("Cancel", "Close without writing (Esc)", width=width) or escaped:
-            context.export_open = False
-        psim.SameLine()
-        if button("Export", "Write the files in the background", why, True, width=width):
-            self._export(context, count)
-
-    def _export(self, context: EditorContext, count: int) -> None:
+    def _export(self, context: EditorContext) -> None:
         from core.io.export_clip import ExportOptions
 
         state = context.studio.state
         options = ExportOptions(
             fps=float(self.fps), start=self.start, end=self.end, up_axis=AXES[self.axis], scale=float(self.scale)
         )
-        rows = tuple(range(count)) if self.every else (min(state.view.solo, count - 1),)
-        out = Path(self.path.strip()).expanduser()
-        context.studio.change_settings(folder=str(out.parent.resolve()))
-        context.studio.export(out, rows, options, context.export_rig)
-        context.export_open = False
-
-
-def folder_for(last: str, source: SourceMesh | None) -> Path:
-    """Where the last export went, else beside the opened file, else the home folder.
-
-    Samples lie in the installed program, where a person's files do not belong.
-    """
-    beside = Path(source.path).parent if source is not None and source.path else None
-    if beside is not None and asset_path("meshes").resolve() in (beside.resolve(), *beside.resolve().parents):
-        beside = None
-    folders = (Path(last) if last else None, beside)
-    return next((folder for folder in folders if folder and os.access(folder, os.W_OK)), Path.home())
+        out = target(context, self.path)
+        context.studio.export(out, chosen_rows(state, self.every), options, context.export_rig)

@@ -8,19 +8,27 @@ from pathlib import Path
 import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
-from m2v_studio.document.state import State, default_export_name, is_stale
+from m2v_studio.document.state import default_export_name
 from m2v_studio.panels.dialogs import begin_modal
-from m2v_studio.panels.export import folder_for
+from m2v_studio.panels.saving import (
+    LABEL,
+    chosen_rows,
+    closing_buttons,
+    folder_for,
+    path_row,
+    stale_line,
+    target,
+    which_row,
+    with_ending,
+)
 from m2v_studio.render.shot import LARGEST, FilmOptions
 from m2v_studio.view import theme
 from m2v_studio.view.fields import float_field, label_left, number
-from m2v_studio.view.style import packed, rgba
+from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import (
     button,
     check_box,
     choice,
-    escape_pressed,
-    gap,
     muted,
     same_line_if_fits,
     scale,
@@ -36,7 +44,6 @@ KINDS: tuple[tuple[str, str, str], ...] = (
 )
 SIZES = ((1280, 720), (1920, 1080), (1080, 1080), (640, 360))
 SEED, OWN = 0, 1
-LABEL = 110
 
 
 @dataclass
@@ -76,15 +83,14 @@ class RenderDialog:
 
     def _body(self, context: EditorContext) -> None:
         state = context.studio.state
-        assert state.results is not None
-        count = len(state.results.samples.samples)
         label_left("Kind", "What is written", LABEL)
         pressed = segmented(
             "kind", tuple((name, tip, "", row == self.kind) for row, (_, name, tip) in enumerate(KINDS))
         )
         if pressed is not None:
             self._choose(pressed)
-        self._which(state, count)
+        label = ("Motions", "Which results are in it")
+        self.every = which_row(state, label, self.every, "All {}, side by side", "Every result, in step")
         label_left("Looks", "How the motions are coloured", LABEL)
         without = "" if state.document.source is not None else "Meshes made from scans have no looks of their own."
         pressed = segmented(
@@ -98,33 +104,19 @@ class RenderDialog:
         self.looks = self.looks if pressed is None else pressed
         self._size()
         self._motion()
-        self._path(context)
-        if is_stale(state):
-            psim.TextColored(rgba(theme.DANGER), "These results belong to an older edit.")
+        self.path = path_row(context, "Render as", self.path, self._chosen)
+        stale_line(state)
         muted("The camera looks from where you look now, and sees the whole motion.")
-        gap(6)
-        self._buttons(context, count)
+        closing = closing_buttons(context, "Render", "Make the film in the background", self.path)
+        if closing == "go":
+            self._render(context)
+        if closing is not None:
+            context.render_open = False
 
     def _choose(self, kind: int) -> None:
         """Another kind: the name keeps its stem and gets the new ending."""
-        old = KINDS[self.kind][0]
-        stem = self.path[: -len(old)] if old and self.path.endswith(old) else self.path
-        self.kind, self.path = kind, f"{stem}{KINDS[kind][0]}"
-
-    def _which(self, state: State, count: int) -> None:
-        assert state.results is not None
-        label_left("Motions", "Which results are in it", LABEL)
-        seed = state.results.samples.samples[min(state.view.solo, count - 1)].seed
-        why = "" if count > 1 else "There is only one result."
-        pressed = segmented(
-            "which",
-            (
-                (f"Seed {seed}", "Only the result chosen in the table", "", not self.every or count < 2),
-                (f"All {count}, side by side", "Every result, in step", why, self.every and count > 1),
-            ),
-        )
-        if pressed is not None:
-            self.every = pressed == 1
+        self.path = with_ending(self.path, KINDS[self.kind][0], KINDS[kind][0])
+        self.kind = kind
 
     def _size(self) -> None:
         label_left("Size", "Width and height of the picture", LABEL)
@@ -169,35 +161,12 @@ class RenderDialog:
         same_line_if_fits("Names")
         self.labels = _box("Names", self.labels, "Seed and motion below each figure")
 
-    def _path(self, context: EditorContext) -> None:
-        label_left("File", "Where to write it; missing folders are made", LABEL)
-        psim.SetNextItemWidth(-96 * scale())
-        _, self.path = psim.InputText("##film", self.path, psim.ImGuiInputTextFlags_ElideLeft)
-        tooltip(f"Where to write it; missing folders are made.\n{self.path}")
-        psim.SameLine()
-        why = "" if context.files_available else "No system file dialog here; type the path."
-        if button("Browse…", "Choose where to write it", why, width=-1.0):
-            context.ask_save("Render as", Path(self.path), self._chosen)
-
     def _chosen(self, path: Path) -> None:
         self.path = str(path)
 
-    def _buttons(self, context: EditorContext, count: int) -> None:
-        why = "" if self.path.strip() else "Give a file name."
-        width = 120 * scale()
-        both = 2 * width + psim.GetStyle().ItemSpacing[0]
-        psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - both)
-        escaped = context.top_dialog == "render" and escape_pressed()
-        if button("Cancel", "Close without rendering (Esc)", width=width) or escaped:
-            context.render_open = False
-        psim.SameLine()
-        if button("Render", "Make the film in the background", why, True, width=width):
-            self._render(context, count)
-
-    def _render(self, context: EditorContext, count: int) -> None:
+    def _render(self, context: EditorContext) -> None:
         state, camera = context.studio.state, context.viewport.camera
-        rows = tuple(range(count)) if self.every else (min(state.view.solo, count - 1),)
-        out = Path(self.path.strip()).expanduser()
+        out = target(context, self.path)
         options = FilmOptions(
             width=self.size[0],
             height=self.size[1],
@@ -210,9 +179,7 @@ class RenderDialog:
             labels=self.labels,
         )
         own = self.looks == OWN and state.document.source is not None
-        context.render_open = False
-        context.studio.change_settings(folder=str(out.parent.resolve()))
-        context.render(rows, out, options, own)
+        context.render(chosen_rows(state, self.every), out, options, own)
 
 
 def _box(label: str, value: bool, tip: str, why: str = "") -> bool:

@@ -96,10 +96,3 @@ def names_in(entries: tuple[Entry, ...]) -> set[str]:
     for entry in entries:
         found |= names_in(entry.entries) if isinstance(entry, Submenu) else {entry} if entry else set()
     return found
-
-
-def names_in_menus() -> set[str]:
-    """Every command that some menu holds."""
-    return names_in(
-        (*FILE_FIRST, *FILE_REST, *IN_VIEW, *IN_TIMELINE, *RESULT, *(e for given in MENUS.values() for e in given))
-    )

@@ -16,7 +16,7 @@ from m2v_studio.document.key_edits import stretched
 from m2v_studio.document.project import autosave_path, load_project
 from m2v_studio.document.state import is_worth_keeping
 from m2v_studio.driver import Driver
-from m2v_studio.panels.export import folder_for
+from m2v_studio.panels.saving import folder_for
 from m2v_studio.view import overlay
 
 from ..studio.shapes import ball

@@ -272,7 +272,7 @@ def test_all_meshes_are_exported(hands: Driver, tmp_path: Path, monkeypatch: pyt
     assert app.context.export_open and "walk-mesh" in app.export_dialog.path
     monkeypatch.setattr(app.export_dialog, "path", str(tmp_path / "walk.npz"))
     hands.tick(2)
-    app.export_dialog._export(app.context, 4)
+    app.export_dialog._export(app.context)
     hands.until(lambda: not app.studio.tasks.busy and len(list(tmp_path.glob("walk-seed*.npz"))) == 4, PATIENCE)
     assert state.results is not None
     for sample in state.results.samples.samples:

@@ -29,7 +29,7 @@ def test_the_export_dialog_writes_the_file(driver: Driver, tmp_path: Path) -> No
     driver.key(psim.ImGuiKey_E, CTRL)
     app.export_dialog.path = str(tmp_path / "out" / "motion.glb")
     driver.tick(2)
-    app.export_dialog._export(app.context, 4)
+    app.export_dialog._export(app.context)
     driver.until(lambda: not app.studio.tasks.busy, 60.0)
     assert app.studio.state.notice is None, app.studio.state.notice
     assert (tmp_path / "out" / "motion.glb").stat().st_size > 1000
@@ -135,7 +135,7 @@ def test_a_rig_of_all_seeds_is_one_file_with_an_action_each(driver: Driver, tmp_
     app.export_dialog.path = str(tmp_path / "rig.glb")
     app.export_dialog.every = True
     driver.tick(2)
-    app.export_dialog._export(app.context, 4)
+    app.export_dialog._export(app.context)
     app.export_dialog.every = False
     driver.until(lambda: not app.studio.tasks.busy, 120.0)
     assert app.studio.state.notice is None, app.studio.state.notice

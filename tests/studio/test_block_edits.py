@@ -10,7 +10,7 @@ from core.io.mesh.source_mesh import build_source_mesh
 from m2v_studio.document import block_edits, commands, selection
 from m2v_studio.document.history import Session
 from m2v_studio.document.state import State, frame_shown
-from m2v_studio.document.symmetry import has_mirror, mirror_of
+from m2v_studio.document.symmetry import mirror_of
 
 from .shapes import ball, ball_arrays
 
@@ -42,7 +42,7 @@ def test_choosing_keeps_what_exists_and_all_comes_before_handles() -> None:
     assert selection.chosen_keys(state) == ((0, 8), (1, 12)) and (state.view.selected, state.view.key) == (1, 12)
     state = selection.toggle_key(state, 1, 12)
     assert selection.chosen_keys(state) == ((0, 8),)
-    assert selection.chosen_keys(commands.delete_key(state, 0, 8)) == ()
+    assert selection.chosen_keys(block_edits.delete_chosen(state)) == ()
 
 
 def test_a_block_is_moved_as_one_and_stays_within_the_motion() -> None:
@@ -136,7 +136,9 @@ def test_a_mesh_without_sides_says_so() -> None:
     vertices, faces = ball_arrays()
     bent = vertices + np.array([0.35, 0.0, 0.0]) * np.sin(2.0 * vertices[:, 2:]) + 0.3 * vertices[:, [0]] ** 2
     crooked = build_source_mesh(bent, faces, name="crooked")
-    assert has_mirror(ball()) and not has_mirror(crooked)
+    mirror_of(ball())
+    with pytest.raises(HandleError, match="not alike"):
+        mirror_of(crooked)
 
 
 def test_random_block_edits_keep_every_invariant_and_undo_exactly() -> None:

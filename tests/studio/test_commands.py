@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.errors import HandleError
 from core.pipelines.request import Quality
 from core.sequence import MAX_TARGET_DISTANCE
-from m2v_studio.document import commands, job_commands
+from m2v_studio.document import block_edits, commands, job_commands
 from m2v_studio.document.block_edits import shift_keys
 from m2v_studio.document.history import Session
 from m2v_studio.document.state import State, edit_key, is_stale, next_step, sampling, tracks, why_not_generate
@@ -49,7 +49,8 @@ def apply(session: Session, edit: tuple) -> None:
         frame = min(b, session.state.document.frames - 1)
         session.do("key", commands.set_key, row, frame, [a, b, 1.0])
     elif kind == "unkey":
-        session.do("unkey", commands.delete_key, row, b)
+        if b in handles[row].keys:
+            session.do("unkey", lambda state: block_edits.delete_chosen(commands.select_key(state, row, b)))
     elif kind == "move" and handles[row].keys:
         session.do("move", shift_keys, [(row, next(iter(handles[row].keys)))], b, a % 2 == 0)
     elif kind == "pin":

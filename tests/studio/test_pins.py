@@ -81,7 +81,7 @@ def test_easing_goes_along_with_its_key_and_asks_for_another_motion() -> None:
     bent = pin_commands.set_easing(eased, [(0, 4)], Easing("smooth", 0.5))
     assert edit_key(bent.document) != edit_key(eased.document)
     assert pin_commands.set_easing(eased, [(0, 4)], None).document.handles[0].easing == {}
-    assert commands.delete_key(eased, 0, 4).document.handles[0].easing == {}
+    assert block_edits.delete_chosen(commands.select_key(eased, 0, 4)).document.handles[0].easing == {}
 
 
 def test_pins_and_easing_go_through_the_project_file_and_to_the_worker(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_keys_keep_their_turns_when_they_move_and_lose_them_when_another_lands_o
     assert state.document.source is not None
     plain = commands.set_key(state, 0, 4, state.document.source.vertices[3])
     assert not block_edits.shift_keys(plain, [(0, 4)], 4).document.handles[0].turns
-    assert not commands.delete_key(state, 0, 8).document.handles[0].turns
+    assert not block_edits.delete_chosen(commands.select_key(state, 0, 8)).document.handles[0].turns
 
 
 def test_a_mirrored_turn_is_what_a_mirror_shows() -> None:
