@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -107,10 +107,40 @@ def _ways(
             yield frame, after, easing.get(frame, Easing("linear") if hold else None)
 
 
-def checked_turn(value: ArrayLike, where: str) -> NDArray[np.float64]:
-    """A turn [3] as a key has it, read-only; raises HandleError, which says `where` it is."""
-    turn = np.array(value, dtype=np.float64)
-    if turn.shape != (3,) or not np.isfinite(turn).all():
-        raise HandleError(f"The turn at {where} needs three numbers, an axis times degrees.")
-    turn.setflags(write=False)
-    return turn
+def checked_keys(keys: Mapping[int, ArrayLike], vertex: int) -> dict[int, NDArray[np.float64]]:
+    """Positions [3] by frame, in order and read-only; raises HandleError, which names the handle's vertex."""
+    found = {}
+    for frame in sorted(keys):
+        position = np.array(keys[frame], dtype=np.float64)
+        if position.shape != (3,):
+            raise HandleError(f"The key at frame {frame} of vertex {vertex} needs three numbers, x y z.")
+        position.setflags(write=False)
+        found[int(frame)] = position
+    return found
+
+
+def checked_turns(turns: Mapping[int, ArrayLike], vertex: int) -> dict[int, NDArray[np.float64]]:
+    """Turns [3] by frame, read-only; raises HandleError."""
+    found = {}
+    for frame, value in turns.items():
+        turn = np.array(value, dtype=np.float64)
+        if turn.shape != (3,) or not np.isfinite(turn).all():
+            raise HandleError(
+                f"The turn at frame {frame} of vertex {vertex} needs three numbers, an axis times degrees."
+            )
+        turn.setflags(write=False)
+        found[int(frame)] = turn
+    return found
+
+
+def checked_pins(pins: Iterable[tuple[int, int]], vertex: int) -> tuple[tuple[int, int], ...]:
+    """Ranges of frames in order, those that touch made one; raises HandleError."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(pins):
+        if not 0 <= first <= last:
+            raise HandleError(f"A pin of vertex {vertex} goes from frame {first} to {last}; it has to go on.")
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return tuple(found)

@@ -18,6 +18,7 @@ def handle_record(handle: Handle) -> dict[str, Any]:
         "pinned": handle.pinned,
         "hold": handle.hold,
         "keys": {str(frame): place.tolist() for frame, place in handle.keys.items()},
+        "region": handle.region.tolist(),
         "turns": {str(frame): turn.tolist() for frame, turn in handle.turns.items()},
         "pins": [list(pin) for pin in handle.pins],
         "easing": {str(frame): easing_record(easing) for frame, easing in handle.easing.items()},
@@ -38,4 +39,5 @@ def handle_from_record(record: dict[str, Any]) -> Handle:
         pins=tuple((int(first), int(last)) for first, last in record.get("pins", ())),
         easing={int(frame): easing_from(value) for frame, value in record.get("easing", {}).items()},
         turns={int(frame): turn for frame, turn in record.get("turns", {}).items()},
+        region=np.array([int(vertex) for vertex in record.get("region", ())], dtype=np.int64),
     )

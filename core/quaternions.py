@@ -74,3 +74,25 @@ def turned_by(vectors: Floats) -> Floats:
     angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
     half = np.where(angle > 1e-9, np.sin(angle / 2) / np.maximum(angle, 1e-9), 0.5)
     return rotation_matrices(unit_quaternions(np.concatenate([vectors * half, np.cos(angle / 2)], -1)))
+
+
+def nearest_rotations(matrix: Floats) -> Floats:
+    """The proper rotations [P, 3, 3] nearest to matrices: the quaternion of a symmetric matrix's top (Horn 1987)."""
+    size = np.sqrt(np.square(matrix).sum(axis=(1, 2), keepdims=True)).clip(1e-12)
+    m = matrix / size + 1e-5 * np.eye(3)  # decides for none where a neighbourhood leaves the rotation open
+    table = np.empty((len(m), 4, 4))
+    table[:, 0, 0] = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
+    table[:, 1:, 1:] = m + m.transpose(0, 2, 1)
+    for axis in range(3):
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        table[:, 0, axis + 1] = table[:, axis + 1, 0] = m[:, b, a] - m[:, a, b]
+        table[:, axis + 1, axis + 1] -= table[:, 0, 0]
+    w, x, y, z = np.linalg.eigh(table)[1][:, :, -1].T
+    return np.stack(
+        [
+            1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+        ],
+        axis=-1,
+    ).reshape(-1, 3, 3)  # fmt: skip

@@ -15,12 +15,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from core import handle_paths
 from core.errors import HandleError, MeshError
-from core.handle_paths import HandlePath, Stop, checked_turn, path_through, quaternion_of_degrees
 from core.key_easing import Easing
 
 MIN_FRAMES = 2
 MAX_FRAMES = 200
+NO_REGION = np.zeros(0, dtype=np.int64)
 # A target further than this many times the shape's longest side is a typing error, not an animation.
 MAX_TARGET_DISTANCE = 100.0
 BOX_SIDE = 1.1  # of the box in normalised space that occupancy is learned and extracted in
@@ -174,7 +175,7 @@ class Handle:
     there: at the key before, or the rest position). `easing` maps a frame, 0 or that of a key, to how it goes
     from there to the next key; it does so even where it would be free. `turns` maps the frame of a key to a turn from
     the rest pose, an axis [3] times an angle in degrees, that its surroundings take there; a key without one leaves
-    them free.
+    them free, but a `region` is then turned as at rest.
     """
 
     vertex: int
@@ -185,42 +186,33 @@ class Handle:
     pins: tuple[tuple[int, int], ...] = ()
     easing: Mapping[int, Easing] = field(default_factory=dict)
     turns: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    # Further vertices [N] that move and turn with it as one rigid piece.
+    region: NDArray[np.int64] = field(default_factory=lambda: NO_REGION)
 
     def __post_init__(self) -> None:
-        keys = {}
-        for frame in sorted(self.keys):
-            position = np.array(self.keys[frame], dtype=np.float64)
-            if position.shape != (3,):
-                raise HandleError(f"The key at frame {frame} of vertex {self.vertex} needs three numbers, x y z.")
-            position.setflags(write=False)
-            keys[int(frame)] = position
-        pins: list[tuple[int, int]] = []
-        for first, last in sorted(self.pins):
-            if not 0 <= first <= last:
-                raise HandleError(f"A pin of vertex {self.vertex} goes from frame {first} to {last}; it has to go on.")
-            if pins and first <= pins[-1][1]:  # they touch: one
-                pins[-1] = (pins[-1][0], max(pins[-1][1], last))
-            else:
-                pins.append((first, last))
+        keys = handle_paths.checked_keys(self.keys, self.vertex)
         easing = {frame: self.easing[frame] for frame in sorted(self.easing) if frame == 0 or frame in keys}
-        turned = sorted(frame for frame in self.turns if frame in keys)
-        turns = {frame: checked_turn(self.turns[frame], f"frame {frame} of vertex {self.vertex}") for frame in turned}
+        turned = {frame: self.turns[frame] for frame in sorted(self.turns) if frame in keys}
         object.__setattr__(self, "keys", MappingProxyType(keys))
-        object.__setattr__(self, "pins", tuple(pins))
+        object.__setattr__(self, "pins", handle_paths.checked_pins(self.pins, self.vertex))
         object.__setattr__(self, "easing", MappingProxyType(easing))
-        object.__setattr__(self, "turns", MappingProxyType(turns))
+        object.__setattr__(self, "turns", MappingProxyType(handle_paths.checked_turns(turned, self.vertex)))
+        region = np.setdiff1d(np.asarray(self.region, dtype=np.int64).reshape(-1), [self.vertex])
+        region.setflags(write=False)
+        object.__setattr__(self, "region", region)
 
-    def path(self, rest: ArrayLike, frames: int) -> HandlePath:
+    def path(self, rest: ArrayLike, frames: int) -> handle_paths.HandlePath:
         """Where it has to be in `frames` frames, and how it has to be turned, from its rest position [3] on."""
-        place, unturned = np.asarray(rest, dtype=np.float64), quaternion_of_degrees(np.zeros(3))
+        place, unturned = np.asarray(rest, dtype=np.float64), handle_paths.quaternion_of_degrees(np.zeros(3))
+        usual = unturned if len(self.region) else None
         if self.pinned:
-            return path_through({0: Stop(place, None)}, frames, (), {}, hold=True)
-        stops = {0: Stop(place, unturned)}
+            return handle_paths.path_through({0: handle_paths.Stop(place, usual)}, frames, (), {}, hold=True)
+        stops = {0: handle_paths.Stop(place, unturned)}
         for frame, target in self.keys.items():
             if 0 < frame < frames:
-                turn = self.turns.get(frame)
-                stops[frame] = Stop(target, None if turn is None else quaternion_of_degrees(turn))
-        return path_through(stops, frames, self.pins, self.easing, self.hold)
+                turn = handle_paths.quaternion_of_degrees(self.turns[frame]) if frame in self.turns else usual
+                stops[frame] = handle_paths.Stop(target, turn)
+        return handle_paths.path_through(stops, frames, self.pins, self.easing, self.hold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +241,8 @@ class HandleTracks:
             if handle.vertex in seen:
                 raise HandleError(f"{where}: this vertex already has a handle; merge the two into one.")
             seen.add(handle.vertex)
+            if len(handle.region) and not 0 <= handle.region[0] <= handle.region[-1] < len(rest):
+                raise HandleError(f"{where}: its region names vertices beyond {len(rest) - 1}, the last one.")
             if not (handle.pinned or handle.keys or handle.pins):
                 raise HandleError(f"{where}: it has no keys; add a key or pin it.")
             if handle.pins and handle.pins[-1][1] >= self.frames:
@@ -278,10 +272,11 @@ class HandleTracks:
     def turns(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Unit quaternions [K, T, 4] (x, y, z, w) from the rest pose on, and the mask [K, T] of frames with one.
 
-        Of a handle that no key turns, none is given.
+        Of a handle without a region that no key turns, none is given.
         """
         paths = [handle.path(np.zeros(3), self.frames) for handle in self.handles]
-        given = [path.turned & bool(handle.turns) for path, handle in zip(paths, self.handles, strict=True)]
+        with_turn = [bool(handle.turns) or len(handle.region) > 0 for handle in self.handles]
+        given = [path.turned & turns for path, turns in zip(paths, with_turn, strict=True)]
         turns = np.array([path.turns for path in paths]).reshape(len(paths), self.frames, 4)
         return turns, np.array(given, dtype=bool).reshape(len(paths), self.frames)
 

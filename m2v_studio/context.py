@@ -37,11 +37,12 @@ class SaveAs:
 class Mouse:
     """What the mouse is doing in the view, and over what."""
 
-    mode: str | None = None  # "press", "orbit", "pan", "handle", "box", "turn"
+    mode: str | None = None  # "press", "orbit", "pan", "handle", "box", "turn", "lasso"
     dragging: bool = False  # a handle is being moved or turned right now
     hovered_handle: int | None = None
     hovered_knob: int | None = None  # of the scans' box
     box_next: bool = False  # the next drag in the view draws a box around handles
+    lasso_next: bool = False  # the next drag in the view circles a part of the shape
     box: tuple[tuple[float, float], tuple[float, float]] | None = None  # two corners, while it is drawn
 
 

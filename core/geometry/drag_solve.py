@@ -8,6 +8,7 @@ its rest: where nothing is dragged, nothing changes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
-from core.geometry.surroundings import TOUCHED, surrounding_nodes
+from core.geometry.surroundings import TOUCHED, carrying_nodes, surrounding_nodes
+from core.quaternions import nearest_rotations
 
 NODES = 160
 NEIGHBOURS = 8  # nodes that a node is tied to, at least
@@ -61,16 +63,18 @@ class DragSystem:
         handles: ArrayLike,
         height: ArrayLike | None = None,
         turned: tuple[int, ...] = (),
+        regions: Mapping[int, NDArray[np.int64]] | None = None,
     ) -> Grip:
         """Take hold of handles [K] of the pose `vertices` [V, 3]; feet whose `height` [V] is lowest stay put.
 
-        `turned` are rows of the handles that take their surroundings along as one piece.
+        `turned` are rows of the handles that take their surroundings, or one of the `regions`, along as one piece.
         """
         base = np.asarray(vertices, dtype=np.float32)
         held = np.asarray(handles, dtype=np.int64)
         shares = self.binding[held].toarray().astype(np.float64)  # [K, P]
         size = float(np.ptp(base, axis=0).max())
-        nodes = surrounding_nodes(base[self.nodes], self.weight, shares, base[held], turned, size)
+        carrying = {row: carrying_nodes(self.binding, region) for row, region in (regions or {}).items()}
+        nodes = surrounding_nodes(base[self.nodes], self.weight, shares, base[held], turned, size, carrying)
         pieces = tuple(zip(turned, nodes, strict=True))
         shares = np.concatenate([shares, np.eye(len(self.nodes))[np.concatenate([np.zeros(0, np.int64), *nodes])]])
         degree = self.weight.sum(axis=1)
@@ -199,25 +203,3 @@ def edge_weights(distance: NDArray[np.float64]) -> NDArray[np.float64]:
     weight = 0.5 * (weight + weight.T)
     np.fill_diagonal(weight, 0.0)
     return weight
-
-
-def nearest_rotations(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The proper rotations [P, 3, 3] nearest to matrices: the quaternion of a symmetric matrix's top (Horn 1987)."""
-    size = np.sqrt(np.square(matrix).sum(axis=(1, 2), keepdims=True)).clip(1e-12)
-    m = matrix / size + 1e-5 * np.eye(3)  # decides for none where a neighbourhood leaves the rotation open
-    table = np.empty((len(m), 4, 4))
-    table[:, 0, 0] = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
-    table[:, 1:, 1:] = m + m.transpose(0, 2, 1)
-    for axis in range(3):
-        a, b = (axis + 1) % 3, (axis + 2) % 3
-        table[:, 0, axis + 1] = table[:, axis + 1, 0] = m[:, b, a] - m[:, a, b]
-        table[:, axis + 1, axis + 1] -= table[:, 0, 0]
-    w, x, y, z = np.linalg.eigh(table)[1][:, :, -1].T
-    return np.stack(
-        [
-            1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-        ],
-        axis=-1,
-    ).reshape(-1, 3, 3)  # fmt: skip

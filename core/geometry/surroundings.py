@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+
+from core.quaternions import nearest_rotations
 
 REACH = 0.1  # of the shape's size: nodes within it turn along, where they are tied to those that carry the handle
 TOUCHED = 0.05  # share of a handle in a node from which on the node carries it
 FEWEST = 7  # nodes that turn along, where so many are tied to the handle's: of a coarse mesh, beyond its reach
+CARRIED = 0.12  # share of any of a region's vertices in a node from which on the node belongs to the region
 TIED = 1e-3  # of the largest weight of the graph
 
 Indices = NDArray[np.int64]
@@ -22,20 +26,52 @@ def surrounding_nodes(
     places: NDArray[np.floating],
     rows: Sequence[int],
     size: float = 1.0,
+    carrying: Mapping[int, Indices] | None = None,
 ) -> list[Indices]:
     """For each of the handles `rows`, the nodes that turn with it, each with one handle only; never none.
 
     Nodes [P, 3] with symmetric weights [P, P] carry handles at `places` [K, 3] by their `shares` [K, P], at rest.
+    `carrying` are the nodes of those with a region, see `carrying_nodes`; they have the first choice.
     """
     if not rows:
         return []
+    own_nodes = dict(carrying or {})
     near = np.linalg.norm(nodes[None] - places[:, None], axis=-1) / size  # [K, P]
     owner = np.where(shares >= TOUCHED, shares, -near).argmax(axis=0)
+    for row, nodes_of in own_nodes.items():
+        owner[nodes_of] = row
     found: list[Indices] = []
     for row in rows:
+        if row in own_nodes:
+            found.append(own_nodes[row][owner[own_nodes[row]] == row])
+            continue
         own = shares[row] >= TOUCHED
         tied = (weight[own] > TIED * weight.max()).any(axis=0) | own
         few = np.sort(near[row][tied])[:FEWEST].max(initial=0.0)
         group = np.flatnonzero((own | (tied & (near[row] <= max(REACH, few)))) & (owner == row))
         found.append(group if len(group) else shares[row].argmax(keepdims=True))
     return found
+
+
+def carrying_nodes(binding: sparse.csr_matrix, region: Indices) -> Indices:
+    """Nodes that carry a region's vertices [N] by their `binding` [V, P]: so many that it moves as one piece."""
+    return np.flatnonzero(np.asarray(binding[region].max(axis=0).todense()).reshape(-1) >= CARRIED)
+
+
+def hold_together(
+    vertices: NDArray[np.floating],
+    rest: NDArray[np.floating],
+    vertex: int,
+    region: Indices,
+    turns: NDArray[np.float64],
+    given: NDArray[np.bool_],
+) -> None:
+    """Make a region [N] of vertices [T, V, 3] exactly rigid around its handle's `vertex`, in place.
+
+    It is turned as is `given` [T] by `turns` [T, 3, 3], elsewhere as fits its vertices best.
+    """
+    arms = rest[region].astype(np.float64) - rest[vertex]
+    now = vertices[:, region].astype(np.float64) - vertices[:, None, vertex]
+    fit = nearest_rotations(np.einsum("tna,nb->tab", now, arms))
+    turn = np.where(given[:, None, None], turns, fit)
+    vertices[:, region] = vertices[:, None, vertex] + np.einsum("tab,nb->tna", turn, arms)

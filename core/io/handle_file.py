@@ -9,6 +9,7 @@
         pins: [[8, 12]]           # ranges of frames in which it stays where it is in the first of them
         easing: {8: smooth}       # to the next key: linear, smooth, hold, overshoot; or [smooth, 0.8] with its bend
         turns: {16: [0, 45, 0]}   # how its surroundings are turned at a key: an axis times degrees
+        region: 0.2               # vertices that move and turn with it as one piece: a distance, or a list of vertices
       - vertex: 88
         pinned: true              # stays where it is in every frame
 
@@ -32,10 +33,10 @@ from core.errors import HandleError
 from core.io.beside import utf8
 from core.key_easing import Easing, easing_from
 from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, parse_yaml
-from core.sequence import Handle, HandleTracks, SourceMesh
+from core.sequence import NO_REGION, Handle, HandleTracks, SourceMesh
 
 _TOP_KEYS = ("frames", "fps", "handles")
-_HANDLE_KEYS = ("vertex", "position", "keys", "hold", "pinned", "name", "pins", "easing", "turns")
+_HANDLE_KEYS = ("vertex", "position", "keys", "hold", "pinned", "name", "pins", "easing", "turns", "region")
 # A key at frame 0 may repeat the rest position, up to this fraction of the size.
 _REST_TOLERANCE = 1e-4
 
@@ -142,6 +143,7 @@ def _handle(entry: Any, number: int, mesh: SourceMesh) -> Handle:
         pins=_pins(entry.get("pins") or [], where),
         easing=_easing(entry.get("easing") or {}, points, where),
         turns=_turns(entry.get("turns") or {}, points, where),
+        region=_region(entry.get("region") or [], vertex, mesh, f"{where}: region"),
     )
 
 
@@ -172,6 +174,15 @@ def _turns(value: Any, keys: Mapping[int, Any], where: str) -> dict[int, NDArray
         if _whole(frame, f"{where}: the frame of a turn") not in keys:
             raise HandleError(f"{where}: there is a turn at frame {frame}, where it has no key.")
     return {frame: _point(turn, f"{where}: the turn at frame {frame}") for frame, turn in value.items()}
+
+
+def _region(value: Any, vertex: int, mesh: SourceMesh, what: str) -> NDArray[np.int64]:
+    if isinstance(value, list):
+        return np.array([_whole(item, f"{what}: a vertex") for item in value], dtype=np.int64)
+    reach = _number(value, what)
+    if not 0 <= vertex < len(mesh.vertices):
+        return NO_REGION  # the check of the whole file says so
+    return np.flatnonzero(np.linalg.norm(mesh.vertices - mesh.vertices[vertex], axis=1) <= reach)
 
 
 def _check_first_frame(tracks: HandleTracks, mesh: SourceMesh) -> None:

@@ -38,6 +38,7 @@ from core.pipelines.prepared_mesh import PreparedMesh, PreparedMeshes
 from core.pipelines.progress import Reporter
 from core.pipelines.proposals import borrowed_guide, proposed_motion
 from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
+from core.pipelines.turned_handles import hold_regions
 from core.sequence import HandleTracks, MeshSequence, SourceMesh
 
 # Positions a preview may have; a larger one would cost more to pass on than it shows.
@@ -154,6 +155,7 @@ class Animator:
             vertices[0] = mesh.vertices
             stretches.append(request.body.stretch(vertices))
             errors.append((float(missed[number]) * prepared.size, self._meet(prepared, vertices, request)[1]))
+            hold_regions(vertices, mesh.vertices, tracks)
             motions.append(vertices)
             report.step("Moving the surface")
         samples = self._collect(prepared, tracks, seeds, motions, errors, started)

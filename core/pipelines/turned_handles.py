@@ -1,7 +1,7 @@
 """Handles that take their surroundings along: how the nodes around them are turned, in every frame.
 
-A handle that some key turns moves the nodes around it as one rigid piece. Between keys the piece follows the turns of
-the borrowed motion, corrected smoothly so as to be turned as it was asked at the keys.
+A handle that some key turns, or that has a region, moves the nodes around it as one rigid piece. Between keys the
+piece follows the turns of the borrowed motion, corrected smoothly so as to be turned as it was asked at the keys.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.geometry.rigid import polar_rotation
-from core.geometry.surroundings import Indices, surrounding_nodes
+from core.geometry.surroundings import Indices, carrying_nodes, hold_together, surrounding_nodes
 from core.handle_paths import degrees_of_quaternion
 from core.pipelines.exact_handles import continue_residuals
 from core.pipelines.moving_body import HandleSeats, MovingBody
@@ -38,7 +38,9 @@ class TurnedHandles(NamedTuple):
     ) -> TurnedHandles:
         quaternions, given = tracks.turns()
         rows = tuple(int(row) for row in np.flatnonzero(given.any(axis=1)))
-        nodes = surrounding_nodes(body.nodes, body.body.weight, seats.shares, seats.places, rows)
+        regions = {row: handle.region for row, handle in enumerate(tracks.handles) if len(handle.region)}
+        carrying = {row: carrying_nodes(body.binding, region) for row, region in regions.items()}
+        nodes = surrounding_nodes(body.nodes, body.body.weight, seats.shares, seats.places, rows, carrying=carrying)
         axes = normalization.rotation
         turns = axes @ rotation_matrices(quaternions[list(rows)]) @ axes.T
         return cls(rows, tuple(nodes), turns, given[list(rows)])
@@ -76,6 +78,15 @@ class TurnedHandles(NamedTuple):
         """Turns [S, T, N, 3, 3] of all nodes, from those of the groups [S, G, T, 3, 3]."""
         counts = [len(nodes) for nodes in self.nodes]
         return np.repeat(turns.swapaxes(1, 2), counts, axis=2)
+
+
+def hold_regions(vertices: NDArray[np.float32], rest: NDArray[np.floating], tracks: HandleTracks) -> None:
+    """Make the regions of handles exactly rigid in vertices [T, V, 3] of the source, in place."""
+    quaternions, given = tracks.turns()
+    for row, handle in enumerate(tracks.handles):
+        if len(handle.region):
+            turns = rotation_matrices(quaternions[row])
+            hold_together(vertices, rest, handle.vertex, handle.region, turns, given[row])
 
 
 def _through_turns(led: Floats, asked: Floats, given: NDArray[np.bool_], loop: bool) -> Floats:

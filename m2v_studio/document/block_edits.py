@@ -13,6 +13,7 @@ from core.errors import HandleError
 from core.sequence import MAX_TARGET_DISTANCE, Handle, SourceMesh
 from m2v_studio.document import commands
 from m2v_studio.document.key_edits import fitted
+from m2v_studio.document.regions import add_region
 from m2v_studio.document.selection import (
     Key,
     choose_handles,
@@ -38,6 +39,7 @@ class KeyClip:
     source: SourceMesh
     offsets: tuple[tuple[int, Mapping[int, NDArray[np.float64]]], ...]
     turns: Mapping[int, Mapping[int, NDArray[np.float64]]] = field(default_factory=dict)  # by vertex and frame
+    regions: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)  # by vertex
 
     @property
     def first(self) -> int:
@@ -120,7 +122,8 @@ def copied(state: State) -> KeyClip | None:
     for row, frame in block:
         vertex = handles[row].vertex
         found.setdefault(vertex, {})[frame] = handles[row].keys[frame] - source.vertices[vertex]
-    return KeyClip(source, tuple(found.items()), {handle.vertex: dict(handle.turns) for handle in handles})
+    turns = {handle.vertex: dict(handle.turns) for handle in handles}
+    return KeyClip(source, tuple(found.items()), turns, {handle.vertex: handle.region for handle in handles})
 
 
 def paste_keys(state: State, clip: KeyClip, frame: int) -> State:
@@ -137,6 +140,9 @@ def paste_keys(state: State, clip: KeyClip, frame: int) -> State:
         if onto_chosen:
             row = rows[0]
         else:
+            gone = all(vertex not in (handle.vertex, *handle.region) for handle in state.document.handles)
+            if gone and len(clip.regions.get(vertex, ())):
+                state = add_region(state, [vertex, *clip.regions[vertex]])
             state = commands.add_handle(state, vertex)
             row = state.view.selected if state.view.selected is not None else 0
         rest = clip.source.vertices[state.document.handles[row].vertex]
@@ -208,7 +214,9 @@ def key_pose(state: State, vertices: ArrayLike) -> State:
     moved = move_handles(state, {row: shape[handles[row].vertex] for row in rows}, frame)
     if source is None:
         return moved
-    turns = {row: turn_of(source, shape, handles[row].vertex) for row in rows if handles[row].turns}
+    turns = {
+        row: turn_of(source, shape, handles[row]) for row in rows if handles[row].turns or len(handles[row].region)
+    }
     return with_turns(moved, turns, frame)
 
 
@@ -252,11 +260,16 @@ def mirrored_keys(state: State) -> State:
         partner = mirror.vertex(handle.vertex)
         if partner == handle.vertex and handle.pinned:
             continue
+        if len(handle.region) and not any(partner in (h.vertex, *h.region) for h in state.document.handles):
+            state = add_region(state, [mirror.vertex(int(vertex)) for vertex in (handle.vertex, *handle.region)])
+            partner = state.document.handles[-1].vertex
         state = commands.add_handle(state, partner, handle.pinned)
         to = state.view.selected if state.view.selected is not None else 0
+        # The vertex in the middle of a region need not be the mirror image of the other one's.
+        beside = source.vertices[state.document.handles[to].vertex] - mirror.point(source.vertices[handle.vertex])
         touched.append(to)
         for frame, (place, turn) in keys.items():
-            state = with_key(state, to, frame, place, None if turn is None else mirror.turn(turn))
+            state = with_key(state, to, frame, place + beside, None if turn is None else mirror.turn(turn))
             written.append((to, frame))
     chosen = choose_keys(state, written) if written else choose_handles(state, touched)
     return replace(chosen, message=f"Mirrored {counted(len(rows), 'handle')} to the other side.")

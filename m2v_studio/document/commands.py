@@ -50,7 +50,7 @@ def open_source(state: State, mesh: SourceMesh) -> State:
 
 
 def add_handle(state: State, vertex: int, pinned: bool = False) -> State:
-    """Add a handle at a vertex and select it; at a vertex that has one, select it (and pin it when asked).
+    """Add a handle at a vertex and select it; where there is one, or a region, select that (and pin it when asked).
 
     Scans have no handles.
     """
@@ -58,7 +58,7 @@ def add_handle(state: State, vertex: int, pinned: bool = False) -> State:
     if document.source is None:
         return state
     for row, handle in enumerate(document.handles):
-        if handle.vertex == vertex:
+        if vertex == handle.vertex or vertex in handle.region:
             selected = select_handle(state, row)
             return set_pinned(selected, row, True) if pinned and not handle.pinned else selected
     if len(document.handles) >= MAX_HANDLES:

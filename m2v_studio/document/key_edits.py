@@ -14,7 +14,8 @@ def asked_of(handle: Handle) -> Hashable:
     """Equal for two handles that ask the same of a motion."""
     places = tuple((frame, place.tobytes()) for frame, place in handle.keys.items() if frame > 0)
     turns = tuple((frame, turn.tobytes()) for frame, turn in handle.turns.items() if frame > 0)
-    return handle.vertex, handle.pinned, handle.hold, handle.pins, tuple(handle.easing.items()), places, turns
+    region = handle.region.tobytes()
+    return handle.vertex, region, handle.pinned, handle.hold, handle.pins, tuple(handle.easing.items()), places, turns
 
 
 def stretched(keys: Mapping[int, NDArray], scale: float, frames: int) -> dict[int, NDArray]:

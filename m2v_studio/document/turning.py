@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.geometry.drag_solve import nearest_rotations
 from core.handle_paths import degrees_of_quaternion
-from core.quaternions import quaternions_of
+from core.quaternions import nearest_rotations, quaternions_of
 from core.sequence import Handle, SourceMesh
 from m2v_studio.document import commands
 from m2v_studio.document.selection import Key
@@ -20,8 +19,13 @@ NEAR = 0.05  # of the size: vertices this near to a handle say how it is turned
 FEWEST = 8  # of them, at least
 
 
-def turn_around(rest: NDArray[np.floating], posed: NDArray[np.floating], vertex: int) -> NDArray[np.float64]:
-    """How the surroundings of a vertex are turned [3, 3] in a pose [V, 3] of the mesh: the rotation that fits best."""
+def turn_around(
+    rest: NDArray[np.floating], posed: NDArray[np.floating], vertex: int, region: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
+    """How the surroundings of a vertex, or its region, are turned [3, 3] in a pose [V, 3]: what fits best."""
+    if region is not None and len(region) > 2:
+        before, after = (shape[region].astype(np.float64) - shape[vertex] for shape in (rest, posed))
+        return nearest_rotations((after.T @ before)[None])[0]
     away = np.linalg.norm(rest - rest[vertex], axis=1)
     few = float(np.sort(away)[min(FEWEST, len(away) - 1)])
     near = np.flatnonzero(away <= max(NEAR * float(np.ptp(rest, axis=0).max()), few))
@@ -29,14 +33,14 @@ def turn_around(rest: NDArray[np.floating], posed: NDArray[np.floating], vertex:
     return nearest_rotations((after.T @ before)[None])[0]
 
 
-def turn_of(source: SourceMesh, shape: NDArray[np.floating], vertex: int) -> NDArray[np.float64]:
-    """The same as an axis [3] times degrees, of the mesh at `shape` [V, 3]."""
-    return degrees_of_quaternion(quaternions_of(turn_around(source.vertices, shape, vertex)))
+def turn_of(source: SourceMesh, shape: NDArray[np.floating], handle: Handle) -> NDArray[np.float64]:
+    """How what a handle takes along is turned in the mesh at `shape` [V, 3]: an axis [3] times degrees."""
+    return degrees_of_quaternion(quaternions_of(turn_around(source.vertices, shape, handle.vertex, handle.region)))
 
 
 def turn_shown(source: SourceMesh, handle: Handle, frame: int, shape: NDArray[np.floating]) -> NDArray[np.float64]:
     """The turn of a handle in a frame, an axis [3] times degrees: that of its key, else of the mesh at `shape`."""
-    return handle.turns[frame] if frame in handle.turns else turn_of(source, shape, handle.vertex)
+    return handle.turns[frame] if frame in handle.turns else turn_of(source, shape, handle)
 
 
 def with_key(state: State, row: int, frame: int, place: ArrayLike, turn: ArrayLike | None) -> State:

@@ -10,7 +10,7 @@ from m2v_studio.document import commands, selection
 from m2v_studio.document.state import handle_label
 from m2v_studio.panels.place import draw_place, draw_snap
 from m2v_studio.view import theme
-from m2v_studio.view.overlay import handle_color
+from m2v_studio.view.region_tints import handle_color
 from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import (
     button,

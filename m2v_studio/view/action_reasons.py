@@ -82,3 +82,12 @@ def no_turns(state: State) -> str:
     """For what is done to the turns of keys."""
     turned = any(frame in state.document.handles[row].turns for row, frame in selection.keys_in_hand(state))
     return no_keys(state) or ("" if turned else "The chosen keys do not say how anything is turned.")
+
+
+def no_mesh(state: State) -> str:
+    return "" if state.document.source is not None else "Open a mesh first."
+
+
+def no_region(state: State) -> str:
+    held = any(len(state.document.handles[row].region) for row in selection.chosen_rows(state))
+    return none_chosen(state) or ("" if held else "No region is chosen.")

@@ -15,6 +15,7 @@ from m2v_studio.document import (
     commands,
     key_fitting,
     pin_commands,
+    regions,
     result_commands,
     selection,
     snapping,
@@ -24,6 +25,7 @@ from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.state import Snap, State, frame_shown
 
 Run = Callable[[EditorContext], None]
+CIRCLE = "Circle a part of the shape. Shift adds to the chosen region, Ctrl takes away."
 AROUND = 0.1  # of the shape's size, beside the handles that are framed
 
 
@@ -102,6 +104,15 @@ def box_select(context: EditorContext) -> None:
     context.studio.show(commands.say, "Draw a box around the handles to choose.")
 
 
+def circle_region(context: EditorContext) -> None:
+    context.mouse.lasso_next = True
+    context.studio.show(commands.say, CIRCLE)
+
+
+def dissolve(context: EditorContext) -> None:
+    edit(context, "dissolve region", regions.dissolve, selection.chosen_rows(context.studio.state))
+
+
 def undo_label(context: EditorContext) -> str:
     past = context.studio.session.past
     return f"Undo {past[-1].label}" if past else "Undo"
@@ -156,8 +167,8 @@ def frame_chosen(context: EditorContext) -> None:
 
 def escape(context: EditorContext) -> None:
     """Close what is on top, nothing else."""
-    if context.mouse.box_next:
-        context.mouse.box_next = False
+    if context.mouse.box_next or context.mouse.lasso_next:
+        context.mouse.box_next = context.mouse.lasso_next = False
     elif context.help_open:
         context.help_open = False
     elif context.studio.state.job is not None:

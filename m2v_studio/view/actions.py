@@ -86,6 +86,8 @@ EASINGS = (
     ("overshoot", "Past it and back"),
 )
 RING = "A ring around the chosen handle, to turn what is around it: a head, a paw. The move gizmo adds the axes."
+REGION = "Draw a line around a part of the shape, such as a head; it then moves and turns as one rigid handle."
+DISSOLVE = "Only the handle in its middle is left; what is around it may bend again."
 FREE_TURN = "The chosen keys say where the handle is and no longer how it is turned."
 PIN = "The chosen handles stay where they are from the playhead to their next key: feet that stand."
 POSE = "Write keys at the playhead where the chosen handles (or all) are now, so that this pose stays."
@@ -118,6 +120,10 @@ ACTIONS: tuple[Action, ...] = (
             lambda c: c.studio.delete_selected(), why=_chosen),
     _action("mirror", "Mirror to the other side", "Handles and keys", "Ctrl+M", runs.mirror, why=_handles,
             about=MIRROR),
+    _action("circle_region", "Circle a region", "Handles and keys", "C", runs.circle_region, about=REGION,
+            why=reasons.of_state(reasons.no_mesh)),
+    _action("dissolve", "Dissolve the region", "Handles and keys", "", runs.dissolve, about=DISSOLVE,
+            why=reasons.of_state(reasons.no_region)),
     _action("pin_from_here", "Pin from here", "Handles and keys", "H", runs.pin_from_here, why=_chosen, about=PIN),
     _action("let_go", "Let go here", "Handles and keys", "Shift+H", runs.let_go_here,
             why=reasons.of_state(reasons.no_range)),

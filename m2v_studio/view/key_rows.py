@@ -12,9 +12,10 @@ from m2v_studio.document.selection import Key
 from m2v_studio.document.state import State, handle_label
 from m2v_studio.view import theme
 from m2v_studio.view.key_strip import ROW, Strip
-from m2v_studio.view.overlay import draw_box_select, handle_color
+from m2v_studio.view.overlay import draw_box_select
 from m2v_studio.view.pin_bars import TIP as PIN_TIP
 from m2v_studio.view.pin_bars import PinBars, draw_easings
+from m2v_studio.view.region_tints import handle_color
 from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import scale, shorten
 

@@ -44,6 +44,9 @@ KEYS: tuple[Entry, ...] = (
     PUT_ON,
     "free_turn",
     None,
+    "circle_region",
+    "dissolve",
+    None,
     PINS,
     "pin",
 )

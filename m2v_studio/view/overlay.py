@@ -16,12 +16,14 @@ from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
 from m2v_studio.view.figure import Figure
 from m2v_studio.view.footing_marks import draw_contacts
+from m2v_studio.view.region_tints import handle_color
 from m2v_studio.view.screen import HandleOnScreen, Pixel
 from m2v_studio.view.style import packed
 from m2v_studio.view.theme import Color
 from m2v_studio.view.widgets import WHITE, scale
 
 HANDLE_RADIUS = 7.0
+RING, WIDE_RING = 42.0, 96.0  # the radius of the ring that turns; with the gizmo
 SCAN_HINT = "Press Generate, or fit the box to the shape first (W)."
 HINTS = {
     "open": "Open a mesh or scans, choose a sample on the left, or drop a file here.",
@@ -55,12 +57,6 @@ def draw_box_select(canvas: psim.ImDrawList, box: tuple[Pixel, Pixel]) -> None:
     low, high = (min(ax, bx), min(ay, by)), (max(ax, bx), max(ay, by))
     canvas.AddRectFilled(low, high, packed(theme.ACCENT, 0.12))
     canvas.AddRect(low, high, packed(theme.ACCENT, 0.9), 0.0, 0, 1.5 * scale())
-
-
-def handle_color(handle: Handle) -> Color:
-    if handle.pinned:
-        return theme.PINNED
-    return theme.MOVED if any(frame > 0 for frame in handle.keys) else theme.UNUSED
 
 
 # ---- handles and their paths ------------------------------------------------------------------------------
@@ -132,7 +128,14 @@ def _knob(canvas: psim.ImDrawList, context: EditorContext, figure: Figure, row: 
     shine = (center[0] - radius * 0.30, center[1] - radius * 0.34)
     canvas.AddCircleFilled(shine, radius * 0.28, packed(WHITE, 0.5), 16)
     if figure is context.viewport.figures[0] and figure.cell is None and (row == state.view.selected or hovered):
-        _chip(canvas, (center[0] + radius + 12 * s, center[1] - 11 * s), handle_label(state.document, row), color)
+        ringed = row == state.view.selected and state.view.ring and not handle.pinned
+        beside = (ring_radius(state) - 4) * s if ringed else radius
+        _chip(canvas, (center[0] + beside + 12 * s, center[1] - 11 * s), handle_label(state.document, row), color)
+
+
+def ring_radius(state: State) -> float:
+    """Of the outer ring around the chosen handle, in pixels at scale 1."""
+    return WIDE_RING if state.view.gizmo else RING
 
 
 def knob_key(state: State, handle: Handle) -> int | None:

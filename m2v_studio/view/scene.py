@@ -28,6 +28,7 @@ from m2v_studio.document.state import (
 )
 from m2v_studio.view import theme
 from m2v_studio.view.figure import Figure
+from m2v_studio.view.region_tints import RegionTints
 from m2v_studio.view.scan_scene import scan_box, scan_stamp
 from m2v_studio.view.strain import Strain, strain_top
 
@@ -38,10 +39,15 @@ class SceneBuilder:
     def __init__(self) -> None:
         self._rest: tuple[SourceMesh, NDArray[np.float32]] | None = None
         self._range: tuple[Hashable, float] | None = None
+        self._tints = RegionTints()
         self._strains: dict[Same, Strain] = {}
         self._strained: object = None  # the results that they are of
 
     def figures(self, state: State) -> tuple[Figure, ...]:
+        """What the view shows, with regions tinted."""
+        return tuple(replace(figure, tint=self._tints.of(state, figure)) for figure in self._posed(state))
+
+    def _posed(self, state: State) -> tuple[Figure, ...]:
         figures, pose = self._unposed(state), shown_pose(state)
         if pose is None or not figures:
             return figures

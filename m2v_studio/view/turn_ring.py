@@ -19,13 +19,13 @@ from m2v_studio.view import theme
 from m2v_studio.view.camera import Projection, Region
 from m2v_studio.view.figure import Figure
 from m2v_studio.view.hold import handle_under, take_hold
-from m2v_studio.view.overlay import knob_position
+from m2v_studio.view.overlay import knob_position, ring_radius
 from m2v_studio.view.screen import Pixel
 from m2v_studio.view.style import packed
 from m2v_studio.view.theme import Color
 from m2v_studio.view.widgets import WHITE, scale
 
-RADIUS, WIDE_RADIUS, AXIS_RADIUS = 42.0, 96.0, 80.0  # pixels: of the ring, with the gizmo, of those about the axes
+AXIS_RADIUS = 80.0  # pixels: of the rings about the axes
 HIT_PIXELS = 6.0
 EDGE_ON = 0.1  # a ring seen flatter than this is dragged along its tangent, not around
 STEP = 15.0  # degrees, with Shift
@@ -202,8 +202,9 @@ class TurnRing:
             for a, b in zip(arc[:-1].tolist(), arc[1:].tolist(), strict=True):
                 canvas.AddTriangleFilled(tuple(middle.tolist()), tuple(a), tuple(b), packed(color, 0.22))
         text = f"{abs(math.degrees(grip.total)):.0f}\u00b0"
-        at = float(middle[0]) + 14 * s, float(middle[1]) - 34 * s
         wide = float(psim.CalcTextSize(text)[0])
+        high = middle[1] - ring.pixels(projection)[:, 1].min() + 32 * s
+        at = float(middle[0]) - wide / 2 - 7 * s, float(middle[1] - high)
         canvas.AddRectFilled(at, (at[0] + wide + 14 * s, at[1] + 24 * s), packed(theme.CARD, 0.94), 6 * s)
         canvas.AddText((at[0] + 7 * s, at[1] + 3 * s), packed(theme.TEXT), text)
 
@@ -223,8 +224,7 @@ def rings_of(context: EditorContext) -> list[Ring]:
         return []
     pixel = projection.unit_at(float(depth)) * scale()
     right, up, back = projection.view[:3, :3]
-    wide = WIDE_RADIUS if state.view.gizmo else RADIUS
-    found = [Ring(0, center, back, right, up, wide * pixel)]
+    found = [Ring(0, center, back, right, up, ring_radius(state) * pixel)]
     if state.view.gizmo:
         axes = np.eye(3)
         found += [

@@ -42,6 +42,7 @@ class _Shown:
     heat_max: float = 0.0
     heat_on: bool = False
     looks: Appearance | None = None
+    tint: NDArray[np.float32] | None = None
 
 
 class Viewport:
@@ -278,13 +279,20 @@ class Viewport:
             matrix[:3, 3] = offset
             shown.mesh.set_transform(matrix)
             shown.offset = offset
-        looks = figure.looks if figure.heat is None else None
+        looks = figure.looks if figure.heat is None and figure.tint is None else None
         if looks is not shown.looks:
             if shown.looks is not None:
                 hide_looks(shown.mesh)
             if looks is not None:
                 show_looks(shown.mesh, looks)
             shown.looks = looks
+        tint = figure.tint if figure.heat is None else None
+        if tint is not shown.tint:
+            if tint is None:
+                shown.mesh.remove_quantity("regions")
+            else:
+                shown.mesh.add_color_quantity("regions", tint, enabled=True)
+            shown.tint = tint
         self._show_heat(shown, figure)
 
     def _vertices(self, figure: Figure) -> NDArray[np.float32]:

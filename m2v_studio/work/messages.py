@@ -14,7 +14,7 @@ from core.sequence import Handle, HandleTracks, ScanSequence, SourceMesh
 # Handles keep their keys in a read-only mapping, which pickle refuses; rebuild them from plain values.
 def _reduce_handle(handle: Handle) -> tuple[Any, ...]:
     plain = dict(handle.keys), handle.hold, handle.pinned, handle.name, handle.pins, dict(handle.easing)
-    return Handle, (handle.vertex, *plain, dict(handle.turns))
+    return Handle, (handle.vertex, *plain, dict(handle.turns), handle.region)
 
 
 copyreg.pickle(Handle, _reduce_handle)  # type: ignore[arg-type]

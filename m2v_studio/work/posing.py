@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.geometry.drag_solve import DragSystem, Grip
+from core.geometry.surroundings import hold_together
 from core.quaternions import rotation_matrices
 from m2v_studio.document.state import Document, normalization, tracks
 from m2v_studio.document.turning import turn_around
@@ -43,10 +44,19 @@ class Posing:
         rows = np.flatnonzero(keyframe_mask[:, frame])
         handles = np.array([wanted.handles[row].vertex for row in rows], dtype=np.int64)
         turned = tuple(int(place) for place in np.flatnonzero(turn_mask[rows, frame]))
+        taken = {place: wanted.handles[rows[place]].region for place in turned}
+        regions = {place: region for place, region in taken.items() if len(region)}
         if self._grip is None or not np.array_equal(self._grip.handles, handles) or self._grip.turned != turned:
             height = normalization(source).apply(self._base)[:, 1] if document.contacts else None
-            self._grip = self.system.grip(self._base, handles, height, turned)
-            self._before = [turn_around(source.vertices, self._base, int(handles[place])) for place in turned]
+            self._grip = self.system.grip(self._base, handles, height, turned, regions)
+            self._before = [
+                turn_around(source.vertices, self._base, int(handles[place]), regions.get(place)) for place in turned
+            ]
         asked = rotation_matrices(turns[rows[list(turned)], frame])
         further = [turn @ before.T for turn, before in zip(asked, self._before, strict=True)]
-        return self._grip.pose(targets[rows, frame], further)
+        vertices = self._grip.pose(targets[rows, frame], further)
+        for turn, (place, region) in zip(asked, taken.items(), strict=True):
+            hold_together(
+                vertices[None], source.vertices, int(handles[place]), region, turn[None], np.ones(1, dtype=bool)
+            )
+        return vertices

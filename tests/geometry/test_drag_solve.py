@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from core.geometry.drag_solve import DragSystem, Grip, nearest_rotations
+from core.geometry.drag_solve import DragSystem, Grip
+from core.quaternions import nearest_rotations
 
 from ..studio.shapes import ball_arrays
 

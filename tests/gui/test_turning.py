@@ -8,13 +8,13 @@ import numpy as np
 import polyscope.imgui as psim
 import pytest
 
-from core.geometry.drag_solve import nearest_rotations
 from core.handle_paths import quaternion_of_degrees
-from core.quaternions import rotation_matrices
+from core.quaternions import nearest_rotations, rotation_matrices
 from m2v_studio.document import commands
 from m2v_studio.document.state import shown_pose
 from m2v_studio.driver import Driver, Point
-from m2v_studio.view.turn_ring import AXIS_RADIUS, RADIUS, rings_of
+from m2v_studio.view.overlay import RING
+from m2v_studio.view.turn_ring import AXIS_RADIUS, rings_of
 
 from .hands import CTRL, SHIFT, finish, front_vertex, rest
 
@@ -29,7 +29,7 @@ def held(driver: Driver) -> Driver:
     return driver
 
 
-def on_ring(driver: Driver, degrees: float, radius: float = RADIUS) -> Point:
+def on_ring(driver: Driver, degrees: float, radius: float = RING) -> Point:
     x, y = driver.at_knob(0)
     return x + radius * math.cos(math.radians(degrees)), y - radius * math.sin(math.radians(degrees))
 
@@ -96,7 +96,7 @@ def test_the_gizmo_has_a_ring_for_each_axis(held: Driver) -> None:
     projection = held.app.viewport.projection
     assert projection is not None
     upright = rings_of(held.app.context)[2]
-    assert upright.radius == pytest.approx(rings_of(held.app.context)[1].radius) and AXIS_RADIUS > RADIUS
+    assert upright.radius == pytest.approx(rings_of(held.app.context)[1].radius) and AXIS_RADIUS > RING
     front = upright.pixels(projection)
     toward = np.argmax((upright.points(np.linspace(0, 2 * np.pi, 73)) - upright.center) @ projection.view[2, :3])
     start, end = front[(toward + 10) % 72], front[(toward + 16) % 72]

@@ -45,6 +45,16 @@ def test_a_key_may_say_how_it_is_turned(tmp_path):
         read_handle_file(write(tmp_path, GOOD.replace("hold: true", "turns: {9: [0, 45, 0]}")), MESH)
 
 
+def test_a_region_is_a_distance_or_a_list_of_vertices(tmp_path):
+    near = read_handle_file(write(tmp_path, GOOD.replace("hold: true", "region: 0.7")), MESH).handles[0]
+    away = np.linalg.norm(MESH.vertices - MESH.vertices[3], axis=1)
+    assert near.region.tolist() == [vertex for vertex in np.flatnonzero(away <= 0.7) if vertex != 3]
+    named = read_handle_file(write(tmp_path, GOOD.replace("hold: true", "region: [9, 5, 5, 3]")), MESH).handles[0]
+    assert named.region.tolist() == [5, 9]
+    with pytest.raises(HandleError, match="its region names vertices beyond"):
+        read_handle_file(write(tmp_path, GOOD.replace("hold: true", "region: [5, 99999]")), MESH)
+
+
 def test_a_position_is_snapped_to_the_nearest_vertex(tmp_path):
     near = (MESH.vertices[40] + 0.003).tolist()
     text = f"handles:\n  - position: {near}\n    pinned: true\n"

@@ -5,13 +5,12 @@ import pytest
 import torch
 
 from core.bank.borrowing import Borrowed
-from core.geometry.drag_solve import nearest_rotations
 from core.geometry.sampling import face_normals, sample_surface
 from core.geometry.surroundings import surrounding_nodes
 from core.pipelines.living_motion import certainty_in_time, handle_certainty, plant_feet, settle
 from core.pipelines.moving_body import MovingBody, unnamed_parts, wish_for
 from core.pipelines.turned_handles import TurnedHandles
-from core.quaternions import turned_by
+from core.quaternions import nearest_rotations, turned_by
 from tests.pipelines.conftest import tube
 
 

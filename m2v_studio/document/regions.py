@@ -1,0 +1,106 @@
+"""Regions of a mesh as handles: made, changed, and what of the mesh a circle in the view means. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.errors import HandleError
+from core.geometry.binding import mesh_components
+from core.sequence import Handle, SourceMesh
+from m2v_studio.document import commands
+from m2v_studio.document.selection import choose_handles
+from m2v_studio.document.state import State
+from m2v_studio.document.words import counted
+
+FEWEST = 4
+SMALL = "Nothing to take hold of lies in it: circle more of the shape."
+
+
+def add_region(state: State, vertices: ArrayLike) -> State:
+    """A handle that takes vertices [N] along as one piece, chosen at once. Handles inside it are replaced.
+
+    Raises HandleError when there are too few vertices, or too many handles.
+    """
+    source = state.document.source
+    wanted = np.unique(np.asarray(vertices, dtype=np.int64))
+    if source is None:
+        return state
+    if len(wanted) < FEWEST:
+        raise HandleError(SMALL)
+    cleared, gone = _without_handles(state, wanted)
+    added = commands.add_handle(cleared, middle_of(source, wanted))
+    row = len(added.document.handles) - 1
+    taken = {handle.name for handle in added.document.handles[:-1]}
+    name = next(name for number in range(1, len(taken) + 2) if (name := f"region {number}") not in taken)
+    changed = _with_handle(added, row, replace(added.document.handles[row], region=wanted, name=name))
+    replaced = f" It replaces {counted(gone, 'handle')} inside it." if gone else ""
+    return replace(changed, message=f"Added {name}.{replaced}")
+
+
+def change_region(state: State, row: int, vertices: ArrayLike, take_away: bool) -> State:
+    """Add vertices to the region of a handle, or take them away from it; its handle stays where it is.
+
+    A handle without a region gets one.
+    """
+    handle = state.document.handles[row]
+    own, other = np.union1d(handle.region, [handle.vertex]), np.asarray(vertices, dtype=np.int64)
+    wanted = np.setdiff1d(own, other) if take_away else np.union1d(own, other)
+    cleared, _ = _without_handles(state, wanted, keep=handle)
+    row = cleared.document.handles.index(handle)
+    changed = _with_handle(cleared, row, replace(handle, region=wanted))
+    message = f"{handle.name} has {len(wanted):,} vertices."
+    return replace(choose_handles(changed, (row,)), message=message)
+
+
+def dissolve(state: State, rows: Iterable[int]) -> State:
+    """Leave of regions the handle in their middle alone."""
+    for row in rows:
+        state = _with_handle(state, row, replace(state.document.handles[row], region=np.zeros(0, dtype=np.int64)))
+    return state
+
+
+def middle_of(source: SourceMesh, vertices: NDArray[np.int64]) -> int:
+    """The vertex of a region that is nearest to its middle."""
+    places = source.vertices[vertices].astype(np.float64)
+    return int(vertices[np.linalg.norm(places - places.mean(axis=0), axis=1).argmin()])
+
+
+def circled(source: SourceMesh, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """What a circle around a part of the shape means, by the vertices [V] whose image is `inside` and those `seen`.
+
+    A head is meant with its far side, a leg without the one behind it: of what hangs together inside the circle,
+    the piece of which most is seen; and loose parts of the mesh, such as eyes, that lie inside it altogether.
+    """
+    if not (inside & seen).any():
+        return np.zeros(0, dtype=np.int64)
+    everywhere = mesh_components(source.faces, len(inside))
+    within = mesh_components(source.faces[inside[source.faces].all(axis=1)], len(inside))
+    largest = np.bincount(within[inside & seen]).argmax()
+    meant = inside & (within == largest)
+    parts = everywhere.max() + 1
+    whole = np.bincount(everywhere, minlength=parts) == np.bincount(everywhere[inside], minlength=parts)
+    places = source.vertices
+    low, high = places[meant].min(axis=0), places[meant].max(axis=0)
+    near = ((places >= low) & (places <= high)).all(axis=1)
+    return np.flatnonzero(meant | (inside & whole[everywhere] & near))
+
+
+def _without_handles(state: State, vertices: NDArray[np.int64], keep: Handle | None = None) -> tuple[State, int]:
+    """The state without handles on these vertices, and how many there were; regions lose what they share with them."""
+    kept: list[Handle] = []
+    for handle in state.document.handles:
+        if handle is keep or handle.vertex not in vertices:
+            shared = handle is not keep and np.isin(handle.region, vertices).any()
+            kept.append(replace(handle, region=np.setdiff1d(handle.region, vertices)) if shared else handle)
+    gone = len(state.document.handles) - len(kept)
+    return replace(state, document=replace(state.document, handles=tuple(kept))), gone
+
+
+def _with_handle(state: State, row: int, handle: Handle) -> State:
+    handles = list(state.document.handles)
+    handles[row] = handle
+    return replace(state, document=replace(state.document, handles=tuple(handles)))
