@@ -20,7 +20,7 @@ from core.errors import HandleError, MeshError
 from core.key_easing import Easing
 
 MIN_FRAMES = 2
-MAX_FRAMES = 200
+MAX_FRAMES = 240
 NO_REGION = np.zeros(0, dtype=np.int64)
 # A target further than this many times the shape's longest side is a typing error, not an animation.
 MAX_TARGET_DISTANCE = 100.0
@@ -228,7 +228,7 @@ class HandleTracks:
         if not MIN_FRAMES <= self.frames <= MAX_FRAMES:
             raise HandleError(
                 f"The animation has {self.frames} frame(s), but {MIN_FRAMES} to {MAX_FRAMES} are possible; "
-                "change the number of frames."
+                "change the number of frames, or make it in parts."
             )
         if not (np.isfinite(self.fps) and self.fps > 0):
             raise HandleError(f"{self.fps} frames per second is not possible; give a positive number.")

@@ -15,7 +15,9 @@ from core.bank.search import Window, Wish
 from core.bank.shape import Floats
 from core.geometry.rigid import RigidSurface, polar_rotation
 
-CROSSFADE = 0.35  # seconds in which one clip passes into the next
+SHORTEST_PASSAGE, LONGEST_PASSAGE = 0.25, 1.0  # seconds in which one clip passes into the next
+TURNING = 2.5  # radians a second, at the root mean square, by which a difference of poses dies away
+FINAL = ("die",)  # what nothing comes after: who lies there stays
 _CHUNK = 1 << 17  # rotations that are made at a time: each takes a third of a kilobyte of work
 
 
@@ -69,8 +71,8 @@ def positions_from(body: Body, rotation: Tensor, path: Tensor) -> Tensor:
 def play(window: Window, wish: Wish) -> tuple[Floats, Floats]:
     """Rotations [T, J, 3, 3] and places [T, J, 3] of the parts over the frames of a request.
 
-    A clip that ends before the request does passes into another of its shape, where a pose fits. A loop's last third
-    passes into what came before its first frame, so that pose and speed are those of the first frame at the end.
+    A clip that ends before the request does passes into another of its shape, where a pose fits. The last third of a
+    loop passes into what came before its first frame, so that pose and speed are those of the first frame at the end.
     """
     step = window.speed * STORED_FPS / wish.fps
     frames = window.start + step * np.arange(wish.frames)
@@ -89,22 +91,44 @@ def play(window: Window, wish: Wish) -> tuple[Floats, Floats]:
 def _chained(match: Match, clip: int, frames: Floats, step: float, fps: float) -> tuple[Floats, Floats]:
     info = match.entry.shape.clips[clip]
     end = info.frames - 1
-    if info.period or frames[-1] <= end + 0.5:
-        return pose_at(match, clip, frames)
-    fade = max(2, round(CROSSFADE * fps))
-    held = int(np.searchsorted(frames, end))  # the first frame beyond the clip
-    cut = max(1, held - fade // 2)
     rotations, places = pose_at(match, clip, frames)
-    follower, start = _follower(match, clip, float(min(frames[min(cut, len(frames) - 1)], end)))
-    count = len(frames) - cut
-    later = start + step * np.arange(count)
+    if info.period or frames[-1] <= end + 0.5 or info.behaviour in FINAL:
+        return rotations, places
+    cut = max(1, int(np.searchsorted(frames, end, side="right")) - 1)  # the last frame within the clip
+    follower, start = _follower(match, clip, float(min(frames[cut], end)))
     if match.entry.shape.clips[follower].frames < 3:
         return rotations, places
-    next_rotations, next_places = _chained(match, follower, later, step, fps)
-    shift = match.mass @ (places[cut] - next_places[0])
-    share = np.clip(np.arange(count) / fade, 0, 1)
-    tail = _mixed((rotations[cut:], places[cut:]), (next_rotations, next_places + shift), share)
-    return np.concatenate([rotations[:cut], tail[0]]), np.concatenate([places[:cut], tail[1]])
+    following = _chained(match, follower, start + step * np.arange(len(frames) - cut), step, fps)
+    shift = match.mass @ (places[cut] - following[1][0])
+    before = rotations[: cut + 1], places[: cut + 1]
+    after = _passing(before, (following[0], following[1] + shift), match.mass, fps)
+    return np.concatenate([rotations[:cut], after[0]]), np.concatenate([places[:cut], after[1]])
+
+
+def _passing(
+    before: tuple[Floats, Floats], after: tuple[Floats, Floats], mass: Floats, fps: float
+) -> tuple[Floats, Floats]:
+    """`after`, begun in the last pose of `before` and at its speed: what they differ by dies away.
+
+    Both hold the frame in which one becomes the other. The farther the poses are apart, the longer it takes.
+    """
+    angle = float(np.sqrt(np.square(before[0][-1] - after[0][0]).sum(axis=(-1, -2)) @ mass / 2))
+    length = max(2, round(fps * min(SHORTEST_PASSAGE + angle / TURNING, LONGEST_PASSAGE)))
+    result = []
+    for old, new in zip(before, after, strict=True):
+        apart, faster = old[-1] - new[0], np.zeros_like(new[0])
+        if len(old) > 1 and len(new) > 1:
+            faster = (old[-1] - old[-2]) - (new[1] - new[0])
+        result.append(new + dying(apart, faster, length, len(new)))
+    return result[0], result[1]
+
+
+def dying(apart: Floats, faster: Floats, length: int, frames: int) -> Floats:
+    """[T, ...]: from a difference and its change in a frame to nothing after `length` frames, without a jerk."""
+    u = np.minimum(np.arange(frames) / length, 1).reshape(-1, *[1] * apart.ndim)
+    place, speed = 1 - u**3 * (10 - 15 * u + 6 * u**2), u - u**3 * (6 - 8 * u + 3 * u**2)
+    result: Floats = (place * apart + length * speed * faster).astype(np.float32)
+    return result
 
 
 def _follower(match: Match, clip: int, end: float) -> tuple[int, float]:
@@ -115,6 +139,8 @@ def _follower(match: Match, clip: int, end: float) -> tuple[int, float]:
     behaviour = entry.shape.clips[clip].behaviour
     best = (np.inf, clip, 0.0)
     for number, info in enumerate(entry.shape.clips):
+        if info.behaviour in FINAL:
+            continue
         rows = slice(entry.first[number], entry.first[number] + max(1, info.frames // 2))
         other = 0.0 if info.behaviour == behaviour else 0.05 if info.behaviour == "idle" else 0.2
         place = int(apart[rows].argmin())

@@ -29,6 +29,7 @@ from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_request import Request, handle_condition, request_on
 from core.pipelines.exact_handles import meet_handles
 from core.pipelines.living_motion import blend, settle
+from core.pipelines.looping import check_loop
 from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_differences import compare_motions
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
@@ -130,6 +131,8 @@ class Animator:
         started = time.perf_counter()
         options.validate()
         tracks.validate(mesh.vertices)
+        if options.loop:
+            check_loop(tracks.frames)
         seeds = [options.seed + number for number in range(1 if options.quality == "draft" else options.seeds)]
         report = Reporter(on_step, denoiser_calls(options, self.config) + len(seeds) + 1)
         report.start("Reading the shape")
@@ -154,7 +157,8 @@ class Animator:
             vertices = request.body.carry(*nodes, prepared.normalization)
             vertices[0] = mesh.vertices
             stretches.append(request.body.stretch(vertices))
-            errors.append((float(missed[number]) * prepared.size, self._meet(prepared, vertices, request)[1]))
+            after = self._meet(prepared, vertices, request, options.loop)[1]
+            errors.append((float(missed[number]) * prepared.size, after))
             hold_regions(vertices, mesh.vertices, tracks)
             motions.append(vertices)
             report.step("Moving the surface")
@@ -251,12 +255,15 @@ class Animator:
         rotations = body.surface(body.seats(np.zeros(0, np.int64)), False).rotations(columns)[0]
         return Borrowed(positions, rotations.unflatten(1, positions.shape[:2]).movedim(0, 2).contiguous())
 
-    def _meet(self, mesh: PreparedMesh, vertices: NDArray[np.float32], request: Request) -> tuple[float, float]:
+    def _meet(
+        self, mesh: PreparedMesh, vertices: NDArray[np.float32], request: Request, loop: bool
+    ) -> tuple[float, float]:
         """Make the handles exact in place; their error before (mean) and after (largest) in source units."""
         handles, wanted, mask = request.vertices, request.wanted, request.keyframe_mask
         if len(handles) == 0:
             return 0.0, 0.0
-        return meet_handles(vertices, handles, wanted.swapaxes(0, 1), mask.T, lambda: mesh.solver(handles), mesh.size)
+        solver = lambda: mesh.solver(handles)  # noqa: E731
+        return meet_handles(vertices, handles, wanted.swapaxes(0, 1), mask.T, solver, mesh.size, loop)
 
     def _collect(
         self,

@@ -22,12 +22,19 @@ def frame_chunks(frames: int, vertices: int) -> Iterator[slice]:
         yield slice(start, min(start + step, frames))
 
 
-def continue_residuals(residuals: NDArray[np.float64], keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def continue_residuals(
+    residuals: NDArray[np.float64], keyframe_mask: NDArray[np.bool_], loop: bool = False
+) -> NDArray[np.float64]:
     """Extend residuals [T, K, 3] from keyframes [T, K] to every frame; at the keyframes they are kept exactly.
 
     Between keyframes they follow a monotone cubic, which has no kink at a key and never overshoots; after the last one
-    they stay. Frame 0 is always a keyframe. A correction that came and went within one frame would show as a pop.
+    they stay, or in a loop go back to what they are in frame 0, which is always a keyframe. A correction that came and
+    went within one frame would show as a pop.
     """
+    if loop:
+        frames = len(residuals)
+        around = continue_residuals(np.tile(residuals, (3, 1, 1)), np.tile(keyframe_mask, (3, 1)))
+        return around[frames : 2 * frames]
     frames, count, _ = residuals.shape
     result = residuals.copy()
     every = np.arange(frames)
@@ -56,6 +63,7 @@ def meet_handles(
     keyframe_mask: NDArray[np.bool_],
     solver: Callable[[], ResidualSolver],
     size: float,
+    loop: bool = False,
 ) -> tuple[float, float]:
     """Move vertices [T, V, 3] in place so that handles [K] are at targets [T, K, 3] at keyframes [T, K].
 
@@ -72,7 +80,7 @@ def meet_handles(
     if np.abs(residuals).max(initial=0.0) <= ROUNDING * size:
         vertices[:, handles] += np.where(mask[..., None], residuals, 0.0)
     else:
-        corrections, spread = continue_residuals(residuals, mask), solver()
+        corrections, spread = continue_residuals(residuals, mask, loop), solver()
         for chunk in frame_chunks(len(vertices), vertices.shape[1]):
             vertices[chunk] += spread.solve(corrections[chunk])
     after = np.linalg.norm(targets[1:] - vertices[1:, handles], axis=-1)[moving]

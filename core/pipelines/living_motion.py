@@ -12,6 +12,7 @@ from core.geometry.rigid import polar_rotation
 from core.geometry.surroundings import TOUCHED
 from core.models.warm_start import STIFFNESS, TIME_SCALE
 from core.pipelines.exact_handles import continue_residuals
+from core.pipelines.looping import closed_loop, smooth_seam
 from core.pipelines.moving_body import HandleSeats, MovingBody
 from core.pipelines.turned_handles import TurnedHandles
 
@@ -39,13 +40,15 @@ def settle(
     before that, at the mean [S].
     """
     missed = np.zeros(len(borrowed.positions))
+    if loop:
+        borrowed = closed_loop(borrowed)
     seeds, frames = borrowed.positions.shape[:2]
     led = borrowed.positions
     planted = contacts and len(body.feet) > 0
     turning = turning if turning is not None and turning.rows else None
     held = seats if turning is None else turning.seats(body, seats)
     if planted:
-        led = plant_feet(body, led, held, fps)
+        led = plant_feet(body, led, held, fps, loop)
     surface = body.surface(held, planted)
 
     def columns(x: Tensor) -> Tensor:
@@ -77,7 +80,8 @@ def settle(
     moved, rotated = back(moved).contiguous(), back(rotated).contiguous()
     moved[:, 0] = torch.from_numpy(body.nodes)
     rotated[:, 0] = torch.eye(3)
-    return Borrowed(moved, rotated), missed
+    settled = Borrowed(moved, rotated)
+    return smooth_seam(settled) if loop else settled, missed
 
 
 def handle_certainty(
@@ -146,16 +150,11 @@ def _through_keys(
     for seed in range(len(paths)):
         residual = np.where(mask[..., None], goal - paths[seed], 0.0)
         residual[0] = 0.0
-        if loop:
-            residual = np.concatenate([residual, residual[:1]])
-            every = np.concatenate([mask, mask[:1]])
-            result[seed] += continue_residuals(residual, every)[:-1]
-        else:
-            result[seed] += continue_residuals(residual, mask)
+        result[seed] += continue_residuals(residual, mask, loop)
     return result
 
 
-def plant_feet(body: MovingBody, led: Tensor, seats: HandleSeats, fps: float) -> Tensor:
+def plant_feet(body: MovingBody, led: Tensor, seats: HandleSeats, fps: float, loop: bool = False) -> Tensor:
     """Where nodes [S, T, P, 3] are led to, with those that stand kept in place and none below the ground."""
     feet = body.feet
     if len(seats.places):
@@ -164,6 +163,9 @@ def plant_feet(body: MovingBody, led: Tensor, seats: HandleSeats, fps: float) ->
         return led
     index = torch.from_numpy(feet)
     path = led[:, :, index].numpy().copy()  # [S, T, F, 3]
+    frames, first = path.shape[1], 0
+    if loop:  # three rounds, of which the middle one is kept: a foot may stand through the seam
+        path, first = np.concatenate([path, path, path], axis=1), frames
     rest = body.nodes[feet]
     speed = np.zeros(path.shape[:3])
     step = np.linalg.norm(np.diff(path[..., [0, 2]], axis=1), axis=-1) * fps
@@ -173,29 +175,38 @@ def plant_feet(body: MovingBody, led: Tensor, seats: HandleSeats, fps: float) ->
     fade = max(1, round(RELEASE * fps))
     corrections = np.zeros_like(path)
     for seed, foot in np.ndindex(path.shape[0], path.shape[2]):
-        corrections[seed, :, foot] = _planting(path[seed, :, foot], standing[seed, :, foot], fade)
-    path += corrections
+        corrections[seed, :, foot] = _planting(path[seed, :, foot], standing[seed, :, foot], fade, first)
+    path = (path + corrections)[:, first : first + frames]
     path[..., 1] = np.maximum(path[..., 1], np.minimum(rest[:, 1], path[..., 1].max(axis=1, keepdims=True)))
     result = led.clone()
     result[:, :, index] = torch.from_numpy(path.astype(np.float32))
     return result
 
 
-def _planting(path: NDArray[np.float64], standing: NDArray[np.bool_], fade: int) -> NDArray[np.float64]:
-    """Corrections [T, 3] that keep a foot where each of its stands begins, and fade before and after it."""
+def _planting(path: NDArray[np.float64], standing: NDArray[np.bool_], fade: int, rest: int) -> NDArray[np.float64]:
+    """Corrections [T, 3] that keep a foot where each of its stands begins, and fade before and after it.
+
+    In frame `rest`, and the same frame of every round, the body rests: there nothing is to be corrected.
+    """
     frames = len(path)
     result = np.zeros_like(path)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], standing, [False]]).astype(int)))
     known, values = [], []
+    resting = np.arange(0, frames, rest or frames)
     for first, end in edges.reshape(-1, 2):
         if end - first < 2:
             continue
-        place = path[0] if first == 0 else path[first:end].mean(axis=0)
+        within = resting[(resting >= first) & (resting < end)]
+        place = path[within[0]] if len(within) else path[first:end].mean(axis=0)
         for frame in range(first, end):
             known.append(frame)
             values.append([place[0] - path[frame, 0], 0.0, place[2] - path[frame, 2]])
     if not known:
         return result
+    for frame in resting.tolist():
+        if frame not in known:
+            known.append(frame)
+            values.append([0.0, 0.0, 0.0])
     frames_known = np.array(known)
     around = sorted({max(0, f - fade) for f in known} | {min(frames - 1, f + fade) for f in known} | {0, frames - 1})
     zeros = [f for f in around if np.abs(frames_known - f).min() >= fade]

@@ -1,5 +1,7 @@
 """Search, choice and borrowing on a body that the bank knows exactly: its own motion comes back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from core.bank.borrowing import borrow
 from core.bank.choosing import choose_windows
 from core.bank.library import MotionLibrary, Proposals
 from core.bank.matching import Body
-from core.bank.search import Wish, find_windows, plain_name, position_functional
+from core.bank.search import Window, Wish, find_windows, plain_name, position_functional
 from core.geometry.rigid import RigidSurface
 from tests.bank.creatures import swinging_rod
 
@@ -95,6 +97,27 @@ def test_a_request_longer_than_the_clip_goes_on_without_a_jump(library):
     assert moved.shape[0] == 100 and bool(torch.isfinite(moved).all())
     steps = (moved[1:] - moved[:-1]).norm(dim=-1).amax(dim=1)
     assert float(steps.max()) < 0.15
+
+
+def test_a_clip_passes_into_another_without_a_jump_of_place_or_speed(library):
+    body = rod_body(library.shapes[0])
+    wish = tip_wish(body, None, frames=100)
+    match = library.match(body)[0]
+    assert not match.entry.shape.clips[0].period
+    moved = borrow(body, [Window(match, 0, 0.0, 1.0, 1.0, 0.0)], wish).positions[0]
+    turns = moved.diff(n=2, dim=0).norm(dim=-1).mean(dim=1)
+    end = 2 * (match.entry.shape.clips[0].frames - 1)
+    assert end < 80 and float(turns[end - 4 : end + 4].max()) < 1.5 * float(turns[: end - 4].max())
+
+
+def test_who_has_died_stays_where_he_lies(library):
+    shape = replace(library.shapes[0], clips=tuple(replace(c, behaviour="die") for c in library.shapes[0].clips))
+    library = MotionLibrary([shape])
+    body = rod_body(shape)
+    moved = borrow(body, [Window(library.match(body)[0], 0, 0.0, 1.0, 1.0, 0.0)], tip_wish(body, None, 100)).positions[
+        0
+    ]
+    torch.testing.assert_close(moved[-1], moved[-30], atol=1e-5, rtol=0)
 
 
 def test_choices_serve_every_group_of_candidates():

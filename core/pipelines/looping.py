@@ -1,0 +1,101 @@
+"""Makes a motion end where it begins, at the speed it begins with, so that it can be played over and over."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.bank.borrowing import Borrowed
+from core.errors import M2VError
+from core.geometry.rigid import polar_rotation
+
+SHORTEST_LOOP = 8  # frames
+SEAM = 4  # frames on either side of the seam that a spline replaces; more where that leaves a gap
+GAP = 0.006  # of the motion: what may be left at the seam before the handles are met at the vertices
+OVERSHOOT = 1.05  # no spline may go farther than this times how far the motion goes
+
+
+def check_loop(frames: int) -> None:
+    """Raises M2VError for a loop that is too short to flow."""
+    if frames < SHORTEST_LOOP:
+        raise M2VError(f"A loop of {frames} frames is too short to flow; make it {SHORTEST_LOOP} frames or longer.")
+
+
+def closed_loop(motions: Borrowed) -> Borrowed:
+    """Motions [S, T, P, ...] as loops of T frames: frame T would be frame 0 again, which stays as it is."""
+    return smooth_seam(Borrowed(_returned(motions.positions), _returned(motions.rotations)))
+
+
+def smooth_seam(motions: Borrowed) -> Borrowed:
+    """Motions [S, T, P, ...] with the frames around the seam on a quintic spline; frame 0 stays.
+
+    A motion that flows there already is hardly changed: the spline goes through what lies beyond.
+    """
+    frames = motions.positions.shape[1]
+    result = [_smoothed(one, frames) for one in zip(*motions, strict=True)]
+    return Borrowed(torch.stack([row[0] for row in result]), polar_rotation(torch.stack([row[1] for row in result])))
+
+
+def _smoothed(motion: tuple[Tensor, Tensor], frames: int) -> tuple[Tensor, Tensor]:
+    """One motion; the spline is as short as leaves no gap, or the one that leaves the smallest."""
+    positions, rotations = motion
+    shortest = min(SEAM, (frames - 2) // 2)
+    reach = float((positions - positions[:1]).norm(dim=-1).max())
+    best, least = None, float("inf")
+    for width in range(shortest, max(shortest, frames // 4) + 1):
+        operator = torch.from_numpy(_seam_operator(frames, width)).to(positions)
+        moved = (operator @ positions.flatten(1)).reshape(positions.shape)
+        overshoots = float((moved - moved[:1]).norm(dim=-1).max()) > OVERSHOOT * reach
+        left = max(seam_gaps(moved.double().numpy()))
+        if best is None or (left < least and not overshoots):
+            best, least = (moved, (operator @ rotations.flatten(1)).reshape(rotations.shape)), left
+        if least <= GAP:
+            break
+    assert best is not None
+    return best
+
+
+def seam_gaps(paths: NDArray[np.floating]) -> tuple[float, float]:
+    """How far a loop's points [T, P, 3] leap at the seam, and how suddenly they change their speed there.
+
+    Against what the three frames on either side let expect; root mean squares over the points, as shares of how far
+    they ever get from frame 0, the second one per frame.
+    """
+    around = np.concatenate([paths[-5:], paths[:5]]).astype(np.float64)
+    speed = np.diff(around, axis=0)  # [4] crosses the seam
+    turn = np.diff(speed, axis=0)  # [3] and [4] touch it
+    leap = speed[4] - (9 * (speed[3] + speed[5]) - speed[2] - speed[6]) / 16
+    jerk = turn[3] + turn[4] - 1.5 * (turn[2] + turn[5]) + 0.5 * (turn[1] + turn[6])
+    motion = float(np.sqrt(np.square(paths - paths[:1]).sum(axis=-1).mean(axis=-1).max()))
+    position, velocity = (float(np.sqrt(np.square(gap).sum(axis=-1).mean())) for gap in (leap, jerk))
+    return position / max(motion, 1e-9), velocity / max(motion, 1e-9)
+
+
+def _returned(paths: Tensor) -> Tensor:
+    """Paths [S, T, ...] whose second half makes up, bit by bit, for how far the end is from the beginning."""
+    frames, ends = paths.shape[1], torch.cat([paths[:, -3:], paths[:, :3]], dim=1)
+    step = ends.diff(dim=1)  # [:, 2] crosses the seam
+    apart = (9 * (step[:, 1] + step[:, 3]) - step[:, 0] - step[:, 4]) / 16 - step[:, 2]
+    share = ((torch.arange(frames) - frames / 2) / (frames / 2)).clamp_min(0)
+    share = share**3 * (10 - 15 * share + 6 * share**2)
+    return paths - share.reshape(-1, *[1] * (paths.dim() - 2)).to(paths) * apart[:, None]
+
+
+@lru_cache(maxsize=32)
+def _seam_operator(frames: int, width: int) -> NDArray[np.float64]:
+    """[T, T]: every frame from those that are kept, with the least sum of squared third differences around a circle."""
+    free = np.array([frame % frames for frame in range(-width, width + 1) if frame])
+    kept = np.setdiff1d(np.arange(frames), free)
+    third = np.zeros((frames, frames))
+    for row in range(frames):
+        for offset, weight in enumerate((-1.0, 3.0, -3.0, 1.0)):
+            third[row, (row + offset) % frames] += weight
+    result = np.eye(frames)
+    solved = -np.linalg.lstsq(third[:, free], third[:, kept], rcond=None)[0]
+    result[free] = 0.0
+    result[np.ix_(free, kept)] = solved
+    return result
