@@ -60,6 +60,7 @@ class Studio:
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
         self.autosave = Autosave(self.tasks)
         self.posing = Posing()
+        self.heading: float | None = None  # the way the creature faces, where that is known
         self.recovery = autosave_path() if autosave_path().exists() else None
 
     @property
@@ -88,6 +89,8 @@ class Studio:
                 show(commands.notify, Notice("The model is not available", message, detail))
             case messages.DragReady(_, system):
                 self.posing.system = system
+            case messages.FacingKnown(_, heading):
+                self.heading = heading
             case messages.Progressed(request, progress):
                 show(job_commands.job_progressed, request, progress)
             case messages.Finished(request, samples):
@@ -249,6 +252,7 @@ class Studio:
 
     def _prepare_drags(self, mesh: SourceMesh | None) -> None:
         self.posing.forget()
+        self.heading = None
         if mesh is not None:
             self.worker.prepare(mesh)
 

@@ -44,6 +44,7 @@ from core.sequence import HandleTracks, MeshSequence, SourceMesh
 
 # Positions a preview may have; a larger one would cost more to pass on than it shows.
 PREVIEW_LIMIT = 4_000_000
+FACE_KNOWN = 1.0  # cost of a match up to which the estimate of where a head is can be trusted
 MOST_UNLIKE = 1.6  # cost of a match beyond which a shape is like nothing in the bank
 NOTHING_ALIKE = "The bank holds no body like this shape, so its motions come from the handles alone."
 
@@ -167,6 +168,19 @@ class Animator:
         kept = tuple(replace(sample, source=source, stretch=stretch) for sample, source, stretch in named)
         notes = () if borrowed is not None or self.library is None else (NOTHING_ALIKE,)
         return replace(samples, samples=kept, notes=notes)
+
+    @torch.inference_mode()
+    def facing(self, mesh: SourceMesh) -> float | None:
+        """The way a creature faces, in radians about Y from +Z in normalised space; None of what is like none known.
+
+        What it works out is kept for the first motion of this mesh. Raises MeshError as `animate` does.
+        """
+        if self.library is None:
+            return None
+        prepared = self._meshes.of(mesh)
+        body = prepared.moving_body(self._describe)
+        matches = prepared.matches(self.library, body)
+        return float(body.body.heading) if matches and matches[0].cost <= FACE_KNOWN else None
 
     def _borrow(
         self, prepared: PreparedMesh, request: Request, seeds: Sequence[int]

@@ -21,6 +21,7 @@ from m2v_studio.document import (
     snapping,
     turning,
 )
+from m2v_studio.document.facing import Side, facing_yaw, yaw_of_side
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.state import Snap, State, frame_shown
 
@@ -146,6 +147,21 @@ def look(yaw: float, pitch: float) -> Run:
         context.viewport.camera = context.viewport.camera.turned(yaw, pitch)
 
     return run
+
+
+def look_at_side(side: Side) -> Run:
+    """At a side of the creature; of what has no face that is known, along an axis."""
+    return lambda context: look(yaw_of_side(side, facing_of(context)), 0.0)(context)
+
+
+def side_title(side: Side, axis: str) -> Callable[[EditorContext], str]:
+    return lambda context: side.capitalize() if facing_of(context) is not None else f"{side.capitalize()} (from {axis})"
+
+
+def facing_of(context: EditorContext) -> float | None:
+    """The yaw in degrees that the creature faces."""
+    source, heading = context.studio.state.document.source, context.studio.heading
+    return None if source is None or heading is None else facing_yaw(source, heading)
 
 
 def flat(context: EditorContext) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, result_commands, selection
+from m2v_studio.document.facing import Side
 from m2v_studio.document.snapping import NAMES, SNAPS
 from m2v_studio.document.state import SPEEDS, why_not_generate, why_not_play, why_not_results
 from m2v_studio.view import action_reasons as reasons
@@ -85,6 +86,12 @@ EASINGS = (
     ("hold", "Stay, then jump"),
     ("overshoot", "Past it and back"),
 )
+SIDE_VIEWS: tuple[tuple[str, Side, str, str], ...] = (
+    ("front", "front", "Numpad 1", "+Z"),
+    ("behind", "back", "Ctrl+Numpad 1", "-Z"),
+    ("right", "right", "Numpad 3", "+X"),
+    ("left", "left", "Ctrl+Numpad 3", "-X"),
+)
 RING = "A ring around the chosen handle, to turn what is around it: a head, a paw. The move gizmo adds the axes."
 REGION = "Draw a line around a part of the shape, such as a head; it then moves and turns as one rigid handle."
 DISSOLVE = "Only the handle in its middle is left; what is around it may bend again."
@@ -149,10 +156,11 @@ ACTIONS: tuple[Action, ...] = (
     _action("escape", "Close, cancel, choose nothing", "Choosing", "Esc", runs.escape),
     _action("frame_all", "Frame the creature", "View", "F", lambda context: context.viewport.forget_framing()),
     _action("frame_chosen", "Frame what is chosen", "View", "Shift+F  Numpad .", runs.frame_chosen, why=_chosen),
-    _action("front", "Front (from +Z)", "View", "Numpad 1", runs.look(0.0, 0.0)),
-    _action("behind", "Back (from -Z)", "View", "Ctrl+Numpad 1", runs.look(180.0, 0.0)),
-    _action("right", "Right (from +X)", "View", "Numpad 3", runs.look(90.0, 0.0)),
-    _action("left", "Left (from -X)", "View", "Ctrl+Numpad 3", runs.look(270.0, 0.0)),
+    *(
+        _action(name, side.capitalize(), "View", keys, runs.look_at_side(side), label=runs.side_title(side, axis),
+                about="Where it is known how the creature faces, these are its own sides; else those of the axes.")
+        for name, side, keys, axis in SIDE_VIEWS
+    ),
     _action("above", "Top (from +Y)", "View", "Numpad 7", runs.look(0.0, 90.0)),
     _action("aslant", "As at first", "View", "Numpad 0", runs.look(Camera.yaw, Camera.pitch)),
     _action("flat", "Without perspective", "View", "Numpad 5", runs.flat,

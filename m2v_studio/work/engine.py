@@ -27,6 +27,8 @@ class AnimatorLike(Protocol):
         self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None = None
     ) -> ReconstructionSet: ...
 
+    def facing(self, mesh: SourceMesh) -> float | None: ...
+
 
 AnimatorFactory = Callable[[], AnimatorLike]
 
@@ -48,6 +50,9 @@ class Pipelines:
         self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None = None
     ) -> SampleSet:
         return self._animator.animate(mesh, tracks, options, on_step)
+
+    def facing(self, mesh: SourceMesh) -> float | None:
+        return self._animator.facing(mesh)
 
     def reconstruct(
         self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None = None

@@ -67,7 +67,15 @@ class DragReady:
     system: DragSystem
 
 
-Event = EngineReady | EngineFailed | DragReady | Progressed | Finished | Stopped | Failed
+@dataclass(frozen=True)
+class FacingKnown:
+    """The way the creature with this number faces, in radians about Y from +Z in normalised space; None: not known."""
+
+    mesh: int
+    heading: float | None
+
+
+Event = EngineReady | EngineFailed | DragReady | FacingKnown | Progressed | Finished | Stopped | Failed
 
 
 Subject = SourceMesh | ScanSequence

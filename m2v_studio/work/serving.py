@@ -20,6 +20,7 @@ from m2v_studio.work.messages import (
     DragReady,
     EngineFailed,
     EngineReady,
+    FacingKnown,
     Failed,
     Finished,
     Prepare,
@@ -63,7 +64,7 @@ def serve(connection: Connection, factory: AnimatorFactory) -> None:
             continue
         if isinstance(message, Prepare):
             subject = message.subject
-            _prepare(connection, message)
+            _prepare(connection, animator, message)
             continue
         subject = message.subject if message.subject is not None else subject
         pending = _run(connection, animator, message, subject)
@@ -72,10 +73,12 @@ def serve(connection: Connection, factory: AnimatorFactory) -> None:
 _NOTHING = object()
 
 
-def _prepare(connection: Connection, message: Prepare) -> None:
+def _prepare(connection: Connection, animator: AnimatorLike, message: Prepare) -> None:
     """Where it fails the mesh stands still while it is dragged, and the draft after it says what is wrong."""
     with contextlib.suppress(Exception):
         connection.send(DragReady(message.mesh, DragSystem.of(message.subject.vertices, message.subject.faces)))
+        if not connection.poll():  # nobody waits for something else
+            connection.send(FacingKnown(message.mesh, animator.facing(message.subject)))
 
 
 def _run(connection: Connection, animator: AnimatorLike, job: Run, subject: Subject | None) -> Any:

@@ -25,6 +25,7 @@ from m2v_studio.work.messages import (
     EngineFailed,
     EngineReady,
     Event,
+    FacingKnown,
     Prepare,
     Progressed,
     Reconstruct,
@@ -85,7 +86,7 @@ class GenerationWorker:
         reader.start()
 
     def prepare(self, mesh: SourceMesh) -> None:
-        """Ask for what drags on this mesh are solved with; it comes as `DragReady`."""
+        """Ask for what drags on this mesh are solved with; they come as `DragReady`, and which way it faces."""
         self.start()
         self._mesh += 1
         self._subject = mesh
@@ -127,7 +128,7 @@ class GenerationWorker:
             if isinstance(event, EngineFailed):
                 self._active = None
                 self._connection = None  # the next request starts a new process
-            elif isinstance(event, DragReady):
+            elif isinstance(event, (DragReady, FacingKnown)):
                 if event.mesh != self._mesh:
                     continue
             elif not isinstance(event, EngineReady):

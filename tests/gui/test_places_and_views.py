@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import polyscope.imgui as psim
 import pytest
@@ -105,6 +107,21 @@ def test_the_numpad_looks_from_the_sides(driver: Driver) -> None:
         np.testing.assert_allclose(viewport.camera.axes()[2], back, atol=1e-6)
     driver.key(KEYPAD[0])
     assert (viewport.camera.yaw, viewport.camera.pitch) == (Camera.yaw, Camera.pitch)
+
+
+def test_the_front_is_where_the_face_is_and_right_is_the_creatures_own(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio, viewport = driver.app.studio, driver.app.viewport
+    monkeypatch.setattr(driver.animator, "heading", math.radians(82.0))  # type: ignore[attr-defined]
+    studio._prepare_drags(studio.state.document.source)
+    driver.until(lambda: studio.heading is not None, 60.0)
+    for key, modifiers, back in ((1, (), (1, 0, 0)), (1, (CTRL,), (-1, 0, 0)), (3, (), (0, 0, 1)), (7, (), (0, 1, 0))):
+        driver.key(KEYPAD[key], *modifiers)
+        np.testing.assert_allclose(viewport.camera.axes()[2], back, atol=1e-6)
+    studio._prepare_drags(None)
+    driver.key(KEYPAD[1])
+    np.testing.assert_allclose(viewport.camera.axes()[2], (0, 0, 1), atol=1e-6)
 
 
 def test_without_perspective_far_is_as_large_as_near_and_a_click_still_finds_its_vertex(driver: Driver) -> None:

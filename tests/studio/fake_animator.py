@@ -31,6 +31,7 @@ class FakeAnimator:
     steps: int = 6
     step_seconds: float = 0.0
     gate: object = None
+    heading: float | None = None
     calls: list[SamplingOptions] = field(default_factory=list)
 
     def animate(
@@ -59,6 +60,9 @@ class FakeAnimator:
             samples.append(Sample(options.seed + row, sequence, error, 0.01 + error, difference))
         disagreement = (np.linalg.norm(stacked.std(0), axis=-1) / mesh.size).astype(np.float32)
         return SampleSet(tuple(samples), disagreement, time.perf_counter() - start, self.preset, self.device)
+
+    def facing(self, mesh: SourceMesh) -> float | None:
+        return self.heading
 
     def reconstruct(
         self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None = None

@@ -1,0 +1,41 @@
+"""Views that know the head: from which side a creature is looked at, as the yaw of a camera in degrees."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from core.errors import HandleError
+from core.sequence import SourceMesh
+from m2v_studio.document.state import normalization
+from m2v_studio.document.symmetry import mirror_of
+
+Side = Literal["front", "back", "right", "left"]
+ACROSS = 0.5  # cosine to the plane between left and right below which that plane is another symmetry
+STRAIGHT = 20.0  # degrees: a creature that faces an axis within this is taken to face along it
+# A creature that faces us has its right on our left; an axis view from the right is from +X, as elsewhere.
+OF_CREATURE: dict[Side, float] = {"front": 0.0, "back": 180.0, "right": -90.0, "left": 90.0}
+OF_AXES: dict[Side, float] = {"front": 0.0, "back": 180.0, "right": 90.0, "left": 270.0}
+
+
+def yaw_of_side(side: Side, facing: float | None) -> float:
+    """Of a creature that faces a yaw in degrees; None: of the axes."""
+    return OF_AXES[side] if facing is None else (facing + OF_CREATURE[side]) % 360.0
+
+
+def facing_yaw(source: SourceMesh, heading: float) -> float:
+    """The yaw in degrees that a creature faces whose `heading`, in radians about Y from +Z, is estimated.
+
+    Its head lies in the plane between left and right, where it has one.
+    """
+    degrees = math.degrees(heading)
+    try:
+        normal = normalization(source).rotation @ mirror_of(source).normal
+        along = math.degrees(math.atan2(-normal[2], normal[0]))  # a direction in the plane: normal x up
+        share = math.cos(math.radians(degrees - along))
+        if abs(share) >= ACROSS:
+            return (along if share > 0 else along + 180.0) % 360.0
+    except HandleError:
+        pass  # its sides are not alike
+    nearest = 90.0 * round(degrees / 90.0)
+    return (nearest if abs(degrees - nearest) <= STRAIGHT else degrees) % 360.0
