@@ -42,8 +42,8 @@ RENAMED = {
 }
 # Fields of the configuration likewise.
 RENAMED_FIELDS = {"diffusion.pure_noise": "posterior_mean_fraction"}
-# Tensors of modules that went: tokens of whole pictures, which changed nothing that was reconstructed.
-REMOVED_TENSORS = ("images.",)
+# Tensors of modules that went, as they changed nothing: tokens of whole pictures, learned stiffness of a rigid guess.
+REMOVED_TENSORS = ("images.", "stiffness.")
 ANY: tuple[Any, ...] = ()  # of training only, or of a module that went
 # Fields that earlier versions stored, with the values that mean what this version does.
 REMOVED: dict[str, tuple[Any, ...]] = {
@@ -51,6 +51,7 @@ REMOVED: dict[str, tuple[Any, ...]] = {
     "conditions.image_weights": ANY,
     "tasks.images": ANY,
     "tasks.shape_images": ANY,
+    "tasks.stiffness": ANY,
     "shape_denoiser.time_attention": (True,),
     "shape_denoiser.source_and_target": (False,),
     "motion_denoiser.time_attention": (True,),
@@ -156,6 +157,7 @@ def scan_motion_path(preset_or_folder: str) -> Path:
 
 def _current(tree: dict[str, Any]) -> dict[str, Any]:
     """The configuration of an earlier version in the keys of this one."""
+    tree.pop("stiffness", None)  # settings of a network that went
     for name, kept in REMOVED.items():
         section, key = name.split(".")
         fields = tree.get(section, {})

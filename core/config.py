@@ -99,17 +99,6 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True)
-class StiffnessConfig:
-    """Network that says where a shape bends (core.models.stiffness), for the warm start's rigid guess."""
-
-    blocks: int = 0  # of attention over the graph's nodes; 0: every edge is equally stiff
-    width: int = 96
-    head_dim: int = fixed(24)
-    expansion: int = 2
-    edge_width: int = 32
-
-
-@dataclass(frozen=True)
 class PartsConfig:
     """Network that says which part of a body a surface point is (core.models.part_descriptor), and where it faces."""
 
@@ -165,7 +154,6 @@ class TaskConfig:
     most_handles: int = 10
     fewest_handles: int = 10
     handles: float = 1.0  # all of the above
-    stiffness: float = 0.0  # whole motions, for the network of core.models.stiffness alone
     tracked: float = 0.0  # many noisy tracked points, one at each anchor, often of half a body only
     scans: float = 0.0  # points without correspondence: sparse, one-sided or cut
     voxels: float = 0.0
@@ -220,7 +208,6 @@ class Config:
     motion: MotionConfig = field(default_factory=MotionConfig)
     shape_denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     motion_denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
-    stiffness: StiffnessConfig = field(default_factory=StiffnessConfig)
     parts: PartsConfig = field(default_factory=PartsConfig)
     conditions: ConditionConfig = field(default_factory=ConditionConfig)
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)

@@ -40,8 +40,6 @@ HANDLES_ONLY = (
     "conditions.scan_channels=0",
     "conditions.voxels=false",
 )
-# Equal stiffness everywhere; nothing of training is spent on the network for it.
-NO_STIFFNESS = ("stiffness.blocks=0", "tasks.stiffness=0")
 # The warm start carries what is built on it: white noise, and no bias or output that comes from it.
 NO_WARM_START = (
     "diffusion.warm_start=false",
@@ -49,7 +47,6 @@ NO_WARM_START = (
     "motion_denoiser.geometric_attention=false",
     "motion_denoiser.output_directions=false",
     "motion_denoiser.borrowed=false",
-    *NO_STIFFNESS,
 )
 _FRESH = (MOTION, DENOISER)
 _FRESH_CONTROL = "fresh_motion"
@@ -70,7 +67,6 @@ TRAINED = (
         _FRESH, note="This decoder knows where an anchor is from learned channels only, hence 16."),
     Row("no_warm_start", "no geometric warm start", NO_WARM_START),
     Row("no_borrowed", "no motion borrowed from the bank", ("motion_denoiser.borrowed=false",)),
-    Row("no_stiffness", "no learned stiffness of the warm start", NO_STIFFNESS),
     Row("no_explicit_displacement", "no warm start and no explicit displacement",
         (*NO_WARM_START, "motion.explicit_displacement=false", "motion.flow_head=absolute", "motion.channels=16"),
         "no_warm_start", _FRESH,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -22,13 +21,11 @@ from core.models.observation_conditioners import (
 )
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeDiffusion
-from core.models.stiffness import EdgeStiffness, flexing, stiffness_loss
 from core.models.warm_start import (
     FilledTracks,
     HandleCondition,
     WarmStart,
     fill_tracks,
-    graph_prior,
     smooth_noise,
     temporal_root,
     warm_start,
@@ -86,9 +83,6 @@ class MotionDiffusion(nn.Module):
         self.register_buffer("latent_mean", torch.zeros(config.motion.channels))
         self.register_buffer("latent_std", torch.ones(config.motion.channels))
         self.nodes = diffusion.warm_start_nodes
-        self.stiffness = EdgeStiffness(config.stiffness, config.shape.channels) if config.stiffness.blocks else None
-        if self.stiffness is not None and not diffusion.warm_start:
-            raise ConfigError("stiffness.blocks needs diffusion.warm_start: true.")
 
     def prepare(
         self,
@@ -113,7 +107,7 @@ class MotionDiffusion(nn.Module):
         if not self.warm:
             return MotionCondition(self.denoiser.prepare(shape_latents, anchors, tokens), None)
         if warm is None:
-            warm = self.geometry(shape_latents, nodes, handles, tracks, distance)
+            warm = self.geometry(nodes, handles, tracks, distance)
         prepared = self.denoiser.prepare(
             shape_latents,
             anchors,
@@ -126,7 +120,6 @@ class MotionDiffusion(nn.Module):
 
     def geometry(
         self,
-        shape_latents: Float[Tensor, "B Ms Cs"],
         nodes: Float[Tensor, "B P 3"],
         handles: HandleCondition,
         tracks: FilledTracks | None = None,
@@ -134,32 +127,7 @@ class MotionDiffusion(nn.Module):
     ) -> WarmStart:
         """The warm start of a model that has one. No gradient of this model's weights comes from it."""
         nodes = nodes[:, : max(self.nodes, self.latents)]
-        stiffen = None if self.stiffness is None else partial(self._stiffened, shape_latents, nodes)
-        return warm_start(nodes, self.latents, handles, tracks, stiffen, distance)
-
-    @torch.no_grad()
-    def _stiffened(
-        self, shape_latents: Tensor, nodes: Tensor, weight: Tensor, affinity: Tensor, points: Tensor
-    ) -> Tensor:
-        """The warm start's edge weights, by the network that learns them from whole motions (`bending`)."""
-        assert self.stiffness is not None
-        count = min(shape_latents.shape[1], nodes.shape[1])
-        return self.stiffness.stiffened(weight, shape_latents[:, :count], nodes[:, :count], affinity, points)
-
-    def bending(
-        self,
-        shape_latents: Float[Tensor, "B P Cs"],
-        nodes: Float[Tensor, "B P 3"],
-        displacements: Float[Tensor, "B T P 3"],
-    ) -> Float[Tensor, ""]:
-        """The loss of the stiffness network given a whole motion of the graph's nodes."""
-        assert self.stiffness is not None, "this model was built without a stiffness network"
-        with torch.no_grad():
-            graph = graph_prior(nodes, torch.ones_like(nodes[..., 0], dtype=torch.bool))
-        flexibility, index = self.stiffness(shape_latents, nodes, graph.local.to(nodes.dtype), nodes)
-        with torch.no_grad():
-            bent = flexing(nodes, displacements, graph.weight.to(nodes.dtype), index)
-        return stiffness_loss(flexibility, bent)
+        return warm_start(nodes, self.latents, handles, tracks, distance)
 
     def tokens(
         self,

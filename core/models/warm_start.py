@@ -14,7 +14,6 @@ honest uncertainty; a trained one replaces both by what it has learned. All leng
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -34,10 +33,6 @@ STIFFNESS = 0.008  # screening of the Laplacian: larger lets distant parts move 
 MEASUREMENT = 1e-6  # variance of a handle's target relative to LOCAL squared
 TIME_SCALE = 4.0  # frames over which an unconstrained motion forgets where it was
 SMALLEST_SCALE = 0.003
-
-
-# Edge weights [B, P, P], affinities [B, P, P] and points [B, P, 3] of a graph -> edge weights
-Stiffen = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class HandleCondition(NamedTuple):
@@ -154,15 +149,13 @@ def warm_start(
     count: int,
     handles: HandleCondition,
     tracks: FilledTracks | None = None,
-    stiffen: Stiffen | None = None,
     distance: Tensor | None = None,
 ) -> WarmStart:
     """Condition the prior on the handles; see the head of this file. Without handles the mean is zero.
 
     `nodes` are the graph's surface points, the finer the better; the first `count` are the motion's anchors (M).
-    `stiffen` may change the edge weights of the rigid guess: it gets weights and affinities of the `points`, nodes and
-    then handles, and gives weights. `distance` [B, P + K, P + K] are their distances along the surface, if known;
-    handles that only fill up the batch may be left out.
+    `distance` [B, P + K, P + K] are distances along the surface of nodes and then handles, if known; handles that only
+    fill up the batch may be left out.
     """
     tracks = fill_tracks(handles) if tracks is None else tracks
     frames = handles.keyframe_mask.shape[1]
@@ -209,8 +202,6 @@ def warm_start(
     covariance = posterior + average * (anchor_prior - posterior)
     handle_affinity = (graph.local[:, :count, size:] * present[:, None, :]).to(nodes.dtype)
     weight = graph.weight.to(nodes.dtype)
-    if stiffen is not None:
-        weight = stiffen(weight, graph.local.to(nodes.dtype), points)
     rigid = as_rigid_as_possible(points, weight, every_mean, known, present)[:, :, :count]
     guesses = [rigid, nearest_motion(known, handle_affinity), common_motion(known, present).expand_as(mean)]
     return WarmStart(

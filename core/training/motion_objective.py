@@ -32,9 +32,6 @@ from core.training.objectives import Figures, Objective, untouched
 from core.training.scores import relative_score
 from core.training.tasks import draw_kind, handles_from_tracks, pick_handles, random_handles
 
-BENDING_STRIDE = 3  # frames next to each other bend a shape alike
-
-
 PROPOSALS = 2  # borrowed motions of an example, each with its own noise: as many as an energy score needs
 NOTHING_BORROWED = 0.15  # share of the clips that have to do without
 
@@ -49,8 +46,8 @@ class Lenders(NamedTuple):
 class MotionExample(NamedTuple):
     """A batch of clips in one kind of task, as far as it can be known before the trained networks are asked."""
 
-    clips: tuple[Tensor, Tensor, Tensor]  # shape latents, nodes and motion latents; for stiffness see `bending`
-    handles: HandleCondition | None = None  # None: the whole motion is known, for the stiffness network
+    clips: tuple[Tensor, Tensor, Tensor]  # shape latents, nodes and motion latents
+    handles: HandleCondition
     scans: ScanCondition | None = None
     warm: WarmStart | None = None
     borrowed: BorrowedGuess | None = None  # of the anchors, PROPOSALS motions a clip
@@ -122,11 +119,9 @@ class MotionDiffusionObjective(Objective):
     @torch.no_grad()
     def example_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> MotionExample:
         """Clips as the denoiser meets them in one kind of task: encoded, with a condition and its warm start."""
-        if kind == "stiffness":
-            return MotionExample(self._whole_motion(clips))
         shape_latents, nodes, latents, anchors = self._encode(clips)
         handles, scans = self._condition(kind, clips, nodes, anchors, generator)
-        warm = self.trained.geometry(shape_latents, nodes, handles) if self.trained.warm else None
+        warm = self.trained.geometry(nodes, handles) if self.trained.warm else None
         borrowed = self.borrow(clips, nodes, handles, generator) if kind == "handles" else None
         return MotionExample((shape_latents, nodes, latents), handles, scans, warm, borrowed)
 
@@ -159,9 +154,6 @@ class MotionDiffusionObjective(Objective):
 
     def loss_of(self, example: MotionExample, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and figures of an example, with noise from the generator."""
-        if example.handles is None:
-            loss = self.trained.bending(*example.clips)
-            return loss, {"loss_bending": loss.detach()}
         shape_latents, nodes, latents = example.clips
         diffusion = self.config.diffusion
         batch, device = len(latents), latents.device
@@ -234,20 +226,8 @@ class MotionDiffusionObjective(Objective):
             if getattr(self.config.tasks, name) > 0:
                 handles, scans = self._condition(name, clips, nodes, anchors, generator)
                 figures |= self._posterior_figures(name, shape_latents, nodes, latents, handles, generator, scans)
-        if self.trained.stiffness is not None:
-            figures["bending"] = float(self.trained.bending(*self._whole_motion(clips)))
         loss, _ = self.loss_of(self.example_of("handles", clips, generator), generator)
         return figures | {"loss": float(loss)}
-
-    def _whole_motion(self, clips: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """What the stiffness network learns from: latents, positions and displacements of the graph's nodes."""
-        rest, shape_autoencoder = clips.points[:, 0, : self.seen], self._frozen[0]
-        index = farthest_point_indices(rest, self.trained.nodes)
-        nodes = gather_rows(rest, index)
-        latents, _ = shape_autoencoder.encode(rest, nodes, clips.normals[:, : self.seen])
-        frames = clips.points[:, 1::BENDING_STRIDE]
-        moved = frames.gather(2, index[:, None, :, None].expand(-1, frames.shape[1], -1, 3))
-        return latents, nodes, moved - nodes[:, None]
 
     def _condition(
         self, kind: str, clips: ClipBatch, nodes: Tensor, anchors: Tensor, generator: torch.Generator
@@ -316,7 +296,7 @@ class MotionDiffusionObjective(Objective):
         """Shape latents [B, Ms, Cs], nodes [B, P, 3], motion latents [B, T, M, Cd] and the anchors' indices [B, M].
 
         The first M nodes are the motion's anchors. Where each token only looks at its own anchor's shape latent, no
-        others are encoded, except for the stiffness of the warm start's graph.
+        others are encoded.
         """
         shape_autoencoder, motion_autoencoder = self._frozen
         points, normals = clips.points[:, :, : self.seen], clips.normals[:, : self.seen]
@@ -324,8 +304,6 @@ class MotionDiffusionObjective(Objective):
         motion_count = self.config.motion.latents
         own = self.config.motion_denoiser.shape_condition == "token"
         shape_count = motion_count if own else self.config.shape.latents
-        if self.trained.stiffness is not None:
-            shape_count = max(shape_count, self.trained.nodes)
         count = max(shape_count, min(self.config.diffusion.warm_start_nodes, rest.shape[1]))
         index = farthest_point_indices(rest, count)
         nodes = gather_rows(rest, index)

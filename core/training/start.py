@@ -25,7 +25,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "shape-autoencoder": ("shape",),
     "motion-autoencoder": ("motion",),
     "shape-diffusion": ("shape", "shape_denoiser", "conditions"),
-    "motion-diffusion": ("shape", "motion", "motion_denoiser", "stiffness", "conditions", "diffusion"),
+    "motion-diffusion": ("shape", "motion", "motion_denoiser", "conditions", "diffusion"),
     PART_DESCRIPTOR: ("parts",),
 }
 Say = Callable[[str], None]  # one line for a person

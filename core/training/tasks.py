@@ -12,7 +12,7 @@ from core.models.warm_start import HandleCondition
 from core.observation_kinds import LEARNED
 
 CANDIDATES = 256  # tracked points a handle may be
-TASK_KINDS = ("handles", "stiffness", *LEARNED)
+TASK_KINDS = ("handles", *LEARNED)
 SPREAD = 0.8  # share of clips whose handles are far from each other: people take hold of limbs, not of one patch
 
 

@@ -124,7 +124,6 @@ def test_every_window_takes_the_place_of_a_training_clip():
         diffusion=dataclasses.replace(TINY.diffusion, warm_start=False),
         conditions=dataclasses.replace(TINY.conditions, scan_channels=0),
         motion_denoiser=dataclasses.replace(TINY.motion_denoiser, geometric_attention=False, output_directions=False),
-        stiffness=dataclasses.replace(TINY.stiffness, blocks=0),
     )
     diffusion = build_motion_diffusion(config).eval()
     windows = Windows.cover(20, config)

@@ -12,12 +12,14 @@ from core.checkpoint import PART_DESCRIPTOR, STAGES, save_checkpoint
 from core.config import Config, load_config, preset_names
 from core.data.clips import ClipBatch
 from core.models.part_descriptor import build_part_descriptor
+from core.observation_kinds import LEARNED
 from core.training.loop import averaged_check
 from core.training.motion_objective import MotionDiffusionObjective
 from core.training.objectives import Figures
 from core.training.shape_objective import ShapeDiffusionObjective
 from core.training.stages import build_objective, train
 from core.training.state import AveragedWeights
+from core.training.tasks import TASK_KINDS
 from tests.training.fixed import FixedClips, tiny
 
 
@@ -69,16 +71,13 @@ def test_motion_autoencoder(tmp_path: Path, motion: dict[str, object]) -> None:
     assert after["vertex_error"] < 0.5 * after["motion"]
 
 
-KINDS = ("handles", "stiffness", "tracked", "scans", "voxels", "images")
-
-
 def only(kind: str, prefix: str = "") -> dict[str, object]:
     """Task shares with this kind alone."""
-    own = KINDS[2:] if prefix else KINDS
+    own = tuple(LEARNED) if prefix else TASK_KINDS
     return {prefix + name: float(name == kind) for name in own}
 
 
-@pytest.mark.parametrize("kind", ["tracked", "scans", "images"])
+@pytest.mark.parametrize("kind", ["tracked", "scans", "voxels"])
 def test_shape_diffusion(tmp_path: Path, kind: str) -> None:
     diffusion = {"posterior_mean_fraction": 0.0, "condition_dropout": 0.0}
     config = tiny(training=FAST, diffusion=diffusion, tasks=only(kind, "shape_"))
@@ -98,12 +97,6 @@ def test_motion_diffusion_improves_on_its_warm_start(tmp_path: Path) -> None:
     assert after["loss"] < 0.85 * before["loss"]
 
 
-def test_motion_diffusion_learns_where_shapes_bend(tmp_path: Path) -> None:
-    before, after = learn("motion-diffusion", tiny(training=FAST, tasks=only("stiffness")), tmp_path, 60)
-    assert before["bending"] == pytest.approx(1.0, abs=1e-3), "untrained, every edge is equally stiff"
-    assert after["bending"] < 0.9
-
-
 def test_motion_diffusion_from_scans(tmp_path: Path) -> None:
     before, after = learn("motion-diffusion", tiny(training=FAST, tasks=only("scans")), tmp_path, 60)
     assert after["scans_ratio"] < 0.95 * before["scans_ratio"]
@@ -114,7 +107,6 @@ def test_motion_diffusion_without_warm_start(tmp_path: Path) -> None:
         training=FAST,
         diffusion={"warm_start": False, "noise": "white"},
         motion_denoiser={"geometric_attention": False, "output_directions": False},
-        stiffness={"blocks": 0},
         conditions={"scan_channels": 0},
         tasks=only("handles"),
     )
@@ -157,7 +149,7 @@ def test_every_weight_of_every_preset_gets_a_gradient(tmp_path: Path, preset: st
     if isinstance(objective, ShapeDiffusionObjective | MotionDiffusionObjective):
         # A block of clips uses the weights of its own task only; the forward pass touches the others for good measure.
         prefix = "shape_" if stage == "shape-diffusion" else ""
-        kinds = [kind for kind in KINDS if getattr(config.tasks, prefix + kind, 0.0) > 0]
+        kinds = [kind for kind in TASK_KINDS if getattr(config.tasks, prefix + kind, 0.0) > 0]
         for kind in kinds:
             _loss_of(objective, kind, clips, generator).backward()
     else:
