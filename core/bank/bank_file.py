@@ -24,6 +24,7 @@ FORMAT = "m2v-bank"
 VERSION = 1
 STORED_FPS = 12.0
 MOST_BYTES = 1 << 30
+MOST_VERTICES = 1 << 16  # of a surface
 PLACE_RANGE = 4.0  # places are stored within this many sizes from the middle
 
 
@@ -54,6 +55,7 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
                 "described_by": shape.described_by,
                 "source": shape.source,
                 "clips": clips,
+                "faces": len(shape.faces),
             }
         )
         nodes.append(_pack(shape.nodes))
@@ -66,13 +68,17 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
     tensors = {
         "nodes": np.concatenate(nodes),
         "normals": np.concatenate(normals),
-        "part_index": np.concatenate(index),
+        "part_index": _least_integers(np.concatenate(index)),
         "part_weight": np.concatenate(weight),
         "turns": np.concatenate(turns),
         "largest": np.concatenate(largest),
         "places": np.concatenate(places),
         "descriptors": np.concatenate(descriptors, axis=1),
     }
+    if any(len(shape.faces) for shape in every):
+        if max(len(shape.nodes) for shape in every) > MOST_VERTICES:
+            raise DataError(f"A surface of the bank has more than {MOST_VERTICES} vertices; simplify it first.")
+        tensors["faces"] = np.concatenate([shape.faces for shape in every]).astype(np.uint16)
     header = {"format": FORMAT, "version": str(VERSION), "shapes": json.dumps(headers)}
     contiguous = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
     write_atomically(Path(path), lambda temporary: save_file(contiguous, temporary, header), DataError)
@@ -100,13 +106,18 @@ def read_bank(path: str | Path) -> list[BankShape]:
 
 
 def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> list[BankShape]:
-    result, first, frame = [], 0, 0
+    result, first, frame, triangle = [], 0, 0, 0
+    corners = tensors.get("faces", np.zeros((0, 3), np.uint16)).astype(np.int32)
     turns = tensors["turns"].astype(np.float32) / (32767 * np.sqrt(2))
     places = tensors["places"].astype(np.float32) * (PLACE_RANGE / 32767)
     for info in headers:
         rows = slice(first, first + int(info["nodes"]))
         first = rows.stop
         parts, clips = len(info["parts"]), []
+        triangles = corners[triangle : triangle + int(info.get("faces", 0))]
+        triangle += int(info.get("faces", 0))
+        if triangles.max(initial=-1) >= int(info["nodes"]):
+            raise ValueError("triangles of vertices that are not there")
         for name, behaviour, frames, period in info["clips"]:
             span = slice(frame, frame + frames * parts)
             frame = span.stop
@@ -137,7 +148,7 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
                 tensors["nodes"][rows].astype(np.float32) / 32767,
                 tensors["normals"][rows].astype(np.float32) / 127,
                 tuple(map(str, info["parts"])),
-                tensors["part_index"][rows],
+                tensors["part_index"][rows].astype(np.int16),
                 tensors["part_weight"][rows].astype(np.float32) / 255,
                 tuple(clips),
                 str(info["pack"]),
@@ -145,9 +156,10 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
                 tensors["descriptors"][:, rows].astype(np.float32) / 127,
                 str(info.get("described_by", "")),
                 str(info.get("source", "")),
+                triangles,
             )
         )
-    if first != len(tensors["nodes"]) or 3 * frame != len(places):
+    if first != len(tensors["nodes"]) or 3 * frame != len(places) or triangle != len(corners):
         raise ValueError("lengths that do not fit")
     return result
 
@@ -158,6 +170,11 @@ def same_sign(quaternions: NDArray[Any]) -> NDArray[np.float32]:
     flips = np.where((result[1:] * result[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
     result[1:] *= np.cumprod(flips, axis=0)[..., None]
     return result
+
+
+def _least_integers(values: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers from 0 in as few bytes as they need."""
+    return values.astype(np.uint8 if values.max(initial=0) < 256 else np.int16)
 
 
 def _pack(values: NDArray[Any]) -> NDArray[np.int16]:

@@ -31,6 +31,11 @@ class MotionLibrary:
         """Of several bank files; raises DataError for one that cannot be read."""
         return cls(shape for path in paths for shape in read_bank(path))
 
+    @property
+    def packs(self) -> dict[str, str]:
+        """The pack of each shape by its name."""
+        return {shape.name: shape.pack for shape in self.shapes}
+
     def without(self, names: Collection[str]) -> MotionLibrary:
         """Without shapes whose name, pack or author is in `names`."""
         kept = MotionLibrary(())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from core.bank.behaviours import behaviour_of
 from core.bank.credits import Credit, credit_of
 from core.bank.shape import BankClip, BankShape, part_centres
 from core.errors import DataError
-from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface
+from core.geometry.closed_surface import closed_surface
+from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface, vertex_normals
+from core.geometry.soft_arap import closest
 from core.io.gltf.scene import GltfScene, source_mesh
 from core.sequence import Normalization
 
@@ -34,7 +37,6 @@ def read_rig(path: str | Path, credit: Credit | None = None, category: str = "",
     how many nodes it gets. Raises MeshError for a damaged file, DataError for one in which nothing moves.
     """
     path = Path(path)
-    credit = credit or credit_of(path.stem)
     scene = GltfScene(path)
     mesh = source_mesh(scene)
     box = Normalization.of(mesh.vertices)
@@ -43,10 +45,43 @@ def read_rig(path: str | Path, credit: Credit | None = None, category: str = "",
     samples = sample_surface(rest, mesh.faces, CANDIDATES, random)
     chosen = farthest(samples.at(rest), count)
     samples = SurfaceSamples(samples.face[chosen], samples.barycentric[chosen], samples.corners[chosen])
-    nodes = samples.at(rest)
     normals = (face_normals(rest, mesh.faces) * orientation(rest, mesh.faces))[samples.face]
     corner_weights = _vertex_weights(scene, len(mesh.vertices), mesh.file_to_vertex)
     weights = np.einsum("nc,ncj->nj", samples.barycentric, corner_weights[samples.corners])
+    credit = credit or credit_of(path.stem)
+    return _moving_shape(scene, box, samples.at(rest), normals, weights, credit, category or path.parent.name)
+
+
+def read_rig_body(path: str | Path, credit: Credit | None = None, category: str = "", count: int = 800) -> BankShape:
+    """The same with a closed surface of about `count` vertices: nodes are its vertices, and it has faces.
+
+    Raises MeshError for a damaged file or one without an inside, DataError for one in which nothing moves.
+    """
+    path = Path(path)
+    scene = GltfScene(path)
+    mesh = source_mesh(scene)
+    box = Normalization.of(mesh.vertices)
+    rest = box.apply(mesh.vertices)
+    vertices, faces = coarse_first(*closed_surface(rest, mesh.faces, count))
+    attachment = closest(rest, mesh.faces, vertices)[0]
+    weights = attachment @ _vertex_weights(scene, len(mesh.vertices), mesh.file_to_vertex)
+    credit = credit or credit_of(path.stem)
+    normals = vertex_normals(vertices, faces)
+    shape = _moving_shape(scene, box, vertices, normals, weights, credit, category or path.parent.name)
+    return replace(shape, faces=faces)
+
+
+def _moving_shape(
+    scene: GltfScene,
+    box: Normalization,
+    nodes: NDArray[Any],
+    normals: NDArray[Any],
+    weights: NDArray[Any],
+    credit: Credit,
+    category: str,
+) -> BankShape:
+    """The shape whose nodes [N, 3], in the box's space, hang on the scene's bones by weights [N, J]."""
+    path = scene.path
     used = np.flatnonzero(weights.max(axis=0) > 0.02)
     index, weight = strongest(weights[:, used], 4)
     dense = np.zeros((len(nodes), len(used)))
@@ -73,7 +108,7 @@ def read_rig(path: str | Path, credit: Credit | None = None, category: str = "",
         raise DataError(f"{path.name} holds no animation in which something moves; give an animated model.")
     return BankShape(
         path.stem,
-        category or path.parent.name,
+        category,
         credit.author,
         credit.licence,
         nodes.astype(np.float32),
@@ -102,6 +137,14 @@ def farthest(points: NDArray[Any], count: int) -> NDArray[np.int64]:
         distance = np.minimum(distance, np.square(points - points[current]).sum(axis=1))
         current = int(distance.argmax())
     return np.array(chosen)
+
+
+def coarse_first(vertices: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """The same mesh with its vertices in the order of farthest points: the first few stand for all."""
+    order = farthest(vertices, len(vertices))
+    renamed = np.empty(len(order), np.int64)
+    renamed[order] = np.arange(len(order))
+    return vertices[order].astype(np.float32), renamed[faces].astype(np.int32)
 
 
 def _vertex_weights(scene: GltfScene, count: int, file_to_vertex: NDArray[np.int32]) -> NDArray[np.float64]:

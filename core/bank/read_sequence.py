@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,13 +25,16 @@ from core.bank.read_rig import (
     SHORTEST,
     STATIC,
     clip_period,
+    coarse_first,
     farthest,
     rotation_quaternions,
     strongest,
 )
 from core.bank.shape import BankClip, BankShape, part_centres
 from core.errors import DataError
-from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface
+from core.geometry.closed_surface import closed_surface
+from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface, vertex_normals
+from core.geometry.soft_arap import closest
 from core.sequence import Normalization
 
 APART = 0.015  # of the size: nodes of one part keep their distance within this
@@ -74,6 +78,35 @@ def shape_of_motions(
         paths = _resampled(np.stack([samples.at(box.apply(frame)) for frame in motion.vertices]), motion.fps)
         if len(paths) >= SHORTEST and np.linalg.norm(paths - paths[:1], axis=-1).max() >= STATIC:
             moving.append((motion.name, paths))
+    return _shape_of_paths(name, nodes, normals, moving, credit, category)
+
+
+def body_of_motion(
+    name: str, motion: MeshMotion, faces: NDArray[np.int32], credit: Credit, category: str, count: int
+) -> BankShape:
+    """The same with a closed surface of about `count` vertices, its pose at rest being the motion's first frame.
+
+    Raises MeshError where it has no inside, DataError where it hardly moves.
+    """
+    box = Normalization.of(motion.vertices[0])
+    frames = np.stack([box.apply(frame) for frame in motion.vertices])
+    vertices, triangles = coarse_first(*closed_surface(frames[0], faces, count))
+    attachment = closest(frames[0], faces, vertices)[0]
+    paths = _resampled(vertices + np.stack([attachment @ (frame - frames[0]) for frame in frames]), motion.fps)
+    normals = vertex_normals(vertices, triangles)
+    shape = _shape_of_paths(name, vertices, normals, [(motion.name, paths)], credit, category)
+    return replace(shape, faces=triangles)
+
+
+def _shape_of_paths(
+    name: str,
+    nodes: NDArray[Any],
+    normals: NDArray[Any],
+    moving: Sequence[tuple[str, NDArray[Any]]],
+    credit: Credit,
+    category: str,
+) -> BankShape:
+    """The shape of nodes [N, 3] from where each clip takes them [F, N, 3]."""
     if not moving:
         raise DataError(f"{name} holds no motion that is long and large enough to keep; give an animated model.")
     every = np.concatenate([nodes[None], *(paths for _, paths in moving)])

@@ -52,6 +52,8 @@ class BankShape:
     descriptors: Floats = field(default_factory=lambda: np.zeros((2, 0, 0), np.float32))
     described_by: str = ""  # the weights that these descriptors come from; those of others cannot be compared
     source: str = ""  # hash of the file it was made from, so that none is added twice
+    # [F, 3] triangles over the nodes where they are the vertices of a closed surface; empty otherwise
+    faces: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 3), np.int32))
 
     @property
     def parts(self) -> int:
@@ -71,14 +73,16 @@ class BankShape:
         """Centres [J, 3] of the parts in the default pose."""
         return part_centres(self.nodes, self.weights())
 
-    def posed(self, clip: BankClip, frames: Sequence[int] | NDArray[Any] | None = None) -> Floats:
-        """Node positions [F, N, 3] in some frames of a clip (all, if left out)."""
+    def posed(
+        self, clip: BankClip, frames: Sequence[int] | NDArray[Any] | None = None, nodes: slice = slice(None)
+    ) -> Floats:
+        """Positions [F, N, 3] of nodes in some frames of a clip (all, if left out)."""
         chosen = slice(None) if frames is None else np.asarray(frames)
         rotations = quaternion_matrices(clip.quaternions[chosen])  # [F, J, 3, 3]
         places = clip.places[chosen] - np.einsum("fjab,jb->fja", rotations, self.centres())
-        weights = self.weights()
+        weights = self.weights()[nodes]
         blend = np.einsum("nj,fjab->fnab", weights, rotations, optimize=True)
-        result: Floats = np.einsum("fnab,nb->fna", blend, self.nodes) + weights @ places
+        result: Floats = np.einsum("fnab,nb->fna", blend, self.nodes[nodes]) + weights @ places
         return result
 
 
@@ -112,4 +116,5 @@ def mirrored(shape: BankShape) -> BankShape:
         clips=clips,
         heading=-shape.heading,
         descriptors=shape.descriptors[::-1],
+        faces=shape.faces[:, ::-1],
     )

@@ -11,19 +11,19 @@ from core.evaluation.evaluation_clips import ClipName
 
 
 @contextmanager
-def without_own_pack(animator: Any, name: ClipName) -> Iterator[None]:
-    """While the block runs, the animator's bank lacks the rig of this clip and all of its pack.
+def without_own_pack(model: Any, name: ClipName) -> Iterator[None]:
+    """While the block runs, the model's bank of motions or of bodies lacks the rig of this clip and all of its pack.
 
     Anything without a bank (a baseline, an untrained model) is left as it is.
     """
-    library = getattr(animator, "library", None)
-    if library is None or not name.path:
-        yield
-        return
+    banks = {kind: getattr(model, kind, None) for kind in ("library", "bodies")}
     stem = Path(name.path).stem
-    packs = {shape.name: shape.pack for shape in library.shapes}
     try:
-        animator.library = library.without({stem, packs.get(stem, stem)})
+        for kind, bank in banks.items():
+            if bank is not None and name.path:
+                setattr(model, kind, bank.without({stem, bank.packs.get(stem, stem)}))
         yield
     finally:
-        animator.library = library
+        for kind, bank in banks.items():
+            if bank is not None:
+                setattr(model, kind, bank)

@@ -34,6 +34,16 @@ class FreeSpace:
         result: NDArray[np.float64] = np.maximum(beside, before)
         return result
 
+    def nearest_possible(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Places [Q, 3] that are in the empty space, moved out of it: behind what was measured, or into the outline."""
+        rays, length = self._rays(places)
+        angle, near = (np.asarray(found) for found in self.tree.query(rays, k=RAYS))
+        beside = angle[:, 0] > BESIDE * self.gap
+        behind = np.maximum(length, self.length[near].min(axis=1) - MARGIN)
+        ray = np.where(beside[:, None], np.asarray(self.tree.data)[near[:, 0]], rays)
+        result: NDArray[np.float64] = self.viewpoint + ray * np.where(beside, length, behind)[:, None]
+        return result
+
     def carved(self, logits: NDArray[np.floating], places: NDArray[np.floating]) -> NDArray[np.float64]:
         """Occupancy logits [Q] at places [Q, 3], lowered to outside where it is empty; smooth across its border."""
         result = np.array(logits, dtype=np.float64)

@@ -32,16 +32,20 @@ from core.models.registration import Registration, confidence_of, handles_of
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeDiffusion
 from core.models.warm_start import HandleCondition
+from core.pipelines.body_fit import FittedBody
+from core.pipelines.body_search import BodyPoses
 from core.pipelines.decoding import decode_vertices
+from core.pipelines.free_space import FreeSpace
 from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, run_sampler, sample_motion, seeded_noise
 from core.pipelines.prepared_mesh import PreparedMesh, SurfaceNodes
 from core.pipelines.progress import Reporter
 from core.pipelines.request import OnStep, Reconstruction, ReconstructionOptions, ReconstructionSet, SamplingOptions
+from core.pipelines.scan_bodies import likely_bodies
 from core.pipelines.scan_fit import measure
 from core.pipelines.scan_input import ScanInput
 from core.pipelines.scan_registration import SurfaceRegistration
-from core.pipelines.surface import latents_to_mesh
+from core.pipelines.surface import latents_to_mesh, model_occupancy
 from core.sequence import MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
 from core.shapes import Float
 
@@ -72,7 +76,10 @@ class Reconstructor:
         shape_diffusion: ShapeDiffusion,
         motion_diffusion: MotionDiffusion,
         device: str | torch.device = "cpu",
+        bodies: BodyPoses | None = None,
     ) -> None:
+        """`bodies` complete what partial scans do not show; without them the shape model alone does."""
+        self.bodies = bodies
         self.config = config
         self.preset = config.name
         self.device = choose_device(str(device))
@@ -92,7 +99,7 @@ class Reconstructor:
         config, (shape, motion, shape_diffusion, motion_diffusion) = load_modules(
             preset, stages, {stages[-1]: scan_motion_path(preset)}
         )
-        return cls(config, shape, motion, shape_diffusion, motion_diffusion, place)
+        return cls(config, shape, motion, shape_diffusion, motion_diffusion, place, BodyPoses.shipped())
 
     @torch.inference_mode()
     def reconstruct(
@@ -108,12 +115,13 @@ class Reconstructor:
         sampling = options.sampling
         seeds = [sampling.seed + number for number in range(1 if sampling.quality == "draft" else sampling.seeds)]
         calls = denoiser_calls(sampling, self.config)
-        report = Reporter(on_step, calls + (3 + calls) * len(seeds) + 1)
+        report = Reporter(on_step, calls + (3 + calls) * len(seeds) + 2)
         report.start("Reading the scans")
         normalization = options.normalization or guess_normalization(scans)
         observed = ScanInput(scans, normalization, self.config, self.device, report.check_cancelled)
         latents = self._shapes(observed, seeds[:1] if options.one_shape else seeds, sampling, report)
         free = observed.free_space()
+        bodies = self._bodies(observed, latents[:1], free, report)
         surfaces: list[_Surface] = []
         for number, _ in enumerate(seeds):
             if number < len(latents):
@@ -126,6 +134,7 @@ class Reconstructor:
                     free,
                     report.check_cancelled,
                     observed.whole_tracks(),
+                    bodies[number % len(bodies)] if bodies else None,
                 )
                 surfaces.append(self._surface(vertices, faces, observed, report))
             else:
@@ -175,6 +184,17 @@ class Reconstructor:
             variety = self.config.diffusion.variety if sampling.variety is None else sampling.variety
             whitened = mean + variety * (whitened - mean)
         return self.shape_autoencoder.proper(several.unwhiten(whitened))
+
+    def _bodies(
+        self, observed: ScanInput, latents: Tensor, free: FreeSpace | None, report: Reporter
+    ) -> list[FittedBody]:
+        """Bodies that fit a partial scan, the best first."""
+        found: list[FittedBody] = []
+        if self.bodies is not None and observed.one_sided:
+            model = model_occupancy(self.shape_autoencoder, latents)
+            found = likely_bodies(self.bodies, observed.points[0], free, model, report.check_cancelled)
+        report.step("Finding a body that fits")
+        return found
 
     def _surface(
         self, vertices: NDArray[np.float32], faces: NDArray[np.int32], observed: ScanInput, report: Reporter

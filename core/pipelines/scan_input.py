@@ -74,6 +74,11 @@ class ScanInput:
             places = np.tile(np.asarray(self.scans.viewpoint, dtype=np.float64), (self.frames, 1))
         return None if places is None else self.normalization.apply(places)
 
+    @property
+    def one_sided(self) -> bool:
+        """Whether points were measured, but not all around."""
+        return self.scans.partial and self.kind.measured
+
     def whole_tracks(self) -> NDArray[np.float32] | None:
         """Tracks [T, N, 3] where they show the shape from all sides, and enough of them to tell what is near what."""
         if not self.tracked or self.scans.partial or len(self.points[0]) < FEWEST_WHOLE:

@@ -17,6 +17,7 @@ from torch import Tensor
 from core.errors import MeshError
 from core.geometry.isosurface import extract_isosurface
 from core.models.shape_autoencoder import ShapeAutoencoder
+from core.pipelines.body_fit import FittedBody
 from core.pipelines.free_space import FreeSpace
 from core.pipelines.tracked_surface import tracked_surface
 
@@ -33,20 +34,23 @@ def latents_to_mesh(
     free: FreeSpace | None = None,
     check_cancelled: Callable[[], None] = lambda: None,
     tracks: NDArray[np.float32] | None = None,
+    body: FittedBody | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Vertices [V, 3] in normalised space and faces [F, 3] of latents [1, M, Cs]; closed.
 
     Without small parts that float, except where points `observed` [N, 3] lie on them: a leg may be cut off by a gap.
-    Nothing is inside `free` space. `tracks` [T, N, 3] of points all over the shape say most of it themselves.
+    Nothing is inside `free` space. Away from what was seen a `body` also says what is inside. `tracks` [T, N, 3] of
+    points all over the shape say most of it themselves.
 
     `check_cancelled` is called between parts of the work. Raises MeshError where nothing is inside.
     """
-    context = autoencoder.context(latents)
+    asked = model_occupancy(autoencoder, latents)
 
     def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
         check_cancelled()
-        queries = torch.from_numpy(points.astype(np.float32)).to(latents.device)[None]
-        logits = autoencoder.query(context, queries)[0].cpu().numpy()
+        logits = asked(points)
+        if body is not None:
+            logits = body.blended(logits, points)
         return logits if free is None else free.carved(logits, points)
 
     try:
@@ -62,6 +66,17 @@ def latents_to_mesh(
     if faces is not None and len(triangles) > faces:
         vertices, triangles = decimated(vertices, triangles, faces)
     return vertices, triangles
+
+
+def model_occupancy(autoencoder: ShapeAutoencoder, latents: Tensor) -> Callable[[NDArray[np.float64]], NDArray[Any]]:
+    """Occupancy logits [Q] of latents [1, M, Cs] as a function of places [Q, 3] in normalised space."""
+    context = autoencoder.context(latents)
+
+    def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
+        queries = torch.from_numpy(points.astype(np.float32)).to(latents.device)[None]
+        return np.asarray(autoencoder.query(context, queries)[0].cpu().numpy())
+
+    return occupancy
 
 
 def largest_parts(

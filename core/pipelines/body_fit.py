@@ -1,0 +1,124 @@
+"""Bends a body of the bank to a partial scan, judges how likely it is, and gives what was not seen.
+
+As-rigid fits from stiff to soft draw the surface to the seen points; vertices where the camera saw empty space go to
+where they may be. What was seen stays the model's; away from the points the body's inside takes over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import igl
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.spatial import KDTree
+
+from core.geometry.occupancy import is_inside
+from core.geometry.sampling import face_normals
+from core.geometry.soft_arap import SoftArap, closest
+from core.pipelines.body_search import Floats, PlacedBody, contradictions
+from core.pipelines.free_space import FreeSpace
+
+POINTS = 500  # seen points that pull
+# Weight of the points beside the cotangent weights of edges, and distance at which a match counts half, in turn.
+LEVELS = ((0.05, 0.1), (0.1, 0.08), (0.3, 0.06), (1.0, 0.04), (3.0, 0.03), (8.0, 0.02))
+ITERATIONS = 4
+MISPLACED = 0.005  # of the size inside the empty space
+FEWEST_FACING = 10
+EDGE = 0.51  # half the side of frame 0's box, with a margin
+NEAR, FAR = 0.03, 0.1  # distances from the seen points between which the body takes over
+TRUST = 0.6  # in a body that was chosen; the rest is the shape model's, which is wrong in other places
+SURE = 6.0  # logits beyond which a place is inside or outside for certain
+STEEPNESS = 100.0  # of the body's field, per unit of length
+STRETCHED = 0.05  # of the misfit, for each share by which a body's edges had to change
+
+
+@dataclass(frozen=True, eq=False)
+class FittedBody:
+    """A body bent to what was seen, in normalised space."""
+
+    name: str
+    vertices: Floats  # [V, 3]
+    faces: NDArray[np.int64]  # [F, 3]
+    misfit: float  # as a share of the size: distance of the points, contradictions and stretch
+    seen: KDTree  # the points it was bent to
+
+    def blended(self, logits: NDArray[np.floating], places: Floats, trust: float = TRUST) -> Floats:
+        """Occupancy logits [Q] at places [Q, 3]: given ones near the seen points, away from them also the body's own.
+
+        There the body's have the share `trust`.
+        """
+        result = np.clip(np.asarray(logits, dtype=np.float64), -SURE, SURE)
+        distance = np.asarray(self.seen.query(places)[0])
+        rows = np.flatnonzero(distance > NEAR)
+        if len(rows):
+            away = np.ascontiguousarray(places[rows], dtype=np.float64)
+            apart = np.sqrt(igl.point_mesh_squared_distance(away, self.vertices, self.faces)[0])
+            own = np.minimum(STEEPNESS * apart, SURE) * np.where(is_inside(self.vertices, self.faces, away), 1, -1)
+            share = ((distance[rows] - NEAR) / (FAR - NEAR)).clip(0, 1)
+            share = trust * share * share * (3 - 2 * share)
+            result[rows] = (1 - share) * result[rows] + share * own
+        return result
+
+
+def fit_bodies(
+    placed: Sequence[PlacedBody],
+    points: NDArray[np.floating],
+    free: FreeSpace | None,
+    check_cancelled: Callable[[], None] = lambda: None,
+) -> list[FittedBody]:
+    """Bodies bent to the seen points [N, 3] of frame 0, the most likely first."""
+    every = np.asarray(points, dtype=np.float64)
+    cloud = every[np.random.default_rng(0).permutation(len(every))[:POINTS]]
+    tree = KDTree(every)
+    fitted = []
+    for body in placed:
+        check_cancelled()
+        faces = body.faces.astype(np.int64)
+        vertices, stretch = _bent(body.vertices, faces, cloud, free)
+        vertices = np.ascontiguousarray(vertices)
+        apart = np.sqrt(igl.point_mesh_squared_distance(np.ascontiguousarray(cloud), vertices, faces)[0])
+        wrong = float(contradictions(vertices[None], cloud, free)[0])
+        fitted.append(FittedBody(body.name, vertices, faces, float(apart.mean()) + wrong + STRETCHED * stretch, tree))
+    return sorted(fitted, key=lambda body: body.misfit)
+
+
+def _bent(vertices: Floats, faces: NDArray[np.int64], cloud: Floats, free: FreeSpace | None) -> tuple[Floats, float]:
+    """The surface's vertices [V, 3] drawn to the points [N, 3], and by what share its edges changed their length."""
+    body = SoftArap(vertices, faces)
+    pose = body.rest
+    for weight, reach in LEVELS:
+        attachment, distance = closest(pose, _facing(pose, faces, free), cloud)
+        share = [weight * min(1.0, POINTS / len(cloud)) / (1 + (distance / reach) ** 2)]
+        rows, targets = [attachment], [cloud]
+        for moved, where in _to_move(pose, free):
+            picks = (np.ones(len(moved)), (np.arange(len(moved)), moved))
+            rows.append(sparse.csr_matrix(picks, (len(moved), len(pose))))
+            targets.append(where)
+            share.append(np.full(len(moved), 0.5 * weight))
+        attached = body.attached(sparse.vstack(rows).tocsr(), np.concatenate(share))
+        pose = body.fit(pose, attached, np.concatenate(targets), ITERATIONS)
+    length = np.linalg.norm(pose[body.start] - pose[body.end], axis=1)
+    return pose, float(np.abs(length / np.linalg.norm(body.edges, axis=1).clip(1e-9) - 1).mean())
+
+
+def _facing(pose: Floats, faces: NDArray[np.int64], free: FreeSpace | None) -> NDArray[np.int64]:
+    """Faces that the camera may see; all, where its place is not known."""
+    if free is None:
+        return faces
+    towards = free.viewpoint - pose[faces].mean(axis=1)
+    chosen = faces[np.einsum("fi,fi->f", face_normals(pose, faces), towards) > 0]
+    return chosen if len(chosen) >= FEWEST_FACING else faces
+
+
+def _to_move(pose: Floats, free: FreeSpace | None) -> list[tuple[NDArray[np.int64], Floats]]:
+    """Vertices that stand where nothing can be, and where they might."""
+    beyond = np.flatnonzero((np.abs(pose) > EDGE).any(axis=1))
+    result = [(beyond, pose[beyond].clip(-EDGE, EDGE))]
+    if free is not None:
+        inside = np.flatnonzero(free.clearance(pose) > MISPLACED)
+        if len(inside):
+            result.append((inside, free.nearest_possible(pose[inside])))
+    return [(moved, where) for moved, where in result if len(moved)]

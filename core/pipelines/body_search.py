@@ -1,0 +1,265 @@
+"""Which bodies of the bank, in which pose and where, a partial scan may show: many are tried coarsely, few are kept.
+
+Every pose under every heading is laid into frame 0's box and compared with the seen points; the best are then moved,
+turned and sized until the points lie on them, and judged by that and by what contradicts the scan: a surface where the
+camera looked through, outside the shape's box, or on the seen side of a half body where nothing was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from core.bank.bodies import shipped_bodies
+from core.bank.shape import BankShape, mirrored
+from core.geometry.sampling import vertex_normals
+from core.pipelines.free_space import FreeSpace
+
+Floats = NDArray[np.float64]
+COARSE, FINE = 64, 200  # vertices that stand for a body at first, and then
+COARSE_POINTS, FINE_POINTS = 48, 100  # seen points at first, and then
+HEADINGS = 16
+CHUNK = 1024  # poses compared at once
+FITTED = 300  # poses that are moved to the points
+OF_ONE = 24  # of them, of one body
+ROUNDS = 6
+REACH = 0.06  # distance at which a seen point counts half
+SLIDE = 0.3  # share of a point's offset along the surface that pulls
+SIZE_STEP = 0.03  # that a body may grow or shrink in a round
+INSIDE = 0.52  # half the side of frame 0's box, with a margin
+FREE_VERTICES = 100
+FREE_MARGIN, MOST_FREE = 0.01, 0.2
+KEPT_OF_ONE = 3
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedBody:
+    """A body of the bank in one pose, laid into normalised space."""
+
+    name: str
+    vertices: Floats  # [V, 3]
+    faces: NDArray[np.int32]  # [F, 3]
+    misfit: float  # as a share of the size; 0 is perfect
+
+
+class BodyPoses:
+    """Bodies, also mirrored, in all their poses, ready to be compared."""
+
+    def __init__(self, bodies: Sequence[BankShape]) -> None:
+        self._bodies: list[BankShape] = []
+        places, normals, of, pose = [], [], [], []
+        for body in bodies:
+            for shape in (body, mirrored(body)):
+                clip = shape.clips[0]
+                # The default pose of nearly all bodies is its own mirror image.
+                rows = np.arange(0 if shape is body else 1, clip.frames)
+                if not len(rows):
+                    continue
+                posed = shape.posed(clip, rows)
+                places.append(posed[:, :FINE].astype(np.float32))
+                normals.append(vertex_normals(posed, shape.faces)[:, :FINE].astype(np.float32))
+                of += [len(self._bodies)] * len(rows)
+                pose += rows.tolist()
+                self._bodies.append(shape)
+        self._places, self._normals = places, normals
+        self._of, self._pose = np.array(of), np.array(pose)
+        self._usable = np.ones(len(of), dtype=bool)
+        fewest = min((part.shape[1] for part in places), default=0)
+        self.places = torch.from_numpy(np.concatenate([part[:, :fewest] for part in places]))
+        self.normals = torch.from_numpy(np.concatenate([part[:, :fewest] for part in normals]))
+
+    @classmethod
+    def shipped(cls) -> BodyPoses:
+        """Of the bank that comes with the program. Raises DataError where it cannot be read."""
+        return _shipped()
+
+    def without(self, names: Collection[str]) -> BodyPoses:
+        """Without bodies whose name, pack or author is in `names`."""
+        other = object.__new__(BodyPoses)
+        other.__dict__.update(self.__dict__)
+        out = np.array([not {b.name, b.pack, b.author}.isdisjoint(names) for b in self._bodies], dtype=bool)
+        other._usable = self._usable & ~out[self._of]
+        return other
+
+    @property
+    def packs(self) -> dict[str, str]:
+        """The pack of each body by its name."""
+        return {body.name: body.pack for body in self._bodies}
+
+    @property
+    def usable(self) -> NDArray[np.int64]:
+        """Numbers of the poses that may be used."""
+        return np.flatnonzero(self._usable)
+
+    def name(self, number: int) -> str:
+        """The name of the body that a pose is of."""
+        return str(self._bodies[self._of[number]].name)
+
+    def mesh(self, number: int) -> tuple[Floats, NDArray[np.int32]]:
+        """The whole surface of one pose: vertices [V, 3] and faces [F, 3]."""
+        shape = self._bodies[self._of[number]]
+        return shape.posed(shape.clips[0], [self._pose[number]])[0].astype(np.float64), shape.faces
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> BodyPoses:
+    return BodyPoses(shipped_bodies())
+
+
+def find_bodies(
+    poses: BodyPoses,
+    points: NDArray[np.floating],
+    free: FreeSpace | None,
+    count: int,
+    check_cancelled: Callable[[], None] = lambda: None,
+) -> list[PlacedBody]:
+    """The `count` bodies that agree best with the seen points [N, 3] of frame 0, in normalised space, best first.
+
+    `free` is the space that the camera saw to be empty; without it the points are taken to be all that there is on
+    their side of some plane.
+    """
+    if not len(poses.usable) or len(points) < 4:
+        return []
+    cloud = np.asarray(points, dtype=np.float64)
+    cloud = cloud[np.random.default_rng(0).permutation(len(cloud))]
+    rows, headings = _coarsely(poses, cloud[:COARSE_POINTS], check_cancelled)
+    matrix, offset, misfit = _moved(poses, rows, headings, cloud, free, check_cancelled)
+    found: list[PlacedBody] = []
+    taken: dict[str, int] = {}
+    for place in np.argsort(misfit):
+        name = poses.name(rows[place])
+        if len(found) == count:
+            break
+        if taken.get(name, 0) < KEPT_OF_ONE:
+            taken[name] = taken.get(name, 0) + 1
+            vertices, faces = poses.mesh(rows[place])
+            found.append(PlacedBody(name, vertices @ matrix[place].T + offset[place], faces, float(misfit[place])))
+    return found
+
+
+def _coarsely(
+    poses: BodyPoses, points: Floats, check_cancelled: Callable[[], None]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Poses, and the heading of each, near which the points [n, 3] lie when it fills frame 0's box."""
+    usable = poses.usable
+    cloud = torch.from_numpy(points.astype(np.float32))
+    angles = 2 * np.pi * np.arange(HEADINGS) / HEADINGS
+    turns = torch.from_numpy(_about_y(angles).astype(np.float32))
+    scores = []
+    for start in range(0, len(usable), CHUNK // HEADINGS):
+        check_cancelled()
+        some = poses.places[usable[start : start + CHUNK // HEADINGS], :COARSE]
+        laid = _boxed(torch.einsum("hij,cnj->chni", turns, some).flatten(0, 1))[0]
+        scores.append(_squared(laid, cloud).amin(dim=2).clamp_min(0).sqrt().mean(dim=1))
+    rows, headings = [], []
+    taken: dict[str, int] = {}
+    for place in torch.cat(scores).argsort().tolist():
+        row = int(usable[place // HEADINGS])
+        name = poses.name(row)
+        if taken.get(name, 0) < OF_ONE:
+            taken[name] = taken.get(name, 0) + 1
+            rows.append(row)
+            headings.append(angles[place % HEADINGS])
+        if len(rows) == FITTED:
+            break
+    return np.array(rows), np.array(headings)
+
+
+def _moved(
+    poses: BodyPoses,
+    rows: NDArray[np.int64],
+    headings: Floats,
+    cloud: Floats,
+    free: FreeSpace | None,
+    check_cancelled: Callable[[], None],
+) -> tuple[Floats, Floats, Floats]:
+    """Where poses come to lie when the points pull: matrices [C, 3, 3], offsets [C, 3] and misfits [C]."""
+    seen = torch.from_numpy(cloud[:FINE_POINTS].astype(np.float32))
+    turned = torch.from_numpy(_about_y(headings).astype(np.float32))
+    surface, size, middle = _boxed(poses.places[rows] @ turned.transpose(1, 2))
+    normals = poses.normals[rows] @ turned.transpose(1, 2)
+    matrix, offset = turned * size, -(middle * size)[:, 0]
+    for turn in range(ROUNDS + 1):
+        check_cancelled()
+        squared, nearest = _squared(surface, seen).min(dim=2)
+        distance = squared.clamp_min(0).sqrt()
+        at = nearest[..., None].expand(-1, -1, 3)
+        here, normal = surface.gather(1, at), normals.gather(1, at)
+        apart = seen - here
+        along = (apart * normal).sum(dim=2, keepdim=True)
+        if turn == ROUNDS:
+            break
+        target = here + normal * along + SLIDE * (apart - normal * along)
+        rotation, scale, old, new = _similarity(here, target, 1 / (1 + (distance / REACH).square()))
+        step = rotation * scale[:, None, None]
+        surface, normals = (surface - old) @ step.transpose(1, 2) + new, normals @ rotation.transpose(1, 2)
+        matrix, offset = step @ matrix, ((offset[:, None] - old) @ step.transpose(1, 2) + new)[:, 0]
+    residual = (along.abs()[..., 0] + 0.15 * distance).mean(dim=1).numpy().astype(np.float64)
+    laid = surface.numpy().astype(np.float64)
+    misfit = residual + contradictions(laid, cloud, free)
+    return matrix.numpy().astype(np.float64), offset.numpy().astype(np.float64), misfit
+
+
+def contradictions(surfaces: Floats, cloud: Floats, free: FreeSpace | None) -> Floats:
+    """How much of surfaces [C, V, 3] stands where nothing can be, [C], as a share of the size."""
+    beyond = np.maximum(np.abs(surfaces) - INSIDE, 0).sum(axis=2).mean(axis=1)
+    if free is None:
+        tree = KDTree(cloud)
+        above: Floats = np.array([_above(cloud, tree, surface) for surface in surfaces])
+        return np.asarray(beyond + above)
+    some = surfaces[:, :FREE_VERTICES]
+    inside = np.maximum(free.clearance(some.reshape(-1, 3)) - FREE_MARGIN, 0).clip(0, MOST_FREE)
+    result: Floats = beyond + 0.5 * inside.reshape(some.shape[:2]).mean(axis=1)
+    return result
+
+
+def _above(cloud: Floats, tree: KDTree, surface: Floats) -> float:
+    """How far what was not seen of a surface [V, 3] reaches to the side where all was seen."""
+    distance = np.asarray(tree.query(surface, distance_upper_bound=0.08)[0])
+    unseen = surface[~np.isfinite(distance)]
+    if len(unseen) < 5:
+        return 0.0
+    normal = cloud.mean(axis=0) - unseen.mean(axis=0)
+    normal /= np.linalg.norm(normal) + 1e-9
+    return float(np.maximum(unseen @ normal - np.quantile(cloud @ normal, 0.05), 0).sum() / len(surface))
+
+
+def _about_y(angles: Floats) -> Floats:
+    """Rotations [n, 3, 3] about the vertical axis."""
+    cosine, sine, zero, one = np.cos(angles), np.sin(angles), 0 * angles, 0 * angles + 1
+    rows = [cosine, zero, sine, zero, one, zero, -sine, zero, cosine]
+    result: Floats = np.stack(rows, axis=-1).reshape(-1, 3, 3)
+    return result
+
+
+def _boxed(surfaces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Surfaces [C, V, 3] laid into frame 0's box, the factor [C, 1, 1] and the old middle [C, 1, 3]."""
+    low, high = surfaces.amin(dim=1, keepdim=True), surfaces.amax(dim=1, keepdim=True)
+    size, middle = 1 / (high - low).amax(dim=2, keepdim=True).clamp_min(1e-9), (low + high) / 2
+    return (surfaces - middle) * size, size, middle
+
+
+def _squared(surfaces: Tensor, points: Tensor) -> Tensor:
+    """Squared distances [C, n, V] of points [n, 3] from vertices [C, V, 3]."""
+    lengths = surfaces.square().sum(dim=2)[:, None] + points.square().sum(dim=1)[None, :, None]
+    return lengths - 2 * points[None] @ surfaces.transpose(1, 2)
+
+
+def _similarity(start: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Rotations [C, 3, 3], sizes [C] and both middles [C, 1, 3] that take start to target [C, n, 3] (Umeyama 1991)."""
+    share = (weight / weight.sum(dim=1, keepdim=True))[..., None]
+    old, new = (share * start).sum(dim=1, keepdim=True), (share * target).sum(dim=1, keepdim=True)
+    before, after = start - old, target - new
+    left, values, right = torch.linalg.svd((share * after).transpose(1, 2) @ before)
+    sign = torch.ones_like(values)
+    sign[:, 2] = torch.sign(torch.linalg.det(left @ right))
+    spread = (share * before.square()).sum(dim=(1, 2)).clamp_min(1e-9)
+    size = ((values * sign).sum(dim=1) / spread).clamp(1 - SIZE_STEP, 1 + SIZE_STEP)
+    return left @ (sign[..., None] * right), size, old, new

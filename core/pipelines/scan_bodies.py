@@ -1,0 +1,67 @@
+"""The bodies that complete a partial scan, one a seed: those most likely, and most like all that is likely.
+
+Several bodies may fit what was seen. That one is chosen whose inside has the largest expected overlap (IoU) with the
+truth, where the truth may be any of the fits, each as likely as it fits, or what the shape model says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.geometry.occupancy import uniform_box_points
+from core.pipelines.body_fit import FittedBody, fit_bodies
+from core.pipelines.body_search import BodyPoses, Floats, find_bodies
+from core.pipelines.free_space import FreeSpace
+
+TRIED = 16  # bodies that are bent to the points
+PROBES = 6000  # places at which insides are compared
+LIKELIHOOD = 0.006  # misfit by which a body is less likely by a factor of e
+MODEL_SHARE = 0.25  # of the belief that the shape model's own answer has
+MOST_MISFIT = 0.018  # beyond, a body says nothing about the shape
+CLEARLY_WORSE = 0.06  # of expected overlap below the best: no seed takes such a body
+
+Occupancy = Callable[[Floats], NDArray[np.floating]]
+
+
+def likely_bodies(
+    poses: BodyPoses,
+    points: NDArray[np.floating],
+    free: FreeSpace | None,
+    model: Occupancy,
+    check_cancelled: Callable[[], None] = lambda: None,
+) -> list[FittedBody]:
+    """Bodies bent to frame 0's seen points [N, 3], in normalised space, the best first; none where none fits.
+
+    `model` maps places [Q, 3] to occupancy logits [Q]. `free` is as in `find_bodies`.
+    """
+    found = find_bodies(poses, points, free, TRIED, check_cancelled)
+    fits = fit_bodies(found, points, free, check_cancelled)
+    if not fits:
+        return []
+    places = uniform_box_points(PROBES, np.random.default_rng(0))
+    if free is not None:
+        places = places[free.clearance(places) < 0]
+    logits = np.asarray(model(places), dtype=np.float64)
+    inside = np.stack([body.blended(logits, places, trust=1.0) > 0 for body in fits])
+    overlap = expected_overlap(inside, logits > 0, np.array([body.misfit for body in fits]))
+    order = np.argsort(-overlap, kind="stable")
+    if fits[order[0]].misfit > MOST_MISFIT:
+        return []
+    return [
+        fits[row]
+        for row in order
+        if fits[row].misfit <= MOST_MISFIT and overlap[row] > overlap[order[0]] - CLEARLY_WORSE
+    ]
+
+
+def expected_overlap(
+    inside: NDArray[np.bool_], model: NDArray[np.bool_], misfit: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """[K] about the IoU of each of K insides [K, Q] with the truth, which is one of them or the model's [Q]."""
+    likely = np.exp(-(misfit - misfit.min()) / LIKELIHOOD)
+    belief = (1 - MODEL_SHARE) * likely / likely.sum() @ inside + MODEL_SHARE * model
+    common = inside @ belief
+    return np.asarray(common / (belief.sum() + inside.sum(axis=1) - common).clip(1e-9))

@@ -1,0 +1,98 @@
+"""Bodies for partial scans: the right one is found, bent to what was seen, and used only where it may be right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.bank.bodies import body_of
+from core.bank.credits import LICENCE, Credit
+from core.bank.read_sequence import MeshMotion, body_of_motion
+from core.bank.shape import BankShape
+from core.geometry.occupancy import is_inside, uniform_box_points
+from core.geometry.sampling import face_normals, sample_surface
+from core.pipelines.body_fit import NEAR, fit_bodies
+from core.pipelines.body_search import BodyPoses, find_bodies
+from core.pipelines.free_space import FreeSpace
+from core.pipelines.scan_bodies import MOST_MISFIT, expected_overlap, likely_bodies
+from tests.geometry.bodies import capsule
+
+UNKNOWN = lambda places: np.zeros(len(places)) - 0.1  # noqa: E731  a model that knows nothing
+
+
+def bent(bend: float) -> np.ndarray:
+    vertices = capsule(bend)[0]
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    return (vertices - (low + high) / 2) / (high - low).max()
+
+
+def shape(name: str, width: float) -> BankShape:
+    poses = np.stack([bent(bend) * [1, width, width] for bend in np.linspace(0.0, 1.5, 16)]).astype(np.float32)
+    credit = Credit("a test", LICENCE, name + "s")
+    return body_of(body_of_motion(name, MeshMotion("bend", poses, 24.0), capsule()[1], credit, "objects", 300))
+
+
+@pytest.fixture(scope="module")
+def poses() -> BodyPoses:
+    return BodyPoses([shape("sausage", 1.0), shape("barrel", 2.2)])
+
+
+@pytest.fixture(scope="module")
+def half() -> np.ndarray:
+    """Points of the left half of a sausage that is bent by one radian and turned about the vertical."""
+    vertices, faces = bent(1.0), capsule()[1]
+    points = sample_surface(vertices, faces, 800, np.random.default_rng(0)).at(vertices)
+    return (points[points[:, 0] < -0.05]) @ turn(0.9).T
+
+
+def turn(angle: float) -> np.ndarray:
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+
+
+def test_the_body_that_fits_is_found_first_whatever_its_heading(poses: BodyPoses, half: np.ndarray) -> None:
+    found = find_bodies(poses, half, None, 4)
+    assert found[0].name == "sausage" and len(found) == 4
+    assert [body.misfit for body in found] == sorted(body.misfit for body in found)
+    assert {body.name for body in find_bodies(poses.without({"sausages"}), half, None, 4)} == {"barrel"}
+    assert find_bodies(poses.without({"a test"}), half, None, 4) == []
+    assert len(poses.usable) > len(poses.without({"sausages"}).usable)
+
+
+def test_it_is_bent_to_what_was_seen_and_completes_the_rest(poses: BodyPoses, half: np.ndarray) -> None:
+    best = likely_bodies(poses, half, None, UNKNOWN)[0]
+    assert best.name == "sausage" and best.misfit < 0.01
+    places = uniform_box_points(20_000, np.random.default_rng(1))
+    logits = best.blended(UNKNOWN(places), places)
+    near = best.seen.query(places)[0] < NEAR
+    np.testing.assert_allclose(logits[near], UNKNOWN(places)[near])
+    true = is_inside(bent(1.0) @ turn(0.9).T, capsule()[1], places)
+    assert ((logits > 0) & true)[~near].sum() / ((logits > 0) | true)[~near].sum() > 0.5
+
+
+def test_a_body_that_does_not_fit_says_nothing(poses: BodyPoses) -> None:
+    scattered = np.random.default_rng(3).uniform(-0.5, 0.5, (300, 3))
+    assert likely_bodies(poses, scattered, None, UNKNOWN) == []
+    assert likely_bodies(poses, scattered[:3], None, UNKNOWN) == []
+
+
+def test_no_body_stands_where_the_camera_looked_through(poses: BodyPoses) -> None:
+    vertices, faces = bent(1.0), capsule()[1].astype(np.int64)
+    eye = np.array([0.2, 0.3, 3.0])
+    towards = ((eye - vertices[faces].mean(axis=1)) * face_normals(vertices, faces)).sum(axis=1) > 0
+    points = sample_surface(vertices, faces[towards], 3000, np.random.default_rng(0)).at(vertices)
+    free = FreeSpace(points, eye)
+    for body in fit_bodies(find_bodies(poses, points, free, 6), points, free)[:2]:
+        assert np.quantile(free.clearance(body.vertices), 0.95) < 0.03
+    moved = free.nearest_possible(np.array([[0.0, 0.45, 0.0], [0.0, 0.1, 1.5]]))
+    assert (free.clearance(moved) < 0.01).all()
+
+
+def test_the_choice_has_the_largest_expected_overlap() -> None:
+    inside = np.array([[1, 1, 1, 0, 0, 0], [1, 1, 0, 1, 0, 0], [0, 0, 0, 0, 1, 1]], dtype=bool)
+    model = np.array([1, 1, 0, 0, 0, 0], dtype=bool)
+    same = expected_overlap(inside, model, np.array([0.005, 0.005, 0.005]))
+    assert same[0] == pytest.approx(same[1]) and same[2] < same[0]
+    surer = expected_overlap(inside, model, np.array([0.005, 0.001, 0.005]))
+    assert surer.argmax() == 1
+    assert 0 < MOST_MISFIT < 0.05
