@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TEMPERATURE = 2.5  # of the energies; chosen on clips of packs that were left out of the bank
+TEMPERATURE = 1.0  # of the energies, which are fitted as minus the logarithm of a likelihood
 UNSERVED = 1.3  # distance, in units of a usual motion, that a motion counts for before anything near it is chosen
 ROUND = 48  # seeds that share one draw of the candidates' order
 

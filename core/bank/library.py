@@ -12,8 +12,9 @@ import torch
 from core.bank.bank_file import read_bank
 from core.bank.borrowing import Borrowed, borrow
 from core.bank.choosing import choose_windows
+from core.bank.grounding import lead_by_feet
 from core.bank.matching import BankEntry, Body, Match, match_body
-from core.bank.search import EFFORT, Window, Wish, effort, find_windows, position_functional
+from core.bank.search import Window, Wish, effort, find_windows, position_functional
 from core.bank.shape import BankShape
 
 CANDIDATES = 96  # windows that are carried over in full before the seeds choose among them
@@ -58,11 +59,13 @@ class Proposals:
         if not self.windows:
             return
         self._borrowed = borrow(body, self.windows, wish)
+        led = lead_by_feet(self.windows, wish, self._borrowed.positions)
+        self._borrowed = self._borrowed._replace(positions=led)
         displacement = self._borrowed.positions - torch.from_numpy(body.nodes)
         motion = displacement.norm(dim=-1).mean(dim=(1, 2)).numpy()
         size = max((float(np.linalg.norm(place - wish.rest[k])) for k, _, place in wish.keys), default=0.0)
-        # The effort again, of the whole body and not of its parts' centres alone.
-        energies = np.array([window.energy for window in self.windows]) + EFFORT * effort(motion, size)
+        # The effort of the whole body instead of its parts' centres'.
+        energies = np.array([window.energy - window.effort for window in self.windows]) + effort(motion, size)
         self.windows = [
             replace(window, energy=float(energy)) for window, energy in zip(self.windows, energies, strict=True)
         ]

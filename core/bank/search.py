@@ -8,9 +8,9 @@ agreement of the first pose with the body's own, likeness of the shapes, and mot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +19,27 @@ from core.bank.bank_file import STORED_FPS
 from core.bank.matching import Body, Match
 from core.bank.shape import Floats
 
-SPEEDS = (0.7, 1.0, 1.4)
 AMPLITUDE = (0.5, 1.3)  # how far a window's motion may be scaled to meet the handles
-# Scales of the energy's terms, chosen on clips of packs that were left out of the bank.
-REACH = 0.25  # deviation of a handle's path, over how far it is to move
-POSE = 70.0
-ALIKE = 6.0
-EFFORT = 0.7
-USUAL_EFFORT = -1.75  # logarithm of the mean motion over the farthest handle's, and its deviation
-EFFORT_SPREAD = 0.55
-USUAL_MOTION = -2.8  # logarithm of the mean motion where no handle says how large it is
-LOOP_GAP = 20.0  # makes a closed cycle free and a leap at its end prohibitive
+# Weights of the energy's terms: the negative log-likelihood of 808 requests on 120 rigs, each with its pack left out of
+# the bank, under a mixture of what the windows make (`core.experiments.fit_choice`).
+MISSED = 12.0  # root mean square by which handles miss their keys, over how far they are to move
+MISSED_BY_MANY = 7.05  # the same, times the logarithm of the number of keys
+SLACK = 0.04  # of the size, added to how far handles are to move
+LARGER = 3.18  # logarithm of the amplitude
+POSE = 4.3  # how much worse than the shape's best the first pose agrees with the body's own
+ALIKE = 1.5
+EFFORT = 1.4  # logarithm of the mean motion over the farthest handle's
+ENDS_EARLY = 9.6  # times the share of the request that is left then
+SPEEDS = {0.7: -2.1, 1.0: 0.0, 1.4: 0.8}  # and their energies
+# Where no handle moves: logarithm of a usual mean motion, its deviation, and the weight of both.
+USUAL_MOTION, USUAL_SPREAD, UNUSUAL = -2.8, 0.55, 0.3
+LOOP_GAP = 8.0  # makes a closed cycle free and a leap at its end prohibitive
 PER_CLIP = 6  # windows kept of one clip and speed
 KEYS_PER_HANDLE = 6
 KEYS_OF_A_PIN = 3
+
+
+Key = tuple[int, int, tuple[float, ...]]  # handle, frame, place
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +54,7 @@ class Wish:
     rest: Floats
     nodes: NDArray[np.int64]
     shares: Floats
-    keys: tuple[tuple[int, int, tuple[float, ...]], ...]  # (handle, frame, place)
+    keys: tuple[Key, ...]
     behaviour: str = ""  # empty: any
     loop: bool = False
 
@@ -62,6 +69,7 @@ class Window:
     speed: float
     amplitude: float
     energy: float
+    effort: float  # the part of it that its motion as a whole costs, estimated
 
     @property
     def name(self) -> str:
@@ -82,21 +90,76 @@ def plain_name(stem: str) -> str:
 PREFIXES = ("farm", "simple", "fish", "m2m", "cyber", "space", "platformer", "modular")
 
 
+class Asked(NamedTuple):
+    """A wish as the search reads it: a few keys, how far each lies from the handle's rest, what moves the handles."""
+
+    wish: Wish
+    keys: list[Key]
+    place: Floats  # [n, 3]
+    size: float  # of the farthest
+    levers: Floats  # [K, P, 3]
+
+    @classmethod
+    def of(cls, body: Body, wish: Wish, functional: Floats) -> Asked:
+        """`functional` [P, P, 3] is `position_functional` of the body."""
+        keys = _thinned(wish)
+        place = np.array([key[2] for key in keys], np.float32).reshape(-1, 3)
+        place = place - wish.rest[[key[0] for key in keys]].reshape(-1, 3)
+        size = float(np.linalg.norm(place, axis=1).max(initial=0.0))
+        return cls(wish, keys, place, size, _handle_levers(body, wish, functional))
+
+
+class Terms(NamedTuple):
+    """What makes windows unlikely, a row for each frame of an entry that they may begin at, all of one speed [F]."""
+
+    speed: float
+    amplitude: Floats  # by which the window's motion is multiplied
+    missed: Floats  # root mean square by which handles miss their keys, over how far they are to move
+    pose: Floats  # how much worse than the entry's best the first pose agrees with the body's own
+    motion: Floats  # mean of the whole body
+    early: Floats  # share of the request that is left when the clip ends
+    gap: Floats  # between the poses at either end of a loop
+    possible: NDArray[np.bool_]
+
+
 def find_windows(body: Body, matches: Sequence[Match], wish: Wish, functional: Floats, most: int = 96) -> list[Window]:
     """The `most` likely windows, the best first. `functional` [P, P, 3] is `position_functional` of the body."""
-    keys = _thinned(wish)
-    if keys:
-        place = np.array([key[2] for key in keys], np.float32) - wish.rest[[key[0] for key in keys]]
-        size = float(np.linalg.norm(place, axis=1).max())
-    else:
-        place, size = np.zeros((0, 3), np.float32), 0.0
-    levers = _handle_levers(body, wish, functional)
-    certainty = float(max(1, len({key[0] for key in keys})))
+    asked = Asked.of(body, wish, functional)
     found: list[Window] = []
     for match in matches:
-        found += _windows_of(match, wish, keys, place, size, levers, certainty)
+        for terms in window_terms(match, asked):
+            toil = effort(terms.motion, asked.size)
+            energy = np.where(terms.possible, energy_of(terms, match.cost, asked) + toil, np.inf)
+            clip, frame = match.entry.clip, match.entry.frame
+            found += [
+                Window(
+                    match,
+                    int(clip[row]),
+                    float(frame[row]),
+                    terms.speed,
+                    float(terms.amplitude[row]),
+                    float(energy[row]),
+                    float(toil[row]),
+                )
+                for row in _best_of_each_clip(energy, clip)
+            ]
     found.sort(key=lambda window: window.energy)
     return found[:most]
+
+
+def energy_of(terms: Terms, cost: float, asked: Asked) -> Floats:
+    """How unlikely windows are [F], their effort not counted; `cost` says how unlike the shapes are."""
+    missing = MISSED + MISSED_BY_MANY * np.log(max(len(asked.keys), 1))
+    result: Floats = (
+        missing * terms.missed
+        + LARGER * np.log(terms.amplitude)
+        + POSE * terms.pose
+        + ALIKE * cost
+        + SPEEDS[terms.speed]
+        + ENDS_EARLY * terms.early
+        + LOOP_GAP * terms.gap
+    )
+    return result
 
 
 def position_functional(body: Body) -> Floats:
@@ -119,7 +182,7 @@ def _handle_levers(body: Body, wish: Wish, functional: Floats) -> Floats:
     return levers
 
 
-def _thinned(wish: Wish) -> list[tuple[int, int, tuple[float, ...]]]:
+def _thinned(wish: Wish) -> list[Key]:
     """The keys, of handles that have many an even choice with the last."""
     result = []
     for handle in sorted({key[0] for key in wish.keys}):
@@ -131,67 +194,53 @@ def _thinned(wish: Wish) -> list[tuple[int, int, tuple[float, ...]]]:
     return result
 
 
-def _windows_of(
-    match: Match,
-    wish: Wish,
-    keys: list[tuple[int, int, tuple[float, ...]]],
-    place: Floats,
-    size: float,
-    levers: Floats,
-    certainty: float,
-) -> list[Window]:
-    entry, turned = match.entry, np.asarray(match.turn)
-    wanted_clip = np.array([not wish.behaviour or clip.behaviour == wish.behaviour for clip in entry.shape.clips])
-    allowed = wanted_clip[entry.clip]
+def window_terms(match: Match, asked: Asked) -> Iterator[Terms]:
+    """For every speed what is unlikely about the windows of one entry."""
+    entry, turned, wish = match.entry, np.asarray(match.turn), asked.wish
+    allowed = np.array([not wish.behaviour or clip.behaviour == wish.behaviour for clip in entry.shape.clips])
     if not allowed.any():
-        return []
-    by_part = np.einsum("nj,kna->kja", match.parts, levers @ turned.T, optimize=True)  # [K, J, 3]
+        return
+    by_part = np.einsum("nj,kna->kja", match.parts, asked.levers @ turned.T, optimize=True)  # [K, J, 3]
     resting = by_part.sum(axis=1)
-    wanted = place @ turned.T
+    wanted = asked.place @ turned.T
     rotations, places, mass = entry.rotations, entry.places, match.mass
     middle = np.einsum("fja,j->fa", places, mass)
     begun = {
-        handle: np.einsum("sjba,jb->sja", rotations, by_part[handle], optimize=True) for handle in {k[0] for k in keys}
+        handle: np.einsum("sjba,jb->sja", rotations, by_part[handle], optimize=True)
+        for handle in {key[0] for key in asked.keys}
     }
     span = wish.frames - 1 if not wish.loop else wish.frames
-    base = POSE * (1 - match.pose) + ALIKE * match.cost
-    result: list[Window] = []
+    none = np.zeros(len(middle))
     for speed in SPEEDS:
         step = speed * STORED_FPS / wish.fps
-        moved, along, squared = [], np.zeros(len(base)), np.full(len(base), 1e-9)
-        for (handle, frame, _), target in zip(keys, wanted, strict=True):
+        moved, along, squared = [], none.copy(), none + 1e-9
+        for (handle, frame, _), target in zip(asked.keys, wanted, strict=True):
             then = entry.rows_after(frame * step)
             path = (rotations[then] @ begun[handle][..., None]).sum(axis=(1, 3)) - resting[handle]
             path += middle[then] - middle
             moved.append(path)
             along += path @ target
             squared += np.square(path).sum(axis=1)
-        motion = np.zeros(len(base))
-        for part in (1 / 3, 2 / 3, 1.0):
-            motion += np.linalg.norm(places[entry.rows_after(part * span * step)] - places, axis=-1) @ mass / 3
-        energy, amplitude = base.copy(), np.ones(len(base))
-        if size > 0:
+        amplitude, missed = none + 1.0, none
+        if asked.size > 0:
             amplitude = np.clip(along / squared, *AMPLITUDE)
-            missed = sum(
+            squares = sum(
                 np.square(amplitude[:, None] * path - target).sum(axis=1)
                 for path, target in zip(moved, wanted, strict=True)
             )
-            energy += certainty * missed / len(keys) / (REACH * size + 0.01) ** 2 + np.log(amplitude) ** 2
-        energy += EFFORT * effort(amplitude * motion, size)
+            missed = np.sqrt(squares / len(moved)) / (asked.size + SLACK)
+        motion = none.copy()
+        for part in (1 / 3, 2 / 3, 1.0):
+            motion += np.linalg.norm(places[entry.rows_after(part * span * step)] - places, axis=-1) @ mass / 3
         left = entry.left_after(span * step)
         # A clip may end before the request does, at a price, if it is played from its beginning.
-        energy += np.where(left < 0, -2.0 * np.maximum(left, -span * step) / max(span * step, 1e-6), 0.0)
+        early = -np.clip(left / max(span * step, 1e-6), -1.0, 0.0)
+        gap = none
         if wish.loop:
-            end = entry.rows_after(span * step)
-            energy += LOOP_GAP * (np.square(rotations[end] - rotations).sum(axis=(-1, -2)) @ mass)
-        energy[~allowed | ((left < 0) & (entry.frame > 0))] = np.inf
-        result += [
-            Window(
-                match, int(entry.clip[row]), float(entry.frame[row]), speed, float(amplitude[row]), float(energy[row])
-            )
-            for row in _best_of_each_clip(energy, entry.clip)
-        ]
-    return result
+            gap = np.square(rotations[entry.rows_after(span * step)] - rotations).sum(axis=(-1, -2)) @ mass
+        possible = allowed[entry.clip] & ((left >= 0) | (entry.frame == 0))
+        worse = match.pose.max() - match.pose
+        yield Terms(speed, amplitude, missed, worse, amplitude * motion, early, gap, possible)
 
 
 def _best_of_each_clip(energy: NDArray[Any], clip: NDArray[Any]) -> NDArray[np.int64]:
@@ -203,6 +252,13 @@ def _best_of_each_clip(energy: NDArray[Any], clip: NDArray[Any]) -> NDArray[np.i
 
 
 def effort(motion: NDArray[Any], size: float) -> NDArray[Any]:
-    """How unusual a mean motion is beside how far a handle is to move (or by itself, where none is)."""
-    usual = np.log(size) + USUAL_EFFORT if size > 0 else USUAL_MOTION
-    return np.square((np.log(motion + 0.01 * max(size, 0.05)) - usual) / EFFORT_SPREAD)
+    """What a mean motion costs beside how far a handle is to move (or by itself, where none is)."""
+    if size > 0:
+        return EFFORT * log_motion(motion, size)
+    return UNUSUAL * np.square((np.log(motion + 0.0005) - USUAL_MOTION) / USUAL_SPREAD)
+
+
+def log_motion(motion: NDArray[Any], size: float) -> NDArray[Any]:
+    """Logarithm of a mean motion over how far the farthest handle is to move."""
+    result: NDArray[Any] = np.log((motion + 0.01 * max(size, 0.05)) / size)
+    return result

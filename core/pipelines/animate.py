@@ -115,6 +115,10 @@ class Animator:
         """From models in memory, trained or not."""
         return cls(config, shape_autoencoder, motion_autoencoder, motion_diffusion, device, describe, library)
 
+    def body_of(self, mesh: SourceMesh) -> MovingBody:
+        """The mesh as the bank's motions see it."""
+        return self._meshes.of(mesh).moving_body(self._describe)
+
     @torch.inference_mode()
     def animate(
         self,

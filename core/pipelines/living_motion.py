@@ -19,6 +19,7 @@ from core.pipelines.turned_handles import TurnedHandles
 STANDING_HEIGHT = 0.02  # of the size: a foot higher than this above its rest is in the air
 STANDING_SPEED = 0.25  # of the size a second: a foot faster than this is not standing
 RELEASE = 0.12  # seconds over which a foot passes from where it stood to where it is led
+PLANTING_STEPS = 5  # as-rigid steps with the feet held
 STILL = 0.15  # how much a handle that does not move tells, beside one that does
 
 
@@ -43,13 +44,9 @@ def settle(
     if loop:
         borrowed = closed_loop(borrowed)
     seeds, frames = borrowed.positions.shape[:2]
-    led = borrowed.positions
-    planted = contacts and len(body.feet) > 0
     turning = turning if turning is not None and turning.rows else None
     held = seats if turning is None else turning.seats(body, seats)
-    if planted:
-        led = plant_feet(body, led, held, fps, loop)
-    surface = body.surface(held, planted)
+    surface = body.surface(held, False)
 
     def columns(x: Tensor) -> Tensor:
         """[S, T, P, ...] -> [1, P, S T, ...]"""
@@ -59,17 +56,16 @@ def settle(
         rows: Tensor = x[0].unflatten(1, (seeds, frames))
         return rows.movedim(0, 2)
 
-    positions, rotations = columns(led), columns(borrowed.rotations)
+    positions, rotations = columns(borrowed.positions), columns(borrowed.rotations)
     paths, turned = None, None
     if len(seats.places):
-        # Paths before planting: a hand on a foot is not to feel the ground.
-        carried = surface.carried(columns(borrowed.positions), rotations)
+        carried = surface.carried(positions, rotations)
         carried = carried[0, : len(seats.places)].unflatten(1, (seeds, frames)).permute(1, 2, 0, 3).double().numpy()
         keyed = keyframe_mask.T[1:]
         if keyed.any():
             apart = np.linalg.norm(carried - targets.swapaxes(0, 1), axis=-1)[:, 1:]
             missed = apart[:, keyed].mean(axis=1)
-        through = _through_keys(carried, targets, keyframe_mask, loop)
+        through = through_keys(carried, targets, keyframe_mask, loop)
         if turning is not None:
             turns = turning.follow(borrowed.rotations, loop)
             through = np.concatenate([through, turning.paths(body, through, seats.places, turns)], axis=2)
@@ -77,6 +73,11 @@ def settle(
             turned = torch.from_numpy(turning.every_node), columns(fixed)
         paths = columns(torch.from_numpy(through).float())
     moved, rotated = surface.settle(positions, positions, paths, rotations, turned=turned)
+    if contacts and len(body.feet) > 0:
+        # Feet in the air stay where the free solution has them, so that firm ground pulls on nothing else.
+        planted = columns(plant_feet(body, back(moved), held, fps, loop))
+        firm = body.surface(held, True)
+        moved, rotated = firm.settle(moved, planted, paths, rotations, steps=PLANTING_STEPS, turned=turned)
     moved, rotated = back(moved).contiguous(), back(rotated).contiguous()
     moved[:, 0] = torch.from_numpy(body.nodes)
     rotated[:, 0] = torch.eye(3)
@@ -140,7 +141,7 @@ def blend(borrowed: Borrowed, estimated: Borrowed, share: NDArray[np.float32]) -
     return Borrowed(positions, polar_rotation(rotations))
 
 
-def _through_keys(
+def through_keys(
     paths: NDArray[np.float64], targets: NDArray[np.float64], keyframe_mask: NDArray[np.bool_], loop: bool
 ) -> NDArray[np.float64]:
     """Paths [S, T, K, 3] corrected to pass through the keys; in a loop the correction is gone when it starts again."""
@@ -154,15 +155,15 @@ def _through_keys(
     return result
 
 
-def plant_feet(body: MovingBody, led: Tensor, seats: HandleSeats, fps: float, loop: bool = False) -> Tensor:
-    """Where nodes [S, T, P, 3] are led to, with those that stand kept in place and none below the ground."""
+def plant_feet(body: MovingBody, moved: Tensor, seats: HandleSeats, fps: float, loop: bool = False) -> Tensor:
+    """Nodes at [S, T, P, 3] with those that stand kept in place and none below the ground."""
     feet = body.feet
     if len(seats.places):
         feet = feet[seats.shares[:, feet].max(axis=0) < TOUCHED]
     if not len(feet):
-        return led
+        return moved
     index = torch.from_numpy(feet)
-    path = led[:, :, index].numpy().copy()  # [S, T, F, 3]
+    path = moved[:, :, index].numpy().copy()  # [S, T, F, 3]
     frames, first = path.shape[1], 0
     if loop:  # three rounds, of which the middle one is kept: a foot may stand through the seam
         path, first = np.concatenate([path, path, path], axis=1), frames
@@ -178,7 +179,7 @@ def plant_feet(body: MovingBody, led: Tensor, seats: HandleSeats, fps: float, lo
         corrections[seed, :, foot] = _planting(path[seed, :, foot], standing[seed, :, foot], fade, first)
     path = (path + corrections)[:, first : first + frames]
     path[..., 1] = np.maximum(path[..., 1], np.minimum(rest[:, 1], path[..., 1].max(axis=1, keepdims=True)))
-    result = led.clone()
+    result = moved.clone()
     result[:, :, index] = torch.from_numpy(path.astype(np.float32))
     return result
 

@@ -27,7 +27,7 @@ GROUND = 0.035  # of the size: nodes within this height of the lowest vertex at 
 PIECE = 0.45  # of the size: connected parts smaller than this, of a mesh of several, move as one piece
 PIECE_STIFFNESS = 30.0
 MEASURED_FACES = 10_000  # whose edges say how far a mesh is stretched: of more, their mean is the same
-PLANTED = 70.0  # how much harder feet are held to where they stand than other nodes to where they are led
+PLANTED = 300.0  # how much harder feet are held than other nodes, when they are put on the ground
 
 # Points [N, 3] and outward normals [N, 3] of a surface -> descriptors [N, D] and the angle about Y it faces.
 Describe = Callable[[NDArray[np.floating], NDArray[np.floating]], tuple[NDArray[np.floating], float]]

@@ -15,8 +15,8 @@ from core.bank.search import ALIKE
 from core.models.part_descriptor import PartDescriptor, about_y, look_around
 
 COARSE = 48  # nodes of either shape by which likely shapes are found
+RESEMBLANCE = 2 * ALIKE  # how much likeness counts where shapes are drawn
 SHAPES = 8  # of the bank, looked at for every clip
-TEMPERATURE = 2.5  # of the energies, as where seeds choose
 
 
 class Matches(NamedTuple):
@@ -100,7 +100,7 @@ def match_bodies(
     theirs = _features(tables.descriptors, tables.box, tables.normals)
     rough = _costs(mine[:, None, :COARSE], theirs[None, :, :COARSE])  # [B, E, c, c]
     cost = rough.amin(dim=3).mean(dim=2) + rough.amin(dim=2).mean(dim=2)
-    score = gumbel_noise(generator, cost.shape) - cost * (ALIKE / TEMPERATURE * 2)
+    score = gumbel_noise(generator, cost.shape) - cost * RESEMBLANCE
     entry = score.masked_fill(barred, -torch.inf).topk(SHAPES, dim=1).indices
     exact = _costs(mine[:, None], theirs[entry])  # [B, E, P, N]
     cost = exact.amin(dim=3).mean(dim=2) + exact.amin(dim=2).mean(dim=2)

@@ -13,22 +13,27 @@ import torch
 from torch import Tensor
 
 from core.bank.bank_file import STORED_FPS
+from core.bank.choosing import TEMPERATURE
 from core.bank.search import (
     ALIKE,
     AMPLITUDE,
     EFFORT,
-    EFFORT_SPREAD,
+    ENDS_EARLY,
+    LARGER,
+    MISSED,
+    MISSED_BY_MANY,
     POSE,
-    REACH,
+    SLACK,
     SPEEDS,
-    USUAL_EFFORT,
+    UNUSUAL,
     USUAL_MOTION,
+    USUAL_SPREAD,
 )
 from core.geometry.rigid import RigidSurface, polar_rotation
 from core.models.warm_start import FilledTracks, HandleCondition, fill_tracks, graph_weights
 from core.precision import full_precision
 from core.shapes import Float
-from core.training.bank_tables import TEMPERATURE, BankTables, Matches, gumbel_noise, match_bodies, uniform
+from core.training.bank_tables import BankTables, Matches, gumbel_noise, match_bodies, uniform
 
 STARTS = 40  # random windows of each of these
 KEYS = 4  # frames in which handles are compared
@@ -141,7 +146,8 @@ def draw_candidates(
     shape = torch.arange(entries, device=nodes.device).repeat_interleave(STARTS).expand(batch, -1)
     entry = matches.entry.gather(1, shape)
     row = tables.first[entry] + (u * tables.count[entry]).long().clamp_max(tables.count[entry] - 1)
-    speeds = torch.tensor(SPEEDS, device=nodes.device)
+    speeds = torch.tensor(list(SPEEDS), device=nodes.device)
+    rarity = torch.tensor(list(SPEEDS.values()), device=nodes.device)
     drawn = (uniform(generator, (batch, entries * STARTS)) * len(SPEEDS)).long().clamp_max(len(SPEEDS) - 1)
     step = speeds[drawn] * (STORED_FPS / fps)[:, None]
 
@@ -170,17 +176,19 @@ def draw_candidates(
         scale = torch.where((size > 0)[:, None], scale, torch.ones_like(scale))
         missed = ((scale[..., None, None, None] * moved - wanted).square() * use).sum(dim=(2, 3, 4))
         pairs = keyed.sum(dim=(1, 2)).clamp_min(1)[:, None]
-        certainty = (keyed.sum(dim=1) > 0).sum(dim=1).clamp_min(1)[:, None]
-        one = POSE * (1 - agreement) + ALIKE * matches.cost[:, number, None]
-        one = one + certainty * missed / pairs / (REACH * size + 0.01).square()[:, None] + scale.log().square()
+        # The best pose of those looked at stands for the best of the shape.
+        one = POSE * (agreement.amax(dim=1, keepdim=True) - agreement) + ALIKE * matches.cost[:, number, None]
+        missing = (MISSED + MISSED_BY_MANY * pairs.log()) * (missed / pairs).sqrt() / (size + SLACK)[:, None]
+        one = one + torch.where((size > 0)[:, None], missing, torch.zeros_like(missing))
+        one = one + LARGER * scale.log() + rarity[drawn[:, mine]]
         motion = torch.zeros_like(one)
         for part in (1 / 3, 2 / 3, 1.0):
             place = tables.places[tables.rows_after(base_row, part * span * step[:, mine])]
             far = (place - tables.places[base_row]).norm(dim=-1)
             motion = motion + torch.einsum("bcj,bj->bc", far, light) / 3
-        one = one + 2 * EFFORT * _effort(scale * motion, size[:, None])
+        one = one + _effort(scale * motion, size[:, None])
         left = tables.left_after(base_row, span * step[:, mine])
-        one = one + torch.where(left < 0, -2 * left / (span * step[:, mine]).clamp_min(1e-6), torch.zeros_like(left))
+        one = one - ENDS_EARLY * (left / (span * step[:, mine]).clamp_min(1e-6)).clamp(-1, 0)
         energy.append(one)
         amplitude.append(scale)
     return Candidates(shape, row, step, torch.cat(amplitude, dim=1), torch.cat(energy, dim=1))
@@ -201,8 +209,9 @@ def _levers(nodes: Tensor, weight: Tensor, places: Tensor, shares: Tensor) -> Te
 
 
 def _effort(motion: Tensor, size: Tensor) -> Tensor:
-    usual = torch.where(size > 0, size.clamp_min(1e-6).log() + USUAL_EFFORT, torch.full_like(size, USUAL_MOTION))
-    return (((motion + 0.01 * size.clamp_min(0.05)).log() - usual) / EFFORT_SPREAD).square()
+    beside = EFFORT * ((motion + 0.01 * size.clamp_min(0.05)) / size.clamp_min(1e-6)).log()
+    alone = UNUSUAL * (((motion + 0.0005).log() - USUAL_MOTION) / USUAL_SPREAD).square()
+    return torch.where(size > 0, beside, alone)
 
 
 def play(tables: BankTables, matches: Matches, windows: Candidates, frames: int) -> tuple[Tensor, Tensor]:

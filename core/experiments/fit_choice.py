@@ -1,0 +1,202 @@
+"""Fits the weights by which windows of the bank are chosen to what windows make of clips whose motion is known.
+
+    python -m core.experiments.fit_choice RIGS --clips 2
+
+Every clip asks as a person would: with one handle where it moves most, with any other, with five in the last frame or
+with three full tracks. Its own pack is left out of the bank; rigs of the authors kept for evaluation ask nothing. The
+weights printed maximise the likelihood of the true motions under a mixture of Gaussians around what the windows make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import igl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.bank.behaviours import behaviour_of
+from core.bank.borrowing import borrow
+from core.bank.grounding import lead_by_feet
+from core.bank.matching import Match
+from core.bank.search import Asked, Window, energy_of, log_motion, position_functional, window_terms
+from core.data.rig_files import UNSEEN_AUTHORS, clip_author, rig_files
+from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
+from core.evaluation.fair_bank import without_own_pack
+from core.evaluation.handles import handle_vertices
+from core.io.gltf.clip_reader import clip_frames
+from core.io.gltf.scene import GltfScene
+from core.pipelines.animate import Animator
+from core.pipelines.living_motion import through_keys
+from core.pipelines.moving_body import MovingBody, wish_for
+
+NAMES = (
+    "missed", "missed x log keys", "log amplitude", "pose", "unlike", "log motion", "ends early", "slow", "fast"
+)  # fmt: skip
+PENALTIES = torch.tensor([True, True, False, True, True, False, True, False, False])  # cannot be rewards
+WIDTH = 0.3  # of the mixture's Gaussians, over the true mean motion
+FLOOR = 0.006  # likelihood of a truth that no window comes near
+LIKELY, OTHERS = 60, 40  # windows looked at: the likely ones and any others, which count for all the rest
+NEIGHBOURS = 0.2  # share of the windows that is not next to another
+STEPS = 500
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The windows of one request."""
+
+    terms: Tensor  # [C, 9] in the order of `NAMES`
+    distance: Tensor  # [C] of what they make from the truth, over the true mean motion
+    count: Tensor  # [C] how many windows each stands for
+    pack: str
+
+
+def requests(clip: EvaluationClip, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.int64], list[int]]]:
+    """Vertices and the frames in which they are keyed."""
+    moved = np.linalg.norm(clip.vertices - clip.vertices[:1], axis=-1)
+    farthest, last = moved.max(axis=0), len(moved) - 1
+    vertex = int(farthest.argmax())
+    yield np.array([vertex]), [int(moved[:, vertex].argmax())]
+    vertex = int(rng.choice(np.flatnonzero(farthest > 0.4 * farthest.max())))
+    yield np.array([vertex]), [int(moved[:, vertex].argmax())]
+    if rng.integers(2):
+        yield handle_vertices(clip.vertices[0], 3), list(range(1, last + 1))
+    else:
+        yield handle_vertices(clip.vertices[0], 5), [last]
+
+
+def node_tracks(body: MovingBody, clip: EvaluationClip) -> NDArray[np.float32]:
+    """Where a clip takes a body's nodes [T, P, 3]."""
+    rest, faces = clip.vertices[0], clip.faces.astype(np.int64)
+    nodes = body.nodes.astype(np.float64)
+    face = igl.point_mesh_squared_distance(nodes, rest, faces)[1]
+    corners = faces[face]
+    share = igl.barycentric_coordinates(nodes, *(np.ascontiguousarray(rest[corners[:, i]]) for i in range(3)))
+    return np.einsum("pc,tpcx->tpx", share, clip.vertices[:, corners]).astype(np.float32)
+
+
+def evidence(
+    body: MovingBody,
+    matches: list[Match],
+    clip: EvaluationClip,
+    vertices: NDArray[np.int64],
+    frames: list[int],
+    pack: str,
+    rng: np.random.Generator,
+) -> Evidence:
+    """Terms of some windows for one request, and how near to the truth each comes."""
+    mask = np.zeros((len(vertices), len(clip.vertices)), dtype=bool)
+    mask[:, [0, *frames]] = True
+    targets, seats = clip.vertices[:, vertices].swapaxes(0, 1), body.seats(vertices)
+    wish = wish_for(seats, targets, mask, clip.fps)
+    asked = Asked.of(body.body, wish, position_functional(body.body))
+    rows, places, energies = [], [], []
+    for number, match in enumerate(matches):
+        for terms in window_terms(match, asked):
+            log_keys = np.log(max(len(asked.keys), 1))
+            ones = np.ones(len(terms.missed))
+            columns = (
+                terms.missed, log_keys * terms.missed, np.log(terms.amplitude), terms.pose, match.cost * ones,
+                log_motion(terms.motion, asked.size), terms.early, (terms.speed < 1) * ones, (terms.speed > 1) * ones
+            )  # fmt: skip
+            keep = np.flatnonzero(terms.possible)
+            rows.append(np.stack(columns, axis=1)[keep])
+            energies.append(energy_of(terms, match.cost, asked)[keep])
+            places += [(number, int(row), terms.speed, float(terms.amplitude[row])) for row in keep]
+    table, order = np.concatenate(rows), np.argsort(np.concatenate(energies))
+    likely = order[: 6 * LIKELY : 6]
+    rest = np.setdiff1d(order, order[: 6 * LIKELY])
+    some = rng.choice(rest, min(OTHERS, len(rest)), replace=False)
+    chosen = np.concatenate([likely, some])
+    count = np.r_[np.ones(len(likely)), np.full(len(some), NEIGHBOURS * len(rest) / max(len(some), 1))]
+    windows = []
+    for number, row, speed, amplitude in (places[index] for index in chosen):
+        entry = matches[number].entry
+        clip_row, frame = int(entry.clip[row]), float(entry.frame[row])
+        windows.append(Window(matches[number], clip_row, frame, speed, amplitude, 0.0, 0.0))
+    motions = borrow(body.body, windows, wish)
+    positions = lead_by_feet(windows, wish, motions.positions)
+    effort = (positions - torch.from_numpy(body.nodes)).norm(dim=-1).mean(dim=(1, 2)).numpy()
+    table = table[chosen]
+    table[:, 5] = log_motion(effort, asked.size)
+    columns_of = lambda x: x.movedim(2, 0).flatten(1, 2)[None]  # noqa: E731
+    surface, turned = body.surface(seats, False), columns_of(motions.rotations)
+    carried = surface.carried(columns_of(positions), turned)[0].unflatten(1, positions.shape[:2])
+    paths = through_keys(carried.permute(1, 2, 0, 3).double().numpy(), targets, mask, False)
+    goals = torch.from_numpy(paths).float().permute(2, 0, 1, 3).flatten(1, 2)[None]
+    met = surface.meet(columns_of(positions), turned, goals)[0].unflatten(1, positions.shape[:2]).movedim(0, 2)
+    truth = torch.from_numpy(node_tracks(body, clip))
+    usual = (truth[1:] - truth[:1]).norm(dim=-1).mean()
+    distance = (met - truth)[:, 1:].norm(dim=-1).mean(dim=(1, 2)) / usual
+    return Evidence(torch.from_numpy(table).float(), distance, torch.from_numpy(count).float(), pack)
+
+
+def gather(animator: Animator, rigs: Path, clips: int) -> list[Evidence]:
+    """Evidence of up to `clips` clips of every rig."""
+    result: list[Evidence] = []
+    assert animator.library is not None
+    packs = {shape.name: shape.pack for shape in animator.library.shapes}
+    for path in rig_files(rigs):
+        if clip_author(path.stem) in UNSEEN_AUTHORS:
+            continue
+        found = GltfScene(path).clips
+        usable = [number for number, clip in enumerate(found) if clip_frames(clip) >= 17]
+        for number in dict.fromkeys(usable[int((i + 0.5) * len(usable) / clips)] for i in range(clips) if usable):
+            name = ClipName(f"{path.stem}/{number}", "rigs", behaviour_of(found[number].name), "", str(path), number)
+            clip = load(name)
+            if clip is None:
+                continue
+            body = animator.body_of(clip.mesh)
+            with without_own_pack(animator, name):
+                matches = animator.library.match(body.body)
+            rng = np.random.default_rng(zlib.crc32(name.key.encode()))
+            for vertices, frames in requests(clip, rng):
+                pack = packs.get(path.stem, path.stem)
+                result.append(evidence(body, matches, clip, vertices, frames, pack, rng))
+            print(f"{len(result)} requests, last of {name.key}", flush=True)
+    return result
+
+
+def fit(evidence: list[Evidence]) -> tuple[Tensor, float]:
+    """Weights [9] of the terms, and the mean negative log-likelihood that they reach."""
+    most = max(len(one.distance) for one in evidence)
+    pad = lambda x, value: torch.nn.functional.pad(x, (0, 0) * (x.dim() - 1) + (0, most - len(x)), value=value)  # noqa: E731
+    terms = torch.stack([pad(one.terms, 0.0) for one in evidence])
+    log_count = torch.stack([pad(one.count.log(), -torch.inf) for one in evidence])
+    kernel = torch.stack([(-0.5 * (pad(one.distance, 99.0) / WIDTH).square()).exp() + FLOOR for one in evidence]).log()
+    deviation = terms.flatten(0, 1).std(dim=0)
+    raw = torch.full((len(NAMES),), 0.1, requires_grad=True)
+    optimiser = torch.optim.Adam([raw], lr=0.03)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+    for _ in range(STEPS):
+        weights = torch.where(PENALTIES, torch.nn.functional.softplus(5 * raw) / 5, raw)
+        share = (log_count - terms @ (weights / deviation)).log_softmax(dim=1)
+        loss = -(share + kernel).logsumexp(dim=1).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return (weights / deviation).detach(), float(loss)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rigs", type=Path)
+    parser.add_argument("--clips", type=int, default=2, help="of every rig")
+    options = parser.parse_args()
+    with torch.inference_mode():
+        found = gather(Animator.load("small"), options.rigs, options.clips)
+    weights, loss = fit([Evidence(e.terms.clone(), e.distance.clone(), e.count.clone(), e.pack) for e in found])
+    print(f"{len(found)} requests, mean negative log-likelihood {loss:.3f}")
+    for name, weight in zip(NAMES, weights.tolist(), strict=True):
+        print(f"{name:20s} {weight:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
