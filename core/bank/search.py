@@ -20,17 +20,18 @@ from core.bank.matching import Body, Match
 from core.bank.shape import Floats
 
 AMPLITUDE = (0.5, 1.3)  # how far a window's motion may be scaled to meet the handles
-# Weights of the energy's terms: the negative log-likelihood of 808 requests on 120 rigs, each with its pack left out of
-# the bank, under a mixture of what the windows make (`core.experiments.fit_choice`).
-MISSED = 12.0  # root mean square by which handles miss their keys, over how far they are to move
-MISSED_BY_MANY = 7.05  # the same, times the logarithm of the number of keys
+# Weights of the energy's terms: minus the log-likelihood of the true motions of 531 requests on 120 rigs, each with its
+# pack left out of the bank, under a mixture of what the windows make (`core.experiments.fit_choice`).
+MISSED = 10.5  # root mean square by which handles miss their keys, over how far they are to move
+MISSED_BY_MANY = 6.2  # the same, times the logarithm of the number of keys
+ASTRAY, FAR = 5.4, 0.6  # what is missed by more than this counts once more
 SLACK = 0.04  # of the size, added to how far handles are to move
-LARGER = 3.18  # logarithm of the amplitude
-POSE = 4.3  # how much worse than the shape's best the first pose agrees with the body's own
-ALIKE = 1.5
-EFFORT = 1.4  # logarithm of the mean motion over the farthest handle's
-ENDS_EARLY = 9.6  # times the share of the request that is left then
-SPEEDS = {0.7: -2.1, 1.0: 0.0, 1.4: 0.8}  # and their energies
+LARGER = -2.3  # logarithm of the amplitude
+POSE = 9.9  # how much worse than the shape's best the first pose agrees with the body's own
+ALIKE = 2.3
+EFFORT = 2.75  # logarithm of the mean motion over the farthest handle's
+STILLEST = -2.8  # of these logarithms: less motion is no likelier
+SPEEDS = {0.7: -3.1, 1.0: 0.0, 1.4: -0.4}  # and their energies
 # Where no handle moves: logarithm of a usual mean motion, its deviation, and the weight of both.
 USUAL_MOTION, USUAL_SPREAD, UNUSUAL = -2.8, 0.55, 0.3
 LOOP_GAP = 8.0  # makes a closed cycle free and a leap at its end prohibitive
@@ -117,7 +118,6 @@ class Terms(NamedTuple):
     missed: Floats  # root mean square by which handles miss their keys, over how far they are to move
     pose: Floats  # how much worse than the entry's best the first pose agrees with the body's own
     motion: Floats  # mean of the whole body
-    early: Floats  # share of the request that is left when the clip ends
     gap: Floats  # between the poses at either end of a loop
     possible: NDArray[np.bool_]
 
@@ -152,11 +152,11 @@ def energy_of(terms: Terms, cost: float, asked: Asked) -> Floats:
     missing = MISSED + MISSED_BY_MANY * np.log(max(len(asked.keys), 1))
     result: Floats = (
         missing * terms.missed
+        + ASTRAY * np.maximum(terms.missed - FAR, 0)
         + LARGER * np.log(terms.amplitude)
         + POSE * terms.pose
         + ALIKE * cost
         + SPEEDS[terms.speed]
-        + ENDS_EARLY * terms.early
         + LOOP_GAP * terms.gap
     )
     return result
@@ -233,14 +233,13 @@ def window_terms(match: Match, asked: Asked) -> Iterator[Terms]:
         for part in (1 / 3, 2 / 3, 1.0):
             motion += np.linalg.norm(places[entry.rows_after(part * span * step)] - places, axis=-1) @ mass / 3
         left = entry.left_after(span * step)
-        # A clip may end before the request does, at a price, if it is played from its beginning.
-        early = -np.clip(left / max(span * step, 1e-6), -1.0, 0.0)
+        # A clip may end before the request does if it is played from its beginning.
         gap = none
         if wish.loop:
             gap = np.square(rotations[entry.rows_after(span * step)] - rotations).sum(axis=(-1, -2)) @ mass
         possible = allowed[entry.clip] & ((left >= 0) | (entry.frame == 0))
         worse = match.pose.max() - match.pose
-        yield Terms(speed, amplitude, missed, worse, amplitude * motion, early, gap, possible)
+        yield Terms(speed, amplitude, missed, worse, amplitude * motion, gap, possible)
 
 
 def _best_of_each_clip(energy: NDArray[Any], clip: NDArray[Any]) -> NDArray[np.int64]:
@@ -254,7 +253,7 @@ def _best_of_each_clip(energy: NDArray[Any], clip: NDArray[Any]) -> NDArray[np.i
 def effort(motion: NDArray[Any], size: float) -> NDArray[Any]:
     """What a mean motion costs beside how far a handle is to move (or by itself, where none is)."""
     if size > 0:
-        return EFFORT * log_motion(motion, size)
+        return EFFORT * np.maximum(log_motion(motion, size), STILLEST)
     return UNUSUAL * np.square((np.log(motion + 0.0005) - USUAL_MOTION) / USUAL_SPREAD)
 
 

@@ -25,7 +25,7 @@ from core.bank.behaviours import behaviour_of
 from core.bank.borrowing import borrow
 from core.bank.grounding import lead_by_feet
 from core.bank.matching import Match
-from core.bank.search import Asked, Window, energy_of, log_motion, position_functional, window_terms
+from core.bank.search import FAR, STILLEST, Asked, Window, energy_of, log_motion, position_functional, window_terms
 from core.data.rig_files import UNSEEN_AUTHORS, clip_author, rig_files
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.fair_bank import without_own_pack
@@ -37,9 +37,9 @@ from core.pipelines.living_motion import through_keys
 from core.pipelines.moving_body import MovingBody, wish_for
 
 NAMES = (
-    "missed", "missed x log keys", "log amplitude", "pose", "unlike", "log motion", "ends early", "slow", "fast"
+    "missed", "missed x log keys", "missed by far", "log amplitude", "pose", "unlike", "log motion", "slow", "fast"
 )  # fmt: skip
-PENALTIES = torch.tensor([True, True, False, True, True, False, True, False, False])  # cannot be rewards
+PENALTIES = torch.tensor([True, True, True, False, True, True, False, False, False])  # cannot be rewards
 WIDTH = 0.3  # of the mixture's Gaussians, over the true mean motion
 FLOOR = 0.006  # likelihood of a truth that no window comes near
 LIKELY, OTHERS = 60, 40  # windows looked at: the likely ones and any others, which count for all the rest
@@ -102,8 +102,8 @@ def evidence(
             log_keys = np.log(max(len(asked.keys), 1))
             ones = np.ones(len(terms.missed))
             columns = (
-                terms.missed, log_keys * terms.missed, np.log(terms.amplitude), terms.pose, match.cost * ones,
-                log_motion(terms.motion, asked.size), terms.early, (terms.speed < 1) * ones, (terms.speed > 1) * ones
+                terms.missed, log_keys * terms.missed, np.maximum(terms.missed - FAR, 0), np.log(terms.amplitude),
+                terms.pose, match.cost * ones, ones, (terms.speed < 1) * ones, (terms.speed > 1) * ones
             )  # fmt: skip
             keep = np.flatnonzero(terms.possible)
             rows.append(np.stack(columns, axis=1)[keep])
@@ -124,7 +124,7 @@ def evidence(
     positions = lead_by_feet(windows, wish, motions.positions)
     effort = (positions - torch.from_numpy(body.nodes)).norm(dim=-1).mean(dim=(1, 2)).numpy()
     table = table[chosen]
-    table[:, 5] = log_motion(effort, asked.size)
+    table[:, NAMES.index("log motion")] = np.maximum(log_motion(effort, asked.size), STILLEST)
     columns_of = lambda x: x.movedim(2, 0).flatten(1, 2)[None]  # noqa: E731
     surface, turned = body.surface(seats, False), columns_of(motions.rotations)
     carried = surface.carried(columns_of(positions), turned)[0].unflatten(1, positions.shape[:2])

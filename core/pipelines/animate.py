@@ -33,7 +33,7 @@ from core.pipelines.looping import check_loop
 from core.pipelines.model_files import choose_device, load_modules
 from core.pipelines.motion_differences import compare_motions
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
-from core.pipelines.moving_body import Describe, unnamed_parts
+from core.pipelines.moving_body import Describe, MovingBody, unnamed_parts
 from core.pipelines.part_descriptions import PartDescriptions
 from core.pipelines.prepared_mesh import PreparedMesh, PreparedMeshes
 from core.pipelines.progress import Reporter

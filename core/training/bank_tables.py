@@ -70,11 +70,6 @@ class BankTables:
         later = torch.where(period > 0, later % period.clamp_min(1), later)
         return begin + torch.minimum(later, self.last[row])
 
-    def left_after(self, row: Tensor, frames: Tensor) -> Tensor:
-        """Rows of the clip that are left `frames` later, negative where it ends before; endless in cyclic clips."""
-        left = self.last[row] - (row - self.begin[row]) - frames
-        return torch.where(self.period[row] > 0, torch.full_like(left, 1e6), left)
-
     def bar(self, rigs: Sequence[str]) -> Tensor:
         """[R + 1, 2, entries]: which shapes a clip of each rig must not borrow from: the rig's own, or all of its pack.
 

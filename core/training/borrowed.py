@@ -17,14 +17,16 @@ from core.bank.choosing import TEMPERATURE
 from core.bank.search import (
     ALIKE,
     AMPLITUDE,
+    ASTRAY,
     EFFORT,
-    ENDS_EARLY,
+    FAR,
     LARGER,
     MISSED,
     MISSED_BY_MANY,
     POSE,
     SLACK,
     SPEEDS,
+    STILLEST,
     UNUSUAL,
     USUAL_MOTION,
     USUAL_SPREAD,
@@ -178,7 +180,8 @@ def draw_candidates(
         pairs = keyed.sum(dim=(1, 2)).clamp_min(1)[:, None]
         # The best pose of those looked at stands for the best of the shape.
         one = POSE * (agreement.amax(dim=1, keepdim=True) - agreement) + ALIKE * matches.cost[:, number, None]
-        missing = (MISSED + MISSED_BY_MANY * pairs.log()) * (missed / pairs).sqrt() / (size + SLACK)[:, None]
+        missed = (missed / pairs).sqrt() / (size + SLACK)[:, None]
+        missing = (MISSED + MISSED_BY_MANY * pairs.log()) * missed + ASTRAY * (missed - FAR).clamp_min(0)
         one = one + torch.where((size > 0)[:, None], missing, torch.zeros_like(missing))
         one = one + LARGER * scale.log() + rarity[drawn[:, mine]]
         motion = torch.zeros_like(one)
@@ -187,8 +190,6 @@ def draw_candidates(
             far = (place - tables.places[base_row]).norm(dim=-1)
             motion = motion + torch.einsum("bcj,bj->bc", far, light) / 3
         one = one + _effort(scale * motion, size[:, None])
-        left = tables.left_after(base_row, span * step[:, mine])
-        one = one - ENDS_EARLY * (left / (span * step[:, mine]).clamp_min(1e-6)).clamp(-1, 0)
         energy.append(one)
         amplitude.append(scale)
     return Candidates(shape, row, step, torch.cat(amplitude, dim=1), torch.cat(energy, dim=1))
@@ -209,7 +210,7 @@ def _levers(nodes: Tensor, weight: Tensor, places: Tensor, shares: Tensor) -> Te
 
 
 def _effort(motion: Tensor, size: Tensor) -> Tensor:
-    beside = EFFORT * ((motion + 0.01 * size.clamp_min(0.05)) / size.clamp_min(1e-6)).log()
+    beside = ((motion + 0.01 * size.clamp_min(0.05)) / size.clamp_min(1e-6)).log().clamp_min(STILLEST) * EFFORT
     alone = UNUSUAL * (((motion + 0.0005).log() - USUAL_MOTION) / USUAL_SPREAD).square()
     return torch.where(size > 0, beside, alone)
 
