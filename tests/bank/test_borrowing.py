@@ -11,7 +11,17 @@ from core.bank.borrowing import borrow
 from core.bank.choosing import choose_windows
 from core.bank.library import MotionLibrary, Proposals
 from core.bank.matching import Body
-from core.bank.search import Window, Wish, find_windows, plain_name, position_functional
+from core.bank.search import (
+    Asked,
+    Window,
+    Wish,
+    effort,
+    energy_of,
+    find_windows,
+    plain_name,
+    position_functional,
+    window_terms,
+)
 from core.geometry.rigid import RigidSurface
 from tests.bank.creatures import swinging_rod
 
@@ -135,3 +145,18 @@ def test_names_read_as_a_person_says_them():
 
 def _about_z(angle: float) -> np.ndarray:
     return np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+
+
+def test_a_window_that_misses_the_key_costs_more_and_stillness_earns_only_so_much(library):
+    body = rod_body(library.shapes[0])
+    tip = int(body.nodes[:, 0].argmax())
+    shape = library.shapes[0]
+    asked = Asked.of(body, tip_wish(body, shape.posed(shape.clips[0], [8])[0][tip]), position_functional(body))
+    match = next(found for found in library.match(body) if found.entry.shape.name == "rod")
+    terms = next(found for found in window_terms(match, asked) if found.speed == 1.0)
+    energy = energy_of(terms, match.cost, asked)
+    near, far = terms.missed.argmin(), terms.missed.argmax()
+    assert terms.missed[near] < 0.2 < terms.missed[far]
+    assert energy[near] < energy[far]
+    still = effort(np.array([0.0, 1e-3, 0.04, 0.08]), 0.5)
+    assert still[0] == still[1] < still[2] < still[3]
