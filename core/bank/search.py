@@ -70,7 +70,7 @@ class Window:
     speed: float
     amplitude: float
     energy: float
-    effort: float  # the part of it that its motion as a whole costs, estimated
+    effort: float = 0.0  # the part of it that its motion as a whole costs, estimated
 
     @property
     def name(self) -> str:

@@ -20,7 +20,7 @@ def sliding(behaviour: str = "gesture") -> tuple[list[Window], torch.Tensor, tor
     shape = match.entry.shape
     truth = torch.from_numpy(shape.posed(shape.clips[0], list(range(13)))).float()[None]
     away = torch.linspace(0, 0.2, 13)[:, None] * torch.tensor([1.0, -0.5, 0.7])
-    return [Window(match, 0, 0.0, 1.0, 1.0, 0.0, 0.0)], truth, truth + away[None, :, None]
+    return [Window(match, 0, 0.0, 1.0, 1.0, 0.0)], truth, truth + away[None, :, None]
 
 
 def wish(loop: bool = False):

@@ -101,7 +101,7 @@ def test_a_window_moves_a_body_as_for_one_request(library: MotionLibrary, tables
     surface = RigidSurface.of(nodes, weight)
     ours = led_through(surface, rotation, path, nothing, torch.zeros(1, 1, nodes.shape[1])).displacements[0, 0]
     wish = Wish(FRAMES + 1, 12.0, np.zeros((0, 3)), np.zeros((0, 1), int), np.zeros((0, 1)), ())
-    theirs = borrow(body, [Window(match, clip, 0.0, 1.0, 0.8, 0.0, 0.0)], wish).positions[0, 1:] - nodes[0]
+    theirs = borrow(body, [Window(match, clip, 0.0, 1.0, 0.8, 0.0)], wish).positions[0, 1:] - nodes[0]
     assert float(theirs.norm(dim=-1).max()) > 0.02
     torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=0)
 
