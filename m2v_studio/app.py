@@ -17,6 +17,7 @@ import polyscope as ps
 import polyscope.imgui as psim
 
 from core.assets import config_folder
+from core.io.reference_frames import is_reference
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.settings import MIN_WINDOW
@@ -38,6 +39,7 @@ from m2v_studio.view.camera import Region
 from m2v_studio.view.gl_sync import wait_until_drawn
 from m2v_studio.view.lasso import Lasso
 from m2v_studio.view.picking import Pointer
+from m2v_studio.view.reference_view import ReferenceView
 from m2v_studio.view.resting import Rest
 from m2v_studio.view.scan_box import draw_box
 from m2v_studio.view.scan_gizmo import BoxGizmo
@@ -85,7 +87,7 @@ class App:
         self.scene = SceneBuilder()
         self.pointer, self.turn_ring, self.lasso = Pointer(), TurnRing(), Lasso()
         self.timeline = Timeline()
-        self.scan_view, self.box_gizmo = ScanView(), BoxGizmo()
+        self.scan_view, self.box_gizmo, self.reference_view = ScanView(), BoxGizmo(), ReferenceView()
         self.source_panel, self.handles_panel, self.scans_panel = SourcePanel(), HandlesPanel(), ScansPanel()
         self.generate_panel, self.samples_panel = GeneratePanel(), SamplesPanel()
         self.export_dialog, self.render_dialog = ExportDialog(), RenderDialog()
@@ -180,6 +182,7 @@ class App:
             if self.context.files.poll() or self.context.poll_film():
                 self._rest.wake()
             self.studio.tick(elapsed)
+            self.context.update_reference()
             self._tell_key_faults()
         except Exception as error:
             self._report(error)
@@ -197,6 +200,7 @@ class App:
         ps.clear_files_dropped_callback()
         self.viewport.clear()
         self.scan_view.clear()
+        self.reference_view.clear()
         self.pointer.clear()
 
     def _draw_safely(self) -> None:
@@ -232,6 +236,8 @@ class App:
         figures = self.scene.figures(state)
         self.viewport.skins = skins_in(self.studio.settings)
         self.viewport.show(state, figures, self.region, window)
+        pictures, heading = context.reference.frames, self.studio.heading
+        self.reference_view.show(state, pictures, heading, self.viewport.floor_height, self.viewport)
         self.scan_view.show(clouds(state, figures), picture(state, figures), self.viewport)
         draw_box(context, self.region)
         overlay.draw(context, self.region)
@@ -281,4 +287,8 @@ class App:
     def _dropped(self, paths: list[str]) -> None:
         if paths:
             self._rest.wake()
-            self.studio.open_path(Path(paths[0]))
+            path = Path(paths[0])
+            if is_reference(path):
+                self.context.set_reference(path)
+            else:
+                self.studio.open_path(path)

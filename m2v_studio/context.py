@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.io.reference_frames import VIDEO_SUFFIXES
 from m2v_studio.document import commands
 from m2v_studio.document.block_edits import KeyClip
 from m2v_studio.document.mesh_files import MESH_SUFFIXES
+from m2v_studio.document.reference import Reference
 from m2v_studio.document.scan_files import KINDS
 from m2v_studio.document.state import Notice, default_export_name, is_open, why_not_results
 from m2v_studio.render.shot import FilmOptions
@@ -18,6 +20,7 @@ from m2v_studio.view.keymap import Chord
 from m2v_studio.view.viewport import Viewport
 from m2v_studio.work.file_dialog import FileDialog, available
 from m2v_studio.work.films import Films, cast
+from m2v_studio.work.reference_reader import ReferenceReader
 
 NO_DIALOG = (
     "There is no system file dialog here; type a path in the field at the top left, or drop a file on the window."
@@ -67,6 +70,8 @@ class EditorContext:
         self.clip: KeyClip | None = None  # copied keys
         self.menu_asked = ""  # "view" or "timeline": open the menu of a right click
         self.focus_frame = False  # key G: put the cursor into the timeline's frame field
+        self.reference = ReferenceReader(studio.tasks)
+        self.reference_path = ""  # what is typed for it
         self.closing = False
 
     @property
@@ -104,6 +109,30 @@ class EditorContext:
             self.studio.show(commands.say, f"{NO_DIALOG[:-1]}: {KINDS}.")
         else:
             self.files.ask("folder", "Open a folder of scans", self.studio.open_path)
+
+    def ask_reference(self, folder: bool) -> None:
+        if not self.files_available:
+            self.studio.show(commands.say, "There is no system file dialog here; paste a path under View > Reference.")
+        elif folder:
+            self.files.ask("folder", "Choose a folder of pictures", self.set_reference)
+        else:
+            kinds = {"Videos": " ".join(f"*{suffix}" for suffix in VIDEO_SUFFIXES)}
+            self.files.ask("open", "Choose a reference video", self.set_reference, kinds)
+
+    def set_reference(self, path: Path) -> None:
+        """Stand a video or a folder of pictures beside the creature."""
+        if self.studio.state.document.source is None:
+            self.studio.show(commands.say, "Open a mesh first, then a reference for it.")
+            return
+        before = self.studio.state.document.reference or Reference(path)
+        self.studio.do("choose reference", commands.set_reference, replace(before, path=path.absolute()))
+
+    def update_reference(self) -> None:
+        """Read what the document asks for, and say what is wrong with it."""
+        self.reference.update(self.studio.state.document)
+        if self.reference.fault is not None:
+            self.studio.show(commands.notify, self.reference.fault)
+            self.reference.fault = None
 
     def _no_dialog(self) -> None:
         self.files_available = False

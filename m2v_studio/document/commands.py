@@ -12,6 +12,7 @@ from core.errors import HandleError
 from core.pipelines.request import Quality
 from core.sequence import MAX_FRAMES, MAX_TARGET_DISTANCE, MIN_FRAMES, Handle, SourceMesh
 from m2v_studio.document.key_edits import stretched_handle
+from m2v_studio.document.reference import Reference
 from m2v_studio.document.state import (
     MAX_STUDIO_SEEDS,
     ColorBy,
@@ -32,7 +33,7 @@ MAX_HANDLES = 64
 
 def open_source(state: State, mesh: SourceMesh) -> State:
     """A fresh document on this mesh; generation settings are kept, the length and speed of scans are not."""
-    document = replace(state.document, source=mesh, handles=(), scans=None, alignment=None)
+    document = replace(state.document, source=mesh, handles=(), scans=None, alignment=None, reference=None)
     if state.document.scans is not None:
         document = replace(document, frames=Document.frames, fps=Document.fps)
     state = select_handle(state, None)
@@ -191,6 +192,11 @@ def set_loop(state: State, loop: bool) -> State:
 
 def set_contacts(state: State, contacts: bool) -> State:
     return _setting(state, contacts=contacts)
+
+
+def set_reference(state: State, reference: Reference | None) -> State:
+    """Pictures beside the creature, or none."""
+    return _setting(state, reference=reference)
 
 
 def _setting(state: State, **changes: Any) -> State:

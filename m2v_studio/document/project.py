@@ -24,6 +24,7 @@ from core.handle_record import handle_from_record, handle_record
 from core.io.material_record import material_from_record, material_record
 from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
 from core.sequence import HandleTracks, MeshPart, MeshSequence, SourceMesh, Texture, frozen_array
+from m2v_studio.document.reference import reference_from, reference_record
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.scan_project import (
     mark_from,
@@ -142,6 +143,7 @@ def _document_json(state: State) -> dict[str, Any]:
         },
         "handles": [handle_record(handle) for handle in document.handles],
         **{name: getattr(document, name) for name in SETTINGS},
+        "reference": reference_record(document.reference),
         "results": None if state.results is None else _results_json(state),
     }
 
@@ -164,6 +166,7 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
         behaviour=str(description.get("behaviour", "")),
         loop=bool(description.get("loop", False)),
         contacts=bool(description.get("contacts", True)),
+        reference=reference_from(description.get("reference")),
     )
     sampling(document).validate()
     tracks(document).validate(source.vertices)

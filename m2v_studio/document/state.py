@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SampleSet, SamplingOptions
 from core.sequence import Handle, HandleTracks, Normalization, SourceMesh
 from m2v_studio.document.key_edits import asked_of
+from m2v_studio.document.reference import Reference
 from m2v_studio.document.scan_document import OpenedScans, same_alignment, view_frame
 
 Layout = Literal["one", "side", "overlay"]
@@ -63,6 +64,7 @@ class Document:
     contacts: bool = True  # feet that stand stay where they stand
     resolution: int = 128  # iso-surface cells along a side, of meshes made from scans
     one_shape: bool = False
+    reference: Reference | None = None  # pictures beside the creature
 
 
 @dataclass(frozen=True)

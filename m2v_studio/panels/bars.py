@@ -10,6 +10,7 @@ from m2v_studio.context import EditorContext
 from m2v_studio.document.state import State, is_worth_keeping
 from m2v_studio.document.words import counted
 from m2v_studio.panels.onion_menu import draw_onion_menu
+from m2v_studio.panels.reference_menu import draw_reference_menu
 from m2v_studio.panels.render import draw_progress
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
@@ -68,6 +69,7 @@ def _looks(context: EditorContext) -> None:
     if psim.MenuItem("Contact marks", None, studio.settings.contacts):
         studio.change_settings(contacts=not studio.settings.contacts)
     draw_onion_menu(context)
+    draw_reference_menu(context)
     with menu("Theme") as opened:
         if opened:
             for name in theme.PALETTES:

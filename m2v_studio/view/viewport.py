@@ -165,6 +165,11 @@ class Viewport:
             self._transparent = wanted
 
     @property
+    def floor_height(self) -> float:
+        """Normalised."""
+        return self._floor.height
+
+    @property
     def transparent(self) -> bool:
         return bool(self._transparent)
 

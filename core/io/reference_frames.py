@@ -1,0 +1,95 @@
+"""Pictures to animate after: a video, or a folder of pictures in the order of their names."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DataError
+from core.io.arrays import SkippedError
+from core.io.scans.images import IMAGE_SUFFIXES, open_picture
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".gif")
+SIDE = 448  # pixels of the longer side that are kept
+MOST_FRAMES = 300  # about 110 MB of them
+
+
+def is_reference(path: Path) -> bool:
+    """Whether a path is that of a video, by its name."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def read_reference(path: Path, fps: float) -> NDArray[np.uint8]:
+    """Pictures [N, H, W, 3], a video at `fps` pictures a second, of a folder each as one; at most `MOST_FRAMES`.
+
+    Raises DataError when there are none that can be read.
+    """
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise DataError(f"The reference {path} is not there; choose it again under View > Reference.")
+    if not is_reference(path):
+        kinds = ", ".join(VIDEO_SUFFIXES)
+        raise DataError(f"{path.name} is no video ({kinds}) and no folder of pictures; choose another reference.")
+    return _video(path, fps)
+
+
+def _video(path: Path, fps: float) -> NDArray[np.uint8]:
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        raise DataError(
+            "A reference video needs the package imageio-ffmpeg; install it, or choose a folder of pictures."
+        ) from None
+    logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of every change of size
+    fit = f"fps={fps:g},scale={SIDE}:{SIDE}:force_original_aspect_ratio=decrease:force_divisible_by=2"
+    # A video may name no other file and no address.
+    reader = imageio_ffmpeg.read_frames(
+        str(path), pix_fmt="rgb24", input_params=["-protocol_whitelist", "file"], output_params=["-vf", fit]
+    )
+    frames = []
+    try:
+        width, height = next(reader)["size"]
+        for data in reader:
+            frames.append(np.frombuffer(data, np.uint8).reshape(height, width, 3))
+            if len(frames) == MOST_FRAMES:
+                break
+    except Exception as error:  # whatever the decoder makes of a damaged file
+        raise DataError(f"{path.name} cannot be read as a video; convert it to .mp4 (H.264).") from error
+    finally:
+        reader.close()
+    if not frames:
+        raise DataError(f"{path.name} has no pictures in it; choose another reference.")
+    return np.stack(frames)
+
+
+def _folder(path: Path) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    files = sorted((file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES), key=_by_number)
+    frames: list[NDArray[np.uint8]] = []
+    for file in files[:MOST_FRAMES]:
+        try:
+            picture = open_picture(file)
+        except SkippedError as error:
+            raise DataError(f"{file.name} {error}; take it out of the folder.") from error
+        picture = picture.convert("RGB")
+        picture.thumbnail((SIDE, SIDE))
+        if frames:  # one texture for all
+            height, width = frames[0].shape[:2]
+            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+        frames.append(np.asarray(picture, dtype=np.uint8))
+    if not frames:
+        kinds = ", ".join(IMAGE_SUFFIXES)
+        raise DataError(f"There are no pictures ({kinds}) in {path}; choose another folder.")
+    return np.stack(frames)
+
+
+def _by_number(path: Path) -> tuple[object, ...]:
+    """`frame 9` before `frame 10`."""
+    parts = re.split(r"(\d+)", path.name)
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
