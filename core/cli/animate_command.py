@@ -77,11 +77,14 @@ def run_animate(options: argparse.Namespace) -> None:
 
 
 def _print_samples(samples: SampleSet) -> None:
+    from core.pipelines.request import MUCH_STRETCH, stretch_warning
+
     rows = []
     for sample in samples.samples:
-        figures = (sample.handle_error, sample.stretch, sample.difference)
-        rows.append([str(sample.seed), sample.source or "-", *map(percent, figures)])
-    for note in samples.notes:
+        stretch = percent(sample.stretch) + (" !" if sample.stretch > MUCH_STRETCH else "")
+        figures = (percent(sample.handle_error), stretch, percent(sample.difference))
+        rows.append([str(sample.seed), sample.source or "-", *figures])
+    for note in filter(None, (*samples.notes, stretch_warning(samples.samples))):
         print(note, file=sys.stderr)
     title = f"{samples.preset} on {samples.device}, {samples.seconds:.1f} s; figures in % of the size"
     print_table(title, ("seed", "borrowed from", "handle error", "stretch", "difference from the mean"), rows)

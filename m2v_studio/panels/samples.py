@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polyscope.imgui as psim
 
-from core.pipelines.request import Reconstruction, Sample, SampleSet
+from core.pipelines.request import MUCH_STRETCH, Reconstruction, Sample, SampleSet, stretch_warning
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.looks import own_looks
@@ -149,7 +149,8 @@ class SamplesPanel:
             for at, figure in enumerate(figures if slides is None else (*figures, short_percent(slides.slide))):
                 psim.TableNextColumn()
                 text = shorten(mark.name or figure if at == 0 else figure, psim.GetContentRegionAvail()[0])
-                psim.TextColored(rgba(theme.TEXT_MUTED if mark.older else theme.TEXT), text)
+                ink = theme.TEXT_MUTED if mark.older else theme.TEXT
+                psim.TextColored(rgba(theme.DANGER if at == 1 and stretches_much(sample) else ink), text)
                 tooltip(about_sample(sample, len(samples) > 1) + (OLDER if mark.older else ""))
             psim.TableNextColumn()
             star_button(context, row)
@@ -159,8 +160,9 @@ class SamplesPanel:
         result = state.results.samples
         kind = "draft" if state.results.quality == "draft" else state.results.quality
         muted(f"{kind}, {result.seconds:.1f} s on {result.device}")
-        for note in result.notes if isinstance(result, SampleSet) else ():
-            muted(note)
+        if isinstance(result, SampleSet):
+            for note in filter(None, (*result.notes, stretch_warning(result.samples))):
+                muted(note)
 
     def _layout(self, context: EditorContext) -> None:
         heading("Show")
@@ -228,12 +230,18 @@ def figures_of(sample: Sample | Reconstruction, several: bool) -> tuple[str, str
     return fit, _percent(float(sample.disagreement.mean())) if several else "-"
 
 
+def stretches_much(sample: Sample | Reconstruction) -> bool:
+    return isinstance(sample, Sample) and sample.stretch > MUCH_STRETCH
+
+
 @remembered
 def about_sample(sample: Sample | Reconstruction, several: bool) -> str:
     """What else there is to know about a motion, for a tooltip."""
     if not isinstance(sample, Sample):
         return ""
     lines = [sample.source or "Made of the handles alone.", f"Handles within {_percent(sample.handle_error)} of size."]
+    if stretches_much(sample):
+        lines.append("It stretches the mesh more than animations usually do.")
     if several:
         lines.append(f"Differs from the average of all by {_percent(sample.difference)}.")
     return "\n".join(lines)
