@@ -1,4 +1,4 @@
-"""Full precision inside mixed-precision training, where rounded intermediates would give wrong results."""
+"""Full precision where rounded intermediates would give wrong results: in mixed precision, and on Apple's GPUs."""
 
 from __future__ import annotations
 
@@ -27,6 +27,45 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
             return function(*(_widened(value) for value in args), **{k: _widened(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
 
     return wrapped
+
+
+def lacks_float64(device: torch.device | None) -> bool:
+    """Whether double precision is not to be had on a device: on Apple's GPUs."""
+    return device is not None and device.type == "mps"
+
+
+def where_float64_is(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, which needs double precision, computed on the CPU where the device of its tensors has none.
+
+    Functions among the arguments, such as a network, get their tensors on the device.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        home = next((tensor.device for tensor in _tensors((*args, *kwargs.values()))), None)
+        if home is None or not lacks_float64(home):
+            return function(*args, **kwargs)
+        away = torch.device("cpu")
+        moved = [_moved(value, away, home) for value in args]
+        result: R = _moved(
+            function(*moved, **{key: _moved(value, away, home) for key, value in kwargs.items()}),  # type: ignore[arg-type]
+            home,
+            away,
+        )
+        return result
+
+    return wrapped
+
+
+def _moved(value: Any, to: torch.device, back: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(to)
+    if isinstance(value, tuple):
+        items = [_moved(item, to, back) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if callable(value):
+        return lambda *tensors: _moved(value(*(_moved(tensor, back, to) for tensor in tensors)), to, back)
+    return value
 
 
 def _tensors(values: tuple[Any, ...]) -> list[Tensor]:

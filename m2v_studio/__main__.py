@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="m2v-studio", description=about, epilog=SOAK)
     parser.add_argument("source", nargs="?", type=Path, help="a mesh file, a folder of scans or a project to open")
     parser.add_argument("--preset", default="small", help="the model to load (default: small)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
     arguments = parser.parse_args(given)
     if not has_display():
         print(f"m2v-studio needs a display to open its window, and there is none here; {INSTEAD}", file=sys.stderr)

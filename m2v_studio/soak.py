@@ -209,7 +209,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="which events (default: 0)")
     parser.add_argument("--minutes", type=float, default=1.0, help="for how long (default: 1)")
     parser.add_argument("--preset", default="small", help="the model to load (default: small)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs")
+    parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
     arguments = parser.parse_args(argv)
     if not 0.0 < arguments.minutes < 1e5:
         print("--minutes has to be a positive number.", file=sys.stderr)

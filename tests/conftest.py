@@ -9,6 +9,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # the tests load torch before core
+os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 import pytest
 from jaxtyping import install_import_hook

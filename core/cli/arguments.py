@@ -37,7 +37,7 @@ def add_model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--preset", default="small", metavar="P", help="bundled weights by name, or a folder with them"
     )
-    command.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda")
+    command.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
 
 
 def add_output(command: argparse.ArgumentParser) -> None:

@@ -140,6 +140,8 @@ def run_reconstruct(options: argparse.Namespace) -> None:
         placed = replace(sample.sequence, origin=scans.origin)
         export_sequence(placed, out, source_of(placed, result.normalization.up_axis))
         print(out)
+    for note in result.notes:
+        print(note, file=sys.stderr)
     _print_reconstructions(result, scans.origin, guessed=chosen.normalization is None)
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from core.models.deformation_priors import as_rigid_as_possible, common_motion, nearest_motion
-from core.precision import full_precision
+from core.precision import full_precision, where_float64_is
 from core.shapes import Bool, Float
 
 NEIGHBOURS = 5
@@ -144,6 +144,7 @@ def graph_prior(
 
 
 @full_precision
+@where_float64_is
 def warm_start(
     nodes: Float[Tensor, "B P 3"],
     count: int,

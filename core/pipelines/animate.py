@@ -9,6 +9,7 @@ normalise -> motions borrowed from the bank -> condition (once) -> motion latent
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,10 +28,11 @@ from core.models.diffusion_models import MotionDiffusion
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_request import Request, handle_condition, request_on
+from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, where_it_fits
 from core.pipelines.exact_handles import meet_handles
 from core.pipelines.living_motion import blend, settle
 from core.pipelines.looping import check_loop
-from core.pipelines.model_files import choose_device, load_modules
+from core.pipelines.model_files import load_modules
 from core.pipelines.motion_differences import compare_motions
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
 from core.pipelines.moving_body import Describe, MovingBody, unnamed_parts
@@ -52,6 +54,11 @@ NOTHING_ALIKE = "The bank holds no body like this shape, so its motions come fro
 def estimate_share(certainty: NDArray[np.float32], handles: int) -> NDArray[np.float32]:
     """How much the denoiser's estimate counts beside the borrowed motion, by how much the handles determine."""
     return certainty ** (SHARE_POWER / max(handles, 1))
+
+
+def part_of(borrowed: Borrowed | None, seeds: slice) -> Borrowed | None:
+    """The motions of some seeds."""
+    return None if borrowed is None else Borrowed(borrowed.positions[seeds], borrowed.rotations[seeds])
 
 
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank
@@ -77,6 +84,7 @@ class Animator:
         self.shape_autoencoder = shape_autoencoder.to(self.device).float().eval()
         self.motion_autoencoder = motion_autoencoder.to(self.device).float().eval()
         self.motion_diffusion = motion_diffusion.to(self.device).float().eval()
+        self._twin: Animator | None = None
         self._meshes = PreparedMeshes(config, self.shape_autoencoder, self.device)
         self._describe = describe or unnamed_parts
         self.library = None if describe is None else library
@@ -88,10 +96,13 @@ class Animator:
     def load(cls, preset: str = "small", device: str = "auto") -> Animator:
         """Read the weights of a bundled preset by name, or of a folder with one file per stage.
 
-        `device` is auto, cpu or cuda. Raises CheckpointError when a file is missing, damaged, of another version or
-        made for another model, M2VError for a device that is not there.
+        `device` is auto, cpu, cuda, cuda:N or mps; where its memory is full, the CPU. Raises CheckpointError if a file
+        is missing, damaged, of another version or made for another model, M2VError for a device that is not there.
         """
-        place = choose_device(device)
+        return where_it_fits(lambda place: cls._loaded(preset, place), choose_device(device))
+
+    @classmethod
+    def _loaded(cls, preset: str, place: torch.device) -> Animator:
         config, modules = load_modules(preset, ("shape-autoencoder", "motion-autoencoder", "motion-diffusion"))
         shape, motion, diffusion = modules
         parts = checkpoint_path(preset, PART_DESCRIPTOR)
@@ -131,8 +142,26 @@ class Animator:
 
         Frame 0 of each is the mesh itself; given handle positions are met within 1e-5 of its size. `draft` gives one
         sample whatever the number of seeds. `on_step` is called between denoiser calls, on this thread; Cancelled
-        raised in it passes through. Raises HandleError, MeshError or M2VError for bad input.
+        raised in it passes through. Where the device's memory does not suffice, fewer seeds are made at a time, or all
+        on the CPU, and a note says so. Raises HandleError, MeshError or M2VError for bad input, MemoryError.
         """
+        return on_cpu_at_need(self, lambda animator: animator._animate(mesh, tracks, options, on_step))
+
+    def on_cpu(self) -> Animator:
+        """The same models on the CPU, kept for the next time that they are needed there."""
+        if self._twin is None:
+            shape, motion = copy.deepcopy(self.shape_autoencoder), copy.deepcopy(self.motion_autoencoder)
+            diffusion = copy.deepcopy(self.motion_diffusion)
+            describe = copy.deepcopy(self._describe)
+            if isinstance(describe, PartDescriptions):
+                describe.network.cpu()
+            self._twin = Animator(self.config, shape, motion, diffusion, "cpu", describe, self.library)
+            self._twin.share = self.share
+        return self._twin
+
+    def _animate(
+        self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None
+    ) -> SampleSet:
         started = time.perf_counter()
         options.validate()
         tracks.validate(mesh.vertices)
@@ -149,7 +178,14 @@ class Animator:
         if borrowed is not None and options.quality != "draft" and len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT:
             show = lambda: self._preview(prepared, request, borrowed, tracks, options)  # noqa: E731
         report.step("Searching the motions", show)
-        estimated = self._estimate(prepared, request, borrowed, tracks, options, seeds, report)
+        parts, few = in_smaller_batches(
+            lambda some: self._estimate(
+                prepared, request, part_of(borrowed, some), tracks, options, seeds[some], report
+            ),
+            len(seeds),
+            self.device,
+        )
+        estimated = Borrowed(*map(torch.cat, zip(*parts, strict=True)))
         share = (
             np.ones_like(request.certainty) if borrowed is None else self.share(request.certainty, len(tracks.handles))
         )
@@ -171,7 +207,7 @@ class Animator:
         named = zip(samples.samples, sources, stretches, strict=True)
         kept = tuple(replace(sample, source=source, stretch=stretch) for sample, source, stretch in named)
         notes = () if borrowed is not None or self.library is None else (NOTHING_ALIKE,)
-        return replace(samples, samples=kept, notes=notes)
+        return replace(samples, samples=kept, notes=(*notes, *few))
 
     @torch.inference_mode()
     def facing(self, mesh: SourceMesh) -> float | None:

@@ -1,4 +1,4 @@
-"""Loads the models of a preset, checks that they belong together, and places them on a device."""
+"""Loads the models of a preset and checks that they belong together."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from core.checkpoint import PART_DESCRIPTOR, Checkpoint, checkpoint_path, load_checkpoint
 from core.config import Config
-from core.errors import CheckpointError, M2VError
+from core.errors import CheckpointError
 from core.models.diffusion_models import (
     build_motion_autoencoder,
     build_motion_diffusion,
@@ -57,19 +56,6 @@ def load_modules(
         file.load_into(module)
         modules.append(module)
     return config, modules
-
-
-def choose_device(name: str) -> torch.device:
-    """auto, cpu, cuda or cuda:N as a device; raises M2VError when it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise M2VError(f"There is no device {name!r}; choose auto, cpu or cuda.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise M2VError("There is no CUDA device on this machine; choose cpu or auto.")
-    return device
 
 
 def _check_fit(part: Checkpoint, whole: Checkpoint, sections: Sequence[str]) -> None:

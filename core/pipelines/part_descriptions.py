@@ -17,7 +17,8 @@ from core.checkpoint import PART_DESCRIPTOR
 from core.errors import CheckpointError
 from core.models.part_descriptor import AROUND, PartDescriptor, boxed, look_around
 from core.pipelines.bone_names import NameParts
-from core.pipelines.model_files import choose_device, load_modules
+from core.pipelines.devices import choose_device
+from core.pipelines.model_files import load_modules
 
 Floats = NDArray[np.floating]
 

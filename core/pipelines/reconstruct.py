@@ -10,6 +10,7 @@ this is an animation with estimated handles.
 
 from __future__ import annotations
 
+import copy
 import time
 from dataclasses import dataclass
 
@@ -35,8 +36,9 @@ from core.models.warm_start import HandleCondition
 from core.pipelines.body_fit import FittedBody
 from core.pipelines.body_search import BodyPoses
 from core.pipelines.decoding import decode_vertices
+from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, where_it_fits
 from core.pipelines.free_space import FreeSpace
-from core.pipelines.model_files import choose_device, load_modules
+from core.pipelines.model_files import load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, run_sampler, sample_motion, seeded_noise
 from core.pipelines.prepared_mesh import PreparedMesh, SurfaceNodes
 from core.pipelines.progress import Reporter
@@ -94,7 +96,10 @@ class Reconstructor:
 
         Raises CheckpointError when a file is missing, damaged or of another model, M2VError for a device not there.
         """
-        place = choose_device(device)
+        return where_it_fits(lambda place: cls._loaded(preset, place), choose_device(device))
+
+    @classmethod
+    def _loaded(cls, preset: str, place: torch.device) -> Reconstructor:
         stages = ("shape-autoencoder", "motion-autoencoder", "shape-diffusion", "motion-diffusion")
         config, (shape, motion, shape_diffusion, motion_diffusion) = load_modules(
             preset, stages, {stages[-1]: scan_motion_path(preset)}
@@ -108,8 +113,20 @@ class Reconstructor:
         """Sample complete surfaces of frame 0 and their motion through all frames.
 
         `on_step` is called between denoiser calls and parts of longer work, on this thread; Cancelled raised in it
-        passes through. Raises DataError for scans that cannot be used, M2VError for other bad input.
+        passes through. Where the device's memory does not suffice, fewer shapes are made at a time, or all on the CPU,
+        and a note says so. Raises DataError for scans that cannot be used, M2VError for other bad input, MemoryError.
         """
+        return on_cpu_at_need(self, lambda models: models._reconstruct(scans, options, on_step))
+
+    def on_cpu(self) -> Reconstructor:
+        """The same models on the CPU."""
+        shape, motion = copy.deepcopy(self.shape_autoencoder), copy.deepcopy(self.motion_autoencoder)
+        diffusions = copy.deepcopy(self.shape_diffusion), copy.deepcopy(self.motion_diffusion)
+        return Reconstructor(self.config, shape, motion, *diffusions, "cpu")
+
+    def _reconstruct(
+        self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None
+    ) -> ReconstructionSet:
         started = time.perf_counter()
         options.validate()
         sampling = options.sampling
@@ -119,7 +136,11 @@ class Reconstructor:
         report.start("Reading the scans")
         normalization = options.normalization or guess_normalization(scans)
         observed = ScanInput(scans, normalization, self.config, self.device, report.check_cancelled)
-        latents = self._shapes(observed, seeds[:1] if options.one_shape else seeds, sampling, report)
+        shapes = seeds[:1] if options.one_shape else seeds
+        parts, few = in_smaller_batches(
+            lambda some: self._shapes(observed, shapes[some], sampling, report), len(shapes), self.device
+        )
+        latents = torch.cat(parts)
         free = observed.free_space()
         bodies = self._bodies(observed, latents[:1], free, report)
         surfaces: list[_Surface] = []
@@ -148,7 +169,7 @@ class Reconstructor:
         meshes = [surface.mesh for surface in surfaces]
         samples = self._collect(observed, normalization, seeds, meshes, motions, scans.fps, report)
         seconds = time.perf_counter() - started
-        return ReconstructionSet(samples, normalization, seconds, self.preset, str(self.device))
+        return ReconstructionSet(samples, normalization, seconds, self.preset, str(self.device), few)
 
     def _shapes(
         self, observed: ScanInput, seeds: list[int], sampling: SamplingOptions, report: Reporter

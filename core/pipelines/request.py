@@ -143,3 +143,4 @@ class ReconstructionSet:
     seconds: float
     preset: str
     device: str
+    notes: tuple[str, ...] = ()  # likewise, see `SampleSet`

@@ -53,10 +53,10 @@ def whittaker_smooth(paths: Float[Tensor, "S T M C"], between: Float[Tensor, "F 
     seeds, frames, anchors, channels = paths.shape
     if between is None or frames < 2:
         return paths
-    uncertain = between[:frames].double().cpu().numpy().clip(1.0 / MOST_TRUST, 1.0)
+    uncertain = between[:frames].cpu().double().numpy().clip(1.0 / MOST_TRUST, 1.0)
     trust = (1.0 / uncertain - 1.0).clip(LEAST_TRUST, MOST_TRUST)  # [T, M]
     bands = _acceleration_bands(frames)
-    values = paths.permute(2, 1, 0, 3).reshape(anchors, frames, seeds * channels).double().cpu().numpy()
+    values = paths.permute(2, 1, 0, 3).reshape(anchors, frames, seeds * channels).cpu().double().numpy()
     smooth = np.empty_like(values)
     for anchor in range(anchors):
         system = SMOOTHNESS * bands

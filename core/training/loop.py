@@ -24,6 +24,7 @@ from core.checkpoint import save_checkpoint
 from core.config import Config
 from core.data.clips import ClipSource
 from core.errors import ConfigError
+from core.precision import lacks_float64
 from core.training.compiled import compile_network, eagerly
 from core.training.examples import Examples, step_seed
 from core.training.interrupts import interrupts_wait
@@ -254,7 +255,8 @@ def make_accelerator(config: Config) -> Accelerator:
     mixed = "bf16" if precision == "bf16" else "no"
     # A block trains one kind of observation: conditioners of the others get no gradient in it.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=mixed, kwargs_handlers=[unused])
+    gpu = torch.accelerator.is_available() and not lacks_float64(torch.accelerator.current_accelerator())
+    return Accelerator(cpu=not gpu, mixed_precision=mixed, kwargs_handlers=[unused])
 
 
 def chosen_precision(config: Config) -> str:

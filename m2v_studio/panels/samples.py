@@ -160,9 +160,9 @@ class SamplesPanel:
         result = state.results.samples
         kind = "draft" if state.results.quality == "draft" else state.results.quality
         muted(f"{kind}, {result.seconds:.1f} s on {result.device}")
-        if isinstance(result, SampleSet):
-            for note in filter(None, (*result.notes, stretch_warning(result.samples))):
-                muted(note)
+        warning = stretch_warning(result.samples) if isinstance(result, SampleSet) else ""
+        for note in filter(None, (*result.notes, warning)):
+            muted(note)
 
     def _layout(self, context: EditorContext) -> None:
         heading("Show")

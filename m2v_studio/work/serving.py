@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import traceback
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -13,6 +15,7 @@ from core.errors import Cancelled, M2VError
 from core.geometry.drag_solve import DragSystem
 from core.pipelines.request import Progress, ReconstructionSet, SampleSet
 from core.sequence import ScanSequence, SourceMesh
+from m2v_studio.work.cores import CoreWatch
 from m2v_studio.work.engine import AnimatorFactory, AnimatorLike
 from m2v_studio.work.messages import (
     Animate,
@@ -37,7 +40,18 @@ def serve_process(connection: Connection, factory: AnimatorFactory) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in the terminal is for the window's process
     if hasattr(os, "nice"):
         os.nice(5)  # the window's frames come first
-    serve(connection, factory)
+    serve(connection, partial(_on_free_cores, factory, CoreWatch()))
+
+
+def _on_free_cores(factory: AnimatorFactory, cores: CoreWatch) -> AnimatorLike:
+    """The models, with as many threads as there are cores that nobody else used while they were loaded.
+
+    They keep that number: with another one, sums are rounded differently. `OMP_NUM_THREADS` overrides it.
+    """
+    animator = factory()
+    if "OMP_NUM_THREADS" not in os.environ and (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(cores.free())
+    return animator
 
 
 def serve(connection: Connection, factory: AnimatorFactory) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from core.models.warm_start import HandleCondition, fill_tracks, smooth_noise, temporal_root, warm_start
+from core import precision
+from core.models.warm_start import HandleCondition, WarmStart, fill_tracks, smooth_noise, temporal_root, warm_start
 
 
 def surface(count: int = 96) -> torch.Tensor:
@@ -88,3 +90,20 @@ def test_smooth_noise_has_unit_variance_and_neighbouring_frames_agree() -> None:
     noise = smooth_noise(torch.randn(400, 16, 32, 3), noise_cholesky, temporal_root(16))
     assert abs(float(noise.var()) - 1) < 0.1
     assert float((noise[:, 1:] * noise[:, :-1]).mean()) > 0.8
+
+
+def test_a_device_without_double_precision_leaves_the_warm_start_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = surface()
+    handles = condition(nodes, [0, 5], torch.full((1, 8, 2, 3), 0.1), torch.ones(1, 8, 2, dtype=torch.bool))
+    asked: list[torch.Size] = []
+
+    def stiffen(weight: torch.Tensor, affinity: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        asked.append(points.shape)
+        return weight
+
+    expected = warm_start(nodes, 32, handles, stiffen=stiffen)
+    monkeypatch.setattr(precision, "lacks_float64", lambda device: True)
+    found = warm_start(nodes, 32, handles, stiffen=stiffen)
+    assert isinstance(found, WarmStart) and len(asked) == 2
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, other)

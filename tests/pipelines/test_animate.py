@@ -11,7 +11,7 @@ from core.io.mesh.source_mesh import build_source_mesh
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
 from core.pipelines import motion_sampling, prepared_mesh
 from core.pipelines.animate import Animator
-from core.pipelines.model_files import choose_device
+from core.pipelines.devices import choose_device
 from core.pipelines.request import Progress, SamplingOptions
 from core.sequence import Handle, HandleTracks, SourceMesh
 from tests.pipelines.conftest import tube_mesh

@@ -9,8 +9,8 @@ from core.assets import asset_path
 from core.config import load_config
 from core.data.scan_simulation import simulate_depth
 from core.io.mesh.mesh_reader import read_mesh
+from core.pipelines.devices import choose_device
 from core.pipelines.free_space import FreeSpace
-from core.pipelines.model_files import choose_device
 from core.pipelines.scan_input import ScanInput
 from core.sequence import Normalization
 

@@ -1,0 +1,120 @@
+"""Where models run: which devices there are, and what to do when the memory of one runs out."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from core.errors import M2VError
+
+Part = TypeVar("Part")
+Made = TypeVar("Made")
+_SIGNS = ("out of memory", "not enough memory", "can't allocate memory")  # of allocators that raise a RuntimeError
+
+
+def choose_device(name: str) -> torch.device:
+    """auto (the GPU, if there is one), cpu, cuda, cuda:N or mps; raises M2VError when that device is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise M2VError(f"There is no device {name[:40]!r}; choose auto, cpu, cuda, cuda:N or mps.")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            raise M2VError("There is no CUDA device on this machine; choose cpu or auto.")
+        if device.index is not None and device.index >= count:
+            last = f"has {count}, cuda:0 to cuda:{count - 1}" if count > 1 else "has one, cuda:0"
+            raise M2VError(f"There is no device {name!r}: this machine {last}; choose one of them, or auto.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise M2VError("There is no MPS device on this machine (a GPU of Apple's); choose cpu or auto.")
+    return device
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of whatever device, is what was missing."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+
+
+def in_smaller_batches(
+    compute: Callable[[slice], Part], count: int, device: torch.device
+) -> tuple[list[Part], tuple[str, ...]]:
+    """What `compute` makes of `count` seeds, all at once if they fit, else half as many at a time, and half again.
+
+    Also a note when they did not. Raises MemoryError when not even one fits.
+    """
+    parts: list[Part] = []
+    done, size = 0, max(count, 1)
+    while done < count:
+        some = slice(done, min(done + size, count))
+        part = _unless_memory_runs_out(partial(compute, some))
+        if part is not None:
+            parts.append(part)
+            done = some.stop
+        elif size == 1:
+            raise MemoryError(f"The memory of {device} does not suffice.")
+        else:
+            size = (size + 1) // 2
+    fit = f"The memory of {device} did not suffice for {count} seeds at once, so they were made {size} at a time."
+    return parts, () if size >= count else (fit,)
+
+
+class Movable(Protocol):
+    """A pipeline with models on one device."""
+
+    device: torch.device
+
+    def on_cpu(self) -> Any:
+        """The same pipeline on the CPU."""
+
+
+Pipeline = TypeVar("Pipeline", bound=Movable)
+
+
+def on_cpu_at_need(pipeline: Pipeline, run: Callable[[Pipeline], Made]) -> Made:
+    """What `run` makes with the pipeline; with its twin on the CPU and a note if the device's memory runs out.
+
+    The result is a dataclass with `notes`. Raises MemoryError when the machine's own memory does not suffice.
+    """
+    result = _unless_memory_runs_out(lambda: run(pipeline))
+    if result is not None:
+        return result
+    if pipeline.device.type == "cpu":
+        raise MemoryError("The machine's memory does not suffice.")
+    result = _unless_memory_runs_out(lambda: run(pipeline.on_cpu()))
+    if result is None:
+        raise MemoryError(f"Neither the memory of {pipeline.device} nor the machine's suffices.")
+    note = f"The memory of {pipeline.device} did not suffice, so this was computed on the CPU."
+    moved: Made = replace(result, notes=(*result.notes, note))  # type: ignore[type-var, attr-defined]
+    return moved
+
+
+def where_it_fits(load: Callable[[torch.device], Made], device: torch.device) -> Made:
+    """What `load` puts on the device, or on the CPU if the device's memory is full."""
+    result = _unless_memory_runs_out(lambda: load(device))
+    return load(torch.device("cpu")) if result is None else result
+
+
+def _unless_memory_runs_out(compute: Callable[[], Made]) -> Made | None:
+    try:
+        return compute()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    # Only here, where nothing holds what the failed call had made, can it be freed.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+    return None
