@@ -27,6 +27,10 @@ class Borrowed(NamedTuple):
     positions: Tensor  # [S, T, P, 3]
     rotations: Tensor  # [S, T, P, 3, 3] against the rest pose
 
+    def of(self, seeds: slice) -> Borrowed:
+        """The motions of some seeds."""
+        return Borrowed(self.positions[seeds], self.rotations[seeds])
+
 
 def borrow(body: Body, windows: Sequence[Window], wish: Wish) -> Borrowed:
     """What the windows alone make of a body, without regard to where handles are to be."""

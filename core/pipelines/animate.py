@@ -56,11 +56,6 @@ def estimate_share(certainty: NDArray[np.float32], handles: int) -> NDArray[np.f
     return certainty ** (SHARE_POWER / max(handles, 1))
 
 
-def part_of(borrowed: Borrowed | None, seeds: slice) -> Borrowed | None:
-    """The motions of some seeds."""
-    return None if borrowed is None else Borrowed(borrowed.positions[seeds], borrowed.rotations[seeds])
-
-
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank
 
 
@@ -180,7 +175,7 @@ class Animator:
         report.step("Searching the motions", show)
         parts, few = in_smaller_batches(
             lambda some: self._estimate(
-                prepared, request, part_of(borrowed, some), tracks, options, seeds[some], report
+                prepared, request, borrowed and borrowed.of(some), tracks, options, seeds[some], report
             ),
             len(seeds),
             self.device,
@@ -256,8 +251,7 @@ class Animator:
         options: SamplingOptions,
     ) -> NDArray[np.float32]:
         """The first seed as the bank alone has it [T, V, 3], in source units: something to see at once."""
-        first = Borrowed(borrowed.positions[:1], borrowed.rotations[:1])
-        moved, _ = self._settle(request, first, tracks, options, options.contacts)
+        moved, _ = self._settle(request, borrowed.of(slice(0, 1)), tracks, options, options.contacts)
         return request.body.carry(moved.positions[0], moved.rotations[0], prepared.normalization)
 
     def _estimate(
