@@ -122,7 +122,7 @@ class Reconstructor:
         """The same models on the CPU."""
         shape, motion = copy.deepcopy(self.shape_autoencoder), copy.deepcopy(self.motion_autoencoder)
         diffusions = copy.deepcopy(self.shape_diffusion), copy.deepcopy(self.motion_diffusion)
-        return Reconstructor(self.config, shape, motion, *diffusions, "cpu")
+        return Reconstructor(self.config, shape, motion, *diffusions, "cpu", self.bodies)
 
     def _reconstruct(
         self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None
