@@ -81,4 +81,5 @@ def test_the_paths_in_contributing_are_those_of_the_code() -> None:
             if owner
             else sources.values()
         )
-        assert any(re.search(rf"^ *(def|class) {function}\b", text, re.M) for text in found), name
+        named = rf"^ *(def|class) {function}\b|^    {function}: "  # a function, a class, or a field
+        assert any(re.search(named, text, re.M) for text in found), name

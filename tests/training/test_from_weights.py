@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,13 @@ from tests.training.fixed import FixedClips, tiny
 AUTOENCODER, MOTION = STAGES[1], STAGES[3]
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.training.loop.CHECK_CLIPS", 2)
-    monkeypatch.setattr("core.training.loop.LOG_EVERY", 1)
-    monkeypatch.setattr("core.training.loop.flops_per_clip", lambda *_: 1e6)  # costs a step
+@pytest.fixture(autouse=True, scope="module")  # before the trainings that several tests share
+def quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.training.loop.CHECK_CLIPS", 2)
+        patch.setattr("core.training.loop.LOG_EVERY", 1)
+        patch.setattr("core.training.loop.flops_per_clip", lambda *_: 1e6)  # costs a step
+        yield
 
 
 @pytest.fixture(scope="module")
