@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.io.reference_frames import VIDEO_SUFFIXES
-from m2v_studio.document import commands
+from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.block_edits import KeyClip
 from m2v_studio.document.mesh_files import MESH_SUFFIXES
 from m2v_studio.document.reference import Reference
-from m2v_studio.document.scan_files import KINDS
+from m2v_studio.document.scan_document import Corners, OpenedScans, cut_box
+from m2v_studio.document.scan_files import KINDS, read_scan_document
 from m2v_studio.document.state import Notice, default_export_name, is_open, why_not_results
 from m2v_studio.render.shot import FilmOptions
 from m2v_studio.studio import Studio
@@ -133,6 +134,42 @@ class EditorContext:
         if self.reference.fault is not None:
             self.studio.show(commands.notify, self.reference.fault)
             self.reference.fault = None
+
+    def cut_by_box(self) -> None:
+        """Leave out of the scans all that lies outside the box."""
+        document = self.studio.state.document
+        if document.scans is not None and document.alignment is not None:
+            box = cut_box(document.alignment, document.scans.sequence)
+            self._cut("cut scans by the box", box, document.scans.mask)
+
+    def ask_masks(self) -> None:
+        if not self.files_available:
+            self.studio.show(commands.say, "There is no system file dialog here; give --mask to m2v reconstruct.")
+        else:
+            self.files.ask("folder", "Choose a folder with a mask for each depth map", self.cut_by_masks)
+
+    def cut_by_masks(self, path: Path) -> None:
+        """Leave out of depth maps what is black in these pictures."""
+        scans = self.studio.state.document.scans
+        if scans is not None:
+            self._cut("cut scans by masks", scans.box, str(path))
+
+    def whole_scans(self) -> None:
+        self._cut("whole scans", None, "")
+
+    def _cut(self, label: str, box: Corners | None, mask: str) -> None:
+        scans = self.studio.state.document.scans
+        if scans is None:
+            return
+
+        def done(cut: OpenedScans) -> None:
+            if self.studio.state.document.scans is scans:
+                self.studio.do(label, scan_commands.cut_scans, cut)
+
+        failed = lambda notice: self.studio.show(commands.notify, notice)  # noqa: E731
+        self.studio.tasks.run(
+            "Reading the scans", lambda: read_scan_document(Path(scans.path), box, mask), done, failed
+        )
 
     def _no_dialog(self) -> None:
         self.files_available = False

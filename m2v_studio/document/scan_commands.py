@@ -34,6 +34,18 @@ def open_scans(state: State, scans: OpenedScans) -> State:
     return replace(state, document=document, view=view, project="", message=message)
 
 
+def cut_scans(state: State, scans: OpenedScans) -> State:
+    """The same scans read with another box or other masks; the box of the whole shape stays where it is."""
+    now = state.document.alignment
+    if state.document.scans is None or now is None:
+        return state
+    place = checked_alignment(scans.guess, now.center, now.scale, now.up_axis)
+    document = replace(state.document, scans=scans, alignment=place)
+    left = int(scans.point_counts().sum())
+    before = int(state.document.scans.point_counts().sum())
+    return replace(state, document=document, message=f"{left:,} points are used, {before:,} were before.")
+
+
 def set_alignment(
     state: State, center: ArrayLike | None = None, scale: float | None = None, up_axis: str | None = None
 ) -> State:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from core.errors import DataError
 from core.sequence import MeshSequence, Normalization, ScanSequence
 
+Corners = tuple[float, float, float, float, float, float]  # the smallest coordinates, then the largest
 UP_AXES = ("x", "y", "z")
 # The box may be made this many times larger or smaller than the guess, and moved this many guessed sides away.
 MAX_RESIZE = 1000.0
@@ -23,6 +24,8 @@ class OpenedScans:
     sequence: ScanSequence
     guess: Normalization
     truth: MeshSequence | None = None  # the real surface in the scans' units, where it is known
+    box: Corners | None = None  # what lies outside it was left out; in the units of the file
+    mask: str = ""  # path of a picture or folder of them that the depth maps were cut out by
 
     @property
     def name(self) -> str:
@@ -40,6 +43,13 @@ class OpenedScans:
 def box_corners(alignment: Normalization) -> NDArray[np.float64]:
     """[8, 3] corners of normalised space in the scans' units; corner i has bit 0, 1, 2 of i along x, y, z."""
     return alignment.invert(unit_corners())
+
+
+def cut_box(alignment: Normalization, sequence: ScanSequence) -> Corners:
+    """The box of an alignment as scans are cut by it, in the units of their file."""
+    corners = box_corners(alignment) + np.asarray(sequence.origin)
+    x0, y0, z0, x1, y1, z1 = (float(value) for value in (*corners.min(axis=0), *corners.max(axis=0)))
+    return x0, y0, z0, x1, y1, z1
 
 
 def unit_corners() -> NDArray[np.float64]:

@@ -41,6 +41,8 @@ def scans_json(state: State) -> dict[str, Any]:
             "path": str(Path(document.scans.path).resolve()),
             "name": document.scans.name,
             "alignment": _place_json(document.alignment),
+            "box": document.scans.box,
+            "mask": document.scans.mask,
         },
         **{name: getattr(document, name) for name in SETTINGS},
         "results": None if state.results is None else _results_json(state, state.results),
@@ -58,7 +60,8 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
         raise DataError(
             f"The scans of this project, {saved}, are not there; put them back there or beside the project."
         )
-    scans = read_scan_document(found)
+    box, mask = raw.get("box"), str(raw.get("mask", ""))
+    scans = read_scan_document(found, None if box is None else tuple(float(side) for side in box), mask)  # type: ignore[arg-type]
     place = raw["alignment"]
     if description["quality"] not in QUALITIES:
         raise ValueError(f"unknown quality {description['quality']!r}")

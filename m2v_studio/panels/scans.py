@@ -28,6 +28,9 @@ from m2v_studio.view.widgets import (
 UP = "The axis of the scans that points up."
 SIZE = "Longest side of the whole shape in the first frame, in the units of the scans: the side of the box."
 CENTER = "Middle of the whole shape in the first frame, in the units of the scans: the middle of the box."
+CUT = "Leave out all that lies outside the box, in every frame: tables, walls, people"
+MASKS = "Choose a folder with a black and white picture for each depth map: what is black is left out"
+WHOLE = "Read everything that was scanned"
 MOVE = "Take hold of the box in the view: its middle, its arrows or its corners (W)"
 
 
@@ -72,7 +75,20 @@ class ScansPanel:
         why = "" if not same_alignment(place, scans.guess) else "The box is where it was guessed to be."
         if button("Guess again", "Put the box back to where the scans say the shape is", why, width=half):
             context.studio.do("guess the box", scan_commands.reset_alignment)
+        self._cutting(context, scans, half)
         rule()
+
+    def _cutting(self, context: EditorContext, scans: OpenedScans, half: float) -> None:
+        """What was scanned beside the shape goes."""
+        if button("Cut by the box", CUT, width=half, active=scans.box is not None):
+            context.cut_by_box()
+        psim.SameLine()
+        why = "" if scans.sequence.modality == "depth" else "Masks belong to depth maps; these scans are none."
+        if button("Masks…", MASKS, why, width=half, active=bool(scans.mask)):
+            context.ask_masks()
+        cut = scans.box is not None or bool(scans.mask)
+        if cut and button("Whole scans again", WHOLE, width=2 * half + psim.GetStyle().ItemSpacing[0]):
+            context.whole_scans()
 
     def _about(self, scans: OpenedScans) -> None:
         """What was seen, and what the reader had to leave out."""

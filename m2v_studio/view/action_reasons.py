@@ -91,3 +91,18 @@ def no_mesh(state: State) -> str:
 def no_region(state: State) -> str:
     held = any(len(state.document.handles[row].region) for row in selection.chosen_rows(state))
     return none_chosen(state) or ("" if held else "No region is chosen.")
+
+
+def no_scans(state: State) -> str:
+    return "" if state.document.scans is not None else "Open scans first."
+
+
+def no_depth(state: State) -> str:
+    scans = state.document.scans
+    depth = scans is not None and scans.sequence.modality == "depth"
+    return no_scans(state) or ("" if depth else "Masks belong to depth maps; these scans are none.")
+
+
+def not_cut(state: State) -> str:
+    scans = state.document.scans
+    return no_scans(state) or ("" if scans is not None and (scans.box or scans.mask) else "Nothing was cut off.")

@@ -54,11 +54,12 @@ CHOOSE: tuple[Entry, ...] = ("choose_all", "choose_none", "choose_box")
 FRAMING: tuple[Entry, ...] = ("frame_all", "frame_chosen")
 SIDES = Submenu("Look", ("front", "behind", "right", "left", "above", "aslant", None, "flat"))
 
+SCANS = Submenu("Scans", ("cut_by_box", "cut_by_masks", "whole_scans"))
 SPEED = Submenu("Speed", tuple(f"speed_{speed:g}" for speed in SPEEDS))
 RESULT: tuple[Entry, ...] = ("star", "result_as_keys", None, "delete_result", "delete_others", "bring_back")
 
 MENUS: dict[str, tuple[Entry, ...]] = {
-    "Edit": ("undo", "redo", None, *KEYS, SNAP, None, *CHOOSE),
+    "Edit": ("undo", "redo", None, *KEYS, SNAP, None, *CHOOSE, None, SCANS),
     "View": (*FRAMING, SIDES, "gizmo", "ring", None, "side_by_side", "overlay",
              Submenu("Results", tuple(f"result_{row}" for row in range(1, 10)))),
     "Motion": ("generate", None, "name_result", *RESULT, None, "play", "repeat", SPEED, None, "back", "forward",
