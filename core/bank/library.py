@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from core.bank.grounding import lead_by_feet
 from core.bank.matching import BankEntry, Body, Match, match_body
 from core.bank.search import Window, Wish, effort, find_windows, position_functional
 from core.bank.shape import BankShape
+from core.errors import DataError
 
 CANDIDATES = 96  # windows that are carried over in full before the seeds choose among them
 
@@ -36,6 +38,15 @@ class MotionLibrary:
     def packs(self) -> dict[str, str]:
         """The pack of each shape by its name."""
         return {shape.name: shape.pack for shape in self.shapes}
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raises DataError for the first that names no pack, model, author or clip."""
+        known = {name for s in self.shapes for name in (s.name, s.pack, s.author, *map(s.clip_key, s.clips))}
+        for name in names:
+            if name not in known:
+                near = get_close_matches(name, known, 1, 0.3)
+                hint = f"is {near[0]!r} meant?" if near else "`m2v bank list` shows all."
+                raise DataError(f"No motion is called {name!r}; {hint}")
 
     def without(self, names: Collection[str]) -> MotionLibrary:
         """Without shapes whose name, pack or author is in `names`."""

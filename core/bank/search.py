@@ -58,6 +58,7 @@ class Wish:
     keys: tuple[Key, ...]
     behaviour: str = ""  # empty: any
     loop: bool = False
+    without: frozenset[str] = frozenset()  # names of what is not to be borrowed from, see `BankShape.clip_key`
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +198,9 @@ def _thinned(wish: Wish) -> list[Key]:
 def window_terms(match: Match, asked: Asked) -> Iterator[Terms]:
     """For every speed what is unlikely about the windows of one entry."""
     entry, turned, wish = match.entry, np.asarray(match.turn), asked.wish
-    allowed = np.array([not wish.behaviour or clip.behaviour == wish.behaviour for clip in entry.shape.clips])
+    shape = entry.shape
+    fits = [not wish.behaviour or clip.behaviour == wish.behaviour for clip in shape.clips]
+    allowed = np.array(fits) & [shape.clip_key(clip) not in wish.without for clip in shape.clips]
     if not allowed.any():
         return
     by_part = np.einsum("nj,kna->kja", match.parts, asked.levers @ turned.T, optimize=True)  # [K, J, 3]

@@ -59,6 +59,10 @@ class BankShape:
     def parts(self) -> int:
         return len(self.part_names)
 
+    def clip_key(self, clip: BankClip) -> str:
+        """What names one clip among all: "Horse/Gallop"."""
+        return f"{self.name}/{clip.name}"
+
     def renamed(self, name: str) -> BankShape:
         """Under another name; a pack of its own is renamed too."""
         return replace(self, name=name, pack=name if self.pack == self.name else self.pack)

@@ -67,6 +67,8 @@ def run_animate(options: argparse.Namespace) -> None:
     from core.pipelines.animate import Animator
 
     animator = Animator.load(options.preset, options.device)
+    if animator.library is not None:
+        animator.library.check_names(sampling.without)
     with progress_bar() as on_step:
         samples = animator.animate(mesh, tracks, sampling, on_step)
     for sample in samples.samples:

@@ -64,6 +64,13 @@ def add_motion_arguments(command: argparse.ArgumentParser) -> None:
         "--behaviour", choices=BEHAVIOURS, default="", help="what the motion is to be; any, if left out"
     )
     command.add_argument("--loop", action="store_true", help="the last frame flows into the first")
+    command.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="borrow nothing from a pack, model or clip (MODEL/CLIP), as `m2v bank list` has them; may be repeated",
+    )
     command.add_argument("--no-contacts", action="store_true", help="feet need not stay where they stand")
 
 
@@ -81,6 +88,7 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
         getattr(options, "behaviour", ""),
         getattr(options, "loop", False),
         not getattr(options, "no_contacts", False),
+        tuple(getattr(options, "without", ())),
     )
     sampling.validate()
     return sampling

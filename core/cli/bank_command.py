@@ -92,7 +92,7 @@ def run_list(options: argparse.Namespace) -> None:
             ]
             print_table(title, ["model", "clip", "behaviour", "frames", "cyclic"], rows)
         else:
-            columns = ["model", "folder", "clips", "behaviours", "author", "licence"]
+            columns = ["model", "folder", "pack", "clips", "behaviours", "author", "licence"]
             print_table(title, columns, [_row(shape) for shape in shapes])
 
 
@@ -106,7 +106,15 @@ def run_remove(options: argparse.Namespace) -> None:
 
 def _row(shape: BankShape) -> list[str]:
     behaviours = sorted({clip.behaviour for clip in shape.clips})
-    return [shape.name, shape.category, str(len(shape.clips)), ", ".join(behaviours), shape.author, shape.licence]
+    return [
+        shape.name,
+        shape.category,
+        shape.pack,
+        str(len(shape.clips)),
+        ", ".join(behaviours),
+        shape.author,
+        shape.licence,
+    ]
 
 
 def _clips(shapes: Sequence[BankShape]) -> str:

@@ -49,6 +49,8 @@ PREVIEW_LIMIT = 4_000_000
 FACE_KNOWN = 1.0  # cost of a match up to which the estimate of where a head is can be trusted
 MOST_UNLIKE = 1.6  # cost of a match beyond which a shape is like nothing in the bank
 NOTHING_ALIKE = "The bank holds no body like this shape, so its motions come from the handles alone."
+NOT_SHOWN = "No motion shows the behaviour {!r} on a shape like this; choose another, or switch more motions on."
+NOTHING_LEFT = "Of the motions that are switched on none is of a body like this, so these come from the handles alone."
 
 
 def estimate_share(certainty: NDArray[np.float32], handles: int) -> NDArray[np.float32]:
@@ -201,7 +203,8 @@ class Animator:
         samples = self._collect(prepared, tracks, seeds, motions, errors, started)
         named = zip(samples.samples, sources, stretches, strict=True)
         kept = tuple(replace(sample, source=source, stretch=stretch) for sample, source, stretch in named)
-        notes = () if borrowed is not None or self.library is None else (NOTHING_ALIKE,)
+        alone = NOTHING_LEFT if options.without else NOTHING_ALIKE
+        notes = () if borrowed is not None or self.library is None else (alone,)
         return replace(samples, samples=kept, notes=(*notes, *few))
 
     @torch.inference_mode()
@@ -223,15 +226,14 @@ class Animator:
         """What the bank proposes for every seed, with its names; None where it knows nothing like this shape."""
         if self.library is None:
             return None, [""] * len(seeds)
-        matches = prepared.matches(self.library, request.body)
+        matches = prepared.matches(self.library, request.body, request.wish.without)
         if not matches or matches[0].cost > MOST_UNLIKE:
             return None, [""] * len(seeds)
         proposals = Proposals(request.body.body, matches, request.wish)
         if not proposals.windows:
-            raise M2VError(
-                f"No motion in the bank shows the behaviour {request.wish.behaviour!r} on a shape like this; "
-                "choose another behaviour or 'any'."
-            )
+            if request.wish.behaviour:
+                raise M2VError(NOT_SHOWN.format(request.wish.behaviour))
+            return None, [""] * len(seeds)  # every clip of what is alike is switched off
         windows, borrowed = proposals.of(seeds)
         return borrowed, [window.name for window in windows]
 

@@ -47,7 +47,7 @@ def request_on(prepared: PreparedMesh, describe: Describe, tracks: HandleTracks,
         wanted,
         targets,
         keyframe_mask,
-        wish_for(seats, targets, keyframe_mask, tracks.fps, options.behaviour, options.loop),
+        wish_for(seats, targets, keyframe_mask, tracks.fps, options.behaviour, options.loop, options.without),
         handle_certainty(body, seats, targets, keyframe_mask),
         TurnedHandles.of(body, seats, tracks, prepared.normalization),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import NamedTuple
 
@@ -132,6 +132,7 @@ def wish_for(
     fps: float,
     behaviour: str = "",
     loop: bool = False,
+    without: Collection[str] = (),
 ) -> Wish:
     """The request as the bank reads it: `targets` [K, T, 3] in normalised space where `keyframe_mask` [K, T]."""
     count = min(NEAREST, seats.shares.shape[1])
@@ -143,9 +144,8 @@ def wish_for(
         for handle, frame in zip(rows, frames, strict=True)
         if frame > 0
     )
-    return Wish(
-        targets.shape[1], fps, seats.places, nodes, shares / shares.sum(axis=1, keepdims=True), keys, behaviour, loop
-    )
+    mixed = shares / shares.sum(axis=1, keepdims=True)
+    return Wish(targets.shape[1], fps, seats.places, nodes, mixed, keys, behaviour, loop, frozenset(without))
 
 
 def loose_pieces(

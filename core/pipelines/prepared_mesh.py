@@ -68,7 +68,7 @@ class PreparedMesh:
         outward = face_normals(rest, source.faces)[samples.face] * orientation(rest, source.faces)
         self._samples, self._outward = samples, outward
         self._body: MovingBody | None = None
-        self._matches: tuple[MotionLibrary, list[Match]] | None = None
+        self._matches: tuple[MotionLibrary, frozenset[str], list[Match]] | None = None
         self._normals = torch.from_numpy(outward.astype(np.float32)).to(device)[None]
         self._config, self._autoencoder = config, autoencoder
         self._nodes: OrderedDict[bytes, SurfaceNodes] = OrderedDict()
@@ -86,11 +86,11 @@ class PreparedMesh:
             self._body = MovingBody(rest, self.source.faces, self._samples, self._outward, self._graph, describe)
         return self._body
 
-    def matches(self, library: MotionLibrary, body: MovingBody) -> list[Match]:
-        """The shapes of a library most like this one; those of the last library asked for are kept."""
-        if self._matches is None or self._matches[0] is not library:
-            self._matches = library, library.match(body.body)
-        return self._matches[1]
+    def matches(self, library: MotionLibrary, body: MovingBody, without: frozenset[str] = frozenset()) -> list[Match]:
+        """The shapes of a library most like this one, but for those left out by name; the last ones are kept."""
+        if self._matches is None or self._matches[0] is not library or self._matches[1] != without:
+            self._matches = library, without, library.match(body.body, without)
+        return self._matches[2]
 
     def nodes(self, handles: NDArray[np.int64], share: float = 0.5) -> SurfaceNodes:
         """Nodes for handles at these vertices [K]; the last few sets are kept.

@@ -190,6 +190,11 @@ def set_loop(state: State, loop: bool) -> State:
     return _setting(state, loop=loop)
 
 
+def set_motions_off(state: State, without: tuple[str, ...]) -> State:
+    """Borrow nothing from these packs, models and clips."""
+    return _setting(state, without=tuple(sorted(set(without))))
+
+
 def set_contacts(state: State, contacts: bool) -> State:
     return _setting(state, contacts=contacts)
 

@@ -41,7 +41,19 @@ VERSION = 1
 SCANS_VERSION = 2  # of a project of scans, which an older studio cannot read
 MAX_JSON_BYTES = 64 << 20
 MAX_BYTES = 2 << 30  # of all arrays; beyond 256 MB, 100 times the size of the archive at most
-SETTINGS = ("frames", "fps", "seeds", "seed", "quality", "guidance", "variety", "behaviour", "loop", "contacts")
+SETTINGS = (
+    "frames",
+    "fps",
+    "seeds",
+    "seed",
+    "quality",
+    "guidance",
+    "variety",
+    "behaviour",
+    "loop",
+    "contacts",
+    "without",
+)
 _STALE = ("an older edit",)
 
 
@@ -166,6 +178,7 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
         behaviour=str(description.get("behaviour", "")),
         loop=bool(description.get("loop", False)),
         contacts=bool(description.get("contacts", True)),
+        without=tuple(str(name) for name in description.get("without", ())),
         reference=reference_from(description.get("reference")),
     )
     sampling(document).validate()

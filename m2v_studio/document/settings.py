@@ -30,6 +30,7 @@ class Settings:
     onion_after: int = 2
     onion_spacing: int = 3
     theme: str = "light"  # or dark
+    without: tuple[str, ...] = ()  # motions of the bank that are switched off in a fresh document
     color: str = ""  # what results were last coloured by; empty: their own looks where there are any
 
     def with_recent(self, path: Path) -> Settings:
@@ -61,6 +62,7 @@ def load_settings() -> Settings:
             onion_after=min(max(int(raw.get("onion_after", 2)), 0), 5),
             onion_spacing=min(max(int(raw.get("onion_spacing", 3)), 1), 12),
             theme="dark" if raw.get("theme") == "dark" else "light",
+            without=tuple(str(name) for name in raw.get("without", ())),
             color=str(raw.get("color", "")),
         )
     except (OSError, ValueError, TypeError):

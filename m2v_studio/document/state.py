@@ -62,6 +62,7 @@ class Document:
     behaviour: str = ""  # what the motion is to be; empty: anything
     loop: bool = False  # the last frame flows into the first
     contacts: bool = True  # feet that stand stay where they stand
+    without: tuple[str, ...] = ()  # motions of the bank that are switched off: packs, models, clips
     resolution: int = 128  # iso-surface cells along a side, of meshes made from scans
     one_shape: bool = False
     reference: Reference | None = None  # pictures beside the creature
@@ -198,6 +199,7 @@ def sampling(document: Document) -> SamplingOptions:
         behaviour=document.behaviour,
         loop=document.loop,
         contacts=document.contacts,
+        without=document.without,
     )
 
 
@@ -210,7 +212,7 @@ def edit_key(document: Document) -> Hashable:
         settings = (document.guidance, document.variety, document.resolution, document.one_shape)
         return (Same(document.scans), box, settings)
     handles = tuple(asked_of(handle) for handle in usable_handles(document))
-    wishes = (document.guidance, document.behaviour, document.loop, document.contacts)
+    wishes = (document.guidance, document.behaviour, document.loop, document.contacts, document.without)
     return (Same(document.source), handles, document.frames, wishes)
 
 

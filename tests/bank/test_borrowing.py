@@ -22,6 +22,7 @@ from core.bank.search import (
     position_functional,
     window_terms,
 )
+from core.errors import DataError
 from core.geometry.rigid import RigidSurface
 from tests.bank.creatures import swinging_rod
 
@@ -160,3 +161,13 @@ def test_a_window_that_misses_the_key_costs_more_and_stillness_earns_only_so_muc
     assert energy[near] < energy[far]
     still = effort(np.array([0.0, 1e-3, 0.04, 0.08]), 0.5)
     assert still[0] == still[1] < still[2] < still[3]
+
+
+def test_clips_and_names_that_are_switched_off(library):
+    body = rod_body(library.shapes[0])
+    wish = replace(tip_wish(body, None), without=frozenset({"rod/Rig|Swing_Up"}))
+    windows = find_windows(body, library.match(body, wish.without), wish, position_functional(body))
+    assert {window.match.entry.shape.name for window in windows} == {"calm"}
+    library.check_names(["rods", "calm", "rod/Rig|Swing_Up"])
+    with pytest.raises(DataError, match=r"No motion is called 'rood'; is 'rod' meant\?"):
+        library.check_names(["rood"])
