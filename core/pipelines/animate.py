@@ -224,9 +224,8 @@ class Animator:
         self, prepared: PreparedMesh, request: Request, seeds: Sequence[int]
     ) -> tuple[Borrowed | None, list[str]]:
         """What the bank proposes for every seed, with its names; None where it knows nothing like this shape."""
-        if self.library is None:
-            return None, [""] * len(seeds)
-        matches = prepared.matches(self.library, request.body, request.wish.without)
+        library, without = self.library, request.wish.without
+        matches = [] if library is None else prepared.matches(library, request.body, without)
         if not matches or matches[0].cost > MOST_UNLIKE:
             return None, [""] * len(seeds)
         proposals = Proposals(request.body.body, matches, request.wish)
