@@ -1,15 +1,16 @@
 """What a mesh looks like, as a renderer takes it: one colour for each vertex or face, or one picture for all parts.
 
 The pictures of several materials, with their repeats, are laid out on one, so that one mesh can show them all.
-Transparency, metal and normal maps are left out.
+Transparency is one number for each face, and metal or gloss one word for the mesh; normal maps are left out.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,9 @@ SIDES = (2048, 1024, 512, 256, 128)  # of one part's picture, the first that fit
 MAX_PIXELS = 1 << 26
 MAX_REPEATS = 4  # of a picture along u or v inside one face
 EDGE = 2  # pixels around each picture, so that neighbours do not bleed into it
+Finish = Literal["plain", "glossy", "metal"]
+FINISHES: tuple[Finish, ...] = get_args(Finish)
+METAL, GLOSS = 0.5, 0.35  # of glTF's metallic factor from here on, and of its roughness down to here
 GREY = (0.8, 0.8, 0.8, 1.0)
 
 
@@ -36,10 +40,17 @@ class Appearance:
     vertex_colors: NDArray[np.float32] | None = None  # [V, 3]
     picture: NDArray[np.uint8] | None = None
     corner_uv: NDArray[np.float32] | None = None
+    opacity: NDArray[np.float32] | None = None  # [F]; None: nothing is seen through
+    finish: Finish = "plain"  # of most of the surface
 
 
 def appearance(source: SourceMesh) -> Appearance | None:
     """The mesh's own looks; None where its file says nothing about them."""
+    looks = _colored(source)
+    return None if looks is None else replace(looks, opacity=_opacity(source), finish=_finish(source))
+
+
+def _colored(source: SourceMesh) -> Appearance | None:
     parts = [part for part in source.parts if len(part.faces)]
     if not parts or (source.colors is None and all(part.material is None for part in parts)):
         return None
@@ -55,6 +66,35 @@ def appearance(source: SourceMesh) -> Appearance | None:
         return _vertex_colors(source, parts, kept)
     colors = np.concatenate([np.tile(_base(part, source), (len(part.faces), 1)) for part in parts])
     return Appearance(face_colors=colors[kept].astype(np.float32))
+
+
+def _opacity(source: SourceMesh) -> NDArray[np.float32] | None:
+    """[F] by the materials that blend with what is behind them, or cut out; pictures' own transparency is not seen."""
+    parts = [part for part in source.parts if len(part.faces)]
+    kept = _kept_faces(source, parts)
+    if kept is None or all(part.material is None or part.material.alpha_mode == "OPAQUE" for part in parts):
+        return None
+    of_parts = [(_alpha(part.material), len(part.faces)) for part in parts]
+    opacity = np.concatenate([np.full(count, alpha, dtype=np.float32) for alpha, count in of_parts])[kept]
+    return opacity if float(opacity.min(initial=1.0)) < 1.0 else None
+
+
+def _alpha(material: Material | None) -> float:
+    if material is None or material.alpha_mode == "OPAQUE":
+        return 1.0
+    alpha = float(np.clip(material.base_color[3], 0.0, 1.0))
+    return alpha if material.alpha_mode == "BLEND" else float(alpha >= material.alpha_cutoff)
+
+
+def _finish(source: SourceMesh) -> Finish:
+    """What most faces are made of."""
+    counts = dict.fromkeys(FINISHES, 0)
+    for part in source.parts:
+        material = part.material or Material()
+        plain = material.metallic_roughness_texture is not None or material.unlit  # factors alone say nothing then
+        metal, gloss = material.metallic >= METAL, material.roughness <= GLOSS
+        counts["plain" if plain else "metal" if metal else "glossy" if gloss else "plain"] += len(part.faces)
+    return max(FINISHES, key=lambda finish: counts[finish])
 
 
 def displayed(linear: ArrayLike) -> NDArray[np.float64]:

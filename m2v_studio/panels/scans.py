@@ -80,7 +80,14 @@ class ScansPanel:
 
     def _cutting(self, context: EditorContext, scans: OpenedScans, half: float) -> None:
         """What was scanned beside the shape goes."""
-        if button("Cut by the box", CUT, width=half, active=scans.box is not None):
+        points = scans.sequence.modality in ("points", "depth")
+        if button(
+            "Cut by the box",
+            CUT,
+            "" if points else "Only points and depth maps can be cut.",
+            width=half,
+            active=scans.box is not None,
+        ):
             context.cut_by_box()
         psim.SameLine()
         why = "" if scans.sequence.modality == "depth" else "Masks belong to depth maps; these scans are none."

@@ -97,6 +97,12 @@ def no_scans(state: State) -> str:
     return "" if state.document.scans is not None else "Open scans first."
 
 
+def no_points(state: State) -> str:
+    scans = state.document.scans
+    points = scans is not None and scans.sequence.modality in ("points", "depth")
+    return no_scans(state) or ("" if points else "Only points and depth maps can be cut.")
+
+
 def no_depth(state: State) -> str:
     scans = state.document.scans
     depth = scans is not None and scans.sequence.modality == "depth"

@@ -132,7 +132,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("dissolve", "Dissolve the region", "Handles and keys", "", runs.dissolve, about=DISSOLVE,
             why=reasons.of_state(reasons.no_region)),
     _action("cut_by_box", "Cut by the box", "Scans", "", lambda c: c.cut_by_box(),
-            why=reasons.of_state(reasons.no_scans), about="Leave out of the scans all that lies outside the box."),
+            why=reasons.of_state(reasons.no_points), about="Leave out of the scans all that lies outside the box."),
     _action("cut_by_masks", "Cut by masks…", "Scans", "", lambda c: c.ask_masks(),
             why=reasons.of_state(reasons.no_depth), about="A black and white picture for each depth map."),
     _action("whole_scans", "Whole scans again", "Scans", "", lambda c: c.whole_scans(),

@@ -8,13 +8,18 @@ import numpy as np
 import polyscope as ps
 from numpy.typing import NDArray
 
-from core.io.appearance import Appearance
+from core.io.appearance import Appearance, Finish
 
+MATERIALS: dict[Finish, str] = {"plain": "clay", "glossy": "wax", "metal": "candy"}
 SHEET = 2048  # pixels along a side: every figure has a copy of its own on the graphics card
 
 
 def show_looks(mesh: ps.SurfaceMesh, looks: Appearance) -> None:
     """Paint a mesh [F, 3]; only one thing is painted on it at a time."""
+    mesh.set_material(MATERIALS[looks.finish])
+    if looks.opacity is not None:
+        mesh.add_scalar_quantity("opacity", looks.opacity, defined_on="faces")
+        mesh.set_transparency_quantity("opacity")
     if looks.picture is not None and looks.corner_uv is not None:
         mesh.add_parameterization_quantity("uv", looks.corner_uv, defined_on="corners")
         mesh.add_color_quantity("looks", _colors(looks), defined_on="texture", param_name="uv", enabled=True)
@@ -25,7 +30,9 @@ def show_looks(mesh: ps.SurfaceMesh, looks: Appearance) -> None:
 
 
 def hide_looks(mesh: ps.SurfaceMesh) -> None:
-    for name in ("looks", "uv"):
+    mesh.set_material(MATERIALS["plain"])
+    mesh.clear_transparency_quantity()
+    for name in ("looks", "uv", "opacity"):
         mesh.remove_quantity(name)
 
 

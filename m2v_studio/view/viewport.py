@@ -26,6 +26,12 @@ NO_OFFSET = np.zeros(3)
 CELL_TITLE = 26.0  # pixels at scale 1 that a figure's name takes at the top of its cell
 
 
+def is_see_through(figure: Figure) -> bool:
+    """Whether its own materials let something be seen behind them."""
+    shown = figure.looks is not None and figure.heat is None and figure.tint is None
+    return shown and figure.looks is not None and figure.looks.opacity is not None
+
+
 @dataclass
 class _Shown:
     """What Polyscope was last told about one mesh."""
@@ -105,7 +111,7 @@ class Viewport:
         self._place_camera(state, self.norm, figures, region, window)
         for figure in figures:
             self._show_figure(figure)
-        see_through = any(figure.opacity < 1.0 for figure in figures)
+        see_through = any(figure.opacity < 1.0 or is_see_through(figure) for figure in figures)
         self._set_transparency(see_through and not (self.dear and state.view.playing))
         visible = {figure.name for figure in figures}
         for name, shown in self._shown.items():

@@ -111,3 +111,33 @@ def test_a_mesh_of_many_colours_is_shown_in_them_and_a_plain_one_in_seed_colours
     assert first_color(Document(source=ball()), "") == "none" and own_looks(ball()) is None
     assert first_color(Document(source=ball()), "own") == "none"
     assert first_color(Document(), "own") == "none"
+
+
+def test_a_glass_half_lets_the_background_through_and_metal_shines(driver: Driver, tmp_path: Path) -> None:
+    plain = halves()
+    opaque = _looked_at(driver, plain, tmp_path)
+    glass = Material(base_color=(1.0, 0.0, 0.0, 0.2), alpha_mode="BLEND")
+    seen_through = _looked_at(driver, _with_material(plain, glass), tmp_path)
+    assert driver.app.viewport.transparent
+    background = np.array([230, 233, 237])
+    apart = [np.abs(upper - background).mean() for upper, _ in (opaque, seen_through)]
+    assert apart[1] < 0.7 * apart[0], "the upper half is nearly the background"
+    assert np.abs(opaque[1] - seen_through[1]).max() < 25, "the lower half is as it was"
+    steel = Material(base_color=(0.6, 0.6, 0.6, 1.0), metallic=1.0)
+    metal = replace(plain, parts=tuple(replace(part, material=steel) for part in plain.parts))
+    _looked_at(driver, metal, tmp_path)
+    shown = driver.app.viewport._shown["source"].mesh
+    assert shown.get_material() == "candy" and not driver.app.viewport.transparent
+    _looked_at(driver, plain, tmp_path)
+    assert driver.app.viewport._shown["source"].mesh.get_material() == "clay"
+
+
+def _with_material(mesh: SourceMesh, material: Material) -> SourceMesh:
+    """The upper half of another material."""
+    return replace(mesh, parts=(replace(mesh.parts[0], material=material), *mesh.parts[1:]))
+
+
+def _looked_at(driver: Driver, mesh: SourceMesh, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    driver.app.studio.do("open", commands.open_source, mesh)
+    driver.settle()
+    return seen(driver, folder)

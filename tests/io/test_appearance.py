@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,3 +113,21 @@ def test_faces_that_welding_dropped_do_not_shift_the_others() -> None:
     looks = appearance(build_source_mesh(SQUARE, parts=parts))
     assert looks is not None and looks.face_colors is not None
     assert looks.face_colors.tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_transparency_is_told_by_face_and_metal_by_most_of_the_surface() -> None:
+    mesh = build_source_mesh(SQUARE, np.concatenate([LEFT, RIGHT]))
+    glass = Material(base_color=(1, 1, 1, 0.25), alpha_mode="BLEND")
+    cut_out = Material(base_color=(1, 1, 1, 0.25), alpha_mode="MASK")
+    steel = Material(metallic=1.0, base_color=(1, 1, 1, 0.25))
+
+    def looks(left: Material, right: Material):
+        found = appearance(replace(mesh, parts=(MeshPart("a", LEFT, left), MeshPart("b", RIGHT, right))))
+        assert found is not None
+        return found
+
+    np.testing.assert_allclose(looks(glass, steel).opacity, [0.25, 1.0])
+    np.testing.assert_allclose(looks(cut_out, glass).opacity, [0.0, 0.25])
+    assert looks(steel, steel).opacity is None and looks(steel, steel).finish == "metal"
+    assert looks(Material(roughness=0.1), Material(roughness=0.1)).finish == "glossy"
+    assert looks(Material(), Material()).finish == "plain"
