@@ -44,7 +44,7 @@ class Driver:
             if time.monotonic() > limit:
                 raise TimeoutError("The editor did not get there in time.")
             self.app.frame(FRAME)
-            time.sleep(0.002)
+            time.sleep(0.02)  # what is waited for needs the processor too
 
     # ---- mouse and keys -----------------------------------------------------------------------------------
 
