@@ -64,12 +64,25 @@ def test_what_killed_processes_left_goes_and_living_ones_keep_theirs(tmp_path: P
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([living.name, "weights.bin"])
 
 
+def test_frames_that_a_killed_export_was_replacing_come_back(tmp_path: Path) -> None:
+    left = tmp_path / f"{PREFIX}{dead_mark()}x"
+    for name in ("walk.obj.old", "walk.obj", "run.obj.old"):
+        (left / name).mkdir(parents=True)
+        (left / name / "frame_0000.obj").write_text(name)
+    (tmp_path / "run.obj").mkdir()  # was replaced already
+    with staged(tmp_path / "other.glb"):
+        pass
+    assert (tmp_path / "walk.obj" / "frame_0000.obj").read_text() == "walk.obj.old"
+    assert not list((tmp_path / "run.obj").iterdir()) and len(list(tmp_path.iterdir())) == 2
+
+
 def test_one_writer_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with folder_lock(tmp_path), pytest.raises(CheckpointError, match="Another process"), folder_lock(tmp_path):
         pass
     with folder_lock(tmp_path):
-        assert main(["train", "all", "--config", "tiny", "--steps", "1", "--out", str(tmp_path)]) == 2
-        assert "Another process is writing" in capsys.readouterr().err
+        for named in (["--out", str(tmp_path)], [f"--resume={tmp_path}"], ["--ou", str(tmp_path)]):
+            assert main(["train", "all", "--config", "tiny", "--steps", "1", *named]) == 2
+            assert "Another process is writing" in capsys.readouterr().err
     with folder_lock(tmp_path):  # free again
         pass
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from tests.fuzz.runner import run
 
 
@@ -10,3 +17,13 @@ def test_a_thousand_mutated_inputs_are_answered() -> None:
     assert outcome.faults == {}
     assert outcome.read > 50 and outcome.refused > 300 and outcome.memory < 1 << 30
     assert len(outcome.kinds) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="writers are forked")
+def test_killed_writers_lose_nothing_and_leave_nothing() -> None:
+    """Two kills of each kind, in a process that has no threads yet."""
+    command = [sys.executable, "-m", "tests.fuzz.kills", "--count", "2"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("2 kills") == 6

@@ -10,11 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from itertools import pairwise
-from pathlib import Path
 
-from core.atomic import folder_lock
 from core.cli import (
     animate_command,
     bank_command,
@@ -112,24 +108,10 @@ def _pass_on(command: str, arguments: list[str]) -> int:
     if command == "train":
         from core.training.__main__ import main as train
 
-        with training_lock(arguments):
-            return train(arguments)
+        return train(arguments)
     from core.cli.evaluate_command import main as evaluate
 
     return evaluate(arguments)
-
-
-def training_lock(arguments: Sequence[str]) -> AbstractContextManager[None]:
-    """Keeps a second training out of the folder that these arguments name.
-
-    The other processes of one distributed run are let in; arguments that make no sense are the training's own affair.
-    """
-    named = [after for word, after in pairwise(arguments) if word in ("--out", "--resume")]
-    joined = [word.split("=", 1)[1] for word in arguments if word.startswith(("--out=", "--resume="))]
-    folder = next(iter([*named, *joined]), None)
-    if folder is None or os.environ.get("RANK", "0") != "0":
-        return nullcontext()
-    return folder_lock(Path(folder))
 
 
 if __name__ == "__main__":

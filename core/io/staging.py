@@ -13,6 +13,7 @@ from core.atomic import is_orphan, owner_mark
 from core.errors import ExportError
 
 PREFIX = ".m2v-export-"
+_RETIRED = ".old"  # after the name of frames that are being replaced
 
 
 def check_target(out: Path, folder_of_frames: bool, own_files: re.Pattern[str]) -> None:
@@ -53,9 +54,16 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def remove_orphans(place: Path) -> None:
-    """Delete the staging folders in `place` that killed exports of this machine left there."""
+    """Delete the staging folders in `place` that killed exports of this machine left there.
+
+    Frames that one of them was about to replace, but had not yet, come back.
+    """
     for left in place.iterdir():
         if left.name.startswith(PREFIX) and left.is_dir() and is_orphan(left.name[len(PREFIX) :]):
+            for old in left.glob(f"*{_RETIRED}"):
+                target = place / old.name.removesuffix(_RETIRED)
+                if not target.exists():
+                    old.rename(target)
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -65,7 +73,7 @@ def commit(folder: Path, out: Path) -> tuple[Path, ...]:
     for target in (*companions, out):
         fresh = folder / target.name
         if target.is_dir():  # frames of an earlier export, as check_target made sure
-            retired = folder / f"{target.name}.old"
+            retired = folder / f"{target.name}{_RETIRED}"
             target.rename(retired)
             try:
                 fresh.rename(target)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from accelerate import PartialState
 
+from core.atomic import folder_lock
 from core.checkpoint import EVERY_STAGE, STAGES
 from core.config import load_config
 from core.errors import M2VError
@@ -48,18 +51,20 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.folder or Path("runs") / config.name
     stages = STAGES if arguments.stage == "all" else (arguments.stage,)
     bar = ProgressLine()
-    records = train(
-        stages,
-        config,
-        folder,
-        arguments.steps,
-        arguments.minutes,
-        arguments.seed,
-        bar,
-        on_check=SamplePictures(folder),
-        minutes_between_checks=arguments.check_minutes,
-        weights=arguments.weights,
-    )
+    # Of the processes of one distributed run the first has the folder.
+    with folder_lock(folder) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        records = train(
+            stages,
+            config,
+            folder,
+            arguments.steps,
+            arguments.minutes,
+            arguments.seed,
+            bar,
+            on_check=SamplePictures(folder),
+            minutes_between_checks=arguments.check_minutes,
+            weights=arguments.weights,
+        )
     bar.end()
     if not PartialState().is_main_process:  # of several processes the first one speaks
         return 0

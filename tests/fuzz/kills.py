@@ -1,0 +1,247 @@
+"""`python -m tests.fuzz.kills --count 100`: writers killed at random moments; nothing is lost, nothing stays behind.
+
+A child process writes one file (or folder) again and again, each time with the next number in it, and says after each
+that it is done. It is killed somewhere in between. Then what lies there must be whole and no older than what the child
+had finished, and after the next write nothing else may lie beside it. A killed training must go on as if it had not
+been.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+
+from core.checkpoint import STAGES, load_checkpoint, save_checkpoint
+from core.config import Config
+from core.io import staging
+from core.io.export import export_sequence
+from core.io.mesh.mesh_reader import read_mesh
+from core.io.mesh.source_mesh import build_source_mesh
+from core.sequence import MeshSequence, SourceMesh
+from core.training import loop
+from core.training.stages import train
+from m2v_studio.document.project import load_project, save_project
+from m2v_studio.document.state import Document, State
+from tests.training.fixed import tiny
+
+FRAMES = 6
+STEPS = 10
+STAGE = STAGES[1]
+
+
+def ball(number: int) -> SourceMesh:
+    """A mesh whose least x is `number`, but for single precision."""
+    shape = trimesh.creation.icosphere(4)
+    points = shape.vertices - shape.vertices.min(axis=0) + [number, 0, 0]
+    return build_source_mesh(points.astype(np.float32), shape.faces, name="ball")
+
+
+@dataclass
+class Kind:
+    """How something is written with a number in it, and how the number is read from what lies there."""
+
+    name: str
+    write: Callable[[Path, int], object]
+    read: Callable[[Path], int]
+    beside: tuple[str, ...] = ()
+
+
+def write_motion(out: Path, number: int) -> None:
+    source = ball(number)
+    export_sequence(MeshSequence(np.repeat(source.vertices[None], FRAMES, axis=0), source.faces), out, source)
+
+
+def least_x(path: Path) -> int:
+    mesh = read_mesh(path)
+    return round(float(mesh.vertices[:, 0].min()) + mesh.origin[0])
+
+
+def read_frames(folder: Path) -> int:
+    frames = sorted(folder.glob("frame_*.obj"))
+    assert len(frames) == FRAMES, f"{len(frames)} frames of {FRAMES}"
+    numbers = {least_x(frame) for frame in frames}
+    assert len(numbers) == 1, f"frames of several exports: {numbers}"
+    return numbers.pop()
+
+
+def write_checkpoint(path: Path, number: int) -> None:
+    save_checkpoint(path, STAGE, Config(), {"a": torch.full((200_000,), float(number))}, {"step": number})
+
+
+def read_checkpoint(path: Path) -> int:
+    checkpoint = load_checkpoint(path, STAGE)
+    number = int(checkpoint.record["step"])
+    assert bool((checkpoint.tensors["a"] == number).all()), "tensors of another save"
+    return number
+
+
+def read_project(path: Path) -> int:
+    document, _ = load_project(path)
+    assert document.source is not None
+    return round(float(document.source.vertices[:, 0].min()) + document.source.origin[0])
+
+
+KINDS = (
+    Kind("save.m2v", lambda path, n: save_project(State(document=Document(source=ball(n))), path), read_project),
+    Kind("motion.glb", write_motion, least_x, ("import_motion_glb.py",)),
+    Kind("motion.usdc", write_motion, least_x, ("import_motion_usdc.py",)),
+    Kind("motion.obj", write_motion, read_frames, ("import_motion_obj.py",)),
+    Kind(f"{STAGE}.safetensors", write_checkpoint, read_checkpoint),
+)
+
+
+@dataclass
+class Tally:
+    """What the kills of one kind did."""
+
+    kills: int = 0
+    in_the_middle: int = 0  # left something unfinished behind
+    faults: list[str] = field(default_factory=list)
+
+
+def kill_writers(kind: Kind, count: int, luck: random.Random) -> Tally:
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        target = folder / kind.name
+        began = time.monotonic()
+        kind.write(target, 0)
+        usual = time.monotonic() - began
+        beside = {path.name for path in folder.iterdir()}
+        if beside - {kind.name} - set(kind.beside):
+            tally.faults.append(f"{sorted(beside)} were written")
+        number = 0
+        for _ in range(count):
+            done = _kill(lambda say, first=number: _write_on(kind, target, first, say), luck.uniform(0, 4 * usual))
+            tally.kills += 1
+            tally.in_the_middle += {path.name for path in folder.iterdir()} != beside
+            staging.remove_orphans(folder)  # as the next start does first
+            try:
+                found = kind.read(target)
+                finished = max(number, done)
+                if found not in (finished, finished + 1):  # it may have been killed before it could say so
+                    tally.faults.append(f"number {found} was there, but {finished} had been finished")
+                number = found + 1
+                kind.write(target, number)
+                if kind.read(target) != number:
+                    tally.faults.append("the next write is not what is there")
+                if (left := {path.name for path in folder.iterdir()}) != beside:
+                    tally.faults.append(f"{sorted(left - beside)} stayed")
+            except Exception as error:  # whatever it is, it is a fault
+                tally.faults.append(f"{type(error).__name__}: {error}")
+    return tally
+
+
+def _write_on(kind: Kind, target: Path, first: int, say: Callable[[int], object]) -> None:
+    number = first
+    while True:
+        number += 1
+        kind.write(target, number)
+        say(number)
+
+
+def kill_trainings(count: int, luck: random.Random) -> Tally:
+    tally = Tally()
+    loop.LOG_EVERY, loop.CHECK_CLIPS, loop.flops_per_clip = 1, 4, lambda *_: 1e6
+    with tempfile.TemporaryDirectory() as place:
+        whole, broken = Path(place) / "whole", Path(place) / "broken"
+        began = time.monotonic()
+        _train(whole)
+        usual = time.monotonic() - began
+        expected = {path.name for path in whole.iterdir()}
+        for _ in range(count):
+            _kill(lambda say: _train(broken), luck.uniform(0, usual))
+            tally.kills += 1
+            left = {path.name for path in broken.iterdir()} if broken.is_dir() else set()
+            tally.in_the_middle += any(name.endswith(".tmp") for name in left)
+            try:
+                _train(broken)
+                if (names := {path.name for path in broken.iterdir()}) != expected:
+                    tally.faults.append(f"{sorted(names ^ expected)} stayed or is missing")
+                for suffix, same in (("safetensors", _same_weights), ("log.jsonl", _same_log)):
+                    if not same(whole / f"{STAGE}.{suffix}", broken / f"{STAGE}.{suffix}"):
+                        tally.faults.append(f"the {suffix} is not that of a run that was not killed")
+            except Exception as error:
+                tally.faults.append(f"{type(error).__name__}: {error}")
+            shutil.rmtree(broken, ignore_errors=True)
+    return tally
+
+
+def _train(folder: Path) -> None:
+    train([STAGE], tiny(), folder, steps=STEPS, minutes_between_checks=0.0)
+
+
+def _same_weights(first: Path, second: Path) -> bool:
+    ours, theirs = load_checkpoint(first).tensors, load_checkpoint(second).tensors
+    return all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def _same_log(first: Path, second: Path) -> bool:
+    ours, theirs = (
+        [(line["step"], line["loss"]) for line in map(json.loads, path.read_text().splitlines()) if "loss" in line]
+        for path in (first, second)
+    )
+    return ours == theirs
+
+
+def _kill(work: Callable[[Callable[[int], object]], None], seconds: float) -> int:
+    """Run `work` in a child and kill it after these seconds of its work; the last number it said, or 0."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.write(writing, b"begun\n")
+            work(lambda number: os.write(writing, b"%d\n" % number))
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as said:
+        said.readline()
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        numbers = [int(line) for line in said.read().splitlines() if line.isdigit()]
+    return max(numbers, default=0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.kills", description=__doc__)
+    parser.add_argument("--count", type=int, default=100, help="kills of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="kinds whose name holds this; `training` is one")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # a child must not need threads that only its parent has
+    failed = False
+    luck = random.Random(options.seed)
+    runs = {kind.name: lambda kind=kind: kill_writers(kind, options.count, luck) for kind in KINDS}
+    runs["training"] = lambda: kill_trainings(options.count, luck)
+    for name, run in runs.items():
+        if options.only in name:
+            tally = run()
+            failed |= bool(tally.faults)
+            print(
+                f"{name}: {tally.kills} kills, {tally.in_the_middle} in the middle of a write, "
+                f"{len(tally.faults)} faults {tally.faults[:3]}",
+                flush=True,
+            )
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
