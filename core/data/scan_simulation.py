@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,22 +84,9 @@ def simulate_half_body(
     return _scans(_noisy(points, sigma, rng), fps, name="half body", tracked=True, partial=True)
 
 
-def simulate_depth(
-    vertices: ArrayLike,
-    faces: ArrayLike,
-    azimuth: float | None = None,
-    elevation: float | None = None,
-    distance: float | None = None,
-    resolution: int = 160,
-    sigma: float = 0.001,
-    moving: bool = False,
-    seed: int = 0,
-    fps: float = FPS,
-) -> ScanSequence:
+def simulate_depth(*what: Any, **how: Any) -> ScanSequence:
     """The points of `render_depth`, which says what the arguments mean."""
-    return render_depth(
-        vertices, faces, azimuth, elevation, distance, resolution, sigma, moving, seed=seed, fps=fps
-    ).scans
+    return render_depth(*what, **how).scans
 
 
 def render_depth(

@@ -21,7 +21,7 @@ def animator_for(preset: str, device: str = "auto", untrained: bool = False, see
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         modules = build_shape_autoencoder(config), build_motion_autoencoder(config), build_motion_diffusion(config)
-    return Animator.from_modules(config, *modules, "cpu" if device == "auto" else device)
+    return Animator(config, *modules, "cpu" if device == "auto" else device)
 
 
 def describe(animator: Animator, preset: str, untrained: bool = False) -> dict[str, Any]:

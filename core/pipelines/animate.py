@@ -109,20 +109,6 @@ class Animator:
         library = MotionLibrary.load(*bank_files())
         return cls(config, shape, motion, diffusion, place, PartDescriptions(network), library)
 
-    @classmethod
-    def from_modules(
-        cls,
-        config: Config,
-        shape_autoencoder: ShapeAutoencoder,
-        motion_autoencoder: MotionAutoencoder,
-        motion_diffusion: MotionDiffusion,
-        device: str | torch.device = "cpu",
-        describe: Describe | None = None,
-        library: MotionLibrary | None = None,
-    ) -> Animator:
-        """From models in memory, trained or not."""
-        return cls(config, shape_autoencoder, motion_autoencoder, motion_diffusion, device, describe, library)
-
     def body_of(self, mesh: SourceMesh) -> MovingBody:
         """The mesh as the bank's motions see it."""
         return self._meshes.of(mesh).moving_body(self._describe)

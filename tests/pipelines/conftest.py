@@ -41,7 +41,7 @@ def animator() -> Animator:
         torch.manual_seed(7)
         modules = build_shape_autoencoder(config), build_motion_autoencoder(config), build_motion_diffusion(config)
         torch.nn.init.normal_(modules[2].denoiser.output.weight, std=0.05)  # fresh ones answer zero
-    return Animator.from_modules(config, *modules, "cpu")
+    return Animator(config, *modules, "cpu")
 
 
 @pytest.fixture(scope="session")
