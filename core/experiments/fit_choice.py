@@ -45,6 +45,7 @@ FLOOR = 0.006  # likelihood of a truth that no window comes near
 LIKELY, OTHERS = 60, 40  # windows looked at: the likely ones and any others, which count for all the rest
 NEIGHBOURS = 0.2  # share of the windows that is not next to another
 STEPS = 500
+SHRINKAGE = 1e-3  # of squared weights of terms in units of their deviation
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def fit(evidence: list[Evidence]) -> tuple[Tensor, float]:
     terms = torch.stack([pad(one.terms, 0.0) for one in evidence])
     log_count = torch.stack([pad(one.count.log(), -torch.inf) for one in evidence])
     kernel = torch.stack([(-0.5 * (pad(one.distance, 99.0) / WIDTH).square()).exp() + FLOOR for one in evidence]).log()
-    deviation = terms.flatten(0, 1).std(dim=0)
+    deviation = terms.flatten(0, 1).std(dim=0).clamp_min(1e-6)
     raw = torch.full((len(NAMES),), 0.1, requires_grad=True)
     optimiser = torch.optim.Adam([raw], lr=0.03)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
@@ -179,10 +180,10 @@ def fit(evidence: list[Evidence]) -> tuple[Tensor, float]:
         share = (log_count - terms @ (weights / deviation)).log_softmax(dim=1)
         loss = -(share + kernel).logsumexp(dim=1).mean()
         optimiser.zero_grad()
-        loss.backward()
+        (loss + SHRINKAGE * weights.square().sum()).backward()
         optimiser.step()
         schedule.step()
-    return (weights / deviation).detach(), float(loss)
+    return (weights / deviation).detach(), float(loss.detach())
 
 
 def main() -> None:
