@@ -1,4 +1,4 @@
-"""The weights of the choice come from evidence: what tells good windows from bad ones counts, what does not, does not."""
+"""The weights of the choice come from evidence: what tells good windows from bad ones counts, and nothing else."""
 
 import torch
 
