@@ -18,7 +18,7 @@ from m2v_studio.document import block_edits, commands, job_commands, scan_comman
 from m2v_studio.document.history import Session
 from m2v_studio.document.looks import first_color
 from m2v_studio.document.mesh_files import read_source
-from m2v_studio.document.project import autosave_path, load_project, save_project
+from m2v_studio.document.project import load_project, save_project
 from m2v_studio.document.result_commands import result_label
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import is_scans, read_scan_document
@@ -39,7 +39,7 @@ from m2v_studio.document.state import (
     why_not_results,
 )
 from m2v_studio.work import messages, worker
-from m2v_studio.work.autosave import Autosave
+from m2v_studio.work.autosave import Autosave, autosave_path, left_behind
 from m2v_studio.work.exporting import Written, write_results
 from m2v_studio.work.posing import Posing
 from m2v_studio.work.rigging import RigJob, RigRequest
@@ -58,10 +58,10 @@ class Studio:
         self.settings: Settings = load_settings()
         self.frozen = False  # leave background reports waiting, while an image is taken
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
-        self.autosave = Autosave(self.tasks)
+        self.autosave = Autosave(self.tasks, self._failed)
         self.posing = Posing()
         self.heading: float | None = None  # the way the creature faces, where that is known
-        self.recovery = autosave_path() if autosave_path().exists() else None
+        self.recovery = left_behind()
 
     @property
     def state(self) -> State:
@@ -264,7 +264,7 @@ class Studio:
 
     def _opened_project(self, path: Path, document: Document, results: Results | None) -> None:
         self.worker.cancel()
-        recovered = path == autosave_path()
+        recovered = path == self.recovery
         old = self.state
         state = commands.opened_project(document, results, "" if recovered else str(path))
         engine = {name: getattr(old, name) for name in ("engine", "engine_label", "engine_variety")}
@@ -272,6 +272,7 @@ class Studio:
         if recovered:
             state = replace(state, saved=None, saved_results=None, message="Recovered the unsaved work of last time.")
             self.recovery = None
+            path.replace(autosave_path())
         else:
             self._remember(path)
         self.session.reset(state)
@@ -345,5 +346,4 @@ class Studio:
         self.tasks.close()
         self.tasks.poll()
         save_settings(self.settings)
-        if self.recovery is None:
-            autosave_path().unlink(missing_ok=True)
+        autosave_path().unlink(missing_ok=True)

@@ -17,7 +17,6 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from core.assets import config_folder
 from core.atomic import write_atomically
 from core.errors import DataError
 from core.handle_record import handle_from_record, handle_record
@@ -55,11 +54,6 @@ SETTINGS = (
     "without",
 )
 _STALE = ("an older edit",)
-
-
-def autosave_path() -> Path:
-    """Where unsaved work is kept; the file exists only while there is some."""
-    return config_folder() / "autosave.m2v"
 
 
 def save_project(state: State, path: Path) -> None:

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
-from m2v_studio.document.project import autosave_path, save_project
-from m2v_studio.document.state import Document, Results, State, is_worth_keeping
+from core.assets import config_folder
+from core.atomic import is_orphan, owner_mark
+from m2v_studio.document.project import save_project
+from m2v_studio.document.state import Document, Notice, Results, State, is_worth_keeping
 from m2v_studio.work.tasks import Tasks
 
 EVERY_SECONDS = 45.0
 AFTER_RESULTS_SECONDS = 1.0  # minutes of work of the model are kept at once
+_START, _END = "autosave-", ".m2v"
+
+
+def autosave_path() -> Path:
+    """Where this process keeps unsaved work; the file exists only while there is some."""
+    return config_folder() / f"{_START}{owner_mark()}{_END}"
+
+
+def left_behind() -> Path | None:
+    """The newest work of a studio of this machine that runs no more; that of one still open is its own."""
+    files = [*config_folder().glob(f"{_START}*{_END}"), config_folder() / "autosave.m2v"]  # as it was called before
+    left = [file for file in files if file.is_file() and (file == files[-1] or is_orphan(file.name[len(_START) :]))]
+    return max(left, key=lambda file: file.stat().st_mtime, default=None)
 
 
 class Autosave:
-    """Saves in the background, silently, and only when the document or its results have changed since."""
+    """Saves in the background, silently, and only when the document or its results have changed since.
 
-    def __init__(self, tasks: Tasks) -> None:
+    The first time that it cannot, `failed` hears of it; it goes on trying.
+    """
+
+    def __init__(self, tasks: Tasks, failed: Callable[[Notice], None]) -> None:
         self._tasks = tasks
+        self._failed = failed
+        self._failing = False
         self._kept: tuple[Document, Results | None] | None = None
         self.due = time.monotonic() + EVERY_SECONDS
 
@@ -36,6 +58,14 @@ class Autosave:
         if not is_worth_keeping(state):
             return
         self._kept = state.document, state.results
-        self._tasks.run(
-            "Autosaving", lambda: save_project(state, autosave_path()), lambda _: None, lambda _: None, quiet=True
-        )
+        work = lambda: save_project(state, autosave_path())  # noqa: E731
+        self._tasks.run("Autosaving", work, self._done, self._missed, quiet=True)
+
+    def _done(self, _: None) -> None:
+        self._failing = False
+
+    def _missed(self, notice: Notice) -> None:
+        self._kept = None
+        if not self._failing:
+            self._failed(notice)
+        self._failing = True

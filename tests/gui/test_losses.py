@@ -13,11 +13,12 @@ import pytest
 from core.assets import asset_path
 from m2v_studio.document import commands
 from m2v_studio.document.key_edits import stretched
-from m2v_studio.document.project import autosave_path, load_project
+from m2v_studio.document.project import load_project
 from m2v_studio.document.state import is_worth_keeping
 from m2v_studio.driver import Driver
 from m2v_studio.panels.saving import folder_for
 from m2v_studio.view import overlay
+from m2v_studio.work.autosave import autosave_path
 
 from ..studio.shapes import ball
 from .hands import CTRL, add_and_drag, button_at, drawn_at, field_at, finish, front_vertex, generate, middle, rest

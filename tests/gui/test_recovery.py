@@ -25,7 +25,7 @@ from m2v_studio.document import commands
 from m2v_studio.__main__ import open_first
 from m2v_studio.app import App
 from m2v_studio.driver import Driver
-from m2v_studio.document.project import autosave_path
+from m2v_studio.work.autosave import autosave_path
 from m2v_studio.document.settings import load_settings, save_settings, Settings
 from m2v_studio.studio import Studio
 from tests.gui.hands import button_at, front_vertex, add_and_drag, finish
@@ -104,7 +104,7 @@ def test_a_studio_that_was_killed_offers_its_work_and_its_size_next_time(tmp_pat
         before = json.loads(told.read_text())
         first.send_signal(signal.SIGKILL)
     assert before["size"] == [1010, 650]
-    assert (tmp_path / "config" / "autosave.m2v").exists()
+    assert len(list((tmp_path / "config").glob("autosave-*.m2v"))) == 1
     assert ended(before["child"]), "the model's process does not outlive the window's"
     with studio_process(tmp_path, SECOND, isolate=False) as second:
         assert second.wait(PATIENCE) == 0
