@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SLOW_SECONDS = 1.0
 SETTLE_EVERY = 20  # events, after which the document is exchanged and the memory is looked at
 MAX_GROWTH = 0.15  # of the memory after warming up
-GROWTH_FLOOR = 48 << 20  # bytes: a growth below is what allocators keep
+GROWTH_FLOOR = 32 << 20  # bytes: a growth below is what allocators keep
 MOST_TOLD = 10
 REMEMBERED = 12  # events told with a fault
 WINDOW = (1040, 660)

@@ -23,6 +23,7 @@ STILL = 0.25  # of the size a second: a foot that is faster does not stand
 SLIDING = 0.02  # of the size: the height above which a foot's way no longer counts as sliding (Zhang et al. 2018)
 MOST_FEET, SMALLEST = 12, 3  # feet; vertices of one
 MEASURED = 4000  # vertices that speed is measured at
+SOLE = 600  # vertices that a foot is measured at
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ def _feet(source: SourceMesh) -> tuple[NDArray[np.float32], NDArray[np.float32],
     norm = Normalization.of(source.vertices, source.up_axis)
     turn, center = (norm.rotation.T / norm.scale).astype(np.float32), norm.center.astype(np.float32)
     rest = (source.vertices - center) @ turn
-    feet = feet_of(rest, source.faces)
+    feet = [foot[:: max(1, len(foot) // SOLE)] for foot in feet_of(rest, source.faces)]
     return turn, center, feet, np.array([rest[foot, 1].min() for foot in feet])
 
 

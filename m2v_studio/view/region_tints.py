@@ -48,6 +48,8 @@ class RegionTints:
                 share = CHOSEN_SHARE if row in chosen else SHARE
                 if len(handle.region):
                     own = np.append(handle.region, handle.vertex)
-                    colors[own] = theme.mix(figure.color, handle_color(handle), share)
+                    color = handle_color(handle)
+                    # Grey would hardly be seen on a shape that is nearly grey itself.
+                    colors[own] = theme.mix(figure.color, theme.ACCENT if color == theme.UNUSED else color, share)
             kept = self._kept[figure.name] = (stamp, colors)
         return kept[1]

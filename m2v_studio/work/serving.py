@@ -33,6 +33,9 @@ from m2v_studio.work.messages import (
     Subject,
 )
 
+FIRST_MESH_SECONDS = 0.4  # that a mesh given at the start is waited for, before the model is loaded
+_NOTHING = object()
+
 # ---- the background side ----------------------------------------------------------------------------------
 
 
@@ -55,6 +58,14 @@ def _on_free_cores(factory: AnimatorFactory, cores: CoreWatch) -> AnimatorLike:
 
 
 def serve(connection: Connection, factory: AnimatorFactory) -> None:
+    # A mesh that is opened at once can be posed while the model is still being loaded, which takes seconds.
+    try:
+        pending: Any = connection.recv() if connection.poll(FIRST_MESH_SECONDS) else _NOTHING
+    except (EOFError, OSError):
+        return
+    early = pending if isinstance(pending, Prepare) else None
+    if early is not None:
+        _prepare_drags(connection, early)
     try:
         animator = factory()
     except M2VError as error:
@@ -65,7 +76,6 @@ def serve(connection: Connection, factory: AnimatorFactory) -> None:
         return
     connection.send(EngineReady(_label(animator), float(getattr(animator, "variety", 1.0))))
     subject: Subject | None = None
-    pending: Any = _NOTHING
     while True:
         try:
             message = connection.recv() if pending is _NOTHING else pending
@@ -78,19 +88,23 @@ def serve(connection: Connection, factory: AnimatorFactory) -> None:
             continue
         if isinstance(message, Prepare):
             subject = message.subject
-            _prepare(connection, animator, message)
+            if message is not early:
+                _prepare_drags(connection, message)
+            _tell_facing(connection, animator, message)
             continue
         subject = message.subject if message.subject is not None else subject
         pending = _run(connection, animator, message, subject)
 
 
-_NOTHING = object()
-
-
-def _prepare(connection: Connection, animator: AnimatorLike, message: Prepare) -> None:
+def _prepare_drags(connection: Connection, message: Prepare) -> None:
     """Where it fails the mesh stands still while it is dragged, and the draft after it says what is wrong."""
     with contextlib.suppress(Exception):
         connection.send(DragReady(message.mesh, DragSystem.of(message.subject.vertices, message.subject.faces)))
+
+
+def _tell_facing(connection: Connection, animator: AnimatorLike, message: Prepare) -> None:
+    """Where it fails, views are along the axes."""
+    with contextlib.suppress(Exception):
         if not connection.poll():  # nobody waits for something else
             connection.send(FacingKnown(message.mesh, animator.facing(message.subject)))
 

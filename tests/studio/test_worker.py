@@ -13,7 +13,16 @@ import pytest
 from core.errors import CheckpointError
 from core.pipelines.request import SamplingOptions
 from core.sequence import Handle, HandleTracks
-from m2v_studio.work.messages import EngineFailed, EngineReady, Event, Failed, Finished, Progressed
+from m2v_studio.work.messages import (
+    DragReady,
+    EngineFailed,
+    EngineReady,
+    Event,
+    FacingKnown,
+    Failed,
+    Finished,
+    Progressed,
+)
 from m2v_studio.work.worker import GenerationWorker
 
 from .fake_animator import FakeAnimator, make_fake
@@ -140,4 +149,22 @@ def test_the_same_over_a_process_of_its_own() -> None:
     for sample in finished.samples.samples:
         assert np.abs(sample.sequence.vertices[16, 3] - target).max() < 1e-4
         assert sample.sequence.handles is not None and sample.sequence.handles.handles[1].pinned
+    worker.close()
+
+
+def test_a_mesh_can_be_posed_while_the_model_is_still_loading() -> None:
+    go = threading.Event()
+
+    def slow() -> FakeAnimator:
+        go.wait(PATIENCE)
+        return FakeAnimator(heading=1.5)
+
+    worker = GenerationWorker(slow, isolate=False)
+    worker.prepare(MESH)
+    events = gather(worker, has(DragReady))
+    assert not has(EngineReady)(events)
+    go.set()
+    events = gather(worker, has(FacingKnown))
+    assert has(EngineReady)(events) and not has(DragReady)(events), "it is worked out once"
+    assert next(event.heading for event in events if isinstance(event, FacingKnown)) == 1.5
     worker.close()
