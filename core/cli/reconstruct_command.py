@@ -203,7 +203,7 @@ def _print_reconstructions(result: ReconstructionSet, origin: tuple[float, float
         seen = sample.fit[np.isfinite(sample.fit)]
         fit = (percent(float(seen.mean())), percent(float(seen.max()))) if len(seen) else ("-", "-")
         vertices = f"{sample.sequence.vertices.shape[1]:,}"
-        rows.append([str(sample.seed), vertices, *fit, percent(float(sample.disagreement.mean()))])
+        rows.append([str(sample.seed), vertices, *fit, percent(float(sample.disagreement.mean())), sample.body])
     title = f"{result.preset} on {result.device}, {result.seconds:.1f} s; distances in % of the size"
-    columns = ("seed", "vertices", "scan to surface, mean", "worst frame", "difference from other seeds")
+    columns = ("seed", "vertices", "scan to surface, mean", "worst frame", "difference from other seeds", "unseen like")
     print_table(title, columns, rows)

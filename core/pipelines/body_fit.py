@@ -29,9 +29,10 @@ MISPLACED = 0.005  # of the size inside the empty space
 FEWEST_FACING = 10
 EDGE = 0.51  # half the side of frame 0's box, with a margin
 NEAR, FAR = 0.03, 0.1  # distances from the seen points between which the body takes over
-TRUST = 0.6  # in a body that was chosen; the rest is the shape model's, which is wrong in other places
+TRUST = 0.75  # in a body that was chosen; the rest is the shape model's, which is wrong in other places
+FILLING = 0.5  # share of the body's inside also where points are near
 SURE = 6.0  # logits beyond which a place is inside or outside for certain
-STEEPNESS = 100.0  # of the body's field, per unit of length
+STEEPNESS = 200.0  # of the body's field, per unit of length
 STRETCHED = 0.05  # of the misfit, for each share by which a body's edges had to change
 
 
@@ -51,15 +52,16 @@ class FittedBody:
         There the body's have the share `trust`.
         """
         result = np.clip(np.asarray(logits, dtype=np.float64), -SURE, SURE)
-        distance = np.asarray(self.seen.query(places)[0])
-        rows = np.flatnonzero(distance > NEAR)
+        every = np.ascontiguousarray(places, dtype=np.float64)
+        inside = is_inside(self.vertices, self.faces, every)
+        share = ((np.asarray(self.seen.query(every)[0]) - NEAR) / (FAR - NEAR)).clip(0, 1)
+        # Behind what was seen the body fills what the model tears.
+        share = np.maximum(trust * share * share * (3 - 2 * share), np.where(inside, min(FILLING, trust), 0.0))
+        rows = np.flatnonzero(share)
         if len(rows):
-            away = np.ascontiguousarray(places[rows], dtype=np.float64)
-            apart = np.sqrt(igl.point_mesh_squared_distance(away, self.vertices, self.faces)[0])
-            own = np.minimum(STEEPNESS * apart, SURE) * np.where(is_inside(self.vertices, self.faces, away), 1, -1)
-            share = ((distance[rows] - NEAR) / (FAR - NEAR)).clip(0, 1)
-            share = trust * share * share * (3 - 2 * share)
-            result[rows] = (1 - share) * result[rows] + share * own
+            apart = np.sqrt(igl.point_mesh_squared_distance(every[rows], self.vertices, self.faces)[0])
+            own = np.minimum(STEEPNESS * apart, SURE) * np.where(inside[rows], 1, -1)
+            result[rows] += share[rows] * (own - result[rows])
         return result
 
 

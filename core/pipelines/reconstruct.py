@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from core.bank.search import plain_name
 from core.checkpoint import scan_motion_path
 from core.config import Config
 from core.diffusion.edm import Denoiser, precondition
@@ -65,6 +66,7 @@ class _Surface:
 
     mesh: PreparedMesh
     registration: SurfaceRegistration
+    body: str = ""  # the shape of the bank that completed it
 
 
 class Reconstructor:
@@ -146,6 +148,7 @@ class Reconstructor:
         surfaces: list[_Surface] = []
         for number, _ in enumerate(seeds):
             if number < len(latents):
+                body = bodies[number % len(bodies)] if bodies else None
                 vertices, faces = latents_to_mesh(
                     self.shape_autoencoder,
                     latents[number : number + 1],
@@ -155,9 +158,10 @@ class Reconstructor:
                     free,
                     report.check_cancelled,
                     observed.whole_tracks(),
-                    bodies[number % len(bodies)] if bodies else None,
+                    body,
                 )
-                surfaces.append(self._surface(vertices, faces, observed, report))
+                found = self._surface(vertices, faces, observed, report)
+                surfaces.append(found if body is None else replace(found, body=plain_name(body.name)))
             else:
                 surfaces.append(surfaces[0])
             report.step("Finding the surface")
@@ -168,6 +172,7 @@ class Reconstructor:
             motions.append(self._motion(surface, observed, seed, options, report, in_scan_units))
         meshes = [surface.mesh for surface in surfaces]
         samples = self._collect(observed, normalization, seeds, meshes, motions, scans.fps, report)
+        samples = tuple(replace(sample, body=found.body) for sample, found in zip(samples, surfaces, strict=True))
         seconds = time.perf_counter() - started
         return ReconstructionSet(samples, normalization, seconds, self.preset, str(self.device), few)
 

@@ -133,6 +133,7 @@ class Reconstruction:
     fit: NDArray[np.float32]  # [T] mean distance of a frame's observed points from the surface; NaN without points
     scan_distance: NDArray[np.float32]  # [T, V] distance of each vertex to the nearest observed point
     disagreement: NDArray[np.float32]  # [T, V] mean distance to the other seeds' surfaces; 0 for one seed
+    body: str = ""  # the shape of the bank that what was not seen follows; empty: the model alone
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from core.pipelines.free_space import FreeSpace
 from core.pipelines.tracked_surface import tracked_surface
 
 SMALLEST_PART = 0.15  # of the largest part's faces; less is noise of the occupancy, unless the scan shows it
+SMALLEST_SEEN = 0.02  # the same of parts that the scan shows: shreds say less than they disturb
 SUPPORT, REACH = 3, 0.02  # so many observed points this near a small part keep it
 
 
@@ -93,7 +94,7 @@ def largest_parts(
         part_of_vertex = np.zeros(len(vertices), dtype=np.int64)
         part_of_vertex[faces.ravel()] = np.repeat(part, 3)
         shown = np.bincount(part_of_vertex[np.asarray(vertex)[np.asarray(distance) < REACH]], minlength=len(sizes))
-        wanted |= shown >= SUPPORT
+        wanted |= (shown >= SUPPORT) & (sizes >= SMALLEST_SEEN * sizes.max())
     kept = faces[wanted[part]]
     used, renumbered = np.unique(kept, return_inverse=True)
     return vertices[used], renumbered.reshape(kept.shape).astype(np.int32)

@@ -117,7 +117,9 @@ def reconstruction_results(
         shape = sequence.vertices.shape[:2]
         if measured["fit"].shape != shape[:1] or any(measured[name].shape != shape for name in _PER_SAMPLE[1:]):
             raise ValueError("a result does not fit its measurements")
-        samples.append(Reconstruction(int(seed), sequence, **measured))
+        bodies = raw.get("bodies", ())
+        body = str(bodies[index]) if index < len(bodies) else ""
+        samples.append(Reconstruction(int(seed), sequence, **measured, body=body))
     if not samples or raw["quality"] not in QUALITIES:
         raise ValueError("the results are incomplete")
     place = raw["normalization"]
@@ -151,6 +153,7 @@ def _results_json(state: State, results: Results) -> dict[str, Any]:
         "name": first.name,
         "normalization": _place_json(samples.normalization),
         "seeds": [sample.seed for sample in samples.samples],
+        "bodies": [sample.body for sample in samples.samples],
         "marks": [asdict(mark_of(results, row)) for row in range(len(samples.samples))],
     }
 

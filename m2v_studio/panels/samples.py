@@ -238,7 +238,7 @@ def stretches_much(sample: Sample | Reconstruction) -> bool:
 def about_sample(sample: Sample | Reconstruction, several: bool) -> str:
     """What else there is to know about a motion, for a tooltip."""
     if not isinstance(sample, Sample):
-        return ""
+        return f"What was not seen follows a body of the bank: {sample.body}." if sample.body else ""
     lines = [sample.source or "Made of the handles alone.", f"Handles within {_percent(sample.handle_error)} of size."]
     if stretches_much(sample):
         lines.append("It stretches the mesh more than animations usually do.")

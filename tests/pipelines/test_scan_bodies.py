@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from core.bank.bodies import body_of
 from core.bank.credits import LICENCE, Credit
 from core.bank.read_sequence import MeshMotion, body_of_motion
 from core.bank.shape import BankShape
+from core.config import load_config
 from core.geometry.occupancy import is_inside, uniform_box_points
 from core.geometry.sampling import face_normals, sample_surface
+from core.models.diffusion_models import (
+    build_motion_autoencoder,
+    build_motion_diffusion,
+    build_shape_autoencoder,
+    build_shape_diffusion,
+)
 from core.pipelines.body_fit import NEAR, fit_bodies
 from core.pipelines.body_search import BodyPoses, find_bodies
 from core.pipelines.free_space import FreeSpace
+from core.pipelines.reconstruct import IDENTITY, Reconstructor
+from core.pipelines.request import ReconstructionOptions, SamplingOptions
 from core.pipelines.scan_bodies import MOST_MISFIT, expected_overlap, likely_bodies
+from core.sequence import ScanSequence
 from tests.geometry.bodies import capsule
 
 UNKNOWN = lambda places: np.zeros(len(places)) - 0.1  # noqa: E731  a model that knows nothing
@@ -64,7 +77,7 @@ def test_it_is_bent_to_what_was_seen_and_completes_the_rest(poses: BodyPoses, ha
     assert best.name == "sausage" and best.misfit < 0.01
     places = uniform_box_points(20_000, np.random.default_rng(1))
     logits = best.blended(UNKNOWN(places), places)
-    near = best.seen.query(places)[0] < NEAR
+    near = (best.seen.query(places)[0] < NEAR) & ~is_inside(best.vertices, best.faces, places)
     np.testing.assert_allclose(logits[near], UNKNOWN(places)[near])
     true = is_inside(bent(1.0) @ turn(0.9).T, capsule()[1], places)
     assert ((logits > 0) & true)[~near].sum() / ((logits > 0) | true)[~near].sum() > 0.5
@@ -96,3 +109,21 @@ def test_the_choice_has_the_largest_expected_overlap() -> None:
     surer = expected_overlap(inside, model, np.array([0.005, 0.001, 0.005]))
     assert surer.argmax() == 1
     assert 0 < MOST_MISFIT < 0.05
+
+
+def test_a_partial_scan_names_the_body_that_completed_it_and_a_whole_one_none(
+    poses: BodyPoses, half: np.ndarray
+) -> None:
+    config = load_config("tiny")
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        build = (build_shape_autoencoder, build_motion_autoencoder, build_shape_diffusion, build_motion_diffusion)
+        modules = [make(config) for make in build]
+        modules[2].guess_std.fill_(0.01)
+    completed = Reconstructor(config, *modules, "cpu", bodies=poses)
+    scans = ScanSequence(tuple(half.astype(np.float32) for _ in range(3)), tracked=True, partial=True)
+    options = ReconstructionOptions(SamplingOptions(seeds=1, steps=2), IDENTITY, resolution=32)
+    assert completed.reconstruct(scans, options).samples[0].body == "Sausage"
+    assert completed.reconstruct(replace(scans, partial=False), options).samples[0].body == ""
+    completed.bodies = poses.without({"a test"})
+    assert completed.reconstruct(scans, options).samples[0].body == ""

@@ -56,7 +56,7 @@ def fake_reconstruction(
         apart = np.stack([_distance(a, b) for a, b in zip(sequence.vertices, other.vertices, strict=True)])
         fit = np.array([_distance(p, v).mean() for v, p in zip(sequence.vertices, scans.points, strict=True)])
         values = (np.asarray(value / place.scale, dtype=np.float32) for value in (fit, to_scan, apart))
-        samples.append(Reconstruction(sampling.seed + row, sequence, *values))
+        samples.append(Reconstruction(sampling.seed + row, sequence, *values, body="Horse"))
     return ReconstructionSet(tuple(samples), place, time.perf_counter() - start, "small", device)
 
 
