@@ -27,6 +27,7 @@ from m2v_studio.panels.export import ExportDialog
 from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
 from m2v_studio.panels.handles import HandlesPanel
 from m2v_studio.panels.help import draw_help
+from m2v_studio.panels.motions import MotionsWindow
 from m2v_studio.panels.onion_menu import skins_in
 from m2v_studio.panels.render import RenderDialog
 from m2v_studio.panels.samples import SamplesPanel
@@ -90,7 +91,7 @@ class App:
         self.scan_view, self.box_gizmo, self.reference_view = ScanView(), BoxGizmo(), ReferenceView()
         self.source_panel, self.handles_panel, self.scans_panel = SourcePanel(), HandlesPanel(), ScansPanel()
         self.generate_panel, self.samples_panel = GeneratePanel(), SamplesPanel()
-        self.export_dialog, self.render_dialog = ExportDialog(), RenderDialog()
+        self.export_dialog, self.render_dialog, self.motions_window = ExportDialog(), RenderDialog(), MotionsWindow()
         self.times = FrameTimes()
         self.region = Region(0, 0, 1, 1)  # the free part of the window
         self._rest = Rest()
@@ -260,6 +261,7 @@ class App:
         self.render_dialog.draw(context)
         dialogs.draw_unsaved(context)
         dialogs.draw_save_as(context)
+        self.motions_window.draw(context)
         draw_help(context)
         dialogs.draw_error(context)
 

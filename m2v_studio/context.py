@@ -21,6 +21,7 @@ from m2v_studio.view.keymap import Chord
 from m2v_studio.view.viewport import Viewport
 from m2v_studio.work.file_dialog import FileDialog, available
 from m2v_studio.work.films import Films, cast
+from m2v_studio.work.motions import Shelf
 from m2v_studio.work.reference_reader import ReferenceReader
 
 NO_DIALOG = (
@@ -64,6 +65,8 @@ class EditorContext:
         self.export_open = False
         self.export_rig = False  # as bones instead of every vertex
         self.render_open = False
+        self.motions_open = False
+        self.motions = Shelf(studio.tasks, lambda notice: studio.show(commands.notify, notice))
         self.films = Films()
         self.help_open = False
         self.help_words = ""  # what is searched for under F1
@@ -196,6 +199,10 @@ class EditorContext:
             self.studio.show(commands.say, why)
         else:
             self.export_open, self.export_rig = True, rig
+
+    def open_motions(self) -> None:
+        self.motions_open = True
+        self.motions.read()
 
     def open_render(self) -> None:
         why = why_not_results(self.studio.state)

@@ -52,10 +52,10 @@ class Studio:
     """One open window's worth of state and background work."""
 
     def __init__(self, factory: worker.AnimatorFactory = worker.load_animator, isolate: bool = True) -> None:
-        self.session = Session()
         self.worker = worker.GenerationWorker(factory, isolate=isolate)
         self.tasks = Tasks()
         self.settings: Settings = load_settings()
+        self.session = Session(State(Document(without=self.settings.without)))
         self.frozen = False  # leave background reports waiting, while an image is taken
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
         self.autosave = Autosave(self.tasks, self._failed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,32 @@ STORED_FPS = 12.0
 MOST_BYTES = 1 << 30
 MOST_VERTICES = 1 << 16  # of a surface
 PLACE_RANGE = 4.0  # places are stored within this many sizes from the middle
+
+
+class Listed(NamedTuple):
+    """What a bank file says about one shape, without its motions."""
+
+    name: str
+    pack: str
+    category: str
+    author: str
+    clips: tuple[tuple[str, str, int], ...]  # name, behaviour, frames
+
+
+def read_contents(path: str | Path) -> list[Listed]:
+    """What a bank holds, from its header alone. Raises DataError when it is missing or damaged."""
+    path = Path(path)
+    try:
+        with safe_open(str(path), framework="np") as handle:
+            shapes = json.loads((handle.metadata() or {})["shapes"])
+        result = []
+        for shape in shapes:
+            clips = tuple((str(name), str(behaviour), int(frames)) for name, behaviour, frames, _ in shape["clips"])
+            name, pack, category, author = (str(shape[key]) for key in ("name", "pack", "category", "author"))
+            result.append(Listed(name, pack, category, author, clips))
+        return result
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"{path.name} is damaged or not a bank of motions; build it again.") from None
 
 
 def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:

@@ -33,7 +33,12 @@ def user_shapes() -> list[BankShape]:
     return read_bank(user_bank()) if user_bank().is_file() else []
 
 
-def add_motions(places: Iterable[str | Path], described: Described, on_progress: OnProgress | None = None) -> Built:
+def add_motions(
+    places: Iterable[str | Path],
+    described: Described,
+    on_progress: OnProgress | None = None,
+    processes: int | None = None,
+) -> Built:
     """Add animated files, or folders of them, to the user's bank; returns what was added and what was skipped, and why.
 
     Files that are in a bank already, by content, are skipped. A name that is taken gets a number. Raises DataError
@@ -41,7 +46,7 @@ def add_motions(places: Iterable[str | Path], described: Described, on_progress:
     """
     mine = user_shapes()
     known = {shape.source for path in bank_files() for shape in read_bank(path)}
-    built = build_shapes(motion_files(places), described, known, _own_credit, on_progress)
+    built = build_shapes(motion_files(places), described, known, _own_credit, on_progress, processes)
     names = {shape.name for shape in mine}
     for number, shape in enumerate(built.shapes):
         built.shapes[number] = shape.renamed(free_name(shape.name, names))

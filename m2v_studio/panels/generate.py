@@ -35,6 +35,8 @@ BEHAVIOUR = "What the creature is to do. Any: whatever fits your handles best, e
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
 ONE_SHAPE = "All seeds share the shape of the first, so that they differ in their motion only."
 MAX_VARIETY = 1.0  # a sample as the model drew it; what lies beyond is noise
+MOTIONS = "What results are borrowed from: animals and people, on or off, and animations of your own."
+MOTIONS_WIDTH = 88.0
 GENERATE_HEIGHT = 62.0  # of the button with the space around it, pixels at scale 1
 
 
@@ -70,8 +72,12 @@ class GeneratePanel:
         label_left("Behaviour", BEHAVIOUR)
         names = ("", *BEHAVIOURS)
         now = names.index(document.behaviour) if document.behaviour in names else 0
+        psim.SetNextItemWidth(psim.GetContentRegionAvail()[0] - MOTIONS_WIDTH * scale())
         chosen = choice("##behaviour", now, ("any", *BEHAVIOURS))
         tooltip(BEHAVIOUR)
+        psim.SameLine(0.0, 4 * scale())
+        if button("Motions…", MOTIONS, active=bool(document.without), width=-1.0):
+            context.open_motions()
         if chosen is not None:
             studio.do("behaviour", commands.set_behaviour, names[chosen])
 

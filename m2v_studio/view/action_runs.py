@@ -185,6 +185,8 @@ def escape(context: EditorContext) -> None:
     """Close what is on top, nothing else."""
     if context.mouse.box_next or context.mouse.lasso_next:
         context.mouse.box_next = context.mouse.lasso_next = False
+    elif context.motions_open:
+        context.motions_open = False
     elif context.help_open:
         context.help_open = False
     elif context.studio.state.job is not None:

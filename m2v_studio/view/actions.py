@@ -102,6 +102,7 @@ REST = "Write keys at the playhead that bring the chosen handles (or all) back t
 AS_KEYS = "Replace the handles by a few keys that follow this motion, to be edited like any others."
 RIG = "Write bones, smooth weights and few rotation keys that can be edited, instead of every vertex of every frame."
 OTHERS = "All without a star; when none has a star, all but the one that is shown."
+MOTIONS = "The bank of motions that results borrow from: what is in it, on or off, and files of your own."
 MIRROR = "The handles on the other side do the same, mirrored; handles that are missing there are added."
 
 ACTIONS: tuple[Action, ...] = (
@@ -195,6 +196,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _action("generate", "Generate", "Results", "Ctrl+Enter  Ctrl+Numpad Enter", lambda c: c.studio.generate(),
             why=reasons.of_state(why_not_generate)),
+    _action("motions", "Motions…", "Results", "", lambda context: context.open_motions(), about=MOTIONS),
     _action("side_by_side", "Side by side", "Results", "S  0", runs.show(commands.set_layout, "side"),
             why=_several),
     _action("overlay", "Overlay", "Results", "O", runs.show(commands.set_layout, "overlay"), why=_several),

@@ -41,6 +41,7 @@ class Pipelines:
 
         self.preset = preset
         self._asked_device = device
+        self._stamps = _stamps()
         self._animator = Animator.load(preset, device)
         self._reconstructor: Any = None
         self.device = self._animator.device
@@ -49,10 +50,21 @@ class Pipelines:
     def animate(
         self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None = None
     ) -> SampleSet:
+        self._read_motions()
         return self._animator.animate(mesh, tracks, options, on_step)
 
     def facing(self, mesh: SourceMesh) -> float | None:
         return self._animator.facing(mesh)
+
+    def _read_motions(self) -> None:
+        """Again, where the user has added or removed some since."""
+        from core.bank.library import MotionLibrary
+        from core.bank.user_bank import bank_files
+
+        now = _stamps()
+        if now != self._stamps and self._animator.library is not None:
+            self._animator.library = MotionLibrary.load(*bank_files())
+        self._stamps = now
 
     def reconstruct(
         self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None = None
@@ -65,6 +77,13 @@ class Pipelines:
             self._reconstructor = Reconstructor.load(self.preset, self._asked_device)
         result: ReconstructionSet = self._reconstructor.reconstruct(scans, options, on_step)
         return result
+
+
+def _stamps() -> list[tuple[str, int]]:
+    """The bank's files as they are now."""
+    from core.bank.user_bank import bank_files
+
+    return [(str(path), path.stat().st_mtime_ns) for path in bank_files()]
 
 
 def load_animator(preset: str = "small", device: str = "auto") -> AnimatorLike:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-from core.errors import Cancelled, ExportError, M2VError
+from core.errors import ExportError
 from core.io.export_clip import ExportOptions
 from core.pipelines.request import Reconstruction, Sample
 from core.sequence import MeshSequence, SourceMesh
 from m2v_studio.document.state import Document
+from m2v_studio.work.apart import Apart, Say
 from m2v_studio.work.exporting import Written, exported_sequence
-
-WAITING = 0.1  # seconds between two looks whether it is to stop
-PATIENCE = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,58 +41,14 @@ class RigRequest:
         return cls(tuple(sequences), tuple(titles), document.source, out, options)
 
 
-class RigJob:
-    """Callable on a thread that may wait: makes and writes the rig. `stop` ends it soon, from any thread."""
+class RigJob(Apart):
+    """Makes and writes the rig of a request; its answer is `Written`."""
 
     def __init__(self, request: RigRequest) -> None:
-        self._request = request
-        self._stopped = threading.Event()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def __call__(self) -> Written:
-        """Raises ExportError with one sentence, RuntimeError with the details of a fault, Cancelled after `stop`."""
-        ours, theirs = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")
-        process = context.Process(target=_serve, args=(theirs, self._request), name="m2v-rig", daemon=True)
-        process.start()
-        theirs.close()
-        try:
-            while not ours.poll(WAITING):
-                if self._stopped.is_set():
-                    raise Cancelled
-            answer: Written | tuple[str, str] = ours.recv()
-        except (EOFError, OSError):
-            process.join(PATIENCE)
-            why = "it ran out of memory" if process.exitcode in (-9, 137) else f"exit code {process.exitcode}"
-            raise ExportError(f"Making the rig stopped unexpectedly ({why}); try fewer results.") from None
-        finally:
-            ours.close()
-            if self._stopped.is_set():
-                process.terminate()
-            process.join(PATIENCE)
-        if isinstance(answer, Written):
-            return answer
-        sentence, detail = answer
-        raise RuntimeError(detail) if detail else ExportError(sentence)
+        super().__init__(write_rig, request, "Making the rig", "try fewer results", ExportError)
 
 
-def _serve(connection: Connection, request: RigRequest) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the window's process
-    if hasattr(os, "nice"):
-        os.nice(5)  # the window's frames come first
-    try:
-        connection.send(write_rig(request))
-    except M2VError as error:
-        connection.send((str(error), ""))
-    except MemoryError:
-        connection.send(("There is not enough memory for this; make the rig of fewer results.", ""))
-    except Exception:
-        connection.send(("", traceback.format_exc()))
-
-
-def write_rig(request: RigRequest) -> Written:
+def write_rig(request: RigRequest, _: Say) -> Written:
     """Make the rig and write it; imports torch, for the names of the bones."""
     from core.io.export_notes import export_notes
     from core.io.rig_export import export_rig

@@ -46,6 +46,7 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Hands on the window with the ball opened and nothing else."""
     from m2v_studio.driver import Driver
     from m2v_studio.panels.export import ExportDialog
+    from m2v_studio.panels.motions import MotionsWindow
     from m2v_studio.view.camera import Camera
 
     assert isinstance(_window, Driver)
@@ -58,8 +59,9 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     app.studio.do("open", commands.open_source, ball())
     app.studio.session.past.clear()
     app.studio.ask, app.context.save_as, app.context.help_open, app.context.closing = None, None, False, False
-    app.context.export_open = app.context.render_open = False
+    app.context.export_open = app.context.render_open = app.context.motions_open = False
     app.export_dialog = ExportDialog()  # it keeps the last folder while the window is open
+    app.motions_window = MotionsWindow()  # it keeps the words searched for
     app.viewport.camera = Camera()
     app.viewport.forget_framing()
     app.studio.settings = Settings(width=WINDOW[0], height=WINDOW[1])

@@ -1,0 +1,178 @@
+"""The motions that results are borrowed from: packs, models and clips, on or off, and files of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polyscope.imgui as psim
+
+from core.bank.bank_file import Listed
+from m2v_studio.context import EditorContext
+from m2v_studio.document import commands
+from m2v_studio.document.motion_switches import Pack, clip_keys, off_keys, state_of, switched
+from m2v_studio.document.words import counted
+from m2v_studio.panels.dialogs import DIALOG_FLAGS, title_line
+from m2v_studio.panels.help import matches
+from m2v_studio.view import theme
+from m2v_studio.view.style import rgba
+from m2v_studio.view.widgets import button, disabled, muted, outlined, scale, shorten, tooltip
+
+WIDTH, HEIGHT = 640.0, 380.0  # pixels at scale 1
+ABOUT = "Results borrow from motions that are switched on. The choice is kept in the project and for new ones."
+FILES = "An animated GLB, or a folder: glTF, USD, .npz, .pc2, .mdd"
+REMOVE = 90.0
+
+
+class MotionsWindow:
+    """Beside the work rather than instead of it."""
+
+    def __init__(self) -> None:
+        self._words = ""
+        self._place = ""
+
+    def draw(self, context: EditorContext) -> None:
+        if not context.motions_open:
+            return
+        shelf, s = context.motions, scale()
+        main = psim.GetMainViewport()
+        psim.SetNextWindowPos(main.GetCenter(), psim.ImGuiCond_Always, (0.5, 0.5))
+        psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * s, 22 * s))
+        psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * s)
+        psim.PushStyleVar(psim.ImGuiStyleVar_WindowBorderSize, 1.0)
+        psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(theme.CARD))
+        width, height = min(WIDTH * s, main.Size[0] - 80 * s), min(HEIGHT * s, main.Size[1] - 260 * s)
+        psim.Begin("##motions", DIALOG_FLAGS)
+        title_line("Motions")
+        psim.SetNextItemWidth(width)
+        _, self._words = psim.InputTextWithHint("##words", "Search: horse, walk, jump …", self._words)
+        tooltip("Words of a pack, a model, a clip or a behaviour.")
+        psim.BeginChild("##packs", (width, height))
+        if shelf.packs is None:
+            muted("Reading the motions…")
+        else:
+            self._packs(context, shelf.packs)
+        psim.EndChild()
+        self._add(context, width)
+        for sentence in shelf.skipped[:3]:
+            muted(shorten(sentence, width))
+            tooltip(sentence)
+        muted(shorten(self._count(context), width - 130 * s))
+        tooltip(ABOUT)
+        psim.SameLine()
+        psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - 110 * s)
+        if button("Close", "Close this list (Esc)", width=110 * s):
+            context.motions_open = False
+        psim.End()
+        psim.PopStyleColor()
+        psim.PopStyleVar(3)
+
+    @staticmethod
+    def _count(context: EditorContext) -> str:
+        packs = context.motions.packs or ()
+        every = sum(len(pack.keys) for pack in packs)
+        off = len(off_keys(packs, context.studio.state.document.without))
+        return f"{every - off:,} of {counted(every, 'clip')} on"
+
+    def _packs(self, context: EditorContext, packs: Sequence[Pack]) -> None:
+        off, found = off_keys(packs, context.studio.state.document.without), False
+        for pack in packs:
+            models = [m for m in pack.models if self._words == "" or self._clips(pack, m)]
+            if not models:
+                continue
+            found = True
+            keys = tuple(key for model in models for key in clip_keys(model) if self._wanted(pack, model, key))
+            behaviours = sorted({clip[1] for model in models for clip in model.clips})
+            about = f"{counted(len(models), 'model')}, by {pack.author}: {', '.join(behaviours)}"
+            if self._line(context, packs, pack.name, pack.name, about, keys, off):
+                for model in models:
+                    self._model(context, packs, pack, model, off)
+                psim.TreePop()
+        if not found:
+            muted("Nothing is called that." if packs else "There are no motions.")
+
+    def _model(self, context: EditorContext, packs: Sequence[Pack], pack: Pack, model: Listed, off: set[str]) -> None:
+        clips = self._clips(pack, model)
+        keys = tuple(key for key, _ in clips)
+        removable = model.name if pack.own else ""
+        if not self._line(context, packs, model.name, model.name, counted(len(clips), "clip"), keys, off, removable):
+            return
+        for key, (name, behaviour, frames) in clips:
+            plain = name.rsplit("|", 1)[-1].replace("_", " ")
+            self._box(context, packs, key, (key,), off)
+            psim.SameLine()
+            psim.TextUnformatted(plain)
+            psim.SameLine()
+            psim.TextColored(rgba(theme.TEXT_MUTED), f"{behaviour}, {frames / 12:.1f} s")
+        psim.TreePop()
+
+    def _clips(self, pack: Pack, model: Listed) -> list[tuple[str, tuple[str, str, int]]]:
+        """Keys and clips of a model that the words leave."""
+        pairs = zip(clip_keys(model), model.clips, strict=True)
+        return [(key, clip) for key, clip in pairs if matches(self._words, pack.name, model.category, key, clip[1])]
+
+    def _wanted(self, pack: Pack, model: Listed, key: str) -> bool:
+        return any(key == other for other, _ in self._clips(pack, model))
+
+    def _line(
+        self,
+        context: EditorContext,
+        packs: Sequence[Pack],
+        name: str,
+        title: str,
+        about: str,
+        keys: tuple[str, ...],
+        off: set[str],
+        removable: str = "",
+    ) -> bool:
+        """A box, a name that opens, and what is in it; whether it is open."""
+        self._box(context, packs, name, keys, off)
+        psim.SameLine()
+        start = psim.GetCursorPosX()
+        opened = bool(psim.TreeNode(f"{title}##{name}"))
+        psim.SameLine()
+        psim.SetCursorPosX(max(psim.GetCursorPosX(), start + 190 * scale()))
+        room = psim.GetContentRegionAvail()[0] - (REMOVE * scale() if removable else 0)
+        psim.TextColored(rgba(theme.TEXT_MUTED), shorten(about, room))
+        tooltip(about)
+        if removable:
+            psim.SameLine()
+            if button(f"Remove##{name}", "Take it out of your own motions"):
+                context.motions.remove(removable)
+        return opened
+
+    @staticmethod
+    def _box(context: EditorContext, packs: Sequence[Pack], name: str, keys: tuple[str, ...], off: set[str]) -> None:
+        state = state_of(keys, off)
+        with outlined():
+            changed, _ = psim.CheckboxFlags(f"##on {name}", {"on": 3, "some": 1, "off": 0}[state], 3)
+        tooltip({"on": "Do not borrow from it.", "off": "Borrow from it.", "some": "Some are off."}[state])
+        if changed:
+            without = switched(packs, context.studio.state.document.without, keys, on=state != "on")
+            context.studio.do("motions", commands.set_motions_off, without)
+            context.studio.change_settings(without=without)
+            context.studio.request_draft()
+
+    def _add(self, context: EditorContext, width: float) -> None:
+        shelf, s = context.motions, scale()
+        if shelf.adding:
+            muted(f"Adding {shelf.progress}")
+            psim.SameLine()
+            if button("Stop", "Add nothing more"):
+                shelf.stop()
+            return
+        psim.SetNextItemWidth(width - 200 * s)
+        _, self._place = psim.InputTextWithHint("##place", FILES, self._place)
+        tooltip(f"{FILES}. Their motions join the bank, on this machine.")
+        psim.SameLine()
+        why = "" if context.files_available else "No system file dialog here; type the path."
+        if button("Browse…", "Choose an animated file", why, width=95 * s):
+            context.files.ask("open", "Add the motions of a file", self._chosen)
+        psim.SameLine()
+        given = self._place.strip()
+        with disabled("" if given else "Give a file or a folder."):
+            if button("Add", "Read it and keep its motions", "" if given else "Give a file or a folder.", width=-1.0):
+                shelf.add(Path(given).expanduser())
+
+    def _chosen(self, path: Path) -> None:
+        self._place = str(path)
