@@ -143,4 +143,5 @@ def _state_text(handle: Handle) -> str:
     if handle.pinned:
         return "pinned"
     count = sum(frame > 0 for frame in handle.keys)
-    return "no key yet" if count == 0 else f"{count} key" if count == 1 else f"{count} keys"
+    turned = ", turned" if handle.turns else ""
+    return "no key yet" if count == 0 else f"{count} key{turned}" if count == 1 else f"{count} keys{turned}"

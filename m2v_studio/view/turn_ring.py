@@ -31,7 +31,7 @@ EDGE_ON = 0.1  # a ring seen flatter than this is dragged along its tangent, not
 STEP = 15.0  # degrees, with Shift
 CORNERS = 72
 AXIS_COLORS: tuple[Color, ...] = ((0.85, 0.23, 0.20), (0.25, 0.62, 0.22), (0.20, 0.42, 0.88))
-TIP = "Drag around to turn what is around this handle. Shift: in steps of 15 degrees."
+TIP = "Drag to turn (Shift: by 15\u00b0)"
 Vector = NDArray[np.float64]
 
 
