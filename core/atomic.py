@@ -92,7 +92,10 @@ def fresh_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], error: type[M2VError] = CheckpointError) -> None:
-    """Call `write` with the temporary path of `fresh_file`; raises `error` with a sentence when the disk refuses."""
+    """Call `write` with the temporary path of `fresh_file`; raises `error` with a sentence when the disk refuses.
+
+    `write` makes no file beside it: what safetensors' `save_file` does would stay when it is killed.
+    """
     try:
         with fresh_file(path) as temporary:
             write(temporary)

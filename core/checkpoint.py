@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from core.assets import asset_path
@@ -97,7 +97,7 @@ def save_checkpoint(
     for name, tensor in tensors.items():
         value = tensor.detach().cpu()
         stored[name] = (value.half() if half and value.is_floating_point() else value).contiguous().clone()
-    write_atomically(path, lambda temporary: save_file(stored, temporary, metadata=header))
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(stored, header)))
 
 
 def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import SafetensorError
 
 from core.atomic import folder_lock, fresh_file, is_orphan, owner_mark, write_atomically
 from core.checkpoint import checkpoint_path, save_checkpoint
@@ -30,11 +30,12 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(tmp_path: Pat
     save_checkpoint(path, "shape-autoencoder", Config(), {"a": torch.zeros(3)}, {})
     before = path.read_bytes()
 
-    def full(tensors: object, target: Path, metadata: object) -> None:
-        target.write_bytes(b"half a file")
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    def full(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(b"half a file")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("core.checkpoint.save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
         save_checkpoint(path, "shape-autoencoder", Config(), {"a": torch.ones(3)}, {})
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1

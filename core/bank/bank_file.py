@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from core.atomic import write_atomically
 from core.bank.shape import BankClip, BankShape
@@ -107,7 +107,7 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
         tensors["faces"] = np.concatenate([shape.faces for shape in every]).astype(np.uint16)
     header = {"format": FORMAT, "version": str(VERSION), "shapes": json.dumps(headers)}
     contiguous = {name: np.ascontiguousarray(values) for name, values in tensors.items()}
-    write_atomically(Path(path), lambda temporary: save_file(contiguous, temporary, header), DataError)
+    write_atomically(Path(path), lambda temporary: temporary.write_bytes(save(contiguous, header)), DataError)
 
 
 def read_bank(path: str | Path) -> list[BankShape]:

@@ -37,11 +37,11 @@ def pack(values: NDArray[np.float64]) -> tuple[NDArray[np.uint16], NDArray[np.fl
 def write_bank(out: Path, tensors: dict[str, NDArray], meta: dict[str, Any]) -> None:
     """Write whole or not at all; raises DataError when the place cannot be written."""
     from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     header = {"m2v": json.dumps({"format": FORMAT, "version": VERSION, **meta})}
     try:
-        write_atomically(out, lambda temporary: save_file(tensors, temporary, metadata=header), DataError)
+        write_atomically(out, lambda temporary: temporary.write_bytes(save(tensors, header)), DataError)
     except SafetensorError as error:
         raise DataError(f"{out} cannot be written ({error}); choose another place.") from None
 

@@ -90,7 +90,7 @@ def unpack_normals(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
 def write_shard(path: Path, clips: list[tuple[dict[str, Any], dict[str, NDArray]]], meta: Mapping[str, Any]) -> int:
     """Write whole or not at all; returns the bytes. Raises DataError when the place cannot be written."""
     from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     tensors = {
         f"{number}.{name}": np.ascontiguousarray(arrays[name])
@@ -101,7 +101,7 @@ def write_shard(path: Path, clips: list[tuple[dict[str, Any], dict[str, NDArray]
     body["hash"] = content_hash(body, tensors)
     header = {"m2v": json.dumps(body)}
     try:
-        write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header), DataError)
+        write_atomically(path, lambda temporary: temporary.write_bytes(save(tensors, header)), DataError)
     except SafetensorError as error:
         raise DataError(f"{path} cannot be written ({error}); free some space or choose another folder.") from None
     return path.stat().st_size

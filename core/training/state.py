@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from core.atomic import write_atomically
@@ -75,7 +75,7 @@ def save_state(
         "counters": json.dumps({**counters, "average_updates": average.updates}),
         "parameters": json.dumps(names),  # the optimiser's numbers mean these
     }
-    write_atomically(path, lambda temporary: save_file(stored, temporary, metadata=header))
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(stored, header)))
 
 
 def load_state(
