@@ -29,10 +29,10 @@ MISPLACED = 0.005  # of the size inside the empty space
 FEWEST_FACING = 10
 EDGE = 0.51  # half the side of frame 0's box, with a margin
 NEAR, FAR = 0.03, 0.1  # distances from the seen points between which the body takes over
-TRUST = 0.75  # in a body that was chosen; the rest is the shape model's, which is wrong in other places
+TRUST = 0.6  # in a body that was chosen; the rest is the shape model's, which is wrong in other places
 FILLING = 0.5  # share of the body's inside also where points are near
 SURE = 6.0  # logits beyond which a place is inside or outside for certain
-STEEPNESS = 200.0  # of the body's field, per unit of length
+STEEPNESS = 100.0  # of the body's field, per unit of length
 STRETCHED = 0.05  # of the misfit, for each share by which a body's edges had to change
 
 
