@@ -53,9 +53,14 @@ NOT_SHOWN = "No motion shows the behaviour {!r} on a shape like this; choose ano
 NOTHING_LEFT = "Of the motions that are switched on none is of a body like this, so these come from the handles alone."
 
 
-def estimate_share(certainty: NDArray[np.float32], handles: int) -> NDArray[np.float32]:
-    """How much the denoiser's estimate counts beside the borrowed motion, by how much the handles determine."""
-    return certainty ** (SHARE_POWER / max(handles, 1))
+def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.float32]:
+    """How much the denoiser's estimate counts beside the borrowed motion, by what the handles determine.
+
+    One dragged point says so little that the motion as it was borrowed is better in every measure; from three moving
+    handles on the estimate is worth most.
+    """
+    told = min(max(moving - 1, 0) / 2, 1.0)
+    return np.float32(told) * certainty ** np.float32(SHARE_POWER / max(moving, 1))
 
 
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank
@@ -161,18 +166,19 @@ class Animator:
         if borrowed is not None and options.quality != "draft" and len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT:
             show = lambda: self._preview(prepared, request, borrowed, tracks, options)  # noqa: E731
         report.step("Searching the motions", show)
-        parts, few = in_smaller_batches(
-            lambda some: self._estimate(
-                prepared, request, borrowed and borrowed.of(some), tracks, options, seeds[some], report
-            ),
-            len(seeds),
-            self.device,
-        )
-        estimated = Borrowed(*map(torch.cat, zip(*parts, strict=True)))
-        share = (
-            np.ones_like(request.certainty) if borrowed is None else self.share(request.certainty, len(tracks.handles))
-        )
-        led = estimated if borrowed is None else blend(borrowed, estimated, share)
+        share = np.ones_like(request.certainty) if borrowed is None else self.share(request.certainty, request.moving)
+        few: tuple[str, ...] = ()
+        led = borrowed
+        if led is None or share.any():
+            parts, few = in_smaller_batches(
+                lambda some: self._estimate(
+                    prepared, request, borrowed and borrowed.of(some), tracks, options, seeds[some], report
+                ),
+                len(seeds),
+                self.device,
+            )
+            estimated = Borrowed(*map(torch.cat, zip(*parts, strict=True)))
+            led = estimated if borrowed is None else blend(borrowed, estimated, share)
         settled, missed = self._settle(request, led, tracks, options, options.contacts)
         motions, errors, stretches = [], [], []
         for number in range(len(seeds)):

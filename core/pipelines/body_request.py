@@ -18,6 +18,8 @@ from core.pipelines.request import SamplingOptions
 from core.pipelines.turned_handles import TurnedHandles
 from core.sequence import HandleTracks
 
+AWAY = 1e-4  # of the size: a handle that is nearer to its place is a pin
+
 
 class Request(NamedTuple):
     """One request on the nodes of a body, in normalised space where nothing else is said."""
@@ -31,6 +33,12 @@ class Request(NamedTuple):
     wish: Wish
     certainty: NDArray[np.float32]  # [T, P] how much the handles alone say
     turning: TurnedHandles
+
+    @property
+    def moving(self) -> int:
+        """How many handles are asked to leave their place."""
+        away = np.linalg.norm(self.targets - self.seats.places[:, None], axis=-1) > AWAY
+        return int((away & self.keyframe_mask).any(axis=1).sum())
 
 
 def request_on(prepared: PreparedMesh, describe: Describe, tracks: HandleTracks, options: SamplingOptions) -> Request:

@@ -10,7 +10,7 @@ from core.errors import Cancelled, CheckpointError, HandleError, M2VError
 from core.io.mesh.source_mesh import build_source_mesh
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
 from core.pipelines import motion_sampling, prepared_mesh
-from core.pipelines.animate import Animator
+from core.pipelines.animate import Animator, estimate_share
 from core.pipelines.devices import choose_device
 from core.pipelines.request import Progress, SamplingOptions
 from core.sequence import Handle, HandleTracks, SourceMesh
@@ -287,3 +287,10 @@ def test_distances_of_a_prepared_mesh_belong_to_its_nodes_and_handles(animator, 
     for number, vertex in enumerate(handles):  # handles are the first anchors
         assert from_anchors[0, vertex, number] < 1e-5
         assert surface.distance[0, number, count + number] < 1e-5
+
+
+def test_one_drag_is_left_to_borrowed_motion_and_three_tracks_to_the_estimate():
+    certainty = np.array([[0.0, 0.5, 1.0]], np.float32)
+    assert not estimate_share(certainty, 1).any()
+    assert 0 < estimate_share(certainty, 2)[0, 1] < estimate_share(certainty, 3)[0, 1] < 1
+    assert estimate_share(certainty, 3)[0, 2] == 1
