@@ -28,10 +28,11 @@ from core.sequence import Handle, HandleTracks
 ABOUT = (
     "Error alone rewards statues, so six measures are shown together. Every clip is judged with a bank that holds "
     "nothing of its pack: no model that shares its rig or its clips. Rows: borrowing and denoiser together, as the "
-    "program does it (with one handle it leaves the denoiser out), and either alone; with several full tracks also ARAP "
-    "and biharmonic deformation on the same handles. size: mean displacement over the true one. best: error of the best seed; a statue has 1. apart: mean "
-    "distance between seeds. mean: error of the seeds' mean. strain, skate: over the true clips'. energy: distance of "
-    "all samples of an identity from all its clips, 0 to 1. Lengths over the true motion."
+    "program does it (with one handle it leaves the denoiser out), and either alone; with several full tracks also "
+    "ARAP and biharmonic deformation on the same handles. size: mean displacement over the true one. best: error of "
+    "the best seed; a statue has 1. apart: mean distance between seeds. mean: error of the seeds' mean. strain, skate: "
+    "over the true clips'. energy: distance of all samples of an identity from all its clips, 0 to 1. Lengths over the "
+    "true motion."
 )
 FRAMES = 17
 GROUND = 0.02  # of the size: what is below this counts as on the ground
