@@ -14,11 +14,13 @@ from core.models.warm_start import STIFFNESS, TIME_SCALE
 from core.pipelines.exact_handles import continue_residuals
 from core.pipelines.looping import closed_loop, smooth_seam
 from core.pipelines.moving_body import HandleSeats, MovingBody
+from core.pipelines.temporal import binomial_smooth
 from core.pipelines.turned_handles import TurnedHandles
 
 STANDING_HEIGHT = 0.02  # of the size: a foot higher than this above its rest is in the air
 STANDING_SPEED = 0.25  # of the size a second: a foot faster than this is not standing
 RELEASE = 0.12  # seconds over which a foot passes from where it stood to where it is led
+CUSP_ROUNDS = 2
 PLANTING_STEPS = 5  # as-rigid steps with the feet held
 STILL = 0.15  # how much a handle that does not move tells, beside one that does
 
@@ -134,8 +136,13 @@ def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def blend(borrowed: Borrowed, estimated: Borrowed, share: NDArray[np.float32]) -> Borrowed:
-    """Between borrowed (share 0) and estimated motion (share 1), per frame and node [T, P]."""
+    """Between borrowed (share 0) and estimated motion (share 1), per frame and node [T, P].
+
+    The share has a cusp at every key, at which a body would start; it is smoothed over a few frames.
+    """
     mix = torch.from_numpy(share)[None, :, :, None]
+    for _ in range(CUSP_ROUNDS):
+        mix = binomial_smooth(mix, resting=False)
     positions = borrowed.positions + mix * (estimated.positions - borrowed.positions)
     rotations = borrowed.rotations + mix[..., None] * (estimated.rotations - borrowed.rotations)
     return Borrowed(positions, polar_rotation(rotations))

@@ -7,7 +7,7 @@ import torch
 from core.bank.borrowing import Borrowed
 from core.geometry.sampling import face_normals, sample_surface
 from core.geometry.surroundings import surrounding_nodes
-from core.pipelines.living_motion import certainty_in_time, handle_certainty, plant_feet, settle
+from core.pipelines.living_motion import blend, certainty_in_time, handle_certainty, plant_feet, settle
 from core.pipelines.moving_body import MovingBody, unnamed_parts, wish_for
 from core.pipelines.turned_handles import TurnedHandles
 from core.quaternions import nearest_rotations, turned_by
@@ -114,3 +114,14 @@ def test_a_turned_handle_turns_what_is_around_it_as_asked(body):
     middle = moved.rotations[0, 4, nodes[0][0]].numpy()
     angle = np.degrees(np.arccos((np.trace(middle) - 1) / 2))
     assert 10 < angle < 46, "on the way there it is turned in part, not squeezed"
+
+
+def test_the_share_of_the_estimate_passes_a_key_without_a_cusp(body):
+    borrowed = still(body, 17, 1)
+    estimated = borrowed._replace(positions=borrowed.positions + 0.1)
+    share = np.exp(-np.abs(np.arange(17) - 8.0) / 3)[:, None].repeat(len(body.nodes), axis=1).astype(np.float32)
+    mixed = (blend(borrowed, estimated, share).positions - borrowed.positions)[0, :, 0, 0].numpy()
+    sharp = np.abs(np.diff(0.1 * share[:, 0], n=2)).max()
+    assert np.abs(np.diff(mixed, n=2)).max() < 0.5 * sharp
+    even = blend(borrowed, estimated, np.full_like(share, 0.4)).positions - borrowed.positions
+    np.testing.assert_allclose(even.numpy(), 0.04, atol=1e-6)
