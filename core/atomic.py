@@ -40,8 +40,10 @@ def is_orphan(mark: str) -> bool:
 def folder_lock(folder: Path, error: type[M2VError] = CheckpointError) -> Iterator[None]:
     """Keeps other processes from writing to `folder` within the block; raises `error` when one is at it already.
 
-    The lock is the system's, so it goes with a process that is killed; its empty file stays.
+    The lock is the system's, so it goes with a process that is killed; its empty file stays, but a folder made for it
+    goes if nothing else was written there.
     """
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".m2v-lock").open("a")
@@ -54,7 +56,12 @@ def folder_lock(folder: Path, error: type[M2VError] = CheckpointError) -> Iterat
             raise error(
                 f"Another process is writing to {folder}; wait until it ends, or give another folder."
             ) from refused
-        yield
+        try:
+            yield
+        finally:
+            if made and [path.name for path in folder.iterdir()] == [".m2v-lock"]:
+                (folder / ".m2v-lock").unlink()
+                folder.rmdir()
 
 
 def _lock(descriptor: int) -> None:
