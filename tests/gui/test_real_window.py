@@ -179,8 +179,7 @@ def test_a_window_at_rest_leaves_the_processor_alone_and_wakes_at_once(display: 
         share = (after["spent"] - before["spent"]) / (time.monotonic() - began)
         assert share < 0.05 and after["frames"] - before["frames"] <= 4, (share, after["frames"] - before["frames"])
         mouse(environment, "mousemove", 300, 300)
-        time.sleep(0.6)
-        assert json.loads(report.read_text())["frames"] > after["frames"] + 5
+        wait(lambda: read(report, lambda state: state["frames"] > after["frames"] + 5), window)
     finally:
         window.terminate()
         window.wait(timeout=20)
