@@ -70,7 +70,18 @@ def _large_parts(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Without bubbles and without parts that are next to nothing."""
     component = mesh_components(faces, len(vertices))
-    a, b, c = np.moveaxis(vertices[faces].astype(np.float64), 1, 0)
-    volume = np.bincount(component[faces[:, 0]], np.einsum("fi,fi->f", a, np.cross(b, c)), component.max() + 1)
+    volume = component_volumes(vertices, faces, component)
     kept = (volume > SMALLEST * volume.max())[component[faces[:, 0]]]
     return compacted(vertices.astype(np.float64), faces[kept].astype(np.int64))
+
+
+def component_volumes(
+    vertices: NDArray[np.floating], faces: NDArray[np.integer], component: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Six times the signed volume of each connected part; bubbles, whose faces are turned inwards, have negative ones.
+
+    `component` [V] is the part that each vertex belongs to.
+    """
+    a, b, c = np.moveaxis(vertices[faces].astype(np.float64), 1, 0)
+    volume = np.einsum("fi,fi->f", a, np.cross(b, c))
+    return np.bincount(component[faces[:, 0]], volume, component.max() + 1).astype(np.float64)

@@ -16,6 +16,7 @@ from scipy.spatial import KDTree
 
 from core.errors import MeshError
 from core.geometry.binding import mesh_components
+from core.geometry.closed_surface import component_volumes
 from core.geometry.gauss_surface import GaussField, point_widths
 from core.geometry.isosurface import extract_isosurface
 from core.geometry.occupancy import BOX_SIDE
@@ -149,9 +150,7 @@ def _without_hollows(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Without the closed surfaces of bubbles inside, which are turned inwards."""
     component = mesh_components(faces, len(vertices))
-    a, b, c = np.moveaxis(vertices[faces].astype(np.float64), 1, 0)
-    volume = np.bincount(component[faces[:, 0]], np.einsum("fi,fi->f", a, np.cross(b, c)), component.max() + 1)
-    return _kept(vertices, faces, (volume > 0)[component])
+    return _kept(vertices, faces, (component_volumes(vertices, faces, component) > 0)[component])
 
 
 def _kept(
