@@ -27,6 +27,7 @@ from core.bank.grounding import lead_by_feet
 from core.bank.matching import Match
 from core.bank.search import FAR, STILLEST, Asked, Window, energy_of, log_motion, position_functional, window_terms
 from core.data.rig_files import UNSEEN_AUTHORS, clip_author, rig_files
+from core.errors import DataError, M2VError
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.handles import handle_vertices
@@ -141,7 +142,8 @@ def evidence(
 def gather(animator: Animator, rigs: Path, clips: int) -> list[Evidence]:
     """Evidence of up to `clips` clips of every rig."""
     result: list[Evidence] = []
-    assert animator.library is not None
+    if animator.library is None:
+        raise DataError("These weights have no bank of motions or no part descriptor: there is nothing to choose from.")
     packs = {shape.name: shape.pack for shape in animator.library.shapes}
     for path in rig_files(rigs):
         if clip_author(path.stem) in UNSEEN_AUTHORS:
@@ -191,8 +193,13 @@ def main() -> None:
     parser.add_argument("rigs", type=Path)
     parser.add_argument("--clips", type=int, default=2, help="of every rig")
     options = parser.parse_args()
-    with torch.inference_mode():
-        found = gather(Animator.load("small"), options.rigs, options.clips)
+    try:
+        with torch.inference_mode():
+            found = gather(Animator.load("small"), options.rigs, options.clips)
+    except M2VError as error:
+        parser.error(str(error))
+    if not found:
+        parser.error(f"No clip in {options.rigs} moves enough to be learned from; give the folder of all rigs.")
     weights, loss = fit([Evidence(e.terms.clone(), e.distance.clone(), e.count.clone(), e.pack) for e in found])
     print(f"{len(found)} requests, mean negative log-likelihood {loss:.3f}")
     for name, weight in zip(NAMES, weights.tolist(), strict=True):

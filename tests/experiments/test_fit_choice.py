@@ -1,8 +1,11 @@
 """The weights of the choice come from evidence: what tells good windows from bad ones counts, and nothing else."""
 
+from pathlib import Path
+
+import pytest
 import torch
 
-from core.experiments.fit_choice import NAMES, Evidence, fit
+from core.experiments.fit_choice import NAMES, Evidence, fit, main
 
 
 def requests(count: int = 60, windows: int = 40) -> list[Evidence]:
@@ -28,3 +31,12 @@ def test_the_term_that_tells_is_weighed_and_noise_is_not():
 def test_penalties_are_never_rewards():
     turned = [Evidence(-one.terms, one.distance, one.count, one.pack) for one in requests()]
     assert fit(turned)[0][NAMES.index("missed")] >= 0
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fit_choice", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "is not a folder" in capsys.readouterr().err
