@@ -79,15 +79,12 @@ def _lock(descriptor: int) -> None:
 def fresh_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it when the block ends well and is deleted otherwise.
 
-    Makes the folder if it is not there, and deletes what a killed process left of this file there. Raises OSError where
-    the disk does.
+    Makes the folder if it is not there, and deletes what killed processes left there. Raises OSError where the disk
+    does.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    start = f".{path.name}."
-    for left in path.parent.iterdir():
-        if left.name.startswith(start) and left.name.endswith(".tmp") and is_orphan(left.name[len(start) :]):
-            left.unlink(missing_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=start + owner_mark(), suffix=".tmp")
+    remove_unfinished(path.parent)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{owner_mark()}", suffix=".tmp")
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -96,6 +93,13 @@ def fresh_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete the temporary files in `folder` that processes of this machine left there when they were killed."""
+    for left in folder.iterdir():
+        if left.name.startswith(".") and left.suffix == ".tmp" and is_orphan(left.stem.rpartition(".")[2]):
+            left.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], error: type[M2VError] = CheckpointError) -> None:

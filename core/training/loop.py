@@ -136,8 +136,9 @@ def train_stage(
 
     def save() -> None:
         if accelerator.is_main_process:
-            save_state(state_path, trained, average, optimizer, record)
+            # The state last: a run that is killed in between goes on from the one before, and writes both again.
             save_checkpoint(folder / f"{stage}.safetensors", stage, config, average.tensors, record, half=True)
+            save_state(state_path, trained, average, optimizer, record)
 
     def check() -> None:
         if log is None:
@@ -219,7 +220,7 @@ def train_stage(
         record["machines"][machine] = round(record["machines"].get(machine, 0.0) + time.monotonic() - started, 1)
         if record["step"] > first_step:
             save()
-    if record["step"] > first_step:
+    if not record["checks"] or record["checks"][-1]["step"] < record["step"]:  # or a killed run had yet to check
         check()
         save()
     accelerator.wait_for_everyone()  # the next stage reads this one's file

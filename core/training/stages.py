@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from core.assets import asset_path
-from core.atomic import check_writable
+from core.atomic import check_writable, remove_unfinished
 from core.bank.library import MotionLibrary
 from core.checkpoint import EVERY_STAGE, PART_DESCRIPTOR, STAGES, checkpoint_path, load_checkpoint
 from core.config import Config
@@ -99,6 +99,7 @@ def train(
     if weights:
         check_weights_exist(stages, weights)
     check_writable(folder, make=True)
+    remove_unfinished(folder)
     if source is None:
         with accelerator.main_process_first():  # the first one prepares the rigs, if that is still to do
             if list(stages) == [PART_DESCRIPTOR]:

@@ -1,9 +1,10 @@
-"""`python -m tests.fuzz.kills --count 100`: writers killed at random moments; nothing is lost, nothing stays behind.
+"""`python -m tests.fuzz.kills --count 100`: writers killed within their writes; nothing is lost, nothing stays behind.
 
 A child process writes one file (or folder) again and again, each time with the next number in it, and says after each
-that it is done. It is killed somewhere in between. Then what lies there must be whole and no older than what the child
-had finished, and after the next write nothing else may lie beside it. A killed training must go on as if it had not
-been.
+that it is done. It is killed within one of the writes: Python tells of every file that is opened, renamed or deleted,
+and the child dies at one of these calls that touch what is unfinished, or at a moment between it and the next. Then what lies there must be whole and
+no older than what the child had finished, and after the next write nothing else may lie beside it. A killed training
+must go on as if it had not been.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from tests.training.fixed import tiny
 FRAMES = 6
 STEPS = 10
 STAGE = STAGES[1]
+UNFINISHED = (".tmp", staging.PREFIX, ".log.jsonl")  # in the names of what is being written
 
 
 def ball(number: int) -> SourceMesh:
@@ -104,29 +106,75 @@ KINDS = (
 )
 
 
+class FileCalls:
+    """The calls of this process that touch unfinished files in a folder, and death at one of them."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self._folder = ""
+        self._last, self._wait = -1, 0.0
+        sys.addaudithook(self._heard)
+
+    def watch(self, folder: Path | None, last: int = -1, wait: float = 0.0) -> None:
+        """Note the calls' times from now on; die `wait` seconds after call `last` (0: at it), if there is one."""
+        self.times, self._last, self._wait = [], last, wait
+        self._folder = "" if folder is None else str(folder)
+
+    def _heard(self, event: str, arguments: tuple[object, ...]) -> None:
+        if not self._folder or not event.startswith(("open", "os.", "shutil.", "tempfile.")):
+            return
+        paths = [str(value) for value in arguments if isinstance(value, str | os.PathLike)]
+        if not any(path.startswith(self._folder) and any(part in path for part in UNFINISHED) for path in paths):
+            return
+        self.times.append(time.perf_counter())
+        if len(self.times) == self._last + 1:
+            if self._wait <= 0.0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            # The system's own answer to this signal: it ends the process at once, inside a library's code too.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, self._wait)
+
+
+def moment(times: list[float], luck: random.Random) -> tuple[int, float]:
+    """One of these calls, and how long after it: as often at a call as between it and the next."""
+    last = luck.randrange(len(times))
+    gap = times[last + 1] - times[last] if last + 1 < len(times) else 0.0
+    return last, luck.choice((0.0, luck.uniform(0.0, gap)))
+
+
 @dataclass
 class Tally:
     """What the kills of one kind did."""
 
     kills: int = 0
     in_the_middle: int = 0  # left something unfinished behind
+    calls: int = 0  # that touch unfinished files, in one write
     faults: list[str] = field(default_factory=list)
 
 
-def kill_writers(kind: Kind, count: int, luck: random.Random) -> Tally:
+def kill_writers(kind: Kind, count: int, luck: random.Random, calls: FileCalls) -> Tally:
     tally = Tally()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         target = folder / kind.name
-        began = time.monotonic()
         kind.write(target, 0)
-        usual = time.monotonic() - began
+        calls.watch(folder)
+        kind.write(target, 0)  # over one that is there, as the child does
+        times, tally.calls = calls.times, len(calls.times)
+        calls.watch(None)
         beside = {path.name for path in folder.iterdir()}
         if beside - {kind.name} - set(kind.beside):
             tally.faults.append(f"{sorted(beside)} were written")
         number = 0
         for _ in range(count):
-            done = _kill(lambda say, first=number: _write_on(kind, target, first, say), luck.uniform(0, 4 * usual))
+            last, wait = moment(times, luck)
+            last += len(times) * luck.randrange(3)  # of the first, second or third write
+            done = _killed(
+                lambda say, first=number, last=last, wait=wait: (
+                    calls.watch(folder, last, wait),
+                    _write_on(kind, target, first, say),
+                )
+            )
             tally.kills += 1
             tally.in_the_middle += {path.name for path in folder.iterdir()} != beside
             staging.remove_orphans(folder)  # as the next start does first
@@ -154,17 +202,19 @@ def _write_on(kind: Kind, target: Path, first: int, say: Callable[[int], object]
         say(number)
 
 
-def kill_trainings(count: int, luck: random.Random) -> Tally:
+def kill_trainings(count: int, luck: random.Random, calls: FileCalls) -> Tally:
     tally = Tally()
     loop.LOG_EVERY, loop.CHECK_CLIPS, loop.flops_per_clip = 1, 4, lambda *_: 1e6
     with tempfile.TemporaryDirectory() as place:
         whole, broken = Path(place) / "whole", Path(place) / "broken"
-        began = time.monotonic()
+        calls.watch(whole)
         _train(whole)
-        usual = time.monotonic() - began
+        times, tally.calls = calls.times, len(calls.times)
+        calls.watch(None)
         expected = {path.name for path in whole.iterdir()}
         for _ in range(count):
-            _kill(lambda say: _train(broken), luck.uniform(0, usual))
+            last, wait = moment(times, luck)
+            _killed(lambda say, last=last, wait=wait: (calls.watch(broken, last, wait), _train(broken)))
             tally.kills += 1
             left = {path.name for path in broken.iterdir()} if broken.is_dir() else set()
             tally.in_the_middle += any(name.endswith(".tmp") for name in left)
@@ -198,25 +248,21 @@ def _same_log(first: Path, second: Path) -> bool:
     return ours == theirs
 
 
-def _kill(work: Callable[[Callable[[int], object]], None], seconds: float) -> int:
-    """Run `work` in a child and kill it after these seconds of its work; the last number it said, or 0."""
+def _killed(work: Callable[[Callable[[int], object]], object]) -> int:
+    """Run `work`, which dies, in a child; the last number it said, or 0."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reading)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os.write(writing, b"begun\n")
             work(lambda number: os.write(writing, b"%d\n" % number))
         finally:
             os._exit(1)
     os.close(writing)
     with os.fdopen(reading, "rb") as said:
-        said.readline()
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        numbers = [int(line) for line in said.read().splitlines() if line.isdigit()]
+        numbers = [int(line) for line in said.read().splitlines()]
+    os.waitpid(child, 0)
     return max(numbers, default=0)
 
 
@@ -229,14 +275,15 @@ def main() -> int:
     torch.set_num_threads(1)  # a child must not need threads that only its parent has
     failed = False
     luck = random.Random(options.seed)
-    runs = {kind.name: lambda kind=kind: kill_writers(kind, options.count, luck) for kind in KINDS}
-    runs["training"] = lambda: kill_trainings(options.count, luck)
+    calls = FileCalls()
+    runs = {kind.name: lambda kind=kind: kill_writers(kind, options.count, luck, calls) for kind in KINDS}
+    runs["training"] = lambda: kill_trainings(options.count, luck, calls)
     for name, run in runs.items():
         if options.only in name:
             tally = run()
             failed |= bool(tally.faults)
             print(
-                f"{name}: {tally.kills} kills, {tally.in_the_middle} in the middle of a write, "
+                f"{name}: {tally.kills} kills, {tally.in_the_middle} in the middle of a write of {tally.calls} file calls, "
                 f"{len(tally.faults)} faults {tally.faults[:3]}",
                 flush=True,
             )
