@@ -29,6 +29,21 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Between points [..., Q, 3] and [..., N, 3]: [..., Q, N], by differences.
+
+    The matrix product by which torch prefers to find many distances loses those of near points to cancellation.
+    """
+    if a.device.type == "cpu":
+        return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    return by_differences(a, b)  # of `cdist`, a GPU takes a whole block of threads for every pair
+
+
+def by_differences(a: Tensor, b: Tensor) -> Tensor:
+    """`distances`, on any device."""
+    return torch.linalg.vector_norm(a[..., :, None, :] - b[..., None, :, :], dim=-1)
+
+
 def lacks_float64(device: torch.device | None) -> bool:
     """Whether double precision is not to be had on a device: on Apple's GPUs."""
     return device is not None and device.type == "mps"

@@ -54,8 +54,9 @@ def test_what_killed_processes_left_goes_and_living_ones_keep_theirs(tmp_path: P
     gone = dead_mark()
     assert is_orphan(gone) and not is_orphan(owner_mark()) and not is_orphan("another-12-") and not is_orphan("")
     orphan = tmp_path / f".weights.bin.{gone}x.tmp"
+    another = tmp_path / f".a.project.m2v.{gone}x.tmp"
     living = tmp_path / f".weights.bin.{owner_mark()}x.tmp"
-    for file in (orphan, living):
+    for file in (orphan, another, living):
         file.write_bytes(b"half")
     (tmp_path / f"{PREFIX}{gone}x" / "deep").mkdir(parents=True)
     with fresh_file(tmp_path / "weights.bin") as temporary:

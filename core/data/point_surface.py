@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from core.precision import distances
+
 NEIGHBOURS = 6
 CANDIDATES = 512  # only that many points can be neighbours: points come in random order, and the search is quadratic
 
@@ -15,7 +17,7 @@ def neighbours(points0: Tensor, normals0: Tensor | None, count: int = NEIGHBOURS
     points0 [B, N, 3]; with outward normals0 [B, N, 3] the far side of a thin part does not count.
     """
     candidates = min(CANDIDATES, points0.shape[1])
-    distance = torch.cdist(points0, points0[:, :candidates])
+    distance = distances(points0, points0[:, :candidates])
     distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     near = distance.topk(min(count, candidates - 1), dim=2, largest=False)
     # A neighbour much farther than usual is across a gap.

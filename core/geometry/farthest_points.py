@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from core.precision import distances
 from core.shapes import Bool, Float, Int
 
 # Largest distance table [B, chunk, N] that nearest_indices builds at a time, in entries (64 MB of float32).
@@ -37,7 +38,7 @@ def farthest_point_indices(
     distance = torch.full((batch, size), torch.inf, device=points.device)
     if given is not None and given.shape[1]:
         places = given.detach().to(torch.float32)
-        table = torch.cdist(points.detach().to(torch.float32), places, compute_mode="donot_use_mm_for_euclid_dist")
+        table = distances(points.detach().to(torch.float32), places)
         distance = table.amin(dim=2).square()
         current = distance.argmax(dim=1)
     elif start is None:
@@ -82,7 +83,7 @@ def nearest_indices(queries: Float[Tensor, "B Q 3"], points: Float[Tensor, "B N 
     parts = []
     for piece in queries.split(chunk, dim=1):
         # The matrix-product shortcut loses near neighbours to cancellation, so distances are taken directly.
-        table = torch.cdist(piece, points, compute_mode="donot_use_mm_for_euclid_dist")
+        table = distances(piece, points)
         parts.append(table.argmin(dim=2, keepdim=True) if k == 1 else table.topk(k, dim=2, largest=False).indices)
     if not parts:
         return torch.empty(queries.shape[0], 0, k, dtype=torch.int64, device=queries.device)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from core.precision import distances
 from core.shapes import Float
 
 NEWTON_STEPS = 9
@@ -165,7 +166,7 @@ class RigidSurface(NamedTuple):
 
     def stretch(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T"]:
         """Mean relative change of length of each node's edges."""
-        size = lambda x: torch.cdist(x, x)  # noqa: E731
+        size = lambda x: distances(x, x)  # noqa: E731
         rest = size(self.rest).clamp_min(1e-9)
         frames = moved.transpose(1, 2).flatten(0, 1)
         change = (size(frames).unflatten(0, (len(moved), -1)) / rest[:, None] - 1).abs()

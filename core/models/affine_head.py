@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from core.geometry.rigid import polar_rotation
 from core.models.layers import PointEmbedding, gather_rows
-from core.precision import full_precision
+from core.precision import distances, full_precision
 from core.shapes import Float, Int
 
 TIGHT = 0.05  # change of the distance between two anchors, over the neighbourhood's size, at which they part
@@ -59,7 +59,7 @@ class AffineHead(nn.Module):
     ) -> Float[Tensor, "B T M 3 3"]:
         """The displacement's gradient around each anchor: how those neighbours turn with it that stay as far away."""
         frames, count = displacement.shape[1:3]
-        distance, index = torch.cdist(anchors, anchors).topk(min(self.neighbours + 1, count), dim=-1, largest=False)
+        distance, index = distances(anchors, anchors).topk(min(self.neighbours + 1, count), dim=-1, largest=False)
         flat, shape = index.flatten(1), index.shape[1:]
         size = distance[..., -1:].clamp_min(1e-6)
         moved = (anchors[:, None] + displacement).transpose(1, 2).flatten(2)  # [B, M, T * 3]: frames go along
@@ -119,7 +119,7 @@ class AffineHead(nn.Module):
     ) -> Float[Tensor, "B Q M"]:
         """Convex weights, zero but for the nearest anchors; all frames share them, so smooth motions stay smooth."""
         near = min(self.neighbours, anchors.shape[1])
-        every = torch.cdist(points, anchors) if distance is None else distance
+        every = distances(points, anchors) if distance is None else distance
         distance, index = every.topk(near, dim=-1, largest=False)
         flat, shape = index.flatten(1), index.shape[1:]
         squared = distance.square()

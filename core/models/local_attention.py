@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core.models.layers import PointEmbedding, gather_rows
+from core.precision import distances
 from core.shapes import Float
 
 
@@ -29,7 +30,7 @@ class LocalAttention(nn.Module):
         self, queries: Float[Tensor, "B Q 3"], sources: Float[Tensor, "B N 3"], tokens: Tensor | None = None
     ) -> Float[Tensor, "B Q C"]:
         count = min(self.neighbours, sources.shape[1])
-        distance, index = torch.cdist(queries, sources).topk(count, dim=-1, largest=False)  # [B, Q, k]
+        distance, index = distances(queries, sources).topk(count, dim=-1, largest=False)  # [B, Q, k]
         flat, shape = index.flatten(1), (queries.shape[1], count)
         features = self.relative(queries[:, :, None] - gather_rows(sources, flat).unflatten(1, shape))
         if self.from_token is not None and tokens is not None:

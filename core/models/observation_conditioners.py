@@ -19,6 +19,7 @@ from core.models.conditioners import ConditionTokens
 from core.models.layers import PointEmbedding
 from core.models.local_attention import LocalAttention
 from core.models.point_normals import FAR
+from core.precision import distances
 from core.sequence import BOX_SIDE
 from core.shapes import Bool, Float
 
@@ -66,7 +67,7 @@ class ScanFeatures(nn.Module):
         """Features that vanish where no scan point is near."""
         visible = torch.where(present[..., None], points, FAR).flatten(0, -3)
         flat = places.flatten(0, -3)
-        nearest = torch.cdist(flat, visible).amin(dim=-1, keepdim=True)
+        nearest = distances(flat, visible).amin(dim=-1, keepdim=True)
         features = self.local(flat, visible) * torch.exp(-(nearest / SEEN_WITHIN).square())
         return features.unflatten(0, places.shape[:-2])
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from core.models.layers import gather_rows
+from core.precision import distances
 from core.shapes import Bool, Float
 
 PLANE_NEIGHBOURS = 8
@@ -21,7 +22,7 @@ def estimate_normals(points: Float[Tensor, "B L 3"], present: Bool[Tensor, "B L"
         points = torch.where(present[..., None], points.float(), FAR)
         count = points.shape[1]
         wide = min(SIDE_NEIGHBOURS, count)
-        distance, index = torch.cdist(points, points).topk(wide, dim=-1, largest=False)
+        distance, index = distances(points, points).topk(wide, dim=-1, largest=False)
         near = gather_rows(points, index.flatten(1)).unflatten(1, index.shape[1:])  # [B, L, k, 3]
         there = gather_rows(present[..., None].float(), index.flatten(1)).unflatten(1, index.shape[1:])
         offset = (near - points[:, :, None]) * there

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.models.deformation_priors import RigidSystem
 from core.models.warm_start import HandleCondition, graph_weights
+from core.precision import distances
 from core.shapes import Bool, Float
 
 NODES = 128  # of the given nodes that are followed
@@ -138,7 +139,7 @@ def match(nodes: Tensor, scan: Tensor, present: Tensor, reach: float) -> tuple[T
     not pulled through the shape.
     """
     batch, count, _ = nodes.shape
-    distance = torch.cdist(scan, nodes)  # [B, L, P]
+    distance = distances(scan, nodes)  # [B, L, P]
     nearest, index = distance.min(dim=-1)
     pull = torch.exp(-(nearest / reach).square()) * present
     flat = index[..., None].expand(-1, -1, 3)

@@ -28,6 +28,7 @@ from core.models.layers import (
     gather_rows,
 )
 from core.models.local_attention import LocalAttention
+from core.precision import distances
 from core.shapes import Float
 
 
@@ -136,7 +137,7 @@ class ShapeAutoencoder(nn.Module):
 
 def smoothed_normals(anchors: Tensor, points: Tensor, normals: Tensor, neighbours: int = 4) -> Tensor:
     """Unit normals [B, M, 3] at the anchors: the mean over the nearest points."""
-    index = torch.cdist(anchors, points).topk(min(neighbours, points.shape[1]), dim=-1, largest=False).indices
+    index = distances(anchors, points).topk(min(neighbours, points.shape[1]), dim=-1, largest=False).indices
     near = gather_rows(normals, index.flatten(1)).unflatten(1, index.shape[1:])
     return nn.functional.normalize(near.mean(dim=2), dim=-1)
 
@@ -146,7 +147,7 @@ def tangent_distance(queries: Tensor, anchors: Tensor, normals: Tensor, neighbou
 
     An implicit moving least squares surface (Kolluri 2008): already a fair shape before anything is learned.
     """
-    distance, index = torch.cdist(queries, anchors).topk(min(neighbours, anchors.shape[1]), dim=-1, largest=False)
+    distance, index = distances(queries, anchors).topk(min(neighbours, anchors.shape[1]), dim=-1, largest=False)
     flat, shape = index.flatten(1), index.shape[1:]
     offset = queries[:, :, None] - gather_rows(anchors, flat).unflatten(1, shape)
     height = (offset * gather_rows(normals, flat).unflatten(1, shape)).sum(dim=-1)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from core.models.deformation_priors import as_rigid_as_possible, common_motion, nearest_motion
-from core.precision import full_precision, where_float64_is
+from core.precision import distances, full_precision, where_float64_is
 from core.shapes import Bool, Float
 
 NEIGHBOURS = 5
@@ -108,7 +108,7 @@ def graph_weights(
     """
     count = points.shape[1]
     if distance is None:
-        distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+        distance = distances(points, points)
     distance = distance.masked_fill(~(valid[:, :, None] & valid[:, None, :]), 1e3)
     near, _ = distance.topk(min(NEIGHBOURS + 1, count), dim=-1, largest=False)
     radius = near[..., -1:].clamp(1e-6, 10.0)

@@ -28,7 +28,7 @@ from core.models.diffusion_models import MotionDiffusion
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_request import Request, handle_condition, request_on
-from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, where_it_fits
+from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, return_freed_memory, where_it_fits
 from core.pipelines.exact_handles import meet_handles
 from core.pipelines.living_motion import blend, settle
 from core.pipelines.looping import check_loop
@@ -180,6 +180,8 @@ class Animator:
             estimated = Borrowed(*map(torch.cat, zip(*parts, strict=True)))
             led = estimated if borrowed is None else blend(borrowed, estimated, share)
         settled, missed = self._settle(request, led, tracks, options, options.contacts)
+        if len(mesh.vertices) * tracks.frames > PREVIEW_LIMIT:
+            return_freed_memory()  # what the search and the denoiser used, before the vertices of all frames
         motions, errors, stretches = [], [], []
         for number in range(len(seeds)):
             report.check_cancelled()

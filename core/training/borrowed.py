@@ -33,7 +33,7 @@ from core.bank.search import (
 )
 from core.geometry.rigid import RigidSurface, polar_rotation
 from core.models.warm_start import FilledTracks, HandleCondition, fill_tracks, graph_weights
-from core.precision import full_precision
+from core.precision import distances, full_precision
 from core.shapes import Float
 from core.training.bank_tables import BankTables, Matches, gumbel_noise, match_bodies, uniform
 
@@ -111,7 +111,7 @@ def _guesses(
 
 def handle_shares(nodes: Tensor, handles: HandleCondition) -> Tensor:
     """Shares [B, K, P] of the nodes that each handle rides on; absent handles ride on none."""
-    distance = torch.cdist(handles.positions, nodes, compute_mode="donot_use_mm_for_euclid_dist")
+    distance = distances(handles.positions, nodes)
     near = distance.topk(min(RIDES_ON + 1, nodes.shape[1]), dim=2, largest=False)
     reach = near.values[..., -1:].clamp_min(1e-6)
     share = (1 - near.values / reach).clamp_min(0).square() + 1e-6

@@ -11,6 +11,7 @@ from core.config import Config
 from core.data.clips import ClipSource
 from core.errors import ConfigError
 from core.models.part_descriptor import PartDescriptor, Parts, build_part_descriptor
+from core.precision import distances
 from core.training.objectives import Figures, Objective
 from core.training.part_views import PartViews, PartViewSource
 
@@ -76,7 +77,7 @@ def contrast(found: Parts, views: PartViews) -> Tensor:
     """
     one, other = found.descriptor[0::2], found.descriptor[1::2]
     likeness = one @ other.transpose(1, 2) / TEMPERATURE
-    apart = torch.cdist(views.places[0::2], views.places[1::2])
+    apart = distances(views.places[0::2], views.places[1::2])
     wanted = (-apart.square() / (2 * NEAR**2)).softmax(dim=-1)
     missed = sum(
         -(target * scores.log_softmax(dim=-1)).sum(dim=-1).mean(dim=-1) / 2

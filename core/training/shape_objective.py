@@ -19,6 +19,7 @@ from core.models.layers import gather_rows
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeObservation
 from core.observation_kinds import LEARNED, ClipView
+from core.precision import distances
 from core.training.objectives import Figures, Objective, untouched
 from core.training.tasks import draw_kind
 
@@ -143,7 +144,7 @@ def paired_with(observed: ShapeObservation, free: Tensor) -> Tensor:
         rows = (~seen).nonzero()[:, 0]
         if seen.any() and len(rows):
             candidates = free[clip, : len(rows)]
-            cost = torch.cdist(observed.anchors[clip, rows], candidates).square()
+            cost = distances(observed.anchors[clip, rows], candidates).square()
             _, column = linear_sum_assignment(cost.cpu().numpy())
             anchors[clip, rows] = candidates[torch.from_numpy(column).to(rows.device)]
         elif len(rows):

@@ -2,9 +2,9 @@
 
 A child process writes one file (or folder) again and again, each time with the next number in it, and says after each
 that it is done. It is killed within one of the writes: Python tells of every file that is opened, renamed or deleted,
-and the child dies at one of these calls that touch what is unfinished, or at a moment between it and the next. Then what lies there must be whole and
-no older than what the child had finished, and after the next write nothing else may lie beside it. A killed training
-must go on as if it had not been.
+and the child dies at one of these calls that touch what is unfinished, or at a moment between it and the next. Then
+what lies there must be whole and no older than what the child had finished, and after the next write nothing else may
+lie beside it. A killed training must go on as if it had not been.
 """
 
 from __future__ import annotations
@@ -283,7 +283,8 @@ def main() -> int:
             tally = run()
             failed |= bool(tally.faults)
             print(
-                f"{name}: {tally.kills} kills, {tally.in_the_middle} in the middle of a write of {tally.calls} file calls, "
+                f"{name}: {tally.kills} kills, {tally.in_the_middle} in the middle of a write "
+                f"({tally.calls} file calls), "
                 f"{len(tally.faults)} faults {tally.faults[:3]}",
                 flush=True,
             )

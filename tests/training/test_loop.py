@@ -22,6 +22,7 @@ from core.training.loop import Budget, Report, learning_rate
 from core.training.objectives import Objective
 from core.training.pictures import SamplePictures, draw_points, write_png
 from core.training.stages import train
+from tests.test_atomic import dead_mark
 from tests.training.fixed import tiny
 
 
@@ -186,6 +187,32 @@ def test_checks_see_the_averaged_weights_and_training_goes_on_with_its_own(tmp_p
     assert sorted(seen) == [1, 2, 3]
     assert all(torch.equal(tensor, state[f"average.{name}"]) for name, tensor in seen[3].items())
     assert any(not torch.equal(tensor, state[f"model.{name}"]) for name, tensor in seen[3].items())
+
+
+@pytest.mark.parametrize("file", ["save_checkpoint", "save_state"])
+def test_a_run_killed_between_its_files_ends_with_its_last_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """Nothing of the last save may be missing once it was called again, nor be left over."""
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    expected = train([STAGES[1]], tiny(), whole, steps=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"core.training.loop.{file}", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train([STAGES[1]], tiny(), broken, steps=2)
+    left = broken / f".{STAGES[1]}.state.safetensors.{dead_mark()}x.tmp"
+    left.write_bytes(b"half")
+    for _ in range(2):  # a run that is complete leaves everything as it is
+        record = train([STAGES[1]], tiny(), broken, steps=2)
+        assert [check["step"] for check in record[0]["checks"]] == [2]
+    ours, theirs = (load_checkpoint(folder / f"{STAGES[1]}.safetensors") for folder in (whole, broken))
+    assert theirs.record["checks"] and expected[0]["step"] == theirs.record["step"] == 2
+    assert all(torch.equal(tensor, theirs.tensors[name]) for name, tensor in ours.tensors.items())
+    assert {path.name for path in broken.iterdir()} == {path.name for path in whole.iterdir()}
 
 
 def read_png(path: Path) -> np.ndarray:
