@@ -46,9 +46,7 @@ def closed_surface(vertices: ArrayLike, faces: ArrayLike, count: int) -> tuple[N
         return field
 
     thin = sample_surface(points, corners, 20_000, np.random.default_rng(0)).at(points)
-    surface, triangles = _large_parts(
-        *extract_isosurface(inside, CELLS, level=0.0, coarse_resolution=COARSE, thin=thin)
-    )
+    surface, triangles = large_parts(*extract_isosurface(inside, CELLS, level=0.0, coarse_resolution=COARSE, thin=thin))
     fewer, left, *_ = igl.qslim(
         np.asfortranarray(surface, np.float64), np.asfortranarray(triangles, np.int32), 2 * count
     )
@@ -65,10 +63,10 @@ def _borders(faces: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(np.flatnonzero(counts[inverse.reshape(-1)] == 1) % len(faces))
 
 
-def _large_parts(
+def large_parts(
     vertices: NDArray[np.float32], faces: NDArray[np.int32]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Without bubbles and without parts that are next to nothing."""
+    """Vertices [V, 3] and faces [F, 3] without bubbles and without parts that are next to nothing."""
     component = mesh_components(faces, len(vertices))
     volume = component_volumes(vertices, faces, component)
     kept = (volume > SMALLEST * volume.max())[component[faces[:, 0]]]

@@ -24,6 +24,7 @@ def extract_isosurface(
     coarse_resolution: int = 32,
     chunk: int = 65_536,
     thin: NDArray[np.floating] | None = None,
+    mend: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Vertices [V, 3] and outward faces [F, 3] where `occupancy` crosses `level` in the centred box of that side.
 
@@ -31,8 +32,9 @@ def extract_isosurface(
     probabilities). `resolution` is the number of cells per side, `coarse_resolution` times a power of two:
     the coarse grid is evaluated in full, then cells next to a crossing are halved and only their new corners
     evaluated; elsewhere values are interpolated. Parts thinner than a coarse cell that touch no coarse corner can
-    be missed, unless one of the places `thin` [N, 3] lies in them. The outermost corners count as outside, so
-    the surface is closed. Raises MeshError when nothing, or everything, is inside or values are not finite.
+    be missed, unless one of the places `thin` [N, 3] lies in them. `mend` may change the values at the corners
+    [resolution + 1] * 3 before a surface is made of them. The outermost corners count as outside, so the surface is
+    closed. Raises MeshError when nothing, or everything, is inside or values are not finite.
     """
     steps = np.log2(resolution / coarse_resolution)
     if coarse_resolution < 2 or steps < 0 or steps != int(steps):
@@ -66,6 +68,8 @@ def extract_isosurface(
         wanted = _corners_of(np.repeat(np.repeat(np.repeat(near, 2, 0), 2, 1), 2, 2)) & ~known
         grid, known = _ask_until_closed(grid, known, wanted, level, partial(ask, cells=cells))
 
+    if mend is not None:
+        grid = mend(grid)
     low = min(float(grid.min()), level - 1.0)
     if (grid[1:-1, 1:-1, 1:-1] > level).all():
         raise MeshError("The occupancy is inside everywhere, so there is no surface to extract.")

@@ -19,7 +19,6 @@ from core.models.diffusion_models import (
 from core.pipelines.reconstruct import IDENTITY, Reconstructor
 from core.pipelines.request import Progress, ReconstructionOptions, SamplingOptions
 from core.pipelines.scan_input import MOST_TRACKED, ScanInput
-from core.pipelines.surface import largest_parts
 from core.sequence import Normalization, ScanSequence
 
 FRAMES = 4
@@ -176,17 +175,6 @@ def test_the_published_design(seen: dict) -> None:
     assert len(first) == FRAMES
     assert np.isfinite(first).all()
     assert first.shape != second.shape or not np.array_equal(first, second)
-
-
-def test_small_floating_parts_are_dropped() -> None:
-    vertices = np.random.default_rng(0).random((40, 3)).astype(np.float32)
-    strip = np.stack([np.arange(30), np.arange(1, 31), np.arange(2, 32)], axis=1).astype(np.int32)
-    crumb = np.array([[36, 37, 38]], dtype=np.int32)
-    kept, faces = largest_parts(vertices, np.concatenate([strip, crumb]))
-    assert len(faces) == 30
-    assert np.allclose(kept[faces], vertices[strip])
-    on_the_crumb = vertices[[36, 37, 38]]
-    assert len(largest_parts(vertices, np.concatenate([strip, crumb]), on_the_crumb)[1]) == 31, "the scan shows it"
 
 
 def test_scans_are_followed_by_the_denoiser_kept_for_them(tmp_path):
