@@ -61,25 +61,39 @@ def test_the_handle_file_and_the_animate_command(tmp_path: Path) -> None:
     assert read_sequence(out).frames == example["frames"]
 
 
-def test_the_paths_in_contributing_are_those_of_the_code() -> None:
-    """Files that are named exist, and so do functions, methods and classes."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    paths = text[text.index("## The path of a drag") : text.index("## How to add")]
-    names = re.findall(r"`([\w./]+)`", paths)
-    sources = {
-        path: path.read_text(encoding="utf-8")
-        for part in ("core", "m2v_studio")
-        for path in (ROOT / part).rglob("*.py")
-    }
-    for name in names:
-        if "/" in name or name.endswith(".py"):
-            assert any(path.as_posix().endswith("/" + name) for path in sources), name
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SOURCES = {
+    path: path.read_text(encoding="utf-8") for part in ("core", "m2v_studio") for path in (ROOT / part).rglob("*.py")
+}
+
+
+def defines(text: str, name: str) -> bool:
+    """Whether a file has this class, function, method (`Class.method`), field or constant."""
+    *owner, last = name.split(".")
+    if owner and not re.search(rf"^class {owner[0]}\b", text, re.M):
+        return False
+    return re.search(rf"^ *(def|class) {last}\b|^(    )?{last}(: .*)? = |^    {last}: ", text, re.M) is not None
+
+
+def files_named(name: str) -> list[str]:
+    """The text of every file that a page means by `picking.py` or `view/picking.py`."""
+    return [text for path, text in SOURCES.items() if path.as_posix().endswith("/" + name)]
+
+
+def test_what_contributing_names_is_in_the_code() -> None:
+    """Files, folders and packages that are named exist, and so do functions, methods, classes and fields."""
+    for name in re.findall(r"`([\w./]+)`", CONTRIBUTING):
+        if name == "bpy" or (ROOT / name).exists() or (ROOT / name.replace(".", "/")).exists():
             continue
-        *owner, function = name.split(".")
-        found = (
-            [text for text in sources.values() if re.search(rf"^class {owner[0]}\b", text, re.M)]
-            if owner
-            else sources.values()
-        )
-        named = rf"^ *(def|class) {function}\b|^    {function}: "  # a function, a class, or a field
-        assert any(re.search(named, text, re.M) for text in found), name
+        if name.endswith(".py"):
+            assert files_named(name), name
+        else:
+            assert any(defines(text, name) for text in SOURCES.values()), name
+
+
+def test_what_contributing_places_in_a_file_is_in_that_file() -> None:
+    """Of every "`name` in `file.py`", on its two paths and in the table of what to add."""
+    placed = re.findall(r"`([\w.]+)`(?:\([^)]*\))?\s+(?:in|of)\s+`([\w./]+\.py)`", CONTRIBUTING)
+    assert len(placed) > 25
+    for name, file in placed:
+        assert any(defines(text, name) for text in files_named(file)), f"{name} is not in {file}"

@@ -29,7 +29,7 @@ from core.observation_kinds import LEARNED, ClipView
 from core.training.bank_tables import BankTables
 from core.training.borrowed import BorrowedGuess, borrowed_guesses
 from core.training.objectives import Figures, Objective, untouched
-from core.training.scores import relative_score
+from core.training.scores import energy_score, relative_score
 from core.training.tasks import draw_kind, handles_from_tracks, pick_handles, random_handles
 
 PROPOSALS = 2  # borrowed motions of an example, each with its own noise: as many as an energy score needs
@@ -174,14 +174,28 @@ class MotionDiffusionObjective(Objective):
         if diffusion.outlier_variance > 0:
             # A few clips that the warm start misses by many of its own deviations would drown all the others.
             loss = loss / (1 + clean.square().mean(dim=(1, 2, 3)) / diffusion.outlier_variance)
-        answer = self.trained.unwhiten(estimate, condition.warm)
-        loss = torch.where(pure, relative_score(answer, latents, condition.warm, len(latents) // batch), loss)
+        loss = torch.where(pure, self._score(estimate, clean, latents, condition.warm, len(latents) // batch), loss)
         share = pure.float()
         figures = {
             "loss_pure": (loss * share).sum().detach() / share.sum().clamp_min(1),
             "clean_variance": clean.square().mean().detach(),
         }
         return loss.mean(), figures
+
+    def _score(self, estimate: Tensor, clean: Tensor, latents: Tensor, warm: WarmStart | None, samples: int) -> Tensor:
+        """What is asked of estimates that come from noise only [B], 1 for a useless one.
+
+        Displacements count in lengths. Learned channels have units of their own, so they count in standard deviations;
+        as lengths they would drown the displacements.
+        """
+        if not self.config.motion.explicit_displacement:
+            return energy_score(estimate, clean, samples) / clean.shape[-1] ** 0.5
+        answer = self.trained.unwhiten(estimate, warm)
+        score = relative_score(answer[..., :3], latents[..., :3], warm, samples)
+        learned = clean.shape[-1] - 3
+        if learned:
+            score = score + energy_score(estimate[..., 3:], clean[..., 3:], samples) / learned**0.5
+        return score
 
     def _lend(self, condition: MotionCondition, borrowed: BorrowedGuess | None, lent: Tensor) -> MotionCondition:
         """The conditions of a batch, once for every proposal."""

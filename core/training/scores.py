@@ -12,23 +12,35 @@ SMALLEST_MISS = 0.01  # of the shape's size: a clip that geometry alone gets rig
 
 
 def relative_score(
-    estimate: Float[Tensor, "B T M C"], latents: Float[Tensor, "B T M C"], warm: WarmStart | None, samples: int = 1
+    estimate: Float[Tensor, "B T M 3"],
+    displacements: Float[Tensor, "B T M 3"],
+    warm: WarmStart | None,
+    samples: int = 1,
 ) -> Float[Tensor, " B"]:
-    """How far estimates are from the true latents, over how far the as-rigid guess (or no motion) is, per estimate.
+    """Energy score of estimated displacements over the distance of the as-rigid guess (or of no motion) from the truth.
 
     Unlike a square in the warm start's units it is what motions are judged by: far from the handles as much as beside
-    them, and clips count by how much better they could be, not by how far they move. With two `samples` of every clip
-    (all first ones, then all second ones) half their distance from each other is taken off: the energy score, which is
-    best when samples are as various as the truth is uncertain (Gneiting and Raftery 2007), where distance alone asks
+    them, and clips count by how much better they could be, not by how far they move.
+    """
+    rigid = torch.zeros_like(displacements) if warm is None else warm.guesses[..., 0, :]
+    miss = (rigid - displacements).norm(dim=-1).mean(dim=(1, 2))
+    return energy_score(estimate, displacements, samples) / (miss + SMALLEST_MISS)
+
+
+def energy_score(
+    estimate: Float[Tensor, "B T M C"], truth: Float[Tensor, "B T M C"], samples: int = 1
+) -> Float[Tensor, " B"]:
+    """Distance from the truth, per estimate; of two `samples` a clip also how little they differ from each other.
+
+    With two samples (all first ones, then all second ones) half their distance from each other is taken off: the score
+    is best when samples are as various as the truth is uncertain (Gneiting and Raftery 2007), where distance alone asks
     for the median. Distances are taken point by point and, as a pose has to hang together, frame by frame.
     """
-    rigid = torch.zeros_like(latents[..., :3]) if warm is None else warm.guesses[..., 0, :]
-    miss = (rigid - latents[..., :3]).norm(dim=-1).mean(dim=(1, 2))
-    score = _distance(estimate, latents)
+    score = _distance(estimate, truth)
     if samples == 2:
         first, second = estimate.chunk(2)
         score = score - 0.5 * _distance(first, second).repeat(2)
-    return score / (miss + SMALLEST_MISS)
+    return score
 
 
 def _distance(a: Float[Tensor, "B T M C"], b: Float[Tensor, "B T M C"]) -> Float[Tensor, " B"]:

@@ -17,10 +17,9 @@ from core.models.warm_start import HandleCondition, graph_weights, warm_start
 from core.training.bank_tables import BankTables, match_bodies
 from core.training.borrowed import Candidates, handle_shares, led_through, play
 
-pytestmark = [
-    pytest.mark.cuda,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+if not torch.cuda.is_available():
+    pytest.skip("needs a CUDA device", allow_module_level=True)
+pytestmark = pytest.mark.cuda
 GPU = torch.device("cuda")
 
 

@@ -31,7 +31,7 @@ from core.training.borrowed import (
     led_through,
     play,
 )
-from core.training.scores import relative_score
+from core.training.scores import energy_score
 
 FRAMES = 8
 
@@ -186,10 +186,10 @@ def test_the_energy_score_asks_for_samples_and_distance_for_their_middle() -> No
 
     def score(spread: float) -> float:
         samples = spread * torch.randn(2 * shape[0], *shape[1:], generator=generator)
-        return float(relative_score(samples, truth.repeat(2, 1, 1, 1), None, samples=2).mean())
+        return float(energy_score(samples, truth.repeat(2, 1, 1, 1), samples=2).mean())
 
     assert score(1.0) < score(0.4) and score(1.0) < score(2.0)
-    single = lambda spread: float(relative_score(spread * torch.randn(shape, generator=generator), truth, None).mean())  # noqa: E731
+    single = lambda spread: float(energy_score(spread * torch.randn(shape, generator=generator), truth).mean())  # noqa: E731
     assert single(0.0) < single(1.0)
 
 

@@ -14,8 +14,9 @@ from core.data.clips import ClipBatch
 from core.data.procedural import ProceduralSource
 from core.errors import ConfigError
 from core.training.examples import SPACING, Examples
-from core.training.motion_objective import MotionDiffusionObjective, relative_score
+from core.training.motion_objective import MotionDiffusionObjective
 from core.training.objectives import Objective
+from core.training.scores import relative_score
 from core.training.stages import build_objective, train
 from tests.training.fixed import FixedClips, tiny
 
@@ -92,14 +93,32 @@ def test_the_distance_of_a_perfect_and_of_the_rigid_answer(objective: MotionDiff
     generator = torch.Generator().manual_seed(0)
     clips = objective.draw(FixedClips(), 3, generator, "train")
     example = objective.example_of("handles", clips, generator)
-    latents = example.clips[2]
+    moved = example.clips[2][..., :3]
     assert example.warm is not None
-    rigid = torch.cat([example.warm.guesses[..., 0, :], latents[..., 3:]], dim=-1)
-    torch.testing.assert_close(relative_score(latents, latents, example.warm), torch.zeros(3), atol=1e-3, rtol=0)
-    ratio = relative_score(rigid, latents, example.warm)
+    torch.testing.assert_close(relative_score(moved, moved, example.warm), torch.zeros(3), atol=1e-3, rtol=0)
+    ratio = relative_score(example.warm.guesses[..., 0, :], moved, example.warm)
     assert bool((ratio < 1).all()) and bool((ratio > 0).all())
-    motion = relative_score(torch.zeros_like(latents), torch.cat([latents[..., :3], 0 * latents[..., 3:]], -1), None)
+    motion = relative_score(torch.zeros_like(moved), moved, None)
     assert bool((motion < 1).all()) and bool((motion > 0.5).all())
+
+
+def test_learned_channels_do_not_drown_displacements(objective: MotionDiffusionObjective) -> None:
+    """Their units are their own: they count in standard deviations, beside displacements in lengths."""
+    generator = torch.Generator().manual_seed(0)
+    clips = objective.draw(FixedClips(), 3, generator, "train")
+    objective.fit_statistics(clips, generator)
+    example = objective.example_of("handles", clips, generator)
+    latents, warm = example.clips[2], example.warm
+    assert latents.shape[-1] > 3 and warm is not None
+    clean = objective.trained.whiten(latents, warm)
+    exact = objective._score(clean, clean, latents, warm, 1)
+    torch.testing.assert_close(exact, torch.zeros(3), atol=1e-2, rtol=0)
+    unmoved, unlearned = clean.clone(), clean.clone()
+    unmoved[..., :3] = objective.trained.whiten(torch.zeros_like(latents), warm)[..., :3]
+    unlearned[..., 3:] = 0
+    for useless in (unmoved, unlearned):
+        score = objective._score(useless, clean, latents, warm, 1)
+        assert bool((score > 0.1).all()) and bool((score < 10).all())
 
 
 def test_pure_noise_is_judged_by_distance(objective: MotionDiffusionObjective) -> None:
