@@ -58,6 +58,7 @@ REMOVED: dict[str, tuple[Any, ...]] = {
     "motion_denoiser.source_and_target": (False,),
     "diffusion.whitening": (True,),
     "diffusion.pure_loss": ANY,
+    "diffusion.condition_dropout": ANY,
 }
 
 

@@ -131,7 +131,6 @@ class DiffusionConfig:
     log_sigma_std: float = 1.2
     posterior_mean_fraction: float = 0.0  # share of examples that see noise only and teach the posterior mean
     noise: Literal["white", "smooth"] = fixed("white")  # smooth: correlated over neighbouring anchors and frames
-    condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
     warm_start: bool = fixed(False)  # diffuse the difference from the handles' geometric interpolation
     warm_start_nodes: int = 192  # surface points of its and of registration's graph, the motion's anchors first
     outlier_variance: float = 0.0  # a clip of whitened variance v counts 1 / (1 + v / this) in the loss; 0: all alike

@@ -53,7 +53,6 @@ def add_sampling_arguments(command: argparse.ArgumentParser) -> None:
         "--quality", default="normal", metavar="Q", help="draft (one result, the mean), normal or best"
     )
     command.add_argument("--steps", type=int, metavar="N", help="sampler steps, instead of the quality's")
-    command.add_argument("--guidance", type=float, default=1.0, metavar="W", help="from 0, which invents freely, to 1")
 
 
 def add_motion_arguments(command: argparse.ArgumentParser) -> None:
@@ -83,7 +82,6 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
         options.seed,
         options.quality,
         options.steps,
-        options.guidance,
         getattr(options, "variety", None),
         getattr(options, "behaviour", ""),
         getattr(options, "loop", False),

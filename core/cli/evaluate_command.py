@@ -34,7 +34,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rigs-unseen-motion", type=int, default=0, help="unseen-motion clips over all rigs")
     parser.add_argument("--seeds", type=int, help="8 for handles, 3 for scans, where it is left out")
     parser.add_argument("--quality", choices=QUALITIES, default="normal")
-    parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--vertices", type=int, default=1500, help="of a procedural mesh, about")
     parser.add_argument("--all-tasks", action="store_true", help="1, 3, 5, 10 handles x full, keyframes, last frame")

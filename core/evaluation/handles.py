@@ -67,7 +67,6 @@ class HandleSettings:
     seeds: int = 8
     first_seed: int = 0
     quality: Quality = "normal"
-    guidance: float = 1.0
     steps: int | None = None
     frames: int = 17
     vertices: int = 1500  # of a procedural mesh, about
@@ -189,8 +188,8 @@ def baseline_figures(clip: EvaluationClip, task: HandleTask) -> dict[str, Any]:
 def our_figures(animator: Animates, clip: EvaluationClip, task: HandleTask, settings: HandleSettings) -> dict[str, Any]:
     """Figures of the draft, of a single seed (mean over seeds), of the mean of seeds and of the best seed."""
     tracks, mesh = task_tracks(clip, task), clip.mesh
-    draft_set = animator.animate(mesh, tracks, SamplingOptions(seeds=1, quality="draft", guidance=settings.guidance))
-    options = SamplingOptions(settings.seeds, settings.first_seed, settings.quality, settings.steps, settings.guidance)
+    draft_set = animator.animate(mesh, tracks, SamplingOptions(seeds=1, quality="draft"))
+    options = SamplingOptions(settings.seeds, settings.first_seed, settings.quality, settings.steps)
     sample_set = animator.animate(mesh, tracks, options)
     samples = np.stack([sample.sequence.vertices for sample in sample_set.samples]).astype(np.float64)
     figures_of = bound(_figures, clip=clip, crossings=settings.crossings)

@@ -60,7 +60,6 @@ class ReconstructionSettings:
     seeds: int = 3  # whose figures are averaged
     spread_seeds: int = 8  # compared with each other for half bodies
     quality: Quality = "normal"
-    guidance: float = 1.0
     steps: int | None = None
     vertices: int = 1500  # of a procedural mesh, about
     samples: int = SAMPLES  # points of every measure
@@ -68,7 +67,7 @@ class ReconstructionSettings:
     baseline: BaselineSettings = field(default_factory=BaselineSettings)
 
     def options(self, seeds: int, quality: Quality | None = None) -> ReconstructionOptions:
-        sampling = SamplingOptions(seeds, 0, quality or self.quality, self.steps, self.guidance)
+        sampling = SamplingOptions(seeds, 0, quality or self.quality, self.steps)
         return ReconstructionOptions(sampling, TRUE_FRAME, self.resolution)
 
 
@@ -116,9 +115,7 @@ def evaluate_reconstruction(
 
 def _partial(out: Path, models: Models, settings: ReconstructionSettings) -> PartialResults:
     data = {"version": FIGURES_VERSION, "samples": settings.samples}
-    sampling = {
-        key: getattr(settings, key) for key in ("seeds", "spread_seeds", "quality", "guidance", "steps", "resolution")
-    }
+    sampling = {key: getattr(settings, key) for key in ("seeds", "spread_seeds", "quality", "steps", "resolution")}
     ours = data | sampling | {"weights": models.about.get("weights", "")}
     return PartialResults(
         out.with_suffix(".partial.json"),

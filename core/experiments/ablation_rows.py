@@ -25,7 +25,6 @@ class Row:
     control: str = "preset"  # the row it is compared with; its own name for a control
     stages: tuple[str, ...] = (DENOISER,)  # trained, in order; none: only sampled, with the shipped weights
     quality: Quality = "normal"
-    guidance: float = 1.0
     steps: int | None = None
     data: Literal["any", "both"] = "any"  # both: makes sense only where training has rigs beside the creatures
     note: str = field(default="", compare=False)
@@ -83,8 +82,6 @@ TRAINED = (
     Row("rigs_only", "trained on rigs only", ("data.procedural=0",), data="both"),
 )  # fmt: skip
 SAMPLED = (
-    *(Row(f"guidance_{weight:g}", f"guidance {weight:g}", control="guidance_1", stages=(), guidance=weight)
-      for weight in (0.5, 1.0)),
     *(Row(f"steps_{steps}", f"{steps} steps", control="steps_8", stages=(), steps=steps) for steps in (4, 8, 18)),
     Row("best_18", "18 steps of Heun (35 calls)", control="steps_8", stages=(), quality="best", steps=18),
 )  # fmt: skip

@@ -56,7 +56,6 @@ class AblationSettings:
             samples,
             first,
             row.quality,
-            row.guidance,
             row.steps,
             self.frames,
             self.vertices,

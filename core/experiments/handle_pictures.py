@@ -111,7 +111,7 @@ def clip_picture(
 ) -> NDArray[np.uint8]:
     """The true motion, ours and ARAP under each other [3 * TILE, COLUMNS * TILE, 3]."""
     tracks = task_tracks(clip, task)
-    options = SamplingOptions(1, settings.first_seed, settings.quality, settings.steps, settings.guidance)
+    options = SamplingOptions(1, settings.first_seed, settings.quality, settings.steps)
     ours = animator.animate(clip.mesh, tracks, options).samples[0].sequence.vertices.astype(np.float64)
     targets, keyframe_mask = tracks.constraints(clip.vertices[0])
     handles = np.array([handle.vertex for handle in tracks.handles])

@@ -57,7 +57,6 @@ def run_protocol(
     rigs_unseen_motion: int = 0,
     seeds: int | None = None,
     quality: Quality = "normal",
-    guidance: float = 1.0,
     steps: int | None = None,
     vertices: int = 1500,
     all_tasks: bool = False,
@@ -129,7 +128,6 @@ def run_protocol(
             SCAN_PROTOCOLS[name].tasks,
             3 if seeds is None else seeds,
             quality=quality,
-            guidance=guidance,
             steps=steps,
             vertices=vertices,
         )
@@ -150,9 +148,7 @@ def run_protocol(
         )
     from core.evaluation.handles import ALL_TASKS, HandleSettings, evaluate_handles
 
-    settings = HandleSettings(
-        seeds=8 if seeds is None else seeds, quality=quality, guidance=guidance, steps=steps, vertices=vertices
-    )
+    settings = HandleSettings(seeds=8 if seeds is None else seeds, quality=quality, steps=steps, vertices=vertices)
     if all_tasks:
         settings = dataclasses.replace(settings, tasks=ALL_TASKS)
     report = evaluate_handles(animator, names, path, settings, model, on_progress, raw_path)

@@ -41,10 +41,8 @@ class HandleConditioner(nn.Module):
         # Marks handles that were estimated from a scan, not given by a person.
         self.estimated = nn.Parameter(torch.zeros(width)) if estimated else None
 
-    def forward(
-        self, handles: HandleCondition, tracks: FilledTracks | None = None, keep: Tensor | None = None
-    ) -> ConditionTokens:
-        """Tokens [B, T / frames_per_token, 1 + K, C]; where `keep` [B] is False the handles are hidden."""
+    def forward(self, handles: HandleCondition, tracks: FilledTracks | None = None) -> ConditionTokens:
+        """Tokens [B, T / frames_per_token, 1 + K, C]."""
         tracks = fill_tracks(handles) if tracks is None else tracks
         batch, frames, _ = handles.keyframe_mask.shape
         patch = self.frames_per_token
@@ -70,8 +68,7 @@ class HandleConditioner(nn.Module):
             tokens = tokens + doubt[:, None, :, None] * self.estimated
         nothing = self.nothing.expand(batch, frames // patch, 1, -1)
         tokens = torch.cat([nothing.to(tokens.dtype), tokens], dim=2)
-        present = handles.present if keep is None else handles.present & keep[:, None]
-        visible = torch.cat([present.new_ones(batch, 1), present], dim=1)
+        visible = torch.cat([handles.present.new_ones(batch, 1), handles.present], dim=1)
         visible = visible[:, None].expand(-1, frames // patch, -1)
         tokens = self.encoder(tokens, self.encoder.keys_values(tokens), visible)
         return ConditionTokens(tokens, visible)
@@ -87,18 +84,13 @@ class PointConditioner(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.nothing, std=0.02)
 
-    def forward(self, points: Tensor, keep: Tensor | None = None, present: Tensor | None = None) -> ConditionTokens:
-        """Points [B, L, 3] -> tokens [B, 1, 1 + L, C].
-
-        Points that are not `present` [B, L], and all of them where `keep` [B] is False, are hidden.
-        """
+    def forward(self, points: Tensor, present: Tensor | None = None) -> ConditionTokens:
+        """Points [B, L, 3] -> tokens [B, 1, 1 + L, C]; those that are not `present` [B, L] are hidden."""
         batch, count, _ = points.shape
         tokens = self.embedding(points)
         tokens = torch.cat([self.nothing.expand(batch, 1, -1).to(tokens.dtype), tokens], dim=1)
         if present is None:
             present = torch.ones(batch, count, dtype=torch.bool, device=points.device)
-        if keep is not None:
-            present = present & keep[:, None]
         visible = torch.cat([torch.ones_like(present[:, :1]), present], dim=1)
         tokens = self.encoder(tokens, self.encoder.keys_values(tokens), visible)
         return ConditionTokens(tokens[:, None], visible[:, None])

@@ -89,13 +89,12 @@ class MotionDiffusion(nn.Module):
         shape_latents: Float[Tensor, "B Ms Cs"],
         nodes: Float[Tensor, "B P 3"],
         handles: HandleCondition,
-        keep: Tensor | None = None,
         scans: ScanCondition | None = None,
         distance: Tensor | None = None,
         warm: WarmStart | None = None,
         tracks: FilledTracks | None = None,
     ) -> MotionCondition:
-        """Encode the condition once; `keep` [B] False hides it (guidance), though not the warm start's frame.
+        """Encode the condition once.
 
         `nodes` are farthest points of the surface, of which the first M are the motion's anchors. `distance` is theirs
         and the handles' along the surface, see `warm_start`. `warm` is what `geometry` said of the same, `tracks` the
@@ -103,7 +102,7 @@ class MotionDiffusion(nn.Module):
         """
         tracks = fill_tracks(handles) if tracks is None else tracks
         anchors = nodes[:, : self.latents]
-        tokens = self.tokens(handles, tracks, scans, keep)
+        tokens = self.tokens(handles, tracks, scans)
         if not self.warm:
             return MotionCondition(self.denoiser.prepare(shape_latents, anchors, tokens), None)
         if warm is None:
@@ -112,9 +111,9 @@ class MotionDiffusion(nn.Module):
             shape_latents,
             anchors,
             with_affinity(tokens, warm),
-            self.prior_features(warm, keep),
+            self.prior_features(warm),
             warm.affinity,
-            self.scan(anchors, warm, scans, keep),
+            self.scan(anchors, warm, scans),
         )
         return MotionCondition(prepared, warm)
 
@@ -130,33 +129,28 @@ class MotionDiffusion(nn.Module):
         return warm_start(nodes, self.latents, handles, tracks, distance)
 
     def tokens(
-        self,
-        handles: HandleCondition,
-        tracks: FilledTracks,
-        scans: ScanCondition | None = None,
-        keep: Tensor | None = None,
+        self, handles: HandleCondition, tracks: FilledTracks, scans: ScanCondition | None = None
     ) -> ConditionTokens:
         """Tokens [B, T / frames_per_token, L, C] of the handles, then of what is observed densely."""
-        result = self.conditioner(handles, tracks, keep)
+        result = self.conditioner(handles, tracks)
         for name, observed in scans.dense.items() if scans is not None else ():
             if name in self.dense:
                 batch, times = result.tokens.shape[:2]
                 grouped = by_time_token(observed.float(), self.conditioner.frames_per_token)
                 more = self.get_submodule(name)(grouped).unflatten(0, (batch, times))
-                result = with_tokens(result, more, keep)
+                result = with_tokens(result, more)
         return result
 
     def scan(
-        self, anchors: Float[Tensor, "B M 3"], warm: WarmStart, scans: ScanCondition | None, keep: Tensor | None = None
+        self, anchors: Float[Tensor, "B M 3"], warm: WarmStart, scans: ScanCondition | None
     ) -> Float[Tensor, "B T M S"] | None:
         """Features of the scans around the anchors, where the warm start expects these in each frame."""
         if self.scan_features is None or scans is None or scans.points is None or scans.present is None:
             return None
-        features = self.scan_features(anchors[:, None] + warm.mean, scans.points, scans.present)
-        return features if keep is None else features * keep[:, None, None, None]
+        return self.scan_features(anchors[:, None] + warm.mean, scans.points, scans.present)
 
-    def prior_features(self, warm: WarmStart, keep: Tensor | None = None) -> Float[Tensor, "B T M G"]:
-        """The warm start as the denoiser uses it; all zero where `keep` [B] is False.
+    def prior_features(self, warm: WarmStart) -> Float[Tensor, "B T M G"]:
+        """The warm start as the denoiser uses it.
 
         Guesses enter twice: as directions of length below 1 for the network to look at (what matters is how they
         compare with the scale), and in whitened units, for the output to be centred between them.
@@ -168,8 +162,7 @@ class MotionDiffusion(nn.Module):
         whitened = whitened * (FARTHEST / whitened.norm(dim=-1, keepdim=True).clamp_min(FARTHEST))
         whitened = whitened / self.latent_std[:3]
         guesses = [bounded.flatten(-2), whitened.flatten(-2)]
-        features = torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, *guesses], dim=-1)
-        return features if keep is None else features * keep[:, None, None, None]
+        return torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, *guesses], dim=-1)
 
     def borrowed_guide(
         self, warm: WarmStart, borrowed: Float[Tensor, "B T M 3"], missed: Float[Tensor, " B"], present: Tensor

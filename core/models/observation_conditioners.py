@@ -101,12 +101,12 @@ def add_dense_conditioners(module: nn.Module, conditions: ConditionConfig, width
     return tuple(found)
 
 
-def with_tokens(tokens: ConditionTokens, more: Float[Tensor, "B T L C"], keep: Tensor | None) -> ConditionTokens:
-    """Further tokens behind those of a condition; hidden where `keep` [B] is False."""
+def with_tokens(tokens: ConditionTokens, more: Float[Tensor, "B T L C"]) -> ConditionTokens:
+    """Further tokens behind those of a condition."""
     seen = torch.ones(more.shape[:3], dtype=torch.bool, device=more.device)
     return ConditionTokens(
         torch.cat([tokens.tokens, more.to(tokens.tokens.dtype)], dim=2),
-        torch.cat([tokens.visible, seen if keep is None else seen & keep[:, None, None]], dim=2),
+        torch.cat([tokens.visible, seen], dim=2),
     )
 
 

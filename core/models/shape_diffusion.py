@@ -114,12 +114,12 @@ class ShapeDiffusion(nn.Module):
         self.register_buffer("latent_mean", torch.zeros(config.shape.channels))
         self.register_buffer("latent_std", torch.ones(config.shape.channels))
 
-    def prepare(self, observed: ShapeObservation, keep: Tensor | None = None) -> ShapePrepared:
-        """Encode the observation once; where `keep` [B] is False its tokens are hidden (guidance)."""
-        tokens = self.conditioner(observed.points[:, :TOKENS], keep, observed.present[:, :TOKENS])
+    def prepare(self, observed: ShapeObservation) -> ShapePrepared:
+        """Encode the observation once."""
+        tokens = self.conditioner(observed.points[:, :TOKENS], observed.present[:, :TOKENS])
         for name, seen in observed.dense.items():
             if name in self.dense:
-                tokens = with_tokens(tokens, self.get_submodule(name)(seen.float())[:, None], keep)
+                tokens = with_tokens(tokens, self.get_submodule(name)(seen.float())[:, None])
         fixed = self._fixed(observed) if self.anchored else None
         return ShapePrepared(self.denoiser.prepare(tokens, fixed), *self._whitening(observed))
 

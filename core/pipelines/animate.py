@@ -268,7 +268,6 @@ class Animator:
             surface.shape_latents,
             surface.nodes,
             handle_condition(prepared, request, self.config.tasks.most_handles, self.device),
-            options.guidance,
             distance=surface.distance,
         )
         if borrowed is not None and condition.warm is not None and self.motion_diffusion.denoiser.config.borrowed:

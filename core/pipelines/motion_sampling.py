@@ -1,4 +1,4 @@
-"""Motion latents from a prepared condition: which sampler, how many steps, guidance, noise per seed."""
+"""Motion latents from a prepared condition: which sampler, how many steps, noise per seed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from torch import Tensor
 
 from core.config import Config
 from core.diffusion.edm import Denoiser, noise_schedule, precondition
-from core.diffusion.guidance import guided
 from core.diffusion.samplers import StepCallback, heun, multistep, posterior_mean
 from core.models.denoisers import Prepared
-from core.models.diffusion_models import MotionCondition, MotionDiffusion
+from core.models.diffusion_models import MotionDiffusion
 from core.models.observation_conditioners import ScanCondition
 from core.models.warm_start import HandleCondition, WarmStart, fill_tracks
 from core.pipelines.request import SamplingOptions
@@ -24,13 +23,11 @@ from core.shapes import Float
 
 @dataclass(frozen=True, eq=False)
 class ClipCondition:
-    """All that the denoiser calls of one clip share; `hidden` is the condition without handles, for guidance."""
+    """All that the denoiser calls of one clip share."""
 
     windows: Windows
     warm: WarmStart | None  # batch 1
-    conditional: Prepared
-    hidden: Prepared | None
-    guidance: float
+    prepared: Prepared
     between: Tensor | None = None  # [T, M] how far from a key in time, see `core.pipelines.temporal`
     borrowed: Tensor | None = None  # [S, T, M, 8] a proposal of the bank for every seed, see `borrowed_guide`
 
@@ -41,7 +38,6 @@ def prepare_motion(
     shape_latents: Float[Tensor, "1 Ms Cs"],
     nodes: Float[Tensor, "1 P 3"],
     handles: HandleCondition,
-    guidance: float,
     scans: ScanCondition | None = None,
     distance: Tensor | None = None,
 ) -> ClipCondition:
@@ -58,13 +54,9 @@ def prepare_motion(
     scans = None if scans is None else scans.extended(windows.frames)
     tracks = fill_tracks(handles)
 
-    def prepare(keep: bool) -> MotionCondition:
-        return prepare_windows(diffusion, windows, shape_latents, nodes, handles, keep, scans, distance, tracks)
-
-    conditional, warm = prepare(True)
-    hidden = prepare(False).prepared if guidance != 1.0 else None
+    prepared, warm = prepare_windows(diffusion, windows, shape_latents, nodes, handles, scans, distance, tracks)
     between = None if warm is None else time_between_keys(handles, tracks, warm.handle_affinity)
-    return ClipCondition(windows, warm, conditional, hidden, guidance, between)
+    return ClipCondition(windows, warm, prepared, between)
 
 
 def sample_motion(
@@ -85,19 +77,16 @@ def sample_motion(
     After each denoiser call `on_call` gets the first seed's latents so far [1, T, M, C] and whether it was the last.
     """
 
-    def denoiser(prepared: Prepared, borrowed: Tensor | None = None) -> Denoiser:
-        network = windowed_network(diffusion.denoiser, condition.windows, prepared, check_cancelled, borrowed)
-        return precondition(network, config.diffusion)
-
-    denoise = denoiser(condition.conditional, condition.borrowed)
-    if condition.hidden is not None:
-        denoise = guided(denoise, denoiser(condition.hidden), condition.guidance)
+    network = windowed_network(
+        diffusion.denoiser, condition.windows, condition.prepared, check_cancelled, condition.borrowed
+    )
+    denoise = precondition(network, config.diffusion)
     shape = (condition.windows.frames, config.motion.latents, config.motion.channels)
     warm = condition.warm
 
     def noise(white: Tensor) -> Tensor:
         every = None if warm is None else WarmStart(*(part.expand(len(white), *part.shape[1:]) for part in warm))
-        return diffusion.noise(white.to(condition.conditional.fixed.device), every)
+        return diffusion.noise(white.to(condition.prepared.fixed.device), every)
 
     def on_step(done: int, total: int, estimate: Tensor) -> None:
         on_call(diffusion.unwhiten(estimate[:1], warm), done == total)

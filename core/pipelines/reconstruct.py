@@ -254,7 +254,6 @@ class Reconstructor:
             surface.shape_latents,
             surface.nodes,
             handles,
-            options.sampling.guidance,
             observed.motion(),
         )
         moving = observed.frames - 1

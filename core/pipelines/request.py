@@ -27,7 +27,6 @@ class SamplingOptions:
     seed: int = 0  # the first seed; the others follow it
     quality: Quality = "normal"
     steps: int | None = None  # overrides the quality's number of sampler steps
-    guidance: float = 1.0  # 0 invents freely, 1 is the model's own posterior; above 1 only harms
     variety: float | None = None  # distance of samples from the posterior mean: 0 none, 1 the model's own; None: preset
     behaviour: str = ""  # what the motion is to be, one of `core.bank.behaviours.BEHAVIOURS`; empty: anything
     loop: bool = False  # the last frame flows into the first
@@ -46,8 +45,6 @@ class SamplingOptions:
             raise M2VError(f"The variety {self.variety} is not possible; ask for 0 to 2.")
         if self.behaviour and self.behaviour not in BEHAVIOURS:
             raise M2VError(f"The behaviour {self.behaviour!r} is not known; choose {', '.join(BEHAVIOURS)}.")
-        if not (np.isfinite(self.guidance) and 0.0 <= self.guidance <= 1.0):
-            raise M2VError(f"The guidance {self.guidance} is not possible; ask for 0 to 1.")
 
 
 @dataclass(frozen=True, eq=False)

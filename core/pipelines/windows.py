@@ -73,19 +73,16 @@ def prepare_windows(
     shape_latents: Float[Tensor, "1 Ms Cs"],
     nodes: Float[Tensor, "1 P 3"],
     handles: HandleCondition,
-    keep: bool = True,
     scans: ScanCondition | None = None,
     distance: Tensor | None = None,
     tracks: FilledTracks | None = None,
 ) -> MotionCondition:
     """The condition of every window (batch W) and the whole clip's warm start.
 
-    `handles`, their filled `tracks` and `scans` cover all `windows.frames` frames of one clip. `keep=False` hides them,
-    for guidance.
+    `handles`, their filled `tracks` and `scans` cover all `windows.frames` frames of one clip.
     """
     tracks = fill_tracks(handles) if tracks is None else tracks
-    kept = None if keep else torch.zeros(1, dtype=torch.bool, device=nodes.device)
-    whole = diffusion.prepare(shape_latents, nodes, handles, kept, scans, distance, tracks=tracks)
+    whole = diffusion.prepare(shape_latents, nodes, handles, scans, distance, tracks=tracks)
     warm = whole.warm
     count = len(windows.starts)
     if count == 1:
@@ -96,7 +93,7 @@ def prepare_windows(
         tracks.before.clamp_max(longest),
         tracks.after.clamp_max(longest),
     )
-    observed = diffusion.tokens(handles, near, scans, kept)
+    observed = diffusion.tokens(handles, near, scans)
     patch = diffusion.denoiser.config.frames_per_token
     first = torch.tensor(windows.starts, device=nodes.device)[:, None] // patch
     index = first + torch.arange(windows.length // patch, device=nodes.device)
@@ -104,9 +101,9 @@ def prepare_windows(
     prior_features = affinity = scan = None
     if warm is not None:
         tokens = with_affinity(tokens, warm)
-        prior_features = windows.split(diffusion.prior_features(warm, kept))[0]
+        prior_features = windows.split(diffusion.prior_features(warm))[0]
         affinity = warm.affinity.expand(count, -1, -1)
-        scan = diffusion.scan(nodes[:, : diffusion.latents], warm, scans, kept)
+        scan = diffusion.scan(nodes[:, : diffusion.latents], warm, scans)
         scan = None if scan is None else windows.split(scan)[0]
     shape_latents, anchors = (
         shape_latents.expand(count, -1, -1),

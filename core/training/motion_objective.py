@@ -157,13 +157,12 @@ class MotionDiffusionObjective(Objective):
         shape_latents, nodes, latents = example.clips
         diffusion = self.config.diffusion
         batch, device = len(latents), latents.device
-        keep = torch.rand(batch, device=device, generator=generator) >= diffusion.condition_dropout
-        condition = self.trained.prepare(shape_latents, nodes, example.handles, keep, example.scans, warm=example.warm)
+        condition = self.trained.prepare(shape_latents, nodes, example.handles, example.scans, warm=example.warm)
         sigma, pure = self.loss.noise_levels(batch, device, generator)
         if self.trained.denoiser.from_borrowed is not None and condition.warm is not None:
             # Every clip twice, with two proposals and two noises.
             lent = torch.rand(batch, device=device, generator=generator) >= NOTHING_BORROWED
-            condition = self._lend(condition, example.borrowed, keep & lent)
+            condition = self._lend(condition, example.borrowed, lent)
             latents, sigma, pure = (x.repeat(PROPOSALS, *(1,) * (x.dim() - 1)) for x in (latents, sigma, pure))
         clean = self.trained.whiten(latents, condition.warm)
         white = torch.randn(clean.shape, device=device, generator=generator)

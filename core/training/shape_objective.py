@@ -64,8 +64,7 @@ class ShapeDiffusionObjective(Objective):
         with torch.no_grad():
             observed, latents = self._observe(kind, clips, generator)
         batch, device = len(latents), latents.device
-        keep = torch.rand(batch, device=device, generator=generator) >= self.config.diffusion.condition_dropout
-        prepared = self.trained.prepare(observed, keep)
+        prepared = self.trained.prepare(observed)
         clean = prepared.whiten(latents)
         sigma, pure = self.loss.noise_levels(batch, device, generator)
         noise = torch.randn(clean.shape, device=device, generator=generator)

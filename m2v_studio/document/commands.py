@@ -173,10 +173,6 @@ def set_quality(state: State, quality: Quality) -> State:
     return _setting(state, quality=quality)
 
 
-def set_guidance(state: State, guidance: float) -> State:
-    return _setting(state, guidance=float(min(max(guidance, 0.0), 1.0)))
-
-
 def set_variety(state: State, variety: float | None) -> State:
     """How far samples keep from the average motion; None is what the model was made with."""
     return _setting(state, variety=None if variety is None else float(min(max(variety, 0.0), 2.0)))

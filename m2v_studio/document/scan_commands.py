@@ -16,7 +16,7 @@ RESOLUTIONS = (32, 64, 128, 256)
 
 
 def open_scans(state: State, scans: OpenedScans) -> State:
-    """A fresh document on these scans, aligned as guessed; seeds, quality and guidance are kept."""
+    """A fresh document on these scans, aligned as guessed; seeds and quality are kept."""
     sequence = scans.sequence
     document = replace(
         state.document,

@@ -27,7 +27,7 @@ from m2v_studio.document.state import (
     reconstruction,
 )
 
-SETTINGS = ("fps", "seeds", "seed", "quality", "guidance", "variety", "resolution", "one_shape")
+SETTINGS = ("fps", "seeds", "seed", "quality", "variety", "resolution", "one_shape")
 _PER_SAMPLE = ("fit", "scan_distance", "disagreement")
 _STALE = ("an older edit",)
 
@@ -73,7 +73,6 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
         seeds=min(max(int(description["seeds"]), 1), MAX_STUDIO_SEEDS),
         seed=int(description["seed"]),
         quality=cast(Quality, description["quality"]),
-        guidance=min(float(description["guidance"]), 1.0),
         variety=variety_of(description),
         resolution=int(description["resolution"]),
         one_shape=bool(description["one_shape"]),

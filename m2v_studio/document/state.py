@@ -57,7 +57,6 @@ class Document:
     seeds: int = 4
     seed: int = 0
     quality: Quality = "normal"
-    guidance: float = 1.0
     variety: float | None = None  # None: what the model was made with; of scans only
     behaviour: str = ""  # what the motion is to be; empty: anything
     loop: bool = False  # the last frame flows into the first
@@ -194,7 +193,6 @@ def sampling(document: Document) -> SamplingOptions:
         seeds=document.seeds,
         seed=document.seed,
         quality=document.quality,
-        guidance=document.guidance,
         variety=document.variety,
         behaviour=document.behaviour,
         loop=document.loop,
@@ -209,10 +207,10 @@ def edit_key(document: Document) -> Hashable:
     if document.scans is not None and document.alignment is not None:
         place = document.alignment
         box = (place.center.tobytes(), place.scale, place.up_axis)
-        settings = (document.guidance, document.variety, document.resolution, document.one_shape)
+        settings = (document.variety, document.resolution, document.one_shape)
         return (Same(document.scans), box, settings)
     handles = tuple(asked_of(handle) for handle in usable_handles(document))
-    wishes = (document.guidance, document.behaviour, document.loop, document.contacts, document.without)
+    wishes = (document.behaviour, document.loop, document.contacts, document.without)
     return (Same(document.source), handles, document.frames, wishes)
 
 

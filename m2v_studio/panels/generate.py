@@ -17,15 +17,6 @@ from m2v_studio.view.widgets import button, check_box, choice, gap, heading, sca
 SEEDS = "How many different results to generate. Each seed is one plausible motion that meets your handles or scans."
 FIRST_SEED = "The number the first motion starts from. The same number gives the same motion again."
 QUALITY = "Draft: the average motion, one step, at once. Normal: a few steps. Best: many steps."
-GUIDANCE = (
-    "Guidance: how strongly your handles steer the rest of the body. At the left, 1, as the model has learned; "
-    "further right, down to 0, lets the rest move as if the model had not seen them. "
-    "The handles themselves are always met exactly."
-)
-SCAN_GUIDANCE = (
-    "Guidance: how strongly the scans steer the result. At the left, 1, as the model has learned; "
-    "further right, down to 0, lets the model invent as if it had not seen them."
-)
 VARIETY = (
     "Variety: how far the seeds keep from their average. At the left all are the same calm motion; further right they "
     "differ more, and jitter more where the model is unsure. Draft is always the average. Right-click: the model's own."
@@ -60,11 +51,9 @@ class GeneratePanel:
             studio.do("quality", commands.set_quality, QUALITIES[chosen])
         if document.scans is not None:
             self._for_scans(context)
+            self._variety(context)
         else:
             self._for_motions(context)
-        self._guidance(context)
-        if document.scans is not None:
-            self._variety(context)
 
     def _for_motions(self, context: EditorContext) -> None:
         studio = context.studio
@@ -101,15 +90,6 @@ class GeneratePanel:
         if edited.ended:
             context.studio.session.end_gesture()
 
-    def _guidance(self, context: EditorContext) -> None:
-        document = context.studio.state.document
-        of_scans = document.scans is not None
-        left = "Follow scans" if of_scans else "Follow handles"
-        position, value = freedom_of(document.guidance), f"{document.guidance:.2f}"
-        edited = slider_between("guidance", (left, "Invent"), value, position, SCAN_GUIDANCE if of_scans else GUIDANCE)
-        edited.value = guidance_of(edited.value)
-        self._edit(context, "guidance", commands.set_guidance, edited)
-
     def _variety(self, context: EditorContext) -> None:
         """How far the seeds keep from their average; a right click goes back to the model's own."""
         state = context.studio.state
@@ -140,13 +120,3 @@ class GeneratePanel:
         primary = next_step(state) == "generate"
         if button(label, tip, why, primary, width=-1.0, height=38 * scale()):
             studio.generate()
-
-
-def freedom_of(guidance: float) -> float:
-    """Slider position between 0 (follow) and 1 (invent) of a guidance weight."""
-    return 1.0 - guidance
-
-
-def guidance_of(freedom: float) -> float:
-    """Guidance weight of a slider position; at the left it is the model's own posterior, 1."""
-    return round(1.0 - freedom, 2)

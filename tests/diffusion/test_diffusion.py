@@ -7,7 +7,6 @@ import torch
 
 from core.config import DiffusionConfig
 from core.diffusion.edm import EdmLoss, noise_schedule, precondition
-from core.diffusion.guidance import guided
 from core.diffusion.samplers import heun, multistep, posterior_mean
 from core.scalings import scalings
 
@@ -85,9 +84,3 @@ def test_preconditioning_limits() -> None:
     keep = precondition(lambda x, level: torch.zeros_like(x), CONFIG)
     x = torch.randn(1, 3)
     assert torch.allclose(keep(x, torch.tensor([1e-4])), x, atol=1e-6)
-
-
-def test_guidance() -> None:
-    one, zero = (lambda x, s: torch.ones_like(x)), (lambda x, s: torch.zeros_like(x))
-    x, sigma = torch.zeros(1, 1), torch.ones(1)
-    assert [float(guided(one, zero, w)(x, sigma)) for w in (0.0, 0.5, 1.0, 3.0)] == [0.0, 0.5, 1.0, 3.0]

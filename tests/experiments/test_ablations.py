@@ -65,7 +65,7 @@ def trainer() -> Trainer:
 @pytest.fixture(scope="module")
 def report_file(landed: Path, trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ablations") / "report.json"
-    rows = ("no_diffusion", "fresh_motion", "frames_2", "guidance_0.5", "rigs_only")
+    rows = ("no_diffusion", "fresh_motion", "frames_2", "steps_4", "rigs_only")
     raw = out.with_name("raw.json")
     evaluate_ablations("tiny", str(landed), CLIPS, out, SETTINGS, rows, COARSE, train_stage=trainer, raw=raw)
     return out
@@ -122,7 +122,7 @@ def test_the_table_has_means_and_spreads_over_seeds(report_file: Path) -> None:
     assert "`diffusion.posterior_mean_fraction=1.0`" in text and "**A small budget**" in text and " 8 clips " in text
     assert "Trained on rigs only: not run, training has one source of clips only" in text
     assert "Handle guidance through the decoder while sampling: not in the table" in text
-    assert "| guidance 0.5 |" in text
+    assert "| 4 steps |" in text
 
 
 def test_a_second_run_trains_nothing_and_another_budget_does(
@@ -132,7 +132,7 @@ def test_a_second_run_trains_nothing_and_another_budget_does(
         raise AssertionError("trained again")
 
     before = json.loads(report_file.read_text())
-    rows = ("no_diffusion", "guidance_0.5")
+    rows = ("no_diffusion", "steps_4")
     again = evaluate_ablations("tiny", str(landed), CLIPS, report_file, SETTINGS, rows, COARSE, train_stage=never)
     errors = [report["summary"]["no_diffusion"]["groups"]["all"]["full_3"]["draft"]["error"]["mean"]
               for report in (again, before)]  # fmt: skip

@@ -66,7 +66,7 @@ def random_handles(frames: int, count: int = 3) -> HandleCondition:
     )
 
 
-def prepared_tiny(frames: int, keep: bool = True):
+def prepared_tiny(frames: int):
     torch.manual_seed(0)
     diffusion = build_motion_diffusion(TINY).eval()
     torch.nn.init.normal_(diffusion.denoiser.output.weight, std=0.1)  # fresh ones answer zero
@@ -80,7 +80,7 @@ def prepared_tiny(frames: int, keep: bool = True):
         latents,
         nodes,
         handles,
-        prepare_windows(diffusion, windows, latents, nodes, handles, keep),
+        prepare_windows(diffusion, windows, latents, nodes, handles),
     )
 
 

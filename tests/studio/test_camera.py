@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from m2v_studio.document import commands, job_commands
 from m2v_studio.document.state import edit_key, view_normalization
 from m2v_studio.document.words import counted
-from m2v_studio.panels.generate import freedom_of, guidance_of
 from m2v_studio.panels.scans import decimals
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Camera, Projection, Region, fit_distance, focal_length, grid
@@ -55,11 +54,6 @@ def test_the_grid_makes_figures_as_large_as_it_can() -> None:
     assert grid(4, Region(0, 0, 860, 650), 1.6) == (2, 2)
     assert grid(4, Region(0, 0, 860, 220), 1.0) == (4, 1)
     assert grid(1, Region(0, 0, 860, 650), 1.6) == (1, 1)
-
-
-@given(st.floats(0, 1))
-def test_the_follow_or_invent_slider_and_guidance_are_inverse(guidance: float) -> None:
-    assert guidance_of(freedom_of(guidance)) == pytest.approx(guidance, abs=0.006)
 
 
 @given(st.floats(1e-6, 1e3))

@@ -23,7 +23,7 @@ from .shapes import opened_state, sample_set
 def edited_state() -> State:
     state = commands.set_key(commands.add_handle(opened_state(), 3), 0, 12, [0.25, 1.5, -0.125])
     state = commands.set_hold(commands.rename_handle(state, 0, "nose"), 0, True)
-    state = commands.set_guidance(commands.set_seeds(commands.add_handle(state, 90, pinned=True), 3), 0.75)
+    state = commands.set_seeds(commands.add_handle(state, 90, pinned=True), 3)
     state = commands.set_variety(state, 0.6)
     return replace(state, results=Results(sample_set(state, 3), edit_key(state.document), "normal"))
 
@@ -49,7 +49,7 @@ def test_a_project_comes_back_as_it_was_saved(tmp_path: Path) -> None:
         (h.vertex, h.name, h.pinned, h.hold) for h in state.document.handles
     ]
     np.testing.assert_array_equal(document.handles[0].keys[12], [0.25, 1.5, -0.125])
-    assert (document.seeds, document.guidance, document.variety) == (3, 0.75, 0.6)
+    assert (document.seeds, document.variety) == (3, 0.6)
     for before, after in zip(state.results.samples.samples, results.samples.samples, strict=True):
         np.testing.assert_array_equal(before.sequence.vertices, after.sequence.vertices)
         assert (before.seed, before.difference) == (after.seed, after.difference)
@@ -91,7 +91,7 @@ def test_a_project_from_before_variety_could_be_chosen_asks_for_the_models_own(t
     save_project(edited_state(), path)
     rewritten(path, {}, without="variety")
     document, _ = load_project(path)
-    assert document.variety is None and document.guidance == 0.75
+    assert document.variety is None and document.seeds == 3
 
 
 HANDLE = {"vertex": 3, "name": "x", "pinned": False, "hold": False, "keys": {}}

@@ -79,7 +79,7 @@ def only(kind: str, prefix: str = "") -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", ["tracked", "scans", "voxels"])
 def test_shape_diffusion(tmp_path: Path, kind: str) -> None:
-    diffusion = {"posterior_mean_fraction": 0.0, "condition_dropout": 0.0}
+    diffusion = {"posterior_mean_fraction": 0.0}
     config = tiny(training=FAST, diffusion=diffusion, tasks=only(kind, "shape_"))
     before, after = learn("shape-diffusion", config, tmp_path, 120)
     # The observations' noise is new in every step, so the clips cannot be learned quite by heart.
@@ -93,7 +93,7 @@ def test_motion_diffusion_improves_on_its_warm_start(tmp_path: Path) -> None:
     tasks = {"keyframes": 0.0, "last_frame": 0.0, "mixed": 0.0, "nothing": 0.0, "fewest_handles": 6} | only("handles")
     config = tiny(
         training=FAST | {"learning_rate": 1e-2},
-        diffusion={"posterior_mean_fraction": 1.0, "condition_dropout": 0.0},
+        diffusion={"posterior_mean_fraction": 1.0},
         tasks=tasks,
     )
     before, after = learn("motion-diffusion", config, tmp_path, 80)
