@@ -11,7 +11,7 @@ from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.block_edits import KeyClip
 from m2v_studio.document.mesh_files import MESH_SUFFIXES
 from m2v_studio.document.reference import Reference
-from m2v_studio.document.scan_document import Corners, OpenedScans, cut_box
+from m2v_studio.document.scan_document import OpenedScans, Reading, cut_box
 from m2v_studio.document.scan_files import KINDS, read_scan_document
 from m2v_studio.document.state import Notice, default_export_name, is_open, why_not_results
 from m2v_studio.render.shot import FilmOptions
@@ -143,7 +143,7 @@ class EditorContext:
         document = self.studio.state.document
         if document.scans is not None and document.alignment is not None:
             box = cut_box(document.alignment, document.scans.sequence)
-            self._cut("cut scans by the box", box, document.scans.mask)
+            self._read_again("cut scans by the box", replace(document.scans.reading, box=box))
 
     def ask_masks(self) -> None:
         if not self.files_available:
@@ -155,24 +155,30 @@ class EditorContext:
         """Leave out of depth maps what is black in these pictures."""
         scans = self.studio.state.document.scans
         if scans is not None:
-            self._cut("cut scans by masks", scans.box, str(path))
+            self._read_again("cut scans by masks", replace(scans.reading, mask=str(path)))
 
     def whole_scans(self) -> None:
-        self._cut("whole scans", None, "")
+        scans = self.studio.state.document.scans
+        if scans is not None:
+            self._read_again("whole scans", replace(scans.reading, box=None, mask=""))
 
-    def _cut(self, label: str, box: Corners | None, mask: str) -> None:
+    def set_depth_scale(self, scale: float | None) -> None:
+        """Read depth maps with so many units a metre (as recognised: None), and guess anew where the shape lies."""
+        scans = self.studio.state.document.scans
+        if scans is not None:
+            self._read_again("depth scale", Reading(depth_scale=scale, mask=scans.reading.mask))
+
+    def _read_again(self, label: str, reading: Reading) -> None:
         scans = self.studio.state.document.scans
         if scans is None:
             return
 
-        def done(cut: OpenedScans) -> None:
+        def done(again: OpenedScans) -> None:
             if self.studio.state.document.scans is scans:
-                self.studio.do(label, scan_commands.cut_scans, cut)
+                self.studio.do(label, scan_commands.reread_scans, again)
 
         failed = lambda notice: self.studio.show(commands.notify, notice)  # noqa: E731
-        self.studio.tasks.run(
-            "Reading the scans", lambda: read_scan_document(Path(scans.path), box, mask), done, failed
-        )
+        self.studio.tasks.run("Reading the scans", lambda: read_scan_document(Path(scans.path), reading), done, failed)
 
     def _no_dialog(self) -> None:
         self.files_available = False

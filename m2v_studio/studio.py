@@ -19,7 +19,6 @@ from m2v_studio.document.history import Session
 from m2v_studio.document.looks import first_color
 from m2v_studio.document.mesh_files import read_source
 from m2v_studio.document.project import load_project, save_project
-from m2v_studio.document.result_commands import result_label
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import is_scans, read_scan_document
 from m2v_studio.document.scan_truth import truth_errors
@@ -40,9 +39,9 @@ from m2v_studio.document.state import (
 )
 from m2v_studio.work import messages, worker
 from m2v_studio.work.autosave import Autosave, autosave_path, left_behind
-from m2v_studio.work.exporting import Written, write_results
+from m2v_studio.work.export_job import export_job
+from m2v_studio.work.exporting import Written
 from m2v_studio.work.posing import Posing
-from m2v_studio.work.rigging import RigJob, RigRequest
 from m2v_studio.work.tasks import Tasks, notice_of
 
 PROJECT_SUFFIX = ".m2v"
@@ -61,6 +60,7 @@ class Studio:
         self.autosave = Autosave(self.tasks, self._failed)
         self.posing = Posing()
         self.heading: float | None = None  # the way the creature faces, where that is known
+        self._prepared: SourceMesh | None = None  # what the model's process was last told of
         self.recovery = left_behind()
 
     @property
@@ -73,6 +73,7 @@ class Studio:
             for event in self.worker.poll():
                 self._on_event(event)
         self.tasks.poll()
+        self._follow_axis()
         show = self.session.show
         if self.tasks.busy != self.state.busy:
             show(commands.set_busy, self.tasks.busy)
@@ -252,9 +253,15 @@ class Studio:
 
     def _prepare_drags(self, mesh: SourceMesh | None) -> None:
         self.posing.forget()
-        self.heading = None
+        self.heading, self._prepared = None, mesh
         if mesh is not None:
             self.worker.prepare(mesh)
+
+    def _follow_axis(self) -> None:
+        """The same mesh with another axis up, by a command or by its undoing, is another one to the model."""
+        source, before = self.state.document.source, self._prepared
+        if source is not before and source and before and source.vertices is before.vertices:
+            self._prepare_drags(source)
 
     def _opened_scans(self, path: Path, scans: OpenedScans) -> None:
         self.worker.cancel()
@@ -313,23 +320,17 @@ class Studio:
             self.recovery = None
 
     def export(self, out: Path, rows: tuple[int, ...], options: Any, rig: bool = False) -> None:
-        """Export results in the background; several get the seed in their names, or are the actions of one rig."""
+        """Export results in the background."""
         results, document = self.state.results, self.state.document
         if results is None:
             self.show(commands.say, why_not_results(self.state))
             return
-        chosen = [results.samples.samples[row] for row in rows]
+        title, work, stop = export_job(results, rows, out, document, options, rig)
 
         def done(written: Written) -> None:
             self.show(commands.say, written.sentence)
 
-        if rig:
-            names = [result_label(results, row) for row in rows]
-            job = RigJob(RigRequest.of(chosen, names, out, document, options))
-            self.tasks.run(f"Making the rig {out.name}", job, done, self._failed, stop=job.stop)
-        else:
-            work = lambda: write_results(chosen, out, document, options)  # noqa: E731
-            self.tasks.run(f"Exporting {out.name}", work, done, self._failed)
+        self.tasks.run(title, work, done, self._failed, stop=stop)
 
     def change_settings(self, **changes: Any) -> None:
         self.settings = replace(self.settings, **changes)

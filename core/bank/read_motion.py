@@ -14,6 +14,7 @@ from core.bank.shape import BankShape
 from core.errors import DataError
 from core.io.gltf.clip_reader import clip_frames, read_clip
 from core.io.gltf.scene import GltfScene, read_gltf_mesh
+from core.io.mesh.mesh_formats import blender_sentence
 from core.io.mesh.mesh_reader import read_mesh
 from core.io.point_cache import read_mdd, read_pc2
 from core.io.sequence_file import read_sequence
@@ -31,6 +32,8 @@ def read_motion(path: str | Path, credit: Credit | None = None) -> BankShape:
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if sentence := blender_sentence(path):
+        raise DataError(sentence)
     if suffix not in SUFFIXES:
         raise DataError(f"{path.name} is not an animation that can be read; give one of {', '.join(SUFFIXES)}.")
     if not path.is_file():

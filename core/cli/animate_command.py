@@ -15,6 +15,7 @@ from core.cli.arguments import (
     add_sampling_arguments,
     check_output,
     percent,
+    print_mesh_notes,
     print_notes,
     print_table,
     progress_bar,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def add_command(command: AddCommand) -> None:
     """Register `m2v animate`."""
     animate = command("animate", run_animate, "Sample motions of a mesh that follow handles, and export them.")
-    animate.add_argument("source", type=Path, metavar="SOURCE", help="mesh: .obj .ply .stl .off .glb .gltf")
+    animate.add_argument("source", type=Path, metavar="SOURCE", help="mesh: OBJ, PLY, STL, OFF, glTF or USD")
     animate.add_argument("--handles", type=Path, required=True, metavar="H.yaml", help="handle file")
     add_output(animate)
     add_sampling_arguments(animate)
@@ -46,20 +47,11 @@ def run_animate(options: argparse.Namespace) -> None:
     from core.io.export_notes import export_notes
     from core.io.handle_file import read_handle_file
     from core.io.mesh.mesh_reader import read_mesh
-    from core.io.mesh.source_mesh import guess_units, guess_up_axis
 
     sampling = sampling_options(options)
     check_output(options.out)
     mesh = read_mesh(options.source, options.up)
-    print_notes(options.source, mesh.notes)
-    if options.up is None and (up := guess_up_axis(mesh)) != mesh.up_axis:
-        print(f"{options.source.name} likely has {up} up; say --up {up} if so.", file=sys.stderr)
-    if units := guess_units(mesh):
-        print(
-            f"{options.source.name} says no units; its size is {mesh.size:,.4g}, likely {units}; glTF and USD "
-            "count metres.",
-            file=sys.stderr,
-        )
+    print_mesh_notes(options.source, mesh, options.up)
     print_notes(options.out, export_notes(mesh, options.out.suffix.lower()))
     tracks = read_handle_file(options.handles, mesh, options.frames)
 

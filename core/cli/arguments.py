@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +14,7 @@ from core.errors import ExportError
 
 if TYPE_CHECKING:
     from core.pipelines.request import OnStep, SamplingOptions
+    from core.sequence import SourceMesh
 
 Run = Callable[[argparse.Namespace], None]
 
@@ -121,10 +122,20 @@ def progress_bar() -> Iterator[OnStep]:
         )
 
 
-def print_notes(path: Path, notes: Sequence[str]) -> None:
+def print_notes(path: Path, notes: Iterable[str]) -> None:
     """What a reader had to say about a file, on the error stream."""
     for note in notes:
         print(f"{path.name}: {note}", file=sys.stderr)
+
+
+def print_mesh_notes(path: Path, mesh: SourceMesh, up: str | None = None) -> None:
+    """What is to be known about a mesh that was read: its notes, the likely up axis where none was given, its units."""
+    from core.io.mesh.source_mesh import guess_up_axis, units_note
+
+    print_notes(path, mesh.notes)
+    if up is None and (likely := guess_up_axis(mesh)) != mesh.up_axis:
+        print_notes(path, [f"It likely has {likely} up; say --up {likely} if so."])
+    print_notes(path, filter(None, [units_note(mesh)]))
 
 
 def percent(fraction: float) -> str:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli.arguments import AddCommand, check_writable, print_notes, progress_bar
+from core.cli.arguments import AddCommand, check_writable, print_mesh_notes, print_notes, progress_bar
 from core.errors import ExportError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def add_command(command: AddCommand) -> None:
     render.add_argument("out", type=Path, metavar="OUT", help="a .mp4 or .gif, or a folder for PNG pictures")
     render.add_argument("--source", type=Path, metavar="MESH", help="the mesh of the .npz sequences, for its looks")
     render.add_argument("--clip", type=int, default=0, metavar="N", help="which animation of a glTF file")
+    render.add_argument("--up", choices=("x", "y", "z"), help="a mesh's up axis, when it is not the format's own")
     render.add_argument("--size", default="1280x720", metavar="WxH", help="pixels")
     render.add_argument("--fps", type=float, help="instead of the motion's own")
     render.add_argument("--yaw", type=float, default=52.0, metavar="DEG", help="0 sees the front, 90 the right side")
@@ -72,13 +73,15 @@ def actor(path: Path, options: argparse.Namespace) -> Actor:
     from core.io.appearance import appearance
     from m2v_studio.render.shot import Actor
 
-    sequence, mesh = read_moving(path, options.source, options.clip)
+    sequence, mesh = read_moving(path, options.source, options.clip, options.up)
     looks = None if mesh is None or options.plain else appearance(mesh)
     up = "y" if mesh is None else mesh.up_axis
     return Actor(sequence.vertices, sequence.faces, sequence.fps, up, looks, label=path.stem)
 
 
-def read_moving(path: Path, source: Path | None, clip: int) -> tuple[MeshSequence, SourceMesh | None]:
+def read_moving(
+    path: Path, source: Path | None, clip: int, up: str | None = None
+) -> tuple[MeshSequence, SourceMesh | None]:
     """A motion on its mesh's welded vertices with the mesh, where that is known; a file without motion stands still."""
     from core.io.gltf.clip_reader import read_clip
     from core.io.gltf.scene import GltfScene
@@ -102,8 +105,8 @@ def read_moving(path: Path, source: Path | None, clip: int) -> tuple[MeshSequenc
                 "give the mesh that it was made from."
             )
         return MeshSequence(vertices, mesh.faces, sequence.fps), mesh
-    mesh = read_mesh(path)
-    print_notes(path, mesh.notes)
+    mesh = read_mesh(path, up)
+    print_mesh_notes(path, mesh, up)
     if path.suffix.lower() in (".glb", ".gltf") and GltfScene(path).clips:
         return read_clip(path, clip), mesh
     return MeshSequence(mesh.vertices[None], mesh.faces), mesh

@@ -16,6 +16,7 @@ from core.errors import HandleError, MeshError
 from core.handle_record import handle_from_record, handle_record
 from core.io.arrays import SkippedError, read_arrays
 from core.io.export_clip import ExportClip
+from core.io.mesh.mesh_formats import blender_sentence
 from core.sequence import HandleTracks, MeshSequence, frozen_array
 
 _ARRAYS = ("vertices", "faces", "fps", "uv", "origin", "handles_json")
@@ -42,6 +43,8 @@ def write_sequence_file(clip: ExportClip, path: Path) -> None:
 def read_sequence(path: Path | str) -> MeshSequence:
     """Read a `.npz` sequence file; raises MeshError with what is wrong with the file."""
     path = Path(path)
+    if sentence := blender_sentence(path):
+        raise MeshError(sentence)
     if not path.exists():
         raise MeshError(f"{path} does not exist; check the name of the sequence file.")
     if path.is_dir():

@@ -24,6 +24,7 @@ from m2v_studio.document.state import (
     frame_shown,
     why_not_play,
 )
+from m2v_studio.document.up_axis import mesh_notes
 
 MAX_HANDLES = 64
 
@@ -46,7 +47,7 @@ def open_source(state: State, mesh: SourceMesh) -> State:
         removed=None,
         job=None,
         project="",
-        message=f"Opened {mesh.name}.",
+        message=" ".join((f"Opened {mesh.name}.", *mesh_notes(mesh))),
     )
 
 

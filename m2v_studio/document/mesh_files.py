@@ -8,17 +8,18 @@ from pathlib import Path
 
 from core.assets import asset_path
 from core.errors import DataError
+from core.io.mesh.mesh_formats import READABLE_SUFFIXES, THROUGH_BLENDER
 from core.sequence import SourceMesh
 from m2v_studio.document.looks import own_looks
 from m2v_studio.document.scan_files import KINDS
 
-MESH_SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
+MESH_SUFFIXES = READABLE_SUFFIXES
 FIRST_MESH = "hound"
 
 
 def read_source(path: Path) -> SourceMesh:
     """Read a mesh for the editor; an unknown kind of file is refused with one sentence."""
-    if path.suffix.lower() not in MESH_SUFFIXES and path.exists():
+    if path.suffix.lower() not in (*MESH_SUFFIXES, *THROUGH_BLENDER) and path.exists():
         kinds = f"a mesh ({', '.join(MESH_SUFFIXES)}), a project (.m2v) or scans ({KINDS})"
         raise DataError(f"{path.name} is not a kind of file the studio reads; open {kinds}.")
     from core.io.mesh.mesh_reader import read_mesh

@@ -34,16 +34,25 @@ def open_scans(state: State, scans: OpenedScans) -> State:
     return replace(state, document=document, view=view, project="", message=message)
 
 
-def cut_scans(state: State, scans: OpenedScans) -> State:
-    """The same scans read with another box or other masks; the box of the whole shape stays where it is."""
-    now = state.document.alignment
-    if state.document.scans is None or now is None:
+def reread_scans(state: State, scans: OpenedScans) -> State:
+    """The same scans read in another way; the box of the whole shape stays where it is, unless their size changes."""
+    before_this, now = state.document.scans, state.document.alignment
+    if before_this is None or now is None:
         return state
+    if scans.reading.depth_scale != before_this.reading.depth_scale:
+        document = replace(state.document, scans=scans, alignment=scans.guess)
+        how = f"Depth is read with {depth_units(scans.reading.depth_scale)}."
+        return replace(state, document=document, message=f"{how} The shape is about {scans.guess.scale:.3g} large.")
     place = checked_alignment(scans.guess, now.center, now.scale, now.up_axis)
     document = replace(state.document, scans=scans, alignment=place)
     left = int(scans.point_counts().sum())
-    before = int(state.document.scans.point_counts().sum())
+    before = int(before_this.point_counts().sum())
     return replace(state, document=document, message=f"{left:,} points are used, {before:,} were before.")
+
+
+def depth_units(scale: float | None) -> str:
+    """Units of depth maps a metre in words."""
+    return "the units that were recognised" if scale is None else f"{scale:,.6g} units a metre"
 
 
 def set_alignment(

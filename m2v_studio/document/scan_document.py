@@ -17,6 +17,15 @@ MAX_RESIZE = 1000.0
 MAX_SHIFT = 1000.0
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How scans are read where their files do not say it, or where more was scanned than the shape."""
+
+    box: Corners | None = None  # what lies outside it is left out; in the units of the file
+    mask: str = ""  # path of a picture or folder of them that depth maps are cut out by
+    depth_scale: float | None = None  # units of the depth maps a metre; None: as recognised
+
+
 @dataclass(frozen=True, eq=False)
 class OpenedScans:
     """A scan sequence with what was found beside it. `guess` is the alignment a person starts from."""
@@ -24,8 +33,7 @@ class OpenedScans:
     sequence: ScanSequence
     guess: Normalization
     truth: MeshSequence | None = None  # the real surface in the scans' units, where it is known
-    box: Corners | None = None  # what lies outside it was left out; in the units of the file
-    mask: str = ""  # path of a picture or folder of them that the depth maps were cut out by
+    reading: Reading = Reading()
 
     @property
     def name(self) -> str:

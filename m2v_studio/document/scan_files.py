@@ -9,7 +9,7 @@ from pathlib import Path
 from core.assets import asset_path
 from core.errors import DataError, MeshError
 from core.sequence import MeshSequence
-from m2v_studio.document.scan_document import Corners, OpenedScans
+from m2v_studio.document.scan_document import OpenedScans, Reading
 from m2v_studio.document.scan_truth import read_truth, truth_path
 
 # Single files that hold a whole scan sequence; a folder may hold any kind the reader knows.
@@ -22,10 +22,8 @@ def is_scans(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in SCAN_SUFFIXES
 
 
-def read_scan_document(path: Path, box: Corners | None = None, mask: str = "") -> OpenedScans:
+def read_scan_document(path: Path, reading: Reading | None = None) -> OpenedScans:
     """Read scans, guess where the whole shape lies, and take in the true surface when it is there.
-
-    A `box` and the path of a `mask` cut the shape out of what else was scanned.
 
     Raises DataError with what is wrong with the scans; a true surface that cannot be used is only noted.
     """
@@ -33,7 +31,9 @@ def read_scan_document(path: Path, box: Corners | None = None, mask: str = "") -
     from core.io.scans.cutting import Cut
     from core.io.scans.scan_reader import read_scans
 
-    sequence = read_scans(path, cut=Cut(box, Path(mask) if mask else None))
+    reading = reading or Reading()
+    cut = Cut(reading.box, Path(reading.mask) if reading.mask else None)
+    sequence = read_scans(path, cut=cut, depth_scale=reading.depth_scale)
     guess = guess_normalization(sequence)
     beside = truth_path(path)
     truth: MeshSequence | None = None
@@ -45,7 +45,7 @@ def read_scan_document(path: Path, box: Corners | None = None, mask: str = "") -
             sequence = replace(sequence, notes=(*sequence.notes, note))
     if not sequence.path:
         sequence = replace(sequence, path=str(path))
-    return OpenedScans(sequence, guess, truth, box, mask)
+    return OpenedScans(sequence, guess, truth, reading)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from core.errors import DataError
 from core.pipelines.request import QUALITIES, Quality, Reconstruction, ReconstructionOptions, ReconstructionSet
 from core.sequence import MeshSequence, Normalization
 from m2v_studio.document.result_commands import MAX_NAME, mark_of
-from m2v_studio.document.scan_document import checked_alignment
+from m2v_studio.document.scan_document import Corners, Reading, checked_alignment
 from m2v_studio.document.scan_files import read_scan_document
 from m2v_studio.document.state import (
     MAX_STUDIO_SEEDS,
@@ -41,12 +41,17 @@ def scans_json(state: State) -> dict[str, Any]:
             "path": str(Path(document.scans.path).resolve()),
             "name": document.scans.name,
             "alignment": _place_json(document.alignment),
-            "box": document.scans.box,
-            "mask": document.scans.mask,
+            **asdict(document.scans.reading),
         },
         **{name: getattr(document, name) for name in SETTINGS},
         "results": None if state.results is None else _results_json(state, state.results),
     }
+
+
+def _reading(raw: dict[str, Any]) -> Reading:
+    box, scale = raw.get("box"), raw.get("depth_scale")
+    corners = None if box is None else cast(Corners, tuple(float(side) for side in box))
+    return Reading(corners, str(raw.get("mask", "")), None if scale is None else float(scale))
 
 
 def scans_document(description: dict[str, Any], project: Path) -> Document:
@@ -60,8 +65,7 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
         raise DataError(
             f"The scans of this project, {saved}, are not there; put them back there or beside the project."
         )
-    box, mask = raw.get("box"), str(raw.get("mask", ""))
-    scans = read_scan_document(found, None if box is None else tuple(float(side) for side in box), mask)  # type: ignore[arg-type]
+    scans = read_scan_document(found, _reading(raw))
     place = raw["alignment"]
     if description["quality"] not in QUALITIES:
         raise ValueError(f"unknown quality {description['quality']!r}")

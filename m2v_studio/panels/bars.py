@@ -120,7 +120,10 @@ def draw_status(context: EditorContext, region: Region) -> None:
         if state.job is None and context.films.running:
             draw_progress(context, region.width)
         elif state.job is None:
-            psim.TextColored(rgba(theme.TEXT_MUTED), shorten(_idle_text(state), region.width - 40 * s))
+            whole = _idle_text(state)
+            shown = shorten(whole, region.width - 40 * s)
+            psim.TextColored(rgba(theme.TEXT_MUTED), shown)
+            tooltip("" if shown == whole else whole)
         else:
             _progress(context, region)
     psim.PopStyleColor()

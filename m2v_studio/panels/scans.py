@@ -15,6 +15,7 @@ from m2v_studio.document.scan_document import UP_AXES, OpenedScans, same_alignme
 from m2v_studio.view.fields import TYPE, Edited, label_left, number
 from m2v_studio.view.widgets import (
     button,
+    choice,
     gap,
     heading,
     muted,
@@ -31,6 +32,15 @@ CENTER = "Middle of the whole shape in the first frame, in the units of the scan
 CUT = "Leave out all that lies outside the box, in every frame: tables, walls, people"
 MASKS = "Choose a folder with a black and white picture for each depth map: what is black is left out"
 WHOLE = "Read everything that was scanned"
+DEPTH = "How many units of the depth maps are a metre. A wrong one makes the shape too large or too small."
+DEPTH_SCALES: dict[float | None, str] = {
+    None: "",
+    1000.0: " (millimetres)",
+    5000.0: " (TUM)",
+    4000.0: "",
+    256.0: " (KITTI)",
+    1.0: " (metres)",
+}
 MOVE = "Take hold of the box in the view: its middle, its arrows or its corners (W)"
 
 
@@ -44,6 +54,8 @@ class ScansPanel:
             return
         heading("Scans")
         self._about(scans)
+        if scans.sequence.modality == "depth":
+            self._depth_units(context, scans)
         gap(2)
         heading("Box of the whole shape")
         label_left("Up axis", UP)
@@ -78,6 +90,17 @@ class ScansPanel:
         self._cutting(context, scans, half)
         rule()
 
+    @staticmethod
+    def _depth_units(context: EditorContext, scans: OpenedScans) -> None:
+        now = scans.reading.depth_scale
+        scales = list(DEPTH_SCALES) if now in DEPTH_SCALES else [*DEPTH_SCALES, now]
+        label_left("Depth", DEPTH)
+        names = [f"{scale:,.6g} a metre{DEPTH_SCALES.get(scale, '')}" if scale else "as recognised" for scale in scales]
+        chosen = choice("##depth", scales.index(now), names)
+        tooltip(DEPTH)
+        if chosen is not None:
+            context.set_depth_scale(scales[chosen])
+
     def _cutting(self, context: EditorContext, scans: OpenedScans, half: float) -> None:
         """What was scanned beside the shape goes."""
         points = scans.sequence.modality in ("points", "depth")
@@ -86,14 +109,14 @@ class ScansPanel:
             CUT,
             "" if points else "Only points and depth maps can be cut.",
             width=half,
-            active=scans.box is not None,
+            active=scans.reading.box is not None,
         ):
             context.cut_by_box()
         psim.SameLine()
         why = "" if scans.sequence.modality == "depth" else "Masks belong to depth maps; these scans are none."
-        if button("Masks…", MASKS, why, width=half, active=bool(scans.mask)):
+        if button("Masks…", MASKS, why, width=half, active=bool(scans.reading.mask)):
             context.ask_masks()
-        cut = scans.box is not None or bool(scans.mask)
+        cut = scans.reading.box is not None or bool(scans.reading.mask)
         if cut and button("Whole scans again", WHOLE, width=2 * half + psim.GetStyle().ItemSpacing[0]):
             context.whole_scans()
 

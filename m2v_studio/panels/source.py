@@ -12,8 +12,11 @@ from m2v_studio.document.mesh_files import MESH_SUFFIXES, bundled_meshes
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import KINDS, bundled_scans
 from m2v_studio.document.state import next_step
+from m2v_studio.document.up_axis import likely_up, mesh_notes, set_up_axis
 from m2v_studio.document.words import counted
 from m2v_studio.view.widgets import button, fitting, gap, heading, muted, popup, rule, scale, shorten, tooltip
+
+TURN_UP = "The file does not say which way is up, and it likely lies on its back. Edit > Up axis has all."
 
 
 class SourcePanel:
@@ -46,18 +49,24 @@ class SourcePanel:
         psim.SameLine()
         self._samples(context, width)
         if state.document.source is not None:
-            self._mesh(state.document.source)
+            self._mesh(context, state.document.source)
         elif state.document.scans is not None:
             self._scans(state.document.scans)
         self._end(context)
 
-    def _mesh(self, source: SourceMesh) -> None:
+    def _mesh(self, context: EditorContext, source: SourceMesh) -> None:
         width = psim.GetContentRegionAvail()[0]
         muted(shorten(f"{source.name}, {len(source.vertices):,} vertices", width))
         if psim.IsItemHovered():
-            notes = "\n".join(source.notes)
+            notes = "\n".join(mesh_notes(source))
             size = f"Longest side {source.size:.4g} file units, {source.up_axis.upper()} up."
             tooltip(f"{source.path}\n{len(source.faces):,} triangles. {size}\n{notes}".strip())
+        if up := likely_up(source):
+            if button(f"Turn {up.upper()} up", TURN_UP, width=width):
+                context.studio.do("up axis", set_up_axis, up)
+        elif source.notes:
+            psim.TextUnformatted(shorten(source.notes[0], width))
+            tooltip("\n".join(source.notes))
 
     def _scans(self, scans: OpenedScans) -> None:
         width = psim.GetContentRegionAvail()[0]

@@ -111,4 +111,5 @@ def no_depth(state: State) -> str:
 
 def not_cut(state: State) -> str:
     scans = state.document.scans
-    return no_scans(state) or ("" if scans is not None and (scans.box or scans.mask) else "Nothing was cut off.")
+    cut = scans is not None and bool(scans.reading.box or scans.reading.mask)
+    return no_scans(state) or ("" if cut else "Nothing was cut off.")

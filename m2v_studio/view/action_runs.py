@@ -24,6 +24,7 @@ from m2v_studio.document import (
 from m2v_studio.document.facing import Side, facing_yaw, yaw_of_side
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.state import Snap, State, frame_shown
+from m2v_studio.document.up_axis import set_up_axis
 
 Run = Callable[[EditorContext], None]
 CIRCLE = "Circle a part of the shape. Shift adds to the chosen region, Ctrl takes away."
@@ -122,6 +123,14 @@ def undo_label(context: EditorContext) -> str:
 def redo_label(context: EditorContext) -> str:
     future = context.studio.session.future
     return f"Redo {future[-1].label}" if future else "Redo"
+
+
+def up(axis: str) -> tuple[Run, Callable[[EditorContext], bool]]:
+    def on(context: EditorContext) -> bool:
+        source = context.studio.state.document.source
+        return source is not None and source.up_axis == axis
+
+    return lambda context: edit(context, "up axis", set_up_axis, axis), on
 
 
 def put_on(snap: Snap) -> Run:

@@ -9,6 +9,7 @@ from typing import Any
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, result_commands, selection
 from m2v_studio.document.facing import Side
+from m2v_studio.document.scan_document import UP_AXES
 from m2v_studio.document.snapping import NAMES, SNAPS
 from m2v_studio.document.state import SPEEDS, why_not_generate, why_not_play, why_not_results
 from m2v_studio.view import action_reasons as reasons
@@ -128,6 +129,11 @@ ACTIONS: tuple[Action, ...] = (
             lambda c: c.studio.delete_selected(), why=_chosen),
     _action("mirror", "Mirror to the other side", "Handles and keys", "Ctrl+M", runs.mirror, why=_handles,
             about=MIRROR),
+    *(
+        _action(f"up_{axis}", f"{axis.upper()} is up", "Handles and keys", "", runs.up(axis)[0], on=runs.up(axis)[1],
+                why=reasons.of_state(reasons.no_mesh), about="Which way is up in the mesh's file.")
+        for axis in UP_AXES
+    ),
     _action("circle_region", "Circle a region", "Handles and keys", "C", runs.circle_region, about=REGION,
             why=reasons.of_state(reasons.no_mesh)),
     _action("dissolve", "Dissolve the region", "Handles and keys", "", runs.dissolve, about=DISSOLVE,

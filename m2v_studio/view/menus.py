@@ -54,12 +54,13 @@ CHOOSE: tuple[Entry, ...] = ("choose_all", "choose_none", "choose_box")
 FRAMING: tuple[Entry, ...] = ("frame_all", "frame_chosen")
 SIDES = Submenu("Look", ("front", "behind", "right", "left", "above", "aslant", None, "flat"))
 
+UP_AXIS = Submenu("Up axis", ("up_x", "up_y", "up_z"))
 SCANS = Submenu("Scans", ("cut_by_box", "cut_by_masks", "whole_scans"))
 SPEED = Submenu("Speed", tuple(f"speed_{speed:g}" for speed in SPEEDS))
 RESULT: tuple[Entry, ...] = ("star", "result_as_keys", None, "delete_result", "delete_others", "bring_back")
 
 MENUS: dict[str, tuple[Entry, ...]] = {
-    "Edit": ("undo", "redo", None, *KEYS, SNAP, None, *CHOOSE, None, SCANS),
+    "Edit": ("undo", "redo", None, *KEYS, SNAP, None, *CHOOSE, None, UP_AXIS, SCANS),
     "View": (*FRAMING, SIDES, "gizmo", "ring", None, "side_by_side", "overlay",
              Submenu("Results", tuple(f"result_{row}" for row in range(1, 10)))),
     "Motion": ("generate", "motions", None, "name_result", *RESULT, None, "play", "repeat", SPEED, None, "back",

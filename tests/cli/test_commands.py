@@ -8,21 +8,12 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
-from core.checkpoint import save_checkpoint
 from core.cli import command_line as cli
-from core.config import load_config
 from core.io.sequence_file import read_sequence
-from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
 from core.pipelines import animate as pipeline
+from tests.cli.conftest import STAGES
 from tests.pipelines.conftest import tube
-
-STAGES = {
-    "shape-autoencoder": build_shape_autoencoder,
-    "motion-autoencoder": build_motion_autoencoder,
-    "motion-diffusion": build_motion_diffusion,
-}
 
 
 def obj_text(vertices=None, faces=None) -> str:
@@ -34,17 +25,6 @@ def obj_text(vertices=None, faces=None) -> str:
 
 
 HANDLES = "frames: 5\nhandles:\n  - {vertex: 79, keys: {4: [1.9, 0.4, 0.2]}}\n  - {vertex: 0, pinned: true}\n"
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    config = load_config("tiny")
-    torch.manual_seed(0)
-    for stage, build in STAGES.items():
-        record = {"step": 12, "checks": [{"loss": 0.25}]}
-        save_checkpoint(folder / f"{stage}.safetensors", stage, config, build(config).state_dict(), record, half=True)
-    return folder
 
 
 @pytest.fixture

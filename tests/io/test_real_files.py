@@ -17,7 +17,8 @@ from core.io.export_clip import ExportOptions
 from core.io.export_notes import export_notes
 from core.io.gltf.extensions import draco_primitive
 from core.io.handle_file import read_handle_file
-from core.io.mesh.mesh_reader import THROUGH_BLENDER, read_mesh
+from core.io.mesh.mesh_formats import THROUGH_BLENDER
+from core.io.mesh.mesh_reader import read_mesh
 from core.io.mesh.source_mesh import guess_units, guess_up_axis
 from core.io.sequence_file import read_sequence
 from core.io.usd.usd_mesh import read_usd_mesh

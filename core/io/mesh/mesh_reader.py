@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.errors import MeshError
 from core.io.gltf.scene import read_gltf_mesh
+from core.io.mesh.mesh_formats import READABLE_SUFFIXES, USD, blender_sentence
 from core.io.mesh.obj_reader import read_obj
 from core.io.mesh.off_reader import read_off
 from core.io.mesh.ply_reader import read_ply
@@ -15,16 +16,6 @@ from core.io.usd.usd_apart import read_usd_apart
 from core.sequence import SourceMesh
 
 MAX_FILE_BYTES = 1 << 29
-_USD = (".usd", ".usdc", ".usda", ".usdz")
-READABLE_SUFFIXES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf", *_USD)
-# Formats without a kept Python reader that Blender opens.
-THROUGH_BLENDER = {
-    ".fbx": "File > Import > FBX",
-    ".dae": "File > Import > Collada (Blender 4 and older)",
-    ".abc": "File > Import > Alembic",
-    ".blend": "File > Open",
-    ".3mf": "an importer from its extensions page, 3MF",
-}
 
 _SIGNATURES = (
     (b"glTF", (".glb",)),
@@ -67,11 +58,8 @@ def read_mesh(path: str | Path, up_axis: str | None = None) -> SourceMesh:
 
 
 def _check_file(path: Path, suffix: str) -> None:
-    if suffix in THROUGH_BLENDER:
-        raise MeshError(
-            f"{path.name} cannot be read directly; open it in Blender ({THROUGH_BLENDER[suffix]}), export it as "
-            "glTF 2.0 (.glb) and open that."
-        )
+    if sentence := blender_sentence(path):
+        raise MeshError(sentence)
     if suffix not in READABLE_SUFFIXES:
         raise MeshError(f"{path.name} is not a mesh file that can be read; open one of {', '.join(READABLE_SUFFIXES)}.")
     try:
@@ -90,5 +78,5 @@ def _check_file(path: Path, suffix: str) -> None:
         raise MeshError(f"{path.name} is larger than {MAX_FILE_BYTES >> 20} MB; reduce (decimate) it first.")
     for signature, suffixes in _SIGNATURES:
         # A binary STL's 80-byte heading may hold any text, a GLB's or glTF's own reader says more.
-        if head.startswith(signature) and suffix not in (*suffixes, ".stl", ".glb", ".gltf", *_USD):
+        if head.startswith(signature) and suffix not in (*suffixes, ".stl", ".glb", ".gltf", *USD):
             raise MeshError(f"{path.name} holds {suffixes[0]} data, not {suffix}; rename it or export it again.")

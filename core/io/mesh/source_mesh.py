@@ -137,6 +137,14 @@ def guess_units(source: SourceMesh) -> str | None:
     return None
 
 
+def units_note(source: SourceMesh) -> str:
+    """What to say of a mesh whose units have to be guessed; empty for others."""
+    units = guess_units(source)
+    if units is None:
+        return ""
+    return f"It says no units; its size is {source.size:,.4g}, likely {units}; glTF and USD count metres."
+
+
 def _four_channels(colors: ArrayLike, count: int, label: str) -> NDArray[np.float32]:
     """[W, 4] in 0..1 from [W, 3] or [W, 4]; what is not a number is white."""
     values = np.nan_to_num(np.asarray(colors, dtype=np.float64), nan=1.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0)

@@ -93,10 +93,14 @@ def read_depth_frames(
     if intrinsics is None:
         places = [folder, folder.parent] if layout is not None else [folder]
         intrinsics = next((found for place in places if (found := find_camera_file(place, INTRINSICS_STEMS))), None)
+        if intrinsics is None and (beside := _beside(places)) is not None:
+            said.append(f"The camera is the one of {beside.name}.")
+            intrinsics = beside
     if intrinsics is None:
         raise DataError(
             f"{folder if len(files) > 1 else files[0]} holds depth maps without camera intrinsics; "
-            "put the 3 x 3 matrix into intrinsics.txt beside them or give it."
+            "put the 3 x 3 matrix into intrinsics.txt beside them, or beside the folder into "
+            f"{places[-1].name}-intrinsics.txt."
         )
     matrices = read_intrinsics(intrinsics)
     if matrices.ndim == 3 and len(matrices) not in (1, total):
@@ -140,6 +144,12 @@ def read_depth_frames(
             "was cut; give the greatest depth to keep."
         )
     return DepthFrames(frames, up_axis, viewpoints, skipped, notes)
+
+
+def _beside(places: list[Path]) -> Path | None:
+    """Intrinsics beside a folder that is left as it came, named after it: `tum-intrinsics.txt` beside `tum`."""
+    named = ((place.resolve().parent, tuple(f"{place.name}-{stem}" for stem in INTRINSICS_STEMS)) for place in places)
+    return next((found for folder, stems in named if (found := find_camera_file(folder, stems))), None)
 
 
 def background_limit(depth: NDArray[np.float64]) -> float | None:

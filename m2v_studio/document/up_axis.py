@@ -1,0 +1,35 @@
+"""Which way is up in a mesh's file: what is likely, and what a person says. No Polyscope, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from core.io.mesh.source_mesh import guess_up_axis, units_note
+from core.sequence import SourceMesh
+from m2v_studio.document.scan_document import UP_AXES
+from m2v_studio.document.state import State
+
+
+@lru_cache(maxsize=2)  # a panel asks in every frame
+def likely_up(source: SourceMesh) -> str:
+    """The axis that likely points up, where that is another than the mesh is taken to have; else empty."""
+    guess = guess_up_axis(source)
+    return "" if guess == source.up_axis else guess
+
+
+@lru_cache(maxsize=2)
+def mesh_notes(source: SourceMesh) -> tuple[str, ...]:
+    """What a person should know about a mesh: what was left out, what is likely."""
+    up = likely_up(source)
+    likely = f"It likely has {up.upper()} up; see the button under Source." if up else ""
+    return (*source.notes, *filter(None, (likely, units_note(source))))
+
+
+def set_up_axis(state: State, axis: str) -> State:
+    """Take the mesh to have this axis up; its vertices, handles and keys stay in the units of its file."""
+    source = state.document.source
+    if source is None or axis not in UP_AXES or axis == source.up_axis:
+        return state
+    turned = replace(source, up_axis=axis)
+    return replace(state, document=replace(state.document, source=turned), message=f"{axis.upper()} is up.")

@@ -1,0 +1,32 @@
+"""What an export of results is to do in the background, as files or as one rig."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from m2v_studio.document.result_commands import result_label
+from m2v_studio.document.state import Document, Results
+from m2v_studio.work.exporting import Written, write_results
+from m2v_studio.work.rigging import RigJob, RigRequest
+
+
+class ExportJob(NamedTuple):
+    """For `Tasks.run`."""
+
+    title: str
+    work: Callable[[], Written]
+    stop: Callable[[], None] | None
+
+
+def export_job(
+    results: Results, rows: Sequence[int], out: Path, document: Document, options: Any, rig: bool
+) -> ExportJob:
+    """Several results get the seed in their names, or are the actions of one rig."""
+    chosen = [results.samples.samples[row] for row in rows]
+    if not rig:
+        return ExportJob(f"Exporting {out.name}", lambda: write_results(chosen, out, document, options), None)
+    names = [result_label(results, row) for row in rows]
+    job = RigJob(RigRequest.of(chosen, names, out, document, options))
+    return ExportJob(f"Making the rig {out.name}", job, job.stop)
