@@ -20,7 +20,7 @@ from core.errors import HandleError, MeshError
 from core.key_easing import Easing
 
 MIN_FRAMES = 2
-MAX_FRAMES = 240
+MAX_FRAMES = 1000
 NO_REGION = np.zeros(0, dtype=np.int64)
 # A target further than this many times the shape's longest side is a typing error, not an animation.
 MAX_TARGET_DISTANCE = 100.0

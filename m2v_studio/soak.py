@@ -1,7 +1,7 @@
 """`m2v-studio soak`: a window worked at random for minutes or hours, with bad files among what it is given.
 
 Off-screen, with settings of its own; the same seed gives the same events. What must hold: no exception, no frame
-over a second, and as much memory at the end as at the beginning.
+over half a second, and as much memory at the end as at the beginning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from m2v_studio.driver import Driver
     from m2v_studio.work.engine import AnimatorFactory
 
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 0.5
 SETTLE_EVERY = 20  # events, after which the document is exchanged and the memory is looked at
 MAX_GROWTH = 0.15  # of the memory after warming up
 GROWTH_FLOOR = 32 << 20  # bytes: a growth below is what allocators keep

@@ -20,6 +20,7 @@ from core.bank.shape import BankShape
 from core.errors import DataError
 
 CANDIDATES = 96  # windows that are carried over in full before the seeds choose among them
+_CHUNK = 1 << 18  # their nodes times frames that are carried over at a time
 
 
 class MotionLibrary:
@@ -69,32 +70,43 @@ class Proposals:
         self.windows = find_windows(body, matches, wish, position_functional(body), CANDIDATES)
         if not self.windows:
             return
-        self._borrowed = borrow(body, self.windows, wish)
-        led = lead_by_feet(self.windows, wish, self._borrowed.positions)
-        self._borrowed = self._borrowed._replace(positions=led)
-        displacement = self._borrowed.positions - torch.from_numpy(body.nodes)
-        motion = displacement.norm(dim=-1).mean(dim=(1, 2)).numpy()
+        motions, sampled = [], []
+        step = max(1, _CHUNK // (wish.frames * len(body.nodes)))
+        for first in range(0, len(self.windows), step):
+            displacement = self._motions(self.windows[first : first + step]).positions - torch.from_numpy(body.nodes)
+            motions.append(displacement.norm(dim=-1).mean(dim=(1, 2)).numpy())
+            sampled.append(_sampled(displacement))
+        motion = np.concatenate(motions)
         size = max((float(np.linalg.norm(place - wish.rest[k])) for k, _, place in wish.keys), default=0.0)
         # The effort of the whole body instead of its parts' centres'.
         energies = np.array([window.energy - window.effort for window in self.windows]) + effort(motion, size)
         self.windows = [
             replace(window, energy=float(energy)) for window, energy in zip(self.windows, energies, strict=True)
         ]
-        self._distances = _distances(displacement).numpy()
+        self._distances = _distances(torch.cat(sampled)).numpy()
         self._usual = float(np.median(motion))
 
     def of(self, seeds: Sequence[int]) -> tuple[list[Window], Borrowed]:
         """The windows of these seeds and what they make of the body."""
         energies = np.array([window.energy for window in self.windows])
-        rows = choose_windows(energies, self._distances, self._usual, seeds)
-        picked = torch.tensor(rows)
-        return [self.windows[row] for row in rows], Borrowed(*(part[picked] for part in self._borrowed))
+        chosen = [self.windows[row] for row in choose_windows(energies, self._distances, self._usual, seeds)]
+        # Made again one by one: all candidates at once would be a gigabyte for a long clip.
+        return chosen, Borrowed(*map(torch.cat, zip(*(self._motions([window]) for window in chosen), strict=True)))
+
+    def _motions(self, windows: Sequence[Window]) -> Borrowed:
+        """What windows make of the body, led by its feet."""
+        borrowed = borrow(self.body, windows, self.wish)
+        return borrowed._replace(positions=lead_by_feet(windows, self.wish, borrowed.positions))
 
 
-def _distances(motions: torch.Tensor, frames: int = 8, nodes: int = 64) -> torch.Tensor:
-    """Mean distance [K, K] between motions [K, T, P, 3], at some frames and nodes."""
+def _sampled(motions: torch.Tensor, frames: int = 8, nodes: int = 64) -> torch.Tensor:
+    """Motions [K, T, P, 3] at some frames and nodes [K, n, 3]."""
     some = torch.linspace(1, motions.shape[1] - 1, min(frames, motions.shape[1] - 1)).round().long()
-    flat = motions[:, some, :nodes].flatten(1, 2)  # [K, n, 3]
+    return motions[:, some, :nodes].flatten(1, 2)
+
+
+def _distances(flat: torch.Tensor) -> torch.Tensor:
+    """Mean distance [K, K] between motions [K, n, 3]."""
     squared = flat.square().sum(dim=-1).T[:, :, None]
     inner = torch.einsum("knd,lnd->nkl", flat, flat)
     return (squared + squared.transpose(1, 2) - 2 * inner).clamp_min(0).sqrt().mean(dim=0)

@@ -35,9 +35,7 @@ def add_command(command: AddCommand) -> None:
     add_output(animate)
     add_sampling_arguments(animate)
     add_motion_arguments(animate)
-    animate.add_argument(
-        "--frames", type=int, metavar="N", help="2 to 240 (10 seconds at 24 fps), instead of the handle file's"
-    )
+    animate.add_argument("--frames", type=int, metavar="N", help="2 to 1000, instead of the handle file's")
     animate.add_argument("--up", choices=("x", "y", "z"), help="the mesh's up axis, when it is not the format's own")
     add_model_arguments(animate)
 

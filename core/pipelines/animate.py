@@ -28,10 +28,11 @@ from core.models.diffusion_models import MotionDiffusion
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_request import Request, handle_condition, request_on
-from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, return_freed_memory, where_it_fits
+from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, where_it_fits
 from core.pipelines.exact_handles import meet_handles
 from core.pipelines.living_motion import blend, settle
 from core.pipelines.looping import check_loop
+from core.pipelines.memory_room import check_room, return_freed_memory
 from core.pipelines.model_files import load_modules
 from core.pipelines.motion_differences import compare_motions
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, sample_motion
@@ -156,6 +157,7 @@ class Animator:
         if options.loop:
             check_loop(tracks.frames)
         seeds = [options.seed + number for number in range(1 if options.quality == "draft" else options.seeds)]
+        check_room(len(mesh.vertices), tracks.frames, len(seeds))
         report = Reporter(on_step, denoiser_calls(options, self.config) + len(seeds) + 1)
         report.start("Reading the shape")
         prepared = self._meshes.of(mesh)

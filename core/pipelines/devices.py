@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -105,13 +103,6 @@ def where_it_fits(load: Callable[[torch.device], Made], device: torch.device) ->
     """What `load` puts on the device, or on the CPU if the device's memory is full."""
     result = _unless_memory_runs_out(lambda: load(device))
     return load(torch.device("cpu")) if result is None else result
-
-
-def return_freed_memory() -> None:
-    """Gives the system what the C library keeps of memory that is free; before something large, so that both need not
-    fit. Does nothing where the library has no such call."""
-    with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _unless_memory_runs_out(compute: Callable[[], Made]) -> Made | None:

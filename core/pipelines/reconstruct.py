@@ -39,6 +39,7 @@ from core.pipelines.body_search import BodyPoses
 from core.pipelines.decoding import decode_vertices
 from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, where_it_fits
 from core.pipelines.free_space import FreeSpace
+from core.pipelines.memory_room import check_room
 from core.pipelines.model_files import load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, run_sampler, sample_motion, seeded_noise
 from core.pipelines.prepared_mesh import PreparedMesh, SurfaceNodes
@@ -165,6 +166,7 @@ class Reconstructor:
             else:
                 surfaces.append(surfaces[0])
             report.step("Finding the surface")
+        check_room(max(len(found.mesh.source.vertices) for found in surfaces), scans.frames, len(seeds))
         motions: list[NDArray[np.float32]] = []
         report.faces = surfaces[0].mesh.source.faces
         for number, (seed, surface) in enumerate(zip(seeds, surfaces, strict=True)):

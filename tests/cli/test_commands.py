@@ -141,7 +141,7 @@ def test_bad_handles_are_one_sentence(place, weights, capsys, handles, sentence)
     "arguments, sentence",
     [
         (["--frames", "1"], "1 frame"),
-        (["--frames", "241"], "2 to 240"),
+        (["--frames", "1001"], "2 to 1000"),
         (["--frames", "3"], "key is at frame 4"),
         (["--seeds", "0"], "0 seeds are not possible"),
         (["--quality", "great"], "'great' does not exist; choose draft, normal, best"),

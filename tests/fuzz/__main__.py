@@ -14,11 +14,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first input, to split a run or go on")
     parser.add_argument("--only", default="", help="kinds whose name holds this")
     parser.add_argument("--keep", type=Path, help="folder for the inputs that show a fault")
     options = parser.parse_args()
     began = time.monotonic()
-    outcome = run(options.inputs, options.seed, options.keep, options.only)
+    outcome = run(options.inputs, options.seed, options.keep, options.only, options.first)
     for fault, where in outcome.faults.items():
         print(f"{where}: {fault}", file=sys.stderr)
     print(

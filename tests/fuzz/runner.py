@@ -43,8 +43,11 @@ class Outcome:
     faults: dict[str, str] = field(default_factory=dict)
 
 
-def run(inputs: int, seed: int = 0, keep: Path | None = None, only: str = "") -> Outcome:
-    """Try `inputs` mutated files of all kinds in turn (of those whose name holds `only`); faulty ones go to `keep`."""
+def run(inputs: int, seed: int = 0, keep: Path | None = None, only: str = "", first: int = 0) -> Outcome:
+    """Try `inputs` mutated files of all kinds in turn (of those whose name holds `only`); faulty ones go to `keep`.
+
+    An input depends on the seed and its number alone, and they are numbered from `first`: a long run can be split.
+    """
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -55,7 +58,7 @@ def run(inputs: int, seed: int = 0, keep: Path | None = None, only: str = "") ->
         quick = [item for item in known if not item.slow]
         known = (quick * 20 + [item for item in known if item.slow]) if quick else known
         start = _memory()
-        for number in range(inputs):
+        for number in range(first, first + inputs):
             item = known[number % len(known)]
             random = np.random.default_rng([seed, number])
             place = Path(folder) / "input"

@@ -91,7 +91,7 @@ ENTRY = "handles: [{vertex: 3, %s}]"
         ("fps: -1\nhandles: []", "-1.0 frames per second is not possible"),
         ("frames: 1\nhandles: []", "1 frame"),
         ("frames: 0\nhandles: []", "0 frame"),
-        ("frames: 241\nhandles: []", "2 to 240 are possible"),
+        ("frames: 1001\nhandles: []", "2 to 1000 are possible"),
         ("handles: [{keys: {1: [3, 3, 3]}}]", "either a vertex or a position"),
         (ENTRY % "position: [1, 2, 3], pinned: true", "either a vertex or a position"),
         ("handles: [{position: [1, 2], pinned: true}]", "position needs three numbers"),
