@@ -30,12 +30,18 @@ NO_DIALOG = (
 
 
 @dataclass
-class SaveAs:
-    path: str
-    then: Callable[[], None] | None = None
+class Place:
+    """A path that is typed into a dialog, or chosen in the system's."""
+
+    path: str = ""
 
     def choose(self, path: Path) -> None:
         self.path = str(path)
+
+
+@dataclass
+class SaveAs(Place):
+    then: Callable[[], None] | None = None
 
 
 @dataclass

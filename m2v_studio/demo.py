@@ -184,7 +184,7 @@ class Story:
         driver = self.driver
         driver.key(psim.ImGuiKey_E, psim.ImGuiMod_Ctrl)
         name = self.state.document.source.name if self.state.document.source is not None else "motion"
-        self.app.export_dialog.path = f"{name}-motion.glb"
+        self.app.export_dialog.place.path = f"{name}-motion.glb"
         driver.tick(4)
         self.picture("10-export")
         driver.key(psim.ImGuiKey_Escape)

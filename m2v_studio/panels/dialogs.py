@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import polyscope.imgui as psim
 
-from m2v_studio.context import EditorContext
+from m2v_studio.context import EditorContext, Place
 from m2v_studio.document import commands
 from m2v_studio.view import theme
-from m2v_studio.view.style import packed
-from m2v_studio.view.widgets import button, escape_pressed, gap, muted, scale, tooltip
+from m2v_studio.view.style import packed, rgba
+from m2v_studio.view.widgets import button, escape_pressed, gap, muted, scale, shorten, tooltip
 
 DIALOG_FLAGS = int(
     psim.ImGuiWindowFlags_NoResize
@@ -22,6 +22,7 @@ DIALOG_FLAGS = int(
     | psim.ImGuiWindowFlags_AlwaysAutoResize
     | psim.ImGuiWindowFlags_NoTitleBar
 )
+BROWSE = 90.0  # width of the button beside a path, pixels at scale 1
 
 
 @contextmanager
@@ -30,14 +31,9 @@ def begin_modal(title: str, width: float) -> Iterator[bool]:
     name = f"##modal {title}"
     if not psim.IsPopupOpen(name):
         psim.OpenPopup(name)
-    center = psim.GetMainViewport().GetCenter()
-    psim.SetNextWindowPos(center, psim.ImGuiCond_Always, (0.5, 0.5))
     psim.SetNextWindowSize((width * scale(), 0.0))
-    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * scale(), 22 * scale()))
-    psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * scale())
-    psim.PushStyleVar(psim.ImGuiStyleVar_PopupBorderSize, 0.0)
-    visible = psim.BeginPopupModal(name, DIALOG_FLAGS)
-    psim.PopStyleVar(3)
+    with _centred():
+        visible = psim.BeginPopupModal(name, DIALOG_FLAGS)
     try:
         if visible:
             title_line(title)
@@ -45,6 +41,82 @@ def begin_modal(title: str, width: float) -> Iterator[bool]:
     finally:
         if visible:
             psim.EndPopup()
+
+
+@contextmanager
+def card(title: str, size: tuple[float, float], around: float) -> Iterator[tuple[float, float]]:
+    """A window in the middle, beside the work rather than instead of it; yields width and height of the list in it.
+
+    They are `size` at scale 1, or what leaves 80 pixels beside it and `around` above and below.
+    """
+    s, main = scale(), psim.GetMainViewport()
+    width, height = min(size[0] * s, main.Size[0] - 80 * s), min(size[1] * s, main.Size[1] - around * s)
+    psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(theme.CARD))
+    with _centred():
+        psim.Begin(f"##card {title}", DIALOG_FLAGS)
+    try:
+        title_line(title)
+        yield width, height
+    finally:
+        psim.End()
+        psim.PopStyleColor()
+
+
+def search_field(words: str, hint: str, tip: str, width: float) -> str:
+    """The words that a list is searched for."""
+    psim.SetNextItemWidth(width)
+    _, words = psim.InputTextWithHint("##words", hint, words)
+    tooltip(tip)
+    return words
+
+
+def card_end(text: str, tip: str, width: float, close: str) -> bool:
+    """The last line of a card: what there is to know, and Close at the right; whether that was pressed."""
+    s = scale()
+    psim.AlignTextToFramePadding()
+    muted(shorten(text, width - 130 * s))
+    tooltip(tip)
+    psim.SameLine()
+    psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - 110 * s)
+    return button("Close", close, width=110 * s)
+
+
+def path_field(
+    context: EditorContext,
+    place: Place,
+    tips: tuple[str, str],
+    ask: Callable[[], object],
+    hint: str = "",
+    room: float = 0.0,
+) -> bool:
+    """A path to type, and a button that asks the system for one; whether Enter was pressed in it.
+
+    `tips` say what the field and the button are for; `room` is left free beside them, in pixels at scale 1.
+    """
+    s = scale()
+    flags = int(psim.ImGuiInputTextFlags_EnterReturnsTrue | psim.ImGuiInputTextFlags_ElideLeft)
+    psim.SetNextItemWidth(-(BROWSE + 6 + room) * s)
+    entered, place.path = psim.InputTextWithHint("##path", hint, place.path, flags)
+    tooltip(tips[0])
+    psim.SameLine()
+    why = "" if context.files_available else "No system file dialog here; type the path."
+    if button("Browse…", tips[1], why, width=BROWSE * s):
+        ask()
+    return bool(entered)
+
+
+@contextmanager
+def _centred() -> Iterator[None]:
+    """The next window to begin is one of the cards: in the middle, with room inside and round corners."""
+    psim.SetNextWindowPos(psim.GetMainViewport().GetCenter(), psim.ImGuiCond_Always, (0.5, 0.5))
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * scale(), 22 * scale()))
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * scale())
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowBorderSize, 1.0)
+    psim.PushStyleVar(psim.ImGuiStyleVar_PopupBorderSize, 0.0)
+    try:
+        yield
+    finally:
+        psim.PopStyleVar(4)
 
 
 def title_line(text: str) -> None:
@@ -110,13 +182,9 @@ def draw_save_as(context: EditorContext) -> None:
     with begin_modal("Save the project", 540) as visible:
         if not visible:
             return
-        psim.SetNextItemWidth(-96 * scale())
-        entered, asked.path = psim.InputText("##project", asked.path, psim.ImGuiInputTextFlags_EnterReturnsTrue)
-        tooltip("The project file; it holds the mesh, the handles and the results.")
-        psim.SameLine()
-        why = "" if context.files_available else "No system file dialog here; type the path."
-        if button("Browse…", "Choose where to save it", why, width=-1.0):
-            context.ask_save("Save the project", Path(asked.path), asked.choose)
+        tips = ("The project file; it holds the mesh, the handles and the results.", "Choose where to save it")
+        browse = lambda: context.ask_save("Save the project", Path(asked.path), asked.choose)  # noqa: E731
+        entered = path_field(context, asked, tips, browse)
         gap(6)
         why = "" if asked.path.strip() else "Give a file name."
         if button("Save", "Write the project", why, True) or (entered and not why):

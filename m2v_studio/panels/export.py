@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polyscope.imgui as psim
 
 from core.io.export_formats import FORMATS, RIG_FORMATS
-from m2v_studio.context import EditorContext
-from m2v_studio.document.state import default_export_name
+from m2v_studio.context import EditorContext, Place
 from m2v_studio.panels.dialogs import begin_modal
 from m2v_studio.panels.saving import (
     LABEL,
     chosen_rows,
-    closing_buttons,
-    folder_for,
-    path_row,
-    stale_line,
+    last_rows,
+    suggested,
     target,
     which_row,
     with_ending,
@@ -44,16 +41,14 @@ class ExportDialog:
     end: int = 16
     axis: int = 0
     scale: float = 1.0
-    path: str = ""
+    place: Place = field(default_factory=Place)
 
     def _start(self, context: EditorContext) -> None:
         document = context.studio.state.document
         self.started, self.fps, self.start, self.end = True, document.fps, 0, document.frames - 1
-        source = document.source
         if context.export_rig and SUFFIXES[self.format] not in RIG_FORMATS:
             self.format = SUFFIXES.index(RIG_FORMATS[0])
-        folder = Path(self.path).parent if self.path else folder_for(context.studio.settings.folder, source)
-        self.path = str(folder / f"{default_export_name(context.studio.state)}{SUFFIXES[self.format]}")
+        suggested(context, self.place, SUFFIXES[self.format])
         self._say_rig(context.export_rig)
 
     def draw(self, context: EditorContext) -> None:
@@ -87,9 +82,7 @@ class ExportDialog:
         label_left("Scale", "Factor on all positions; 1 keeps the units of the opened file", LABEL)
         self.scale = float_field("##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g").value
         tooltip("Factor on all positions; 1 keeps the units of the opened file")
-        self.path = path_row(context, "Export as", self.path, self._chosen)
-        stale_line(state)
-        closing = closing_buttons(context, "Export", "Write the files in the background", self.path)
+        closing = last_rows(context, "Export", "Write the files in the background", self.place)
         if closing == "go":
             self._export(context)
         if closing is not None:
@@ -131,17 +124,14 @@ class ExportDialog:
 
     def _say_rig(self, rig: bool) -> None:
         """Suggested names differ, so that a rig does not take the place of the motion it comes from."""
-        path, (old, new) = Path(self.path), ("-motion", "-rig") if rig else ("-rig", "-motion")
+        path, (old, new) = Path(self.place.path), ("-motion", "-rig") if rig else ("-rig", "-motion")
         if path.stem.endswith(old):
-            self.path = str(path.with_name(path.stem.removesuffix(old) + new + path.suffix))
+            self.place.path = str(path.with_name(path.stem.removesuffix(old) + new + path.suffix))
 
     def _choose(self, index: int) -> None:
         """Another format: the name keeps its stem and gets the new ending."""
-        self.path = with_ending(self.path, SUFFIXES[self.format], SUFFIXES[index])
+        self.place.path = with_ending(self.place.path, SUFFIXES[self.format], SUFFIXES[index])
         self.format = index
-
-    def _chosen(self, path: Path) -> None:
-        self.path = str(path)
 
     def _export(self, context: EditorContext) -> None:
         from core.io.export_clip import ExportOptions
@@ -150,5 +140,5 @@ class ExportDialog:
         options = ExportOptions(
             fps=float(self.fps), start=self.start, end=self.end, up_axis=AXES[self.axis], scale=float(self.scale)
         )
-        out = target(context, self.path)
+        out = target(context, self.place)
         context.studio.export(out, chosen_rows(state, self.every), options, context.export_rig)

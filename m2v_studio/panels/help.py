@@ -8,12 +8,12 @@ import polyscope.imgui as psim
 
 from core.assets import config_folder
 from m2v_studio.context import EditorContext
-from m2v_studio.panels.dialogs import DIALOG_FLAGS, title_line
+from m2v_studio.panels.dialogs import card, card_end, search_field
 from m2v_studio.view import theme
 from m2v_studio.view.actions import ACTIONS, keys_text
 from m2v_studio.view.keymap import FILE
 from m2v_studio.view.style import rgba
-from m2v_studio.view.widgets import button, heading, muted, scale, shorten, tooltip
+from m2v_studio.view.widgets import heading, muted, scale
 
 MOUSE: tuple[tuple[str, str, str], ...] = (  # group, gesture, meaning
     ("Mouse in the view", "Click", "add a handle"),
@@ -33,41 +33,24 @@ MOUSE: tuple[tuple[str, str, str], ...] = (  # group, gesture, meaning
 )
 WIDTH, HEIGHT = 660.0, 470.0  # pixels at scale 1
 COLUMN = 150.0
+KEY_FILE = "One line for each command, as in\n  play: Space\n  key_pose: [K, F4]\n  overlay: []\nread at start."
 
 
 def draw_help(context: EditorContext) -> None:
     """The list, beside the work rather than instead of it."""
     if not context.help_open:
         return
-    s = scale()
-    main = psim.GetMainViewport()
-    psim.SetNextWindowPos(main.GetCenter(), psim.ImGuiCond_Always, (0.5, 0.5))
-    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * s, 22 * s))
-    psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * s)
-    psim.PushStyleVar(psim.ImGuiStyleVar_WindowBorderSize, 1.0)
-    psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(theme.CARD))
-    width, height = min(WIDTH * s, main.Size[0] - 80 * s), min(HEIGHT * s, main.Size[1] - 190 * s)
-    psim.Begin("##help", DIALOG_FLAGS)
-    title_line("Keyboard and mouse")
-    psim.SetNextItemWidth(width)
-    _, context.help_words = psim.InputTextWithHint("##search", "Search: copy, frame, Ctrl …", context.help_words)
-    tooltip("Words of what you want to do, or a key.")
-    psim.BeginChild("##list", (width, height))
-    _list(context, width)
-    psim.EndChild()
-    # The whole path can be long: a tooltip has it.
-    where = str(config_folder() / FILE)
-    muted(shorten(f"Keys of your own: {where}", width - 130 * s))
-    tooltip(
-        f"{where}\nOne line for each command, as in\n  play: Space\n  key_pose: [K, F4]\n  overlay: []\nread at start."
-    )
-    psim.SameLine()
-    psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - 110 * s)
-    if button("Close", "Close this list (F1 or Esc)", width=110 * s):
-        context.help_open = False
-    psim.End()
-    psim.PopStyleColor()
-    psim.PopStyleVar(3)
+    with card("Keyboard and mouse", (WIDTH, HEIGHT), 190) as (width, height):
+        context.help_words = search_field(
+            context.help_words, "Search: copy, frame, Ctrl …", "Words of what you want to do, or a key.", width
+        )
+        psim.BeginChild("##list", (width, height))
+        _list(context, width)
+        psim.EndChild()
+        # The whole path can be long: a tooltip has it.
+        where = str(config_folder() / FILE)
+        if card_end(f"Keys of your own: {where}", f"{where}\n{KEY_FILE}", width, "Close this list (F1 or Esc)"):
+            context.help_open = False
 
 
 def _list(context: EditorContext, width: float) -> None:

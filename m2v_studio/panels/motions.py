@@ -8,20 +8,20 @@ from pathlib import Path
 import polyscope.imgui as psim
 
 from core.bank.bank_file import Listed
-from m2v_studio.context import EditorContext
+from m2v_studio.context import EditorContext, Place
 from m2v_studio.document import commands
 from m2v_studio.document.motion_switches import Pack, clip_keys, off_keys, state_of, switched
 from m2v_studio.document.words import counted
-from m2v_studio.panels.dialogs import DIALOG_FLAGS, title_line
+from m2v_studio.panels.dialogs import card, card_end, path_field, search_field
 from m2v_studio.panels.help import matches
 from m2v_studio.view import theme
 from m2v_studio.view.style import rgba
-from m2v_studio.view.widgets import button, disabled, muted, outlined, scale, shorten, tooltip
+from m2v_studio.view.widgets import button, muted, outlined, scale, shorten, tooltip
 
 WIDTH, HEIGHT = 640.0, 380.0  # pixels at scale 1
 ABOUT = "Results borrow from motions that are switched on. The choice is kept in the project and for new ones."
 FILES = "An animated GLB, or a folder: glTF, USD, .npz, .pc2, .mdd"
-REMOVE = 90.0
+REMOVE, ADD = 90.0, 80.0
 
 
 class MotionsWindow:
@@ -29,43 +29,27 @@ class MotionsWindow:
 
     def __init__(self) -> None:
         self._words = ""
-        self._place = ""
+        self._place = Place()
 
     def draw(self, context: EditorContext) -> None:
         if not context.motions_open:
             return
-        shelf, s = context.motions, scale()
-        main = psim.GetMainViewport()
-        psim.SetNextWindowPos(main.GetCenter(), psim.ImGuiCond_Always, (0.5, 0.5))
-        psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * s, 22 * s))
-        psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * s)
-        psim.PushStyleVar(psim.ImGuiStyleVar_WindowBorderSize, 1.0)
-        psim.PushStyleColor(psim.ImGuiCol_WindowBg, rgba(theme.CARD))
-        width, height = min(WIDTH * s, main.Size[0] - 80 * s), min(HEIGHT * s, main.Size[1] - 260 * s)
-        psim.Begin("##motions", DIALOG_FLAGS)
-        title_line("Motions")
-        psim.SetNextItemWidth(width)
-        _, self._words = psim.InputTextWithHint("##words", "Search: horse, walk, jump …", self._words)
-        tooltip("Words of a pack, a model, a clip or a behaviour.")
-        psim.BeginChild("##packs", (width, height))
-        if shelf.packs is None:
-            muted("Reading the motions…")
-        else:
-            self._packs(context, shelf.packs)
-        psim.EndChild()
-        self._add(context, width)
-        for sentence in shelf.skipped[:3]:
-            muted(shorten(sentence, width))
-            tooltip(sentence)
-        muted(shorten(self._count(context), width - 130 * s))
-        tooltip(ABOUT)
-        psim.SameLine()
-        psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - 110 * s)
-        if button("Close", "Close this list (Esc)", width=110 * s):
-            context.motions_open = False
-        psim.End()
-        psim.PopStyleColor()
-        psim.PopStyleVar(3)
+        shelf = context.motions
+        with card("Motions", (WIDTH, HEIGHT), 260) as (width, height):
+            tip = "Words of a pack, a model, a clip or a behaviour."
+            self._words = search_field(self._words, "Search: horse, walk, jump …", tip, width)
+            psim.BeginChild("##packs", (width, height))
+            if shelf.packs is None:
+                muted("Reading the motions…")
+            else:
+                self._packs(context, shelf.packs)
+            psim.EndChild()
+            self._add(context)
+            for sentence in shelf.skipped[:3]:
+                muted(shorten(sentence, width))
+                tooltip(sentence)
+            if card_end(self._count(context), ABOUT, width, "Close this list (Esc)"):
+                context.motions_open = False
 
     @staticmethod
     def _count(context: EditorContext) -> str:
@@ -153,26 +137,19 @@ class MotionsWindow:
             context.studio.change_settings(without=without)
             context.studio.request_draft()
 
-    def _add(self, context: EditorContext, width: float) -> None:
-        shelf, s = context.motions, scale()
+    def _add(self, context: EditorContext) -> None:
+        shelf = context.motions
         if shelf.adding:
             muted(f"Adding {shelf.progress}")
             psim.SameLine()
             if button("Stop", "Add nothing more"):
                 shelf.stop()
             return
-        psim.SetNextItemWidth(width - 200 * s)
-        _, self._place = psim.InputTextWithHint("##place", FILES, self._place)
-        tooltip(f"{FILES}. Their motions join the bank, on this machine.")
+        tips = (f"{FILES}. Their motions join the bank, on this machine.", "Choose an animated file")
+        ask = lambda: context.files.ask("open", "Add the motions of a file", self._place.choose)  # noqa: E731
+        entered = path_field(context, self._place, tips, ask, FILES, ADD + 6)
         psim.SameLine()
-        why = "" if context.files_available else "No system file dialog here; type the path."
-        if button("Browse…", "Choose an animated file", why, width=95 * s):
-            context.files.ask("open", "Add the motions of a file", self._chosen)
-        psim.SameLine()
-        given = self._place.strip()
-        with disabled("" if given else "Give a file or a folder."):
-            if button("Add", "Read it and keep its motions", "" if given else "Give a file or a folder.", width=-1.0):
-                shelf.add(Path(given).expanduser())
-
-    def _chosen(self, path: Path) -> None:
-        self._place = str(path)
+        given = self._place.path.strip()
+        why = "" if given else "Give a file or a folder."
+        if button("Add", "Read it and keep its motions", why, width=-1.0) or (entered and not why):
+            shelf.add(Path(given).expanduser())

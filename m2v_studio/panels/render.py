@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import polyscope.imgui as psim
 
-from m2v_studio.context import EditorContext
-from m2v_studio.document.state import default_export_name
+from m2v_studio.context import EditorContext, Place
 from m2v_studio.panels.dialogs import begin_modal
 from m2v_studio.panels.saving import (
     LABEL,
     chosen_rows,
-    closing_buttons,
-    folder_for,
-    path_row,
-    stale_line,
+    last_rows,
+    suggested,
     target,
     which_row,
     with_ending,
@@ -29,7 +25,6 @@ from m2v_studio.view.widgets import (
     button,
     check_box,
     choice,
-    muted,
     same_line_if_fits,
     scale,
     segmented,
@@ -44,6 +39,7 @@ KINDS: tuple[tuple[str, str, str], ...] = (
 )
 SIZES = ((1280, 720), (1920, 1080), (1080, 1080), (640, 360))
 SEED, OWN = 0, 1
+CAMERA = "The camera looks from where you look now, and sees the whole motion."
 
 
 @dataclass
@@ -61,15 +57,11 @@ class RenderDialog:
     bounce: bool = False
     transparent: bool = False
     labels: bool = True
-    path: str = ""
+    place: Place = field(default_factory=Place)
 
     def _start(self, context: EditorContext) -> None:
         self.started = True
-        state = context.studio.state
-        folder = (
-            Path(self.path).parent if self.path else folder_for(context.studio.settings.folder, state.document.source)
-        )
-        self.path = str(folder / f"{default_export_name(state)}{KINDS[self.kind][0]}")
+        suggested(context, self.place, KINDS[self.kind][0])
 
     def draw(self, context: EditorContext) -> None:
         if not context.render_open:
@@ -104,10 +96,7 @@ class RenderDialog:
         self.looks = self.looks if pressed is None else pressed
         self._size()
         self._motion()
-        self.path = path_row(context, "Render as", self.path, self._chosen)
-        stale_line(state)
-        muted("The camera looks from where you look now, and sees the whole motion.")
-        closing = closing_buttons(context, "Render", "Make the film in the background", self.path)
+        closing = last_rows(context, "Render", "Make the film in the background", self.place, CAMERA)
         if closing == "go":
             self._render(context)
         if closing is not None:
@@ -115,7 +104,7 @@ class RenderDialog:
 
     def _choose(self, kind: int) -> None:
         """Another kind: the name keeps its stem and gets the new ending."""
-        self.path = with_ending(self.path, KINDS[self.kind][0], KINDS[kind][0])
+        self.place.path = with_ending(self.place.path, KINDS[self.kind][0], KINDS[kind][0])
         self.kind = kind
 
     def _size(self) -> None:
@@ -161,12 +150,9 @@ class RenderDialog:
         same_line_if_fits("Names")
         self.labels = _box("Names", self.labels, "Seed and motion below each figure")
 
-    def _chosen(self, path: Path) -> None:
-        self.path = str(path)
-
     def _render(self, context: EditorContext) -> None:
         state, camera = context.studio.state, context.viewport.camera
-        out = target(context, self.path)
+        out = target(context, self.place)
         options = FilmOptions(
             width=self.size[0],
             height=self.size[1],

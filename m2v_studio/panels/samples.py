@@ -43,17 +43,13 @@ from m2v_studio.view.widgets import (
 )
 
 SEED = ("seed", "The number this result was started from; the key 1 to 9 shows it alone.")
-COLUMNS = (
-    SEED,
-    ("motion", "What the motion was borrowed from. The handles are met exactly, whatever it was."),
-    ("stretch", "Mean change of the lengths of the mesh's edges: how far the surface is pulled."),
-    ("slide", "How far feet slide over the ground in a second while they touch it, in per cent of the size."),
-)
+MOTION = ("motion", "What the motion was borrowed from. The handles are met exactly, whatever it was.")
 SCAN_COLUMNS = (
-    SEED,
     ("fit", "Mean distance of the scanned points from this surface over all frames, in per cent of the shape's size."),
     ("differs", "Mean distance of this surface from those of the other seeds, in per cent of the shape's size."),
 )
+STRETCH = "Mean change of the lengths of the mesh's edges: how far the surface is pulled."
+SLIDE = "How far feet slide over the ground in a second while they touch it, in per cent of the size."
 EXPORT_SPACE = 9.0  # between the settings and the button below them, pixels at scale 1
 OBSERVED = "What was observed in this frame, with the meshes"
 OLDER = "\nKept from an older edit."
@@ -107,17 +103,18 @@ class SamplesPanel:
         state = context.studio.state
         assert state.results is not None
         samples: tuple[Sample | Reconstruction, ...] = state.results.samples.samples
-        rows = min(len(samples), 9)
+        of_motions = isinstance(state.results.samples, SampleSet)
+        columns = (SEED, MOTION) if of_motions else (SEED, *SCAN_COLUMNS)
         s = scale()
+        line = psim.GetTextLineHeight() + 6 * s
+        rows, high = (6, 2 * line) if of_motions else (9, line + 6 * s)
         flags = psim.ImGuiTableFlags_SizingStretchProp
         if len(samples) > rows:
             flags |= psim.ImGuiTableFlags_ScrollY
-        outer = (0.0, (rows + 1) * (psim.GetTextLineHeight() + 12 * s) if len(samples) > rows else 0.0)
-        if not psim.BeginTable("##results", 5 if isinstance(state.results.samples, SampleSet) else 4, flags, outer):
+        outer = (0.0, line + rows * high if len(samples) > rows else 0.0)
+        if not psim.BeginTable("##results", len(columns) + 1, flags, outer):
             return
-        columns = COLUMNS if isinstance(state.results.samples, SampleSet) else SCAN_COLUMNS
-        of_motions = isinstance(state.results.samples, SampleSet)
-        for (name, _), weight in zip(columns, (0.5, 1.25, 0.78, 0.75) if of_motions else (0.8, 1.0, 1.1), strict=True):
+        for (name, _), weight in zip(columns, (0.45, 2.4) if of_motions else (0.8, 1.0, 1.1), strict=True):
             psim.TableSetupColumn(name, psim.ImGuiTableColumnFlags_WidthStretch, weight)
         psim.TableSetupColumn("star", psim.ImGuiTableColumnFlags_WidthFixed, 20 * s)
         psim.TableNextRow()
@@ -125,35 +122,8 @@ class SamplesPanel:
             psim.TableNextColumn()
             psim.TextColored(rgba(theme.TEXT_MUTED), name)
             tooltip(tip)
-        shown = shown_samples(state)
-        alone = state.view.layout == "one"
-        for row, sample in enumerate(samples):
-            psim.TableNextRow()
-            psim.TableNextColumn()
-            x, y = psim.GetCursorScreenPos()
-            height = psim.GetTextLineHeight()
-            chosen = alone and row in shown
-            span = psim.ImGuiSelectableFlags_SpanAllColumns | psim.ImGuiSelectableFlags_AllowOverlap
-            if psim.Selectable(f"     {sample.seed}##row{row}", chosen, span, (0.0, height)):
-                context.studio.show(commands.solo, row)
-            if psim.IsItemHovered() and psim.IsMouseReleased(1):
-                ask_menu(context, row)
-            name = result_label(state.results, row)
-            tooltip(f"Show {name} alone" + (f" (key {row + 1})" if row < 9 else "") + "; right-click for more")
-            color = theme.result_color(row)
-            draw = psim.GetWindowDrawList()
-            draw.AddCircleFilled((x + 8 * s, y + height / 2 + 1 * s), 5.5 * s, packed(color), 20)
-            mark = mark_of(state.results, row)
-            slides = footing_of(state, row)
-            figures = figures_of(sample, len(samples) > 1)
-            for at, figure in enumerate(figures if slides is None else (*figures, short_percent(slides.slide))):
-                psim.TableNextColumn()
-                text = shorten(mark.name or figure if at == 0 else figure, psim.GetContentRegionAvail()[0])
-                ink = theme.TEXT_MUTED if mark.older else theme.TEXT
-                psim.TextColored(rgba(theme.DANGER if at == 1 and stretches_much(sample) else ink), text)
-                tooltip(about_sample(sample, len(samples) > 1) + (OLDER if mark.older else ""))
-            psim.TableNextColumn()
-            star_button(context, row)
+        for row in range(len(samples)):
+            self._row(context, row)
         psim.EndTable()
         draw_result_menu(context)
         gap(1)
@@ -163,6 +133,52 @@ class SamplesPanel:
         warning = stretch_warning(result.samples) if isinstance(result, SampleSet) else ""
         for note in filter(None, (*result.notes, warning)):
             muted(note)
+
+    def _row(self, context: EditorContext, row: int) -> None:
+        state = context.studio.state
+        assert state.results is not None
+        s, samples = scale(), state.results.samples.samples
+        sample, several = samples[row], len(samples) > 1
+        psim.TableNextRow()
+        psim.TableNextColumn()
+        x, y = psim.GetCursorScreenPos()
+        height = psim.GetTextLineHeight()
+        chosen = state.view.layout == "one" and row in shown_samples(state)
+        span = psim.ImGuiSelectableFlags_SpanAllColumns | psim.ImGuiSelectableFlags_AllowOverlap
+        lines = 2 * height + psim.GetStyle().ItemSpacing[1] if isinstance(sample, Sample) else height
+        if psim.Selectable(f"     {sample.seed}##row{row}", chosen, span, (0.0, lines)):
+            context.studio.show(commands.solo, row)
+        if psim.IsItemHovered() and psim.IsMouseReleased(1):
+            ask_menu(context, row)
+        name = result_label(state.results, row)
+        tooltip(f"Show {name} alone" + (f" (key {row + 1})" if row < 9 else "") + "; right-click for more")
+        center = x + 8 * s, y + height / 2 + 1 * s
+        psim.GetWindowDrawList().AddCircleFilled(center, 5.5 * s, packed(theme.result_color(row)), 20)
+        mark = mark_of(state.results, row)
+        ink, about = theme.TEXT_MUTED if mark.older else theme.TEXT, about_sample(sample, several)
+        if isinstance(sample, Sample):
+            psim.TableNextColumn()
+            called = mark.name or sample.source or "from the handles"
+            psim.TextColored(rgba(ink), shorten(called, psim.GetContentRegionAvail()[0]))
+            tooltip(about + (OLDER if mark.older else ""))
+            much = stretches_much(sample)
+            psim.TextColored(
+                rgba(theme.DANGER if much else theme.TEXT_MUTED), f"stretch {short_percent(sample.stretch)}"
+            )
+            tooltip(STRETCH)
+            slides = footing_of(state, row)
+            if slides is not None:
+                psim.SameLine()
+                psim.TextColored(rgba(theme.TEXT_MUTED), f"slide {short_percent(slides.slide)}")
+                tooltip(SLIDE)
+        else:
+            for at, figure in enumerate(figures_of(sample, several)):
+                psim.TableNextColumn()
+                text = mark.name or figure if at == 0 else figure
+                psim.TextColored(rgba(ink), shorten(text, psim.GetContentRegionAvail()[0]))
+                tooltip(about)
+        psim.TableNextColumn()
+        star_button(context, row)
 
     def _layout(self, context: EditorContext) -> None:
         heading("Show")
@@ -221,17 +237,15 @@ def why_not_color(state: State, color: ColorBy) -> str:
 
 
 @remembered
-def figures_of(sample: Sample | Reconstruction, several: bool) -> tuple[str, str]:
-    """What a row of the table says after the seed."""
-    if isinstance(sample, Sample):
-        return sample.source or "from the handles", short_percent(sample.stretch)
+def figures_of(sample: Reconstruction, several: bool) -> tuple[str, str]:
+    """What a row of the table says of meshes made from scans after the seed."""
     seen = sample.fit[np.isfinite(sample.fit)]
     fit = _percent(float(seen.mean())) if seen.size else "-"
     return fit, _percent(float(sample.disagreement.mean())) if several else "-"
 
 
-def stretches_much(sample: Sample | Reconstruction) -> bool:
-    return isinstance(sample, Sample) and sample.stretch > MUCH_STRETCH
+def stretches_much(sample: Sample) -> bool:
+    return sample.stretch > MUCH_STRETCH
 
 
 @remembered

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +10,13 @@ import polyscope.imgui as psim
 
 from core.assets import asset_path
 from core.sequence import SourceMesh
-from m2v_studio.context import EditorContext
-from m2v_studio.document.state import State, is_stale
+from m2v_studio.context import EditorContext, Place
+from m2v_studio.document.state import State, default_export_name, is_stale
+from m2v_studio.panels.dialogs import path_field
 from m2v_studio.view import theme
 from m2v_studio.view.fields import label_left
 from m2v_studio.view.style import rgba
-from m2v_studio.view.widgets import button, escape_pressed, gap, scale, segmented, tooltip
+from m2v_studio.view.widgets import button, escape_pressed, gap, muted, scale, segmented
 
 LABEL = 110  # width of the words before the fields
 WHERE = "Where to write it; missing folders are made"
@@ -47,29 +47,20 @@ def chosen_rows(state: State, every: bool) -> tuple[int, ...]:
     return tuple(range(count)) if every else (min(state.view.solo, count - 1),)
 
 
-def path_row(context: EditorContext, title: str, path: str, chosen: Callable[[Path], None]) -> str:
-    """The path as it is typed; the system's dialog with this title, where there is one, tells `chosen` of another."""
+def last_rows(
+    context: EditorContext, name: str, tip: str, place: Place, note: str = ""
+) -> Literal["cancel", "go"] | None:
+    """Where to, a warning where the results do not belong to what is shown, Cancel, and the button with this name;
+    which of the two was pressed."""
     label_left("File", WHERE, LABEL)
-    psim.SetNextItemWidth(-96 * scale())
-    _, path = psim.InputText("##out", path, psim.ImGuiInputTextFlags_ElideLeft)
-    tooltip(f"{WHERE}.\n{path}")
-    psim.SameLine()
-    why = "" if context.files_available else "No system file dialog here; type the path."
-    if button("Browse…", "Choose where to write it", why, width=-1.0):
-        context.ask_save(title, Path(path), chosen)
-    return path
-
-
-def stale_line(state: State) -> None:
-    """A warning where the results do not belong to what is shown."""
-    if is_stale(state):
+    ask = lambda: context.ask_save(f"{name} as", Path(place.path), place.choose)  # noqa: E731
+    path_field(context, place, (f"{WHERE}.\n{place.path}", "Choose where to write it"), ask)
+    if is_stale(context.studio.state):
         psim.TextColored(rgba(theme.DANGER), "These results belong to an older edit.")
-
-
-def closing_buttons(context: EditorContext, name: str, tip: str, path: str) -> Literal["cancel", "go"] | None:
-    """Cancel, and the button with this name, at the right; None while neither is pressed."""
+    if note:
+        muted(note)
     gap(6)
-    why = "" if path.strip() else "Give a file name."
+    why = "" if place.path.strip() else "Give a file name."
     width = 120 * scale()
     both = 2 * width + psim.GetStyle().ItemSpacing[0]
     psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - both)
@@ -80,9 +71,17 @@ def closing_buttons(context: EditorContext, name: str, tip: str, path: str) -> L
     return "cancel" if pressed else "go" if go else None
 
 
-def target(context: EditorContext, path: str) -> Path:
+def suggested(context: EditorContext, place: Place, ending: str) -> None:
+    """A name beside the last file of this dialog, else where `folder_for` says."""
+    state = context.studio.state
+    last = context.studio.settings.folder
+    folder = Path(place.path).parent if place.path else folder_for(last, state.document.source)
+    place.path = str(folder / f"{default_export_name(state)}{ending}")
+
+
+def target(context: EditorContext, place: Place) -> Path:
     """The place that was typed; its folder is where the next dialog begins."""
-    out = Path(path.strip()).expanduser()
+    out = Path(place.path.strip()).expanduser()
     context.studio.change_settings(folder=str(out.parent.resolve()))
     return out
 

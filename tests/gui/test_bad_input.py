@@ -108,7 +108,7 @@ def test_places_that_cannot_be_written(work: Driver, tmp_path: Path) -> None:
     studio.save(tmp_path / "file" / "work.m2v")
     assert "file" in told(work, before).message and studio.state.project == ""
     work.key(psim.ImGuiKey_E, CTRL)
-    app.export_dialog.path = str(tmp_path / "file" / "out.glb")
+    app.export_dialog.place.path = str(tmp_path / "file" / "out.glb")
     work.tick(2)
     work.click(button_at(work, "Export"))
     assert "file" in told(work, before).message

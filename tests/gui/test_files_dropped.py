@@ -130,7 +130,7 @@ def test_the_place_to_export_comes_from_the_dialog(
     driver.tick(2)
     driver.click(button_at(driver, "Browse…"))
     driver.until(lambda: not driver.app.context.files.is_open, 30.0)
-    assert driver.app.export_dialog.path == str(tmp_path / "walk.glb")
+    assert driver.app.export_dialog.place.path == str(tmp_path / "walk.glb")
     driver.click(button_at(driver, "Export"))
     driver.until((tmp_path / "walk.glb").exists, 60.0)
 

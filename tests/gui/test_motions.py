@@ -89,7 +89,7 @@ def test_files_of_ones_own_are_added_and_removed_and_broken_ones_named(driver: D
     (folder / "broken.glb").write_bytes(b"glTF nothing")
     opened(driver)
     shelf = driver.app.context.motions
-    typed(driver, "##place", str(folder))
+    typed(driver, "##path", str(folder))
     driver.click(button_at(driver, "Add"))
     driver.until(lambda: not shelf.adding, 60.0)
     driver.until(lambda: any(pack.own for pack in shelf.packs or ()), 20.0)

@@ -20,7 +20,7 @@ def ask(driver: Driver, out: Path) -> None:
     driver.tick(4)
     assert driver.app.context.render_open
     dialog = driver.app.render_dialog
-    dialog.path, dialog.size, dialog.kind = str(out), (160, 96), 2
+    dialog.place.path, dialog.size, dialog.kind = str(out), (160, 96), 2
 
 
 def test_a_film_is_made_while_the_window_goes_on(driver: Driver, tmp_path: Path) -> None:

@@ -32,5 +32,5 @@ def test_what_stretches_much_is_marked_and_named(driver: Driver, monkeypatch: py
     wrapped = psim.TextUnformatted
     monkeypatch.setattr(psim, "TextUnformatted", lambda text: (said.append(text), wrapped(text)))
     driver.tick(1)
-    assert red == ["8.0 %"]
+    assert red == ["stretch 8.0 %"]
     assert any(text.startswith("Seed 0 stretches the mesh more than") for text in said + red)

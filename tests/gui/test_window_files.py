@@ -27,7 +27,7 @@ def test_the_export_dialog_writes_the_file(driver: Driver, tmp_path: Path) -> No
     driver.key(psim.ImGuiKey_Escape)
     assert not app.context.export_open
     driver.key(psim.ImGuiKey_E, CTRL)
-    app.export_dialog.path = str(tmp_path / "out" / "motion.glb")
+    app.export_dialog.place.path = str(tmp_path / "out" / "motion.glb")
     driver.tick(2)
     app.export_dialog._export(app.context)
     driver.until(lambda: not app.studio.tasks.busy, 60.0)
@@ -131,8 +131,8 @@ def test_a_rig_of_all_seeds_is_one_file_with_an_action_each(driver: Driver, tmp_
     BY_NAME["export_rig"].run(app.context)
     driver.tick(2)
     assert app.context.export_open and app.context.export_rig
-    assert app.export_dialog.path.endswith("ball-rig.glb")
-    app.export_dialog.path = str(tmp_path / "rig.glb")
+    assert app.export_dialog.place.path.endswith("ball-rig.glb")
+    app.export_dialog.place.path = str(tmp_path / "rig.glb")
     app.export_dialog.every = True
     driver.tick(2)
     app.export_dialog._export(app.context)
@@ -150,6 +150,6 @@ def test_formats_without_bones_write_vertices(driver: Driver) -> None:
     driver.tick(2)
     app.export_dialog._choose(list(FORMATS).index(".pc2"))
     driver.tick(2)
-    assert not app.context.export_rig and app.export_dialog.path.endswith("ball-motion.pc2")
+    assert not app.context.export_rig and app.export_dialog.place.path.endswith("ball-motion.pc2")
     app.export_dialog._choose(0)
     app.context.export_open = False

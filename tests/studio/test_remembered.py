@@ -36,14 +36,13 @@ def test_it_is_asked_once_and_the_answers_go_with_the_thing() -> None:
 
 
 def test_the_table_of_results_keeps_no_motion_alive() -> None:
-    from m2v_studio.panels.samples import about_sample, figures_of
+    from m2v_studio.panels.samples import about_sample
     from m2v_studio.view.footing import footing
 
     state = commands.add_handle(commands.open_source(State(), ball()), 3, True)
     source = state.document.source
     assert source is not None
     sample = FakeAnimator().animate(source, tracks(state.document), SamplingOptions(seeds=1)).samples[0]
-    assert figures_of(sample, False) == figures_of(sample, False)
     assert about_sample(sample, True)
     assert footing(sample, source) is footing(sample, source)
     motion = weakref.ref(sample.sequence)
