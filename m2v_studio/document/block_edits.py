@@ -242,6 +242,13 @@ def move_handles(state: State, places: Mapping[int, ArrayLike], frame: int) -> S
     return replace(chosen, view=replace(chosen.view, selected=front, key=frame))
 
 
+def turn_handles(
+    state: State, places: Mapping[int, ArrayLike], turns: Mapping[int, ArrayLike | None], frame: int
+) -> State:
+    """Write keys at `frame` with a turn, an axis [3] times degrees, for several handles, by row."""
+    return with_turns(move_handles(state, places, frame), turns, frame)
+
+
 def mirrored_keys(state: State) -> State:
     """Give the handles on the other side of the body what the chosen handles do, mirrored: the keys in hand, or the
     pin of a pinned handle. A handle in the middle is mirrored where it is. Handles that are missing are added."""

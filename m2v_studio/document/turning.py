@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
 
 from core.handle_paths import degrees_of_quaternion
 from core.quaternions import nearest_rotations, quaternions_of
 from core.sequence import Handle, SourceMesh
 from m2v_studio.document import commands
+from m2v_studio.document.remembered import remembered
 from m2v_studio.document.selection import Key
 from m2v_studio.document.state import State
 
@@ -20,22 +22,28 @@ FEWEST = 8  # of them, at least
 
 
 def turn_around(
-    rest: NDArray[np.floating], posed: NDArray[np.floating], vertex: int, region: NDArray[np.int64] | None = None
+    source: SourceMesh, posed: NDArray[np.floating], vertex: int, region: NDArray[np.int64] | None = None
 ) -> NDArray[np.float64]:
     """How the surroundings of a vertex, or its region, are turned [3, 3] in a pose [V, 3]: what fits best."""
     if region is not None and len(region) > 2:
-        before, after = (shape[region].astype(np.float64) - shape[vertex] for shape in (rest, posed))
+        before, after = (shape[region].astype(np.float64) - shape[vertex] for shape in (source.vertices, posed))
         return nearest_rotations((after.T @ before)[None])[0]
-    away = np.linalg.norm(rest - rest[vertex], axis=1)
-    few = float(np.sort(away)[min(FEWEST, len(away) - 1)])
-    near = np.flatnonzero(away <= max(NEAR * float(np.ptp(rest, axis=0).max()), few))
-    before, after = (shape[near] - shape[near].mean(axis=0, dtype=np.float64) for shape in (rest, posed))
+    near = _surroundings(source, vertex)
+    before, after = (shape[near] - shape[near].mean(axis=0, dtype=np.float64) for shape in (source.vertices, posed))
     return nearest_rotations((after.T @ before)[None])[0]
+
+
+@remembered
+def _surroundings(source: SourceMesh, vertex: int) -> NDArray[np.int64]:
+    """Vertices that say how a handle is turned."""
+    away = np.linalg.norm(source.vertices - source.vertices[vertex], axis=1)
+    few = float(np.partition(away, min(FEWEST, len(away) - 1))[min(FEWEST, len(away) - 1)])
+    return np.flatnonzero(away <= max(NEAR * float(np.ptp(source.vertices, axis=0).max()), few))
 
 
 def turn_of(source: SourceMesh, shape: NDArray[np.floating], handle: Handle) -> NDArray[np.float64]:
     """How what a handle takes along is turned in the mesh at `shape` [V, 3]: an axis [3] times degrees."""
-    return degrees_of_quaternion(quaternions_of(turn_around(source.vertices, shape, handle.vertex, handle.region)))
+    return degrees_of_quaternion(quaternions_of(turn_around(source, shape, handle.vertex, handle.region)))
 
 
 def turn_shown(source: SourceMesh, handle: Handle, frame: int, shape: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -58,9 +66,21 @@ def with_turns(state: State, turns: Mapping[int, ArrayLike | None], frame: int) 
     return replace(state, document=replace(state.document, handles=tuple(handles))) if turns else state
 
 
-def set_turn(state: State, row: int, frame: int, place: ArrayLike, turn: ArrayLike) -> State:
-    """Write a turn into the key of a frame; `place` [3] is where the key is written when there is none yet."""
-    return with_key(state, row, frame, state.document.handles[row].keys.get(frame, place), turn)
+def angles_of(turn: ArrayLike, near: ArrayLike) -> NDArray[np.float64]:
+    """The angles [3] in degrees about X, then Y, then Z of the file that make a turn [3], an axis times degrees.
+
+    Of the many that do, the ones nearest to `near` [3]: a number that is scrubbed past 90 or 180 goes on from there.
+    """
+    last = np.asarray(near, dtype=np.float64)
+    first = Rotation.from_rotvec(np.asarray(turn, dtype=np.float64), degrees=True).as_euler("xyz", degrees=True)
+    both = np.stack([first, first * (1.0, -1.0, 1.0) + 180.0])
+    both += 360.0 * np.round((last - both) / 360.0)
+    return np.asarray(both[np.abs(both - last).sum(axis=1).argmin()])
+
+
+def turn_by_angles(angles: ArrayLike) -> NDArray[np.float64]:
+    """The inverse of `angles_of`."""
+    return np.asarray(Rotation.from_euler("xyz", np.asarray(angles), degrees=True).as_rotvec(degrees=True))
 
 
 def remove_turns(state: State, keys: Iterable[Key]) -> State:

@@ -8,7 +8,7 @@ from core.sequence import Handle
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, selection
 from m2v_studio.document.state import handle_label
-from m2v_studio.panels.place import draw_place, draw_snap
+from m2v_studio.panels.place import PlaceFields, draw_snap
 from m2v_studio.view import theme
 from m2v_studio.view.region_tints import handle_color
 from m2v_studio.view.style import packed
@@ -35,6 +35,7 @@ class HandlesPanel:
 
     def __init__(self) -> None:
         self._followed: tuple[int | None, int] = (None, 0)  # the chosen row and the number of rows last seen
+        self._place = PlaceFields()
 
     def draw(self, context: EditorContext) -> None:
         document = context.studio.state.document
@@ -50,7 +51,7 @@ class HandlesPanel:
         psim.PopStyleVar()
         state = context.studio.state
         self._followed = (state.view.selected, len(state.document.handles))
-        height = 4 * psim.GetFrameHeight() + 3 * psim.GetStyle().ItemSpacing[1] + 3 * scale()
+        height = 5 * psim.GetFrameHeight() + 4 * psim.GetStyle().ItemSpacing[1] + 3 * scale()
         psim.BeginChild("##details", (0.0, height), 0, psim.ImGuiWindowFlags_NoScrollbar)
         if state.view.selected is not None and state.view.selected < len(state.document.handles):
             self._details(context, state.view.selected)
@@ -122,7 +123,7 @@ class HandlesPanel:
         gizmo = check_box("Gizmo", studio.state.view.gizmo, GIZMO)
         if gizmo is not None:
             studio.show(commands.with_view, gizmo=gizmo)
-        draw_place(context, row)
+        self._place.draw(context, row)
         self._key_buttons(context, row)
 
     def _key_buttons(self, context: EditorContext, row: int) -> None:

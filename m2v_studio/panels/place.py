@@ -1,51 +1,100 @@
-"""Where the chosen handle is, in numbers, and what it snaps to."""
+"""Where the chosen handle is and how it is turned, in numbers, and what it snaps to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import polyscope.imgui as psim
+from numpy.typing import NDArray
 
 from m2v_studio.context import EditorContext
-from m2v_studio.document import block_edits, commands
+from m2v_studio.document import block_edits, commands, turning
 from m2v_studio.document.snapping import NAMES, SNAPS, key_place
-from m2v_studio.document.state import frame_shown
+from m2v_studio.document.state import State, frame_shown
+from m2v_studio.view import theme
 from m2v_studio.view.fields import float_field
+from m2v_studio.view.hold import take_hold
+from m2v_studio.view.style import rgba
 from m2v_studio.view.widgets import choice, disabled, scale, tooltip
 
 SNAP = "What a handle snaps to while it is dragged. Put on, in the menu of a right click, does it once."
+SCRUB = "Drag sideways, or Ctrl+click and type."
+TURNED = "How what is around the handle is turned in {}: degrees about X, then Y, then Z of the file. "
+FREE = "Grey: free to turn, and now as the motion has it. A number fixes it."
 FAR = 1e6  # of the shape's size; the command keeps a handle within reach
+Vector = NDArray[np.float64]
 
 
-def draw_place(context: EditorContext, row: int) -> None:
-    """X, Y and Z of a handle in the frame shown, in the units of the file; scrubbed, or typed and entered."""
-    studio = context.studio
-    state = studio.state
-    source = state.document.source
-    shape = block_edits.shown_vertices(state)
-    if source is None or shape is None:
-        return
-    frame, place = key_place(state, row, shape)
-    origin = np.asarray(source.origin)
-    values = place + origin
-    space = 4 * scale()
+class PlaceFields:
+    """Where the chosen handle is and how it is turned, in the frame shown: three numbers each, scrubbed or typed."""
+
+    def __init__(self) -> None:
+        self._angles: tuple[tuple[int, int], Vector] = ((-1, -1), np.zeros(3))  # last shown, of a vertex in a frame
+
+    def draw(self, context: EditorContext, row: int) -> None:
+        """X, Y and Z in the units of the file, and the angles about them."""
+        state = context.studio.state
+        source, shape = state.document.source, block_edits.shown_vertices(state)
+        if source is None or shape is None:
+            return
+        frame, place = key_place(state, row, shape)
+        where = f"frame {frame}" if frame_shown(state) else f"the last frame, {frame}: frame 0 is the rest pose"
+        handle, origin = state.document.handles[row], np.asarray(source.origin)
+        why = "A pinned handle does not move." if handle.pinned else ""
+        reach, step = FAR * source.size, source.size / 400
+        tip = f"Where the handle is, and is to be in {where}. {SCRUB}"
+        wanted, ended = _three("", place + origin, step, reach, "%.4g", tip, why)
+        if wanted is not None:
+            _write(context, "place handle", commands.set_key, row, frame, wanted - origin)
+        if ended:
+            context.studio.let_go()
+        turn = turning.turn_shown(source, handle, frame, shape)
+        subject, last = self._angles
+        angles = turning.angles_of(turn, last if subject == (handle.vertex, frame) else np.zeros(3))
+        self._angles = (handle.vertex, frame), angles
+        free = frame not in handle.turns
+        why = "A pinned handle does not turn." if handle.pinned else ""
+        tip = f"{TURNED.format(where)}{FREE if free else ''} {SCRUB}"
+        wanted, ended = _three("turn ", np.round(angles, 1) + 0.0, 0.5, 3600.0, "%.4g\u00b0", tip, why, free)
+        if wanted is not None:
+            self._angles = (handle.vertex, frame), wanted
+            turns = {row: turning.turn_by_angles(wanted)}
+            _write(context, "turn handle", block_edits.turn_handles, {row: place}, turns, frame)
+        if ended:
+            context.studio.let_go()
+
+
+def _write(context: EditorContext, label: str, command: Callable[..., State], *values: Any) -> None:
+    """One change of a number: it poses the mesh at once, and all of one gesture is undone in one step."""
+    studio, figure = context.studio, context.viewport.figures[0]
+    if not studio.posing.held:
+        take_hold(context, figure)
+    studio.drag(label, label, command, *values)
+    studio.pose(figure.name, frame_shown(studio.state))
+
+
+def _three(
+    name: str, values: Vector, step: float, reach: float, form: str, tip: str, why: str, faint: bool = False
+) -> tuple[Vector | None, bool]:
+    """A line of three numbers, named `name` X to Z: all three when one was just changed, and whether that is over."""
+    space, found, ended = 4 * scale(), None, False
     width = (psim.GetContentRegionAvail()[0] - 2 * space) / 3
-    pinned = "A pinned handle does not move." if state.document.handles[row].pinned else ""
-    for axis, name in enumerate("XYZ"):
+    for axis, letter in enumerate("XYZ"):
         if axis:
             psim.SameLine(0.0, space)
         psim.SetNextItemWidth(width)
-        with disabled(pinned):
-            reach = FAR * source.size
-            edited = float_field(f"##{name}", float(values[axis]), source.size / 400, -reach, reach, f"{name} %.4g")
-        where = f"frame {frame}" if frame_shown(state) else f"the last frame, {frame}: frame 0 is the rest pose"
-        tooltip(f"Where the handle is, and is to be in {where}. Drag sideways, or Ctrl+click and type.", pinned)
+        psim.PushStyleColor(psim.ImGuiCol_Text, rgba(theme.TEXT_MUTED if faint else theme.TEXT))
+        with disabled(why):
+            edited = float_field(f"##{name}{letter}", float(values[axis]), step, -reach, reach, f"{letter} {form}")
+        psim.PopStyleColor()
+        tooltip(tip, why)
         if edited.changed:
-            values[axis] = edited.value
-            if frame_shown(state) != frame:
-                studio.show(commands.set_time, float(frame))
-            studio.drag(f"place {row} {axis}", "place handle", commands.set_key, row, frame, values - origin)
-        if edited.ended and not pinned:
-            studio.let_go()
+            found = np.array(values, dtype=np.float64)
+            found[axis] = edited.value
+        ended |= edited.ended and not why
+    return found, ended
 
 
 def draw_snap(context: EditorContext) -> None:

@@ -91,8 +91,12 @@ class Pointer:
 
     def _take(self, context: EditorContext, row: int, figure: Figure) -> None:
         """Take hold of a handle, and with it of all that are chosen."""
-        handles = context.studio.state.document.handles
         context.mouse.mode, self._row, self._figure = "handle", row, figure
+        self._remember(context, row, figure)
+
+    def _remember(self, context: EditorContext, row: int, figure: Figure) -> None:
+        """Where a handle is, and where the others that are chosen are: they go along."""
+        handles = context.studio.state.document.handles
         self._from = np.asarray(knob_position(context, figure, handles[row]))
         self._others = {
             other: np.asarray(knob_position(context, figure, handles[other]))
@@ -249,7 +253,8 @@ class Pointer:
         now = np.asarray(self._gizmo.get_position(), dtype=np.float64)
         moved = self._gizmo_at is not None and not np.allclose(now, self._gizmo_at, atol=1e-6)
         if moved and psim.IsMouseDown(0):
-            self._others = {}
+            if not self._gizmo_moving:
+                self._remember(context, row, figure)
             self._write(context, figure, now, first=not self._gizmo_moving)
             self._gizmo_moving = True
             self._gizmo_at = now

@@ -1,4 +1,4 @@
-"""The ring around the chosen handle: dragged along, it turns what is around the handle.
+"""The ring around the chosen handle: dragged along, it turns what is around it, and all that are chosen with it.
 
 The outer ring turns about the line of sight. With the gizmo there are three more, about the axes of the view's space.
 """
@@ -6,15 +6,18 @@ The outer ring turns about the line of sight. With the gizmo there are three mor
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polyscope.imgui as psim
 from numpy.typing import NDArray
 
 from core.handle_paths import turned_further
+from core.quaternions import turned_by
+from core.sequence import SourceMesh
 from m2v_studio.context import EditorContext
-from m2v_studio.document import turning
+from m2v_studio.document import block_edits, turning
+from m2v_studio.document.selection import chosen_rows
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Projection, Region
 from m2v_studio.view.figure import Figure
@@ -73,10 +76,10 @@ class _Grip:
     figure: Figure
     projection: Projection
     mouse: Pixel
-    place: Vector  # [3] where the handle is, source units
-    turn: Vector  # [3] how it was turned
     axis: Vector  # [3] of the ring, in the source's axes
     tangent: Vector  # [2] pixels for a radian
+    places: dict[int, Vector] = field(default_factory=dict)  # [3] of what is turned, by row, source units
+    turns: dict[int, Vector] = field(default_factory=dict)  # [3] how it was turned
     frame: int | None = None  # None until the mouse has moved
     last: float | None = None  # radians
     total: float = 0.0
@@ -121,7 +124,7 @@ class TurnRing:
         near = int(np.hypot(*(pixels - at).T).argmin())
         ahead = pixels[(near + 1) % len(pixels)] - pixels[near - 1]
         return _Grip(
-            row, ring, figure, projection, at, np.zeros(3), np.zeros(3),
+            row, ring, figure, projection, at,
             axis=norm.rotation.T @ ring.axis,
             tangent=ahead * len(pixels) / (4 * np.pi),
             last=ring.angle(projection, at),
@@ -143,21 +146,33 @@ class TurnRing:
             return True
         if grip.frame is None:
             self._count += 1
-            handle = studio.state.document.handles[grip.row]
             grip.frame = take_hold(context, grip.figure)
-            shape = grip.figure.track[min(grip.frame, len(grip.figure.track) - 1)]
-            grip.place = np.asarray(shape[handle.vertex], dtype=np.float64)
-            grip.turn = turning.turn_shown(source, handle, grip.frame, shape)
+            self._remember(context, source, grip, grip.frame)
             context.mouse.dragging = True
         self._measure(grip, at)
         degrees = math.degrees(grip.total)
         if io.KeyShift:
             degrees = STEP * round(degrees / STEP)
-        turn = turned_further(grip.turn, grip.axis * degrees)
-        gesture = f"turn {self._count}"
-        studio.drag(gesture, "turn handle", turning.set_turn, grip.row, grip.frame, grip.place, turn)
+        by = grip.axis * degrees
+        around, matrix = grip.places[grip.row], turned_by(np.radians(by))
+        places = {row: around + matrix @ (place - around) for row, place in grip.places.items()}
+        turns = {row: turned_further(turn, by) for row, turn in grip.turns.items()}
+        label = "turn handles" if len(turns) > 1 else "turn handle"
+        studio.drag(f"turn {self._count}", label, block_edits.turn_handles, places, turns, grip.frame)
         studio.pose(grip.figure.name, grip.frame)
         return True
+
+    @staticmethod
+    def _remember(context: EditorContext, source: SourceMesh, grip: _Grip, frame: int) -> None:
+        """Where the chosen handles are and how they are turned: all go around the one with the ring."""
+        handles, state = context.studio.state.document.handles, context.studio.state
+        shape = grip.figure.track[min(frame, len(grip.figure.track) - 1)]
+        for row in {grip.row, *chosen_rows(state)}:
+            handle = handles[row]
+            if not handle.pinned:
+                at = handle.keys.get(frame, shape[handle.vertex])
+                grip.places[row] = np.asarray(at, dtype=np.float64)
+                grip.turns[row] = turning.turn_shown(source, handle, frame, shape)
 
     @staticmethod
     def _measure(grip: _Grip, at: Pixel) -> None:

@@ -50,7 +50,7 @@ class Posing:
             height = normalization(source).apply(self._base)[:, 1] if document.contacts else None
             self._grip = self.system.grip(self._base, handles, height, turned, regions)
             self._before = [
-                turn_around(source.vertices, self._base, int(handles[place]), regions.get(place)) for place in turned
+                turn_around(source, self._base, int(handles[place]), regions.get(place)) for place in turned
             ]
         asked = rotation_matrices(turns[rows[list(turned)], frame])
         further = [turn @ before.T for turn, before in zip(asked, self._before, strict=True)]

@@ -10,13 +10,14 @@ import pytest
 
 from core.handle_paths import quaternion_of_degrees
 from core.quaternions import nearest_rotations, rotation_matrices
-from m2v_studio.document import commands
+from m2v_studio.document import commands, selection, turning
 from m2v_studio.document.state import shown_pose
 from m2v_studio.driver import Driver, Point
 from m2v_studio.view.overlay import RING
 from m2v_studio.view.turn_ring import AXIS_RADIUS, rings_of
 
-from .hands import CTRL, SHIFT, finish, front_vertex, rest
+from .hands import CTRL, SHIFT, field_at, finish, front_vertex, middle, rest
+from .test_losses import type_into
 
 
 @pytest.fixture
@@ -124,3 +125,47 @@ def test_copied_keys_bring_their_turn_along(held: Driver) -> None:
     turns = studio.state.document.handles[0].turns
     assert set(turns) == {8, 16}
     np.testing.assert_allclose(turns[8], turns[16])
+
+
+def test_a_turn_is_typed_beside_the_place_and_poses_the_mesh_at_once(held: Driver) -> None:
+    studio, source = held.app.studio, held.app.studio.state.document.source
+    assert source is not None
+    studio.show(commands.set_time, 9.0)
+    held.settle()
+    type_into(held, "##turn Z", "40")
+    assert not studio.state.document.handles[0].turns, "not before Enter"
+    held.key(psim.ImGuiKey_Enter)
+    handle = studio.state.document.handles[0]
+    np.testing.assert_allclose(handle.turns[9], [0.0, 0.0, 40.0], atol=0.2)
+    np.testing.assert_allclose(handle.keys[9], source.vertices[handle.vertex], atol=1e-5)
+    finish(held)
+    rest(held)
+    studio.show(commands.set_time, 9.0)
+    held.settle()
+    at = middle(field_at(held, "##turn X"))
+    held.drag(at, (at[0] + 50, at[1]), release=False)
+    pose = shown_pose(studio.state)
+    assert pose is not None and psim.IsMouseDown(0), "the mesh follows the number before the button is let go"
+    held.release()
+    angles = turning.angles_of(studio.state.document.handles[0].turns[9], [20.0, 0.0, 40.0])
+    assert angles[0] > 5.0 and abs(angles[1]) < 0.2 and abs(angles[2] - 40.0) < 0.2
+    assert [step.label for step in studio.session.past] == ["add handle", "turn handle", "turn handle"]
+
+
+def test_the_ring_takes_all_chosen_handles_around_its_own(held: Driver) -> None:
+    studio, source = held.app.studio, held.app.studio.state.document.source
+    assert source is not None
+    first = studio.state.document.handles[0].vertex
+    held.app.studio.do("add", commands.add_handle, front_vertex(held, 60))
+    studio.show(selection.choose_handles, (0, 1))
+    held.settle()
+    turn_by(held, 200.0, 60.0)
+    rows = studio.state.document.handles
+    assert all(list(handle.turns) == [16] for handle in rows) and len(studio.session.past) == 3
+    axis = held.app.viewport.camera.axes()[2]
+    for handle in rows:
+        np.testing.assert_allclose(handle.turns[16], 60.0 * axis, atol=2.0)
+    matrix = rotation_matrices(quaternion_of_degrees(rows[0].turns[16]))
+    arm = source.vertices[rows[1].vertex] - source.vertices[first]
+    np.testing.assert_allclose(rows[0].keys[16], source.vertices[first], atol=1e-5)
+    np.testing.assert_allclose(rows[1].keys[16] - rows[0].keys[16], matrix @ arm, atol=1e-3)

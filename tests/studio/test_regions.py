@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import HandleError
 from core.io.mesh.source_mesh import build_source_mesh
-from m2v_studio.document import block_edits, commands, regions, selection, turning
+from m2v_studio.document import block_edits, commands, regions, selection
 from m2v_studio.document.state import State, edit_key, tracks
 
 from .shapes import ball, ball_arrays
@@ -60,7 +60,7 @@ def test_a_mirrored_region_does_the_same_on_the_other_side() -> None:
     source = state.document.source
     assert source is not None
     place = source.vertices[state.document.handles[0].vertex] + np.array([0.3, 0.2, 0.0])
-    state = turning.set_turn(state, 0, 8, place, [0.0, 30.0, 0.0])
+    state = block_edits.turn_handles(state, {0: place}, {0: [0.0, 30.0, 0.0]}, 8)
     mirrored = block_edits.mirrored_keys(commands.select_handle(state, 0))
     again = block_edits.mirrored_keys(commands.select_handle(state, 0))
     handle, image = mirrored.document.handles

@@ -25,7 +25,7 @@ TURN = np.array([10.0, 50.0, 0.0])
 def turned() -> State:
     state = commands.add_handle(commands.open_source(State(), ball()), 3)
     assert state.document.source is not None
-    state = turning.set_turn(state, 0, 8, state.document.source.vertices[3], TURN)
+    state = block_edits.turn_handles(state, {0: state.document.source.vertices[3]}, {0: TURN}, 8)
     return commands.select_handle(state, 0)
 
 
@@ -91,3 +91,23 @@ def test_turns_are_in_the_project_file_and_reach_the_worker(tmp_path: Path) -> N
     np.testing.assert_allclose(document.handles[0].turns[8], TURN)
     there = pickle.loads(pickle.dumps(tracks(state.document)))
     np.testing.assert_allclose(there.handles[0].turns[8], TURN)
+
+
+def test_angles_about_the_axes_go_on_past_a_half_turn() -> None:
+    shown = np.zeros(3)
+    for typed in ([30.0, 0.0, 0.0], [30.0, 100.0, 0.0], [30.0, 100.0, 200.0], [-400.0, 80.0, 10.0]):
+        turn = turning.turn_by_angles(typed)
+        shown = turning.angles_of(turn, typed)
+        np.testing.assert_allclose(shown, typed, atol=1e-6)
+    once = rotation_matrices(quaternion_of_degrees(turning.turn_by_angles([90.0, 0.0, 90.0])))
+    np.testing.assert_allclose(once @ [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], atol=1e-9)
+
+
+def test_several_handles_are_turned_in_one_step() -> None:
+    state = commands.add_handle(turned(), 40)
+    source = state.document.source
+    assert source is not None
+    places = {row: source.vertices[handle.vertex] for row, handle in enumerate(state.document.handles)}
+    after = block_edits.turn_handles(state, places, {0: TURN, 1: -TURN}, 12)
+    np.testing.assert_allclose([handle.turns[12] for handle in after.document.handles], [TURN, -TURN])
+    assert selection.chosen_keys(after) == ((0, 12), (1, 12))
