@@ -36,6 +36,7 @@ from m2v_studio.panels.source import SourcePanel
 from m2v_studio.studio import Studio
 from m2v_studio.view import keymap, layout, overlay, shortcuts, style, theme
 from m2v_studio.view.actions import BY_NAME
+from m2v_studio.view.brush import Brush
 from m2v_studio.view.camera import Region
 from m2v_studio.view.gl_sync import wait_until_drawn
 from m2v_studio.view.lasso import Lasso
@@ -86,7 +87,7 @@ class App:
         self.context = EditorContext(studio, self.viewport, with_dialogs=not self._headless)
         self._read_keys()
         self.scene = SceneBuilder()
-        self.pointer, self.turn_ring, self.lasso = Pointer(), TurnRing(), Lasso()
+        self.pointer, self.turn_ring, self.lasso, self.brush = Pointer(), TurnRing(), Lasso(), Brush()
         self.timeline = Timeline()
         self.scan_view, self.box_gizmo, self.reference_view = ScanView(), BoxGizmo(), ReferenceView()
         self.source_panel, self.handles_panel, self.scans_panel = SourcePanel(), HandlesPanel(), ScansPanel()
@@ -230,7 +231,7 @@ class App:
         self.region = regions["view"]
         context = self.context
         shortcuts.handle(context)
-        gizmos = (self.lasso, self.box_gizmo, self.turn_ring)
+        gizmos = (self.lasso, self.brush, self.box_gizmo, self.turn_ring)
         if not context.is_modal and not any(gizmo.update(context, self.region) for gizmo in gizmos):
             self.pointer.update(context, self.region)
         state = self.studio.state
@@ -244,6 +245,7 @@ class App:
         overlay.draw(context, self.region)
         self.turn_ring.draw(context, self.region)
         self.lasso.draw(self.region)
+        self.brush.draw(context, self.region)
         with panel("left", regions["left"]):
             with fixed("##settings", GENERATE_HEIGHT):  # the button below stays where it is
                 self.source_panel.draw(context)

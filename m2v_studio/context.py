@@ -48,12 +48,14 @@ class SaveAs(Place):
 class Mouse:
     """What the mouse is doing in the view, and over what."""
 
-    mode: str | None = None  # "press", "orbit", "pan", "handle", "box", "turn", "lasso"
+    mode: str | None = None  # "press", "orbit", "pan", "handle", "box", "turn", "lasso", "brush"
     dragging: bool = False  # a handle is being moved or turned right now
     hovered_handle: int | None = None
     hovered_knob: int | None = None  # of the scans' box
     box_next: bool = False  # the next drag in the view draws a box around handles
     lasso_next: bool = False  # the next drag in the view circles a part of the shape
+    brush: bool = False  # a press on the shape paints a region, until Esc
+    brush_size: float = 22.0  # radius in pixels at scale 1
     box: tuple[tuple[float, float], tuple[float, float]] | None = None  # two corners, while it is drawn
 
 

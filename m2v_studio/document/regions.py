@@ -13,7 +13,7 @@ from core.geometry.binding import mesh_components
 from core.sequence import Handle, SourceMesh
 from m2v_studio.document import commands
 from m2v_studio.document.selection import choose_handles
-from m2v_studio.document.state import State
+from m2v_studio.document.state import Document, State
 from m2v_studio.document.words import counted
 
 FEWEST = 4
@@ -54,6 +54,12 @@ def change_region(state: State, row: int, vertices: ArrayLike, take_away: bool) 
     changed = _with_handle(cleared, row, replace(handle, region=wanted))
     message = f"{handle.name} has {len(wanted):,} vertices."
     return replace(choose_handles(changed, (row,)), message=message)
+
+
+def repaint(state: State, began: Document, row: int | None, vertices: ArrayLike, take_away: bool = False) -> State:
+    """What a brush makes of the document in which its stroke began: a new region, or that of a handle changed."""
+    before = replace(state, document=began)
+    return add_region(before, vertices) if row is None else change_region(before, row, vertices, take_away)
 
 
 def dissolve(state: State, rows: Iterable[int]) -> State:

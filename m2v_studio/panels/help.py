@@ -20,6 +20,7 @@ MOUSE: tuple[tuple[str, str, str], ...] = (  # group, gesture, meaning
     ("Mouse in the view", "Shift+click", "pin a vertex; on a handle: choose it too"),
     ("Mouse in the view", "Drag a handle", "write a key, of all chosen handles"),
     ("Mouse in the view", "Drag its ring", "turn what is around it; Shift: in steps of 15 degrees"),
+    ("Mouse in the view", "Press with the brush", "paint a region; Ctrl takes away, the wheel changes the size"),
     ("Mouse in the view", "Drag beside it", "turn the view"),
     ("Mouse in the view", "Ctrl+drag", "choose handles by a box"),
     ("Mouse in the view", "Right drag", "move the view"),

@@ -25,9 +25,11 @@ from m2v_studio.document.facing import Side, facing_yaw, yaw_of_side
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.state import Snap, State, frame_shown
 from m2v_studio.document.up_axis import set_up_axis
+from m2v_studio.view.brush import resize
 
 Run = Callable[[EditorContext], None]
 CIRCLE = "Circle a part of the shape. Shift adds to the chosen region, Ctrl takes away."
+PAINT = "Paint on the shape. Ctrl takes away, the wheel changes the brush, Esc puts it away."
 AROUND = 0.1  # of the shape's size, beside the handles that are framed
 
 
@@ -111,6 +113,16 @@ def circle_region(context: EditorContext) -> None:
     context.studio.show(commands.say, CIRCLE)
 
 
+def paint_region(context: EditorContext) -> None:
+    mouse = context.mouse
+    mouse.brush, mouse.lasso_next = not mouse.brush, False
+    context.studio.show(commands.say, PAINT if mouse.brush else "The brush is put away.")
+
+
+def brush_size(steps: float) -> Run:
+    return lambda context: resize(context, steps)
+
+
 def dissolve(context: EditorContext) -> None:
     edit(context, "dissolve region", regions.dissolve, selection.chosen_rows(context.studio.state))
 
@@ -192,8 +204,9 @@ def frame_chosen(context: EditorContext) -> None:
 
 def escape(context: EditorContext) -> None:
     """Close what is on top, nothing else."""
-    if context.mouse.box_next or context.mouse.lasso_next:
-        context.mouse.box_next = context.mouse.lasso_next = False
+    mouse = context.mouse
+    if mouse.box_next or mouse.lasso_next or mouse.brush:
+        mouse.box_next = mouse.lasso_next = mouse.brush = False
     elif context.motions_open:
         context.motions_open = False
     elif context.help_open:

@@ -95,6 +95,7 @@ SIDE_VIEWS: tuple[tuple[str, Side, str, str], ...] = (
 )
 RING = "A ring around the chosen handle, to turn what is around it: a head, a paw. The move gizmo adds the axes."
 REGION = "Draw a line around a part of the shape, such as a head; it then moves and turns as one rigid handle."
+PAINT = "Brush over a part of the shape; it grows the chosen region, or makes a new one. What is hidden stays out."
 DISSOLVE = "Only the handle in its middle is left; what is around it may bend again."
 FREE_TURN = "The chosen keys say where the handle is and no longer how it is turned."
 PIN = "The chosen handles stay where they are from the playhead to their next key: feet that stand."
@@ -136,6 +137,10 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _action("circle_region", "Circle a region", "Handles and keys", "C", runs.circle_region, about=REGION,
             why=reasons.of_state(reasons.no_mesh)),
+    _action("paint_region", "Paint a region", "Handles and keys", "Shift+C", runs.paint_region, about=PAINT,
+            why=reasons.of_state(reasons.no_mesh), on=lambda c: c.mouse.brush),
+    _action("larger_brush", "Larger brush", "Handles and keys", "]", runs.brush_size(2.0), repeat=True),
+    _action("smaller_brush", "Smaller brush", "Handles and keys", "[", runs.brush_size(-2.0), repeat=True),
     _action("dissolve", "Dissolve the region", "Handles and keys", "", runs.dissolve, about=DISSOLVE,
             why=reasons.of_state(reasons.no_region)),
     _action("cut_by_box", "Cut by the box", "Scans", "", lambda c: c.cut_by_box(),

@@ -6,6 +6,7 @@ import numpy as np
 import polyscope.imgui as psim
 from numpy.typing import NDArray
 
+from core.geometry.sampling import orientation, vertex_normals
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, regions
 from m2v_studio.document.regions import circled
@@ -17,7 +18,8 @@ from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import scale
 
 SPACING = 3.0  # pixels between the corners of the line
-CELL = 5.0  # pixels: vertices in one cell hide each other
+CELL = 5.0  # pixels at least: vertices in one cell hide each other
+EDGE_ON = -0.1  # of a normal towards the viewer: what is seen from its edge counts
 THICKNESS = 0.03  # of the shape's size: what lies this much further back than the first in its cell is hidden
 
 
@@ -57,8 +59,8 @@ class Lasso:
             return
         best: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         for figure in viewport.figures:
-            inside, seen = _inside_and_seen(context, figure, line)
-            found = circled(source, inside, seen)
+            pixels, seen = seen_in_image(context, figure)
+            found = circled(source, within(pixels, line), seen)
             best = found if len(found) > len(best) else best
         studio.show(commands.with_view, playing=False)
         if self._how == "new" or row is None:
@@ -82,19 +84,27 @@ class Lasso:
         canvas.PopClipRect()
 
 
-def _inside_and_seen(
-    context: EditorContext, figure: Figure, line: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """[V] which vertices of a figure lie within the closed line in the image, and which are not hidden there."""
+def seen_in_image(context: EditorContext, figure: Figure) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """[V, 2] where the vertices of a figure are in the image, and [V] which are seen there.
+
+    Those that are not face away, or lie behind another in the same cell of the image.
+    """
     viewport = context.viewport
-    assert viewport.projection is not None
-    pixels, depth = viewport.projection.project(viewport.to_view(figure, figure.positions))
-    inside = within(pixels, line) & (depth > 0)
-    cells = np.floor(pixels / (CELL * scale())).astype(np.int64)
-    _, cell = np.unique(cells, axis=0, return_inverse=True)
+    projection = viewport.projection
+    assert projection is not None
+    places = viewport.to_view(figure, figure.positions)
+    pixels, depth = projection.project(places)
+    outward = vertex_normals(places, figure.faces) * orientation(places, figure.faces)
+    edges = np.linalg.norm(pixels[figure.faces[:, 0]] - pixels[figure.faces[:, 1]], axis=1)
+    side = max(CELL * scale(), 1.5 * float(np.median(edges)))  # a sparse mesh has gaps to look through
+    cells = np.floor(pixels / side).astype(np.int64)
+    cells -= cells.min(axis=0)
+    _, cell = np.unique(cells[:, 0] * (int(cells[:, 1].max()) + 1) + cells[:, 1], return_inverse=True)
     nearest = np.full(int(cell.max()) + 1, np.inf)
-    np.minimum.at(nearest, cell.reshape(-1), depth)
-    return inside, depth <= nearest[cell.reshape(-1)] + THICKNESS
+    np.minimum.at(nearest, cell, depth)
+    behind = THICKNESS + 2 * side * projection.unit_at(float(np.median(depth)))
+    facing = outward @ projection.view[2, :3] > EDGE_ON
+    return pixels, facing & (depth > 0) & (depth <= nearest[cell] + behind)
 
 
 def within(points: NDArray[np.float64], line: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -29,6 +29,7 @@ RETIME = Submenu(
 )
 EASING = Submenu("To the next key", ("ease_free", "ease_linear", "ease_smooth", "ease_hold", "ease_overshoot"))
 PINS = Submenu("Pins", ("pin_from_here", "let_go", "remove_pins"))
+REGION = Submenu("Region", ("circle_region", "paint_region", None, "larger_brush", "smaller_brush", None, "dissolve"))
 PUT_ON = Submenu("Put on", ("put_on_ground", "put_on_grid", "put_on_symmetry", "put_on_vertex"))
 SNAP = Submenu("Snap", ("snap_none", "snap_ground", "snap_grid", "snap_symmetry", "snap_vertex"))
 KEYS: tuple[Entry, ...] = (
@@ -44,9 +45,7 @@ KEYS: tuple[Entry, ...] = (
     PUT_ON,
     "free_turn",
     None,
-    "circle_region",
-    "dissolve",
-    None,
+    REGION,
     PINS,
     "pin",
 )

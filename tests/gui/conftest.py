@@ -44,6 +44,7 @@ def _window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 @pytest.fixture
 def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """Hands on the window with the ball opened and nothing else."""
+    from m2v_studio.context import Mouse
     from m2v_studio.driver import Driver
     from m2v_studio.panels.export import ExportDialog
     from m2v_studio.panels.motions import MotionsWindow
@@ -60,6 +61,7 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     app.studio.session.past.clear()
     app.studio.ask, app.context.save_as, app.context.help_open, app.context.closing = None, None, False, False
     app.context.export_open = app.context.render_open = app.context.motions_open = False
+    app.context.mouse = Mouse()
     app.export_dialog = ExportDialog()  # it keeps the last folder while the window is open
     app.motions_window = MotionsWindow()  # it keeps the words searched for
     app.viewport.camera = Camera()

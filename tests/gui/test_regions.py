@@ -14,7 +14,7 @@ from m2v_studio.document.state import shown_pose
 from m2v_studio.driver import Driver, Point
 from m2v_studio.view.overlay import RING
 
-from .hands import CTRL, SHIFT, finish
+from .hands import CTRL, SHIFT, finish, front_vertex
 
 
 def circle(driver: Driver, center: Point, radius: float, modifier: int | None = None) -> None:
@@ -99,3 +99,42 @@ def test_a_circle_around_nothing_says_so_and_escape_puts_the_lasso_away(driver: 
     driver.key(psim.ImGuiKey_C)
     driver.key(psim.ImGuiKey_Escape)
     assert not driver.app.context.mouse.lasso_next
+
+
+def test_a_brush_paints_a_region_that_grows_and_shrinks_by_strokes(driver: Driver) -> None:
+    studio, mouse = driver.app.studio, driver.app.context.mouse
+    driver.key(psim.ImGuiKey_C, SHIFT)
+    assert mouse.brush
+    end = driver.at_vertex(far_end(driver))
+    driver.move((end[0] - 50, end[1]))
+    size = mouse.brush_size
+    driver.wheel(3.0)
+    assert mouse.brush_size > size and driver.app.viewport.camera.zoom == 1.0, "the wheel is the brush's"
+    driver.drag((end[0] - 50, end[1] - 40), (end[0] - 50, end[1] + 40), release=False)
+    assert psim.IsMouseDown(0) and len(studio.state.document.handles) == 1, "it is seen while it is painted"
+    assert driver.app.viewport.figures[0].tint is not None
+    driver.release()
+    handle = studio.state.document.handles[0]
+    first = set(handle.region) | {handle.vertex}
+    source, viewport = studio.state.document.source, driver.app.viewport
+    assert source is not None and viewport.norm is not None and len(first) > 8
+    facing = viewport.norm.apply(source.vertices) @ viewport.camera.axes()[2]
+    assert facing[list(first)].min() > -0.15, "what is hidden stays out"
+    driver.drag((end[0] - 130, end[1] - 40), (end[0] - 130, end[1] + 40))
+    grown = set(studio.state.document.handles[0].region)
+    assert len(studio.state.document.handles) == 1 and grown > first - {handle.vertex}
+    driver.move((end[0] - 130, end[1] - 40))
+    driver.hold(CTRL, True)
+    driver.drag((end[0] - 130, end[1] - 40), (end[0] - 130, end[1] + 40))
+    driver.hold(CTRL, False)
+    assert len(studio.state.document.handles[0].region) < len(grown)
+    assert [step.label for step in studio.session.past] == ["paint region", "grow region", "shrink region"]
+    for _ in range(3):
+        driver.key(psim.ImGuiKey_Z, CTRL)
+    assert not studio.state.document.handles
+    before, corner = driver.app.viewport.camera, (driver.app.region.x + 40.0, driver.app.region.y + 60.0)
+    driver.drag(corner, (corner[0] + 60, corner[1]))
+    assert driver.app.viewport.camera != before and not studio.state.document.handles, "beside the shape it turns"
+    driver.key(psim.ImGuiKey_Escape)
+    driver.click(driver.at_vertex(front_vertex(driver)))
+    assert not mouse.brush and not len(studio.state.document.handles[0].region), "a click is a handle again"
