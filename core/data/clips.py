@@ -32,6 +32,45 @@ class ClipBatch:
     rig: Tensor | None = None
 
 
+def turn_and_fit(points: Tensor, normals: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Clips [B, T, N, 3] turned about Y by `yaw` [B], in normalised space, with their normals [B, N, 3].
+
+    Also the turn [B, 3, 3] and, after it, frame 0's centre [B, 3] and size [B], to bring more along.
+    """
+    turn = torch.zeros(len(yaw), 3, 3, device=yaw.device)
+    turn[:, 0, 0] = turn[:, 2, 2] = yaw.cos()
+    turn[:, 0, 2], turn[:, 2, 0], turn[:, 1, 1] = yaw.sin(), -yaw.sin(), 1.0
+    points = torch.einsum("bij,btnj->btni", turn, points)
+    low, high = points[:, 0].amin(1), points[:, 0].amax(1)
+    center, size = (low + high) / 2, (high - low).amax(1).clamp_min(1e-8)
+    points = (points - center[:, None, None]) / size[:, None, None, None]
+    return points, torch.einsum("bij,bnj->bni", turn, normals), turn, center, size
+
+
+def with_occupancy(
+    clips: ClipBatch,
+    fresh: Tensor,
+    stored: tuple[Tensor, Tensor, Tensor, Tensor],
+    turn: Tensor,
+    center: Tensor,
+    size: Tensor,
+) -> None:
+    """Add queries [B, Q, 3] to clips placed by `turn_and_fit`: first uniform in the box of side 1.1, then near ones.
+
+    `stored` are places [B, Q, 3] with labels [B, Q], and the low and high corner [B, 3] of the pose's own box, in the
+    clip's units. Stored uniform queries fill that box only: of the `fresh` ones [B, U, 3], normalised, one outside it
+    is outside the shape, one inside it is exchanged for a stored one, which is distributed in the same way.
+    """
+    places, inside, low, high = stored
+    half = fresh.shape[1]
+    in_clip = torch.einsum("bji,bqj->bqi", turn, fresh * size[:, None, None] + center[:, None])
+    boxed = ((in_clip >= low[:, None]) & (in_clip <= high[:, None])).all(-1)
+    known = (torch.einsum("bij,bqj->bqi", turn, places) - center[:, None]) / size[:, None, None]
+    known[:, :half] = torch.where(boxed[..., None], known[:, :half], fresh)
+    inside[:, :half] = torch.where(boxed, inside[:, :half], torch.zeros_like(inside[:, :half]))
+    clips.occupancy_points, clips.occupancy = known, inside
+
+
 class ClipSource(Protocol):
     """A source of training clips; all sources share this one method."""
 

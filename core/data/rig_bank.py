@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.data.clips import SPLITS, ClipBatch
+from core.data.clips import SPLITS, ClipBatch, turn_and_fit, with_occupancy
 from core.data.rig_prepare import prepare_rigs, prepared_bank
 from core.data.rig_tables import CATEGORY_NUMBERS, CATEGORY_WEIGHTS, RigTables
 from core.errors import DataError
@@ -72,12 +72,7 @@ class RigSource:
         chosen = self._uniform(generator, batch, self.pool).topk(points, dim=1, sorted=False).indices
         position, normal = self.tables.skin(clip, when, chosen)
         turned = (draw[5] >= AS_STORED) & (split == "train")
-        turn = _yaw(draw[4] * 2 * torch.pi * turned)  # [B, 3, 3]
-        position = torch.einsum("bij,btnj->btni", turn, position)
-        low, high = position[:, 0].amin(1), position[:, 0].amax(1)
-        center, size = (low + high) / 2, (high - low).amax(1).clamp_min(1e-8)
-        position = (position - center[:, None, None]) / size[:, None, None, None]
-        normal = torch.einsum("bij,bnj->bni", turn, normal)
+        position, normal, *placed = turn_and_fit(position, normal, draw[4] * 2 * torch.pi * turned)
         result = ClipBatch(
             points=position,
             normals=torch.nn.functional.normalize(normal, dim=-1),
@@ -86,7 +81,7 @@ class RigSource:
             rig=self.tables.clip_rig[clip],
         )
         if occupancy_queries:
-            self._add_occupancy(result, item, occupancy_queries, generator, turn, center, size)
+            self._add_occupancy(result, item, occupancy_queries, generator, placed)
         return result
 
     # ------------------------------------------------------------------ drawing
@@ -121,43 +116,23 @@ class RigSource:
         reference: Tensor,
         queries: int,
         generator: torch.Generator,
-        turn: Tensor,
-        center: Tensor,
-        size: Tensor,
+        placed: list[Tensor],
     ) -> None:
-        """Queries [B, Q, 3]: the first half uniform in the box of side 1.1, the others near the surface.
-
-        The stored uniform queries fill the pose's own box only: a fresh point outside it is outside the shape, one
-        inside it is exchanged for a stored one, which is distributed in the same way.
-        """
         batch, stored = len(reference), self.tables.meta["queries"][0]
         half = queries - queries // 2
         fresh = (self._uniform(generator, batch, half, 3) - 0.5) * BOX_SIDE
-        in_rig = torch.einsum("bji,bqj->bqi", turn, fresh * size[:, None, None] + center[:, None])
-        low, high = self.tables.reference_box[0, reference][:, None], self.tables.reference_box[1, reference][:, None]
-        boxed = ((in_rig >= low) & (in_rig <= high)).all(-1)
         picks = [self._pick(generator, batch, 0, stored, half)]
         if queries - half:
             picks.append(self._pick(generator, batch, stored, self.tables.queries.shape[1], queries - half))
         pick = torch.cat(picks, 1)
         span = self.tables.query_span[reference][:, :, None]  # [B, 2, 1, 3]
         unit = (self.tables.queries[reference[:, None], pick].float() + 32768) / 65535
-        known = torch.einsum("bij,bqj->bqi", turn, span[:, 0] + unit * (span[:, 1] - span[:, 0]))
-        known = (known - center[:, None]) / size[:, None, None]
+        places = span[:, 0] + unit * (span[:, 1] - span[:, 0])
         inside = self.tables.inside[reference[:, None], pick].float()
-        known[:, :half] = torch.where(boxed[..., None], known[:, :half], fresh)
-        inside[:, :half] = torch.where(boxed, inside[:, :half], torch.zeros_like(inside[:, :half]))
-        result.occupancy_points, result.occupancy = known, inside
+        low, high = self.tables.reference_box[:, reference]
+        with_occupancy(result, fresh, (places, inside, low, high), *placed)
 
     def _pick(self, generator: torch.Generator, batch: int, first: int, last: int, count: int) -> Tensor:
         """Random stored queries [B, count] of `first` to `last`, without repetition while there are enough."""
         order = self._uniform(generator, batch, last - first).argsort(1)
         return first + order[:, torch.arange(count, device=self.device) % (last - first)]
-
-
-def _yaw(angle: Tensor) -> Tensor:
-    """Rotations [B, 3, 3] about Y."""
-    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
-    cosine, sine = angle.cos(), angle.sin()
-    rows = [torch.stack(row, -1) for row in ((cosine, zero, sine), (zero, one, zero), (-sine, zero, cosine))]
-    return torch.stack(rows, -2)

@@ -22,7 +22,6 @@ from core.data.point_surface import voxel_grid
 from core.data.rasteriser import NEAR, Raster, rasterise
 from core.errors import DataError
 from core.geometry.image_camera import FRONT, VIEW_SIDE
-from core.geometry.occupancy import is_inside
 from core.geometry.sampling import face_normals, sample_surface, vertex_normals
 from core.io.scans.camera_files import back_project
 from core.sequence import BOX_SIDE, ScanSequence
@@ -141,26 +140,18 @@ def render_depth(
     return DepthScan(depth, intrinsics, poses, scans)
 
 
-def simulate_voxels(
-    vertices: ArrayLike, faces: ArrayLike, resolution: int = 32, solid: bool = False, fps: float = FPS
-) -> ScanSequence:
+def simulate_voxels(vertices: ArrayLike, faces: ArrayLike, resolution: int = 32, fps: float = FPS) -> ScanSequence:
     """Grids [T, R, R, R] of the box of side 1.1 around the origin: the cells that the surface passes.
 
     The surface, because that is all training can know of a frame in motion and all that a scanner measures; open meshes
-    have one too. `solid` instead gives the cells whose centre is inside by the winding number.
+    have one too.
     """
     frames, corners = _checked(vertices, faces)
-    if solid:
-        middle = ((np.arange(resolution) + 0.5) / resolution - 0.5) * BOX_SIDE
-        centres = np.stack(np.meshgrid(middle, middle, middle, indexing="ij"), axis=-1).reshape(-1, 3)
-        inside = [is_inside(frame, corners, centres) for frame in frames]
-        grids = np.stack(inside).reshape(-1, resolution, resolution, resolution)
-    else:
-        rng = np.random.default_rng(0)
-        samples = sample_surface(frames[0], corners, _VOXEL_SAMPLES, rng)
-        # Frame by frame, and with the vertices, so that a small tip or a face that grows is not missed for long.
-        dense = (torch.from_numpy(np.concatenate([samples.at(frame), frame])) for frame in frames)
-        grids = np.stack([voxel_grid(points[None, None], resolution, BOX_SIDE)[0, 0].numpy() for points in dense])
+    rng = np.random.default_rng(0)
+    samples = sample_surface(frames[0], corners, _VOXEL_SAMPLES, rng)
+    # Frame by frame, and with the vertices, so that a small tip or a face that grows is not missed for long.
+    dense = (torch.from_numpy(np.concatenate([samples.at(frame), frame])) for frame in frames)
+    grids = np.stack([voxel_grid(points[None, None], resolution, BOX_SIDE)[0, 0].numpy() for points in dense])
     cell = BOX_SIDE / resolution
     points = [(np.argwhere(grid) + 0.5) * cell - BOX_SIDE / 2 for grid in grids]
     return _scans(points, fps, name="voxels", modality="voxels", dense=grids, voxel_side=BOX_SIDE)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.data.clips import ClipBatch
+from core.data.clips import ClipBatch, turn_and_fit, with_occupancy
 from core.data.rig_bank import SPEEDS
 from core.data.rig_format import query_box
 from core.data.rig_tables import CATEGORY_NUMBERS, CATEGORY_WEIGHTS, LIVELY
@@ -103,20 +103,16 @@ class ShardSource:
         ]
         position = torch.from_numpy(np.stack([window.points for window in windows])).to(self.device)
         normal = torch.from_numpy(np.stack([window.normals for window in windows])).to(self.device)
-        turn = _yaw(
-            torch.from_numpy(draw[4] * 2 * np.pi if split == "train" else 0.0 * draw[4]).float().to(self.device)
-        )
-        position = torch.einsum("bij,btnj->btni", turn, position)
-        low, high = position[:, 0].amin(1), position[:, 0].amax(1)
-        center, size = (low + high) / 2, (high - low).amax(1).clamp_min(1e-8)
+        yaw = torch.from_numpy(2 * np.pi * draw[4] * (split == "train")).float().to(self.device)
+        position, normal, *placed = turn_and_fit(position, normal, yaw)
         result = ClipBatch(
-            points=(position - center[:, None, None]) / size[:, None, None, None],
-            normals=torch.einsum("bij,bnj->bni", turn, normal),
+            points=position,
+            normals=normal,
             fps=torch.tensor([window.fps for window in windows], dtype=torch.float32, device=self.device),
             category=torch.tensor([self._number(pick) for pick in picks], device=self.device),
         )
         if occupancy_queries:
-            self._add_occupancy(result, windows, occupancy_queries, generator, turn, center, size)
+            self._add_occupancy(result, windows, occupancy_queries, generator, placed)
         return result
 
     def has_split(self, split: str) -> bool:
@@ -213,33 +209,12 @@ class ShardSource:
         windows: list[_Window],
         count: int,
         generator: torch.Generator,
-        turn: Tensor,
-        center: Tensor,
-        size: Tensor,
+        placed: list[Tensor],
     ) -> None:
-        """Queries [B, Q, 3]: the first half uniform in the box of side 1.1, the others near the surface.
-
-        Stored uniform queries fill the pose's own box only: a fresh point outside it is outside the shape, one inside
-        it is exchanged for a stored one, which is distributed in the same way.
-        """
         stored = [window.queries for window in windows if window.queries is not None]
         places, inside, low, high = (
             torch.from_numpy(np.stack([each[part] for each in stored])).float().to(self.device) for part in range(4)
         )
         half = count - count // 2
         fresh = torch.rand((len(windows), half, 3), generator=generator, device=generator.device).to(self.device)
-        fresh = (fresh - 0.5) * BOX_SIDE
-        in_clip = torch.einsum("bji,bqj->bqi", turn, fresh * size[:, None, None] + center[:, None])
-        boxed = ((in_clip >= low[:, None]) & (in_clip <= high[:, None])).all(-1)
-        known = (torch.einsum("bij,bqj->bqi", turn, places) - center[:, None]) / size[:, None, None]
-        known[:, :half] = torch.where(boxed[..., None], known[:, :half], fresh)
-        inside[:, :half] = torch.where(boxed, inside[:, :half], torch.zeros_like(inside[:, :half]))
-        result.occupancy_points, result.occupancy = known, inside
-
-
-def _yaw(angle: Tensor) -> Tensor:
-    """Rotations [B, 3, 3] about Y."""
-    turn = torch.zeros(len(angle), 3, 3, device=angle.device)
-    turn[:, 0, 0] = turn[:, 2, 2] = angle.cos()
-    turn[:, 0, 2], turn[:, 2, 0], turn[:, 1, 1] = angle.sin(), -angle.sin(), 1.0
-    return turn
+        with_occupancy(result, (fresh - 0.5) * BOX_SIDE, (places, inside, low, high), *placed)

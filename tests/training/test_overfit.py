@@ -105,8 +105,8 @@ def test_motion_diffusion_improves_on_its_warm_start(tmp_path: Path) -> None:
 
 
 def test_motion_diffusion_from_scans(tmp_path: Path) -> None:
-    before, after = learn("motion-diffusion", tiny(training=FAST, tasks=only("scans")), tmp_path, 60)
-    assert after["scans_ratio"] < 0.95 * before["scans_ratio"]
+    before, after = learn("motion-diffusion", tiny(training=FAST | {"reuse": 4}, tasks=only("scans")), tmp_path, 60)
+    assert after["scans_ratio"] < 0.9 * before["scans_ratio"]
 
 
 def test_motion_diffusion_without_warm_start(tmp_path: Path) -> None:

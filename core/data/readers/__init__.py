@@ -12,22 +12,23 @@ from core.errors import DataError
 
 __all__ = ["ClipEntry", "GivenQueries", "Listing", "Reader", "TrackedClip", "reader"]
 
-_READERS = (
-    rigs.READER,
-    anime.READER,
-    dfaust.READER,
-    shape2motion.READER,
-    oflow.READER,
-    cadex.READER,
-    mesh_folder.READER,
-    usd_cache.READER,
-    npz.READER,
-)
+_READERS = {
+    "rigs": rigs,
+    "anime": anime,
+    "dfaust": dfaust,
+    "shape2motion": shape2motion,
+    "oflow": oflow,
+    "cadex": cadex,
+    "meshes": mesh_folder,
+    "usd": usd_cache,
+    "npz": npz,
+}
 
 
 def reader(name: str) -> Reader:
     """The reader of a layout by name; raises DataError and names the layouts there are."""
-    for each in _READERS:
-        if each.format == name:
-            return each
-    raise DataError(f"The format {name!r} is not known; choose one of {', '.join(DATA_SETS)}.")
+    if name not in _READERS:
+        raise DataError(f"The format {name!r} is not known; choose one of {', '.join(DATA_SETS)}.")
+    module = _READERS[name]
+    licence = getattr(module, "LICENCE", "not stated")
+    return Reader(name, licence, module.list_clips, module.read_clip)

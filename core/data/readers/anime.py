@@ -15,7 +15,6 @@ from core.data.readers.common import (
     MAX_CLIP_VERTICES,
     ClipEntry,
     Listing,
-    Reader,
     TrackedClip,
     files_below,
     make_clip,
@@ -23,6 +22,7 @@ from core.data.readers.common import (
 )
 from core.errors import DataError
 
+LICENCE = "DeformingThings4D terms of use: research only, no redistribution"
 FPS = 24.0
 UP_AXIS = "z"
 HEADER_BYTES = 12
@@ -70,11 +70,3 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
     with np.errstate(over="ignore", invalid="ignore"):  # make_clip says so in a sentence
         tracks = np.concatenate([first[None], first[None] + offsets])
     return make_clip(tracks, corners, FPS, str(path), UP_AXIS)
-
-
-READER = Reader(
-    "anime",
-    "DeformingThings4D terms of use: research only, no redistribution",
-    list_clips,
-    read_clip,
-)

@@ -19,7 +19,6 @@ from core.data.readers.common import (
     ClipEntry,
     GivenQueries,
     Listing,
-    Reader,
     TrackedClip,
     choose,
     load_npz,
@@ -33,6 +32,7 @@ from core.data.readers.common import (
 )
 from core.errors import DataError
 
+LICENCE = "DeformingThings4D terms of use: research only, no redistribution"
 FPS = 24.0  # as for .anime; the layout does not say it
 UP_AXIS = "z"
 TRACKS, QUERIES = "corr", "c_occ"
@@ -101,11 +101,3 @@ def _queries(number: int, chunks: list[Path]) -> GivenQueries:
     near = [labelled_points(arrays, "nss", path) for arrays, path in loaded]
     joined = [np.concatenate([pair[i] for pair in pairs]) for pairs in (uniform, near) for i in (0, 1)]
     return GivenQueries(number, *joined)
-
-
-READER = Reader(
-    "cadex",
-    "DeformingThings4D terms of use: research only, no redistribution",
-    list_clips,
-    read_clip,
-)

@@ -139,6 +139,22 @@ def files_below(source: Path, suffixes: Iterable[str], what: str) -> list[Path]:
     return found
 
 
+def clips_of_files(format_name: str, source: Path, suffixes: Iterable[str], what: str) -> Listing:
+    """One clip a file: `<identity>/<motion>.npz` belongs to that identity, a file in `source` itself to one of its own.
+
+    A seed suffix (`walk-seed3.npz`, as the command line writes several samples) does not make another motion.
+    """
+    root = source if source.is_dir() else source.parent
+    entries = []
+    for path in files_below(source, suffixes, what):
+        below = path.relative_to(root).parts
+        stem = re.sub(r"-seed\d+$", "", path.stem)
+        identity, motion = ("/".join(below[:-1]), stem) if len(below) > 1 else (stem, "motion")
+        category = below[0] if len(below) > 2 else root.name
+        entries.append(ClipEntry(format_name, str(path), "", relative_name(path, root), identity, motion, category))
+    return Listing(tuple(entries))
+
+
 def relative_name(path: Path, root: Path) -> str:
     """The path below `root` without its suffix, with `/` between folders: a name that is unique in the set."""
     below = path.relative_to(root) if path != root else Path(path.name)
@@ -209,6 +225,19 @@ def query_frames(frames: int) -> list[int]:
     """Which frames' given queries are read: up to QUERY_FRAMES, evenly over the first three quarters."""
     last = max(0, (3 * frames) // 4 - 1)
     return sorted({round(frame) for frame in np.linspace(0, last, min(QUERY_FRAMES, last + 1))})
+
+
+def chosen_tracks(clouds: Iterable[tuple[Path, NDArray[np.float32]]], points: int, name: str) -> NDArray[np.float32]:
+    """`points` of the tracked points of all frames [T, points, 3]; raises DataError where a frame has more or fewer."""
+    kept: NDArray[np.int64] | None = None
+    tracks, count = [], 0
+    for path, cloud in clouds:
+        if kept is None:
+            count, kept = len(cloud), choose(len(cloud), points, name)
+        if len(cloud) != count:
+            raise DataError(f"{path} has {len(cloud)} tracked points, but frame 0 has {count}; copy it again.")
+        tracks.append(cloud[kept])
+    return np.stack(tracks)
 
 
 def choose(count: int, wanted: int, name: str) -> NDArray[np.int64]:

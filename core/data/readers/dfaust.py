@@ -16,13 +16,13 @@ from core.data.readers.common import (
     MAX_CLIP_BYTES,
     ClipEntry,
     Listing,
-    Reader,
     TrackedClip,
     files_below,
     make_clip,
 )
 from core.errors import DataError
 
+LICENCE = "Dynamic FAUST licence: non-commercial research, no redistribution"
 FPS = 60.0
 UNSEEN_IDENTITIES = ("50021",)
 SUFFIXES = (".hdf5", ".h5")
@@ -94,11 +94,3 @@ def _member(file: Any, name: str, path: Path) -> Any:
     except (KeyError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise DataError(f"{path}: {name!r} cannot be read ({type(error).__name__}); download it again.") from None
     return found
-
-
-READER = Reader(
-    "dfaust",
-    "Dynamic FAUST licence: non-commercial research, no redistribution",
-    list_clips,
-    read_clip,
-)

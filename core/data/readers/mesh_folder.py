@@ -13,7 +13,6 @@ import numpy as np
 from core.data.readers.common import (
     ClipEntry,
     Listing,
-    Reader,
     TrackedClip,
     in_clip_order,
     make_clip,
@@ -72,6 +71,3 @@ def _frames(folder: Path) -> list[Path]:
 def _file_faces(mesh: SourceMesh) -> np.ndarray:
     """Faces of the file's own vertices: welding may group them differently in every frame."""
     return np.concatenate([part.faces for part in mesh.parts])
-
-
-READER = Reader("meshes", "not stated", list_clips, read_clip)

@@ -17,9 +17,8 @@ from core.data.readers.common import (
     ClipEntry,
     GivenQueries,
     Listing,
-    Reader,
     TrackedClip,
-    choose,
+    chosen_tracks,
     load_npz,
     make_clip,
     number_of,
@@ -31,6 +30,7 @@ from core.data.readers.common import (
 )
 from core.errors import DataError
 
+LICENCE = "made from D-FAUST, whose licence holds: non-commercial research, no redistribution"
 FPS = 60.0  # of D-FAUST, the one set in this layout
 TRACKS, QUERIES = "pcl_seq", "points_seq"
 
@@ -57,18 +57,11 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
     if not frames:
         raise DataError(f"{folder / TRACKS} holds no .npz files; copy the sequence again.")
     labelled = dict(frame_files(folder / QUERIES)) if (folder / QUERIES).is_dir() else {}
-    kept: NDArray[np.int64] | None = None
-    tracks, count = [], 0
-    for _, chunks in frames:
-        cloud = np.concatenate([_placed(path) for path in chunks])
-        if kept is None:
-            count, kept = len(cloud), choose(len(cloud), points, entry.name)
-        if len(cloud) != count:
-            raise DataError(f"{chunks[0]} has {len(cloud)} tracked points, but frame 0 has {count}; copy it again.")
-        tracks.append(cloud[kept])
+    clouds = ((chunks[0], np.concatenate([_placed(path) for path in chunks])) for _, chunks in frames)
+    tracks = chosen_tracks(clouds, points, entry.name)
     keys = [(number, frames[number][0]) for number in query_frames(len(frames))]
     queries = [_queries(number, labelled[key]) for number, key in keys if key in labelled]
-    return make_clip(np.stack(tracks), None, FPS, str(folder), "y", queries)
+    return make_clip(tracks, None, FPS, str(folder), "y", queries)
 
 
 def frame_files(folder: Path) -> list[tuple[str, list[Path]]]:
@@ -108,11 +101,3 @@ def _queries(number: int, chunks: list[Path]) -> GivenQueries:
         labels.append(unpack_bits(arrays["occupancies"], len(cloud), path))
     empty = np.zeros((0, 3), np.float32)
     return GivenQueries(number, np.concatenate(places), np.concatenate(labels), empty, np.zeros(0, bool))
-
-
-READER = Reader(
-    "oflow",
-    "made from D-FAUST, whose licence holds: non-commercial research, no redistribution",
-    list_clips,
-    read_clip,
-)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.data.readers.common import ClipEntry, Listing, Reader, TrackedClip, make_clip, relative_name
+from core.data.readers.common import ClipEntry, Listing, TrackedClip, make_clip, relative_name
 from core.data.rig_files import CATEGORIES, clip_split, rig_files
 from core.errors import DataError, MeshError
 from core.io.gltf.clip_reader import FPS
 from core.io.gltf.clip_reader import read_clip as read_rig_clip
 from core.io.gltf.scene import GltfScene
+
+LICENCE = "per file, see the set's README"
 
 
 def list_clips(source: Path) -> Listing:
@@ -41,11 +43,3 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
     """All welded vertices of one animation at 24 frames per second; raises MeshError or DataError."""
     sequence = read_rig_clip(entry.path, int(entry.key), FPS)
     return make_clip(sequence.vertices, sequence.faces, sequence.fps, entry.name)
-
-
-READER = Reader(
-    "rigs",
-    "per file, see the set's README",
-    list_clips,
-    read_clip,
-)

@@ -21,9 +21,8 @@ from core.data.readers.common import (
     ClipEntry,
     GivenQueries,
     Listing,
-    Reader,
     TrackedClip,
-    choose,
+    chosen_tracks,
     in_clip_order,
     load_npz,
     make_clip,
@@ -36,6 +35,7 @@ from core.data.readers.common import (
 from core.data.splits import IDENTITY_LIST_SPLITS, published_splits
 from core.errors import DataError
 
+LICENCE = "Shape2Motion terms: research only"
 FPS = 24.0  # articulation angles have no time; windows of 8 frames are usual
 SUFFIXES = (".npz", ".npy")
 _PLACES, _LABELS, _NEAR = ("xyz", "point", "pts"), ("occ", "sdf"), ("nss", "near")
@@ -65,21 +65,13 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
     frames = _frame_files(folder / "corr")
     if not frames:
         raise DataError(f"{folder / 'corr'} holds no NumPy files; copy the object again.")
-    kept: NDArray[np.int64] | None = None
-    tracks, count = [], 0
-    for path in frames:
-        cloud = _tracked(load_npz(path), path)
-        if kept is None:
-            count, kept = len(cloud), choose(len(cloud), points, entry.name)
-        if len(cloud) != count:
-            raise DataError(f"{path} has {len(cloud)} tracked points, but frame 0 has {count}; copy it again.")
-        tracks.append(cloud[kept])
+    tracks = chosen_tracks(((path, _tracked(load_npz(path), path)) for path in frames), points, entry.name)
     labelled = _frame_files(folder / "implicit")
     if labelled and len(labelled) != len(frames):
         raise DataError(f"{folder} has {len(frames)} frames in corr, but {len(labelled)} in implicit; copy it again.")
     chosen = query_frames(len(frames)) if labelled else []
     queries = [_queries(n, load_npz(labelled[n]), labelled[n]) for n in chosen]
-    return make_clip(np.stack(tracks), None, FPS, str(folder), "y", queries)
+    return make_clip(tracks, None, FPS, str(folder), "y", queries)
 
 
 def _frame_files(folder: Path) -> list[Path]:
@@ -119,11 +111,3 @@ def _labels(arrays: dict[str, NDArray[Any]], near: bool, count: int, path: Path)
                 return np.asarray(flat < 0)
             return unpack_bits(flat, count, path)
     raise DataError(f"{path} has queries without their occupancy; copy it again.")
-
-
-READER = Reader(
-    "shape2motion",
-    "Shape2Motion terms: research only",
-    list_clips,
-    read_clip,
-)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.data.readers.common import ClipEntry, Listing, Reader, TrackedClip, files_below, make_clip, relative_name
+from core.data.readers.common import ClipEntry, Listing, TrackedClip, clips_of_files, make_clip
 from core.io.usd.usd_reader import read_point_cache
 
 SUFFIXES = (".usd", ".usda", ".usdc", ".usdz")
@@ -16,20 +16,10 @@ SUFFIXES = (".usd", ".usda", ".usdc", ".usdz")
 
 def list_clips(source: Path) -> Listing:
     """One clip per file; `<identity>/<motion>.usdc` belongs to that identity."""
-    root = source if source.is_dir() else source.parent
-    entries = []
-    for path in files_below(source, SUFFIXES, "the USD caches"):
-        below = path.relative_to(root).parts
-        identity, motion = ("/".join(below[:-1]), path.stem) if len(below) > 1 else (path.stem, "motion")
-        category = below[0] if len(below) > 2 else root.name
-        entries.append(ClipEntry("usd", str(path), "", relative_name(path, root), identity, motion, category))
-    return Listing(tuple(entries))
+    return clips_of_files("usd", source, SUFFIXES, "the USD caches")
 
 
 def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
     """All points of all mesh prims in world space, one frame per time sample; raises DataError."""
     cache = read_point_cache(Path(entry.path))
     return make_clip(cache.positions, cache.triangles, cache.fps, entry.path, cache.up_axis)
-
-
-READER = Reader("usd", "not stated", list_clips, read_clip)
