@@ -90,9 +90,11 @@ class Checkpoint:
 def save_checkpoint(
     path: Path, stage: str, config: Config, tensors: Mapping[str, Tensor], record: Mapping[str, Any], half: bool = False
 ) -> None:
-    """Write atomically; `half` stores floating point tensors as float16."""
+    """Write atomically; `half` stores floating point tensors as float16. Of where training data lay, names are kept."""
+    tree = config_to_dict(config)
+    tree["data"] |= {place: Path(tree["data"][place]).name for place in ("rigs", "shards", "bank")}
     header = {"format": FORMAT, "version": str(VERSION), "stage": stage}
-    header["config"] = json.dumps(config_to_dict(config))
+    header["config"] = json.dumps(tree)
     header["record"] = json.dumps(dict(record))
     stored = {}
     for name, tensor in tensors.items():

@@ -15,7 +15,7 @@ ARAP_ITERATIONS = 30
 
 
 def linear_targets(targets: NDArray, keyframe_mask: NDArray) -> NDArray[np.float64]:
-    """Targets [K, T, 3] with every frame filled: linear between given [K, T] frames, constant after the last."""
+    """Targets [K, T, 3] with every frame filled: linear between keyframes [K, T], constant after the last."""
     frames = np.arange(targets.shape[1])
     filled = np.empty(targets.shape, dtype=np.float64)
     for row, mask in enumerate(keyframe_mask):
@@ -42,7 +42,7 @@ def linear_in_betweens(poses: NDArray, keys: NDArray, frames: int) -> NDArray[np
 def classical_motions(
     rest: NDArray, faces: NDArray, handles: NDArray, targets: NDArray, keyframe_mask: NDArray
 ) -> dict[str, NDArray[np.float64]]:
-    """Tracks [T, V, 3] of every baseline for handles [K] with targets [K, T, 3] where given [K, T] (frame 0 always is).
+    """Tracks [T, V, 3] of every baseline for handles [K] with targets [K, T, 3] in their keyframes [K, T].
 
     `arap` follows linear targets frame by frame; `arap_poses`, only where some frames are free, solves the keyed
     frames and moves vertices linearly between those poses. ARAP is libigl's with 30 iterations from the biharmonic

@@ -31,9 +31,9 @@ def jitter(tracks: ArrayLike) -> float:
 
 
 def handle_error(predicted: ArrayLike, vertices: ArrayLike, targets: ArrayLike, keyframe_mask: ArrayLike) -> float:
-    """Mean distance of the handles' vertices [K] in predicted [T, V, 3] from targets [K, T, 3] where given [K, T].
+    """Mean distance of vertices [K] in predicted [T, V, 3] from their targets [K, T, 3] in keyframes [K, T].
 
-    Frame 0 is not counted; without any given moving frame it is 0.
+    Frame 0 is not counted; without any moving keyframe it is 0.
     """
     mask = np.asarray(keyframe_mask, dtype=bool)[:, 1:]
     if not mask.any():

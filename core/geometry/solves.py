@@ -76,7 +76,7 @@ class ResidualSolver:
         self.columns = columns / np.abs(columns[self.handles]).max()
 
     def weights(self, keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """[V, S] for the S handles where given [K] is true; identity at those handles."""
+        """[V, S] for the S handles where `keyframe_mask` [K] is true; identity at those handles."""
         chosen = self.handles[keyframe_mask]
         weights = self.columns[:, keyframe_mask] @ self._inverse(keyframe_mask)
         weights[chosen] = np.eye(len(chosen))
@@ -87,10 +87,10 @@ class ResidualSolver:
         return np.linalg.pinv(self.columns[np.ix_(self.handles[keyframe_mask], keyframe_mask)], rcond=1e-13)
 
     def solve(self, residuals: ArrayLike, keyframe_mask: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Displacements [T, V, 3] that equal residuals [T, K, 3] at the handles where given [T, K] (all, if left out).
+        """Displacements [T, V, 3] that equal residuals [T, K, 3] in their keyframes [T, K] (all, if left out).
 
-        Handles that are not given in a frame are free there; a frame without any stays as it is. Raises
-        ValueError when a shape does not fit or a given residual is not finite.
+        Handles without a key in a frame are free there; a frame without any stays as it is. Raises ValueError when a
+        shape does not fit or a residual is not finite.
         """
         values = np.asarray(residuals, dtype=np.float64)
         count = len(self.handles)

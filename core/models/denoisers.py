@@ -29,7 +29,7 @@ from core.shapes import Float
 
 GUESSES = 4  # the warm start's mean, and the classical guesses as differences from it
 # What the network sees per anchor and frame: the mean displacement, the logarithm of its scale, and each guess as a
-# bounded direction. Behind these a guide carries the guesses themselves in whitened units, 3 per guess.
+# bounded direction. Behind these it carries the guesses themselves in whitened units, 3 per guess.
 PRIOR_FEATURES = 4 + 3 * GUESSES
 # Of a borrowed motion: a bounded direction from the mean, the same in whitened units, how far it missed the handles,
 # and that it is there at all.

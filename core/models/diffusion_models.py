@@ -168,7 +168,10 @@ class MotionDiffusion(nn.Module):
         self, warm: WarmStart, borrowed: Float[Tensor, "B T M 3"], missed: Float[Tensor, " B"], present: Tensor
     ) -> Float[Tensor, "B T M 8"]:
         """A borrowed motion as the denoiser uses it: displacements of the anchors, how far its handles were from their
-        tracks before they were met; all zero where `present` [B] is False. See `guide` for why it enters twice."""
+        tracks before they were met; all zero where `present` [B] is False.
+
+        Displacements enter twice, as guesses do in `prior_features`.
+        """
         direction = borrowed - warm.mean
         bounded = direction * (direction.square().sum(dim=-1, keepdim=True) + warm.scale.square()).rsqrt()
         whitened = direction / warm.scale

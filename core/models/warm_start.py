@@ -4,9 +4,9 @@ A Gaussian process over the anchors and handles of one shape. Its covariance is 
 (the inverse of a squared graph Laplacian, the discrete biharmonic kernel) with constant and linear terms added, so
 that translation and turning extrapolate. Conditioned on the handles' tracks it gives, for each anchor and frame,
 
-    mean [B, T, M, 3]  the interpolated displacement (linear in time where a handle is free),
-    scale [B, T, M, 1] its standard deviation: small beside a handle in a keyed frame, large far from them,
-    mixing [B, M, M]   a square root of the anchors' correlation, to draw noise that is smooth over the shape.
+    mean [B, T, M, 3]         the interpolated displacement (linear in time where a handle is free),
+    scale [B, T, M, 1]        its standard deviation: small beside a handle in a keyed frame, large far from them,
+    noise_cholesky [B, M, M]  a square root of the anchors' correlation, to draw noise that is smooth over the shape.
 
 The motion diffusion models (displacement - mean) / scale. An untrained model is then already a classical editor with
 honest uncertainty; a trained one replaces both by what it has learned. All lengths are in normalised space.

@@ -70,7 +70,7 @@ class SurfaceRegistration:
         return self.vertices
 
     def follow(self) -> NDArray[np.float64]:
-        """Tracks [T, v, 3] of the coarse copy through the frames, one after another, calmed over time."""
+        """Tracks [T, v, 3] of the coarse copy through the frames, one after another, smoothed over time."""
         poses = [self._coarse]
         for frame in range(1, len(self._clouds)):
             velocity = poses[-1] - poses[-2] if frame > 1 else np.zeros_like(poses[0])

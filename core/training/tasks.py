@@ -27,7 +27,7 @@ def pick_handles(rest: Tensor, count: int, spread: Tensor, generator: torch.Gene
 
 
 def handles_from_tracks(points: Tensor, index: Tensor, keyframe_mask: Tensor, present: Tensor) -> HandleCondition:
-    """Handles at tracked points [B, T + 1, N, 3]; index [B, K], given [B, T, K], present [B, K]."""
+    """Handles at tracked points [B, T + 1, N, 3]; index [B, K], keyframe_mask [B, T, K], present [B, K]."""
     expanded = index[:, None, :, None].expand(-1, points.shape[1], -1, 3)
     tracks = torch.gather(points, 2, expanded)
     keyframe_mask = keyframe_mask & present[:, None]
