@@ -25,6 +25,7 @@ NEIGHBOURS = 8  # nodes that a node is tied to, at least
 HOLD = 0.002  # of the mean degree: how hard nodes are held to where they were, so that a drag does not carry all along
 PLANTED = 2.0  # of the mean degree: the same for feet on the ground
 GROUND = 0.035  # of the size: vertices within this height of the lowest are on the ground
+DEPENDENT = 0.1  # as in `rigid.py`, which a window does not import: it needs torch
 STEPS = 6  # local and global steps per event; the next event continues from there
 
 
@@ -86,8 +87,7 @@ class DragSystem:
         inverse = cho_solve(cho_factor(np.diag(degree + hold) - self.weight), np.eye(len(degree)))
         columns = inverse @ shares.T  # [P, K]
         among = shares @ columns
-        # Handles on the same few nodes cannot all be met; what is left over is shared among them.
-        among += 1e-7 * np.trace(among) / max(len(shares), 1) * np.eye(len(shares))
+        among += np.trace(among) / max(len(shares), 1) * _dependence(shares)
         lift = np.linalg.solve(among, columns.T).T if len(held) else columns
         return Grip(self, base, held, pieces, shares, hold, inverse, lift)
 
@@ -180,6 +180,15 @@ class Grip:
         for axis in range(3):
             result = result + blended[:, axis:9:3] * self._base[:, axis, None]
         return result
+
+
+def _dependence(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[K, K]: see `core.geometry.rigid.dependence`."""
+    unit = shares / np.linalg.norm(shares, axis=1, keepdims=True).clip(1e-9)
+    squared, directions = np.linalg.eigh(unit @ unit.T)
+    damping = (DEPENDENT**2 / squared.clip(1e-9) - 1).clip(0) + 1e-7
+    result: NDArray[np.float64] = (directions * damping) @ directions.T
+    return result
 
 
 def spread_vertices(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ TOWARDS_IDENTITY = 1e-5  # added to a neighbourhood's normalised covariance: dec
 SOFT = 0.01  # weight of soft targets, in units of the graph's mean degree
 PULL = 0.2  # of given rotations on those that the positions imply
 STEPS = 8
+DEPENDENT = 0.1  # singular value of handles' shares of the nodes, as unit vectors, below which they are not told apart
 
 
 class RigidSurface(NamedTuple):
@@ -38,6 +39,7 @@ class RigidSurface(NamedTuple):
     handles: Tensor  # [B, K, P] shares of the nodes that carry each handle
     offsets: Tensor  # [B, K, P, 3] from these nodes to the handle at rest, times their shares
     lift: Tensor  # [B, P, K] how the nodes move with a handle's residual
+    together: Tensor | None = None  # [B, P, P] 1 between nodes that turn as one
 
     @classmethod
     def of(
@@ -84,15 +86,17 @@ class RigidSurface(NamedTuple):
         if count:
             # A handle that hangs on nothing moves nothing: its row is zero, but may not make the system singular.
             size = among.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[:, None, None].clamp_min(1e-9)
-            # Handles on the same few nodes cannot all be met; what is left over is shared among them.
-            among = among + 1e-7 * size * torch.eye(count, dtype=among.dtype, device=among.device)
+            among = among + size * dependence(shares)
             columns = torch.linalg.solve(among, columns, left=False)
         offsets = handles[..., None] * (places[:, :, None] - self.rest[:, None])
         return self._replace(handles=handles, offsets=offsets, lift=columns.to(self.rest.dtype))
 
     def rotations(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
         """Local step: how each node's neighbourhood is turned."""
-        return polar_rotation(self.covariances(moved))
+        covariances = self.covariances(moved)
+        if self.together is not None:
+            covariances = (self.together @ covariances.flatten(2)).unflatten(2, covariances.shape[2:])
+        return polar_rotation(covariances)
 
     def covariances(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
         """Weighted covariances of each node's edges, moved against rest."""
@@ -175,6 +179,18 @@ class RigidSurface(NamedTuple):
 
     def _spread(self, x: Tensor) -> Tensor:
         return (self.weight @ x.flatten(2)).unflatten(2, (x.shape[2], -1))
+
+
+def dependence(shares: Float[Tensor, "B K P"]) -> Float[Tensor, "B K K"]:
+    """What to add to the system of handles, in units of its diagonal, where several ride on the same few nodes.
+
+    Such handles cannot all be met: to tell them apart by a small difference of their shares, nodes would have to fly
+    far off. What is left over is shared among them; handles on nodes of their own are met as exactly as before.
+    """
+    unit = shares / shares.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+    squared, directions = torch.linalg.eigh(unit @ unit.transpose(1, 2))
+    damping = (DEPENDENT**2 / squared.clamp_min(1e-9) - 1).clamp_min(0) + 1e-7
+    return (directions * damping[:, None]) @ directions.transpose(1, 2)
 
 
 def turn(rotation: Float[Tensor, "B P T 3 3"], vectors: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P T 3"]:

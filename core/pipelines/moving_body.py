@@ -101,13 +101,22 @@ class MovingBody:
 
     @cached_property
     def _free(self) -> RigidSurface:
-        return RigidSurface.of(torch.from_numpy(self.nodes)[None], torch.from_numpy(self.body.weight)[None])
+        surface = RigidSurface.of(torch.from_numpy(self.nodes)[None], torch.from_numpy(self.body.weight)[None])
+        return surface._replace(together=self._together)
 
     @cached_property
     def _planted(self) -> RigidSurface:
         hold = self._free.hold.clone()
         hold[:, torch.from_numpy(self.feet)] *= PLANTED
-        return RigidSurface.of(self._free.rest, self._free.weight, hold)
+        return RigidSurface.of(self._free.rest, self._free.weight, hold)._replace(together=self._together)
+
+    @cached_property
+    def _together(self) -> Tensor | None:
+        pieces = same_piece(self.pieces)
+        if not pieces.any():
+            return None
+        together: Tensor = torch.from_numpy(pieces | np.eye(len(pieces), dtype=bool)).float()[None]
+        return together
 
     def carry(
         self, positions: Tensor, rotations: Tensor, normalization: Normalization | None = None

@@ -48,6 +48,35 @@ def test_handles_between_nodes_are_met_exactly(handles):
     torch.testing.assert_close(surface.carried(moved, rotation), goal, atol=2e-5, rtol=0)
 
 
+def test_handles_that_contradict_each_other_tear_nothing():
+    """Two handles ride on nearly the same nodes, as on a toe that hangs on a shin, and are to be far apart."""
+    rest, weight = sheet()
+    shares = torch.zeros(1, 3, rest.shape[1])
+    shares[0, 0, [7, 8]], shares[0, 1, [7, 8]] = torch.tensor([0.5, 0.5]), torch.tensor([0.503, 0.497])
+    shares[0, 2, 40] = 1
+    places = shares @ rest
+    surface = RigidSurface.of(rest, weight).with_handles(shares, places)
+    goals = places + torch.tensor([[[0.0, 0.1, 0.0], [0.0, 0.3, 0.0], [0.0, 0.0, 0.2]]])
+    start = rest[:, :, None]
+    moved, rotation = surface.settle(start, start, goals[:, :, None], steps=20)
+    assert surface.stretch(moved).max() < 1
+    carried = surface.carried(moved, rotation)[0, :, 0]
+    torch.testing.assert_close(carried[2], goals[0, 2], atol=1e-4, rtol=0)  # which rides on a node of its own
+    torch.testing.assert_close(carried[:2].mean(dim=0), goals[0, :2].mean(dim=0), atol=0.02, rtol=0)
+
+
+def test_nodes_of_a_piece_turn_as_one():
+    rest, weight = sheet()
+    piece = torch.zeros(rest.shape[1], dtype=torch.bool)
+    piece[10:25] = True
+    together = (piece[:, None] & piece[None]) | torch.eye(len(piece), dtype=torch.bool)
+    surface = RigidSurface.of(rest, weight)._replace(together=together.float()[None])
+    bent = rest + 0.2 * torch.sin(3 * rest[..., [2, 0, 1]])
+    rotation = surface.rotations(bent[:, :, None])[0, :, 0]
+    torch.testing.assert_close(rotation[piece], rotation[10].expand(15, 3, 3), atol=1e-5, rtol=0)
+    assert (rotation[~piece] - rotation[10]).abs().amax(dim=(1, 2)).min() > 1e-3
+
+
 def test_as_rigid_steps_take_strain_away():
     rest, weight = sheet()
     surface = RigidSurface.of(rest, weight, 1e-3)
