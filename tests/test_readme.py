@@ -34,6 +34,12 @@ def test_pictures_and_links_exist(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_pages_name_exist(page: Path) -> None:
+    for name in re.findall(r"`((?:core|m2v_studio|assets|tests)/[\w./-]+)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), name
+
+
 def test_commands_exist() -> None:
     known = parser().format_help()
     for command in re.findall(r"`m2v ([a-z]+)\b|^m2v ([a-z]+)\b|bin/m2v ([a-z]+)\b", README, re.M):
