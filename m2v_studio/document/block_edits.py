@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import HandleError
-from core.sequence import MAX_TARGET_DISTANCE, Handle, SourceMesh
+from core.sequence import Handle, SourceMesh
 from m2v_studio.document import commands
 from m2v_studio.document.key_edits import fitted
 from m2v_studio.document.regions import add_region
@@ -91,8 +91,7 @@ def _retimed(state: State, block: tuple[Key, ...], to: Mapping[int, int], copy: 
         )
         pins = handles[row].pins if copy else tuple(_moved_pin(pin, moved, to, state) for pin in handles[row].pins)
         handles[row] = replace(handles[row], keys=keys, easing=easing, pins=pins, turns=turns)
-    changed = replace(state, document=replace(state.document, handles=tuple(handles)))
-    return choose_keys(changed, ((row, to[frame]) for row, frame in block))
+    return choose_keys(commands.with_handles(state, handles), ((row, to[frame]) for row, frame in block))
 
 
 def _at_new_frames(values: Mapping[int, Any], moved: set[int], to: Mapping[int, int], copy: bool) -> dict[int, Any]:
@@ -161,24 +160,28 @@ def delete_chosen(state: State) -> State:
     block, rows = chosen_keys(state), chosen_rows(state)
     if block:
         gone = set(block)
-        kept = tuple(
+        kept = (
             replace(handle, keys={f: p for f, p in handle.keys.items() if (row, f) not in gone})
             for row, handle in enumerate(handles)
         )
-        changed = replace(state, document=replace(state.document, handles=kept))
-        return replace(choose_handles(changed, rows), message=f"Deleted {counted(len(block), 'key')}.")
+        return replace(
+            choose_handles(commands.with_handles(state, kept), rows), message=f"Deleted {counted(len(block), 'key')}."
+        )
     if len(rows) == 1:
         return commands.delete_handle(state, rows[0])
-    left = tuple(handle for row, handle in enumerate(handles) if row not in rows)
-    changed = replace(state, document=replace(state.document, handles=left))
-    return replace(choose_handles(changed, ()), message=f"Deleted {counted(len(rows), 'handle')}.")
+    left = (handle for row, handle in enumerate(handles) if row not in rows)
+    return replace(
+        choose_handles(commands.with_handles(state, left), ()), message=f"Deleted {counted(len(rows), 'handle')}."
+    )
 
 
 def pin_handles(state: State, rows: Iterable[int], pinned: bool) -> State:
     """Pin or free several handles; their keys are kept for when they are freed."""
     wanted = set(rows)
-    handles = tuple(replace(h, pinned=pinned) if row in wanted else h for row, h in enumerate(state.document.handles))
-    return replace(state, document=replace(state.document, handles=handles))
+    handles = state.document.handles
+    return commands.with_handles(
+        state, (replace(h, pinned=pinned) if r in wanted else h for r, h in enumerate(handles))
+    )
 
 
 # ---- poses ------------------------------------------------------------------------------------------------
@@ -222,23 +225,13 @@ def key_pose(state: State, vertices: ArrayLike) -> State:
 
 def move_handles(state: State, places: Mapping[int, ArrayLike], frame: int) -> State:
     """Write a key at `frame` for several handles, by row; what is chosen stays chosen, with these keys."""
-    source = state.document.source
-    if source is None or not places:
+    if state.document.source is None or not places:
         return state
-    reach = 0.99 * MAX_TARGET_DISTANCE * source.size
-    if not 0 < frame < state.document.frames:
-        raise HandleError(f"Frame {frame} cannot have a key; frames 1 to {state.document.frames - 1} can.")
     handles = list(state.document.handles)
     for row, place in places.items():
-        target = np.asarray(place, dtype=np.float64)
-        if not np.isfinite(target).all():
-            raise HandleError(f"{handles[row].name} cannot be moved to {target.tolist()}; give finite numbers.")
-        rest = source.vertices[handles[row].vertex]
-        target = rest + np.clip(target - rest, -reach, reach)
-        handles[row] = replace(handles[row], keys={**handles[row].keys, frame: target}, pinned=False)
-    changed = replace(state, document=replace(state.document, handles=tuple(handles)))
+        handles[row] = commands.keyed_handle(state.document, row, frame, place)
     front = state.view.selected if state.view.selected in places else min(places)
-    chosen = choose_keys(changed, ((row, frame) for row in places))
+    chosen = choose_keys(commands.with_handles(state, handles), ((row, frame) for row in places))
     return replace(chosen, view=replace(chosen.view, selected=front, key=frame))
 
 

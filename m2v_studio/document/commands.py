@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -86,29 +87,37 @@ def select_key(state: State, row: int, frame: int) -> State:
 
 def rename_handle(state: State, row: int, name: str) -> State:
     name = " ".join(name.split())[:40]
-    return _with_handle(state, row, name=name) if name and name != state.document.handles[row].name else state
+    return with_handle(state, row, name=name) if name and name != state.document.handles[row].name else state
 
 
 def set_pinned(state: State, row: int, pinned: bool) -> State:
-    return _with_handle(state, row, pinned=pinned)
+    return with_handle(state, row, pinned=pinned)
 
 
 def set_hold(state: State, row: int, hold: bool) -> State:
-    return _with_handle(state, row, hold=hold)
+    return with_handle(state, row, hold=hold)
 
 
 def delete_handle(state: State, row: int) -> State:
     handles = state.document.handles
     kept = handles[:row] + handles[row + 1 :]
-    changed = replace(state, document=replace(state.document, handles=kept), message=f"Deleted {handles[row].name}.")
+    changed = replace(with_handles(state, kept), message=f"Deleted {handles[row].name}.")
     selected = min(row, len(kept) - 1) if kept else None
     return select_handle(changed, selected)
 
 
-def _with_handle(state: State, row: int, **changes: Any) -> State:
+def with_handle(state: State, row: int, **changes: Any) -> State:
     handles = list(state.document.handles)
     handles[row] = replace(handles[row], **changes)
-    return replace(state, document=replace(state.document, handles=tuple(handles)))
+    return with_handles(state, handles)
+
+
+def with_handles(state: State, handles: Iterable[Handle]) -> State:
+    """These handles instead of the document's; the state itself where all are the same."""
+    new, old = tuple(handles), state.document.handles
+    if len(new) == len(old) and all(a is b for a, b in zip(new, old, strict=True)):
+        return state
+    return replace(state, document=replace(state.document, handles=new))
 
 
 # ---- keys -------------------------------------------------------------------------------------------------
@@ -122,18 +131,23 @@ def key_frame_for_drag(state: State) -> int:
 
 def set_key(state: State, row: int, frame: int, position: ArrayLike) -> State:
     """Write a key [3] in source units; frame 0 is the rest pose and cannot have one. Unpins the handle."""
-    document = state.document
-    target = np.asarray(position, dtype=np.float64)
+    handles = list(state.document.handles)
+    handles[row] = keyed_handle(state.document, row, frame, position)
+    return select_key(with_handles(state, handles), row, frame)
+
+
+def keyed_handle(document: Document, row: int, frame: int, position: ArrayLike) -> Handle:
+    """A handle with a key [3] in this frame, brought within reach, and not pinned; raises HandleError for a bad one."""
+    handle, target = document.handles[row], np.asarray(position, dtype=np.float64)
     if not 0 < frame < document.frames:
         raise HandleError(f"Frame {frame} cannot have a key; frames 1 to {document.frames - 1} can.")
     if not np.isfinite(target).all():
-        raise HandleError(f"{document.handles[row].name} cannot be moved to {target.tolist()}; give finite numbers.")
+        raise HandleError(f"{handle.name} cannot be moved to {target.tolist()}; give finite numbers.")
     if document.source is not None:
-        rest = document.source.vertices[document.handles[row].vertex]
+        rest = document.source.vertices[handle.vertex]
         reach = 0.99 * MAX_TARGET_DISTANCE * document.source.size
         target = rest + np.clip(target - rest, -reach, reach)
-    keys = {**document.handles[row].keys, frame: target}
-    return select_key(_with_handle(state, row, keys=keys, pinned=False), row, frame)
+    return replace(handle, keys={**handle.keys, frame: target}, pinned=False)
 
 
 # ---- generation settings ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.key_easing import Easing
 from core.sequence import Handle
+from m2v_studio.document.commands import with_handles
 from m2v_studio.document.selection import Key
 from m2v_studio.document.state import State, frame_shown
 
@@ -31,7 +32,7 @@ def pin_from_here(state: State, rows: Iterable[int], shape: NDArray) -> State:
         if frame > 0:
             keys.setdefault(frame, np.asarray(shape[handle.vertex], dtype=np.float64))
         handles[row] = replace(handle, keys=keys, pins=(*handle.pins, (frame, last)), pinned=False)
-    return _with(state, handles)
+    return with_handles(state, handles)
 
 
 def let_go_here(state: State, rows: Iterable[int]) -> State:
@@ -46,7 +47,7 @@ def let_go_here(state: State, rows: Iterable[int]) -> State:
             if first < frame:
                 pins.append((first, frame))
             handles[row] = replace(handles[row], pins=tuple(pins))
-    return _with(state, handles)
+    return with_handles(state, handles)
 
 
 def remove_pins(state: State, rows: Iterable[int]) -> State:
@@ -56,7 +57,7 @@ def remove_pins(state: State, rows: Iterable[int]) -> State:
         at = pin_at(handles[row], frame)
         pins = () if at is None else (*handles[row].pins[:at], *handles[row].pins[at + 1 :])
         handles[row] = replace(handles[row], pins=pins)
-    return _with(state, handles)
+    return with_handles(state, handles)
 
 
 def drag_pin(state: State, row: int, pin: int, first: int, last: int) -> State:
@@ -74,7 +75,7 @@ def drag_pin(state: State, row: int, pin: int, first: int, last: int) -> State:
             turns[first] = turns.pop(before[0])
     pins = (*handle.pins[:pin], (first, last), *handle.pins[pin + 1 :])
     handles[row] = replace(handle, keys=keys, pins=pins, turns=turns)
-    return _with(state, handles)
+    return with_handles(state, handles)
 
 
 def set_easing(state: State, keys: Iterable[Key], easing: Easing | None) -> State:
@@ -87,7 +88,7 @@ def set_easing(state: State, keys: Iterable[Key], easing: Easing | None) -> Stat
         kept = {frame: eased for frame, eased in handles[row].easing.items() if frame not in frames}
         new: Mapping[int, Easing] = {} if easing is None else dict.fromkeys(frames, easing)
         handles[row] = replace(handles[row], easing={**kept, **new})
-    return _with(state, handles)
+    return with_handles(state, handles)
 
 
 def easing_of(state: State, key: Key) -> Easing | None:
@@ -95,9 +96,3 @@ def easing_of(state: State, key: Key) -> Easing | None:
     row, frame = key
     handles = state.document.handles
     return handles[row].easing.get(frame) if row < len(handles) else None
-
-
-def _with(state: State, handles: list[Handle]) -> State:
-    if all(new is old for new, old in zip(handles, state.document.handles, strict=True)):
-        return state
-    return replace(state, document=replace(state.document, handles=tuple(handles)))

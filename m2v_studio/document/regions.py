@@ -36,7 +36,7 @@ def add_region(state: State, vertices: ArrayLike) -> State:
     row = len(added.document.handles) - 1
     taken = {handle.name for handle in added.document.handles[:-1]}
     name = next(name for number in range(1, len(taken) + 2) if (name := f"region {number}") not in taken)
-    changed = _with_handle(added, row, replace(added.document.handles[row], region=wanted, name=name))
+    changed = commands.with_handle(added, row, region=wanted, name=name)
     replaced = f" It replaces {counted(gone, 'handle')} inside it." if gone else ""
     return replace(changed, message=f"Added {name}.{replaced}")
 
@@ -51,7 +51,7 @@ def change_region(state: State, row: int, vertices: ArrayLike, take_away: bool) 
     wanted = np.setdiff1d(own, other) if take_away else np.union1d(own, other)
     cleared, _ = _without_handles(state, wanted, keep=handle)
     row = cleared.document.handles.index(handle)
-    changed = _with_handle(cleared, row, replace(handle, region=wanted))
+    changed = commands.with_handle(cleared, row, region=wanted)
     message = f"{handle.name} has {len(wanted):,} vertices."
     return replace(choose_handles(changed, (row,)), message=message)
 
@@ -65,7 +65,7 @@ def repaint(state: State, began: Document, row: int | None, vertices: ArrayLike,
 def dissolve(state: State, rows: Iterable[int]) -> State:
     """Leave of regions the handle in their middle alone."""
     for row in rows:
-        state = _with_handle(state, row, replace(state.document.handles[row], region=np.zeros(0, dtype=np.int64)))
+        state = commands.with_handle(state, row, region=np.zeros(0, dtype=np.int64))
     return state
 
 
@@ -103,10 +103,4 @@ def _without_handles(state: State, vertices: NDArray[np.int64], keep: Handle | N
             shared = handle is not keep and np.isin(handle.region, vertices).any()
             kept.append(replace(handle, region=np.setdiff1d(handle.region, vertices)) if shared else handle)
     gone = len(state.document.handles) - len(kept)
-    return replace(state, document=replace(state.document, handles=tuple(kept))), gone
-
-
-def _with_handle(state: State, row: int, handle: Handle) -> State:
-    handles = list(state.document.handles)
-    handles[row] = handle
-    return replace(state, document=replace(state.document, handles=tuple(handles)))
+    return commands.with_handles(state, kept), gone

@@ -63,7 +63,7 @@ def with_turns(state: State, turns: Mapping[int, ArrayLike | None], frame: int) 
     for row, turn in turns.items():
         kept = {at: other for at, other in handles[row].turns.items() if at != frame}
         handles[row] = replace(handles[row], turns=kept if turn is None else {**kept, frame: turn})  # type: ignore[dict-item]
-    return replace(state, document=replace(state.document, handles=tuple(handles))) if turns else state
+    return commands.with_handles(state, handles)
 
 
 def angles_of(turn: ArrayLike, near: ArrayLike) -> NDArray[np.float64]:
@@ -86,8 +86,8 @@ def turn_by_angles(angles: ArrayLike) -> NDArray[np.float64]:
 def remove_turns(state: State, keys: Iterable[Key]) -> State:
     """Leave the surroundings free at these keys; they stay where they are."""
     gone = set(keys)
-    handles = tuple(
+    handles = (
         replace(handle, turns={frame: turn for frame, turn in handle.turns.items() if (row, frame) not in gone})
         for row, handle in enumerate(state.document.handles)
     )
-    return replace(state, document=replace(state.document, handles=handles))
+    return commands.with_handles(state, handles)
