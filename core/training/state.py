@@ -94,7 +94,7 @@ def load_state(
         missing = [name for name in COUNTERS if name not in counters]
         if missing:
             raise ValueError(f"no counter {missing[0]}")
-        names = [current_name(name) for name in json.loads(header["parameters"])] if "parameters" in header else None
+        names = [current_name(name) for name in json.loads(header["parameters"])]
         fitted = _restore(tensors, names, module, average, optimizer)
     except (
         SafetensorError,
@@ -116,7 +116,7 @@ def load_state(
 
 def _restore(
     tensors: Mapping[str, Tensor],
-    names: list[str] | None,
+    names: list[str],
     module: nn.Module,
     average: AveragedWeights,
     optimizer: torch.optim.Optimizer,
@@ -126,16 +126,11 @@ def _restore(
     if weights.unused:
         raise ValueError(f"no place for {weights.unused[0]}")
     averages = partial_load(average.tensors, part("average."), "the state's average")
-    parameters = dict(module.named_parameters())
-    if names is None:  # a state from before names were kept: its parameters were in today's order
-        names = [name for name in parameters if name not in weights.fresh]
-    numbers = {name: number for number, name in enumerate(parameters)}
+    numbers = {name: number for number, (name, _) in enumerate(module.named_parameters())}
     moments: dict[int, dict[str, Tensor]] = {}
     for key, tensor in part("optimizer.").items():
         old, kind = key.split(".", 1)
-        name = names[int(old)]
-        value = padded(tensor, parameters[name], f"{kind} of {name}") if tensor.dim() else tensor
-        moments.setdefault(numbers[name], {})[kind] = value
+        moments.setdefault(numbers[names[int(old)]], {})[kind] = tensor
     module.load_state_dict(weights.tensors)
     for name, tensor in averages.tensors.items():
         average.tensors[name].copy_(tensor)
@@ -151,7 +146,6 @@ class Fitted:
 
     tensors: dict[str, Tensor]
     fresh: tuple[str, ...]  # absent in the file
-    widened: tuple[str, ...]  # with more input columns than in the file
     unused: tuple[str, ...]  # of the file, without a place in the module
 
     def note(self) -> str | None:
@@ -160,7 +154,6 @@ class Fitted:
             f"{what} {_listed(names)}"
             for names, what in (
                 (self.fresh, "new and fresh:"),
-                (self.widened, "more input columns, zero at first:"),
                 (self.unused, "in the file but not used:"),
             )
             if names
@@ -171,34 +164,24 @@ class Fitted:
 def partial_load(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], where: str) -> Fitted:
     """`stored` tensors in the shapes and types of `own`, so that a new part does not throw a training away.
 
-    A tensor that the file lacks keeps its own fresh value; a Linear that got more input columns keeps the old ones and
-    has zeros in the new, so that it answers as before. Columns are only ever appended; a layer whose new inputs come
-    in between must be given a new name. Raises CheckpointError when a shape cannot have grown.
+    A tensor that the file lacks keeps its own fresh value. What is added to a network is a layer of its own: one of
+    another shape raises CheckpointError.
     """
-    tensors, fresh, widened = {}, [], []
+    tensors, fresh = {}, []
     for name, value in own.items():
         if name not in stored:
             fresh.append(name)
             tensors[name] = value.detach().clone()
-            continue
-        tensors[name] = padded(stored[name], value, f"{where}: {name}").to(value)
-        if stored[name].shape != value.shape:
-            widened.append(name)
+        elif stored[name].shape == value.shape:
+            tensors[name] = stored[name].to(value)
+        else:
+            raise CheckpointError(
+                f"{where}: {name} has the shape {tuple(stored[name].shape)}, but {tuple(value.shape)} is needed; the "
+                "preset's sizes have to be those of the earlier training."
+            )
     if len(fresh) == len(own):
         raise CheckpointError(f"{where} has nothing in common with this network; choose weights of the same stage.")
-    return Fitted(tensors, tuple(fresh), tuple(widened), tuple(sorted(set(stored) - set(own))))
-
-
-def padded(stored: Tensor, like: Tensor, what: str) -> Tensor:
-    """`stored` with zero columns appended up to the shape of `like`; raises CheckpointError for other differences."""
-    if stored.shape == like.shape:
-        return stored
-    if stored.dim() != 2 or like.dim() != 2 or stored.shape[0] != like.shape[0] or stored.shape[1] > like.shape[1]:
-        raise CheckpointError(
-            f"{what} has the shape {tuple(stored.shape)}, but {tuple(like.shape)} is needed; the preset's sizes have "
-            "to be those of the earlier training."
-        )
-    return torch.nn.functional.pad(stored, (0, like.shape[1] - stored.shape[1]))
+    return Fitted(tensors, tuple(fresh), tuple(sorted(set(stored) - set(own))))
 
 
 def _listed(names: Iterable[str]) -> str:
