@@ -94,6 +94,13 @@ def add_command(command: AddCommand) -> None:
     shape.add_argument("--scale", type=float, metavar="S", help="longest side of it, instead of the guess")
     shape.add_argument("--resolution", type=int, default=128, help="surface cells along a side: 32, 64, 128 or 256")
     shape.add_argument("--faces", type=int, metavar="N", help="reduce the meshes to about this many faces")
+    shape.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="complete what was not seen with anything but this body, pack or author; may be repeated",
+    )
     shape.add_argument("--one-shape", action="store_true", help="all seeds share a shape, only their motions differ")
     add_model_arguments(reconstruct)
 

@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from core.data.cameras import FARTHEST, HIGHEST, LONGEST_ORBIT, LOWEST, NEAREST, Cameras, cameras_at
 from core.data.observations import CLEAR, GRAZING, MOST_TILT
 from core.data.point_surface import voxel_grid
-from core.data.rasteriser import NEAR, Raster, rasterise
 from core.errors import DataError
 from core.geometry.image_camera import FRONT, VIEW_SIDE
+from core.geometry.rasteriser import NEAR, Raster, rasterise
 from core.geometry.sampling import face_normals, sample_surface, vertex_normals
 from core.io.scans.camera_files import back_project
 from core.sequence import BOX_SIDE, ScanSequence

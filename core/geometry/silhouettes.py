@@ -43,14 +43,22 @@ def lifted_points(images: NDArray[np.uint8]) -> tuple[list[NDArray[np.float64]],
     return (frames, -FRONT[2] * axes[2]) if len(frames[0]) >= SMALLEST else None
 
 
+def middle_square(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """[SIDE, SIDE] grey in 0..1 of the middle square of an image [H, W, 3]."""
+    grey = image.astype(np.float64).mean(axis=-1) / 255
+    side = min(grey.shape)
+    top, left = ((length - side) // 2 for length in grey.shape)
+    square: NDArray[np.float64] = zoom(
+        grey[top : top + side, left : left + side], SIDE / side, order=1, grid_mode=True, mode="nearest"
+    )
+    return square
+
+
 def silhouette(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """[SIDE, SIDE] what stands out from the border's grey in the middle square; empty where nothing clearly does."""
     from skimage.filters import threshold_otsu  # trainings run without it
 
-    grey = image.astype(np.float64).mean(axis=-1) / 255
-    side = min(grey.shape)
-    top, left = ((length - side) // 2 for length in grey.shape)
-    square = zoom(grey[top : top + side, left : left + side], SIDE / side, order=1, grid_mode=True, mode="nearest")
+    square = middle_square(image)
     border = np.concatenate([square[0], square[-1], square[:, 0], square[:, -1]])
     off = np.abs(square - np.median(border))
     nothing = np.zeros((SIDE, SIDE), dtype=bool)

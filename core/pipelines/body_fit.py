@@ -7,12 +7,13 @@ where they may be. What was seen stays the model's; away from the points the bod
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import igl
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.ndimage import map_coordinates, spline_filter
 from scipy.spatial import KDTree
 
 from core.geometry.occupancy import is_inside
@@ -20,6 +21,9 @@ from core.geometry.sampling import face_normals
 from core.geometry.soft_arap import SoftArap, closest
 from core.pipelines.body_search import Floats, PlacedBody, contradictions
 from core.pipelines.free_space import FreeSpace
+from core.sequence import BOX_SIDE
+
+Grid = Floats
 
 POINTS = 500  # seen points that pull
 # Weight of the points beside the cotangent weights of edges, and distance at which a match counts half, in turn.
@@ -33,6 +37,9 @@ TRUST = 0.6  # in a body that was chosen; the rest is the shape model's, which i
 FILLING = 0.5  # share of the body's inside also where points are near
 SURE = 6.0  # logits beyond which a place is inside or outside for certain
 STEEPNESS = 100.0  # of the body's field, per unit of length
+COMPANY_CELLS = 44  # along a side of the grid on which what several bodies say is known
+LEAST_SHARE = 0.03  # of a body that is counted among them
+COMPANY_SHARE = 0.5  # of the field that all likely bodies have together, beside the chosen one's
 STRETCHED = 0.05  # of the misfit, for each share by which a body's edges had to change
 
 
@@ -44,25 +51,64 @@ class FittedBody:
     vertices: Floats  # [V, 3]
     faces: NDArray[np.int64]  # [F, 3]
     misfit: float  # as a share of the size: distance of the points, contradictions and stretch
-    seen: KDTree  # the points it was bent to
+    seen: KDTree | None = None  # the points it was bent to
+    company: Grid | None = None  # [n, n, n] splines over frame 0's box: the field of all likely bodies
+
+    def field(self, places: Floats) -> Floats:
+        """Logits [Q] at places [Q, 3] in this body alone: positive inside, SURE at the most."""
+        every = np.ascontiguousarray(places)
+        apart = np.sqrt(igl.point_mesh_squared_distance(every, self.vertices, self.faces)[0])
+        own: Floats = np.minimum(STEEPNESS * apart, SURE) * np.where(is_inside(self.vertices, self.faces, every), 1, -1)
+        return own
+
+    def with_company(self, places: Floats) -> Floats:
+        """The same with what all likely bodies have in common."""
+        own = self.field(places)
+        return own if self.company is None else own + COMPANY_SHARE * (_at(self.company, places) - own)
 
     def blended(self, logits: NDArray[np.floating], places: Floats, trust: float = TRUST) -> Floats:
         """Occupancy logits [Q] at places [Q, 3]: given ones near the seen points, away from them also the body's own.
 
         There the body's have the share `trust`.
         """
+        assert self.seen is not None, "only a body that was bent to points can be blended with what they say"
         result = np.clip(np.asarray(logits, dtype=np.float64), -SURE, SURE)
         every = np.ascontiguousarray(places, dtype=np.float64)
-        inside = is_inside(self.vertices, self.faces, every)
         share = ((np.asarray(self.seen.query(every)[0]) - NEAR) / (FAR - NEAR)).clip(0, 1)
-        # Behind what was seen the body fills what the model tears.
-        share = np.maximum(trust * share * share * (3 - 2 * share), np.where(inside, min(FILLING, trust), 0.0))
-        rows = np.flatnonzero(share)
+        share = trust * share * share * (3 - 2 * share)
+        near = is_inside(self.vertices, self.faces, every) | (share > 0)
+        if self.company is not None:
+            near |= _at(self.company, every) > 0
+        rows = np.flatnonzero(near)
         if len(rows):
-            apart = np.sqrt(igl.point_mesh_squared_distance(every[rows], self.vertices, self.faces)[0])
-            own = np.minimum(STEEPNESS * apart, SURE) * np.where(inside[rows], 1, -1)
-            result[rows] += share[rows] * (own - result[rows])
+            own = self.with_company(every[rows])
+            # Behind what was seen the body fills what the model tears.
+            part = np.maximum(share[rows], np.where(own > 0, min(FILLING, trust), 0.0))
+            result[rows] += part * (own - result[rows])
         return result
+
+
+def in_company(bodies: Sequence[FittedBody], likelihood: float) -> list[FittedBody]:
+    """The same bodies, each with the field of all, in which one is less likely by e for so much more misfit."""
+    if len(bodies) < 2:
+        return list(bodies)
+    axis = (np.arange(COMPANY_CELLS + 1) / COMPANY_CELLS - 0.5) * BOX_SIDE
+    places = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    misfit = np.array([body.misfit for body in bodies])
+    share = np.exp(-(misfit - misfit.min()) / likelihood)
+    share /= share.sum()
+    counted = [(part, body) for part, body in zip(share, bodies, strict=True) if part > LEAST_SHARE]
+    total = sum(part for part, _ in counted)
+    field = sum(part / total * body.field(places) for part, body in counted)
+    company = spline_filter(np.asarray(field).reshape((COMPANY_CELLS + 1,) * 3))
+    return [replace(body, company=company) for body in bodies]
+
+
+def _at(grid: Grid, places: Floats) -> Floats:
+    """Values [Q] of splines over frame 0's box, smooth between their corners."""
+    index = (places / BOX_SIDE + 0.5) * (len(grid) - 1)
+    result: Floats = map_coordinates(grid, index.T, order=3, mode="nearest", prefilter=False)
+    return result
 
 
 def fit_bodies(

@@ -18,6 +18,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from core.bank.bodies import shipped_bodies
+from core.bank.search import plain_name
 from core.bank.shape import BankShape, mirrored
 from core.geometry.sampling import vertex_normals
 from core.pipelines.free_space import FreeSpace
@@ -81,10 +82,13 @@ class BodyPoses:
         return _shipped()
 
     def without(self, names: Collection[str]) -> BodyPoses:
-        """Without bodies whose name, pack or author is in `names`."""
+        """Without bodies whose name (as in the file or as a person reads it), pack or author is in `names`."""
+        if not names:
+            return self
         other = object.__new__(BodyPoses)
         other.__dict__.update(self.__dict__)
-        out = np.array([not {b.name, b.pack, b.author}.isdisjoint(names) for b in self._bodies], dtype=bool)
+        named = [{b.name, plain_name(b.name), b.pack, b.author} for b in self._bodies]
+        out = np.array([not one.isdisjoint(names) for one in named], dtype=bool)
         other._usable = self._usable & ~out[self._of]
         return other
 
@@ -156,7 +160,7 @@ def _coarsely(
     for start in range(0, len(usable), CHUNK // HEADINGS):
         check_cancelled()
         some = poses.places[usable[start : start + CHUNK // HEADINGS], :COARSE]
-        laid = _boxed(torch.einsum("hij,cnj->chni", turns, some).flatten(0, 1))[0]
+        laid = boxed(torch.einsum("hij,cnj->chni", turns, some).flatten(0, 1))[0]
         scores.append(_squared(laid, cloud).amin(dim=2).clamp_min(0).sqrt().mean(dim=1))
     rows, headings = [], []
     taken: dict[str, int] = {}
@@ -183,7 +187,7 @@ def _moved(
     """Where poses come to lie when the points pull: matrices [C, 3, 3], offsets [C, 3] and misfits [C]."""
     seen = torch.from_numpy(cloud[:FINE_POINTS].astype(np.float32))
     turned = torch.from_numpy(_about_y(headings).astype(np.float32))
-    surface, size, middle = _boxed(poses.places[rows] @ turned.transpose(1, 2))
+    surface, size, middle = boxed(poses.places[rows] @ turned.transpose(1, 2))
     normals = poses.normals[rows] @ turned.transpose(1, 2)
     matrix, offset = turned * size, -(middle * size)[:, 0]
     for turn in range(ROUNDS + 1):
@@ -239,7 +243,7 @@ def _about_y(angles: Floats) -> Floats:
     return result
 
 
-def _boxed(surfaces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def boxed(surfaces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Surfaces [C, V, 3] laid into frame 0's box, the factor [C, 1, 1] and the old middle [C, 1, 3]."""
     low, high = surfaces.amin(dim=1, keepdim=True), surfaces.amax(dim=1, keepdim=True)
     size, middle = 1 / (high - low).amax(dim=2, keepdim=True).clamp_min(1e-9), (low + high) / 2

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from core.bank.search import plain_name
@@ -26,14 +26,11 @@ from core.config import Config
 from core.diffusion.edm import Denoiser, precondition
 from core.diffusion.samplers import posterior_mean
 from core.errors import M2VError
-from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.scan_normalization import guess_normalization
 from core.models.diffusion_models import MotionDiffusion
 from core.models.motion_autoencoder import MotionAutoencoder
-from core.models.registration import Registration, confidence_of, handles_of
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeDiffusion
-from core.models.warm_start import HandleCondition
 from core.pipelines.body_fit import FittedBody
 from core.pipelines.body_search import BodyPoses
 from core.pipelines.decoding import decode_vertices
@@ -42,22 +39,19 @@ from core.pipelines.free_space import FreeSpace
 from core.pipelines.memory_room import check_room
 from core.pipelines.model_files import load_modules
 from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, run_sampler, sample_motion, seeded_noise
-from core.pipelines.prepared_mesh import PreparedMesh, SurfaceNodes
+from core.pipelines.outlined_bodies import outlined_shapes, pictures_of
+from core.pipelines.prepared_mesh import PreparedMesh
 from core.pipelines.progress import Reporter
 from core.pipelines.request import OnStep, Reconstruction, ReconstructionOptions, ReconstructionSet, SamplingOptions
 from core.pipelines.scan_bodies import likely_bodies
 from core.pipelines.scan_fit import measure
+from core.pipelines.scan_handles import scan_handles
 from core.pipelines.scan_input import ScanInput
 from core.pipelines.scan_registration import SurfaceRegistration
-from core.pipelines.surface import latents_to_mesh, model_occupancy
+from core.pipelines.surface import latents_to_mesh, model_occupancy, within_budget
 from core.sequence import MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
 from core.shapes import Float
 
-TRACKS = 64  # tracked points that become handles
-TRACK_VARIANCE = 1e-5  # of a tracked point's displacement component, with its distance from the surface
-FOLLOWED = 128  # nodes of the surface whose way through the scans may become a handle
-OFTEN = 0.1  # share of the frames that has to show such a node
-DEVIATION = 0.005  # of its displacement component, as the prior is told
 IDENTITY = Normalization(center=np.zeros(3), scale=1.0)
 
 
@@ -67,6 +61,7 @@ class _Surface:
 
     mesh: PreparedMesh
     registration: SurfaceRegistration
+    observed: ScanInput  # what its motion follows
     body: str = ""  # the shape of the bank that completed it
 
 
@@ -139,44 +134,71 @@ class Reconstructor:
         report.start("Reading the scans")
         normalization = options.normalization or guess_normalization(scans)
         observed = ScanInput(scans, normalization, self.config, self.device, report.check_cancelled)
-        shapes = seeds[:1] if options.one_shape else seeds
-        parts, few = in_smaller_batches(
-            lambda some: self._shapes(observed, shapes[some], sampling, report), len(shapes), self.device
-        )
-        latents = torch.cat(parts)
-        free = observed.free_space()
-        bodies = self._bodies(observed, latents[:1], free, report)
-        surfaces: list[_Surface] = []
-        for number, _ in enumerate(seeds):
-            if number < len(latents):
-                body = bodies[number % len(bodies)] if bodies else None
-                vertices, faces = latents_to_mesh(
-                    self.shape_autoencoder,
-                    latents[number : number + 1],
-                    options.resolution,
-                    options.faces,
-                    observed.points[0],
-                    free,
-                    report.check_cancelled,
-                    observed.whole_tracks(),
-                    body,
-                )
-                found = self._surface(vertices, faces, observed, report)
-                surfaces.append(found if body is None else replace(found, body=plain_name(body.name)))
-            else:
-                surfaces.append(surfaces[0])
-            report.step("Finding the surface")
+        surfaces, few = self._surfaces(observed, seeds, options, report)
         check_room(max(len(found.mesh.source.vertices) for found in surfaces), scans.frames, len(seeds))
         motions: list[NDArray[np.float32]] = []
         report.faces = surfaces[0].mesh.source.faces
         for number, (seed, surface) in enumerate(zip(seeds, surfaces, strict=True)):
             in_scan_units = normalization if number == 0 else None
-            motions.append(self._motion(surface, observed, seed, options, report, in_scan_units))
+            motions.append(self._motion(surface, seed, options, report, in_scan_units))
         meshes = [surface.mesh for surface in surfaces]
         samples = self._collect(observed, normalization, seeds, meshes, motions, scans.fps, report)
         samples = tuple(replace(sample, body=found.body) for sample, found in zip(samples, surfaces, strict=True))
         seconds = time.perf_counter() - started
         return ReconstructionSet(samples, normalization, seconds, self.preset, str(self.device), few)
+
+    def _surfaces(
+        self, observed: ScanInput, seeds: list[int], options: ReconstructionOptions, report: Reporter
+    ) -> tuple[list[_Surface], tuple[str, ...]]:
+        """Frame 0's surface for each seed, and notes."""
+        shapes = seeds[:1] if options.one_shape else seeds
+        outlined = self._outlined(observed, len(shapes), options, report)
+        if outlined:
+            return [outlined[number % len(outlined)] for number in range(len(seeds))], ()
+        parts, few = in_smaller_batches(
+            lambda some: self._shapes(observed, shapes[some], options.sampling, report), len(shapes), self.device
+        )
+        latents = torch.cat(parts)
+        free = observed.free_space()
+        bodies = self._bodies(observed, latents[:1], free, options.sampling.without, report)
+        surfaces: list[_Surface] = []
+        for number in range(len(latents)):
+            body = bodies[number % len(bodies)] if bodies else None
+            vertices, faces = latents_to_mesh(
+                self.shape_autoencoder,
+                latents[number : number + 1],
+                options.resolution,
+                options.faces,
+                observed.points[0],
+                free,
+                report.check_cancelled,
+                observed.whole_tracks(),
+                body,
+            )
+            found = self._surface(vertices, faces, observed, report)
+            surfaces.append(found if body is None else replace(found, body=plain_name(body.name)))
+            report.step("Finding the surface")
+        return [surfaces[min(number, len(surfaces) - 1)] for number in range(len(seeds))], few
+
+    def _outlined(
+        self, observed: ScanInput, count: int, options: ReconstructionOptions, report: Reporter
+    ) -> list[_Surface]:
+        """Surfaces of bodies with the outline that pictures show; none of other scans, and where none is alike."""
+        images = observed.scans.images
+        if images is None or self.bodies is None:
+            return []
+        report.start("Finding a body with this outline")
+        count = 1 if options.sampling.quality == "draft" else count
+        cancelled = report.check_cancelled
+        bodies = self.bodies.without(options.sampling.without)
+        found = outlined_shapes(bodies, pictures_of(images), count, options.resolution, cancelled)
+        surfaces = []
+        for shape in found:
+            vertices, faces = within_budget(shape.vertices, shape.faces, options.faces)
+            tracked = observed.followed(shape.tracks, cancelled)
+            surfaces.append(replace(self._surface(vertices, faces, tracked, report), body=plain_name(shape.name)))
+            report.step("Finding the surface")
+        return surfaces
 
     def _shapes(
         self, observed: ScanInput, seeds: list[int], sampling: SamplingOptions, report: Reporter
@@ -214,13 +236,13 @@ class Reconstructor:
         return self.shape_autoencoder.proper(several.unwhiten(whitened))
 
     def _bodies(
-        self, observed: ScanInput, latents: Tensor, free: FreeSpace | None, report: Reporter
+        self, observed: ScanInput, latents: Tensor, free: FreeSpace | None, without: Collection[str], report: Reporter
     ) -> list[FittedBody]:
         """Bodies that fit a partial scan, the best first."""
         found: list[FittedBody] = []
         if self.bodies is not None and observed.one_sided:
             model = model_occupancy(self.shape_autoencoder, latents)
-            found = likely_bodies(self.bodies, observed.points[0], free, model, report.check_cancelled)
+            found = likely_bodies(self.bodies.without(without), observed.points[0], free, model, report.check_cancelled)
         report.step("Finding a body that fits")
         return found
 
@@ -235,20 +257,20 @@ class Reconstructor:
             vertices = registration.snap().astype(np.float32)
         every = np.arange(len(vertices), dtype=np.int32)
         source = SourceMesh(observed.scans.name, vertices, faces, every, (MeshPart(observed.scans.name, faces),))
-        return _Surface(PreparedMesh(source, self.config, self.shape_autoencoder, self.device, IDENTITY), registration)
+        prepared = PreparedMesh(source, self.config, self.shape_autoencoder, self.device, IDENTITY)
+        return _Surface(prepared, registration, observed)
 
     def _motion(
         self,
         found: _Surface,
-        observed: ScanInput,
         seed: int,
         options: ReconstructionOptions,
         report: Reporter,
         preview: Normalization | None,
     ) -> NDArray[np.float32]:
         """Vertices [T, V, 3] in normalised space; `preview` shows them on the way, in the scans' units."""
-        mesh = found.mesh
-        handles, surface = self._handles(found, observed)
+        mesh, observed = found.mesh, found.observed
+        handles, surface = scan_handles(found.mesh, found.registration, observed)
         report.step("Following the scans")
         condition = prepare_motion(
             self.motion_diffusion,
@@ -285,39 +307,6 @@ class Reconstructor:
             vertices = found.registration.settle(vertices).astype(np.float32)
         report.step("Moving the surface")
         return vertices
-
-    def _handles(self, found: _Surface, observed: ScanInput) -> tuple[HandleCondition, SurfaceNodes]:
-        """What the scans say about points of the surface, as estimated handles, and the surface's nodes."""
-        if observed.tracked:
-            return self._tracked(found.mesh, observed)
-        surface = found.mesh.nodes(np.zeros(0, dtype=np.int64))
-        scan = observed.motion()
-        assert scan is not None and scan.points is not None and scan.present is not None
-        nodes = surface.nodes[:, :FOLLOWED]
-        moved = found.registration.at(found.registration.follow(), nodes[0].cpu().numpy())
-        displacements = torch.from_numpy(moved.astype(np.float32)).to(self.device)[None, 1:]
-        confidence = confidence_of(nodes, displacements, scan.points, scan.present)
-        return handles_of(nodes, Registration(displacements, confidence), TRACKS, OFTEN, DEVIATION), surface
-
-    def _tracked(self, mesh: PreparedMesh, observed: ScanInput) -> tuple[HandleCondition, SurfaceNodes]:
-        first = torch.from_numpy(observed.points[0])[None]
-        rows = farthest_point_indices(first, min(TRACKS, first.shape[1]))[0].numpy()
-        found = KDTree(mesh.source.vertices).query(observed.points[0][rows])
-        distance, vertices = np.asarray(found[0]), np.asarray(found[1])
-        vertices, unique = np.unique(vertices, return_index=True)
-        rows, distance = rows[unique], distance[unique]
-        points = np.stack(observed.points)[:, rows]
-        tracks = torch.from_numpy(points - points[:1]).to(self.device)[None]
-        present = torch.ones(1, len(rows), dtype=torch.bool, device=self.device)
-        variance = TRACK_VARIANCE + torch.from_numpy((distance**2).astype(np.float32)).to(self.device)[None] / 3
-        handles = HandleCondition(
-            mesh.rest[:, torch.from_numpy(vertices).to(self.device)],
-            tracks[:, 1:],
-            present[:, None].expand(-1, tracks.shape[1] - 1, -1),
-            present,
-            variance,
-        )
-        return handles, mesh.nodes(vertices.astype(np.int64), share=1.0)
 
     def _collect(
         self,

@@ -31,7 +31,7 @@ class SamplingOptions:
     behaviour: str = ""  # what the motion is to be, one of `core.bank.behaviours.BEHAVIOURS`; empty: anything
     loop: bool = False  # the last frame flows into the first
     contacts: bool = True  # feet that stand stay where they stand
-    without: tuple[str, ...] = ()  # packs, models and clips ("Horse/Gallop") of the bank that are not borrowed from
+    without: tuple[str, ...] = ()  # packs, models, clips ("Horse/Gallop"), bodies that are not borrowed from
 
     def validate(self) -> None:
         """Raises M2VError with what is wrong and what is possible."""

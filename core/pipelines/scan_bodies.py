@@ -1,7 +1,8 @@
 """The bodies that complete a partial scan, one a seed: those most likely, and most like all that is likely.
 
-Several bodies may fit what was seen. That one is chosen whose inside has the largest expected overlap (IoU) with the
-truth, where the truth may be any of the fits, each as likely as it fits, or what the shape model says.
+Several bodies may fit what was seen, and each counts for what all have in common. That one comes first whose inside
+has the largest expected overlap (IoU) with the truth, where the truth may be any of the fits, each as likely as it
+fits, or what the shape model says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.geometry.occupancy import uniform_box_points
-from core.pipelines.body_fit import FittedBody, fit_bodies
+from core.pipelines.body_fit import FittedBody, fit_bodies, in_company
 from core.pipelines.body_search import BodyPoses, Floats, find_bodies
 from core.pipelines.free_space import FreeSpace
 
@@ -50,18 +51,24 @@ def likely_bodies(
     order = np.argsort(-overlap, kind="stable")
     if fits[order[0]].misfit > MOST_MISFIT:
         return []
-    return [
+    likely = [
         fits[row]
         for row in order
         if fits[row].misfit <= MOST_MISFIT and overlap[row] > overlap[order[0]] - CLEARLY_WORSE
     ]
+    return in_company(likely, LIKELIHOOD)
 
 
 def expected_overlap(
-    inside: NDArray[np.bool_], model: NDArray[np.bool_], misfit: NDArray[np.float64]
+    inside: NDArray[np.bool_],
+    model: NDArray[np.bool_] | None,
+    misfit: NDArray[np.float64],
+    likelihood: float = LIKELIHOOD,
 ) -> NDArray[np.float64]:
     """[K] about the IoU of each of K insides [K, Q] with the truth, which is one of them or the model's [Q]."""
-    likely = np.exp(-(misfit - misfit.min()) / LIKELIHOOD)
-    belief = (1 - MODEL_SHARE) * likely / likely.sum() @ inside + MODEL_SHARE * model
+    likely = np.exp(-(misfit - misfit.min()) / likelihood)
+    belief = likely / likely.sum() @ inside
+    if model is not None:
+        belief = (1 - MODEL_SHARE) * belief + MODEL_SHARE * model
     common = inside @ belief
     return np.asarray(common / (belief.sum() + inside.sum(axis=1) - common).clip(1e-9))

@@ -85,6 +85,12 @@ class ScanInput:
             return None
         return np.stack(self.points)
 
+    def followed(self, tracks: NDArray[np.floating], check_cancelled: Callable[[], None] = lambda: None) -> ScanInput:
+        """The same scans as tracks [T, N, 3], in normalised space, of a whole shape that was found for them."""
+        points = tuple(frame.astype(np.float32) for frame in self.normalization.invert(tracks))
+        scans = ScanSequence(points, self.scans.fps, True, self.scans.name, up_axis=self.scans.up_axis)
+        return ScanInput(scans, self.normalization, self.config, self.device, check_cancelled)
+
     def free_space(self) -> FreeSpace | None:
         """What frame 0's camera saw to be empty; None of scans from all sides, or where its place is not known."""
         near, camera = self._seen.near, self._seen.camera

@@ -63,9 +63,7 @@ def latents_to_mesh(
         raise MeshError(
             "The model found no closed surface in the first frame; check the scans' centre, size and up axis."
         ) from error
-    if faces is not None and len(triangles) > faces:
-        vertices, triangles = decimated(vertices, triangles, faces)
-    return vertices, triangles
+    return within_budget(vertices, triangles, faces)
 
 
 def model_occupancy(autoencoder: ShapeAutoencoder, latents: Tensor) -> Callable[[NDArray[np.float64]], NDArray[Any]]:
@@ -79,9 +77,11 @@ def model_occupancy(autoencoder: ShapeAutoencoder, latents: Tensor) -> Callable[
     return occupancy
 
 
-def decimated(
-    vertices: NDArray[np.float32], faces: NDArray[np.int32], budget: int
+def within_budget(
+    vertices: NDArray[np.float32], faces: NDArray[np.int32], budget: int | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """About `budget` faces by quadric edge collapses."""
+    """About `budget` faces by quadric edge collapses, where there are more."""
+    if budget is None or len(faces) <= budget:
+        return vertices, faces
     moved, left, *_ = igl.qslim(np.asfortranarray(vertices, np.float64), np.asfortranarray(faces, np.int32), budget)
     return moved.astype(np.float32), left.astype(np.int32)

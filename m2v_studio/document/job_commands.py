@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.pipelines.request import Progress, Quality, ReconstructionSet, SampleSet
 from m2v_studio.document.result_commands import with_kept
-from m2v_studio.document.state import Job, Pose, Results, State, edit_key
+from m2v_studio.document.state import ColorBy, Job, Pose, Results, State, edit_key
 from m2v_studio.document.words import counted
 
 
@@ -49,7 +49,7 @@ def job_finished(state: State, request: int, samples: SampleSet | Reconstruction
         state.view,
         solo=min(state.view.solo, len(samples.samples) - 1),  # of the new ones
         layout=state.view.layout if several else "one",
-        color=state.view.color if several or state.view.color != "disagreement" else "none",
+        color=_color(state, results.samples),
         playing=state.document.frames > 1 and not held,
         played=False,
     )
@@ -57,6 +57,18 @@ def job_finished(state: State, request: int, samples: SampleSet | Reconstruction
     made = _made(len(samples.samples), job.quality, state.document.scans is not None)
     message = f"Generated {made} in {samples.seconds:.1f} s."
     return replace(state, results=results, job=None, pose=pose, view=view, message=message)
+
+
+def _color(state: State, samples: SampleSet | ReconstructionSet) -> ColorBy:
+    """What is coloured: as before, but what a body completed is tinted, and one result differs from nothing."""
+    color = state.view.color
+    if color == "disagreement" and len(samples.samples) < 2:
+        return "none"
+    scans = state.document.scans
+    measured = scans is not None and scans.point_counts().any()
+    if color == "none" and measured and isinstance(samples, ReconstructionSet):
+        return "unseen" if any(sample.body for sample in samples.samples) else color
+    return color
 
 
 def _made(count: int, quality: Quality, of_scans: bool) -> str:

@@ -98,6 +98,12 @@ def set_one_shape(state: State, one_shape: bool) -> State:
     return replace(state, document=replace(state.document, one_shape=one_shape))
 
 
+def ask_for_another_body(state: State, body: str) -> State:
+    """Complete what was not seen with any body of the bank but this and those asked about before; "": with any."""
+    others = tuple(dict.fromkeys((*state.document.other_bodies, body))) if body else ()
+    return replace(state, document=replace(state.document, other_bodies=others))
+
+
 def set_truth_error(state: State, results: Results, errors: tuple[NDArray[np.float32], ...]) -> State:
     """Take in the distances from the true surface, unless other results have come since."""
     if state.results is not results:

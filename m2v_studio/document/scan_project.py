@@ -27,7 +27,7 @@ from m2v_studio.document.state import (
     reconstruction,
 )
 
-SETTINGS = ("fps", "seeds", "seed", "quality", "variety", "resolution", "one_shape")
+SETTINGS = ("fps", "seeds", "seed", "quality", "variety", "resolution", "one_shape", "other_bodies")
 _PER_SAMPLE = ("fit", "scan_distance", "disagreement")
 _STALE = ("an older edit",)
 
@@ -80,6 +80,7 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
         variety=variety_of(description),
         resolution=int(description["resolution"]),
         one_shape=bool(description["one_shape"]),
+        other_bodies=tuple(str(name) for name in description.get("other_bodies", ())),
     )
     options: ReconstructionOptions = reconstruction(document)
     options.validate()

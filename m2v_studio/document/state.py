@@ -7,7 +7,7 @@ the running job. Whatever can be derived is a function here, not a field.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -21,7 +21,7 @@ from m2v_studio.document.reference import Reference
 from m2v_studio.document.scan_document import OpenedScans, same_alignment, view_frame
 
 Layout = Literal["one", "side", "overlay"]
-ColorBy = Literal["none", "own", "stretch", "disagreement", "handle_error", "to_scan", "truth_error"]
+ColorBy = Literal["none", "own", "stretch", "disagreement", "handle_error", "to_scan", "unseen", "truth_error"]
 Step = Literal["open", "add_handle", "drag", "generate", "wait", "play", "export"]
 Snap = Literal["none", "ground", "grid", "symmetry", "vertex"]
 Engine = Literal["loading", "ready", "failed"]
@@ -62,8 +62,9 @@ class Document:
     loop: bool = False  # the last frame flows into the first
     contacts: bool = True  # feet that stand stay where they stand
     without: tuple[str, ...] = ()  # motions of the bank that are switched off: packs, models, clips
-    resolution: int = 128  # iso-surface cells along a side, of meshes made from scans
+    resolution: int = 128  # iso-surface cells along a side
     one_shape: bool = False
+    other_bodies: tuple[str, ...] = ()  # of the bank that are not to complete the scans: others are wanted
     reference: Reference | None = None  # pictures beside the creature
 
 
@@ -207,7 +208,7 @@ def edit_key(document: Document) -> Hashable:
     if document.scans is not None and document.alignment is not None:
         place = document.alignment
         box = (place.center.tobytes(), place.scale, place.up_axis)
-        settings = (document.variety, document.resolution, document.one_shape)
+        settings = (document.variety, document.resolution, document.one_shape, document.other_bodies)
         return (Same(document.scans), box, settings)
     handles = tuple(asked_of(handle) for handle in usable_handles(document))
     wishes = (document.behaviour, document.loop, document.contacts, document.without)
@@ -296,7 +297,7 @@ def why_not_play(state: State) -> str:
 def reconstruction(document: Document) -> ReconstructionOptions:
     """What the reconstruction pipeline is asked for."""
     return ReconstructionOptions(
-        sampling=sampling(document),
+        sampling=replace(sampling(document), without=document.other_bodies),
         normalization=document.alignment,
         resolution=document.resolution,
         one_shape=document.one_shape,
@@ -304,7 +305,7 @@ def reconstruction(document: Document) -> ReconstructionOptions:
 
 
 def view_normalization(document: Document) -> Normalization | None:
-    """The map from the opened file's units to the space of the view; None when nothing is open."""
+    """The map from the opened file's units to the view's; None when nothing is open."""
     if document.scans is not None and document.alignment is not None:
         return view_frame(document.scans.guess, document.alignment.up_axis)
     return None if document.source is None else normalization(document.source)
@@ -327,15 +328,14 @@ def normalization(source: SourceMesh) -> Normalization:
 
 
 def handle_label(document: Document, row: int) -> str:
-    handle = document.handles[row]
-    return handle.name or f"handle {row + 1}"
+    return document.handles[row].name or f"handle {row + 1}"
 
 
 def default_export_name(state: State) -> str:
-    document = state.document
-    if document.scans is not None:
-        return f"{document.scans.name}-mesh"
-    return "motion" if document.source is None else f"{document.source.name}-motion"
+    scans, source = state.document.scans, state.document.source
+    if scans is not None:
+        return f"{scans.name}-mesh"
+    return "motion" if source is None else f"{source.name}-motion"
 
 
 def shown_samples(state: State) -> tuple[int, ...]:

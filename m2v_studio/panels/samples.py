@@ -5,9 +5,16 @@ from __future__ import annotations
 import numpy as np
 import polyscope.imgui as psim
 
-from core.pipelines.request import MUCH_STRETCH, Reconstruction, Sample, SampleSet, stretch_warning
+from core.pipelines.request import (
+    MUCH_STRETCH,
+    Reconstruction,
+    ReconstructionSet,
+    Sample,
+    SampleSet,
+    stretch_warning,
+)
 from m2v_studio.context import EditorContext
-from m2v_studio.document import commands
+from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.looks import own_looks
 from m2v_studio.document.remembered import remembered
 from m2v_studio.document.result_commands import mark_of, result_label
@@ -18,6 +25,7 @@ from m2v_studio.document.state import (
     is_stale,
     next_step,
     shown_samples,
+    why_not_generate,
     why_not_results,
 )
 from m2v_studio.panels.easing import draw_easing
@@ -50,6 +58,8 @@ SCAN_COLUMNS = (
 )
 STRETCH = "Mean change of the lengths of the mesh's edges: how far the surface is pulled."
 SLIDE = "How far feet slide over the ground in a second while they touch it, in per cent of the size."
+ANOTHER = "Generate again, completing what was not seen with anything but {}"
+ANY = "Not used so far: {}"
 EXPORT_SPACE = 9.0  # between the settings and the button below them, pixels at scale 1
 OBSERVED = "What was observed in this frame, with the meshes"
 OLDER = "\nKept from an older edit."
@@ -66,6 +76,7 @@ COLORS: tuple[Coloring, ...] = (
 )
 SCAN_COLORS: tuple[Coloring, ...] = (
     PLAIN,
+    ("unseen", "what was not seen", "Tinted where no frame's points came near: borrowed from a body, or guessed"),
     ("to_scan", "distance to the scan", "How far each point is from the nearest scanned point of this frame"),
     (
         "disagreement",
@@ -133,6 +144,22 @@ class SamplesPanel:
         warning = stretch_warning(result.samples) if isinstance(result, SampleSet) else ""
         for note in filter(None, (*result.notes, warning)):
             muted(note)
+        if isinstance(result, ReconstructionSet):
+            self._bodies(context, result)
+
+    def _bodies(self, context: EditorContext, result: ReconstructionSet) -> None:
+        """What completed the scans, and a button for something else."""
+        studio = context.studio
+        row = min(shown_samples(studio.state), default=0)
+        body = result.samples[row].body
+        others = studio.state.document.other_bodies
+        if body:
+            muted(f"What was not seen follows: {body}.")
+            if button("Another body", ANOTHER.format(body), why_not_generate(studio.state)):
+                studio.do("another body", scan_commands.ask_for_another_body, body)
+                studio.generate()
+        if others and button("Any body again", ANY.format(", ".join(others))):
+            studio.do("any body", scan_commands.ask_for_another_body, "")
 
     def _row(self, context: EditorContext, row: int) -> None:
         state = context.studio.state
@@ -226,7 +253,7 @@ def why_not_color(state: State, color: ColorBy) -> str:
         return "There is only one result; generate more."
     if color == "own" and state.document.source is not None and own_looks(state.document.source) is None:
         return "The opened file says nothing about colours."
-    if color == "to_scan" and scans is not None and not scans.point_counts().any():
+    if color in ("to_scan", "unseen") and scans is not None and not scans.point_counts().any():
         return "Pictures have no points to measure from."
     if color == "truth_error":
         if scans is None or scans.truth is None:

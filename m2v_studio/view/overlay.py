@@ -198,6 +198,7 @@ def _legend(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> 
         "disagreement": "Seeds differ by, % of size",
         "handle_error": "Handle error, % of size",
         "to_scan": "Distance to the scan, % of size",
+        "unseen": "Distance from all scans, % of size",
         "truth_error": "True error, % of size",
         "stretch": "Stretch, % of length",
     }

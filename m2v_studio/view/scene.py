@@ -32,6 +32,8 @@ from m2v_studio.view.region_tints import RegionTints
 from m2v_studio.view.scan_scene import scan_box, scan_stamp
 from m2v_studio.view.strain import Strain, strain_top
 
+UNSEEN = 0.06  # of the size: what stays so far from all scanned points is tinted fully
+
 
 class SceneBuilder:
     """Builds figures; keeps only what is worth not computing twice (the rest track, heat map ranges)."""
@@ -159,6 +161,8 @@ class SceneBuilder:
             if not isinstance(results.samples, SampleSet):
                 return 0.0
             return max(0.01, nice_ceiling(max(s.handle_error for s in results.samples.samples)))
+        if color == "unseen":
+            return UNSEEN
         key = (Same(results), color)
         if self._range is None or self._range[0] != key:
             rows = range(len(results.samples.samples))
@@ -180,8 +184,18 @@ def heat_track(results: Results, color: ColorBy, row: int) -> NDArray[np.float32
         return None if results.truth_error is None else results.truth_error[row]
     if isinstance(samples, ReconstructionSet):
         maps = {"disagreement": samples.samples[row].disagreement, "to_scan": samples.samples[row].scan_distance}
+        if color == "unseen":
+            return unseen_track(samples.samples[row].scan_distance)
         return maps.get(color)
     return samples.disagreement if color == "disagreement" else None
+
+
+def unseen_track(distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How far each vertex keeps from all scanned points at the least, over all frames [T, V], in every frame."""
+    if not np.isfinite(distance).any():
+        return np.zeros_like(distance)
+    nearest = np.nanmin(np.where(np.isfinite(distance), distance, np.inf), axis=0)
+    return np.broadcast_to(nearest.astype(np.float32), distance.shape)
 
 
 def nice_ceiling(value: float) -> float:

@@ -10,8 +10,8 @@ import pytest
 
 from core.data import scan_simulation as simulate
 from core.data.procedural import HELD_OUT, ProceduralSource
-from core.data.rasteriser import rasterise
 from core.errors import DataError
+from core.geometry.rasteriser import rasterise
 from core.io.scans.cutting import Cut
 from core.io.scans.scan_reader import read_scans
 from core.sequence import MeshSequence, ScanSequence
@@ -72,7 +72,7 @@ def test_faces_in_several_runs_are_seen_as_in_one(monkeypatch: pytest.MonkeyPatc
     vertices, faces = ball()
     view, intrinsics = vertices[0] + [0, 0, 2.0], np.array([[60.0, 0, 23.5], [0, 60.0, 23.5], [0, 0, 1]])
     whole = rasterise(view, faces, intrinsics, 48)
-    monkeypatch.setattr("core.data.rasteriser._CANDIDATES", 1000)
+    monkeypatch.setattr("core.geometry.rasteriser._CANDIDATES", 1000)
     parts = rasterise(view, faces, intrinsics, 48)
     assert np.array_equal(whole.depth, parts.depth)
 

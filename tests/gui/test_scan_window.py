@@ -21,7 +21,7 @@ from m2v_studio.view.scan_scene import clouds
 from ..studio.shapes import ball, scans
 from ..studio.test_scan_files import write_scans
 from ..studio.test_scans import pictures
-from .hands import CTRL, slider_at
+from .hands import CTRL, button_at, slider_at
 
 PATIENCE = 60.0
 
@@ -244,6 +244,19 @@ def test_heat_maps_have_a_value_for_each_vertex(hands: Driver) -> None:
         assert figure.heat is not None and figure.heat.shape == (len(figure.positions),) and figure.heat_max > 0
         assert hands.app.viewport._shown[figure.name].heat_on
     assert studio.state.notice is None
+
+
+def test_another_body_is_one_press(hands: Driver) -> None:
+    complete(hands)
+    studio = hands.app.studio
+    first = studio.state.results
+    hands.click(button_at(hands, "Another body"))
+    hands.until(lambda: studio.state.results is not first and studio.state.job is None, PATIENCE)
+    assert studio.state.document.other_bodies == ("Horse",)
+    assert not is_stale(studio.state)
+    hands.settle()
+    hands.click(button_at(hands, "Any body again"))
+    assert studio.state.document.other_bodies == () and is_stale(studio.state)
 
 
 def test_a_preview_is_shown_and_escape_cancels(hands: Driver) -> None:

@@ -77,7 +77,9 @@ def test_it_is_bent_to_what_was_seen_and_completes_the_rest(poses: BodyPoses, ha
     assert best.name == "sausage" and best.misfit < 0.01
     places = uniform_box_points(20_000, np.random.default_rng(1))
     logits = best.blended(UNKNOWN(places), places)
+    assert best.seen is not None
     near = (best.seen.query(places)[0] < NEAR) & ~is_inside(best.vertices, best.faces, places)
+    near &= best.with_company(places) <= 0
     np.testing.assert_allclose(logits[near], UNKNOWN(places)[near])
     true = is_inside(bent(1.0) @ turn(0.9).T, capsule()[1], places)
     assert ((logits > 0) & true)[~near].sum() / ((logits > 0) | true)[~near].sum() > 0.5

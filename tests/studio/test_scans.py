@@ -32,7 +32,7 @@ from m2v_studio.document.state import (
 from m2v_studio.panels.bars import progress_words
 from m2v_studio.panels.samples import figures_of, why_not_color
 from m2v_studio.view.scan_scene import clouds, picture, scan_box
-from m2v_studio.view.scene import SceneBuilder, heat_track
+from m2v_studio.view.scene import SceneBuilder, heat_track, unseen_track
 from m2v_studio.work.messages import Failed, Finished, Progressed
 from m2v_studio.work.worker import GenerationWorker
 
@@ -155,6 +155,14 @@ def test_settings_of_the_surface_ask_for_other_results(edit: str) -> None:
     assert getattr(reconstruction(changed.document), edit.removeprefix("set_")) == value
 
 
+def test_another_body_is_asked_for_without_those_that_were_there() -> None:
+    state = scan_commands.ask_for_another_body(completed_state(), "Horse")
+    assert is_stale(state)
+    state = scan_commands.ask_for_another_body(state, "Cow")
+    assert reconstruction(state.document).sampling.without == ("Horse", "Cow")
+    assert reconstruction(scan_commands.ask_for_another_body(state, "").document).sampling.without == ()
+
+
 # ---- what is shown ----------------------------------------------------------------------------------------
 
 
@@ -200,6 +208,18 @@ def test_heat_maps_come_from_the_result_that_is_shown() -> None:
     assert builder.figures(state)[0].heat is not None
     assert builder.heat_max(state) == pytest.approx(0.3)
     assert scan_commands.set_truth_error(state, results, errors) is state, "other results have come since"
+
+
+def test_what_no_scan_came_near_in_any_frame_is_tinted() -> None:
+    state = completed_state()
+    assert state.view.color == "unseen", "a body completed it"
+    assert state.results is not None and isinstance(state.results.samples, ReconstructionSet)
+    distance = state.results.samples.samples[0].scan_distance
+    heat = heat_track(state.results, "unseen", 0)
+    assert heat is not None and heat.shape == distance.shape
+    np.testing.assert_array_equal(heat[2], distance.min(axis=0))
+    assert SceneBuilder().heat_max(state) > 0
+    np.testing.assert_array_equal(unseen_track(np.full((2, 3), np.nan, np.float32)), np.zeros((2, 3)))
 
 
 def test_every_frame_shows_as_many_points_and_flying_ones_do_not_shrink_the_shape() -> None:
