@@ -1,7 +1,8 @@
 """What a mesh looks like, as a renderer takes it: one colour for each vertex or face, or one picture for all parts.
 
 The pictures of several materials, with their repeats, are laid out on one, so that one mesh can show them all.
-Transparency is one number for each face, and metal or gloss one word for the mesh; normal maps are left out.
+Transparency is one number for each face, of its material and picture together, and metal or gloss one word for the
+mesh; normal maps are left out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ LARGEST = 4096  # pixels along a side of the picture for all parts
 SIDES = (2048, 1024, 512, 256, 128)  # of one part's picture, the first that fits
 MAX_PIXELS = 1 << 26
 MAX_REPEATS = 4  # of a picture along u or v inside one face
+SPREAD = 6  # points along a side of a face where its picture is looked at for transparency,
+MANY_FACES = 20_000  # of so many, which are small, two
 EDGE = 2  # pixels around each picture, so that neighbours do not bleed into it
 Finish = Literal["plain", "glossy", "metal"]
 FINISHES: tuple[Finish, ...] = get_args(Finish)
@@ -46,44 +49,48 @@ class Appearance:
 
 def appearance(source: SourceMesh) -> Appearance | None:
     """The mesh's own looks; None where its file says nothing about them."""
-    looks = _colored(source)
-    return None if looks is None else replace(looks, opacity=_opacity(source), finish=_finish(source))
-
-
-def _colored(source: SourceMesh) -> Appearance | None:
     parts = [part for part in source.parts if len(part.faces)]
     if not parts or (source.colors is None and all(part.material is None for part in parts)):
         return None
     kept = _kept_faces(source, parts)
     if kept is None:
         return None
-    if source.uv is not None or source.uv1 is not None:
-        sheet = _Sheet(source, parts)
-        if sheet.has_pictures:
-            picture, corners = sheet.laid_out()
-            return Appearance(picture=picture, corner_uv=corners[kept].reshape(-1, 2))
+    sheet = _Sheet(source, parts) if source.uv is not None or source.uv1 is not None else None
+    looks = _colored(source, parts, kept, sheet)
+    return replace(looks, opacity=_opacity(source, parts, kept, sheet), finish=_finish(source))
+
+
+def _colored(
+    source: SourceMesh, parts: Sequence[MeshPart], kept: NDArray[np.int64], sheet: _Sheet | None
+) -> Appearance:
+    if sheet is not None and sheet.has_pictures:
+        picture, corners = sheet.laid_out()
+        return Appearance(picture=picture, corner_uv=corners[kept].reshape(-1, 2))
     if source.colors is not None and float(source.colors[:, :3].min()) < 0.999:
         return _vertex_colors(source, parts, kept)
     colors = np.concatenate([np.tile(_base(part, source), (len(part.faces), 1)) for part in parts])
     return Appearance(face_colors=colors[kept].astype(np.float32))
 
 
-def _opacity(source: SourceMesh) -> NDArray[np.float32] | None:
-    """[F] by the materials that blend with what is behind them, or cut out; pictures' own transparency is not seen."""
-    parts = [part for part in source.parts if len(part.faces)]
-    kept = _kept_faces(source, parts)
-    if kept is None or all(part.material is None or part.material.alpha_mode == "OPAQUE" for part in parts):
-        return None
-    of_parts = [(_alpha(part.material), len(part.faces)) for part in parts]
-    opacity = np.concatenate([np.full(count, alpha, dtype=np.float32) for alpha, count in of_parts])[kept]
+def _opacity(
+    source: SourceMesh, parts: Sequence[MeshPart], kept: NDArray[np.int64], sheet: _Sheet | None
+) -> NDArray[np.float32] | None:
+    """[F] of materials that blend with what is behind them: the mean over a face of what the material, its picture and
+    the colours of its corners say. Of a material that cuts out, the share of the face that is left."""
+    of_parts = []
+    for row, part in enumerate(parts):
+        material = part.material or Material()
+        alpha = np.ones((len(part.faces), 1))
+        if material.alpha_mode != "OPAQUE":
+            alpha = np.clip(alpha * material.base_color[3], 0.0, 1.0)
+            if source.colors is not None and source.colors.shape[1] == 4:
+                alpha = alpha * source.colors[:, 3][part.faces].astype(np.float64).mean(axis=1, keepdims=True)
+            pictured = None if sheet is None else sheet.alpha(row)
+            alpha = alpha if pictured is None else alpha * pictured
+        kind, cutoff = material.alpha_mode, material.alpha_cutoff
+        of_parts.append((alpha >= cutoff if kind == "MASK" else alpha).mean(axis=1).astype(np.float32))
+    opacity = np.concatenate(of_parts)[kept]
     return opacity if float(opacity.min(initial=1.0)) < 1.0 else None
-
-
-def _alpha(material: Material | None) -> float:
-    if material is None or material.alpha_mode == "OPAQUE":
-        return 1.0
-    alpha = float(np.clip(material.base_color[3], 0.0, 1.0))
-    return alpha if material.alpha_mode == "BLEND" else float(alpha >= material.alpha_cutoff)
 
 
 def _finish(source: SourceMesh) -> Finish:
@@ -156,6 +163,7 @@ class _Sheet:
         self._tiles: list[tuple[NDArray[np.uint8], tuple[int, int]]] = []  # a picture and its repeats across and down
         self._known: dict[object, int] = {}
         self._decoded: dict[bytes, NDArray[np.uint8] | None] = {}
+        self._alpha: list[NDArray[np.float64] | None] = []  # of each part, see `alpha`
         self.has_pictures = False
         for part in parts:
             self._add(part)
@@ -166,6 +174,7 @@ class _Sheet:
         picture = None if texture is None or uv is None else self._picture(texture)
         tint = _base(part, self._source)
         if texture is None or uv is None or picture is None:
+            self._alpha.append(None)
             self._place(np.rint(255 * tint).astype(np.uint8).reshape(1, 1, 3), np.full((len(part.faces), 3, 2), 0.5))
             return
         self.has_pictures = True
@@ -175,11 +184,13 @@ class _Sheet:
             else:
                 period = 2.0 if texture.wrap[axis] == "mirror" else 1.0
                 uv[..., axis] -= period * np.floor((uv[..., axis].min(axis=1, keepdims=True) + 1e-6) / period)
+        see_through = part.material is not None and part.material.alpha_mode != "OPAQUE" and picture[..., 3].min() < 255
+        self._alpha.append(_sampled(picture[..., 3], uv, texture.wrap) if see_through else None)
         across, down = (int(np.ceil(uv[..., axis].max() - 1e-6)) for axis in (0, 1))
         repeats = (min(max(across, 1), MAX_REPEATS), min(max(down, 1), MAX_REPEATS))
         key = (texture.data, texture.wrap, tint.tobytes(), repeats)
         if key not in self._known:
-            tinted = np.rint(picture * tint).astype(np.uint8)
+            tinted = np.rint(picture[..., :3] * tint).astype(np.uint8)
             self._known[key] = len(self._tiles)
             self._tiles.append((_repeated(tinted, texture.wrap, repeats), repeats))
         self._tile.append(self._known[key])
@@ -197,7 +208,7 @@ class _Sheet:
         return None if uv is None else uv[part.faces].astype(np.float64)
 
     def _picture(self, texture: Texture) -> NDArray[np.uint8] | None:
-        """[H, W, 3]; None where it cannot be read here (KTX2, a damaged file)."""
+        """[H, W, 4]; None where it cannot be read here (KTX2, a damaged file)."""
         if texture.data not in self._decoded:
             from PIL import Image
 
@@ -206,10 +217,14 @@ class _Sheet:
                     if image.width * image.height > MAX_PIXELS:
                         raise ValueError("too large")
                     image.thumbnail((SIDES[0], SIDES[0]))
-                    self._decoded[texture.data] = np.asarray(image.convert("RGB"))
+                    self._decoded[texture.data] = np.asarray(image.convert("RGBA"))
             except Exception:  # whatever a damaged picture makes the decoder raise
                 self._decoded[texture.data] = None
         return self._decoded[texture.data]
+
+    def alpha(self, row: int) -> NDArray[np.float64] | None:
+        """[F_part, S] what a part's picture says at points spread over each face; None where it hides everything."""
+        return self._alpha[row]
 
     def laid_out(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """The picture of all parts, and texture coordinates [F, 3, 2] on it."""
@@ -230,6 +245,23 @@ class _Sheet:
             down = (top + EDGE + (1 - uv[..., 1]) * rows) / height
             corners.append(np.stack([across, 1 - down], axis=-1))
         return sheet, np.concatenate(corners).astype(np.float32)
+
+
+def _sampled(channel: NDArray[np.uint8], uv: NDArray[np.float64], wrap: tuple[str, str]) -> NDArray[np.float64]:
+    """[F, S] a picture's channel [H, W] from 0 to 1 at points spread evenly over faces with these corners [F, 3, 2]."""
+    side = SPREAD if len(uv) <= MANY_FACES else 2
+    steps = [(a, b) for a in range(side) for b in range(side - a)]
+    shares = np.array([(a + 1 / 3, b + 1 / 3, side - 2 / 3 - a - b) for a, b in steps]) / side
+    points = np.einsum("sc,fcd->fsd", shares, uv)
+    for axis, kind in enumerate(wrap):
+        if kind == "mirror":
+            points[..., axis] = 1 - np.abs(points[..., axis] % 2 - 1)
+        elif kind != "clamp":
+            points[..., axis] %= 1.0
+    height, width = channel.shape
+    column = (points[..., 0] * width).astype(np.int64).clip(0, width - 1)
+    row = ((1 - points[..., 1]) * height).astype(np.int64).clip(0, height - 1)
+    return channel[row, column] / 255
 
 
 def _repeated(picture: NDArray[np.uint8], wrap: tuple[str, str], repeats: tuple[int, int]) -> NDArray[np.uint8]:

@@ -131,3 +131,25 @@ def test_transparency_is_told_by_face_and_metal_by_most_of_the_surface() -> None
     assert looks(steel, steel).opacity is None and looks(steel, steel).finish == "metal"
     assert looks(Material(roughness=0.1), Material(roughness=0.1)).finish == "glossy"
     assert looks(Material(), Material()).finish == "plain"
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("OPAQUE", None), ("BLEND", (0.5, 0.125)), ("MASK", (1.0, 0.25))])
+def test_the_transparency_of_a_picture_counts_with_its_material(
+    mode: str, expected: tuple[float, float] | None
+) -> None:
+    pixels = np.full((32, 32, 4), 255, np.uint8)
+    pixels[:, 16:, 3] = 0  # the right half is not there
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    material = Material(base_color=(1, 1, 1, 0.5), base_color_texture=Texture(file.getvalue()), alpha_mode=mode,  # type: ignore[arg-type]
+                        alpha_cutoff=0.4)  # fmt: skip
+    # One face lies in the left half, of the other a quarter does.
+    vertices = np.array([[0, 0, 0], [0.5, 0, 0], [0.5, 1, 0], [0, 0, 1], [1, 0, 1], [1, 1, 1]], float)
+    faces = np.arange(6, dtype=np.int32).reshape(2, 3)
+    mesh = build_source_mesh(vertices, parts=[MeshPart("a", faces, material)], uv=vertices[:, :2])
+    looks = appearance(mesh)
+    assert looks is not None and looks.picture is not None and looks.picture.shape[-1] == 3
+    if expected is None:
+        assert looks.opacity is None
+    else:
+        assert looks.opacity is not None and looks.opacity == pytest.approx(expected, abs=0.05)
