@@ -150,7 +150,7 @@ class EditorContext:
         """Leave out of the scans all that lies outside the box."""
         document = self.studio.state.document
         if document.scans is not None and document.alignment is not None:
-            box = cut_box(document.alignment, document.scans.sequence)
+            box = cut_box(document.alignment, document.box_shares, document.scans.sequence)
             self._read_again("cut scans by the box", replace(document.scans.reading, box=box))
 
     def ask_masks(self) -> None:

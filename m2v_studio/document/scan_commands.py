@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from m2v_studio.document import commands
-from m2v_studio.document.scan_document import OpenedScans, checked_alignment, same_alignment
+from m2v_studio.document.scan_document import WHOLE, OpenedScans, checked_alignment, same_alignment, shares_of
 from m2v_studio.document.state import Results, State
 from m2v_studio.document.words import counted
 
@@ -24,6 +24,7 @@ def open_scans(state: State, scans: OpenedScans) -> State:
         handles=(),
         scans=scans,
         alignment=scans.guess,
+        box_shares=WHOLE,
         frames=sequence.frames,
         fps=sequence.fps,
     )
@@ -56,25 +57,33 @@ def depth_units(scale: float | None) -> str:
 
 
 def set_alignment(
-    state: State, center: ArrayLike | None = None, scale: float | None = None, up_axis: str | None = None
+    state: State,
+    center: ArrayLike | None = None,
+    scale: float | None = None,
+    up_axis: str | None = None,
+    sides: ArrayLike | None = None,
 ) -> State:
     """Move, resize or turn the box that holds the whole shape in frame 0; what is not given stays.
 
-    Raises DataError for numbers that are not finite.
+    `scale` is its longest side, `sides` [3] are all of them along the axes of the file, of which the longest is the
+    scale then. Raises DataError for numbers that are not finite.
     """
     document = state.document
     scans, now = document.scans, document.alignment
     if scans is None or now is None:
         return state
+    shares = document.box_shares
+    if sides is not None:
+        scale, shares = shares_of(sides)
     wanted = checked_alignment(
         scans.guess,
         now.center if center is None else center,
         now.scale if scale is None else scale,
         now.up_axis if up_axis is None else up_axis,
     )
-    if same_alignment(wanted, now):
+    if same_alignment(wanted, now) and shares == document.box_shares:
         return state
-    return replace(state, document=replace(document, alignment=wanted))
+    return replace(state, document=replace(document, alignment=wanted, box_shares=shares))
 
 
 def reset_alignment(state: State) -> State:
@@ -83,7 +92,7 @@ def reset_alignment(state: State) -> State:
     if scans is None:
         return state
     guess = scans.guess
-    return set_alignment(state, guess.center, guess.scale, guess.up_axis)
+    return set_alignment(state, guess.center, None, guess.up_axis, np.full(3, guess.scale))
 
 
 def set_resolution(state: State, resolution: int) -> State:

@@ -11,6 +11,9 @@ from core.errors import DataError
 from core.sequence import MeshSequence, Normalization, ScanSequence
 
 Corners = tuple[float, float, float, float, float, float]  # the smallest coordinates, then the largest
+Shares = tuple[float, float, float]  # the sides of the box along the axes of the file, the longest 1
+WHOLE: Shares = (1.0, 1.0, 1.0)
+SMALLEST_SHARE = 0.02
 UP_AXES = ("x", "y", "z")
 # The box may be made this many times larger or smaller than the guess, and moved this many guessed sides away.
 MAX_RESIZE = 1000.0
@@ -48,16 +51,25 @@ class OpenedScans:
         return np.array([len(points) for points in self.sequence.points], dtype=np.int64)
 
 
-def box_corners(alignment: Normalization) -> NDArray[np.float64]:
-    """[8, 3] corners of normalised space in the scans' units; corner i has bit 0, 1, 2 of i along x, y, z."""
-    return alignment.invert(unit_corners())
+def box_corners(alignment: Normalization, shares: Shares = WHOLE) -> NDArray[np.float64]:
+    """[8, 3] corners of the box in the scans' units; corner i has bit 0, 1, 2 of i along x, y, z."""
+    return alignment.center + alignment.scale * np.array(shares) * unit_corners()
 
 
-def cut_box(alignment: Normalization, sequence: ScanSequence) -> Corners:
-    """The box of an alignment as scans are cut by it, in the units of their file."""
-    corners = box_corners(alignment) + np.asarray(sequence.origin)
+def cut_box(alignment: Normalization, shares: Shares, sequence: ScanSequence) -> Corners:
+    """The box as scans are cut by it, in the units of their file."""
+    corners = box_corners(alignment, shares) + np.asarray(sequence.origin)
     x0, y0, z0, x1, y1, z1 = (float(value) for value in (*corners.min(axis=0), *corners.max(axis=0)))
     return x0, y0, z0, x1, y1, z1
+
+
+def shares_of(sides: ArrayLike) -> tuple[float, Shares]:
+    """The longest of a box's three sides, and all of them as shares of it. Raises DataError unless they are finite."""
+    lengths = np.array(sides, dtype=np.float64)
+    if lengths.shape != (3,) or not np.isfinite(lengths).all() or not lengths.max() > 0:
+        raise DataError("The sides of the box have to be three finite numbers above 0; type them again.")
+    x, y, z = (lengths / lengths.max()).clip(SMALLEST_SHARE, 1.0).tolist()
+    return float(lengths.max()), (x, y, z)
 
 
 def unit_corners() -> NDArray[np.float64]:

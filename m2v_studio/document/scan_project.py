@@ -14,7 +14,7 @@ from core.errors import DataError
 from core.pipelines.request import QUALITIES, Quality, Reconstruction, ReconstructionOptions, ReconstructionSet
 from core.sequence import MeshSequence, Normalization
 from m2v_studio.document.result_commands import MAX_NAME, mark_of
-from m2v_studio.document.scan_document import Corners, Reading, checked_alignment
+from m2v_studio.document.scan_document import WHOLE, Corners, Reading, checked_alignment, shares_of
 from m2v_studio.document.scan_files import read_scan_document
 from m2v_studio.document.state import (
     MAX_STUDIO_SEEDS,
@@ -41,6 +41,7 @@ def scans_json(state: State) -> dict[str, Any]:
             "path": str(Path(document.scans.path).resolve()),
             "name": document.scans.name,
             "alignment": _place_json(document.alignment),
+            "box_shares": document.box_shares,
             **asdict(document.scans.reading),
         },
         **{name: getattr(document, name) for name in SETTINGS},
@@ -72,6 +73,7 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
     document = Document(
         scans=scans,
         alignment=checked_alignment(scans.guess, place["center"], float(place["scale"]), str(place["up_axis"])),
+        box_shares=shares_of(raw.get("box_shares", WHOLE))[1],
         frames=scans.sequence.frames,
         fps=float(description["fps"]),
         seeds=min(max(int(description["seeds"]), 1), MAX_STUDIO_SEEDS),

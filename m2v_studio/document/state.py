@@ -18,7 +18,7 @@ from core.pipelines.request import Quality, ReconstructionOptions, Reconstructio
 from core.sequence import Handle, HandleTracks, Normalization, SourceMesh
 from m2v_studio.document.key_edits import asked_of
 from m2v_studio.document.reference import Reference
-from m2v_studio.document.scan_document import OpenedScans, same_alignment, view_frame
+from m2v_studio.document.scan_document import WHOLE, OpenedScans, Shares, same_alignment, view_frame
 
 Layout = Literal["one", "side", "overlay"]
 ColorBy = Literal["none", "own", "stretch", "disagreement", "handle_error", "to_scan", "unseen", "truth_error"]
@@ -52,6 +52,7 @@ class Document:
     handles: tuple[Handle, ...] = ()
     scans: OpenedScans | None = None  # instead of a source
     alignment: Normalization | None = None  # where the whole shape lies in frame 0; given exactly when scans are
+    box_shares: Shares = WHOLE  # the sides of the box that scans are cut by, of the alignment's scale
     frames: int = 17
     fps: float = 24.0
     seeds: int = 4
@@ -240,7 +241,13 @@ def is_worth_keeping(state: State) -> bool:
         return False
     if document.scans is None or document.alignment is None:
         return bool(document.handles)
-    return state.results is not None or not same_alignment(document.alignment, document.scans.guess)
+    return state.results is not None or not is_guessed(document)
+
+
+def is_guessed(document: Document) -> bool:
+    """Whether the box of the scans is as it was guessed."""
+    scans, place = document.scans, document.alignment
+    return scans is None or place is None or (same_alignment(place, scans.guess) and document.box_shares == WHOLE)
 
 
 def has_moved_handle(document: Document) -> bool:

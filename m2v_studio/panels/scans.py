@@ -7,11 +7,13 @@ from functools import lru_cache
 
 import numpy as np
 import polyscope.imgui as psim
+from numpy.typing import NDArray
 
 from core.io.scans.layouts import scan_kind
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
-from m2v_studio.document.scan_document import UP_AXES, OpenedScans, same_alignment
+from m2v_studio.document.scan_document import UP_AXES, OpenedScans
+from m2v_studio.document.state import is_guessed
 from m2v_studio.view.fields import TYPE, Edited, label_left, number
 from m2v_studio.view.widgets import (
     button,
@@ -27,7 +29,7 @@ from m2v_studio.view.widgets import (
 )
 
 UP = "The axis of the scans that points up."
-SIZE = "Longest side of the whole shape in the first frame, in the units of the scans: the side of the box."
+SIDES = "How large the whole shape is in the first frame along X, Y and Z, in the units of the scans."
 CENTER = "Middle of the whole shape in the first frame, in the units of the scans: the middle of the box."
 CUT = "Leave out all that lies outside the box, in every frame: tables, walls, people"
 MASKS = "Choose a folder with a black and white picture for each depth map: what is black is left out"
@@ -41,7 +43,7 @@ DEPTH_SCALES: dict[float | None, str] = {
     256.0: " (KITTI)",
     1.0: " (metres)",
 }
-MOVE = "Take hold of the box in the view: its middle, its arrows or its corners (W)"
+MOVE = "Take hold of the box in the view: its middle, its arrows, its corners or its sides (W)"
 
 
 class ScansPanel:
@@ -63,28 +65,16 @@ class ScansPanel:
         if pressed is not None:
             context.studio.do("up axis", scan_commands.set_alignment, up_axis=UP_AXES[pressed])
         guess = scans.guess.scale
-        label_left("Size", SIZE)
-        edited = number(
-            "##size",
-            place.scale,
-            lambda now: psim.DragFloat("##size", now, guess / 300, guess / 1000, guess * 1000, "%.4g"),
-        )
-        self._edited(context, "resize the box", edited, scale=edited.value)
-        tooltip(f"{SIZE}\n{TYPE}")
-        label_left("Centre", CENTER)
-        now = (float(place.center[0]), float(place.center[1]), float(place.center[2]))
-        psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * scale(), 5 * scale()))  # room for three numbers
-        edited = number(
-            "##center", now, lambda now: psim.DragFloat3("##center", now, guess / 300, 0.0, 0.0, decimals(guess))
-        )
-        psim.PopStyleVar()
+        sides = place.scale * np.array(state.document.box_shares)
+        edited = self._three("Sides", sides, guess, guess / 1000, guess * 1000, SIDES)
+        self._edited(context, "resize the box", edited, sides=np.array(edited.value))
+        edited = self._three("Centre", place.center, guess, 0.0, 0.0, CENTER)
         self._edited(context, "move the box", edited, center=np.array(edited.value))
-        tooltip(f"{CENTER}\n{TYPE}")
         half = (psim.GetContentRegionAvail()[0] - psim.GetStyle().ItemSpacing[0]) / 2
         if button("Move the box", MOVE, width=half, active=state.view.gizmo):
             context.studio.show(commands.with_view, gizmo=not state.view.gizmo)
         psim.SameLine()
-        why = "" if not same_alignment(place, scans.guess) else "The box is where it was guessed to be."
+        why = "" if not is_guessed(state.document) else "The box is where it was guessed to be."
         if button("Guess again", "Put the box back to where the scans say the shape is", why, width=half):
             context.studio.do("guess the box", scan_commands.reset_alignment)
         self._cutting(context, scans, half)
@@ -134,6 +124,18 @@ class ScansPanel:
         if sequence.notes:
             psim.TextUnformatted(shorten(sequence.notes[0], width))
             tooltip("\n".join(sequence.notes))
+
+    @staticmethod
+    def _three(label: str, values: NDArray[np.float64], size: float, low: float, high: float, tip: str) -> Edited:
+        """A line of three numbers in the units of scans of about this size."""
+        label_left(label, tip)
+        x, y, z = values.tolist()
+        psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * scale(), 5 * scale()))  # room for three numbers
+        draw = lambda now: psim.DragFloat3(f"##{label}", now, size / 300, low, high, decimals(size))  # noqa: E731
+        edited = number(f"##{label}", (x, y, z), draw)
+        psim.PopStyleVar()
+        tooltip(f"{tip}\n{TYPE}")
+        return edited
 
     def _edited(self, context: EditorContext, label: str, edited: Edited, **values: object) -> None:
         if edited.changed:

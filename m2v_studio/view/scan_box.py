@@ -9,7 +9,7 @@ from m2v_studio.context import EditorContext
 from m2v_studio.document.state import is_box_shown
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Projection, Region
-from m2v_studio.view.scan_gizmo import BoxInView, box_in_view, is_gizmo_shown
+from m2v_studio.view.scan_gizmo import FIRST_CORNER, FIRST_SIDE, BoxInView, box_in_view, is_gizmo_shown
 from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import (
     WHITE,
@@ -56,9 +56,12 @@ def _knobs(canvas: psim.ImDrawList, context: EditorContext, box: BoxInView, proj
     for axis in range(3):
         canvas.AddLine(points[0], points[1 + axis], packed(AXIS_COLORS[axis]), 2.6 * s)
     for index, point in enumerate(points):
-        color = theme.ACCENT if index == 0 or index > 3 else AXIS_COLORS[index - 1]
-        radius = (6.5 if index == 0 else 5.5 if index < 4 else 4.5) * s + (2.0 * s if index == hovered else 0.0)
-        if index > 3:
+        side = (index - FIRST_SIDE) // 2 if index >= FIRST_SIDE else index - 1 if 0 < index < FIRST_CORNER else None
+        color = theme.ACCENT if side is None else AXIS_COLORS[side]
+        radius = (6.5 if index == 0 else 5.5 if index < FIRST_CORNER else 4.5) * s + (
+            2.0 * s if index == hovered else 0.0
+        )
+        if index >= FIRST_CORNER:
             corner = radius * 0.95
             low, high = (point[0] - corner, point[1] - corner), (point[0] + corner, point[1] + corner)
             rim = 1.5 * s

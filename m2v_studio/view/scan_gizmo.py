@@ -1,4 +1,5 @@
-"""The box that holds the whole shape in frame 0, taken hold of in the view: its middle, its axes and its corners."""
+"""The box that holds the whole shape in frame 0, taken hold of in the view: its middle, its axes,
+its corners and its sides."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from core.sequence import Normalization
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
-from m2v_studio.document.scan_document import unit_corners
+from m2v_studio.document.scan_document import Shares, unit_corners
 from m2v_studio.document.state import State
 from m2v_studio.view.camera import Projection, Region
 from m2v_studio.view.widgets import scale
@@ -19,19 +20,21 @@ from m2v_studio.view.widgets import scale
 HIT_PIXELS = 12.0
 ARROW = 0.68  # length of the axes' arrows, in half sides of the box
 SMALLEST = 0.02  # of the size at the start of a gesture: a corner that is pulled through the middle stays this far
+FIRST_CORNER, FIRST_SIDE = 4, 12  # of the knobs
 Pixel = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
 class BoxInView:
-    """The box as it is seen: `center` [3] and `half` its half side in the space of the view."""
+    """The box as it is seen: `center` [3] and `half` [3] its half sides in the space of the view."""
 
     center: NDArray[np.float64]
-    half: float
+    half: NDArray[np.float64]
 
     @classmethod
-    def of(cls, place: Normalization, view: Normalization) -> BoxInView:
-        return cls(view.apply(place.center), place.scale / view.scale / 2)
+    def of(cls, place: Normalization, shares: Shares, view: Normalization) -> BoxInView:
+        sides = np.abs(view.rotation) @ np.array(shares)
+        return cls(view.apply(place.center), sides * place.scale / view.scale / 2)
 
     def corners(self) -> NDArray[np.float64]:
         """[8, 3], in the order of `unit_corners`."""
@@ -39,11 +42,16 @@ class BoxInView:
 
     def tips(self) -> NDArray[np.float64]:
         """[3, 3] ends of the arrows along the axes of the view."""
-        return self.center + ARROW * self.half * np.eye(3)
+        return self.center + ARROW * np.diag(self.half)
+
+    def faces(self) -> NDArray[np.float64]:
+        """[6, 3] the middles of the sides: along each axis of the view the lower one, then the upper."""
+        reach = np.diag(self.half)
+        return self.center + np.stack([-reach, reach], axis=1).reshape(6, 3)
 
     def knobs(self) -> NDArray[np.float64]:
-        """[12, 3] all that can be taken hold of: the middle, the three arrows, the eight corners."""
-        return np.concatenate([self.center[None], self.tips(), self.corners()])
+        """[18, 3] all that can be taken hold of: the middle, the three arrows, the corners and the sides."""
+        return np.concatenate([self.center[None], self.tips(), self.corners(), self.faces()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,22 +115,22 @@ class BoxGizmo:
         view = context.viewport.norm
         if moved is None or view is None or mouse == grip.mouse:
             return
-        label = "move the box" if grip.knob < 4 else "resize the box"
+        moving, side = grip.knob < FIRST_CORNER, grip.knob >= FIRST_SIDE
         context.studio.drag(
             f"box {self._count}",
-            label,
+            "move the box" if moving else "resize the box",
             scan_commands.set_alignment,
-            view.invert(moved.center) if grip.knob < 4 else None,
-            grip.place.scale * moved.half / grip.box.half if grip.knob >= 4 else None,
+            center=view.invert(moved.center) if moving or side else None,
+            sides=None if moving else 2 * view.scale * (np.abs(view.rotation.T) @ moved.half),
         )
 
 
 def box_in_view(context: EditorContext) -> BoxInView | None:
     """The box of the opened scans; None without scans or before the first frame is drawn."""
-    place, view = context.studio.state.document.alignment, context.viewport.norm
-    if place is None or view is None or context.viewport.projection is None:
+    document, view = context.studio.state.document, context.viewport.norm
+    if document.alignment is None or view is None or context.viewport.projection is None:
         return None
-    return BoxInView.of(place, view)
+    return BoxInView.of(document.alignment, document.box_shares, view)
 
 
 def is_gizmo_shown(state: State) -> bool:
@@ -133,7 +141,7 @@ def nearest_knob(box: BoxInView, projection: Projection, mouse: Pixel) -> int | 
     """The knob within reach of the mouse; the middle and the arrows win over corners behind them."""
     pixels, depth = projection.project(box.knobs())
     distance = np.hypot(pixels[:, 0] - mouse[0], pixels[:, 1] - mouse[1])
-    distance[4:] += 1.0
+    distance[FIRST_CORNER:] += 1.0
     distance[depth <= 0] = np.inf
     knob = int(distance.argmin())
     return knob if distance[knob] < HIT_PIXELS * scale() else None
@@ -145,7 +153,7 @@ def dragged(box: BoxInView, knob: int, projection: Projection, start: Pixel, mou
     if knob == 0:
         return BoxInView(box.center + projection.in_plane(box.center, dx, dy), box.half)
     middle, _ = projection.project(box.center)
-    if knob < 4:
+    if knob < FIRST_CORNER:
         tip, _ = projection.project(box.tips()[knob - 1])
         along = tip - middle
         length = float(along @ along)
@@ -153,11 +161,34 @@ def dragged(box: BoxInView, knob: int, projection: Projection, start: Pixel, mou
             return None
         share = float(np.array([dx, dy]) @ along) / length
         return BoxInView(box.center + share * (box.tips()[knob - 1] - box.center), box.half)
+    if knob >= FIRST_SIDE:
+        return _side_moved(box, knob - FIRST_SIDE, projection, np.array([dx, dy]))
     before = float(np.hypot(start[0] - middle[0], start[1] - middle[1]))
     after = float(np.hypot(mouse[0] - middle[0], mouse[1] - middle[1]))
     if before < 4.0:
         return None
     return BoxInView(box.center, box.half * max(after / before, SMALLEST))
+
+
+def _side_moved(box: BoxInView, face: int, projection: Projection, by: NDArray[np.float64]) -> BoxInView | None:
+    """One side of the box moved `by` pixels along its axis; the one across from it stays."""
+    axis, sign = face // 2, 1.0 if face % 2 else -1.0
+    outward = np.zeros(3)
+    outward[axis] = sign * box.half[axis]
+    place = box.center + outward
+    start, _ = projection.project(place)
+    along = projection.project(place + outward)[0] - start
+    if float(along @ along) < 16.0:
+        return None
+    share = 0.0  # of the half side, corrected until the knob is under the mouse: far is smaller than near
+    for _ in range(6):
+        left = start + by - projection.project(place + share * outward)[0]
+        share = float(np.clip(share + left @ along / (along @ along), 2 * (SMALLEST - 1), 20.0))
+    grown = share * box.half[axis] / 2
+    half, center = box.half.copy(), box.center.copy()
+    half[axis] += grown
+    center[axis] += sign * grown
+    return BoxInView(center, half)
 
 
 def _mouse() -> Pixel:

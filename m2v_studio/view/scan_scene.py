@@ -112,7 +112,7 @@ def scan_box(state: State, with_box: bool) -> Bounds:
             track = state.results.samples.samples[row].sequence.vertices
             lows.append(track.min((0, 1)).astype(np.float64))
             highs.append(track.max((0, 1)).astype(np.float64))
-    corners = box_corners(place)
+    corners = box_corners(place, state.document.box_shares)
     if not lows:
         return corners.min(0), corners.max(0)
     middle, reach = scans.guess.center, REACH * scans.guess.scale

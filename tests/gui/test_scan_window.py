@@ -283,7 +283,7 @@ def test_all_meshes_are_exported(hands: Driver, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(app.export_dialog, "every", True)  # and back: the window is that of all tests
     hands.key(psim.ImGuiKey_E, CTRL)
     assert app.context.export_open and "walk-mesh" in app.export_dialog.place.path
-    monkeypatch.setattr(app.export_dialog, "path", str(tmp_path / "walk.npz"))
+    app.export_dialog.place.path = str(tmp_path / "walk.npz")
     hands.tick(2)
     app.export_dialog._export(app.context)
     hands.until(lambda: not app.studio.tasks.busy and len(list(tmp_path.glob("walk-seed*.npz"))) == 4, PATIENCE)
