@@ -109,17 +109,22 @@ def check_output(out: Path) -> None:
 
 
 @contextmanager
-def progress_bar() -> Iterator[OnStep]:
-    """A rich bar on the error stream that follows a pipeline's progress."""
+def counting_bar() -> Iterator[Callable[[int, int, str], None]]:
+    """A rich bar on the error stream, told how much is done, how much there is in all, and what is done now."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Starting", total=None)
-        yield lambda report: bar.update(
-            task, completed=report.done, total=report.total or None, description=report.message
-        )
+        yield lambda done, total, what: bar.update(task, completed=done, total=total or None, description=what)
+
+
+@contextmanager
+def progress_bar() -> Iterator[OnStep]:
+    """The same for a pipeline's progress."""
+    with counting_bar() as tell:
+        yield lambda report: tell(report.done, report.total, report.message)
 
 
 def print_notes(path: Path, notes: Iterable[str]) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli.arguments import AddCommand, Help, print_table
+from core.cli.arguments import AddCommand, Help, counting_bar, print_table
 from core.errors import DataError
 
 if TYPE_CHECKING:
-    from core.bank.building import Built, OnProgress
+    from core.bank.building import Built
     from core.bank.shape import BankShape
 
 
@@ -53,7 +52,7 @@ def run_build(options: argparse.Namespace) -> None:
     if options.processes is not None and options.processes < 1:
         raise DataError(f"{options.processes} processes are not possible; ask for 1 or more.")
     paths, describe = motion_files(options.rigs), PartDescriptions.load(options.preset)
-    with _progress_bar() as on_progress:
+    with counting_bar() as on_progress:
         built = build_shapes(paths, describe.described, on_progress=on_progress, processes=options.processes)
     _say_skipped(built)
     write_bank(options.out, built.shapes)
@@ -67,7 +66,7 @@ def run_add(options: argparse.Namespace) -> None:
     from core.pipelines.part_descriptions import PartDescriptions
 
     describe = PartDescriptions.load(options.preset)
-    with _progress_bar() as on_progress:
+    with counting_bar() as on_progress:
         built = add_motions(options.files, describe.described, on_progress)
     _say_skipped(built)
     for shape in built.shapes:
@@ -125,15 +124,3 @@ def _clips(shapes: Sequence[BankShape]) -> str:
 def _say_skipped(built: Built) -> None:
     for path, why in built.skipped:
         print(f"{path} is left out: {why}", file=sys.stderr)
-
-
-@contextmanager
-def _progress_bar() -> Iterator[OnProgress]:
-    """A bar on the error stream over the files."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Starting", total=None)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)

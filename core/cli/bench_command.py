@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from core.atomic import check_writable
-from core.cli.arguments import AddCommand, add_model_arguments, progress_bar
+from core.cli.arguments import AddCommand, add_model_arguments, counting_bar
 from core.errors import ExportError
 
 
@@ -35,9 +35,8 @@ def run_bench(options: argparse.Namespace) -> None:
         _run_training_bench(options)
         return
     from core.experiments.pipeline_benchmark import run_benchmark
-    from core.pipelines.request import Progress
 
-    with progress_bar() as on_step:
+    with counting_bar() as on_progress:
         run_benchmark(
             options.out,
             preset=options.preset,
@@ -45,7 +44,7 @@ def run_bench(options: argparse.Namespace) -> None:
             untrained=options.untrained,
             repeats=options.repeats,
             window=not options.no_window,
-            on_progress=lambda done, total, what: on_step(Progress(done, total, what)),
+            on_progress=on_progress,
         )
     print(options.out)
 
@@ -53,16 +52,15 @@ def run_bench(options: argparse.Namespace) -> None:
 def _run_training_bench(options: argparse.Namespace) -> None:
     from core.evaluation.reporting import write_report
     from core.experiments.training_benchmark import benchmark_markdown, benchmark_training
-    from core.pipelines.request import Progress
 
-    with progress_bar() as on_step:
+    with counting_bar() as on_progress:
         report = benchmark_training(
             options.preset,
             options.stage,
             options.seconds,
             options.repeats,
             overrides=options.overrides,
-            on_progress=lambda done, total, what: on_step(Progress(done, total, what)),
+            on_progress=on_progress,
         )
     write_report(options.out, report, benchmark_markdown(report))
     print(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from core.cli.arguments import counting_bar
 from core.errors import M2VError
 from core.evaluation.reporting import OnProgress
 from core.experiments.protocols import PROTOCOLS, run_protocol
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             print(write_results(out))
             return 0
-        with _progress_bar() as on_progress:
+        with _progress() as on_progress:
             report = run_protocol(name, out, on_progress=on_progress, **options)
     except M2VError as error:
         print(error, file=sys.stderr)
@@ -67,18 +68,13 @@ def _names(text: str) -> list[str]:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[OnProgress]:
+def _progress() -> Iterator[OnProgress]:
     """A bar in a terminal, a line per step elsewhere."""
-    if not sys.stderr.isatty():
+    if sys.stderr.isatty():
+        with counting_bar() as tell:
+            yield tell
+    else:
         yield lambda done, total, what: print(f"[{done}/{total}] {what}", file=sys.stderr, flush=True)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("Starting", total=None)
-        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.atomic import check_writable
-from core.cli.arguments import AddCommand, progress_bar
+from core.cli.arguments import AddCommand, counting_bar
 from core.data.data_sets import DATA_SETS
 from core.errors import ExportError
 
@@ -52,7 +52,6 @@ def run_prepare(options: argparse.Namespace) -> None:
         _prepare_bank(options)
         return
     from core.data.prepare import PrepareOptions, prepare
-    from core.pipelines.request import Progress
 
     chosen = PrepareOptions(
         points=options.points,
@@ -65,24 +64,17 @@ def run_prepare(options: argparse.Namespace) -> None:
         backend=options.backend,
         scheduler=getattr(options, "scheduler", ""),
     )
-    with progress_bar() as on_step:
-        summary = prepare(
-            options.format,
-            options.source,
-            options.out,
-            chosen,
-            lambda done, total, what: on_step(Progress(done, total, what)),
-        )
+    with counting_bar() as on_shard:
+        summary = prepare(options.format, options.source, options.out, chosen, on_shard)
     _show(summary)
     print(options.out)
 
 
 def _prepare_bank(options: argparse.Namespace) -> None:
     from core.data.rig_prepare import prepare_rigs
-    from core.pipelines.request import Progress
 
-    with progress_bar() as on_step:
-        prepare_rigs(options.source, options.out, lambda done, total, name: on_step(Progress(done, total, name)))
+    with counting_bar() as on_rig:
+        prepare_rigs(options.source, options.out, on_rig)
     print(options.out)
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli.arguments import AddCommand, check_writable, print_mesh_notes, print_notes, progress_bar
+from core.cli.arguments import AddCommand, check_writable, counting_bar, print_mesh_notes, print_notes
 from core.errors import ExportError
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def add_command(command: AddCommand) -> None:
 def run_render(options: argparse.Namespace) -> None:
     """`m2v render`."""
     from core.io.moving_pictures import check_moving_pictures
-    from core.pipelines.request import Progress
     from m2v_studio.render.film_process import run_film
     from m2v_studio.render.shot import FilmOptions, moments
 
@@ -54,9 +53,9 @@ def run_render(options: argparse.Namespace) -> None:
     check_writable(options.out)
     actors = tuple(actor(path, options) for path in options.motions)
     total = len(moments(actors, film))
-    with progress_bar() as on_step:
-        on_step(Progress(0, total, "Starting"))
-        run_film(actors, options.out, film, lambda done, of: on_step(Progress(done, of, "Drawing")))
+    with counting_bar() as tell:
+        tell(0, total, "Starting")
+        run_film(actors, options.out, film, lambda done, of: tell(done, of, "Drawing"))
     print(options.out)
 
 

@@ -81,9 +81,9 @@ def only(kind: str, prefix: str = "") -> dict[str, object]:
 def test_shape_diffusion(tmp_path: Path, kind: str) -> None:
     diffusion = {"posterior_mean_fraction": 0.0}
     config = tiny(training=FAST, diffusion=diffusion, tasks=only(kind, "shape_"))
-    before, after = learn("shape-diffusion", config, tmp_path, 120)
+    before, after = learn("shape-diffusion", config, tmp_path, 80)
     # The observations' noise is new in every step, so the clips cannot be learned quite by heart.
-    assert after[f"loss_{kind}"] < 0.97 * before[f"loss_{kind}"]
+    assert after[f"loss_{kind}"] < 0.95 * before[f"loss_{kind}"]
     if kind == "tracked":  # the others say too little for a surface within so few steps
         assert after[f"iou_{kind}"] > before[f"iou_{kind}"]
 
