@@ -11,7 +11,7 @@ from pathlib import Path
 from core.cli.arguments import counting_bar
 from core.errors import M2VError
 from core.evaluation.reporting import OnProgress
-from core.experiments.protocols import PROTOCOLS, run_protocol
+from core.experiments.protocols import PROTOCOLS, ProtocolOptions, run_protocol
 from core.pipelines.request import QUALITIES
 
 
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     ablations.add_argument("--config", help="the preset or YAML file that rows change; --preset where left out")
     options = vars(parser.parse_args(arguments))
-    name, out = options.pop("protocol"), Path(options.pop("out"))
+    name, out, raw = options.pop("protocol"), Path(options.pop("out")), options.pop("raw")
     try:
         if name == "report":
             from core.experiments.results_page import write_results
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(write_results(out))
             return 0
         with _progress() as on_progress:
-            report = run_protocol(name, out, on_progress=on_progress, **options)
+            report = run_protocol(name, out, ProtocolOptions(**options), raw, on_progress)
     except M2VError as error:
         print(error, file=sys.stderr)
         return 2

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import M2VError
 from core.evaluation.evaluation_clips import ClipName, procedural_clips, rig_clips
 from core.evaluation.reporting import OnProgress, write_report
 from core.observation_kinds import SCAN_PROTOCOLS
 from core.pipelines.request import MAX_SEEDS, Quality
+
+if TYPE_CHECKING:
+    from core.pipelines.animate import Animator
 
 PROTOCOLS = {
     "prior": "one drag, several motions: alive, likely, various, unstretched; on rigs of authors never trained on",
@@ -43,121 +46,165 @@ def held_out_clips(
     return names
 
 
+@dataclass(frozen=True)
+class ProtocolOptions:
+    """What `m2v evaluate` was asked for; which protocols read a field, its help on the command line says."""
+
+    preset: str = "small"
+    device: str = "auto"
+    untrained: bool = False
+    clips: int = 24
+    clips_unseen_motion: int | None = None  # half of `clips` for scans, else 0
+    rigs: str | Path | None = None  # a folder of rigged GLB files
+    rigs_per_identity: int = 1
+    rigs_unseen_motion: int = 0
+    seeds: int | None = None  # 3 for scans and ablations (where they count trainings), else 8
+    quality: Quality = "normal"
+    steps: int | None = None
+    vertices: int = 1500
+    all_tasks: bool = False
+    pictures: str | Path | None = None  # a folder for images of results
+    rows: Sequence[str] = ()  # of the ablations, as are the rest
+    train_clips: int = 1200
+    overrides: Sequence[str] = ()
+    config: str | None = None  # a preset or YAML file; `preset` where left out
+
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One protocol on its way: what was asked, and where the report (and the rows of every clip) go."""
+
+    name: str
+    asked: ProtocolOptions
+    out: Path
+    raw: Path | None
+    on_progress: OnProgress | None
+
+    def seeds(self, usual: int) -> int:
+        return usual if self.asked.seeds is None else self.asked.seeds
+
+    def clips(self, seen_identities: int = 0, frames: int = 17) -> list[ClipName]:
+        asked = self.asked
+        seen = seen_identities if asked.clips_unseen_motion is None else asked.clips_unseen_motion
+        return held_out_clips(asked.clips, asked.rigs, asked.rigs_per_identity, asked.rigs_unseen_motion, seen, frames)
+
+    def animator(self) -> tuple[Animator, Report]:
+        """The models with what the report says of them."""
+        from core.evaluation.models import animator_for, describe
+
+        animator = animator_for(self.asked.preset, self.asked.device, self.asked.untrained)
+        return animator, describe(animator, self.asked.preset, self.asked.untrained)
+
+
 def run_protocol(
     name: str,
     out: str | Path,
-    *,
-    preset: str = "small",
-    device: str = "auto",
-    untrained: bool = False,
-    clips: int = 24,
-    clips_unseen_motion: int | None = None,
-    rigs: str | Path | None = None,
-    rigs_per_identity: int = 1,
-    rigs_unseen_motion: int = 0,
-    seeds: int | None = None,
-    quality: Quality = "normal",
-    steps: int | None = None,
-    vertices: int = 1500,
-    all_tasks: bool = False,
-    pictures: str | Path | None = None,
-    rows: Sequence[str] = (),
-    train_clips: int = 1200,
-    overrides: Sequence[str] = (),
-    config: str | None = None,
+    asked: ProtocolOptions | None = None,
     raw: str | Path | None = None,
     on_progress: OnProgress | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Run a protocol of PROTOCOLS and write `out` (JSON) with a Markdown report beside it; returns the report.
 
-    The rows of every clip are returned with it, and written only where `raw` says. `rigs` is a folder of rigged GLB
-    files. Where they are left out, `seeds` is 8 for handles and 3 for scans, and `clips_unseen_motion` is 0 for
-    handles and half of `clips` for scans. `pictures` is a folder for images of the ten best and the ten worst
-    clips of the handles. `rows`, `train_clips`, `overrides` and `config` (a preset or YAML file, `preset` where
-    left out) are those of the ablations, whose `seeds` are 3 and count trainings. An interrupted run, started again
+    The rows of every clip are returned with it, and written only where `raw` says. An interrupted run, started again
     with the same arguments, continues. Raises M2VError with a sentence for an unknown protocol, missing weights, or a
     place that cannot be written.
     """
+    asked, path = asked or ProtocolOptions(), Path(out)
     if name not in PROTOCOLS:
         raise M2VError(f"There is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}.")
-    path, raw_path = Path(out), None if raw is None else Path(raw)
     if path.suffix != ".json":
         raise M2VError(f"The report {path} has to end in .json; a readable .md is written beside it.")
-    from core.evaluation.models import animator_for, describe, describe_files
+    if asked.seeds is not None and not 1 <= asked.seeds <= MAX_SEEDS:
+        raise M2VError(f"{asked.seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
+    runs = {"prior": _prior, "parts": _parts, "handles": _handles, "ablations": _ablations,
+            "autoencoders": _autoencoders}  # fmt: skip
+    return runs.get(name, _scans)(_Run(name, asked, path, None if raw is None else Path(raw), on_progress))
 
-    if seeds is not None and not 1 <= seeds <= MAX_SEEDS:
-        raise M2VError(f"{seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
-    if name == "parts":
-        from core.evaluation.part_matching import evaluate_parts, left_out_rigs
-        from core.pipelines.part_descriptions import PartDescriptions
 
-        shapes = left_out_rigs(rigs)
-        network = PartDescriptions.load(preset, "cpu" if device == "auto" else device)
-        about = {"preset": preset, "device": device, "weights": network.version}
-        return evaluate_parts(network, *shapes, path, about, on_progress, raw_path)
-    if name == "prior":
-        from core.data.rig_files import UNSEEN_AUTHORS
-        from core.evaluation.prior import evaluate_prior, prior_clips
+def _parts(run: _Run) -> Report:
+    from core.evaluation.part_matching import evaluate_parts, left_out_rigs
+    from core.pipelines.part_descriptions import PartDescriptions
 
-        if rigs is None:
-            raise M2VError("The protocol prior needs --rigs, the folder of rigged models to judge on.")
-        chosen = prior_clips(rigs, UNSEEN_AUTHORS, rigs_per_identity)
-        animator = animator_for(preset, device, False)
-        about = describe(animator, preset, False)
-        if pictures is not None:
-            from core.experiments.drag_pictures import write_drag_pictures
+    preset, device = run.asked.preset, run.asked.device
+    shapes = left_out_rigs(run.asked.rigs)
+    network = PartDescriptions.load(preset, "cpu" if device == "auto" else device)
+    about = {"preset": preset, "device": device, "weights": network.version}
+    return evaluate_parts(network, *shapes, run.out, about, run.on_progress, run.raw)
 
-            write_drag_pictures(animator, rigs, Path(pictures), on_progress)
-        count = 8 if seeds is None else seeds
-        return evaluate_prior(animator, chosen, path, count, model=about, on_progress=on_progress, raw=raw_path)
-    if name == "ablations":
-        from core.experiments.ablations import AblationSettings, evaluate_ablations
 
-        asked = AblationSettings(train_clips, 3 if seeds is None else seeds, vertices=vertices)
-        names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, clips_unseen_motion or 0)
-        return evaluate_ablations(
-            config or preset, preset, names, path, asked, rows, overrides, device, on_progress, raw=raw_path
-        )
-    if name in SCAN_PROTOCOLS:
-        if untrained:
-            raise M2VError("Fresh weights reconstruct nothing, so a scan protocol cannot be run with --untrained.")
-        from core.evaluation.reconstruction import Models, ReconstructionSettings, evaluate_reconstruction
-        from core.pipelines.reconstruct import Reconstructor
+def _prior(run: _Run) -> Report:
+    from core.data.rig_files import UNSEEN_AUTHORS
+    from core.evaluation.models import animator_for, describe
+    from core.evaluation.prior import evaluate_prior, prior_clips
 
-        scan_settings = ReconstructionSettings(
-            SCAN_PROTOCOLS[name].tasks,
-            3 if seeds is None else seeds,
-            quality=quality,
-            steps=steps,
-            vertices=vertices,
-        )
-        frames = max(task.frames for task in scan_settings.tasks)
-        seen_identities = clips // 2 if clips_unseen_motion is None else clips_unseen_motion
-        names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, seen_identities, frames)
-        models = Models(Reconstructor.load(preset, device), describe_files(preset, device))
-        return evaluate_reconstruction(name, models, names, path, scan_settings, on_progress, raw_path)
+    asked = run.asked
+    if asked.rigs is None:
+        raise M2VError("The protocol prior needs --rigs, the folder of rigged models to judge on.")
+    chosen = prior_clips(asked.rigs, UNSEEN_AUTHORS, asked.rigs_per_identity)
+    animator = animator_for(asked.preset, asked.device, False)
+    about = describe(animator, asked.preset, False)
+    if asked.pictures is not None:
+        from core.experiments.drag_pictures import write_drag_pictures
 
-    names = held_out_clips(clips, rigs, rigs_per_identity, rigs_unseen_motion, clips_unseen_motion or 0)
-    animator = animator_for(preset, device, untrained)
-    model = describe(animator, preset, untrained)
-    if name == "autoencoders":
-        from core.evaluation.autoencoder import evaluate_autoencoders
+        write_drag_pictures(animator, asked.rigs, Path(asked.pictures), run.on_progress)
+    return evaluate_prior(
+        animator, chosen, run.out, run.seeds(8), model=about, on_progress=run.on_progress, raw=run.raw
+    )
 
-        return evaluate_autoencoders(
-            animator, names, path, vertices=vertices, model=model, on_progress=on_progress, raw=raw_path
-        )
-    from core.evaluation.handles import ALL_TASKS, HandleSettings, evaluate_handles
 
-    settings = HandleSettings(seeds=8 if seeds is None else seeds, quality=quality, steps=steps, vertices=vertices)
-    if all_tasks:
-        settings = dataclasses.replace(settings, tasks=ALL_TASKS)
-    report = evaluate_handles(animator, names, path, settings, model, on_progress, raw_path)
-    if pictures is None:
-        return report
+def _ablations(run: _Run) -> Report:
+    from core.experiments.ablations import AblationSettings, evaluate_ablations
+
+    asked = run.asked
+    settings = AblationSettings(asked.train_clips, run.seeds(3), vertices=asked.vertices)
+    return evaluate_ablations(
+        asked.config or asked.preset, asked.preset, run.clips(), run.out, settings, asked.rows, asked.overrides,
+        asked.device, run.on_progress, raw=run.raw,
+    )  # fmt: skip
+
+
+def _scans(run: _Run) -> Report:
+    from core.evaluation.models import describe_files
+    from core.evaluation.reconstruction import Models, ReconstructionSettings, evaluate_reconstruction
+    from core.pipelines.reconstruct import Reconstructor
+
+    asked = run.asked
+    if asked.untrained:
+        raise M2VError("Fresh weights reconstruct nothing, so a scan protocol cannot be run with --untrained.")
+    settings = ReconstructionSettings(
+        SCAN_PROTOCOLS[run.name].tasks, run.seeds(3), quality=asked.quality, steps=asked.steps, vertices=asked.vertices
+    )
+    names = run.clips(asked.clips // 2, max(task.frames for task in settings.tasks))
+    models = Models(Reconstructor.load(asked.preset, asked.device), describe_files(asked.preset, asked.device))
+    return evaluate_reconstruction(run.name, models, names, run.out, settings, run.on_progress, run.raw)
+
+
+def _autoencoders(run: _Run) -> Report:
+    from core.evaluation.autoencoder import evaluate_autoencoders
+
+    names, (animator, model) = run.clips(), run.animator()
+    return evaluate_autoencoders(
+        animator, names, run.out, vertices=run.asked.vertices, model=model, on_progress=run.on_progress, raw=run.raw
+    )
+
+
+def _handles(run: _Run) -> Report:
+    from core.evaluation.handles import ALL_TASKS, TASKS, HandleSettings, evaluate_handles
     from core.evaluation.handles_report import handles_markdown
     from core.experiments.handle_pictures import write_pictures
 
-    index = write_pictures(animator, report, names, Path(pictures), settings, on_progress)
-    report["pictures"] = Path(os.path.relpath(index, path.parent)).as_posix()
-    write_report(path, report, handles_markdown(report))
+    asked = run.asked
+    names, (animator, model) = run.clips(), run.animator()
+    settings = HandleSettings(
+        ALL_TASKS if asked.all_tasks else TASKS, run.seeds(8), quality=asked.quality, steps=asked.steps,
+        vertices=asked.vertices,
+    )  # fmt: skip
+    report = evaluate_handles(animator, names, run.out, settings, model, run.on_progress, run.raw)
+    if asked.pictures is not None:
+        index = write_pictures(animator, report, names, Path(asked.pictures), settings, run.on_progress)
+        report["pictures"] = Path(os.path.relpath(index, run.out.parent)).as_posix()
+        write_report(run.out, report, handles_markdown(report))
     return report

@@ -20,7 +20,7 @@ from core.evaluation.reconstruction import (
     scan_fingerprint,
 )
 from core.evaluation.scan_tasks import observe
-from core.experiments.protocols import run_protocol
+from core.experiments.protocols import ProtocolOptions, run_protocol
 from core.observation_kinds import SCAN_PROTOCOLS, ScanTask
 from core.pipelines.request import (
     Reconstruction,
@@ -202,6 +202,6 @@ def test_every_scan_protocol_has_tasks_of_their_own_names() -> None:
 
 def test_bad_requests_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(M2VError, match="untrained"):
-        run_protocol("sparse-points", tmp_path / "x.json", untrained=True)
+        run_protocol("sparse-points", tmp_path / "x.json", ProtocolOptions(untrained=True))
     with pytest.raises(M2VError, match="0 seeds"):
-        run_protocol("sparse-points", tmp_path / "x.json", seeds=0)
+        run_protocol("sparse-points", tmp_path / "x.json", ProtocolOptions(seeds=0))
