@@ -112,6 +112,7 @@ class SourceMesh:
     uv1: NDArray[np.float32] | None = None  # [W, 2], for textures that lie differently from the first
     colors: NDArray[np.float32] | None = None  # [W, 4] red, green, blue, alpha from 0 to 1, the file's own numbers
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    clips: tuple[str, ...] = ()  # names of the animations that its file holds besides; they are read by themselves
 
     @cached_property  # asked for in every frame that a window draws
     def size(self) -> float:

@@ -23,6 +23,7 @@ from m2v_studio.document import commands
 from m2v_studio.document.settings import MIN_WINDOW
 from m2v_studio.document.state import Notice, is_open
 from m2v_studio.panels import bars, context_menu, dialogs
+from m2v_studio.panels.clips import ClipsDialog
 from m2v_studio.panels.export import ExportDialog
 from m2v_studio.panels.generate import GENERATE_HEIGHT, GeneratePanel
 from m2v_studio.panels.handles import HandlesPanel
@@ -38,6 +39,7 @@ from m2v_studio.view import keymap, layout, overlay, shortcuts, style, theme
 from m2v_studio.view.actions import BY_NAME
 from m2v_studio.view.brush import Brush
 from m2v_studio.view.camera import Region
+from m2v_studio.view.ghost import Ghost
 from m2v_studio.view.gl_sync import wait_until_drawn
 from m2v_studio.view.lasso import Lasso
 from m2v_studio.view.picking import Pointer
@@ -90,6 +92,7 @@ class App:
         self.pointer, self.turn_ring, self.lasso, self.brush = Pointer(), TurnRing(), Lasso(), Brush()
         self.timeline = Timeline()
         self.scan_view, self.box_gizmo, self.reference_view = ScanView(), BoxGizmo(), ReferenceView()
+        self.ghost, self.clips_dialog = Ghost(), ClipsDialog()
         self.source_panel, self.handles_panel, self.scans_panel = SourcePanel(), HandlesPanel(), ScansPanel()
         self.generate_panel, self.samples_panel = GeneratePanel(), SamplesPanel()
         self.export_dialog, self.render_dialog, self.motions_window = ExportDialog(), RenderDialog(), MotionsWindow()
@@ -203,6 +206,7 @@ class App:
         self.viewport.clear()
         self.scan_view.clear()
         self.reference_view.clear()
+        self.ghost.clear()
         self.pointer.clear()
 
     def _draw_safely(self) -> None:
@@ -240,6 +244,7 @@ class App:
         self.viewport.show(state, figures, self.region, window)
         pictures, heading = context.reference.frames, self.studio.heading
         self.reference_view.show(state, pictures, heading, self.viewport.floor_height, self.viewport)
+        self.ghost.show(state, context.reference_motion.frames, self.viewport)
         self.scan_view.show(clouds(state, figures), picture(state, figures), self.viewport)
         draw_box(context, self.region)
         overlay.draw(context, self.region)
@@ -261,6 +266,7 @@ class App:
         context_menu.draw(context)
         self.export_dialog.draw(context)
         self.render_dialog.draw(context)
+        self.clips_dialog.draw(context)
         dialogs.draw_unsaved(context)
         dialogs.draw_save_as(context)
         self.motions_window.draw(context)

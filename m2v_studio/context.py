@@ -6,23 +6,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.io.gltf.clip_reader import FPS
 from core.io.reference_frames import VIDEO_SUFFIXES
+from core.sequence import MeshSequence
 from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.block_edits import KeyClip
+from m2v_studio.document.key_fitting import clip_as_keys
 from m2v_studio.document.mesh_files import MESH_SUFFIXES
-from m2v_studio.document.reference import Reference
+from m2v_studio.document.names import default_export_name
+from m2v_studio.document.reference import Reference, ReferenceMotion
 from m2v_studio.document.scan_document import OpenedScans, Reading, cut_box
 from m2v_studio.document.scan_files import KINDS, read_scan_document
-from m2v_studio.document.state import Notice, default_export_name, is_open, why_not_results
+from m2v_studio.document.state import Notice, is_open, why_not_results
 from m2v_studio.render.shot import FilmOptions
 from m2v_studio.studio import Studio
 from m2v_studio.view import layout, theme
 from m2v_studio.view.keymap import Chord
 from m2v_studio.view.viewport import Viewport
+from m2v_studio.work.clips import clip_length, clip_motion
 from m2v_studio.work.file_dialog import FileDialog, available
 from m2v_studio.work.films import Films, cast
 from m2v_studio.work.motions import Shelf
-from m2v_studio.work.reference_reader import ReferenceReader
+from m2v_studio.work.reference_reader import (
+    ReferenceReader,
+    motion_wanted,
+    pictures_wanted,
+    read_motion_track,
+    read_pictures,
+)
 
 NO_DIALOG = (
     "There is no system file dialog here; type a path in the field at the top left, or drop a file on the window."
@@ -74,7 +85,7 @@ class EditorContext:
         self.export_rig = False  # as bones instead of every vertex
         self.render_open = False
         self.motions_open = False
-        self.motions = Shelf(studio.tasks, lambda notice: studio.show(commands.notify, notice))
+        self.motions = Shelf(studio.tasks, self._failed)
         self.films = Films()
         self.help_open = False
         self.help_words = ""  # what is searched for under F1
@@ -82,7 +93,8 @@ class EditorContext:
         self.clip: KeyClip | None = None  # copied keys
         self.menu_asked = ""  # "view" or "timeline": open the menu of a right click
         self.focus_frame = False  # key G: put the cursor into the timeline's frame field
-        self.reference = ReferenceReader(studio.tasks)
+        self.reference = ReferenceReader(studio.tasks, pictures_wanted, read_pictures)
+        self.reference_motion = ReferenceReader(studio.tasks, motion_wanted, read_motion_track)
         self.reference_path = ""  # what is typed for it
         self.closing = False
 
@@ -91,6 +103,7 @@ class EditorContext:
         """The dialog that waits for an answer, the uppermost when there are several; empty when there is none."""
         waiting = {
             "error": self.studio.state.notice is not None,
+            "clips": self.studio.offered is not None,
             "save": self.save_as is not None,
             "unsaved": self.studio.ask is not None,
             "export": self.export_open,
@@ -139,12 +152,43 @@ class EditorContext:
         before = self.studio.state.document.reference or Reference(path)
         self.studio.do("choose reference", commands.set_reference, replace(before, path=path.absolute()))
 
+    def take_clip_as_keys(self, name: str) -> None:
+        """Handles with keys that follow an animation of the mesh's own file."""
+        source = self.studio.state.document.source
+        if source is None:
+            return
+
+        def done(motion: MeshSequence) -> None:
+            if self.studio.state.document.source is source:
+                self.studio.do("animation as keys", clip_as_keys, motion)
+                self.studio.request_draft()
+
+        work = lambda: clip_motion(Path(source.path), name, FPS, len(source.vertices))  # noqa: E731
+        self.studio.tasks.run("Reading the animation", work, done, self._failed)
+
+    def take_clip_as_reference(self, name: str) -> None:
+        """An animation of the mesh's own file behind the creature."""
+        document = self.studio.state.document
+        if document.source is None:
+            return
+        motion = ReferenceMotion(Path(document.source.path).absolute(), name)
+
+        def done(frames: int) -> None:
+            self.studio.do("reference motion", commands.set_reference_motion, motion, frames)
+
+        work = lambda: clip_length(motion.path, name, document.fps)  # noqa: E731
+        self.studio.tasks.run("Reading the animation", work, done, self._failed)
+
+    def _failed(self, notice: Notice) -> None:
+        self.studio.show(commands.notify, notice)
+
     def update_reference(self) -> None:
         """Read what the document asks for, and say what is wrong with it."""
-        self.reference.update(self.studio.state.document)
-        if self.reference.fault is not None:
-            self.studio.show(commands.notify, self.reference.fault)
-            self.reference.fault = None
+        for reader in (self.reference, self.reference_motion):
+            reader.update(self.studio.state.document)  # type: ignore[attr-defined]
+            if reader.fault is not None:  # type: ignore[attr-defined]
+                self.studio.show(commands.notify, reader.fault)  # type: ignore[attr-defined]
+                reader.fault = None  # type: ignore[attr-defined]
 
     def cut_by_box(self) -> None:
         """Leave out of the scans all that lies outside the box."""
@@ -185,8 +229,8 @@ class EditorContext:
             if self.studio.state.document.scans is scans:
                 self.studio.do(label, scan_commands.reread_scans, again)
 
-        failed = lambda notice: self.studio.show(commands.notify, notice)  # noqa: E731
-        self.studio.tasks.run("Reading the scans", lambda: read_scan_document(Path(scans.path), reading), done, failed)
+        work = lambda: read_scan_document(Path(scans.path), reading)  # noqa: E731
+        self.studio.tasks.run("Reading the scans", work, done, self._failed)
 
     def _no_dialog(self) -> None:
         self.files_available = False
@@ -233,7 +277,7 @@ class EditorContext:
             f"Preparing {out.name}",
             lambda: cast(state, rows, colors, own_looks),
             lambda actors: self.films.start(actors, out, options),
-            lambda notice: self.studio.show(commands.notify, notice),
+            self._failed,
         )
 
     def poll_film(self) -> bool:

@@ -60,6 +60,7 @@ class Studio:
         self.autosave = Autosave(self.tasks, self._failed)
         self.posing = Posing()
         self.heading: float | None = None  # the way the creature faces, where that is known
+        self.offered: SourceMesh | None = None  # a mesh whose animations wait to be chosen from
         self._prepared: SourceMesh | None = None  # what the model's process was last told of
         self.recovery = left_behind()
 
@@ -73,7 +74,7 @@ class Studio:
             for event in self.worker.poll():
                 self._on_event(event)
         self.tasks.poll()
-        self._follow_axis()
+        self._follow_source()
         show = self.session.show
         if self.tasks.busy != self.state.busy:
             show(commands.set_busy, self.tasks.busy)
@@ -132,13 +133,6 @@ class Studio:
             self.do(f"delete {noun}{'s' if len(keys or rows) > 1 else ''}", block_edits.delete_chosen)
             self.request_draft()
 
-    def toggle_pin(self) -> None:
-        rows = chosen_rows(self.state)
-        if rows:
-            pinned = not all(self.state.document.handles[row].pinned for row in rows)
-            self.do("pin" if pinned else "unpin", block_edits.pin_handles, rows, pinned)
-            self.request_draft()
-
     def pose(self, figure: str, frame: int) -> None:
         """Show the mesh as the handles have it now, and draft the motion meanwhile."""
         vertices = self.posing.pose(self.state.document, frame)
@@ -174,6 +168,7 @@ class Studio:
 
     def _submit(self, options: SamplingOptions) -> None:
         document = self.state.document
+        self._follow_source()  # before what is asked for, which it would cut short
         try:
             if document.scans is not None:
                 wanted = reconstruction(document)
@@ -250,6 +245,7 @@ class Studio:
         self.session.reset(replace(state, saved=None, notice=None))
         self._prepare_drags(mesh)
         self._remember(path)
+        self.offered = mesh if mesh.clips else None
 
     def _prepare_drags(self, mesh: SourceMesh | None) -> None:
         self.posing.forget()
@@ -257,10 +253,10 @@ class Studio:
         if mesh is not None:
             self.worker.prepare(mesh)
 
-    def _follow_axis(self) -> None:
-        """The same mesh with another axis up, by a command or by its undoing, is another one to the model."""
+    def _follow_source(self) -> None:
+        """The same mesh with another axis up or in another pose, also by an undo, is another one to the model."""
         source, before = self.state.document.source, self._prepared
-        if source is not before and source and before and source.vertices is before.vertices:
+        if source is not before and source and before and source.faces is before.faces:
             self._prepare_drags(source)
 
     def _opened_scans(self, path: Path, scans: OpenedScans) -> None:

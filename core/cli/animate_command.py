@@ -21,17 +21,25 @@ from core.cli.arguments import (
     progress_bar,
     sampling_options,
 )
+from core.cli.keys_command import CLIP, clip_list, follow_clip
+from core.errors import HandleError
 from core.io.export_formats import seed_path
 
 if TYPE_CHECKING:
     from core.pipelines.request import SampleSet
 
 
+UNUSED = "are not used: take one as keys with --clip NAME, or let motions be borrowed from it with m2v bank add."
+
+
 def add_command(command: AddCommand) -> None:
     """Register `m2v animate`."""
     animate = command("animate", run_animate, "Sample motions of a mesh that follow handles, and export them.")
     animate.add_argument("source", type=Path, metavar="SOURCE", help="mesh: OBJ, PLY, STL, OFF, glTF or USD")
-    animate.add_argument("--handles", type=Path, required=True, metavar="H.yaml", help="handle file")
+    animate.add_argument("--handles", type=Path, metavar="H.yaml", help="handle file")
+    animate.add_argument(
+        "--clip", metavar="NAME", help=f"start in the first pose of {CLIP}, and follow it where no handles are given"
+    )
     add_output(animate)
     add_sampling_arguments(animate)
     add_motion_arguments(animate)
@@ -46,12 +54,21 @@ def run_animate(options: argparse.Namespace) -> None:
     from core.io.handle_file import read_handle_file
     from core.io.mesh.mesh_reader import read_mesh
 
+    if options.handles is None and options.clip is None:
+        raise HandleError("There is nothing to follow; give --handles H.yaml, or --clip NAME of an animated SOURCE.")
     sampling = sampling_options(options)
     check_output(options.out)
     mesh = read_mesh(options.source, options.up)
     print_mesh_notes(options.source, mesh, options.up)
     print_notes(options.out, export_notes(mesh, options.out.suffix.lower()))
-    tracks = read_handle_file(options.handles, mesh, options.frames)
+    if options.clip is None:
+        if mesh.clips:
+            print_notes(options.source, [f"{clip_list(mesh)} in it {UNUSED}"])
+    else:
+        mesh, tracks, sentence = follow_clip(options.source, mesh, options.clip, options.frames)
+        print_notes(options.source, [] if options.handles else [sentence])
+    if options.handles is not None:
+        tracks = read_handle_file(options.handles, mesh, options.frames)
 
     from core.io.export import export_sequence
     from core.pipelines.animate import Animator

@@ -18,6 +18,7 @@ from core.cli import (
     demo_command,
     export_command,
     info_command,
+    keys_command,
     prepare_command,
     reconstruct_command,
     render_command,
@@ -92,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=text, add_help=False)
     for module in (
         bank_command,
+        keys_command,
         export_command,
         render_command,
         rig_command,

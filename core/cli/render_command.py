@@ -23,7 +23,7 @@ def add_command(command: AddCommand) -> None:
     )
     render.add_argument("out", type=Path, metavar="OUT", help="a .mp4 or .gif, or a folder for PNG pictures")
     render.add_argument("--source", type=Path, metavar="MESH", help="the mesh of the .npz sequences, for its looks")
-    render.add_argument("--clip", type=int, default=0, metavar="N", help="which animation of a glTF file")
+    render.add_argument("--clip", default="0", metavar="NAME", help="which animation of a glTF file, by name or number")
     render.add_argument("--up", choices=("x", "y", "z"), help="a mesh's up axis, when it is not the format's own")
     render.add_argument("--size", default="1280x720", metavar="WxH", help="pixels")
     render.add_argument("--fps", type=float, help="instead of the motion's own")
@@ -79,7 +79,7 @@ def actor(path: Path, options: argparse.Namespace) -> Actor:
 
 
 def read_moving(
-    path: Path, source: Path | None, clip: int, up: str | None = None
+    path: Path, source: Path | None, clip: int | str, up: str | None = None
 ) -> tuple[MeshSequence, SourceMesh | None]:
     """A motion on its mesh's welded vertices with the mesh, where that is known; a file without motion stands still."""
     from core.io.gltf.clip_reader import read_clip

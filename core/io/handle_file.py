@@ -28,8 +28,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from core.atomic import write_atomically
 from core.config import unknown_key
 from core.errors import HandleError
+from core.handle_record import handle_record
 from core.io.beside import utf8
 from core.key_easing import Easing, easing_from
 from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, parse_yaml
@@ -57,6 +59,24 @@ def read_handle_file(path: str | Path, mesh: SourceMesh, frames: int | None = No
     except HandleError as error:
         raise HandleError(f"{path.name}: {error}") from None
     return tracks
+
+
+def write_handle_file(path: Path, tracks: HandleTracks, mesh: SourceMesh) -> None:
+    """Write what `read_handle_file` reads with the same mesh. Raises HandleError when it cannot be written."""
+    entries = []
+    digits = 7 - int(np.floor(np.log10(mesh.size)))
+    for handle in tracks.handles:
+        record = {name: value for name, value in handle_record(handle).items() if value or name == "vertex"}
+        for name in ("keys", "turns", "easing"):
+            if name in record:
+                record[name] = {int(frame): value for frame, value in record[name].items()}
+        if "keys" in record:
+            places = {frame: np.asarray(at) + mesh.origin for frame, at in record["keys"].items()}
+            record["keys"] = {frame: np.round(at, digits).tolist() for frame, at in places.items()}
+        entries.append(record)
+    tree = {"frames": tracks.frames, "fps": tracks.fps, "handles": entries}
+    text = yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"), HandleError)
 
 
 class _StrictLoader(FastLoader):  # type: ignore[misc]

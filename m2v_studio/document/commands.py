@@ -13,7 +13,7 @@ from core.errors import HandleError
 from core.pipelines.request import Quality
 from core.sequence import MAX_FRAMES, MAX_TARGET_DISTANCE, MIN_FRAMES, Handle, SourceMesh
 from m2v_studio.document.key_edits import stretched_handle
-from m2v_studio.document.reference import Reference
+from m2v_studio.document.reference import Reference, ReferenceMotion
 from m2v_studio.document.state import (
     MAX_STUDIO_SEEDS,
     ColorBy,
@@ -35,7 +35,8 @@ MAX_HANDLES = 64
 
 def open_source(state: State, mesh: SourceMesh) -> State:
     """A fresh document on this mesh; generation settings are kept, the length and speed of scans are not."""
-    document = replace(state.document, source=mesh, handles=(), scans=None, alignment=None, reference=None)
+    document = replace(state.document, source=mesh, handles=(), scans=None, alignment=None)
+    document = replace(document, reference=None, reference_motion=None)
     if state.document.scans is not None:
         document = replace(document, frames=Document.frames, fps=Document.fps)
     state = select_handle(state, None)
@@ -213,6 +214,16 @@ def set_contacts(state: State, contacts: bool) -> State:
 def set_reference(state: State, reference: Reference | None) -> State:
     """Pictures beside the creature, or none."""
     return _setting(state, reference=reference)
+
+
+def set_reference_motion(state: State, motion: ReferenceMotion | None, frames: int = 0) -> State:
+    """Another motion behind the creature, or none; without handles yet, the document takes its length."""
+    state = _setting(state, reference_motion=motion)
+    if motion is not None and frames:
+        state = say(state, f"{motion.clip.rsplit('|', 1)[-1]} runs behind the creature, in step with the timeline.")
+    if motion is not None and frames and not state.document.handles and state.results is None:
+        return set_frames(state, frames)
+    return state
 
 
 def _setting(state: State, **changes: Any) -> State:

@@ -23,7 +23,7 @@ from core.handle_record import handle_from_record, handle_record
 from core.io.material_record import material_from_record, material_record
 from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
 from core.sequence import HandleTracks, MeshPart, MeshSequence, SourceMesh, Texture, frozen_array
-from m2v_studio.document.reference import reference_from, reference_record
+from m2v_studio.document.reference import motion_from, motion_record, reference_from, reference_record
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.scan_project import (
     mark_from,
@@ -145,10 +145,12 @@ def _document_json(state: State) -> dict[str, Any]:
                 for part in source.parts
             ],
             "origin": list(source.origin),
+            "clips": list(source.clips),
         },
         "handles": [handle_record(handle) for handle in document.handles],
         **{name: getattr(document, name) for name in SETTINGS},
         "reference": reference_record(document.reference),
+        "reference_motion": motion_record(document.reference_motion),
         "results": None if state.results is None else _results_json(state),
     }
 
@@ -172,6 +174,7 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
         contacts=bool(description.get("contacts", True)),
         without=tuple(str(name) for name in description.get("without", ())),
         reference=reference_from(description.get("reference")),
+        reference_motion=motion_from(description.get("reference_motion")),
     )
     sampling(document).validate()
     tracks(document).validate(source.vertices)
@@ -243,6 +246,7 @@ def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
         up_axis=str(raw["up_axis"]),
         path=str(raw["path"]),
         notes=tuple(str(note) for note in raw["notes"]),
+        clips=tuple(str(clip) for clip in raw.get("clips", ())),
     )
 
 

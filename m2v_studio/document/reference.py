@@ -1,4 +1,4 @@
-"""Pictures that are animated after: a video or folder, remembered by its path, on a plane in the view."""
+"""What is animated after, remembered by its path: pictures on a plane in the view, or another motion of the mesh."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ class Reference:
         return min(max(frame + self.offset, 0), count - 1)
 
 
+@dataclass(frozen=True)
+class ReferenceMotion:
+    """A clip of an animated file of the same mesh; `offset` is its frame beside frame 0 of the document."""
+
+    path: Path
+    clip: str
+    offset: int = 0
+
+
 def reference_record(reference: Reference | None) -> dict[str, Any] | None:
     """For a project file; `reference_from` reads it."""
     if reference is None:
@@ -46,3 +55,16 @@ def reference_from(record: Any) -> Reference | None:
         raise ValueError(f"unknown plane {plane!r}")
     offset = min(max(int(record["offset"]), -MOST_OFFSET), MOST_OFFSET)
     return Reference(Path(str(record["path"])), plane, min(max(float(record["opacity"]), 0.0), 1.0), offset)
+
+
+def motion_record(motion: ReferenceMotion | None) -> dict[str, Any] | None:
+    """For a project file; `motion_from` reads it."""
+    return None if motion is None else {"path": str(motion.path), "clip": motion.clip, "offset": motion.offset}
+
+
+def motion_from(record: Any) -> ReferenceMotion | None:
+    """Raises KeyError, TypeError or ValueError for anything else than a reference motion or None."""
+    if record is None:
+        return None
+    offset = min(max(int(record["offset"]), -MOST_OFFSET), MOST_OFFSET)
+    return ReferenceMotion(Path(str(record["path"])), str(record["clip"])[:200], offset)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SampleSet, SamplingOptions
 from core.sequence import Handle, HandleTracks, Normalization, SourceMesh
 from m2v_studio.document.key_edits import asked_of
-from m2v_studio.document.reference import Reference
+from m2v_studio.document.reference import Reference, ReferenceMotion
 from m2v_studio.document.scan_document import WHOLE, OpenedScans, Shares, same_alignment, view_frame
 
 Layout = Literal["one", "side", "overlay"]
@@ -67,6 +67,7 @@ class Document:
     one_shape: bool = False
     other_bodies: tuple[str, ...] = ()  # of the bank that are not to complete the scans: others are wanted
     reference: Reference | None = None  # pictures beside the creature
+    reference_motion: ReferenceMotion | None = None  # behind the creature
 
 
 @dataclass(frozen=True)
@@ -296,9 +297,10 @@ def why_not_results(state: State) -> str:
 
 
 def why_not_play(state: State) -> str:
-    """Empty when something moves: results, or the scans themselves."""
+    """Empty when something moves: results, a reference, or the scans themselves."""
     scans = state.document.scans
-    return "" if scans is not None and scans.sequence.frames > 1 else why_not_results(state)
+    moves = state.document.reference_motion is not None or (scans is not None and scans.sequence.frames > 1)
+    return "" if moves else why_not_results(state)
 
 
 def reconstruction(document: Document) -> ReconstructionOptions:
@@ -332,17 +334,6 @@ def is_box_shown(state: State) -> bool:
 
 def normalization(source: SourceMesh) -> Normalization:
     return Normalization.of(source.vertices, source.up_axis)
-
-
-def handle_label(document: Document, row: int) -> str:
-    return document.handles[row].name or f"handle {row + 1}"
-
-
-def default_export_name(state: State) -> str:
-    scans, source = state.document.scans, state.document.source
-    if scans is not None:
-        return f"{scans.name}-mesh"
-    return "motion" if source is None else f"{source.name}-motion"
 
 
 def shown_samples(state: State) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import polyscope.imgui as psim
 from core.sequence import Handle
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, selection
-from m2v_studio.document.state import handle_label
+from m2v_studio.document.names import handle_label
 from m2v_studio.panels.place import PlaceFields, draw_snap
 from m2v_studio.view import theme
 from m2v_studio.view.region_tints import handle_color

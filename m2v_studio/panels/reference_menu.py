@@ -1,4 +1,4 @@
-"""View > Reference: which pictures stand behind or beside the creature, and how."""
+"""View > Reference: which pictures or which motion stands behind or beside the creature, and how."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polyscope.imgui as psim
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.reference import MOST_OFFSET, PLANES
+from m2v_studio.view.menus import draw_command
 from m2v_studio.view.widgets import menu, muted, scale, shorten, tooltip
 
 WIDTH = 250.0
@@ -34,6 +35,7 @@ def draw_reference_menu(context: EditorContext) -> None:
         if entered and text.strip():
             context.set_reference(Path(text.strip().strip('"')).expanduser())
             context.reference_path = ""
+        _motion(context)
         if reference is None:
             muted("A video can also be dropped on the window.")
             return
@@ -45,6 +47,29 @@ def draw_reference_menu(context: EditorContext) -> None:
         _sliders(context)
         if psim.MenuItem("Remove the reference"):
             context.studio.do("remove reference", commands.set_reference, None)
+
+
+def _motion(context: EditorContext) -> None:
+    """The reference motion's lines, or how to get one."""
+    studio, motion = context.studio, context.studio.state.document.reference_motion
+    if motion is None:
+        draw_command(context, "clips")
+        return
+    psim.Separator()
+    muted(shorten(f"{motion.clip.rsplit('|', 1)[-1]}, of {motion.path.name}", WIDTH * scale()))
+    psim.SetNextItemWidth(WIDTH * scale())
+    moved, offset = psim.DragInt(
+        "##motion offset", motion.offset, 0.2, -MOST_OFFSET, MOST_OFFSET, "its frame %+d at frame 0",
+        psim.ImGuiSliderFlags_AlwaysClamp,
+    )  # fmt: skip
+    tooltip("Which of its frames stands behind frame 0. Drag sideways, or Ctrl+click and type.")
+    if moved:
+        later = replace(motion, offset=int(offset))
+        studio.drag("motion offset", "reference offset", commands.set_reference_motion, later)
+    if psim.IsItemDeactivated():
+        studio.session.end_gesture()
+    if psim.MenuItem("Remove the reference motion"):
+        studio.do("remove reference motion", commands.set_reference_motion, None)
 
 
 def _sliders(context: EditorContext) -> None:

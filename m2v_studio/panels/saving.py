@@ -11,7 +11,8 @@ import polyscope.imgui as psim
 from core.assets import asset_path
 from core.sequence import SourceMesh
 from m2v_studio.context import EditorContext, Place
-from m2v_studio.document.state import State, default_export_name, is_stale
+from m2v_studio.document.names import default_export_name
+from m2v_studio.document.state import State, is_stale
 from m2v_studio.panels.dialogs import path_field
 from m2v_studio.view import theme
 from m2v_studio.view.fields import label_left

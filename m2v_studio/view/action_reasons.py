@@ -88,6 +88,11 @@ def no_mesh(state: State) -> str:
     return "" if state.document.source is not None else "Open a mesh first."
 
 
+def no_clips(state: State) -> str:
+    source = state.document.source
+    return no_mesh(state) or ("" if source is not None and source.clips else "The mesh's file holds no animation.")
+
+
 def no_region(state: State) -> str:
     held = any(len(state.document.handles[row].region) for row in selection.chosen_rows(state))
     return none_chosen(state) or ("" if held else "No region is chosen.")

@@ -253,6 +253,17 @@ def result_as_keys(context: EditorContext) -> None:
     edit(context, "make keys of a result", key_fitting.result_as_keys, context.studio.state.view.solo)
 
 
+def toggle_pin(context: EditorContext) -> None:
+    handles, rows = context.studio.state.document.handles, selection.chosen_rows(context.studio.state)
+    if rows:
+        pinned = not all(handles[row].pinned for row in rows)
+        edit(context, "pin" if pinned else "unpin", block_edits.pin_handles, rows, pinned)
+
+
+def offer_clips(context: EditorContext) -> None:
+    context.studio.offered = context.studio.state.document.source
+
+
 def pin_from_here(context: EditorContext) -> None:
     rows, shape = selection.chosen_rows(context.studio.state), block_edits.shown_vertices(context.studio.state)
     if shape is not None:

@@ -105,6 +105,7 @@ AS_KEYS = "Replace the handles by a few keys that follow this motion, to be edit
 RIG = "Write bones, smooth weights and few rotation keys that can be edited, instead of every vertex of every frame."
 OTHERS = "All without a star; when none has a star, all but the one that is shown."
 MOTIONS = "The bank of motions that results borrow from: what is in it, on or off, and files of your own."
+CLIPS = "Take an animation that the mesh's own file holds as keys, as a reference, or into your motions."
 MIRROR = "The handles on the other side do the same, mirrored; handles that are missing there are added."
 
 ACTIONS: tuple[Action, ...] = (
@@ -160,7 +161,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _action("free_turn", "Leave it free to turn", "Handles and keys", "", runs.free_turn,
             why=reasons.of_state(reasons.no_turns), about=FREE_TURN),
-    _action("pin", "Pin or unpin", "Handles and keys", "P", lambda c: c.studio.toggle_pin(), why=_chosen),
+    _action("pin", "Pin or unpin", "Handles and keys", "P", runs.toggle_pin, why=_chosen),
     _action("earlier", "One frame earlier", "Handles and keys", "Alt+Left", runs.shift(-1), why=_keys, repeat=True),
     _action("later", "One frame later", "Handles and keys", "Alt+Right", runs.shift(1), why=_keys, repeat=True),
     _action("half_as_long", "Half as long", "Handles and keys", "", runs.scale(0.5), why=_keys),
@@ -208,6 +209,8 @@ ACTIONS: tuple[Action, ...] = (
     _action("generate", "Generate", "Results", "Ctrl+Enter  Ctrl+Numpad Enter", lambda c: c.studio.generate(),
             why=reasons.of_state(why_not_generate)),
     _action("motions", "Motions…", "Results", "", lambda context: context.open_motions(), about=MOTIONS),
+    _action("clips", "Animations of the file…", "Results", "", runs.offer_clips, about=CLIPS,
+            why=reasons.of_state(reasons.no_clips)),
     _action("side_by_side", "Side by side", "Results", "S  0", runs.show(commands.set_layout, "side"),
             why=_several),
     _action("overlay", "Overlay", "Results", "O", runs.show(commands.set_layout, "overlay"), why=_several),

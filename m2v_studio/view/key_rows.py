@@ -8,8 +8,9 @@ import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
 from m2v_studio.document import block_edits, commands, selection
+from m2v_studio.document.names import handle_label
 from m2v_studio.document.selection import Key
-from m2v_studio.document.state import State, handle_label
+from m2v_studio.document.state import State
 from m2v_studio.view import theme
 from m2v_studio.view.key_strip import ROW, Strip
 from m2v_studio.view.overlay import draw_box_select

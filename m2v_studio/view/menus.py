@@ -62,8 +62,8 @@ MENUS: dict[str, tuple[Entry, ...]] = {
     "Edit": ("undo", "redo", None, *KEYS, SNAP, None, *CHOOSE, None, UP_AXIS, SCANS),
     "View": (*FRAMING, SIDES, "gizmo", "ring", None, "side_by_side", "overlay",
              Submenu("Results", tuple(f"result_{row}" for row in range(1, 10)))),
-    "Motion": ("generate", "motions", None, "name_result", *RESULT, None, "play", "repeat", SPEED, None, "back",
-               "forward", "first_frame", "last_frame", "go_to_frame"),
+    "Motion": ("generate", "motions", "clips", None, "name_result", *RESULT, None, "play", "repeat", SPEED, None,
+               "back", "forward", "first_frame", "last_frame", "go_to_frame"),
     "Help": ("help",),
 }  # fmt: skip
 FILE_FIRST: tuple[Entry, ...] = ("open", "open_scans")  # then the recent files

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from core.sequence import Handle
 from m2v_studio.context import EditorContext
 from m2v_studio.document.commands import key_frame_for_drag
-from m2v_studio.document.state import State, frame_shown, handle_label, is_stale, next_step
+from m2v_studio.document.names import handle_label
+from m2v_studio.document.state import State, frame_shown, is_stale, next_step
 from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
 from m2v_studio.view.figure import Figure

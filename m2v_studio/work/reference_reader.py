@@ -1,39 +1,44 @@
-"""Reads the pictures of a document's reference in the background, anew when it or the rate has changed."""
+"""Reads what a document is animated after in the background, anew when it or the rate has changed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.io.reference_frames import read_reference
 from m2v_studio.document.state import Document, Notice
+from m2v_studio.work.clips import clip_motion
 from m2v_studio.work.tasks import Tasks
 
-Wanted = tuple[Path, float]
+Wanted = TypeVar("Wanted", bound=Hashable)
 
 
-class ReferenceReader:
-    def __init__(self, tasks: Tasks) -> None:
-        self._tasks = tasks
+class ReferenceReader(Generic[Wanted]):
+    """`wanted` says what a document asks for, None: nothing; `read` reads it, frame after frame."""
+
+    def __init__(
+        self, tasks: Tasks, wanted: Callable[[Document], Wanted | None], read: Callable[[Wanted], NDArray[Any]]
+    ) -> None:
+        self._tasks, self._asked, self._read = tasks, wanted, read
         self._wanted: Wanted | None = None
-        self.frames: NDArray[np.uint8] | None = None  # [N, H, W, 3]; None while there are none
+        self.frames: NDArray[Any] | None = None  # [N, ...]; None while there are none
         self.fault: Notice | None = None  # why there are none, until it was shown
 
     def update(self, document: Document) -> None:
         """To be called in every frame."""
-        reference = document.reference
-        wanted = None if reference is None else (reference.path, document.fps)
+        wanted = self._asked(document)
         if wanted == self._wanted:
             return
         self._wanted, self.fault = wanted, None
         if wanted is None:
             self.frames = None
             return
-        path, fps = wanted
 
-        def done(frames: NDArray[np.uint8]) -> None:
+        def done(frames: NDArray[Any]) -> None:
             if self._wanted == wanted:
                 self.frames = frames
 
@@ -41,4 +46,24 @@ class ReferenceReader:
             if self._wanted == wanted:
                 self.frames, self.fault = None, notice
 
-        self._tasks.run(f"Reading {path.name}", lambda: read_reference(path, fps), done, failed)
+        self._tasks.run("Reading the reference", lambda: self._read(wanted), done, failed)
+
+
+def pictures_wanted(document: Document) -> tuple[Path, float] | None:
+    reference = document.reference
+    return None if reference is None else (reference.path, document.fps)
+
+
+def read_pictures(wanted: tuple[Path, float]) -> NDArray[np.uint8]:
+    """[N, H, W, 3]"""
+    return read_reference(*wanted)
+
+
+def motion_wanted(document: Document) -> tuple[Path, str, float, int] | None:
+    motion, source = document.reference_motion, document.source
+    return None if motion is None or source is None else (motion.path, motion.clip, document.fps, len(source.vertices))
+
+
+def read_motion_track(wanted: tuple[Path, str, float, int]) -> NDArray[np.float32]:
+    """[T, V, 3] in the units of the file."""
+    return clip_motion(*wanted).vertices

@@ -59,6 +59,7 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     app.studio.posing.forget()  # what drags on another test's mesh were solved with
     app.studio.do("open", commands.open_source, ball())
     app.studio.session.past.clear()
+    app.studio.offered = None
     app.studio.ask, app.context.save_as, app.context.help_open, app.context.closing = None, None, False, False
     app.context.export_open = app.context.render_open = app.context.motions_open = False
     app.context.mouse = Mouse()

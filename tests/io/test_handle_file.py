@@ -1,10 +1,12 @@
 """Handle files: what they say is what is read, and every mistake gets one sentence that names it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from core.errors import HandleError
-from core.io.handle_file import read_handle_file
+from core.io.handle_file import read_handle_file, write_handle_file
 from tests.pipelines.conftest import tube_mesh
 
 MESH = tube_mesh()
@@ -35,6 +37,34 @@ def test_a_handle_file_says_what_it_says(tmp_path):
     assert (nose.vertex, nose.hold, nose.pinned, nose.name) == (3, True, False, "nose")
     np.testing.assert_allclose(nose.keys[11], [3.3, 3.9, 0.1])
     assert (pinned.vertex, pinned.pinned, dict(pinned.keys)) == (88, True, {})
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    text = (
+        GOOD
+        + """  - vertex: 20
+    keys: {4: [0.1, 0.2, 3.0], 9: [0.2, 0.1, 2.5]}
+    pins: [[4, 6]]
+    easing: {0: smooth, 4: [overshoot, 0.8]}
+    turns: {9: [0, 45, 0]}
+    region: [21, 22]
+"""
+    )
+    far = replace(MESH, origin=(512342.0, 5412349.0, 301.0))
+    tracks = read_handle_file(write(tmp_path, text), MESH)
+    for mesh in (MESH, far):
+        write_handle_file(tmp_path / "again.yaml", tracks, mesh)
+        again = read_handle_file(tmp_path / "again.yaml", mesh)
+        assert (again.frames, again.fps) == (tracks.frames, tracks.fps)
+        for one, other in zip(tracks.handles, again.handles, strict=True):
+            for name in ("vertex", "hold", "pinned", "name", "pins"):
+                assert getattr(one, name) == getattr(other, name)
+            assert dict(one.easing) == dict(other.easing) and one.region.tolist() == other.region.tolist()
+            assert list(one.keys) == list(other.keys) and list(one.turns) == list(other.turns)
+            for frame in one.keys:
+                np.testing.assert_allclose(other.keys[frame], one.keys[frame], atol=1e-7 * MESH.size)
+    with pytest.raises(HandleError, match="cannot be written"):
+        write_handle_file(tmp_path / "again.yaml" / "x.yaml", tracks, MESH)
 
 
 def test_a_key_may_say_how_it_is_turned(tmp_path):

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from core.geometry import key_fitting
 from core.pipelines.request import SamplingOptions
 from core.sequence import MeshSequence
-from m2v_studio.document import commands, job_commands, key_fitting, result_commands
+from m2v_studio.document import commands, job_commands, result_commands
+from m2v_studio.document.key_fitting import result_as_keys
 from m2v_studio.document.project import load_project, save_project
 from m2v_studio.document.result_commands import mark_of, result_label
 from m2v_studio.document.state import State, edit_key, tracks
@@ -82,7 +84,7 @@ def test_keys_made_of_a_result_follow_it_and_are_few() -> None:
     state = generated(keyed())
     assert state.results is not None and state.document.source is not None
     track = state.results.samples.samples[0].sequence.vertices
-    made = key_fitting.result_as_keys(state, 0)
+    made = result_as_keys(state, 0)
     document = made.document
     assert len(document.handles) >= key_fitting.HANDLES and document.handles[0].vertex == 3
     targets, given = tracks(document).constraints(document.source.vertices)  # type: ignore[union-attr]
@@ -108,7 +110,7 @@ def test_a_result_of_another_mesh_or_length_is_handled() -> None:
     sample = state.results.samples.samples[0]
     short = MeshSequence(sample.sequence.vertices[:9], sample.sequence.faces, fps=12.0)
     samples = replace(state.results.samples, samples=(replace(sample, sequence=short),))
-    made = key_fitting.result_as_keys(replace(state, results=replace(state.results, samples=samples)), 0)
+    made = result_as_keys(replace(state, results=replace(state.results, samples=samples)), 0)
     assert made.document.frames == 9 and made.document.fps == 12.0
 
 

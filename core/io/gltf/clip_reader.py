@@ -32,14 +32,25 @@ def clip_times(clip: Clip, fps: float = FPS, frames: int | None = None, start: i
 
 
 def find_clip(scene: GltfScene, clip: int | str) -> int:
-    """The number of a clip given by number or name; raises DataError and names the clips there are."""
+    """The number of a clip given by name, by the end of its name that no other has ("walk" of "Armature|Walk"), or by
+    number, also as text. Raises DataError and names the clips there are."""
     names = scene.clip_names
     if isinstance(clip, str) and clip in names:
         return names.index(clip)
+    if isinstance(clip, str) and clip.isascii() and clip.isdigit():
+        clip = int(clip)
     if isinstance(clip, int) and 0 <= clip < len(names):
         return clip
-    known = ", ".join(f"{i} {name}" for i, name in enumerate(names[:20])) or "none"
+    found = [number for number, name in enumerate(names) if plain_name(name).lower() == str(clip).lower()]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(plain_name(name) for name in names[:20]) or "none"
     raise DataError(f"{scene.path.name} has no clip {clip!r}; it has: {known}.")
+
+
+def plain_name(name: str) -> str:
+    """A clip's name without the armature that Blender writes before it."""
+    return name.rsplit("|", 1)[-1]
 
 
 def read_clip(

@@ -7,7 +7,7 @@ file: `position = sum_k weight_k * bone_k @ (rest + morphs)`, with `bone = joint
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -337,7 +337,8 @@ def source_mesh(scene: GltfScene) -> SourceMesh:
     """The default pose of an opened scene as a SourceMesh (see `read_gltf_mesh`)."""
     with np.errstate(all="ignore"):
         posed = scene.positions()[0]
-    return build_source_mesh(
+    mesh = build_source_mesh(
         posed, parts=scene.parts, uv=scene.uv, uv1=scene.uv1, colors=scene.colors, name=scene.path.stem,
         path=scene.path, notes=scene.notes,
     )  # fmt: skip
+    return replace(mesh, clips=tuple(clip.name for clip in scene.clips if clip.duration > 0))

@@ -1,0 +1,97 @@
+"""A motion made into keys: few handles with few keys that follow it, to be edited like any others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.sequence import Handle, MeshSequence, SourceMesh, frozen_array
+
+TOLERANCE = 0.01  # of the shape's size, between a handle's path and the straight lines between its keys
+MAX_KEYS = 8  # of one handle
+EVERY = 4  # frames: a long motion may have a key so often
+HANDLES = 8  # at least so many, where the mesh has room for them
+PROBES = 2000
+STILL = 0.01  # of the shape's size: what moves less is pinned
+
+
+def fitted_frames(path: NDArray[np.float64], tolerance: float, most: int = MAX_KEYS) -> list[int]:
+    """Frames of a path [T, 3] that, joined by straight lines from frame 0 on, stay within `tolerance` of it; `most`
+    at most. The frame that is furthest off is added until none is."""
+    frames = np.arange(len(path))
+    chosen = [0, len(path) - 1]
+    while len(chosen) <= most:
+        line = np.stack([np.interp(frames, chosen, path[chosen, axis]) for axis in range(3)], axis=-1)
+        off = np.linalg.norm(path - line, axis=1)
+        worst = int(np.argmax(off))
+        if off[worst] <= tolerance:
+            break
+        chosen = sorted({*chosen, worst})
+    return chosen[1:]
+
+
+def telling_vertices(source: SourceMesh, track: NDArray, taken: list[int], count: int) -> list[int]:
+    """Vertices far from each other, sooner where much moves: `count` in all, those that are `taken` first."""
+    chosen = list(taken)
+    candidates = np.linspace(0, len(source.vertices) - 1, min(PROBES, len(source.vertices))).astype(int)
+    rest = source.vertices[candidates].astype(np.float64)
+    reach = np.linalg.norm(track[:, candidates] - source.vertices[None, candidates], axis=-1).max(0)
+    weight = 0.25 + reach / max(float(reach.max()), 1e-12)
+    if not chosen:
+        chosen.append(int(candidates[np.argmax(reach)]))
+    nearest = np.min([np.linalg.norm(rest - source.vertices[vertex], axis=1) for vertex in chosen], axis=0)
+    while len(chosen) < count:
+        best = int(np.argmax(nearest * weight))
+        if nearest[best] < 0.02 * source.size:
+            break
+        chosen.append(int(candidates[best]))
+        nearest = np.minimum(nearest, np.linalg.norm(rest - rest[best], axis=1))
+    return chosen
+
+
+class FittedKeys(NamedTuple):
+    """Handles that follow a motion, and how far the worst is from it at its vertex, as a share of the size."""
+
+    handles: tuple[Handle, ...]
+    worst: float
+
+    @property
+    def keys(self) -> int:
+        return sum(len(handle.keys) for handle in self.handles)
+
+
+def keys_that_follow(
+    source: SourceMesh, track: NDArray, given: Sequence[Handle] = (), most: int = MAX_KEYS
+) -> FittedKeys:
+    """Handles that follow the vertices' positions `track` [T, V, 3], in the units of `source`, whose pose is that of
+    frame 0: those that are `given`, and more at telling places, each with at most `most` keys. What is still is pinned.
+    """
+    known = {handle.vertex: handle for handle in given}
+    handles: list[Handle] = []
+    worst = 0.0
+    for vertex in telling_vertices(source, track, list(known), max(HANDLES, len(known))):
+        handle = known.get(vertex, Handle(vertex, name=f"handle {len(handles) + 1}"))
+        path = np.asarray(track[:, vertex], dtype=np.float64)
+        if np.linalg.norm(path - source.vertices[vertex], axis=1).max() < STILL * source.size:
+            handles.append(replace(handle, keys={}, pinned=True, hold=False))
+            continue
+        frames = fitted_frames(path, TOLERANCE * source.size, most)
+        handles.append(replace(handle, keys={frame: path[frame] for frame in frames}, pinned=False, hold=True))
+        line = np.stack([np.interp(np.arange(len(path)), [0, *frames], path[[0, *frames], a]) for a in range(3)], -1)
+        worst = max(worst, float(np.linalg.norm(path - line, axis=1).max()) / source.size)
+    return FittedKeys(tuple(handles), worst)
+
+
+def most_keys(frames: int) -> int:
+    """How many keys a handle may have that follows a motion of so many frames from elsewhere."""
+    return max(MAX_KEYS, frames // EVERY)
+
+
+def at_first_pose(source: SourceMesh, motion: MeshSequence) -> SourceMesh:
+    """The mesh as a motion of its vertices begins: keys start from the pose of the mesh, so this is to be its pose."""
+    first = frozen_array(motion.vertices[0], np.float32, (len(source.vertices), 3), "vertices")
+    return source if np.array_equal(first, source.vertices) else replace(source, vertices=first)
