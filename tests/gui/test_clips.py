@@ -100,7 +100,7 @@ def test_animations_join_the_bank(driver: Driver, moving: Path) -> None:
     choose(driver, 0, "Add to my motions")
     shelf = driver.app.context.motions
     assert driver.app.context.motions_open
-    driver.until(lambda: not shelf.adding, PATIENCE)
+    driver.until(lambda: not shelf.adding, 300.0)  # a process of its own loads the model
     assert [shape.name for shape in user_shapes()] == ["arm"]
 
 
