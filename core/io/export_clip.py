@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -51,15 +51,46 @@ class ExportOptions:
 
 
 @dataclass(frozen=True, eq=False)
+class Frames:
+    """Positions [T, W, 3] float32, made frame by frame as they are asked for: a copy of all may take gigabytes."""
+
+    vertices: NDArray[np.float32]  # [T, V, 3]
+    rows: NDArray[np.integer] | None = None  # [W] of the V; None: all
+    place: NDArray[np.float64] | None = None  # [3, 3] that positions are multiplied by; None: they keep every bit
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return len(self.vertices), self.vertices.shape[1] if self.rows is None else len(self.rows), 3
+
+    @property
+    def nbytes(self) -> int:
+        return 4 * int(np.prod(self.shape, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.vertices)
+
+    def __getitem__(self, frame: int) -> NDArray[np.float32]:
+        positions: NDArray[np.float32] = self.vertices[frame] if self.rows is None else self.vertices[frame, self.rows]
+        return positions if self.place is None else (positions.astype(np.float64) @ self.place.T).astype(np.float32)
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return (self[frame] for frame in range(len(self)))
+
+    def of(self, rows: NDArray[np.integer]) -> Frames:
+        """Of these of the W vertices."""
+        return replace(self, rows=rows if self.rows is None else self.rows[rows])
+
+
+@dataclass(frozen=True, eq=False)
 class ExportClip:
-    """A motion on the vertices written: `frames` [T, W, 3] float32 in the file's axes and units, counted from `origin`.
+    """A motion on the vertices written: `frames` [T, W, 3] in the file's axes and units, counted from `origin`.
 
     `parts` hold at least one face each. `weld` [W] names the surface point of each vertex: vertices with the
     same number lie on the same place in every frame.
     """
 
     name: str
-    frames: NDArray[np.float32]
+    frames: Frames
     parts: tuple[MeshPart, ...]
     weld: NDArray[np.int32]
     fps: float
@@ -118,9 +149,9 @@ def prepare(sequence: MeshSequence, source: SourceMesh | None, options: ExportOp
     whole = options.start == 0 and end == sequence.frames
     turn = _axes(options.up_axis).T @ _axes(clip.up_axis)
     place = turn * options.scale
-    frames = clip.frames[options.start : end]
+    frames = replace(clip.frames, vertices=clip.frames.vertices[options.start : end])
     if not np.array_equal(place, np.eye(3)):  # an export that changes nothing keeps every bit
-        frames = (frames.astype(np.float64) @ place.T).astype(np.float32)
+        frames = replace(frames, place=place)
     return replace(
         clip,
         frames=frames,
@@ -156,7 +187,7 @@ def _bare(sequence: MeshSequence, name: str) -> ExportClip:
     weld = np.arange(count, dtype=np.int32)
     return ExportClip(
         name,
-        sequence.vertices,
+        Frames(sequence.vertices),
         (part,),
         weld,
         sequence.fps,
@@ -174,9 +205,9 @@ def _on_file_vertices(sequence: MeshSequence, source: SourceMesh, name: str) -> 
     if not parts:
         parts = (MeshPart(name=source.name, faces=first[source.faces].astype(np.int32)),)
     rows = sequence_rows(sequence, source)
-    frames, handles, written = sequence.vertices, sequence.handles, len(weld)
+    frames, handles, written = Frames(sequence.vertices), sequence.handles, len(weld)
     if not np.array_equal(rows, np.arange(frames.shape[1])):
-        frames = frames[:, rows]
+        frames = frames.of(rows)
         if handles is not None:
             moved = tuple(replace(handle, vertex=int(first[handle.vertex])) for handle in handles.handles)
             handles = replace(handles, handles=moved)

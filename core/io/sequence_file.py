@@ -6,6 +6,7 @@ Positions, handles included, are counted from `origin` [3] where there is one: s
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ _MAX_JSON = 8 << 20
 def write_sequence_file(clip: ExportClip, path: Path) -> None:
     """`vertices` float32 [T, V, 3], `faces` int32 [F, 3], `fps`, and `uv` [V, 2] and `handles_json` where known."""
     arrays: dict[str, Any] = {
-        "vertices": clip.frames,
         "faces": clip.faces,
         "fps": np.float64(clip.fps),
     }
@@ -36,8 +36,15 @@ def write_sequence_file(clip: ExportClip, path: Path) -> None:
         arrays["origin"] = np.array(clip.origin, dtype=np.float64)
     if clip.handles is not None:
         arrays["handles_json"] = np.array(_handles_to_json(clip.handles))
-    with path.open("wb") as file:
-        np.savez(file, **arrays)
+    with zipfile.ZipFile(path, "w") as archive:  # as numpy writes it, but the frames one by one
+        with archive.open("vertices.npy", "w", force_zip64=True) as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": clip.frames.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for frame in clip.frames:
+                file.write(np.ascontiguousarray(frame, "<f4").tobytes())
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
 def read_sequence(path: Path | str) -> MeshSequence:

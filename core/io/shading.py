@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,8 +13,8 @@ from core.io.export_clip import ExportClip
 CREASE_COSINE = float(np.cos(np.radians(40.0)))
 
 
-def clip_normals(clip: ExportClip) -> NDArray[np.float32]:
-    """[T, W, 3] unit normals of every frame, area weighted.
+def clip_normals(clip: ExportClip) -> Iterator[NDArray[np.float32]]:
+    """Unit normals [W, 3] of one frame after the other, area weighted.
 
     A file splits a vertex for a texture seam or a material, where shading continues smoothly, or for a hard edge,
     where it does not. Copies in one part with one UV can only be there for a hard edge; for the others the angle
@@ -24,7 +26,6 @@ def clip_normals(clip: ExportClip) -> NDArray[np.float32]:
     corners = faces.ravel()
     shape = (len(clip.weld), len(faces))
     around = csr_matrix((np.ones(len(corners)), (corners, np.arange(len(corners)) // 3)), shape)
-    result = np.empty_like(clip.frames)
     smooth = _split_but_not_for_an_edge(clip)
     for t, positions in enumerate(clip.frames):
         a, b, c = (positions[faces[:, corner]].astype(np.float64) for corner in range(3))
@@ -37,8 +38,7 @@ def clip_normals(clip: ExportClip) -> NDArray[np.float32]:
         if smooth.any():
             shared = _unit(_sums(sums, clip.weld, len(smooth)))
             normals = np.where(smooth[clip.weld][:, None], shared[clip.weld], normals)
-        result[t] = normals
-    return result
+        yield normals.astype(np.float32)
 
 
 def _sums(vectors: NDArray[np.float64], rows: NDArray[np.int32], count: int) -> NDArray[np.float64]:

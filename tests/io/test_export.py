@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,8 @@ from core.errors import ExportError
 from core.io import staging
 from core.io.export import FORMATS, export_sequence
 from core.io.export_clip import ExportOptions, prepare
+from core.io.gltf import buffer
+from core.io.mesh.source_mesh import build_source_mesh
 from core.io.sequence_file import read_sequence
 from core.io.shading import clip_normals
 from core.sequence import MeshPart, MeshSequence, SourceMesh
@@ -65,9 +68,9 @@ def test_range_rate_axes_and_scale(case, tmp_path):
 def test_the_sources_up_axis_ends_up_as_y(case, axis):
     source = replace(case.source, up_axis=axis)
     clip = prepare(case.sequence, source, ExportOptions(), "run")
-    np.testing.assert_array_equal(clip.frames[..., 1], case.positions[..., "xyz".index(axis)])
+    np.testing.assert_array_equal(np.stack(list(clip.frames))[..., 1], case.positions[..., "xyz".index(axis)])
     unchanged = prepare(case.sequence, source, ExportOptions(up_axis=axis), "run")
-    np.testing.assert_array_equal(unchanged.frames, case.positions)
+    np.testing.assert_array_equal(np.stack(list(unchanged.frames)), case.positions)
 
 
 def test_turning_keeps_faces_outwards(case):
@@ -216,13 +219,29 @@ def cube(uv=None) -> tuple[MeshSequence, SourceMesh]:
     "uv", [None, np.zeros((24, 2), np.float32), np.random.default_rng(0).random((24, 2), np.float32)]
 )
 def test_hard_edges_stay_hard(uv):
-    normals = clip_normals(prepare(*cube(uv), ExportOptions(), "cube"))
+    normals = np.stack(list(clip_normals(prepare(*cube(uv), ExportOptions(), "cube"))))
     np.testing.assert_allclose(np.abs(normals).max(-1), 1.0, atol=1e-6)
 
 
 def test_shading_goes_on_smoothly_over_a_texture_seam(separate):
-    normals = clip_normals(prepare(separate.sequence, separate.source, ExportOptions(), "tube"))
+    normals = np.stack(list(clip_normals(prepare(separate.sequence, separate.source, ExportOptions(), "tube"))))
     weld = separate.source.file_to_vertex
     for point in np.unique(weld):
         twins = normals[:, weld == point]
         np.testing.assert_allclose(twins, np.repeat(twins[:, :1], twins.shape[1], axis=1), atol=1e-6)
+
+
+def test_a_long_export_holds_no_copy_of_the_motion(tmp_path, monkeypatch):
+    monkeypatch.setattr(buffer, "SMALL", 1 << 20)
+    corners = np.arange(79 * 80).reshape(79, 80)[:, :-1].reshape(-1)
+    places = np.stack([*np.divmod(np.arange(6400.0), 80), np.zeros(6400)], -1)
+    source = build_source_mesh(np.concatenate([places, places[:1]]), np.stack([corners, corners + 1, corners + 80], -1))
+    assert len(source.file_to_vertex) == len(source.vertices) + 1
+    sequence = MeshSequence(np.repeat(source.vertices[None], 300, axis=0), source.faces)  # 23 MB
+    options = ExportOptions(up_axis="y", scale=2.0)
+    for name in ("a.glb", "a.npz", "a.pc2"):
+        tracemalloc.start()
+        export_sequence(sequence, tmp_path / name, source, options=options)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 8 << 20, name

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from core.io.export import export_sequence
-from core.io.export_clip import ExportClip, ExportOptions
+from core.io.export_clip import ExportClip, ExportOptions, Frames
 from core.io.point_cache import write_mdd, write_pc2
 from core.sequence import MeshPart
 
@@ -89,7 +89,7 @@ def test_no_source_and_no_script_write_the_cache_and_a_plain_base(separate, tmp_
 def test_any_positions_come_back_bit_for_bit(tmp_path_factory, frames, fps):
     folder = tmp_path_factory.mktemp("caches")
     part = MeshPart("only", np.zeros((1, 3), np.int32))
-    clip = ExportClip("any", frames, (part,), np.arange(frames.shape[1], dtype=np.int32), fps)
+    clip = ExportClip("any", Frames(frames), (part,), np.arange(frames.shape[1], dtype=np.int32), fps)
     write_pc2(clip, folder / "any.pc2")
     write_mdd(clip, folder / "any.mdd")
     np.testing.assert_array_equal(read_pc2(folder / "any.pc2"), frames)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
-from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,19 @@ from core.errors import ExportError
 FLOAT, UNSIGNED_INT, UNSIGNED_SHORT, UNSIGNED_BYTE = 5126, 5125, 5123, 5121
 VERTEX_DATA, INDEX_DATA = 34962, 34963
 MAX_BYTES = 2**32 - 1
+SMALL, PART = 64 << 20, 1 << 20  # bytes that are kept in memory, and that are copied at a time
 TOO_LONG = "The sequence is too long for a GLB file, which ends at 4 GB; use .usdc or .pc2."
 
 
-@dataclass
 class Buffer:
-    """The binary chunk as it grows, with the views and accessors into it."""
+    """The binary chunk as it grows, with the views and accessors into it; in memory while it is small."""
 
-    chunks: list[bytes] = field(default_factory=list)
-    size: int = 0
-    views: list[dict[str, int]] = field(default_factory=list)
-    accessors: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(self, folder: Path) -> None:
+        """A large one is an unnamed file in `folder` until it is whole."""
+        self.file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(SMALL, dir=str(folder))  # noqa: SIM115
+        self.size = 0
+        self.views: list[dict[str, int]] = []
+        self.accessors: list[dict[str, Any]] = []
 
     def view(self, data: bytes, target: int | None = None) -> int:
         """Append bytes, padded to four; returns the view's number."""
@@ -34,7 +37,7 @@ class Buffer:
         if target is not None:
             view["target"] = target
         padded = data + b"\0" * (-len(data) % 4)
-        self.chunks.append(padded)
+        self.file.write(padded)
         self.size += len(padded)
         self.views.append(view)
         return len(self.views) - 1
@@ -98,4 +101,5 @@ def write_container(path: Path, document: dict[str, Any], buffer: Buffer) -> Non
         file.write(struct.pack("<4sII", b"glTF", 2, total))
         file.write(struct.pack("<I4s", len(text), b"JSON") + text)
         file.write(struct.pack("<I4s", buffer.size, b"BIN\0"))
-        file.writelines(buffer.chunks)
+        buffer.file.seek(0)
+        shutil.copyfileobj(buffer.file, file, PART)

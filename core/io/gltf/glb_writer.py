@@ -82,7 +82,7 @@ def _one_uv_per_vertex(clip: ExportClip) -> tuple[ExportClip, NDArray[np.int64]]
         return replace(clip, parts=parts), origin
     chosen = lambda values: None if values is None else values[origin]  # noqa: E731
     split = replace(
-        clip, frames=clip.frames[:, origin], parts=parts, weld=clip.weld[origin], uv=uv, uv1=chosen(clip.uv1),
+        clip, frames=clip.frames.of(origin), parts=parts, weld=clip.weld[origin], uv=uv, uv1=chosen(clip.uv1),
         colors=chosen(clip.colors),
     )  # fmt: skip
     return split, origin
@@ -95,7 +95,7 @@ def write_glb(clip: ExportClip, path: Path) -> None:
     if 2 * clip.frames.nbytes > MAX_BYTES:
         raise ExportError(TOO_LONG)
     layout = arrange(clip)
-    buffer = Buffer()
+    buffer = Buffer(path.parent)
     document: dict[str, Any] = {
         "asset": ASSET,
         "scene": 0,
@@ -126,18 +126,17 @@ def primitives(
     `more` gives further attributes of file vertices [n].
     """
     clip = layout.clip
-    normals = clip_normals(clip)
-    offsets = (clip.frames[1:].astype(np.float64) - clip.frames[0]).astype(np.float32)
-    turns = normals[1:] - normals[0]
     shared: dict[tuple[int, int], tuple[dict[str, int], list[dict[str, int]]]] = {}
     entries = []
+    moving = zip(clip.frames, clip_normals(clip), strict=True)
+    rest, shading = next(moving)
     for primitive in layout.primitives:
         run = (primitive.start, primitive.stop)
         if run not in shared:
             rows = slice(*run)
             attributes = {
-                "POSITION": buffer.vertices(clip.frames[0, rows], limits=True),
-                "NORMAL": buffer.vertices(normals[0, rows]),
+                "POSITION": buffer.vertices(rest[rows], limits=True),
+                "NORMAL": buffer.vertices(shading[rows]),
             }
             if clip.uv is not None:
                 attributes["TEXCOORD_0"] = buffer.vertices(np.column_stack([clip.uv[rows, 0], 1 - clip.uv[rows, 1]]))
@@ -149,12 +148,14 @@ def primitives(
                 attributes[ORDER_ATTRIBUTE] = buffer.vertices(layout.origin[rows])
             if more is not None:
                 attributes |= more(layout.origin[rows])
-            targets = [
-                {"POSITION": buffer.vertices(offset[rows], limits=True), "NORMAL": buffer.vertices(turn[rows])}
-                for offset, turn in zip(offsets, turns, strict=True)
-            ]
-            shared[run] = (attributes, targets)
-        attributes, targets = shared[run]
+            shared[run] = (attributes, [])
+    for positions, normals in moving:
+        offset = (positions.astype(np.float64) - rest).astype(np.float32)
+        for (start, stop), (_, targets) in shared.items():
+            moved, turned = offset[start:stop], normals[start:stop] - shading[start:stop]
+            targets.append({"POSITION": buffer.vertices(moved, limits=True), "NORMAL": buffer.vertices(turned)})
+    for primitive in layout.primitives:
+        attributes, targets = shared[primitive.start, primitive.stop]
         part = clip.parts[primitive.part]
         entry: dict[str, Any] = {"attributes": attributes, "indices": buffer.indices(primitive.faces)}
         if (material := clip.material_index(part)) is not None:

@@ -24,6 +24,7 @@ from core.io.usd.usd_material import CHANNELS, write_usd_material
 from core.io.usd.usd_names import prim_names
 from core.io.usd.usd_skeleton import bind_skeleton
 
+PART = 256 << 20  # bytes of frames that are kept in memory before they are written
 LONG_TEXT = 4 << 20  # bytes of positions from which writing text takes seconds
 
 
@@ -98,11 +99,16 @@ def _write_stage(clip: ExportClip, path: Path, prefix: str, rig: Rig | None) -> 
         mesh.CreateNormalsAttr(),
     )
     mesh.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
+    unsaved = 0
     for number, (frame, directions) in enumerate(zip(clip.frames, clip_normals(clip), strict=True)):
         t = number if rig is None else Usd.TimeCode.Default()
         points.Set(Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(frame)), t)
         normals.Set(Vt.Vec3fArray.FromNumpy(directions), t)
         extent.Set(Vt.Vec3fArray.FromNumpy(np.stack([frame.min(0), frame.max(0)])), t)
+        unsaved += 2 * frame.nbytes
+        if unsaved > PART and path.suffix == ".usdc":  # a text file would be written whole each time
+            stage.GetRootLayer().Save()
+            unsaved = 0
     _add_uv(clip, mesh)
     _add_colors(clip, mesh)
     _bind_materials(clip, stage, mesh, textures)
