@@ -98,6 +98,11 @@ def same_alignment(a: Normalization, b: Normalization) -> bool:
     return a.up_axis == b.up_axis and a.scale == b.scale and bool(np.array_equal(a.center, b.center))
 
 
+def is_guessed(scans: OpenedScans, alignment: Normalization, shares: Shares) -> bool:
+    """Whether the box is where and as it was guessed."""
+    return same_alignment(alignment, scans.guess) and shares == WHOLE
+
+
 def view_frame(guess: Normalization, up_axis: str) -> Normalization:
     """The space scans are looked at in: the guess, turned to the chosen up axis. It stays while the box is moved."""
     return replace(guess, up_axis=up_axis)

@@ -18,7 +18,7 @@ from core.pipelines.request import Quality, ReconstructionOptions, Reconstructio
 from core.sequence import Handle, HandleTracks, Normalization, SourceMesh
 from m2v_studio.document.key_edits import asked_of
 from m2v_studio.document.reference import Reference, ReferenceMotion
-from m2v_studio.document.scan_document import WHOLE, OpenedScans, Shares, same_alignment, view_frame
+from m2v_studio.document.scan_document import WHOLE, OpenedScans, Shares, is_guessed, view_frame
 
 Layout = Literal["one", "side", "overlay"]
 ColorBy = Literal["none", "own", "stretch", "disagreement", "handle_error", "to_scan", "unseen", "truth_error"]
@@ -242,13 +242,7 @@ def is_worth_keeping(state: State) -> bool:
         return False
     if document.scans is None or document.alignment is None:
         return bool(document.handles)
-    return state.results is not None or not is_guessed(document)
-
-
-def is_guessed(document: Document) -> bool:
-    """Whether the box of the scans is as it was guessed."""
-    scans, place = document.scans, document.alignment
-    return scans is None or place is None or (same_alignment(place, scans.guess) and document.box_shares == WHOLE)
+    return state.results is not None or not is_guessed(document.scans, document.alignment, document.box_shares)
 
 
 def has_moved_handle(document: Document) -> bool:

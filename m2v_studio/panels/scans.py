@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from core.io.scans.layouts import scan_kind
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
-from m2v_studio.document.scan_document import UP_AXES, OpenedScans
-from m2v_studio.document.state import is_guessed
+from m2v_studio.document.scan_document import UP_AXES, OpenedScans, is_guessed
 from m2v_studio.view.fields import TYPE, Edited, label_left, number
 from m2v_studio.view.widgets import (
     button,
@@ -74,7 +73,9 @@ class ScansPanel:
         if button("Move the box", MOVE, width=half, active=state.view.gizmo):
             context.studio.show(commands.with_view, gizmo=not state.view.gizmo)
         psim.SameLine()
-        why = "" if not is_guessed(state.document) else "The box is where it was guessed to be."
+        why = (
+            "" if not is_guessed(scans, place, state.document.box_shares) else "The box is where it was guessed to be."
+        )
         if button("Guess again", "Put the box back to where the scans say the shape is", why, width=half):
             context.studio.do("guess the box", scan_commands.reset_alignment)
         self._cutting(context, scans, half)
