@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rigs", help="folder of rigged GLB files")
     parser.add_argument("--rigs-per-identity", type=int, default=1, help="clips of each unseen identity")
     parser.add_argument("--rigs-unseen-motion", type=int, default=0, help="unseen-motion clips over all rigs")
+    parser.add_argument("--rigs-left-out", type=int, default=0, help="scans: clips of authors left out of training")
+    parser.add_argument("--samples", type=int, default=100_000, help="scans: points of every measure")
     parser.add_argument("--seeds", type=int, help="8 for handles, 3 for scans, where it is left out")
     parser.add_argument("--quality", choices=QUALITIES, default="normal")
     parser.add_argument("--steps", type=int)

@@ -1,9 +1,9 @@
 """Scans to complete tracked meshes against true motions and baselines: `m2v evaluate sparse-points` and its siblings.
 
 For every held-out clip an observation is simulated, and every method gets the same one: ours (several seeds), the
-same networks in one call without diffusion (paper, Table 6), optionally a model with one global latent (M = 1,
-Table 6), and the Poisson and ARAP pipeline. All are told where the whole shape lies in frame 0 (centre 0, longest
-side 1), as the paper's inputs are normalised by the true frame 0.
+Poisson and ARAP pipeline, and of whole shapes the same networks in one call without diffusion (paper, Table 6); of
+partial ones the networks without the bank of bodies, and the bank's best body without networks. All are told where the
+whole shape lies in frame 0 (centre 0, longest side 1), as the paper's inputs are normalised by the true frame 0.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from core.errors import DataError, MeshError
 from core.evaluation import metrics
+from core.evaluation.body_alone import reconstruct_by_body
 from core.evaluation.evaluation_clips import ClipName, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.reconstruction_metrics import (
@@ -40,9 +41,11 @@ from core.observation_kinds import ScanTask, kind_of
 from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SamplingOptions
 from core.sequence import MeshSequence, Normalization, ScanSequence
 
-Method = Literal["ours", "without_diffusion", "poisson_arap"]
+Method = Literal["ours", "without_diffusion", "without_bodies", "body_alone", "poisson_arap"]
+METHODS = 4  # on one observation, at the most
+Compute = Callable[["Truth", ScanSequence, ScanTask], dict[str, Any]]
 WINDOW = 17  # frames that the models see at once
-FIGURES_VERSION = 3  # of what is computed for one clip and task; figures kept from another version are not used
+FIGURES_VERSION = 4  # of what is computed for one clip and task; figures kept from another version are not used
 TRUE_FRAME = Normalization(center=np.zeros(3), scale=1.0)  # the clips are in normalised space already
 
 
@@ -58,7 +61,7 @@ class ReconstructionSettings:
 
     tasks: tuple[ScanTask, ...]
     seeds: int = 3  # whose figures are averaged
-    spread_seeds: int = 8  # compared with each other for half bodies
+    spread_seeds: int = 3  # compared with each other for half bodies
     quality: Quality = "normal"
     steps: int | None = None
     vertices: int = 1500  # of a procedural mesh, about
@@ -124,6 +127,8 @@ def _partial(out: Path, models: Models, settings: ReconstructionSettings) -> Par
             "poisson_arap": data | {"baseline": asdict(settings.baseline)},
             "ours": ours,
             "without_diffusion": ours,
+            "without_bodies": ours,
+            "body_alone": data | {"baseline": asdict(settings.baseline)},
         },
     )
 
@@ -141,7 +146,6 @@ class _Run:
 
     def clip(self, name: ClipName) -> dict[str, Any] | None:
         """All tasks of one clip; None where it moves too little or is too short."""
-        methods = self._methods()
         loaded: dict[int, Truth | None] = {}
         tasks: dict[str, Any] = {}
         about: dict[str, Any] = {}
@@ -151,7 +155,7 @@ class _Run:
                 loaded[task.frames] = None if clip is None else Truth(clip, self.settings.samples)
             truth = loaded[task.frames]
             if truth is None:
-                self._advance(f"{name.key}: left out", len(methods))
+                self._advance(f"{name.key}: left out", METHODS)
                 continue
             about = about or self.partial.recall(
                 "truth", f"{name.key}|{truth.clip.fingerprint}", bound(describe, truth)
@@ -159,30 +163,36 @@ class _Run:
             scans = observe(task, truth.clip)
             key = f"{name.key}|{truth.clip.fingerprint}|{task.name}|{scan_fingerprint(scans)}"
             tasks[task.name] = {}
+            methods = self._methods(scans)
             for method, compute in methods.items():
-                if method != "poisson_arap" or kind_of(scans).measured:
-                    compute_here = bound(compute, truth, scans, task)
-                    with without_own_pack(self.models.ours, name):
-                        figures = self.partial.recall(method, key, bound(_or_failure, compute_here))
-                    tasks[task.name][method] = figures
+                compute_here = bound(compute, truth, scans, task)
+                with without_own_pack(self.models.ours, name):
+                    figures = self.partial.recall(method, key, bound(_or_failure, compute_here))
+                tasks[task.name][method] = figures
                 self._advance(f"{name.key} {task.name}: {method.replace('_', ' ')}")
+            self._advance(f"{name.key} {task.name}", METHODS - len(methods))
         if not tasks:
             return None
         identity = {"clip": name.key, "source": name.source, "split": name.split, "category": name.category}
         return {**identity, **about, "tasks": tasks}
 
-    def _methods(self) -> dict[Method, Callable[[Truth, ScanSequence, ScanTask], dict[str, Any]]]:
+    def _methods(self, scans: ScanSequence) -> dict[Method, Compute]:
+        """What is compared on these scans, by name."""
         settings, ours = self.settings, self.models.ours
-        methods: dict[Method, Callable[[Truth, ScanSequence, ScanTask], dict[str, Any]]] = {
-            "ours": bound(sampled_figures, ours, settings, settings.quality),
-            "without_diffusion": bound(sampled_figures, ours, settings, "draft"),
-        }
-        return methods | {"poisson_arap": bound(classical_figures, settings)}
+        methods: dict[Method, Compute] = {"ours": bound(sampled_figures, ours, settings, settings.quality)}
+        if scans.partial and getattr(ours, "bodies", None) is not None:
+            methods["without_bodies"] = bound(_without_bodies, ours, settings)
+            methods["body_alone"] = bound(_body_alone, ours, settings)
+        else:
+            methods["without_diffusion"] = bound(sampled_figures, ours, settings, "draft")
+        if kind_of(scans).measured:
+            methods["poisson_arap"] = bound(classical_figures, settings)
+        return methods
 
     def _advance(self, what: str, steps: int = 1) -> None:
         self.done += steps
         if self.on_progress is not None:
-            total = self.clip_count * len(self.settings.tasks) * len(self._methods())
+            total = self.clip_count * len(self.settings.tasks) * METHODS
             self.on_progress(self.done, total, what)
 
 
@@ -215,16 +225,16 @@ def sampled_figures(
     scans: ScanSequence,
     task: ScanTask,
 ) -> dict[str, Any]:
-    """Figures of every seed (a draft has one), and the wall time of another call for a single seed, by then warm.
+    """Figures of every seed (a draft has one), and the processor's time for a seed.
 
-    A half body is sampled with more seeds, whose spread over the seen and the unseen half is compared.
+    Of a half body the spread of `spread_seeds` over the seen and the unseen half is compared.
     """
     scored = 1 if quality == "draft" else settings.seeds
     spread = task.half and quality != "draft"
-    result = model.reconstruct(scans, settings.options(max(scored, settings.spread_seeds if spread else 1), quality))
-    started = time.perf_counter()
-    model.reconstruct(scans, settings.options(1, quality))
-    seconds = time.perf_counter() - started
+    count = max(scored, settings.spread_seeds if spread else 1)
+    started = time.process_time()
+    result = model.reconstruct(scans, settings.options(count, quality))
+    seconds = (time.process_time() - started) / count
     sequences = [sample.sequence for sample in result.samples]
     figures = _figures([sequence_figures(truth, sequence) for sequence in sequences[:scored]], seconds)
     if spread:
@@ -237,10 +247,31 @@ def classical_figures(
     settings: ReconstructionSettings, truth: Truth, scans: ScanSequence, task: ScanTask
 ) -> dict[str, Any]:
     """Figures of the Poisson and ARAP pipeline."""
-    started = time.perf_counter()
-    sequence = reconstruct_classically(scans, settings.baseline)
-    seconds = time.perf_counter() - started
-    return _figures([sequence_figures(truth, sequence)], seconds)
+    return _timed_figures(truth, lambda: reconstruct_classically(scans, settings.baseline))
+
+
+def _without_bodies(
+    model: Any, settings: ReconstructionSettings, truth: Truth, scans: ScanSequence, task: ScanTask
+) -> dict[str, Any]:
+    """Figures of the networks alone, one seed."""
+    bodies, model.bodies = model.bodies, None
+    try:
+        return _timed_figures(truth, lambda: model.reconstruct(scans, settings.options(1)).samples[0].sequence)
+    finally:
+        model.bodies = bodies
+
+
+def _body_alone(
+    model: Any, settings: ReconstructionSettings, truth: Truth, scans: ScanSequence, task: ScanTask
+) -> dict[str, Any]:
+    """Figures of the bank's best body."""
+    return _timed_figures(truth, lambda: reconstruct_by_body(model.bodies, scans, settings.baseline))
+
+
+def _timed_figures(truth: Truth, make: Callable[[], MeshSequence]) -> dict[str, Any]:
+    started = time.process_time()
+    sequence = make()
+    return _figures([sequence_figures(truth, sequence)], time.process_time() - started)
 
 
 def sequence_figures(truth: Truth, sequence: MeshSequence) -> dict[str, float]:

@@ -21,6 +21,8 @@ from core.observation_kinds import KINDS
 TITLES = {
     "ours": "ours",
     "without_diffusion": "ours w/o diffusion (one call)",
+    "without_bodies": "without the bank of bodies (one seed)",
+    "body_alone": "the bank's best body alone",
     "one_latent": "one global latent (M = 1)",  # measured once, in kept reports
     "poisson_arap": "Poisson + ARAP registration",
 }
@@ -42,7 +44,17 @@ ABOUT = (
 # Targets for procedural clips of unseen identity: {protocol: {score: (sense, threshold)}}.
 GOALS = {
     "sparse-points": {"iou": (">=", 0.75), "cd": ("<=", 0.010), "corr": ("<=", 0.02)},
-    "depth-scans": {"iou": (">=", 0.6), "cd": ("<=", 0.02)},
+    "depth-scans": {"iou": (">=", 0.68), "cd": ("<=", 0.014), "corr": ("<=", 0.022)},
+    "half-body": {"iou": (">=", 0.7), "corr": ("<=", 0.015)},
+    "voxels": {"iou": (">=", 0.78)},
+    "images": {"iou": (">=", 0.45), "cd": ("<=", 0.03)},
+}
+# The same for rigs of authors that the bank and the training lack.
+AUTHOR_GOALS = {
+    "depth-scans": {"iou": (">=", 0.6), "cd": ("<=", 0.018), "corr": ("<=", 0.028)},
+    "half-body": {"iou": (">=", 0.6), "corr": ("<=", 0.02)},
+    "voxels": {"iou": (">=", 0.7)},
+    "images": {"iou": (">=", 0.4), "cd": ("<=", 0.035)},
 }
 Clip = Mapping[str, Any]
 
@@ -136,13 +148,14 @@ def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
         for task, figures in tasks.items():
             ours = figures["methods"]["ours"]
             what = f"{title}, {task.replace('_', ' ')}"
-            if group == "procedural/unseen_identity" and protocol in GOALS:
-                for score, (sense, threshold) in GOALS[protocol].items():
+            goals = {"procedural/unseen_identity": GOALS, "rigs/unseen_author": AUTHOR_GOALS}.get(group, {})
+            if protocol in goals:
+                for score, (sense, threshold) in goals[protocol].items():
                     goal(f"{what}: {SCORES[score]}, raw", ours[score]["mean"], sense, threshold)
             if "spread" in ours:
                 spread = ours["spread"]
                 halves = f"unseen half ({spread['unseen']:.4f}) over the seen half's ({spread['seen']:.4f})"
-                goal(f"{what}: spread of the {halves}, {spread['seeds']} seeds", spread["ratio"], ">=", 2.0)
+                goal(f"{what}: spread of the {halves}, {spread['seeds']} seeds", spread["ratio"], ">=", 3.0)
             if "drift" in ours:
                 goal(f"{what}: CD of the last 17 frames over the first 17", ours["drift"]["mean"], "<=", 1.3)
                 goal(f"{what}: step across a window seam over the median step", ours["seam_jump"]["mean"], "<=", 1.2)
@@ -151,7 +164,7 @@ def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
                 rows.append([f"{what}: ahead of every baseline in", ", ".join(lead) or "none", "IoU, CD, Corr",
                              "yes" if len(lead) == len(SCORES) else "no"])  # fmt: skip
             if figures["frames"] == 17:
-                goal(f"{what}: seconds for one sequence, warm", ours["seconds"], "<=", 10.0)
+                goal(f"{what}: seconds of one core for one sequence", ours["seconds"], "<=", 12.0)
     return rows
 
 
@@ -170,7 +183,7 @@ def _task_tables(groups: Mapping[str, Any]) -> list[str]:
         "Corr": lambda row: spread(row[2].get("corr"), 4),
         f"CD x{PUBLISHED:.0f}": lambda row: spread(row[2].get("cd"), 3, PUBLISHED),
         f"Corr x{PUBLISHED:.0f}": lambda row: spread(row[2].get("corr"), 3, PUBLISHED),
-        "s per sequence": lambda row: f"{row[2]['seconds']:.1f}" if "seconds" in row[2] else "/",
+        "s of a core": lambda row: f"{row[2]['seconds']:.1f}" if "seconds" in row[2] else "/",
     }
     shown = [key for key in MORE if any(key in figures for _, _, figures in records)]
     more = first | {MORE[key]: lambda row, k=key: spread(row[2].get(k), 3) for key in shown}

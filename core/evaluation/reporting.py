@@ -18,7 +18,7 @@ Report = Mapping[str, Any]
 Cell = Callable[..., str]  # what a record looks like in a column
 RAW_ROWS = ("clips", "runs")  # what a report holds of every clip; it is not kept beside the summary
 DIGITS = 6  # that are kept of a figure
-SPLITS = {"unseen_motion": "unseen motion", "unseen_identity": "unseen individual"}
+SPLITS = {"unseen_motion": "unseen motion", "unseen_identity": "unseen individual", "unseen_author": "author left out"}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -34,15 +34,19 @@ def held_out_clips(
     rigs_unseen_motion: int = 0,
     clips_unseen_motion: int = 0,
     frames: int = 17,
+    rigs_left_out: int = 0,
 ) -> list[ClipName]:
     """The fixed list: `clips` procedural ones of unseen identity and motion, `clips_unseen_motion` whose identity was
-    trained on, then those of the rigs in a folder, where they have that many frames."""
+    trained on, then those of the rigs in a folder, where they have that many frames, last `rigs_left_out` of authors
+    whose work was left out of training."""
     names = procedural_clips(clips, "unseen_identity") if clips else []
     names += procedural_clips(clips_unseen_motion, "unseen_motion") if clips_unseen_motion else []
     if rigs is not None:
         names += rig_clips(rigs, "unseen_identity", rigs_per_identity, frames=frames)
         if rigs_unseen_motion:
             names += rig_clips(rigs, "unseen_motion", 1, rigs_unseen_motion, frames)
+        if rigs_left_out:
+            names += rig_clips(rigs, "unseen_author", 1, rigs_left_out, frames)
     return names
 
 
@@ -58,6 +62,8 @@ class ProtocolOptions:
     rigs: str | Path | None = None  # a folder of rigged GLB files
     rigs_per_identity: int = 1
     rigs_unseen_motion: int = 0
+    rigs_left_out: int = 0  # clips of authors left out of training
+    samples: int = 100_000  # points of every measure of a scan
     seeds: int | None = None  # 3 for scans and ablations (where they count trainings), else 8
     quality: Quality = "normal"
     steps: int | None = None
@@ -89,7 +95,8 @@ class _Run:
     def clips(self, seen_identities: int = 0, frames: int = 17) -> list[ClipName]:
         asked = self.asked
         seen = seen_identities if asked.clips_unseen_motion is None else asked.clips_unseen_motion
-        return held_out_clips(asked.clips, asked.rigs, asked.rigs_per_identity, asked.rigs_unseen_motion, seen, frames)
+        of_rigs = (asked.rigs, asked.rigs_per_identity, asked.rigs_unseen_motion)
+        return held_out_clips(asked.clips, *of_rigs, seen, frames, asked.rigs_left_out)
 
     def animator(self) -> tuple[Animator, Report]:
         """The models with what the report says of them."""
@@ -175,7 +182,12 @@ def _scans(run: _Run) -> Report:
     if asked.untrained:
         raise M2VError("Fresh weights reconstruct nothing, so a scan protocol cannot be run with --untrained.")
     settings = ReconstructionSettings(
-        SCAN_PROTOCOLS[run.name].tasks, run.seeds(3), quality=asked.quality, steps=asked.steps, vertices=asked.vertices
+        SCAN_PROTOCOLS[run.name].tasks,
+        run.seeds(3),
+        quality=asked.quality,
+        steps=asked.steps,
+        vertices=asked.vertices,
+        samples=asked.samples,
     )
     names = run.clips(asked.clips // 2, max(task.frames for task in settings.tasks))
     models = Models(Reconstructor.load(asked.preset, asked.device), describe_files(asked.preset, asked.device))

@@ -1,0 +1,45 @@
+"""The baseline of a reconstruction that has the bank but no network: its best body, bent to the scan and tracked.
+
+What was seen pulls frame 0's surface as in `core.pipelines.body_fit`; the later frames are followed as the Poisson
+surface is. Pictures are followed by their outlines.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.errors import MeshError
+from core.evaluation.scan_baseline import BaselineSettings, track
+from core.observation_kinds import kind_of
+from core.pipelines.body_fit import fit_bodies
+from core.pipelines.body_search import BodyPoses, find_bodies
+from core.pipelines.free_space import RAYS, FreeSpace
+from core.pipelines.outline_fit import bend_to_outline, follow_outlines
+from core.pipelines.outline_search import find_outlined
+from core.pipelines.outlined_bodies import pictures_of
+from core.sequence import MeshSequence, ScanSequence
+
+TRIED = 16  # bodies that are bent
+
+
+def reconstruct_by_body(poses: BodyPoses, scans: ScanSequence, settings: BaselineSettings) -> MeshSequence:
+    """The body that fits best, through all frames, of scans in normalised space. Raises MeshError where none is."""
+    if scans.images is not None:
+        pictures = pictures_of(scans.images)
+        bent = bend_to_outline(find_outlined(poses, pictures[0], TRIED), pictures[0])
+        if bent:
+            return _sequence(follow_outlines(bent[0], pictures), bent[0].faces, scans)
+    else:
+        seen = kind_of(scans).prepare(scans)
+        clouds = [np.asarray(points, dtype=np.float64) for points in seen.points]
+        sided = seen.near is not None and seen.camera is not None and len(seen.near) > RAYS
+        free = FreeSpace(seen.near, seen.camera) if sided else None  # type: ignore[arg-type]
+        fits = fit_bodies(find_bodies(poses, clouds[0], free, TRIED), clouds[0], free)
+        if fits:
+            vertices, faces = fits[0].vertices, fits[0].faces
+            return _sequence(track(vertices, faces, clouds, scans.tracked, settings), faces, scans)
+    raise MeshError("No body of the bank fits.")
+
+
+def _sequence(tracks: np.ndarray, faces: np.ndarray, scans: ScanSequence) -> MeshSequence:
+    return MeshSequence(tracks.astype(np.float32), faces.astype(np.int32), scans.fps, name=scans.name)
