@@ -170,7 +170,7 @@ class _Run:
                     figures = self.partial.recall(method, key, bound(_or_failure, compute_here))
                 tasks[task.name][method] = figures
                 self._advance(f"{name.key} {task.name}: {method.replace('_', ' ')}")
-            self._advance(f"{name.key} {task.name}", METHODS - len(methods))
+            self.done += METHODS - len(methods)
         if not tasks:
             return None
         identity = {"clip": name.key, "source": name.source, "split": name.split, "category": name.category}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -128,12 +129,12 @@ def test_an_interrupted_run_goes_on(clips: list[EvaluationClip], tmp_path: Path)
 
     def stop(done: int, total: int, what: str) -> None:
         steps.append((done, total))
-        if done == 4:
+        if done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         evaluate_reconstruction("sparse-points", Models(oracle), CLIPS, out, settings(TASK), stop)
-    assert steps == [(1, 6), (2, 6), (3, 6), (4, 6)] and not out.exists()
+    assert steps == [(1, 8), (2, 8), (3, 8), (5, 8)] and not out.exists()
     first = len(oracle.calls)
     evaluate_reconstruction("sparse-points", Models(oracle), CLIPS, out, settings(TASK))
     assert {options.sampling.quality for options in oracle.calls[first:]} == {"draft"}
@@ -173,6 +174,27 @@ def test_half_bodies_are_compared_seed_with_seed(clips: list[EvaluationClip], tm
     assert spread["unseen"] > 0
     assert "spread" not in report["clips"][0]["tasks"]["half"]["without_diffusion"]
     assert "spread of the unseen half" in out.with_suffix(".md").read_text()
+
+
+@pytest.mark.usefixtures("no_baseline")
+def test_partial_scans_are_also_left_to_each_half_of_the_method(
+    clips: list[EvaluationClip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The networks without the bank of bodies, and its best body without networks."""
+    task = ScanTask("half", "Half", "tracked", 60, 0.001, FRAMES, half=True)
+    oracle, bank = Oracle(clips), SimpleNamespace()
+    oracle.bodies = bank
+    had: list[object] = []
+    answer = oracle.reconstruct
+    monkeypatch.setattr(oracle, "reconstruct", lambda *given: had.append(oracle.bodies) or answer(*given))
+    monkeypatch.setattr(protocol, "reconstruct_by_body", lambda poses, scans, how: as_still(scans))
+    out = tmp_path / "report.json"
+    report = evaluate_reconstruction("half-body", Models(oracle), CLIPS[:1], out, settings(task))
+    methods = report["clips"][0]["tasks"]["half"]
+    assert set(methods) == {"ours", "without_bodies", "body_alone", "poisson_arap"}
+    assert had == [bank, None] and oracle.bodies is bank
+    assert methods["body_alone"]["iou"] < methods["ours"]["iou"]
+    assert "the bank's best body alone" in out.with_suffix(".md").read_text()
 
 
 @pytest.mark.usefixtures("no_baseline")
