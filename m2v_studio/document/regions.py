@@ -17,7 +17,7 @@ from m2v_studio.document.state import Document, State
 from m2v_studio.document.words import counted
 
 FEWEST = 4
-SMALL = "Nothing to take hold of lies in it: circle more of the shape."
+SMALL = "This part of the shape is too small to hold; take more of it."
 
 
 def add_region(state: State, vertices: ArrayLike) -> State:

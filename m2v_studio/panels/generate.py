@@ -22,9 +22,9 @@ VARIETY = (
     "differ more, and jitter more where the model is unsure. Draft is always the average. Right-click: the model's own."
 )
 
-BEHAVIOUR = "What the creature is to do. Any: whatever fits your handles best, each seed something else."
+BEHAVIOUR = "What the creature should do. Any: whatever fits your handles best, something different for each seed."
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
-ONE_SHAPE = "All seeds share the shape of the first, so that they differ in their motion only."
+ONE_SHAPE = "All seeds share the shape of the first, so that only their motions differ."
 MAX_VARIETY = 1.0  # a sample as the model drew it; what lies beyond is noise
 MOTIONS = "What results are borrowed from: animals and people, on or off, and animations of your own."
 MOTIONS_WIDTH = 88.0

@@ -60,7 +60,7 @@ def _list(context: EditorContext, width: float) -> None:
         if matches(context.help_words, group, keys, meaning, name):
             groups.setdefault(group, []).append((keys, meaning, name))
     if not groups:
-        muted("Nothing is called that.")
+        muted("Nothing matches.")
     s = scale()
     for group, found in groups.items():
         heading(group)

@@ -73,7 +73,7 @@ class MotionsWindow:
                     self._model(context, packs, pack, model, off)
                 psim.TreePop()
         if not found:
-            muted("Nothing is called that." if packs else "There are no motions.")
+            muted("Nothing matches." if packs else "There are no motions.")
 
     def _model(self, context: EditorContext, packs: Sequence[Pack], pack: Pack, model: Listed, off: set[str]) -> None:
         clips = self._clips(pack, model)

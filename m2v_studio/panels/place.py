@@ -19,10 +19,10 @@ from m2v_studio.view.hold import take_hold
 from m2v_studio.view.style import rgba
 from m2v_studio.view.widgets import choice, disabled, scale, tooltip
 
-SNAP = "What a handle snaps to while it is dragged. Put on, in the menu of a right click, does it once."
+SNAP = "What a handle snaps to while it is dragged. Put on, in the right-click menu, does it once."
 SCRUB = "Drag sideways, or Ctrl+click and type."
-TURNED = "How what is around the handle is turned in {}: degrees about X, then Y, then Z of the file. "
-FREE = "Grey: free to turn, and now as the motion has it. A number fixes it."
+TURNED = "Rotation of what surrounds the handle in {}: degrees about X, then Y, then Z of the file. "
+FREE = "Grey: free, shown as the motion turns it. Typing a number fixes it."
 FAR = 1e6  # of the shape's size; the command keeps a handle within reach
 Vector = NDArray[np.float64]
 

@@ -141,7 +141,7 @@ class RenderDialog:
         psim.SetNextItemWidth(130 * scale())
         if self.turn:
             self.seconds = float_field("##turn", self.seconds, 0.1, 1.0, 60.0, "in %.3g s").value
-            tooltip("Seconds of a whole turn, rounded to whole repeats")
+            tooltip("Seconds for a whole turn, rounded to whole repeats")
         else:
             psim.NewLine()
         psim.SetCursorPosX(psim.GetCursorPosX() + LABEL * scale())

@@ -252,7 +252,7 @@ def why_not_color(state: State, color: ColorBy) -> str:
     if color == "disagreement" and len(results.samples.samples) < 2:
         return "There is only one result; generate more."
     if color == "own" and state.document.source is not None and own_looks(state.document.source) is None:
-        return "The opened file says nothing about colours."
+        return "The opened file has no colours or materials."
     if color in ("to_scan", "unseen") and scans is not None and not scans.point_counts().any():
         return "Pictures have no points to measure from."
     if color == "truth_error":

@@ -27,13 +27,13 @@ from m2v_studio.view.widgets import (
     tooltip,
 )
 
-UP = "The axis of the scans that points up."
-SIDES = "How large the whole shape is in the first frame along X, Y and Z, in the units of the scans."
+UP = "The axis that points up in the scans."
+SIDES = "Size of the whole shape in the first frame along X, Y and Z, in the units of the scans."
 CENTER = "Middle of the whole shape in the first frame, in the units of the scans: the middle of the box."
-CUT = "Leave out all that lies outside the box, in every frame: tables, walls, people"
-MASKS = "Choose a folder with a black and white picture for each depth map: what is black is left out"
+CUT = "Leave out everything outside the box in every frame: tables, walls, people"
+MASKS = "Choose a folder with a black and white picture for each depth map; black is left out"
 WHOLE = "Read everything that was scanned"
-DEPTH = "How many units of the depth maps are a metre. A wrong one makes the shape too large or too small."
+DEPTH = "Units of the depth maps in a metre. A wrong number makes the shape too large or too small."
 DEPTH_SCALES: dict[float | None, str] = {
     None: "",
     1000.0: " (millimetres)",
@@ -104,7 +104,7 @@ class ScansPanel:
         ):
             context.cut_by_box()
         psim.SameLine()
-        why = "" if scans.sequence.modality == "depth" else "Masks belong to depth maps; these scans are none."
+        why = "" if scans.sequence.modality == "depth" else "Only depth maps can have masks."
         if button("Masks…", MASKS, why, width=half, active=bool(scans.reading.mask)):
             context.ask_masks()
         cut = scans.reading.box is not None or bool(scans.reading.mask)

@@ -111,7 +111,7 @@ def no_points(state: State) -> str:
 def no_depth(state: State) -> str:
     scans = state.document.scans
     depth = scans is not None and scans.sequence.modality == "depth"
-    return no_scans(state) or ("" if depth else "Masks belong to depth maps; these scans are none.")
+    return no_scans(state) or ("" if depth else "Only depth maps can have masks.")
 
 
 def not_cut(state: State) -> str:

@@ -93,20 +93,20 @@ SIDE_VIEWS: tuple[tuple[str, Side, str, str], ...] = (
     ("right", "right", "Numpad 3", "+X"),
     ("left", "left", "Ctrl+Numpad 3", "-X"),
 )
-RING = "A ring around the chosen handle, to turn what is around it: a head, a paw. The move gizmo adds the axes."
+RING = "A ring around the chosen handle that turns what surrounds it: a head, a paw. The move gizmo adds the axes."
 REGION = "Draw a line around a part of the shape, such as a head; it then moves and turns as one rigid handle."
 PAINT = "Brush over a part of the shape; it grows the chosen region, or makes a new one. What is hidden stays out."
-DISSOLVE = "Only the handle in its middle is left; what is around it may bend again."
-FREE_TURN = "The chosen keys say where the handle is and no longer how it is turned."
+DISSOLVE = "Keeps only the handle in its middle; what surrounds it can bend again."
+FREE_TURN = "The chosen keys fix where the handle is, but no longer how it is turned."
 PIN = "The chosen handles stay where they are from the playhead to their next key: feet that stand."
 POSE = "Write keys at the playhead where the chosen handles (or all) are now, so that this pose stays."
 REST = "Write keys at the playhead that bring the chosen handles (or all) back to the rest pose."
 AS_KEYS = "Replace the handles by a few keys that follow this motion, to be edited like any others."
-RIG = "Write bones, smooth weights and few rotation keys that can be edited, instead of every vertex of every frame."
-OTHERS = "All without a star; when none has a star, all but the one that is shown."
-MOTIONS = "The bank of motions that results borrow from: what is in it, on or off, and files of your own."
+RIG = "Write bones, smooth weights and a few editable rotation keys instead of every vertex of every frame."
+OTHERS = "Every result without a star; if none has one, all but the one shown."
+MOTIONS = "The bank of motions that results borrow from: switch parts on and off, and add files of your own."
+MIRROR = "Gives the handles on the other side the mirrored motion, adding those that are missing."
 CLIPS = "Take an animation that the mesh's own file holds as keys, as a reference, or into your motions."
-MIRROR = "The handles on the other side do the same, mirrored; handles that are missing there are added."
 
 ACTIONS: tuple[Action, ...] = (
     _action("open", "Open…", "Files", "Ctrl+O", lambda context: context.ask_open()),
@@ -153,13 +153,13 @@ ACTIONS: tuple[Action, ...] = (
     _action("pin_from_here", "Pin from here", "Handles and keys", "H", runs.pin_from_here, why=_chosen, about=PIN),
     _action("let_go", "Let go here", "Handles and keys", "Shift+H", runs.let_go_here,
             why=reasons.of_state(reasons.no_range)),
-    _action("remove_pins", "Take the pins away", "Handles and keys", "", runs.remove_pins,
+    _action("remove_pins", "Remove the pins", "Handles and keys", "", runs.remove_pins,
             why=reasons.of_state(reasons.no_range)),
     *(
         _action(f"ease_{kind or 'free'}", title, "Easing", "", runs.ease(kind)[0], why=_keys, on=runs.ease(kind)[1])
         for kind, title in EASINGS
     ),
-    _action("free_turn", "Leave it free to turn", "Handles and keys", "", runs.free_turn,
+    _action("free_turn", "Let it turn freely", "Handles and keys", "", runs.free_turn,
             why=reasons.of_state(reasons.no_turns), about=FREE_TURN),
     _action("pin", "Pin or unpin", "Handles and keys", "P", runs.toggle_pin, why=_chosen),
     _action("earlier", "One frame earlier", "Handles and keys", "Alt+Left", runs.shift(-1), why=_keys, repeat=True),
@@ -168,22 +168,22 @@ ACTIONS: tuple[Action, ...] = (
     _action("three_quarters", "Three quarters as long", "Handles and keys", "", runs.scale(0.75), why=_keys),
     _action("half_longer", "Half as long again", "Handles and keys", "", runs.scale(1.5), why=_keys),
     _action("twice_as_long", "Twice as long", "Handles and keys", "", runs.scale(2.0), why=_keys),
-    _action("reverse", "Back to front", "Handles and keys", "", runs.scale(-1.0), why=_keys),
-    _action("choose_all", "Choose all", "Choosing", "Ctrl+A", runs.show(selection.choose_all), why=_handles),
-    _action("choose_none", "Choose nothing", "Choosing", "", runs.show(selection.choose_nothing)),
-    _action("choose_box", "Choose by a box", "Choosing", "B", runs.box_select, why=_handles),
-    _action("escape", "Close, cancel, choose nothing", "Choosing", "Esc", runs.escape),
+    _action("reverse", "Reverse", "Handles and keys", "", runs.scale(-1.0), why=_keys),
+    _action("choose_all", "Select all", "Selecting", "Ctrl+A", runs.show(selection.choose_all), why=_handles),
+    _action("choose_none", "Deselect all", "Selecting", "", runs.show(selection.choose_nothing)),
+    _action("choose_box", "Box select", "Selecting", "B", runs.box_select, why=_handles),
+    _action("escape", "Close, cancel, deselect", "Selecting", "Esc", runs.escape),
     _action("frame_all", "Frame the creature", "View", "F", lambda context: context.viewport.forget_framing()),
-    _action("frame_chosen", "Frame what is chosen", "View", "Shift+F  Numpad .", runs.frame_chosen, why=_chosen),
+    _action("frame_chosen", "Frame the selection", "View", "Shift+F  Numpad .", runs.frame_chosen, why=_chosen),
     *(
         _action(name, side.capitalize(), "View", keys, runs.look_at_side(side), label=runs.side_title(side, axis),
-                about="Where it is known how the creature faces, these are its own sides; else those of the axes.")
+                about="The creature's own sides where its front is known; otherwise along the axes.")
         for name, side, keys, axis in SIDE_VIEWS
     ),
     _action("above", "Top (from +Y)", "View", "Numpad 7", runs.look(0.0, 90.0)),
-    _action("aslant", "As at first", "View", "Numpad 0", runs.look(Camera.yaw, Camera.pitch)),
-    _action("flat", "Without perspective", "View", "Numpad 5", runs.flat,
-            on=lambda c: c.viewport.camera.flat, about="Orthographic: what is far is as large as what is near."),
+    _action("aslant", "Default view", "View", "Numpad 0", runs.look(Camera.yaw, Camera.pitch)),
+    _action("flat", "Orthographic", "View", "Numpad 5", runs.flat,
+            on=lambda c: c.viewport.camera.flat, about="No perspective: what is far is as large as what is near."),
     *(
         _action(f"put_on_{snap}", f"Put on the {NAMES[snap]}" if snap != "vertex" else "Put on the nearest vertex",
                 "Places", "", runs.put_on(snap), why=reasons.of_state(reasons.no_put))

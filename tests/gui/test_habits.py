@@ -226,7 +226,7 @@ def test_shift_click_chooses_more_handles_and_mirror_goes_to_the_other_side(keye
 
 
 def test_every_command_is_in_a_menu() -> None:
-    """Nothing is reached by a key alone. Esc is also the Cancel button and *Choose nothing*."""
+    """Nothing is reached by a key alone. Esc is also the Cancel button and *Deselect all*."""
     in_bar = [entry for entries in menus.MENUS.values() for entry in entries]
     every = (*menus.FILE_FIRST, *menus.FILE_REST, *menus.IN_VIEW, *menus.IN_TIMELINE, *menus.RESULT, *in_bar)
     assert {action.name for action in actions.ACTIONS} - menus.names_in(every) == {"escape"}
