@@ -39,7 +39,7 @@ FORMAT = "m2v-project"
 VERSION = 1
 SCANS_VERSION = 2  # of a project of scans, which an older studio cannot read
 MAX_JSON_BYTES = 64 << 20
-MAX_BYTES = 2 << 30  # of all arrays; beyond 256 MB, 100 times the size of the archive at most
+MAX_BYTES = 8 << 30  # of all arrays; beyond 256 MB, 100 times the size of the archive at most
 SETTINGS = (
     "frames",
     "fps",
@@ -59,14 +59,26 @@ def save_project(state: State, path: Path) -> None:
     """Write the document and its results; raises DataError when the place cannot be written."""
     if not is_open(state.document):
         raise DataError("There is nothing to save yet; open a mesh or scans first.")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr("project.json", json.dumps(_document_json(state), indent=1))
-        if state.document.source is not None:
-            archive.writestr("source.npz", _npz(_source_arrays(state.document.source)))
-        if state.results is not None:
-            archive.writestr("results.npz", _npz(_result_arrays(state.results)))
-    write_atomically(path, lambda file: file.write_bytes(buffer.getvalue()), DataError)
+    groups: dict[str, dict[str, NDArray]] = {}
+    if state.document.source is not None:
+        groups["source.npz"] = _source_arrays(state.document.source)
+    if state.results is not None:
+        groups["results.npz"] = _result_arrays(state.results)
+    size = sum(array.nbytes for arrays in groups.values() for array in arrays.values())
+    if size > MAX_BYTES - MAX_JSON_BYTES:
+        raise DataError(
+            f"A project holds up to {MAX_BYTES >> 20:,} MB, but this one would take {size >> 20:,} MB; export the "
+            "results that are to be kept, and remove them here."
+        )
+
+    def write(file: Path) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr("project.json", json.dumps(_document_json(state), indent=1))
+            for name, arrays in groups.items():
+                with archive.open(name, "w", force_zip64=True) as entry:  # results can be gigabytes: no copy is made
+                    np.savez(entry, **cast(Any, arrays))
+
+    write_atomically(path, write, DataError)
 
 
 def load_project(path: Path) -> tuple[Document, Results | None]:
@@ -108,12 +120,6 @@ def load_project(path: Path) -> tuple[Document, Results | None]:
 
 def _short(error: Exception) -> str:
     return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-
-
-def _npz(arrays: dict[str, NDArray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **cast(Any, arrays))
-    return buffer.getvalue()
 
 
 def _arrays(archive: zipfile.ZipFile, name: str) -> dict[str, NDArray]:

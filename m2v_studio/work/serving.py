@@ -32,6 +32,7 @@ from m2v_studio.work.messages import (
     Stopped,
     Subject,
 )
+from m2v_studio.work.transfer import receive, send
 
 FIRST_MESH_SECONDS = 0.4  # that a mesh given at the start is waited for, before the model is loaded
 _NOTHING = object()
@@ -60,7 +61,7 @@ def _on_free_cores(factory: AnimatorFactory, cores: CoreWatch) -> AnimatorLike:
 def serve(connection: Connection, factory: AnimatorFactory) -> None:
     # A mesh that is opened at once can be posed while the model is still being loaded, which takes seconds.
     try:
-        pending: Any = connection.recv() if connection.poll(FIRST_MESH_SECONDS) else _NOTHING
+        pending: Any = receive(connection) if connection.poll(FIRST_MESH_SECONDS) else _NOTHING
     except (EOFError, OSError):
         return
     early = pending if isinstance(pending, Prepare) else None
@@ -69,16 +70,16 @@ def serve(connection: Connection, factory: AnimatorFactory) -> None:
     try:
         animator = factory()
     except M2VError as error:
-        connection.send(EngineFailed(str(error)))
+        send(connection, EngineFailed(str(error)))
         return
     except Exception:
-        connection.send(EngineFailed("The model could not be loaded.", traceback.format_exc()))
+        send(connection, EngineFailed("The model could not be loaded.", traceback.format_exc()))
         return
-    connection.send(EngineReady(_label(animator), float(getattr(animator, "variety", 1.0))))
+    send(connection, EngineReady(_label(animator), float(getattr(animator, "variety", 1.0))))
     subject: Subject | None = None
     while True:
         try:
-            message = connection.recv() if pending is _NOTHING else pending
+            message = receive(connection) if pending is _NOTHING else pending
         except (EOFError, OSError):
             return
         pending = _NOTHING
@@ -99,14 +100,14 @@ def serve(connection: Connection, factory: AnimatorFactory) -> None:
 def _prepare_drags(connection: Connection, message: Prepare) -> None:
     """Where it fails the mesh stands still while it is dragged, and the draft after it says what is wrong."""
     with contextlib.suppress(Exception):
-        connection.send(DragReady(message.mesh, DragSystem.of(message.subject.vertices, message.subject.faces)))
+        send(connection, DragReady(message.mesh, DragSystem.of(message.subject.vertices, message.subject.faces)))
 
 
 def _tell_facing(connection: Connection, animator: AnimatorLike, message: Prepare) -> None:
     """Where it fails, views are along the axes."""
     with contextlib.suppress(Exception):
         if not connection.poll():  # nobody waits for something else
-            connection.send(FacingKnown(message.mesh, animator.facing(message.subject)))
+            send(connection, FacingKnown(message.mesh, animator.facing(message.subject)))
 
 
 def _run(connection: Connection, animator: AnimatorLike, job: Run, subject: Subject | None) -> Any:
@@ -116,11 +117,11 @@ def _run(connection: Connection, animator: AnimatorLike, job: Run, subject: Subj
     def on_step(progress: Progress) -> None:
         nonlocal interrupted
         if connection.poll():
-            interrupted = connection.recv()
+            interrupted = receive(connection)
             if not isinstance(interrupted, Cancel) or interrupted.request == job.request:
                 raise Cancelled
             interrupted = _NOTHING
-        connection.send(Progressed(job.request, progress))
+        send(connection, Progressed(job.request, progress))
 
     try:
         on_step(Progress(0, 0, "Preparing"))
@@ -131,18 +132,18 @@ def _run(connection: Connection, animator: AnimatorLike, job: Run, subject: Subj
         else:
             assert isinstance(subject, ScanSequence)
             samples = animator.reconstruct(subject, job.task.options, on_step)
-        connection.send(Finished(job.request, samples))
+        send(connection, Finished(job.request, samples))
     except Cancelled:
-        connection.send(Stopped(job.request))
+        send(connection, Stopped(job.request))
     except M2VError as error:
-        connection.send(Failed(job.request, str(error)))
+        send(connection, Failed(job.request, str(error)))
     except (EOFError, BrokenPipeError):
         return None
     except MemoryError:
         message = "There is not enough memory for this; ask for fewer seeds or frames, a smaller mesh or less detail."
-        connection.send(Failed(job.request, message))
+        send(connection, Failed(job.request, message))
     except Exception:
-        connection.send(Failed(job.request, "Generation failed because of a fault in it.", traceback.format_exc()))
+        send(connection, Failed(job.request, "Generation failed because of a fault in it.", traceback.format_exc()))
     return interrupted
 
 

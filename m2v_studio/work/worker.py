@@ -33,6 +33,7 @@ from m2v_studio.work.messages import (
     Subject,
 )
 from m2v_studio.work.serving import serve, serve_process
+from m2v_studio.work.transfer import receive, send
 
 Message = Run | Cancel | Prepare
 
@@ -154,7 +155,7 @@ class GenerationWorker:
     def _read(self, connection: Connection, process: Any, generation: int) -> None:
         while True:
             try:
-                event = connection.recv()
+                event = receive(connection)
             except (EOFError, OSError):
                 break
             self._events.put((generation, event))
@@ -178,6 +179,6 @@ def _write(connection: Connection, outbox: queue.SimpleQueue[Message | None]) ->
     with contextlib.suppress(OSError, ValueError):
         while True:
             message = outbox.get()
-            connection.send(message)
+            send(connection, message)
             if message is None:
                 return

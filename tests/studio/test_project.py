@@ -139,3 +139,14 @@ def test_settings_come_back_and_damage_means_defaults(tmp_path: Path, monkeypatc
         assert load_settings() == Settings()
     (tmp_path / "settings.json").write_text('{"width": 3, "text_scale": 99}')
     assert load_settings().width == 960 and load_settings().text_scale == 3.0
+
+
+def test_what_would_be_too_large_to_open_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = edited_state()
+    save_project(state, tmp_path / "a.m2v")
+    before = (tmp_path / "a.m2v").read_bytes()
+    monkeypatch.setattr("m2v_studio.document.project.MAX_JSON_BYTES", 1 << 20)
+    monkeypatch.setattr("m2v_studio.document.project.MAX_BYTES", (1 << 20) + 1000)
+    with pytest.raises(DataError, match="export the results"):
+        save_project(state, tmp_path / "a.m2v")
+    assert (tmp_path / "a.m2v").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
