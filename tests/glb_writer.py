@@ -50,7 +50,7 @@ class GlbWriter:
         buffer: dict[str, Any] = {"byteLength": len(self.binary)}
         if uri is not None:
             buffer["uri"] = uri
-        return {**self.json, "buffers": [buffer]}
+        return {**self.json, "buffers": [buffer, *self.json.get("buffers", ())]}
 
     def bytes(self) -> bytes:
         text = json.dumps(self.document()).encode()

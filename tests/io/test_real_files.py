@@ -15,7 +15,6 @@ from core.errors import MeshError
 from core.io.export import export_sequence
 from core.io.export_clip import ExportOptions
 from core.io.export_notes import export_notes
-from core.io.gltf.extensions import draco_primitive
 from core.io.handle_file import read_handle_file
 from core.io.mesh.mesh_formats import THROUGH_BLENDER
 from core.io.mesh.mesh_reader import read_mesh
@@ -198,17 +197,6 @@ def test_an_unknown_required_extension_is_named(tmp_path: Path) -> None:
         read_mesh(writer.save(tmp_path / "vendor.glb"))
     used = looked(lambda gltf: gltf.update(extensionsUsed=["VENDOR_bent_space"]))
     assert "VENDOR_bent_space" in read_mesh(used.save(tmp_path / "used.glb")).notes[0]
-
-
-def test_draco_is_read_where_the_library_is() -> None:
-    draco = pytest.importorskip("DracoPy")
-    positions, faces = box((0, 0, 0), (1, 1, 1))
-    data = draco.encode(positions, faces.astype(np.uint32), preserve_order=True, quantization_bits=14)
-    corners, found = draco_primitive(data, {"POSITION": 0}, "box.glb")
-    assert corners.reshape(-1, 3).tolist() == faces.tolist()
-    np.testing.assert_allclose(found["POSITION"], positions, atol=1e-4)
-    with pytest.raises(MeshError, match="Draco"):
-        draco_primitive(data[:40], {"POSITION": 0}, "box.glb")
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".usdc", ".obj", ".ply", ".npz"])

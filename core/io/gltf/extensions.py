@@ -11,13 +11,15 @@ from core.errors import MeshError
 from core.io.gltf.animation import compose
 from core.quaternions import Floats, unit_quaternions
 
-DRACO, MESHOPT = "KHR_draco_mesh_compression", "EXT_meshopt_compression"
+DRACO = "KHR_draco_mesh_compression"
+MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")  # the same, before and after it was ratified
 INSTANCING, TRANSFORM, UNLIT = "EXT_mesh_gpu_instancing", "KHR_texture_transform", "KHR_materials_unlit"
 SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 # Images of other kinds than PNG and JPEG, kept as they are: the extension by the image's kind.
 PICTURE_EXTENSIONS = {"image/webp": "EXT_texture_webp", "image/ktx2": "KHR_texture_basisu"}
 MAX_INSTANCES = 100_000
-_READ = {DRACO, INSTANCING, TRANSFORM, "KHR_mesh_quantization", *PICTURE_EXTENSIONS.values()}
+MAX_UNPACKED = 1 << 28  # bytes of all of a file's compressed buffers
+_READ = {DRACO, *MESHOPT, INSTANCING, TRANSFORM, "KHR_mesh_quantization", *PICTURE_EXTENSIONS.values()}
 # They say nothing about the surface or its look.
 _NEUTRAL = {"KHR_lights_punctual", "KHR_xmp", "KHR_xmp_json_ld", "EXT_structural_metadata", "EXT_mesh_features"}
 
@@ -25,7 +27,7 @@ _NEUTRAL = {"KHR_lights_punctual", "KHR_xmp", "KHR_xmp_json_ld", "EXT_structural
 def check_required(names: object, file: str) -> None:
     """Raises MeshError when a file cannot be read without an extension that is not understood, and names it."""
     for name in names if isinstance(names, list) else ():
-        if name == MESHOPT or (name == DRACO and _draco() is None):
+        if (name in MESHOPT and _meshopt() is None) or (name == DRACO and _draco() is None):
             raise MeshError(_compressed(file, str(name)))
         if name not in _READ and not str(name).startswith("KHR_materials_") and name not in _NEUTRAL:
             raise MeshError(
@@ -36,7 +38,7 @@ def check_required(names: object, file: str) -> None:
 def unknown_extensions(names: object) -> list[str]:
     """A note that names the extensions that are used, may be left out, and are."""
     used = [str(name)[:60] for name in names] if isinstance(names, list) else []
-    known = _READ | _NEUTRAL | {MESHOPT}
+    known = _READ | _NEUTRAL
     left = [name for name in dict.fromkeys(used) if name not in known and not name.startswith("KHR_materials_")]
     return [f"The glTF extensions {', '.join(left[:6])} are not understood and left out."] if left else []
 
@@ -53,6 +55,29 @@ def draco_primitive(data: bytes, ids: dict[str, Any], file: str) -> tuple[NDArra
     except Exception as error:  # the library raises whatever its decoder meets
         raise MeshError(f"{file}: its Draco data are damaged ({type(error).__name__}); export it again.") from error
     return corners, {name: values.reshape(len(values), -1) for name, values in found.items()}
+
+
+def packed_view(info: dict[str, Any]) -> dict[str, Any] | None:
+    """How a buffer view is compressed, where it is and that can be read; None: its plain bytes count."""
+    extensions = info.get("extensions") or {}
+    found = next((extensions[name] for name in MESHOPT if name in extensions), None)
+    return found if found is None or _meshopt() is not None else None
+
+
+def unpacked_view(data: bytes, packed: dict[str, Any], file: str) -> bytes:
+    """The plain bytes of a buffer view that meshoptimizer compressed; raises MeshError for damaged ones."""
+    meshopt = _meshopt()
+    assert meshopt is not None
+    count, stride, mode = int(packed["count"]), int(packed["byteStride"]), str(packed["mode"])
+    if count < 0 or not 0 < stride <= 256 or count * stride > MAX_UNPACKED:
+        raise MeshError(f"{file} has {count:,} times {stride:,} bytes in one compressed buffer; export it in parts.")
+    if not count:
+        return b""
+    try:
+        rows = meshopt.decode_gltf_buffer(data, count, stride, mode, str(packed.get("filter") or "NONE"))
+    except Exception as error:  # the library raises whatever its decoder meets
+        raise MeshError(f"{file}: its meshopt data are damaged ({type(error).__name__}); export it again.") from error
+    return bytes(np.ascontiguousarray(rows).view(np.uint8).reshape(-1)[: count * stride])
 
 
 def instance_transforms(attributes: dict[str, Floats]) -> Floats:
@@ -80,10 +105,18 @@ def _draco() -> Any | None:
     return DracoPy
 
 
+def _meshopt() -> Any | None:
+    """The optional library that decodes meshoptimizer's buffers (the extra `compressed`), or None."""
+    try:
+        import meshopt
+    except ImportError:
+        return None
+    return meshopt
+
+
 def _compressed(file: str, name: str) -> str:
-    if name == DRACO:
-        return (
-            f"{file} is compressed with {name}; install DracoPy (pip install 'm2v-studio[compressed]') or export it "
-            "without mesh compression."
-        )
-    return f"{file} is compressed with {name}, which cannot be read; export it without mesh compression."
+    library = "DracoPy" if name == DRACO else "meshopt"
+    return (
+        f"{file} is compressed with {name}; install {library} (pip install 'm2v-studio[compressed]') or export it "
+        "without mesh compression."
+    )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from core.errors import MeshError
 from core.io.beside import FilesBeside, OutsideError, utf8
-from core.io.gltf.extensions import MESHOPT, check_required
+from core.io.gltf.extensions import MAX_UNPACKED, check_required, packed_view, unpacked_view
 
 Json = dict[str, Any]
 
@@ -51,7 +51,8 @@ class GltfFile:
             self.json: Json = self._parse(text)
         except DAMAGE as error:
             raise self.damaged(error) from None
-        self._unstored = 0
+        self._unstored = self._bytes_unpacked = 0
+        self._views: dict[int, bytes] = {}  # those that were compressed
         self._lists: dict[str, list[Json]] = {}
         self._buffers: dict[int, bytes] = {}
         self._cache: dict[int, NDArray] = {}
@@ -156,13 +157,27 @@ class GltfFile:
     def view(self, index: Any) -> tuple[memoryview, int]:
         """The bytes of one buffer view and its stride (0: tightly packed)."""
         info = self.item("bufferViews", index)
-        if MESHOPT in (info.get("extensions") or {}):
-            raise MeshError(f"{self.path.name} is compressed with {MESHOPT}; export it without mesh compression.")
+        if (packed := packed_view(info)) is not None:
+            return self._unpacked(index, packed), int(info.get("byteStride") or 0)
         content = self.buffer(info["buffer"])
         start, size = int(info.get("byteOffset") or 0), int(info["byteLength"])
         if start < 0 or size < 0 or start + size > len(content):
             raise self.damaged(f"bufferViews[{index}] reaches beyond its buffer")
         return memoryview(content)[start : start + size], int(info.get("byteStride") or 0)
+
+    def _unpacked(self, index: int, packed: Json) -> memoryview:
+        """The plain bytes of a compressed buffer view."""
+        if index not in self._views:
+            content = self.buffer(packed["buffer"])
+            start, size = int(packed.get("byteOffset") or 0), int(packed["byteLength"])
+            if start < 0 or size < 0 or start + size > len(content):
+                raise self.damaged(f"the compressed bufferViews[{index}] reaches beyond its buffer")
+            plain = unpacked_view(bytes(content[start : start + size]), packed, self.path.name)
+            self._bytes_unpacked += len(plain)
+            if self._bytes_unpacked > MAX_UNPACKED:
+                raise MeshError(f"{self.path.name} unpacks to over {MAX_UNPACKED >> 20} MB; reduce it first.")
+            self._views[index] = plain
+        return memoryview(self._views[index])
 
     def accessor(self, index: Any) -> NDArray:
         """One accessor as an array [count, components]: float64 for floats and normalised integers, else int64.

@@ -19,6 +19,7 @@ from core.io.gltf.buffer import MAX_BYTES, TOO_LONG, Buffer, write_container
 from core.io.gltf.material_writer import MaterialWriter
 from core.io.mesh.seams import split_by_uv
 from core.io.shading import clip_normals
+from core.io.tangents import TangentSpace
 
 # Importers append the vertices of one primitive after another. Where that cannot give the file's order, this
 # attribute holds each vertex's place in it (a float: custom attributes may not be 32-bit integers).
@@ -130,6 +131,8 @@ def primitives(
     entries = []
     moving = zip(clip.frames, clip_normals(clip), strict=True)
     rest, shading = next(moving)
+    space = TangentSpace(clip)
+    tangents = space.at(rest, shading) if space.used else None
     for primitive in layout.primitives:
         run = (primitive.start, primitive.stop)
         if run not in shared:
@@ -138,6 +141,8 @@ def primitives(
                 "POSITION": buffer.vertices(rest[rows], limits=True),
                 "NORMAL": buffer.vertices(shading[rows]),
             }
+            if tangents is not None:
+                attributes["TANGENT"] = buffer.vertices(tangents[rows])
             if clip.uv is not None:
                 attributes["TEXCOORD_0"] = buffer.vertices(np.column_stack([clip.uv[rows, 0], 1 - clip.uv[rows, 1]]))
             if clip.uv1 is not None:
@@ -151,9 +156,11 @@ def primitives(
             shared[run] = (attributes, [])
     for positions, normals in moving:
         offset = (positions.astype(np.float64) - rest).astype(np.float32)
+        swung = None if tangents is None else (space.at(positions, normals) - tangents)[:, :3]
         for (start, stop), (_, targets) in shared.items():
             moved, turned = offset[start:stop], normals[start:stop] - shading[start:stop]
-            targets.append({"POSITION": buffer.vertices(moved, limits=True), "NORMAL": buffer.vertices(turned)})
+            target = {"POSITION": buffer.vertices(moved, limits=True), "NORMAL": buffer.vertices(turned)}
+            targets.append(target if swung is None else target | {"TANGENT": buffer.vertices(swung[start:stop])})
     for primitive in layout.primitives:
         attributes, targets = shared[primitive.start, primitive.stop]
         part = clip.parts[primitive.part]

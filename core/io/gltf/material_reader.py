@@ -22,6 +22,8 @@ _SIGNATURES = (
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"\xabKTX 20\xbb", "image/ktx2"),
 )
+HIDDEN = "image/ktx2"
+KTX2_NOTE = "Its KTX2 images are kept for .glb files, but not shown here; convert them to PNG or JPEG to see them."
 _MAX_DEPTH, _MAX_EXTENSION = 6, 4096
 
 
@@ -61,6 +63,7 @@ class _LookReader:
         self.file, self.info = file, info
         self.lies: list[Lie] = []
         self.dropped: dict[str, str] = {}  # channel: why
+        self.hidden = False  # whether an image is of a kind that only other programs show
         self.outside = False  # whether a factor had to be put within its bounds
 
     def read(self, notes: list[str]) -> Look:
@@ -110,6 +113,8 @@ class _LookReader:
             notes.append(
                 f"Factors of material {material.name[:40]!r} are outside their bounds and were put within them."
             )
+        if self.hidden and KTX2_NOTE not in notes:
+            notes.append(KTX2_NOTE)
         if self.dropped:
             why = "; ".join(f"{channel} ({reason})" for channel, reason in self.dropped.items())
             notes.append(f"Pictures of material {material.name[:40]!r} are left out: {why[:150]}.")
@@ -154,6 +159,7 @@ class _LookReader:
                 continue
             for signature, mime in _SIGNATURES:
                 if content.startswith(signature):
+                    self.hidden = self.hidden or mime == HIDDEN
                     return content, mime
             if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
                 return content, "image/webp"
