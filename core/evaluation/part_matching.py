@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from core.bank.bank_file import read_bank
 from core.bank.matching import NORMAL, PLACE, BankEntry, yaw
@@ -180,7 +181,7 @@ def _score(
     for entry, theirs in zip(entries, names, strict=True):
         fixed = by_descriptor * (1.0 - descriptors @ entry.descriptors.T)
         fixed = fixed + by_normal * (1.0 - normals @ entry.normals.T)
-        costs = [fixed + by_place * _squared(box, entry.box) for box in boxes]
+        costs = [fixed + by_place * cdist(box, entry.box, "sqeuclidean") for box in boxes]
         alike = [float(cost.min(axis=1).mean() + cost.min(axis=0).mean()) for cost in costs]
         best = int(np.argmin(alike))
         found.append((alike[best], theirs, costs[best].argmin(axis=1)))
@@ -204,10 +205,6 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
     heading = float(np.mean([error < WITHIN for error in errors])) if errors else None
     return means | {"heading": heading, "median heading error": float(np.median(errors)) if errors else None}
-
-
-def _squared(a: NDArray, b: NDArray) -> NDArray:
-    return np.square(a[:, None] - b[None]).sum(axis=-1)
 
 
 def _boxed(points: NDArray) -> NDArray:
