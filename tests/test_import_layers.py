@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from core.io.scans.layouts import KINDS as FILE_KINDS
+from core.observation_kinds import KINDS, LEARNED
+
 ROOT = Path(__file__).parents[1]
 COMMON = {
     "core.sequence",
@@ -257,3 +260,19 @@ def test_the_editor_opens_without_torch() -> None:
 
 def test_the_command_line_starts_without_torch_and_without_a_window() -> None:
     run_python("import sys, core.cli; assert not {'torch', 'polyscope'} & set(sys.modules), sorted(sys.modules)")
+
+
+def test_only_its_record_tells_a_kind_of_observation_by_name() -> None:
+    """So that a new kind touches its record, its reader and what these name; data sets' own words are other words."""
+    names = {kind.name for kind in (*KINDS, *FILE_KINDS)} | set(LEARNED)
+    elsewhere = []
+    for path in modules():
+        name = name_of(path)
+        own = ("core.observation_kinds", "core.io.scans", "core.sequence", "core.data.readers")
+        if not within(name, "core") or any(within(name, part) for part in own):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare):
+                words = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+                elsewhere += [f"{name}:{node.lineno}"] if words & names else []
+    assert elsewhere == []
