@@ -36,7 +36,8 @@ NEAR, FAR = 0.03, 0.1  # distances from the seen points between which the body t
 TRUST = 0.6  # in a body that was chosen; the rest is the shape model's, which is wrong in other places
 FILLING = 0.5  # share of the body's inside also where points are near
 SURE = 6.0  # logits beyond which a place is inside or outside for certain
-STEEPNESS = 100.0  # of the body's field, per unit of length
+STEEPNESS = 100.0  # of the body's field outside, per unit of length
+STEEPNESS_INSIDE = 300.0  # so that thin wings and legs count as much as a trunk
 COMPANY_CELLS = 44  # along a side of the grid on which what several bodies say is known
 LEAST_SHARE = 0.03  # of a body that is counted among them
 COMPANY_SHARE = 0.5  # of the field that all likely bodies have together, beside the chosen one's
@@ -58,7 +59,8 @@ class FittedBody:
         """Logits [Q] at places [Q, 3] in this body alone: positive inside, SURE at the most."""
         every = np.ascontiguousarray(places)
         apart = np.sqrt(igl.point_mesh_squared_distance(every, self.vertices, self.faces)[0])
-        own: Floats = np.minimum(STEEPNESS * apart, SURE) * np.where(is_inside(self.vertices, self.faces, every), 1, -1)
+        inside = is_inside(self.vertices, self.faces, every)
+        own: Floats = np.where(inside, STEEPNESS_INSIDE * apart, -STEEPNESS * apart).clip(-SURE, SURE)
         return own
 
     def with_company(self, places: Floats) -> Floats:
@@ -116,8 +118,9 @@ def fit_bodies(
     points: NDArray[np.floating],
     free: FreeSpace | None,
     check_cancelled: Callable[[], None] = lambda: None,
+    whole: bool = False,
 ) -> list[FittedBody]:
-    """Bodies bent to the seen points [N, 3] of frame 0, the most likely first."""
+    """Bodies bent to the seen points [N, 3] of frame 0, which lie all over a `whole` shape; the most likely first."""
     every = np.asarray(points, dtype=np.float64)
     cloud = every[np.random.default_rng(0).permutation(len(every))[:POINTS]]
     tree = KDTree(every)
@@ -128,7 +131,7 @@ def fit_bodies(
         vertices, stretch = _bent(body.vertices, faces, cloud, free)
         vertices = np.ascontiguousarray(vertices)
         apart = np.sqrt(igl.point_mesh_squared_distance(np.ascontiguousarray(cloud), vertices, faces)[0])
-        wrong = float(contradictions(vertices[None], cloud, free)[0])
+        wrong = float(contradictions(vertices[None], cloud, free, whole)[0])
         fitted.append(FittedBody(body.name, vertices, faces, float(apart.mean()) + wrong + STRETCHED * stretch, tree))
     return sorted(fitted, key=lambda body: body.misfit)
 

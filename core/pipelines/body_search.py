@@ -38,6 +38,7 @@ INSIDE = 0.52  # half the side of frame 0's box, with a margin
 FREE_VERTICES = 100
 FREE_MARGIN, MOST_FREE = 0.01, 0.2
 KEPT_OF_ONE = 3
+COVERED = 2.0  # distances between points: farther from all points of a whole shape nothing can be
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,18 +124,19 @@ def find_bodies(
     free: FreeSpace | None,
     count: int,
     check_cancelled: Callable[[], None] = lambda: None,
+    whole: bool = False,
 ) -> list[PlacedBody]:
     """The `count` bodies that agree best with the seen points [N, 3] of frame 0, in normalised space, best first.
 
     `free` is the space that the camera saw to be empty; without it the points are taken to be all that there is on
-    their side of some plane.
+    their side of some plane, or, where the `whole` shape was seen, all over it.
     """
     if not len(poses.usable) or len(points) < 4:
         return []
     cloud = np.asarray(points, dtype=np.float64)
     cloud = cloud[np.random.default_rng(0).permutation(len(cloud))]
     rows, headings = _coarsely(poses, cloud[:COARSE_POINTS], check_cancelled)
-    matrix, offset, misfit = _moved(poses, rows, headings, cloud, free, check_cancelled)
+    matrix, offset, misfit = _moved(poses, rows, headings, cloud, free, check_cancelled, whole)
     found: list[PlacedBody] = []
     taken: dict[str, int] = {}
     for place in np.argsort(misfit):
@@ -183,6 +185,7 @@ def _moved(
     cloud: Floats,
     free: FreeSpace | None,
     check_cancelled: Callable[[], None],
+    whole: bool,
 ) -> tuple[Floats, Floats, Floats]:
     """Where poses come to lie when the points pull: matrices [C, 3, 3], offsets [C, 3] and misfits [C]."""
     seen = torch.from_numpy(cloud[:FINE_POINTS].astype(np.float32))
@@ -207,13 +210,18 @@ def _moved(
         matrix, offset = step @ matrix, ((offset[:, None] - old) @ step.transpose(1, 2) + new)[:, 0]
     residual = (along.abs()[..., 0] + 0.15 * distance).mean(dim=1).numpy().astype(np.float64)
     laid = surface.numpy().astype(np.float64)
-    misfit = residual + contradictions(laid, cloud, free)
+    misfit = residual + contradictions(laid, cloud, free, whole)
     return matrix.numpy().astype(np.float64), offset.numpy().astype(np.float64), misfit
 
 
-def contradictions(surfaces: Floats, cloud: Floats, free: FreeSpace | None) -> Floats:
+def contradictions(surfaces: Floats, cloud: Floats, free: FreeSpace | None, whole: bool = False) -> Floats:
     """How much of surfaces [C, V, 3] stands where nothing can be, [C], as a share of the size."""
     beyond = np.maximum(np.abs(surfaces) - INSIDE, 0).sum(axis=2).mean(axis=1)
+    if whole:
+        every = KDTree(cloud)
+        spacing = float(np.median(np.asarray(every.query(cloud, k=2)[0])[:, 1]))
+        away = np.asarray(every.query(surfaces)[0])
+        return np.asarray(beyond + np.maximum(away - COVERED * spacing, 0).mean(axis=1))
     if free is None:
         tree = KDTree(cloud)
         above: Floats = np.array([_above(cloud, tree, surface) for surface in surfaces])

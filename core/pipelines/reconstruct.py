@@ -174,6 +174,7 @@ class Reconstructor:
                 report.check_cancelled,
                 observed.whole_tracks(),
                 body,
+                observed.solid(),
             )
             found = self._surface(vertices, faces, observed, report)
             surfaces.append(found if body is None else replace(found, body=plain_name(body.name)))
@@ -238,11 +239,13 @@ class Reconstructor:
     def _bodies(
         self, observed: ScanInput, latents: Tensor, free: FreeSpace | None, without: Collection[str], report: Reporter
     ) -> list[FittedBody]:
-        """Bodies that fit a partial scan, the best first."""
+        """Bodies that fit a scan which does not say it all, the best first."""
         found: list[FittedBody] = []
-        if self.bodies is not None and observed.one_sided:
+        if self.bodies is not None and (observed.one_sided or observed.sparse):
             model = model_occupancy(self.shape_autoencoder, latents)
-            found = likely_bodies(self.bodies.without(without), observed.points[0], free, model, report.check_cancelled)
+            found = likely_bodies(
+                self.bodies.without(without), observed.points[0], free, model, report.check_cancelled, observed.sparse
+            )
         report.step("Finding a body that fits")
         return found
 

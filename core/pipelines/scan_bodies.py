@@ -21,7 +21,7 @@ TRIED = 16  # bodies that are bent to the points
 PROBES = 6000  # places at which insides are compared
 LIKELIHOOD = 0.006  # misfit by which a body is less likely by a factor of e
 MODEL_SHARE = 0.25  # of the belief that the shape model's own answer has
-MOST_MISFIT = 0.018  # beyond, a body says nothing about the shape
+MOST_MISFIT, MOST_WHOLE = 0.018, 0.03  # beyond, a body says nothing about the shape, of which a side or all was seen
 CLEARLY_WORSE = 0.06  # of expected overlap below the best: no seed takes such a body
 
 Occupancy = Callable[[Floats], NDArray[np.floating]]
@@ -33,28 +33,29 @@ def likely_bodies(
     free: FreeSpace | None,
     model: Occupancy,
     check_cancelled: Callable[[], None] = lambda: None,
+    whole: bool = False,
 ) -> list[FittedBody]:
     """Bodies bent to frame 0's seen points [N, 3], in normalised space, the best first; none where none fits.
 
-    `model` maps places [Q, 3] to occupancy logits [Q]. `free` is as in `find_bodies`.
+    `model` maps places [Q, 3] to occupancy logits [Q]. `free` and `whole` are as in `find_bodies`.
     """
-    found = find_bodies(poses, points, free, TRIED, check_cancelled)
-    fits = fit_bodies(found, points, free, check_cancelled)
+    found = find_bodies(poses, points, free, TRIED, check_cancelled, whole)
+    fits = fit_bodies(found, points, free, check_cancelled, whole)
     if not fits:
         return []
     places = uniform_box_points(PROBES, np.random.default_rng(0))
     if free is not None:
         places = places[free.clearance(places) < 0]
     logits = np.asarray(model(places), dtype=np.float64)
-    inside = np.stack([body.blended(logits, places, trust=1.0) > 0 for body in fits])
+    blended = (body.field(places) if whole else body.blended(logits, places, trust=1.0) for body in fits)
+    inside = np.stack([field > 0 for field in blended])
     overlap = expected_overlap(inside, logits > 0, np.array([body.misfit for body in fits]))
     order = np.argsort(-overlap, kind="stable")
-    if fits[order[0]].misfit > MOST_MISFIT:
+    most = MOST_WHOLE if whole else MOST_MISFIT
+    if fits[order[0]].misfit > most:
         return []
     likely = [
-        fits[row]
-        for row in order
-        if fits[row].misfit <= MOST_MISFIT and overlap[row] > overlap[order[0]] - CLEARLY_WORSE
+        fits[row] for row in order if fits[row].misfit <= most and overlap[row] > overlap[order[0]] - CLEARLY_WORSE
     ]
     return in_company(likely, LIKELIHOOD)
 

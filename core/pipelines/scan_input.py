@@ -12,10 +12,12 @@ from torch import Tensor
 from core.config import Config
 from core.errors import DataError
 from core.geometry.farthest_points import farthest_present_indices
+from core.geometry.voxel_solid import VoxelSolid
 from core.models.observation_conditioners import ScanCondition
 from core.models.shape_diffusion import ShapeObservation
 from core.observation_kinds import kind_of
 from core.pipelines.free_space import RAYS, FreeSpace
+from core.pipelines.tracked_surface import ENOUGH
 from core.pipelines.tracks import denoised_tracks
 from core.sequence import MAX_FRAMES, Normalization, ScanSequence
 
@@ -84,6 +86,20 @@ class ScanInput:
         if not self.tracked or self.scans.partial or len(self.points[0]) < FEWEST_WHOLE:
             return None
         return np.stack(self.points)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the whole shape was seen, but so roughly that a body that fits says more of it."""
+        tracks = self.whole_tracks()
+        return self.scans.voxels is not None or (tracks is not None and tracks.shape[1] < ENOUGH)
+
+    def solid(self) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
+        """A field of places [Q, 3] in normalised space, positive inside frame 0's voxels; None of other scans."""
+        grids = self.scans.voxels
+        if grids is None:
+            return None
+        field = VoxelSolid(grids[0], np.asarray(self.scans.voxel_center), self.scans.voxel_side)
+        return lambda places: field(self.normalization.invert(places))
 
     def followed(self, tracks: NDArray[np.floating], check_cancelled: Callable[[], None] = lambda: None) -> ScanInput:
         """The same scans as tracks [T, N, 3], in normalised space, of a whole shape that was found for them."""

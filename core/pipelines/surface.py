@@ -21,6 +21,9 @@ from core.pipelines.body_fit import FittedBody
 from core.pipelines.free_space import FreeSpace
 from core.pipelines.tracked_surface import tracked_surface
 
+Occupancy = Callable[[NDArray[np.float64]], NDArray[Any]]
+MODEL_BESIDE, BODY_BESIDE = 0.3, 0.3  # weight of the model's and of a body's word beside that of voxels
+
 
 def latents_to_mesh(
     autoencoder: ShapeAutoencoder,
@@ -32,12 +35,13 @@ def latents_to_mesh(
     check_cancelled: Callable[[], None] = lambda: None,
     tracks: NDArray[np.float32] | None = None,
     body: FittedBody | None = None,
+    solid: Occupancy | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Vertices [V, 3] in normalised space and faces [F, 3] of latents [1, M, Cs]; closed.
 
     Nothing floats: small parts go, those that points `observed` [N, 3] lie on are joined to the rest, as a leg that
     a gap cuts off. Nothing is inside `free` space. Away from what was seen a `body` also says what is inside.
-    `tracks` [T, N, 3] of points all over the shape say most of it themselves.
+    `tracks` [T, N, 3] of points all over the shape say most of it themselves, as does the `solid` of voxels.
 
     `check_cancelled` is called between parts of the work. Raises MeshError where nothing is inside.
     """
@@ -46,24 +50,34 @@ def latents_to_mesh(
     def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
         check_cancelled()
         logits = asked(points)
-        if body is not None:
+        if solid is not None:
+            own = 0.0 if body is None else BODY_BESIDE * _chance(body.with_company(points))
+            return solid(points) + MODEL_BESIDE * _chance(logits) + own
+        if body is not None and tracks is None:
             logits = body.blended(logits, points)
         return logits if free is None else free.carved(logits, points)
 
     try:
         if tracks is not None:
-            vertices, triangles = tracked_surface(tracks, occupancy, resolution, check_cancelled)
+            vertices, triangles = tracked_surface(
+                tracks, occupancy, resolution, check_cancelled, None if body is None else body.with_company
+            )
         else:
             vertices, triangles = extract_isosurface(
                 occupancy, resolution, level=0.0, chunk=16_384, mend=partial(one_solid, points=observed)
             )
-            solid, corners = large_parts(vertices, triangles)
-            vertices, triangles = solid.astype(np.float32), corners.astype(np.int32)
+            whole, corners = large_parts(vertices, triangles)
+            vertices, triangles = whole.astype(np.float32), corners.astype(np.int32)
     except MeshError as error:
         raise MeshError(
             "The model found no closed surface in the first frame; check the scans' centre, size and up axis."
         ) from error
     return within_budget(vertices, triangles, faces)
+
+
+def _chance(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """The chance of being inside less one half."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30.0, 30.0))) - 0.5)
 
 
 def model_occupancy(autoencoder: ShapeAutoencoder, latents: Tensor) -> Callable[[NDArray[np.float64]], NDArray[Any]]:

@@ -24,6 +24,7 @@ from core.geometry.point_graph import PointGraph
 
 MOST_POINTS = 1024  # that the Gauss field is solved for
 MODEL_SHARE = 0.2  # of the model's occupancy beside the Gauss field of ENOUGH points or more
+BESIDE_BODY = 0.5  # of it where there is a body
 ENOUGH = 512  # with fewer, the model counts for as much more
 MODEL_CELLS = 64  # along a side: the model's occupancy is smooth, and asking it is what takes time
 MODEL_REACH = 0.08  # from the points within which it is asked so finely; elsewhere at half of that
@@ -40,16 +41,24 @@ Occupancy = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def tracked_surface(
-    tracks: NDArray[np.floating], model: Occupancy, resolution: int, check_cancelled: Callable[[], None] = lambda: None
+    tracks: NDArray[np.floating],
+    model: Occupancy,
+    resolution: int,
+    check_cancelled: Callable[[], None] = lambda: None,
+    body: Occupancy | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Vertices [V, 3] and faces [F, 3] of frame 0, from tracks [T, N, 3] in normalised space; closed.
 
-    `model` maps points [Q, 3] to occupancy logits [Q]. What the points' graph joins hangs together, what no point lies
-    on is left out. Raises MeshError where nothing is inside.
+    `model` maps points [Q, 3] to occupancy logits [Q], and so does a `body` that fits, which says more than the model.
+    What the points' graph joins hangs together, what no point lies on is left out. Raises MeshError where nothing is
+    inside.
     """
     points = np.asarray(tracks[0], dtype=np.float64)
     graph = PointGraph.of(tracks)
     prior = _sampled(model, points, check_cancelled)
+    if body is not None:
+        known, fitted = prior, _sampled(body, points, check_cancelled)
+        prior = lambda places: BESIDE_BODY * known(places) + fitted(places)  # noqa: E731
     some = np.sort(np.random.default_rng(0).permutation(len(points))[:MOST_POINTS])
     edges = graph.edges[graph.joined]
     slender = np.zeros(len(points), dtype=bool)

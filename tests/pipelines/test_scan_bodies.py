@@ -113,7 +113,20 @@ def test_the_choice_has_the_largest_expected_overlap() -> None:
     assert 0 < MOST_MISFIT < 0.05
 
 
-def test_a_partial_scan_names_the_body_that_completed_it_and_a_whole_one_none(
+def test_few_points_of_a_whole_shape_find_its_body(poses: BodyPoses) -> None:
+    every = bent(1.0) @ turn(0.9).T
+    few = sample_surface(every, capsule()[1], 80, np.random.default_rng(0)).at(every)
+    best = likely_bodies(poses, few, None, UNKNOWN, whole=True)[0]
+    places = uniform_box_points(5000, np.random.default_rng(1))
+    inside, found = is_inside(every, capsule()[1], places), best.with_company(places) > 0
+    assert best.name == "sausage"
+    assert (inside & found).sum() / (inside | found).sum() > 0.6
+    near = few[few[:, 0] > 0]
+    (same,), (cut,) = (find_bodies(poses, points, None, 1, whole=True) for points in (few, near))
+    assert cut.misfit > same.misfit, "a body is not where no points are"
+
+
+def test_a_scan_that_does_not_say_it_all_names_the_body_that_completed_it_and_another_none(
     poses: BodyPoses, half: np.ndarray
 ) -> None:
     config = load_config("tiny")
@@ -126,6 +139,10 @@ def test_a_partial_scan_names_the_body_that_completed_it_and_a_whole_one_none(
     scans = ScanSequence(tuple(half.astype(np.float32) for _ in range(3)), tracked=True, partial=True)
     options = ReconstructionOptions(SamplingOptions(seeds=1, steps=2), IDENTITY, resolution=32)
     assert completed.reconstruct(scans, options).samples[0].body == "Sausage"
-    assert completed.reconstruct(replace(scans, partial=False), options).samples[0].body == ""
+    every = bent(1.0) @ turn(0.9).T
+    for count, body in ((100, "Sausage"), (600, "")):
+        points = sample_surface(every, capsule()[1], count, np.random.default_rng(0)).at(every).astype(np.float32)
+        whole = replace(scans, points=(points,) * 3, partial=False)
+        assert completed.reconstruct(whole, options).samples[0].body == body
     completed.bodies = poses.without({"a test"})
     assert completed.reconstruct(scans, options).samples[0].body == ""

@@ -1,0 +1,28 @@
+"""The solid that a voxel grid shows, as a smooth field: cells that the surface passes, and what they enclose."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, map_coordinates
+
+SHELL = 0.7  # share of a cell that the surface passes taken to be inside: a little over half, for thin parts
+BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin parts
+LEVEL = 0.5
+
+
+class VoxelSolid:
+    """The field of one grid [R, R, R] of booleans, solid or a shell, in the box of that side around its centre."""
+
+    def __init__(self, grid: NDArray[np.bool_], centre: NDArray[np.floating], side: float) -> None:
+        shell = np.pad(grid, 2)
+        # What cells enclose, and cells among cells.
+        inside = (binary_fill_holes(shell) & ~shell) | binary_erosion(shell, np.ones((3, 3, 3)))
+        self._values = gaussian_filter(np.maximum(inside, SHELL * shell), BLUR)
+        self._centre, self._side, self._cells = np.asarray(centre, dtype=np.float64), side, len(grid)
+
+    def __call__(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
+        """[Q] at places [Q, 3] in the grid's space: positive inside, at the most one half."""
+        index = ((np.asarray(places) - self._centre) / self._side + 0.5) * self._cells - 0.5 + 2
+        values: NDArray[np.float64] = map_coordinates(self._values, index.T, order=1, mode="nearest")
+        return values - LEVEL
