@@ -8,8 +8,9 @@ import platform
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from core.errors import CheckpointError, M2VError
 
@@ -46,22 +47,36 @@ def folder_lock(folder: Path, error: type[M2VError] = CheckpointError) -> Iterat
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".m2v-lock").open("a")
+        file = try_lock(folder / ".m2v-lock")
     except OSError as refused:
         raise error(f"{folder} cannot be written ({refused.strerror or refused}); choose another folder.") from refused
+    if file is None:
+        raise error(f"Another process is writing to {folder}; wait until it ends, or give another folder.")
     with file:
-        try:
-            _lock(file.fileno())
-        except OSError as refused:
-            raise error(
-                f"Another process is writing to {folder}; wait until it ends, or give another folder."
-            ) from refused
         try:
             yield
         finally:
             if made and [path.name for path in folder.iterdir()] == [".m2v-lock"]:
                 (folder / ".m2v-lock").unlink()
                 folder.rmdir()
+
+
+def try_lock(path: Path) -> IO[str] | None:
+    """The file at `path`, locked until it is closed or its process ends; None while another has it locked.
+
+    It may be deleted before it is closed. Raises OSError where the disk refuses.
+    """
+    while True:
+        file = path.open("a")
+        try:
+            _lock(file.fileno())
+        except OSError:
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # the one who had it has deleted it
 
 
 def _lock(descriptor: int) -> None:

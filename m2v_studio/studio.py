@@ -18,7 +18,7 @@ from m2v_studio.document import block_edits, commands, job_commands, scan_comman
 from m2v_studio.document.history import Session
 from m2v_studio.document.looks import first_color
 from m2v_studio.document.mesh_files import read_source
-from m2v_studio.document.project import load_project, save_project
+from m2v_studio.document.project import load_project
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.document.scan_files import is_scans, read_scan_document
 from m2v_studio.document.scan_truth import truth_errors
@@ -42,6 +42,7 @@ from m2v_studio.work.autosave import Autosave, autosave_path, left_behind
 from m2v_studio.work.export_job import export_job
 from m2v_studio.work.exporting import Written
 from m2v_studio.work.posing import Posing
+from m2v_studio.work.project_lock import ProjectLock
 from m2v_studio.work.tasks import Tasks, notice_of
 
 PROJECT_SUFFIX = ".m2v"
@@ -58,6 +59,7 @@ class Studio:
         self.frozen = False  # leave background reports waiting, while an image is taken
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
         self.autosave = Autosave(self.tasks, self._failed)
+        self.project_lock = ProjectLock()
         self.posing = Posing()
         self.heading: float | None = None  # the way the creature faces, where that is known
         self.offered: SourceMesh | None = None  # a mesh whose animations wait to be chosen from
@@ -80,6 +82,7 @@ class Studio:
             show(commands.set_busy, self.tasks.busy)
         show(commands.advance, seconds)
         self.autosave.tick(self.state)
+        self.project_lock.follow(self.state.project, self._failed)
 
     def _on_event(self, event: messages.Event) -> None:
         show = self.session.show
@@ -304,7 +307,7 @@ class Studio:
             if then is not None:
                 then()
 
-        self.tasks.run(f"Saving {path.name}", lambda: save_project(snapshot, path), done, self._failed)
+        self.tasks.run(f"Saving {path.name}", lambda: self.project_lock.save(snapshot, path), done, self._failed)
 
     def recover(self) -> None:
         if self.recovery is not None:
@@ -343,4 +346,5 @@ class Studio:
         self.tasks.close()
         self.tasks.poll()
         save_settings(self.settings)
+        self.project_lock.let_go()
         autosave_path().unlink(missing_ok=True)
