@@ -235,7 +235,14 @@ class SamplesPanel:
         heading("Colour by")
         state = context.studio.state
         none = why_not_results(state)
-        for value, label, tip in COLORS if state.document.scans is None else SCAN_COLORS:
+        colors = COLORS if state.document.scans is None else SCAN_COLORS
+        half = psim.GetContentRegionAvail()[0] / 2
+        widest = max(psim.CalcTextSize(label)[0] for _, label, _ in colors) + psim.GetFrameHeight()
+        start = psim.GetCursorPosX()
+        for number, (value, label, tip) in enumerate(colors):
+            if number % 2 and widest <= half:
+                psim.SameLine()
+                psim.SetCursorPosX(start + half)
             why = none or why_not_color(state, value)
             with outlined(), disabled(why):
                 if psim.RadioButton(label, state.view.color == value):
