@@ -21,6 +21,7 @@ from core.io.material_record import material_from_record, material_record
 from core.io.usd.usd_mesh import read_usd_mesh
 from core.sequence import MeshPart, SourceMesh, frozen_array
 
+PATIENCE = 100.0  # seconds that a file may take by the clock, and more for a large one
 REFUSED = 3  # exit code with a sentence on the standard output
 _ARRAYS = ("vertices", "faces", "file_to_vertex", "uv", "uv1", "colors")
 
@@ -32,7 +33,8 @@ def read_usd_apart(path: Path) -> SourceMesh:
         roots = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
         command = [sys.executable, "-m", "core.io.usd.usd_apart", str(path), str(out)]
-        seconds = 20 + path.stat().st_size / 4e6
+        # By the clock, which says little on a busy machine: the process bounds its own computing time.
+        seconds = PATIENCE + path.stat().st_size / 4e6
         try:
             done = subprocess.run(command, capture_output=True, env=environment, timeout=seconds, check=False)
         except subprocess.TimeoutExpired:
