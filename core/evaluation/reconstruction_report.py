@@ -21,8 +21,8 @@ from core.observation_kinds import KINDS
 TITLES = {
     "ours": "ours",
     "without_diffusion": "ours w/o diffusion (one call)",
-    "without_bodies": "without the bank of bodies (one seed)",
-    "body_alone": "the bank's best body alone",
+    "without_bodies": "without bodies (one seed)",
+    "body_alone": "best body alone",
     "one_latent": "one global latent (M = 1)",  # measured once, in kept reports
     "poisson_arap": "Poisson + ARAP registration",
 }

@@ -73,7 +73,9 @@ def plot_groups(
         axes.set_xticks(range(len(groups)), list(groups), fontsize=8)
         axes.set_ylabel(what, fontsize=8)
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(fontsize=7, frameon=False, ncols=len(series), loc="lower right", bbox_to_anchor=(1.0, 0.99))
+        axes.legend(
+            fontsize=7, frameon=False, ncols=min(len(series), 2), loc="upper center", bbox_to_anchor=(0.5, -0.1)
+        )
 
     return save_figure(path, (max(5.0, 1.3 * len(groups) + 1.5), 3.0), draw, title) if groups else None
 
