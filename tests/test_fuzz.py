@@ -12,10 +12,10 @@ import pytest
 from tests.fuzz.runner import run
 
 
-def test_a_thousand_mutated_inputs_are_answered() -> None:
-    outcome = run(1000, seed=20261127)
+def test_two_thousand_mutated_inputs_are_answered() -> None:
+    outcome = run(2000, seed=20261127)
     assert outcome.faults == {}
-    assert outcome.read > 50 and outcome.refused > 300 and outcome.memory < 1 << 30
+    assert outcome.read > 100 and outcome.refused > 600 and outcome.memory < 1 << 30
     assert len(outcome.kinds) > 20
 
 
