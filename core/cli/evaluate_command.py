@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clips-unseen-motion", type=int, help="procedural clips of trained identities")
     parser.add_argument("--rigs", help="folder of rigged GLB files")
     parser.add_argument("--rigs-per-identity", type=int, default=1, help="clips of each unseen identity")
+    parser.add_argument("--tracks-per-identity", type=int, metavar="N", help="prior: full tracks on so many of these")
     parser.add_argument("--rigs-unseen-motion", type=int, default=0, help="unseen-motion clips over all rigs")
     parser.add_argument("--rigs-left-out", type=int, default=0, help="scans: clips of authors left out of training")
     parser.add_argument("--samples", type=int, default=100_000, help="scans: points of every measure")

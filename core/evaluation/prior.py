@@ -31,8 +31,9 @@ ABOUT = (
     "program does it (with one handle it leaves the denoiser out), and either alone; with several full tracks also "
     "ARAP and biharmonic deformation on the same handles. size: mean displacement over the true one. best: error of "
     "the best seed; a statue has 1. apart: mean distance between seeds. mean: error of the seeds' mean. strain, skate: "
-    "over the true clips'. energy: distance of all samples of an identity from all its clips, 0 to 1. Lengths over the "
-    "true motion."
+    "over the true clips'. energy: distance of all samples of an identity from all its clips, 0 to 1, at the mean over "
+    "identities with enough clips to tell (all, where none has); floor: what a perfect prior would show there, as "
+    "clips are few. Lengths over the true motion."
 )
 FRAMES = 17
 GROUND = 0.02  # of the size: what is below this counts as on the ground
@@ -43,7 +44,8 @@ SHARES: dict[str, Callable[[NDArray[np.float32], int], NDArray[np.float32]]] = {
     "denoiser alone": lambda certainty, _: np.ones_like(certainty),
 }
 _ENERGY_POINTS = 64
-FIGURES_VERSION = 1  # figures kept from an interrupted run are used again only if they mean the same
+_ENOUGH = 6  # clips of an identity, for the energy distance to say more than that they are few
+FIGURES_VERSION = 2  # figures kept from an interrupted run are used again only if they mean the same
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,11 @@ def evaluate_prior(
     model: Mapping[str, Any] | None = None,
     on_progress: OnProgress | None = None,
     raw: Path | None = None,
+    tracks_per_rig: int | None = None,
 ) -> dict[str, Any]:
     """Measure every row on every clip; writes the report `out` (JSON, .md beside it) and the clips' rows to `raw`.
 
+    Full tracks are asked of `tracks_per_rig` clips of each rig, where that is given: they take the most time.
     What an interrupted run has measured is kept beside the report and used again for the same weights.
 
     Raises DataError where the model has no bank or no clip moves.
@@ -114,8 +118,11 @@ def evaluate_prior(
     figures: list[dict[str, Any]] = []
     motions: dict[tuple[str, str, str], list[NDArray]] = {}
     truths: dict[tuple[str, str, str], list[NDArray]] = {}
+    tracked = _some_of_each_rig(clips, tracks_per_rig)
     for number, name in enumerate(clips):
         for task in tasks:
+            if task.full and name.key not in tracked:
+                continue
             compute = bound(_clip_rows, animator, name, task, seeds)
             for row, found in partial.recall("rows", f"{name.key}, {task.name}", compute).items():
                 figures.append(
@@ -133,12 +140,15 @@ def evaluate_prior(
     for task in tasks:
         for row in dict.fromkeys(f["row"] for f in figures if f["task"] == task.name):
             mine = [f for f in figures if f["task"] == task.name and f["row"] == row]
-            energies = [
-                energy_distance(np.concatenate(motions[key]), np.concatenate(truths[key]))
-                for key in motions
-                if key[1:] == (task.name, row)
-            ]
-            summary.append({"task": task.name, "row": row, "clips": len(mine), **_summarise(mine, energies)})
+            keys = [key for key in motions if key[1:] == (task.name, row)]
+            keys = [key for key in keys if len(truths[key]) >= _ENOUGH] or keys
+            pairs = [(np.concatenate(motions[key]), np.concatenate(truths[key])) for key in keys]
+            energy = {
+                "energy": float(np.mean([energy_distance(*pair) for pair in pairs])),
+                "floor": float(np.mean([0.5 / len(samples) + 0.5 / len(true) for samples, true in pairs])),
+                "identities": len(pairs),
+            }
+            summary.append({"task": task.name, "row": row, "clips": len(mine), **_summarise(mine), **energy})
     report = {
         "protocol": "prior",
         "settings": {"seeds": seeds, "frames": FRAMES},
@@ -150,6 +160,18 @@ def evaluate_prior(
     }
     write_report(out, report, prior_markdown(report), raw)
     return report
+
+
+def _some_of_each_rig(clips: Sequence[ClipName], count: int | None) -> set[str]:
+    """Keys of up to `count` clips of every rig, evenly over those given; all without a count."""
+    by_rig: dict[str, list[str]] = {}
+    for name in clips:
+        by_rig.setdefault(name.path, []).append(name.key)
+    result: set[str] = set()
+    for keys in by_rig.values():
+        few = len(keys) if count is None else min(count, len(keys))
+        result |= {keys[int((i + 0.5) * len(keys) / few)] for i in range(few)}
+    return result
 
 
 def _clip_rows(animator: Animator, name: ClipName, task: PriorTask, seeds: int) -> dict[str, Any]:
@@ -180,6 +202,9 @@ def _rows(animator: Animator, clip: EvaluationClip, task: PriorTask, seeds: int)
     tracks = HandleTracks(handles, len(clip.vertices), clip.fps)
     result: dict[str, NDArray] = {}
     for row, share in SHARES.items():
+        if row == "borrowing alone" and not estimate_share(np.ones(1, np.float32), task.count).any():
+            result[row] = result["borrowing and denoiser"]  # which leaves the denoiser out
+            continue
         animator.share = share
         found = animator.animate(clip.mesh, tracks, SamplingOptions(seeds=seeds))
         result[row] = np.stack([sample.sequence.vertices for sample in found.samples])
@@ -247,14 +272,13 @@ def _displacements(motions: NDArray) -> NDArray:
     return (chosen[:, 1:] - chosen[:, :1]).reshape(len(motions), -1)
 
 
-def _summarise(figures: Sequence[Mapping[str, Any]], energies: Sequence[float]) -> dict[str, float]:
+def _summarise(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Geometric means over clips; strain and skate as ratios of sums, since some true clips have none at all."""
     geometric = lambda name: float(np.exp(np.mean([np.log(max(f[name], 1e-4)) for f in figures])))  # noqa: E731
     ratio = lambda name: sum(f[name] for f in figures) / max(sum(f[f"true_{name}"] for f in figures), 1e-9)  # noqa: E731
     return {name: geometric(name) for name in ("size", "best", "apart", "single", "mean")} | {
         "strain": float(ratio("strain")),
         "skate": float(ratio("skate")),
-        "energy": float(np.mean(energies)),
     }
 
 
@@ -273,7 +297,7 @@ def _groups(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def prior_tables(report: Mapping[str, Any]) -> list[str]:
     """The tables of the report, each with a line that says what it shows."""
     blocks = []
-    names = (*MEASURES, "mean")
+    names = (*MEASURES[:5], "floor", "skate", "mean")
     for task in dict.fromkeys(row["task"] for row in report["summary"]):
         mine = [row for row in report["summary"] if row["task"] == task]
         rows = [[row["row"], *(f"{row[name]:.3f}" for name in names)] for row in mine]

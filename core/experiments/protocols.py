@@ -61,6 +61,7 @@ class ProtocolOptions:
     clips_unseen_motion: int | None = None  # half of `clips` for scans, else 0
     rigs: str | Path | None = None  # a folder of rigged GLB files
     rigs_per_identity: int = 1
+    tracks_per_identity: int | None = None  # of them, for the prior's full tracks
     rigs_unseen_motion: int = 0
     rigs_left_out: int = 0  # clips of authors left out of training
     samples: int = 100_000  # points of every measure of a scan
@@ -158,7 +159,14 @@ def _prior(run: _Run) -> Report:
 
         write_drag_pictures(animator, asked.rigs, Path(asked.pictures), run.on_progress)
     return evaluate_prior(
-        animator, chosen, run.out, run.seeds(8), model=about, on_progress=run.on_progress, raw=run.raw
+        animator,
+        chosen,
+        run.out,
+        run.seeds(8),
+        model=about,
+        on_progress=run.on_progress,
+        raw=run.raw,
+        tracks_per_rig=asked.tracks_per_identity,
     )
 
 

@@ -5,7 +5,16 @@ import pytest
 
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip
 from core.evaluation.fair_bank import without_own_pack
-from core.evaluation.prior import TASKS, _groups, _measure, energy_distance, mean_skate, mean_strain, prior_markdown
+from core.evaluation.prior import (
+    TASKS,
+    _groups,
+    _measure,
+    _some_of_each_rig,
+    energy_distance,
+    mean_skate,
+    mean_strain,
+    prior_markdown,
+)
 from tests.bank.creatures import swinging_rod
 
 
@@ -36,6 +45,32 @@ def test_energy_distance_sees_both_place_and_spread():
     assert energy_distance(one, other) < 0.02
     assert energy_distance(one, other + 3.0) > 0.3
     assert energy_distance(np.zeros((200, 5)), other) > 0.1
+
+
+def test_full_tracks_are_asked_of_some_clips_of_each_rig():
+    names = [ClipName(f"{rig}/{n}", "rigs", "walk", "objects", f"/{rig}.glb") for rig in "ab" for n in range(6)]
+    assert _some_of_each_rig(names, None) == {name.key for name in names}
+    assert _some_of_each_rig(names, 2) == {"a/1", "a/4", "b/1", "b/4"}
+
+
+def test_energy_is_judged_where_there_are_clips_enough(clip, tmp_path, monkeypatch):
+    """One clip of a rig cannot show how motions spread: rigs with many decide, and the floor says what is left."""
+    from core.evaluation import prior
+
+    def measured(_animator, name, _task, _seeds):
+        true = np.random.default_rng(int(name.key.rsplit("/", 1)[1])).normal(size=(1, 5))
+        figures = _measure(clip.vertices[None], clip)
+        samples = true if name.path == "/many.glb" else true + 100
+        return {"borrowing and denoiser": {"figures": figures, "samples": samples.tolist(), "truth": true.tolist()}}
+
+    monkeypatch.setattr(prior, "_clip_rows", measured)
+    names = [ClipName(f"many/{n}", "rigs", "walk", "objects", "/many.glb") for n in range(8)]
+    names.append(ClipName("one/99", "rigs", "walk", "objects", "/one.glb"))
+    animator = type("Judged", (), {"library": object()})()
+    report = prior.evaluate_prior(animator, names, tmp_path / "prior.json", 1, TASKS[:1])
+    (row,) = report["summary"]
+    assert row["identities"] == 1 and row["energy"] == pytest.approx(0)
+    assert row["floor"] == pytest.approx(1 / 8) and row["clips"] == 9
 
 
 def test_strain_and_skate_of_simple_motions(clip):
@@ -69,7 +104,7 @@ def test_a_clip_is_judged_without_its_own_pack(clip):
 def test_the_report_reads_as_a_table(clip):
     figures = {"clip": "rod", "behaviour": "walk", "category": "objects", "task": "one handle"}
     figures |= {"row": "borrowing and denoiser", **_measure(clip.vertices[None], clip)}
-    summary = {"task": "one handle", "row": "borrowing and denoiser", "clips": 1, "energy": 0.01}
+    summary = {"task": "one handle", "row": "borrowing and denoiser", "clips": 1, "energy": 0.01, "floor": 0.0}
     summary |= {name: figures[name] for name in ("size", "best", "apart", "strain", "skate", "mean")}
     text = prior_markdown({"summary": [summary], "groups": _groups([figures])})
     assert "| borrowing and denoiser | 1.000 |" in text and "One handle, by behaviour" in text
