@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.pipelines.request import SampleSet
 
 
-UNUSED = "are not used: take one as keys with --clip NAME, or let motions be borrowed from it with m2v bank add."
+UNUSED = "not used: take one as keys with --clip NAME, or let motions be borrowed from it with m2v bank add."
 
 
 def add_command(command: AddCommand) -> None:
@@ -63,7 +63,7 @@ def run_animate(options: argparse.Namespace) -> None:
     print_notes(options.out, export_notes(mesh, options.out.suffix.lower()))
     if options.clip is None:
         if mesh.clips:
-            print_notes(options.source, [f"{clip_list(mesh)} in it {UNUSED}"])
+            print_notes(options.source, [f"{clip_list(mesh)} in it {'is' if len(mesh.clips) == 1 else 'are'} {UNUSED}"])
     else:
         mesh, tracks, sentence = follow_clip(options.source, mesh, options.clip, options.frames)
         print_notes(options.source, [] if options.handles else [sentence])

@@ -77,6 +77,8 @@ class _StageReader:
                 raise MeshError(f"{self.path.name} has too many vertices or meshes; reduce (decimate) it first.")
         if not points:
             raise MeshError(f"{self.path.name} holds no mesh that is shown; export the surface as a USD mesh.")
+        if samples := self._moments():
+            self.notes.append(f"It moves over {samples:,} time samples; the mesh is the first of them.")
         up = "z" if UsdGeom.GetStageUpAxis(self.stage) == UsdGeom.Tokens.z else "y"
         return build_source_mesh(
             np.concatenate(points), parts=parts, uv=_joined(uvs, points, [0.0, 0.0]), name=self.path.stem,
@@ -110,6 +112,18 @@ class _StageReader:
                 yield prim
         if left:
             self.notes.append(f"Left out: {', '.join(left)}; bake or convert them to meshes to keep them.")
+
+    def _moments(self) -> int:
+        """At how many times the points of a mesh are given, or a transform is; 0 where nothing moves."""
+        from pxr import Usd, UsdGeom
+
+        found = 0
+        for prim in self.stage.Traverse(Usd.TraverseInstanceProxies()):
+            if prim.IsA(UsdGeom.Mesh):
+                found = max(found, UsdGeom.Mesh(prim).GetPointsAttr().GetNumTimeSamples())
+            if prim.IsA(UsdGeom.Xformable):
+                found = max(found, len(UsdGeom.Xformable(prim).GetTimeSamples()))
+        return found if found > 1 else 0
 
     def _points(self, mesh: Any) -> NDArray[np.float64]:
         values = mesh.GetPointsAttr().Get(self.time)
