@@ -15,7 +15,7 @@ from core.bank.borrowing import Borrowed, borrow
 from core.bank.choosing import choose_windows
 from core.bank.grounding import lead_by_feet
 from core.bank.matching import BankEntry, Body, Match, match_body
-from core.bank.search import Window, Wish, effort, find_windows, position_functional
+from core.bank.search import Window, Wish, effort, find_windows, how_far, position_functional
 from core.bank.shape import BankShape
 from core.errors import DataError
 
@@ -77,9 +77,8 @@ class Proposals:
             motions.append(displacement.norm(dim=-1).mean(dim=(1, 2)).numpy())
             sampled.append(_sampled(displacement))
         motion = np.concatenate(motions)
-        size = max((float(np.linalg.norm(place - wish.rest[k])) for k, _, place in wish.keys), default=0.0)
         # The effort of the whole body instead of its parts' centres'.
-        energies = np.array([window.energy - window.effort for window in self.windows]) + effort(motion, size)
+        energies = np.array([window.energy - window.effort for window in self.windows]) + effort(motion, *how_far(wish))
         self.windows = [
             replace(window, energy=float(energy)) for window, energy in zip(self.windows, energies, strict=True)
         ]

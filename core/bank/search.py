@@ -30,6 +30,8 @@ LARGER = -2.3  # logarithm of the amplitude
 POSE = 9.9  # how much worse than the shape's best the first pose agrees with the body's own
 ALIKE = 4.0  # fitted 2.3; likelier to look right at 4, and no worse on any measure
 EFFORT = 2.75  # logarithm of the mean motion over the farthest handle's
+RELIEF = 0.9  # share of it that goes where handles tell of the whole body; chosen on unseen identities
+AWAY = 1e-4  # of the size: a handle that is nearer to its place is a pin
 STILLEST = -2.8  # of these logarithms: less motion is no likelier
 SPEEDS = {0.7: -3.1, 1.0: 0.0, 1.4: -0.4}  # and their energies
 # Where no handle moves: logarithm of a usual mean motion, its deviation, and the weight of both.
@@ -99,6 +101,7 @@ class Asked(NamedTuple):
     keys: list[Key]
     place: Floats  # [n, 3]
     size: float  # of the farthest
+    told: float  # how much the handles tell of the whole body
     levers: Floats  # [K, P, 3]
 
     @classmethod
@@ -107,8 +110,20 @@ class Asked(NamedTuple):
         keys = _thinned(wish)
         goals = np.array([key[2] for key in keys], np.float32).reshape(-1, 3)
         place: Floats = goals - wish.rest[[key[0] for key in keys]].reshape(-1, 3)
-        size = float(np.linalg.norm(place, axis=1).max(initial=0.0))
-        return cls(wish, keys, place, size, _handle_levers(body, wish, functional))
+        size, told = how_far(wish)
+        return cls(wish, keys, place, size, told, _handle_levers(body, wish, functional))
+
+
+def how_far(wish: Wish) -> tuple[float, float]:
+    """How far the farthest key lies from its handle's rest, and how much the handles tell of the whole body."""
+    far = [float(np.linalg.norm(np.subtract(place, wish.rest[handle]))) for handle, _, place in wish.keys]
+    moving = {handle for (handle, _, _), distance in zip(wish.keys, far, strict=True) if distance > AWAY}
+    return max(far, default=0.0), body_told(len(moving))
+
+
+def body_told(moving: int) -> float:
+    """How much so many moving handles say of the whole body: one dragged point nothing, three all that handles can."""
+    return min(max(moving - 1, 0) / 2, 1.0)
 
 
 class Terms(NamedTuple):
@@ -129,7 +144,7 @@ def find_windows(body: Body, matches: Sequence[Match], wish: Wish, functional: F
     found: list[Window] = []
     for match in matches:
         for terms in window_terms(match, asked):
-            toil = effort(terms.motion, asked.size)
+            toil = effort(terms.motion, asked.size, asked.told)
             energy = np.where(terms.possible, energy_of(terms, match.cost, asked) + toil, np.inf)
             clip, frame = match.entry.clip, match.entry.frame
             found += [
@@ -253,10 +268,13 @@ def _best_of_each_clip(energy: NDArray[Any], clip: NDArray[Any]) -> NDArray[np.i
     return result
 
 
-def effort(motion: NDArray[Any], size: float) -> NDArray[Any]:
-    """What a mean motion costs beside how far a handle is to move (or by itself, where none is)."""
+def effort(motion: NDArray[Any], size: float, told: float) -> NDArray[Any]:
+    """What a mean motion costs beside how far a handle is to move (or by itself, where none is).
+
+    Little where the handles themselves are `told` how the body moves.
+    """
     if size > 0:
-        beside: NDArray[Any] = EFFORT * np.maximum(log_motion(motion, size), STILLEST)
+        beside: NDArray[Any] = EFFORT * (1 - RELIEF * told) * np.maximum(log_motion(motion, size), STILLEST)
         return beside
     alone: NDArray[Any] = UNUSUAL * np.square((np.log(motion + 0.0005) - USUAL_MOTION) / USUAL_SPREAD)
     return alone

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from core.bank.borrowing import Borrowed
 from core.bank.library import MotionLibrary, Proposals
+from core.bank.search import body_told
 from core.bank.user_bank import bank_files
 from core.checkpoint import PART_DESCRIPTOR, checkpoint_path
 from core.config import Config
@@ -60,8 +61,7 @@ def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.fl
     One dragged point says so little that the motion as it was borrowed comes nearer to true ones and slides less; from
     three moving handles on the estimate is worth most.
     """
-    told = min(max(moving - 1, 0) / 2, 1.0)
-    return np.float32(told) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
+    return np.float32(body_told(moving)) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
 
 
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank

@@ -11,14 +11,12 @@ from torch import Tensor
 
 from core.bank.search import Wish
 from core.models.warm_start import HandleCondition
-from core.pipelines.living_motion import handle_certainty
+from core.pipelines.living_motion import handle_certainty, moving_handles
 from core.pipelines.moving_body import Describe, HandleSeats, MovingBody, wish_for
 from core.pipelines.prepared_mesh import PreparedMesh
 from core.pipelines.request import SamplingOptions
 from core.pipelines.turned_handles import TurnedHandles
 from core.sequence import HandleTracks
-
-AWAY = 1e-4  # of the size: a handle that is nearer to its place is a pin
 
 
 class Request(NamedTuple):
@@ -37,8 +35,7 @@ class Request(NamedTuple):
     @property
     def moving(self) -> int:
         """How many handles are asked to leave their place."""
-        away = np.linalg.norm(self.targets - self.seats.places[:, None], axis=-1) > AWAY
-        return int((away & self.keyframe_mask).any(axis=1).sum())
+        return moving_handles(self.seats, self.targets, self.keyframe_mask)
 
 
 def request_on(prepared: PreparedMesh, describe: Describe, tracks: HandleTracks, options: SamplingOptions) -> Request:

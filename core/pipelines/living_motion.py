@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.bank.borrowing import Borrowed
+from core.bank.search import AWAY, body_told
 from core.geometry.rigid import polar_rotation
 from core.geometry.surroundings import TOUCHED
 from core.models.warm_start import STIFFNESS, TIME_SCALE
@@ -73,6 +74,12 @@ def settle(
             through = np.concatenate([through, turning.paths(body, through, seats.places, turns)], axis=2)
             fixed = torch.from_numpy(turning.of_nodes(turns)).float()
             turned = torch.from_numpy(turning.every_node), columns(fixed)
+        told = body_told(moving_handles(seats, targets, keyframe_mask))
+        if told:
+            # What several handles miss together, the body misses too: in a leap that was borrowed too low, all of it.
+            missing = torch.from_numpy(through[:, :, : len(seats.places)] - carried).float()
+            gain = torch.from_numpy(handle_regression(body, seats)[0]).float()
+            positions = positions + told * columns(torch.einsum("pk,stka->stpa", gain, missing))
         paths = columns(torch.from_numpy(through).float())
     moved, rotated = surface.settle(positions, positions, paths, rotations, turned=turned)
     if contacts and len(body.feet) > 0:
@@ -92,25 +99,14 @@ def handle_certainty(
 ) -> NDArray[np.float32]:
     """How much of each node's motion [T, P] the handles alone determine, 0 to 1; `targets` where `keyframe_mask`.
 
-    The share of the prior variance that a Gaussian process over the surface, with the discrete biharmonic kernel of
-    its graph, loses to the handles; between keys a handle itself becomes uncertain, like a bridge. A handle that hardly
-    moves, such as a pin, says little about the rest: the body may do anything with that foot on the ground.
+    The share of the prior variance that `handle_regression` loses to the handles; between keys a handle itself becomes
+    uncertain, like a bridge. A handle that hardly moves, such as a pin, says little about the rest: the body may do
+    anything with that foot on the ground.
     """
     frames, count = keyframe_mask.shape[1], len(body.nodes)
     if not len(seats.places):
         return np.zeros((frames, count), np.float32)
-    weight = body.body.weight.astype(np.float64)
-    degree = weight.sum(axis=1)
-    screened = (np.diag(degree) - weight) / degree.mean() + STIFFNESS * np.eye(count)
-    inverse = np.linalg.inv(screened)
-    kernel = inverse @ inverse
-    deviation = np.sqrt(np.diag(kernel))
-    kernel /= deviation[:, None] * deviation[None]
-    shares = seats.shares.astype(np.float64)
-    cross = kernel @ shares.T  # [P, K]
-    among = shares @ cross + 1e-4 * np.eye(len(shares))
-    gain = np.linalg.solve(among, cross.T).T
-    explained = (gain * cross).sum(axis=1).clip(0, 1)
+    gain, explained = handle_regression(body, seats)
     influence = np.abs(gain) + 1e-9
     share = influence / influence.sum(axis=1, keepdims=True)
     moved = np.where(keyframe_mask, np.linalg.norm(targets - seats.places[:, None], axis=-1), 0.0).max(axis=1)
@@ -118,6 +114,31 @@ def handle_certainty(
     sure = certainty_in_time(keyframe_mask) * telling[:, None]
     result: NDArray[np.float32] = (explained[None] * (sure.T @ share.T)).astype(np.float32)
     return result
+
+
+def handle_regression(body: MovingBody, seats: HandleSeats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How each node moves with the handles [P, K], and the share of its variance that they explain [P].
+
+    By a Gaussian process over the surface with the discrete biharmonic kernel of its graph.
+    """
+    weight = body.body.weight.astype(np.float64)
+    degree = weight.sum(axis=1)
+    screened = (np.diag(degree) - weight) / degree.mean() + STIFFNESS * np.eye(len(degree))
+    inverse = np.linalg.inv(screened)
+    kernel = inverse @ inverse
+    deviation = np.sqrt(np.diag(kernel))
+    kernel /= deviation[:, None] * deviation[None]
+    shares = seats.shares.astype(np.float64)
+    cross = kernel @ shares.T  # [P, K]
+    among = shares @ cross + 1e-4 * np.eye(len(shares))
+    gain: NDArray[np.float64] = np.linalg.solve(among, cross.T).T
+    return gain, (gain * cross).sum(axis=1).clip(0, 1)
+
+
+def moving_handles(seats: HandleSeats, targets: NDArray[np.float64], keyframe_mask: NDArray[np.bool_]) -> int:
+    """How many handles are asked to leave their place."""
+    away = np.linalg.norm(targets - seats.places[:, None], axis=-1) > AWAY
+    return int((away & keyframe_mask).any(axis=1).sum())
 
 
 def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -18,12 +18,14 @@ from core.bank.search import (
     ALIKE,
     AMPLITUDE,
     ASTRAY,
+    AWAY,
     EFFORT,
     FAR,
     LARGER,
     MISSED,
     MISSED_BY_MANY,
     POSE,
+    RELIEF,
     SLACK,
     SPEEDS,
     STILLEST,
@@ -141,7 +143,9 @@ def draw_candidates(
     wide = frame[:, :, None, None].expand(-1, -1, count, 3)
     goal = handles.displacements.gather(1, wide)  # [B, F, K, 3]
     keyed = given.gather(1, wide[..., 0]).float()  # [B, F, K]
-    size = (handles.displacements.norm(dim=-1) * given).flatten(1).amax(dim=1)
+    away = handles.displacements.norm(dim=-1) * given  # [B, T, K]
+    size = away.flatten(1).amax(dim=1)
+    told = ((away > AWAY).any(dim=1).sum(dim=1) - 1).clamp(0, 2) / 2  # as `body_told`
 
     entries = matches.entry.shape[1]
     u = uniform(generator, (batch, entries * STARTS))
@@ -189,7 +193,7 @@ def draw_candidates(
             place = tables.places[tables.rows_after(base_row, part * span * step[:, mine])]
             far = (place - tables.places[base_row]).norm(dim=-1)
             motion = motion + torch.einsum("bcj,bj->bc", far, light) / 3
-        one = one + _effort(scale * motion, size[:, None])
+        one = one + _effort(scale * motion, size[:, None], told[:, None])
         energy.append(one)
         amplitude.append(scale)
     return Candidates(shape, row, step, torch.cat(amplitude, dim=1), torch.cat(energy, dim=1))
@@ -209,8 +213,9 @@ def _levers(nodes: Tensor, weight: Tensor, places: Tensor, shares: Tensor) -> Te
     return 0.5 * (own + others) + offsets
 
 
-def _effort(motion: Tensor, size: Tensor) -> Tensor:
-    beside = ((motion + 0.01 * size.clamp_min(0.05)) / size.clamp_min(1e-6)).log().clamp_min(STILLEST) * EFFORT
+def _effort(motion: Tensor, size: Tensor, told: Tensor) -> Tensor:
+    beside = ((motion + 0.01 * size.clamp_min(0.05)) / size.clamp_min(1e-6)).log().clamp_min(STILLEST)
+    beside = EFFORT * (1 - RELIEF * told) * beside
     alone = UNUSUAL * (((motion + 0.0005).log() - USUAL_MOTION) / USUAL_SPREAD).square()
     return torch.where(size > 0, beside, alone)
 

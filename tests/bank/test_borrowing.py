@@ -159,7 +159,7 @@ def test_a_window_that_misses_the_key_costs_more_and_stillness_earns_only_so_muc
     near, far = terms.missed.argmin(), terms.missed.argmax()
     assert terms.missed[near] < 0.2 < terms.missed[far]
     assert energy[near] < energy[far]
-    still = effort(np.array([0.0, 1e-3, 0.04, 0.08]), 0.5)
+    still = effort(np.array([0.0, 1e-3, 0.04, 0.08]), 0.5, 0.0)
     assert still[0] == still[1] < still[2] < still[3]
 
 
