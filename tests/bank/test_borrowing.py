@@ -18,6 +18,7 @@ from core.bank.search import (
     effort,
     energy_of,
     find_windows,
+    how_far,
     plain_name,
     position_functional,
     window_terms,
@@ -161,6 +162,16 @@ def test_a_window_that_misses_the_key_costs_more_and_stillness_earns_only_so_muc
     assert energy[near] < energy[far]
     still = effort(np.array([0.0, 1e-3, 0.04, 0.08]), 0.5, 0.0)
     assert still[0] == still[1] < still[2] < still[3]
+    told = effort(np.array([0.04, 0.08]), 0.5, 1.0)  # by the handles how the body moves: then it says little
+    assert 0 < told[1] - told[0] < 0.2 * (still[3] - still[2])
+
+
+def test_pins_tell_nothing_of_the_body(library):
+    wish = tip_wish(rod_body(library.shapes[0]), (0.5, 0.3, 0.0))
+    pin = (1, 8, tuple(map(float, wish.rest[0])))
+    wish = replace(wish, rest=np.repeat(wish.rest, 3, 0), keys=(*wish.keys, pin))
+    assert how_far(wish) == (pytest.approx(np.linalg.norm(np.array([0.5, 0.3, 0.0]) - wish.rest[0])), 0.0)
+    assert how_far(replace(wish, keys=(*wish.keys, (2, 8, (0.0, 1.0, 0.0)))))[1] == 0.5
 
 
 def test_clips_and_names_that_are_switched_off(library):
