@@ -1,0 +1,145 @@
+"""A few minutes on a GPU: `python -m core.experiments.gpu_session --rigs FILE --out FOLDER --minutes 8`.
+
+For a bare machine with torch, numpy, scipy, pyyaml, safetensors and accelerate. It trains the motion denoiser in bf16
+from the landed weights, with all motion data on the device, and keeps the newest weights and the log in the folder, so
+that nothing is lost when the time is up. Then it runs the tests marked `cuda`, where pytest is there. `--rigs` is what
+`m2v prepare rigs` wrote; packed with xz it is unpacked. The log has throughput and MFU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from core.errors import DataError
+
+STAGE = "motion-diffusion"
+MOST_BYTES = 16 << 20  # of a file that is kept
+KEPT_EVERY = 10.0  # seconds between two looks for newer weights
+SMOKE_STEPS = 3  # before the clock of the training runs: a fault shows at once
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of a session."""
+    result = argparse.ArgumentParser(prog="gpu_session", description=__doc__)
+    result.add_argument(
+        "--rigs", type=Path, required=True, help="rig bank, as `m2v prepare rigs` writes it, or its .xz"
+    )
+    result.add_argument("--out", type=Path, required=True, help="folder for weights, log and report")
+    result.add_argument("--minutes", type=float, default=8.0, help="of training")
+    result.add_argument("--from", dest="weights", default="small", help="preset or folder to begin with")
+    result.add_argument("--batch", type=int, default=512)
+    result.add_argument("--reuse", type=int, default=2, help="steps that use a prepared batch")
+    result.add_argument("--rate", type=float, default=1e-3, help="learning rate")
+    result.add_argument("--seed", type=int, default=0)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the session; the exit code is that of the first part that failed."""
+    options = parser().parse_args(arguments)
+    try:
+        return _session(options)
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _session(options: argparse.Namespace) -> int:
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        rigs = _unpacked(options.rigs, work)
+        report: dict[str, object] = {"device": _device(), "torch": torch.__version__}
+        settings = [
+            f"data.rigs={rigs}",
+            f"training.batch={options.batch}",
+            f"training.reuse={options.reuse}",
+            f"training.learning_rate={options.rate}",
+            "training.precision=bf16",
+        ]
+        begin = ["--from", options.weights, "--seed", str(options.seed)]
+        code = _train(work / "smoke", [*begin, "--steps", str(SMOKE_STEPS)], settings)
+        if code:
+            return code
+        folder = work / "run"
+        done = threading.Event()
+        keeper = threading.Thread(target=_keep, args=(folder, options.out, done))
+        keeper.start()
+        started = time.monotonic()
+        code = _train(folder, [*begin, "--minutes", str(options.minutes), "--check-minutes", "2"], settings)
+        done.set()
+        keeper.join()
+        report["seconds"] = round(time.monotonic() - started, 1)
+        report["last"] = _last_lines(folder / f"{STAGE}.log.jsonl")
+        print(json.dumps(report, indent=1), flush=True)
+        (options.out / "session.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        return code or _tests()
+
+
+def _device() -> str:
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
+
+
+def _unpacked(rigs: Path, work: Path) -> Path:
+    if rigs.suffix != ".xz":
+        return rigs.resolve()
+    target = work / rigs.stem
+    try:
+        with lzma.open(rigs) as packed, target.open("wb") as plain:
+            shutil.copyfileobj(packed, plain, 1 << 22)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise DataError(f"{rigs} cannot be unpacked ({error}); give a rig bank or one packed with xz.") from None
+    return target
+
+
+def _train(folder: Path, arguments: Sequence[str], settings: Sequence[str]) -> int:
+    command = [sys.executable, "-m", "core.training", STAGE, "--out", str(folder), *arguments]
+    for setting in settings:
+        command += ["--set", setting]
+    return subprocess.run(command, check=False).returncode
+
+
+def _keep(folder: Path, out: Path, done: threading.Event) -> None:
+    """Copy newer weights and the log into `out` until `done`, and once more then; files appear there whole."""
+    seen: dict[str, float] = {}
+    while True:
+        last = done.wait(KEPT_EVERY)
+        for name in (f"{STAGE}.safetensors", f"{STAGE}.log.jsonl"):
+            source = folder / name
+            if not source.is_file() or source.stat().st_size > MOST_BYTES or source.stat().st_mtime == seen.get(name):
+                continue
+            seen[name] = source.stat().st_mtime
+            temporary = out / f"{name}.part"
+            shutil.copyfile(source, temporary)
+            temporary.replace(out / name)
+        if last:
+            return
+
+
+def _last_lines(log: Path, count: int = 3) -> list[object]:
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    return [json.loads(line) for line in lines[-count:]]
+
+
+def _tests() -> int:
+    if find_spec("pytest") is None:
+        print("pytest is not installed here: the tests marked cuda were not run.", flush=True)
+        return 0
+    return subprocess.run([sys.executable, "-m", "pytest", "-m", "cuda", "tests/cuda"], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
