@@ -131,7 +131,7 @@ def handle_regression(body: MovingBody, seats: HandleSeats) -> tuple[NDArray[np.
     shares = seats.shares.astype(np.float64)
     cross = kernel @ shares.T  # [P, K]
     among = shares @ cross + 1e-4 * np.eye(len(shares))
-    gain: NDArray[np.float64] = np.linalg.solve(among, cross.T).T
+    gain = np.linalg.solve(among, cross.T).T.astype(np.float64)
     return gain, (gain * cross).sum(axis=1).clip(0, 1)
 
 
