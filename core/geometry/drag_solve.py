@@ -36,11 +36,13 @@ class DragSystem:
     nodes: NDArray[np.int64]  # [P] vertices
     weight: NDArray[np.float64]  # [P, P] symmetric edge weights, zero on the diagonal
     binding: sparse.csr_matrix  # [V, P] rows sum to 1
+    together: NDArray[np.float64] | None = None  # [P, P] 1 between nodes of one loose piece, which turn as one
 
     @classmethod
     def of(cls, vertices: ArrayLike, faces: ArrayLike) -> DragSystem:
         """From vertices [V, 3] and faces [F, 3]; about a second for ten thousand vertices."""
         from core.geometry.binding import bind_vertices, mesh_components
+        from core.geometry.loose_pieces import loose_pieces, stiffened, turning_together
         from core.geometry.sampling import sample_surface
         from core.geometry.surface_distance import MOST_VERTICES, SurfaceGraph
 
@@ -56,7 +58,9 @@ class DragSystem:
         else:
             apart, along = cdist(points[nodes], points[nodes]), None
         binding = bind_vertices(points, points[nodes], along, components, components[nodes])
-        return cls(nodes, edge_weights(apart), binding.astype(np.float32))
+        loose = loose_pieces(points, components, components[nodes])
+        weight = stiffened(edge_weights(apart), loose).astype(np.float64)
+        return cls(nodes, weight, binding.astype(np.float32), turning_together(loose))
 
     def grip(
         self,
@@ -144,7 +148,10 @@ class Grip:
 
     def _rotations(self, moved: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:
         """[P, 3, 3] how each node's neighbourhood is turned; a piece, as it was asked."""
-        rotation = nearest_rotations(self._covariances(moved))
+        covariances = self._covariances(moved)
+        if self._system.together is not None:
+            covariances = (self._system.together @ covariances.reshape(-1, 9)).reshape(-1, 3, 3)
+        rotation = nearest_rotations(covariances)
         for (_, nodes), matrix in zip(self._pieces, turn, strict=True):
             rotation[nodes] = matrix
         return rotation

@@ -16,6 +16,7 @@ from core.bank.matching import Body
 from core.bank.search import Wish
 from core.geometry.binding import NEAREST, bind_vertices, carry_vertices, mesh_components
 from core.geometry.farthest_points import farthest_point_indices
+from core.geometry.loose_pieces import loose_pieces, stiffened, turning_together
 from core.geometry.rigid import RigidSurface
 from core.geometry.sampling import SurfaceSamples
 from core.geometry.surface_distance import SurfaceGraph
@@ -24,8 +25,6 @@ from core.sequence import Normalization
 
 NODES = 128
 GROUND = 0.035  # of the size: nodes within this height of the lowest vertex at rest may stand on the ground
-PIECE = 0.45  # of the size: connected parts smaller than this, of a mesh of several, move as one piece
-PIECE_STIFFNESS = 30.0
 MEASURED_FACES = 10_000  # whose edges say how far a mesh is stretched: of more, their mean is the same
 PLANTED = 300.0  # how much harder feet are held than other nodes, when they are put on the ground
 
@@ -71,7 +70,7 @@ class MovingBody:
         node_component = components[samples.corners[picks, 0]]
         self.pieces = loose_pieces(rest, components, node_component)
         weight = graph_weights(node_points, everywhere, solid)[0].numpy()
-        weight = np.where(same_piece(self.pieces), weight * PIECE_STIFFNESS, weight)
+        weight = stiffened(weight, self.pieces)
         self.binding: sparse.csr_matrix = bind_vertices(rest, self.nodes, along, components, node_component)
         node_normals = normals[picks].astype(np.float32)
         descriptors, heading = describe(self.nodes, node_normals)
@@ -112,11 +111,8 @@ class MovingBody:
 
     @cached_property
     def _together(self) -> Tensor | None:
-        pieces = same_piece(self.pieces)
-        if not pieces.any():
-            return None
-        together: Tensor = torch.from_numpy(pieces | np.eye(len(pieces), dtype=bool)).float()[None]
-        return together
+        together = turning_together(self.pieces)
+        return None if together is None else torch.from_numpy(together).float()[None]
 
     def carry(
         self, positions: Tensor, rotations: Tensor, normalization: Normalization | None = None
@@ -155,25 +151,3 @@ def wish_for(
     )
     mixed = shares / shares.sum(axis=1, keepdims=True)
     return Wish(targets.shape[1], fps, seats.places, nodes, mixed, keys, behaviour, loop, frozenset(without))
-
-
-def loose_pieces(
-    rest: NDArray[np.float64], components: NDArray[np.int32], node_component: NDArray[np.int32]
-) -> NDArray[np.int64]:
-    """The number of the loose piece that each node belongs to [P]; -1 for what bends.
-
-    A robot's forearm is a part of the mesh by itself, and a plate, a wheel or an eye too: none of them bends.
-    """
-    result = np.full(len(node_component), -1)
-    if components.max() < 2:
-        return result
-    for part in np.unique(node_component):
-        if np.linalg.norm(np.ptp(rest[components == part], axis=0)) < PIECE:
-            result[node_component == part] = part
-    return result
-
-
-def same_piece(pieces: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """[P, P]: which pairs of nodes lie on one loose piece."""
-    result: NDArray[np.bool_] = (pieces[:, None] == pieces[None]) & (pieces >= 0)[:, None]
-    return result

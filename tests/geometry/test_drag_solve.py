@@ -37,6 +37,26 @@ def test_a_handle_that_is_not_moved_changes_nothing(rod: tuple[np.ndarray, np.nd
     np.testing.assert_allclose(grip.pose(vertices[list(ends(vertices))]), vertices, atol=1e-5)
 
 
+def test_loose_parts_of_a_chain_stay_whole_when_it_is_bent() -> None:
+    """A robot's limb of separate hulls: the joints give, the hulls do not."""
+    ball, faces = ball_arrays(10, 16)
+    extent = np.ptp(ball, axis=0).max()
+    hulls = [ball * np.array([0.4, 0.4, 1.0]) + np.array([0, 0, 0.95 * extent * place]) for place in range(6)]
+    vertices = np.concatenate(hulls)
+    every = np.concatenate([faces + number * len(ball) for number in range(6)])
+    low, high = ends(vertices)
+    grip = DragSystem.of(vertices, every).grip(vertices, [low, high])
+    goal = vertices[high] + np.array([2.0, 0.0, -1.0]) * extent
+    for share in np.linspace(0.1, 1.0, 10):
+        posed = grip.pose(np.stack([vertices[low], vertices[high] + share * (goal - vertices[high])]))
+    np.testing.assert_allclose(posed[high], goal, atol=1e-6)
+    for number in range(1, 5):  # those that nothing holds
+        own = slice(number * len(ball), (number + 1) * len(ball))
+        arms, moved = vertices[own] - vertices[own].mean(0), posed[own] - posed[own].mean(0)
+        turn = nearest_rotations((moved.T @ arms)[None])[0]
+        assert np.linalg.norm(moved - arms @ turn.T, axis=1).max() < 0.03 * extent
+
+
 def test_handles_arrive_and_edges_keep_their_lengths(rod: tuple[np.ndarray, np.ndarray, DragSystem]) -> None:
     vertices, grip = grip_ends(rod)
     faces = rod[1]
