@@ -43,11 +43,13 @@ def main(argv: list[str] | None = None) -> int:
     except ImportError as error:
         print(f"The window cannot be drawn ({error}); {NO_LIBRARIES}", file=sys.stderr)
         return 2
+    from core.io.staging import remove_left_behind
     from m2v_studio.document.settings import settings_path
     from m2v_studio.studio import Studio
     from m2v_studio.work.display import display_scale
     from m2v_studio.work.worker import load_animator
 
+    remove_left_behind()
     first_start = not settings_path().exists()
     studio = Studio(partial(load_animator, arguments.preset, arguments.device))
     if first_start:

@@ -66,6 +66,23 @@ def test_what_killed_processes_left_goes_and_living_ones_keep_theirs(tmp_path: P
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([living.name, "weights.bin"])
 
 
+def test_the_next_start_removes_what_killed_exports_left_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever they were writing: each says in the settings folder where, and takes the note back at its end."""
+    monkeypatch.setenv("M2V_CONFIG_DIR", str(tmp_path / "config"))
+    notes, far = tmp_path / "config" / "exports", tmp_path / "far"
+    with staged(far / "run.glb") as living:
+        (note,) = notes.iterdir()
+        killed = far / f"{PREFIX}{dead_mark()}x"
+        killed.mkdir()
+        (notes / killed.name).write_text(str(far))
+        (notes / f"{PREFIX}{dead_mark()}y").write_text(str(tmp_path / "a disk that is gone"))
+        assert main(["info", "small"]) == 0
+        assert not killed.exists() and living.exists() and list(notes.iterdir()) == [note]
+    assert not list(notes.iterdir()) and not list(far.iterdir())
+
+
 def test_frames_that_a_killed_export_was_replacing_come_back(tmp_path: Path) -> None:
     left = tmp_path / f"{PREFIX}{dead_mark()}x"
     for name in ("walk.obj.old", "walk.obj", "run.obj.old"):

@@ -26,6 +26,7 @@ from core.cli import (
 )
 from core.cli.arguments import Help, Run
 from core.errors import Cancelled, M2VError
+from core.io.staging import remove_left_behind
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 # Commands whose arguments belong to another module; they are passed on as they are.
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser().print_help(sys.stderr)
             return BAD_INPUT
         run: Run = options.run
+        remove_left_behind()
         run(options)
         return DONE
     except SystemExit as stop:  # argparse: 0 for --help, 2 for a usage error

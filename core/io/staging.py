@@ -6,9 +6,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from core.assets import config_folder
 from core.atomic import is_orphan, owner_mark
 from core.errors import ExportError
 
@@ -40,10 +41,12 @@ def check_target(out: Path, folder_of_frames: bool, own_files: re.Pattern[str]) 
 def staged(out: Path) -> Iterator[Path]:
     """A folder on the same disk as `out`, gone at the end; raises ExportError when it cannot be written."""
     folder: Path | None = None
+    note: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         remove_orphans(out.parent)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX + owner_mark(), dir=out.parent))
+        note = _noted(folder)
         yield folder
     except OSError as error:
         reason = error.strerror or str(error)
@@ -51,6 +54,34 @@ def staged(out: Path) -> Iterator[Path]:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+        if note is not None:
+            note.unlink(missing_ok=True)
+
+
+def remove_left_behind() -> None:
+    """Delete what killed exports of this machine left anywhere, as a program does when it starts."""
+    with suppress(OSError):
+        for note in sorted(_notes().glob(f"{PREFIX}*")):
+            if is_orphan(note.name[len(PREFIX) :]):
+                place = Path(note.read_text(encoding="utf-8"))
+                if place.is_dir():
+                    remove_orphans(place)
+                note.unlink(missing_ok=True)
+
+
+def _notes() -> Path:
+    return config_folder() / "exports"
+
+
+def _noted(folder: Path) -> Path | None:
+    """A file that says where a staging folder is, for the next start to find it; None where none can be written."""
+    note = _notes() / folder.name
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(str(folder.parent.resolve()), encoding="utf-8")
+    except OSError:
+        return None
+    return note
 
 
 def remove_orphans(place: Path) -> None:
