@@ -30,7 +30,7 @@ def test_a_region_replaces_handles_inside_it_and_a_click_in_it_chooses_it() -> N
     assert [handle.name for handle in state.document.handles] == ["region 1"]
     other = commands.select_handle(state, None)
     assert commands.add_handle(other, int(side(state)[-1])).view.selected == 0
-    with pytest.raises(HandleError, match="circle more"):
+    with pytest.raises(HandleError, match="take more of it"):
         regions.add_region(state, [3, 4])
 
 
