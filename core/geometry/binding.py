@@ -74,7 +74,10 @@ def _whole_parts(
     components: NDArray[np.integer],
     node_component: NDArray[np.integer],
 ) -> sparse.csr_matrix:
-    """One set of weights for every loose part with too few nodes: those of the vertices where it touches others."""
+    """Every loose part with too few nodes rides on one node, that which moves what it touches most.
+
+    Several would turn it differently, and a mean of rotations shrinks.
+    """
     nodes_of = np.bincount(node_component, minlength=components.max() + 1)
     small = np.flatnonzero(nodes_of[: components.max() + 1] < OWN_NODES)
     if not len(small) or len(small) == components.max() + 1:
@@ -84,19 +87,17 @@ def _whole_parts(
         return weights
     tree, order = KDTree(vertices[large]), np.argsort(components, kind="stable")
     bounds = np.searchsorted(components[order], np.arange(components.max() + 2))
-    rows, columns, values = [], [], []
+    carrier = np.zeros(len(vertices), dtype=np.int64)
     for part in small:
         mine = order[bounds[part] : bounds[part + 1]]
         apart, near = tree.query(vertices[mine])
         touching = np.argsort(apart)[: max(1, min(len(mine), 8))]
-        common = np.asarray(weights[large[np.asarray(near)[touching]]].mean(axis=0)).reshape(-1)
-        used = np.flatnonzero(common > 1e-4)
-        rows.append(np.repeat(mine, len(used)))
-        columns.append(np.tile(used, len(mine)))
-        values.append(np.tile(common[used] / common[used].sum(), len(mine)))
-    kept = sparse.diags((~np.isin(components, small)).astype(float)) @ weights
-    flat = [np.concatenate(part) for part in (values, rows, columns)]
-    return (kept + sparse.csr_matrix((flat[0], (flat[1], flat[2])), shape=weights.shape)).tocsr()
+        carrier[mine] = np.asarray(weights[large[np.asarray(near)[touching]]].mean(axis=0)).argmax()
+    loose = np.isin(components, small)
+    kept = sparse.diags((~loose).astype(float)) @ weights
+    rows = np.flatnonzero(loose)
+    whole = sparse.csr_matrix((np.ones(len(rows)), (rows, carrier[rows])), shape=weights.shape)
+    return (kept + whole).tocsr()
 
 
 def mesh_components(faces: NDArray[np.integer], count: int) -> NDArray[np.int32]:

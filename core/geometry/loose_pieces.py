@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 0.45  # of the size: connected parts smaller than this, of a mesh of several, move as one piece
+COMPACT, BULK = 0.6, 0.8  # a part as wide as long, such as a head with its hat, may be larger than a limb
 STIFFNESS = 30.0  # of the edges between nodes of a piece, beside others
 
 
@@ -20,7 +21,8 @@ def loose_pieces(
     if components.max() < 2:
         return result
     for part in np.unique(node_component):
-        if np.linalg.norm(np.ptp(rest[components == part], axis=0)) < PIECE:
+        sides = np.ptp(rest[components == part], axis=0)
+        if np.linalg.norm(sides) < (BULK if sides.min() > COMPACT * sides.max() else PIECE):
             result[node_component == part] = part
     return result
 

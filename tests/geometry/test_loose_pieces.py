@@ -18,6 +18,16 @@ def test_small_parts_are_pieces_and_the_trunk_is_not():
     assert together.sum(axis=1).tolist() == [1, 1, 2, 2, 2, 2]
 
 
+def test_a_compact_part_may_be_larger_than_a_limb():
+    """A head is as wide as it is long; a trouser leg of that length bends at the knee."""
+    cube = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
+    for sides, whole in (([0.4, 0.45, 0.4], True), ([0.2, 0.6, 0.2], False)):
+        rest = np.concatenate([cube, cube * sides, cube * 0.1])
+        components = np.repeat([0, 1, 2], 8)
+        pieces = loose_pieces(rest, components, components)
+        assert pieces[[0, 8, 16]].tolist() == [-1, 1 if whole else -1, 2]
+
+
 def test_a_mesh_of_one_or_two_parts_bends():
     rest = np.random.default_rng(0).random((4, 3))
     for components in (np.zeros(4, int), np.array([0, 0, 1, 1])):

@@ -116,7 +116,8 @@ def test_a_loose_part_moves_as_one_piece():
     moved = carry_vertices(weights, vertices, nodes, np.einsum("pij,pj->pi", rotations, nodes)[None], rotations[None])
     rows = weights[300:].toarray()
     np.testing.assert_allclose(rows, np.tile(rows[0], (12, 1)), atol=1e-9)
-    assert np.isfinite(moved).all()
+    lengths = lambda points: np.linalg.norm(points[:, None] - points[None], axis=-1)  # noqa: E731
+    np.testing.assert_allclose(lengths(moved[0, 300:]), lengths(button), atol=1e-6)  # though the body bends under it
 
 
 def test_a_long_motion_of_many_vertices_takes_little_more_than_itself():
