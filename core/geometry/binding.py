@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 from scipy.spatial import KDTree
 
 from core.sequence import Normalization
@@ -18,6 +18,7 @@ from core.sequence import Normalization
 NEAREST = 6  # nodes that a vertex rides on
 _CHUNK = 1 << 18  # vertices times frames that are carried at a time: what a product leaves stays in the cache
 _BOUND = 20_000  # vertices that are bound at a time
+TOUCHING, SEEN = 8, 24  # vertices of a loose part that say which node carries it, and what it hangs on
 OWN_NODES = 4  # a loose part with fewer nodes than this moves as one piece
 
 
@@ -87,17 +88,45 @@ def _whole_parts(
         return weights
     tree, order = KDTree(vertices[large]), np.argsort(components, kind="stable")
     bounds = np.searchsorted(components[order], np.arange(components.max() + 2))
+    members = [order[bounds[part] : bounds[part + 1]] for part in small]
+    touching = [tree.query(vertices[mine]) for mine in members]
     carrier = np.zeros(len(vertices), dtype=np.int64)
-    for part in small:
-        mine = order[bounds[part] : bounds[part + 1]]
-        apart, near = tree.query(vertices[mine])
-        touching = np.argsort(apart)[: max(1, min(len(mine), 8))]
-        carrier[mine] = np.asarray(weights[large[np.asarray(near)[touching]]].mean(axis=0)).argmax()
+    for part, host in _hosts([vertices[mine] for mine in members], [float(apart.min()) for apart, _ in touching]):
+        if host >= 0:
+            carrier[members[part]] = carrier[members[host][0]]
+            continue
+        apart, near = touching[part]
+        nearest = np.asarray(near)[np.argsort(apart)[:TOUCHING]]
+        carrier[members[part]] = np.asarray(weights[large[nearest]].mean(axis=0)).argmax()
     loose = np.isin(components, small)
     kept = sparse.diags((~loose).astype(float)) @ weights
     rows = np.flatnonzero(loose)
     whole = sparse.csr_matrix((np.ones(len(rows)), (rows, carrier[rows])), shape=weights.shape)
     return (kept + whole).tocsr()
+
+
+def _hosts(parts: list[NDArray[np.floating]], gaps: list[float]) -> list[tuple[int, int]]:
+    """(part, the part that it hangs on or -1 for the body), each after its host: a finger hangs on its palm, though the
+    thigh is near as well.
+
+    `gaps` are the parts' distances from the body. It is the shortest tree that joins all, some points a part.
+    """
+    some = [points[np.linspace(0, len(points) - 1, min(SEEN, len(points))).astype(int)] for points in parts]
+    owner = np.repeat(np.arange(len(some)), [len(points) for points in some])
+    places = np.concatenate(some)
+    apart, near = KDTree(places).query(places, min(3 * SEEN, len(places)))
+    body = len(parts)
+    a, b = np.repeat(owner, np.shape(near)[1]), owner[np.asarray(near).reshape(-1)]
+    link = (np.minimum(a, b) * body + np.maximum(a, b))[a != b]
+    lengths = np.asarray(apart).reshape(-1)[a != b]
+    order = np.lexsort((lengths, link))
+    shortest = order[np.diff(link[order], prepend=-1) > 0]
+    rows = np.concatenate([link[shortest] // body, np.arange(body)])
+    columns = np.concatenate([link[shortest] % body, np.full(body, body)])
+    values = np.concatenate([lengths[shortest], gaps]) + 1e-6  # a link of length zero would be none
+    tree = minimum_spanning_tree(sparse.csr_matrix((values, (rows, columns)), shape=(body + 1, body + 1)))
+    reached, hosts = breadth_first_order(tree, body, directed=False)
+    return [(int(part), -1 if hosts[part] == body else int(hosts[part])) for part in reached[1:]]
 
 
 def mesh_components(faces: NDArray[np.integer], count: int) -> NDArray[np.int32]:

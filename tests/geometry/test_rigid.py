@@ -120,6 +120,21 @@ def test_a_loose_part_moves_as_one_piece():
     np.testing.assert_allclose(lengths(moved[0, 300:]), lengths(button), atol=1e-6)  # though the body bends under it
 
 
+def test_a_finger_hangs_on_its_palm_though_the_thigh_is_near():
+    random = np.random.default_rng(3)
+    box = lambda size, at: random.random((40, 3)) * size + at  # noqa: E731
+    arm, thigh = box([0.1, 1, 0.1], [0, 0, 0]), box([0.1, 1, 0.1], [0.2, -0.6, 0])
+    palm, finger = box([0.1, 0.06, 0.1], [0, -0.065, 0]), box([0.1, 0.03, 0.1], [0.04, -0.1, 0])
+    vertices = np.concatenate([arm, thigh, palm, finger])
+    components = np.repeat([0, 1, 2, 3], 40)
+    nodes = np.concatenate([arm[::8], thigh[::8]])
+    distance = np.linalg.norm(nodes[:, None] - vertices[None], axis=-1)
+    weights = bind_vertices(vertices, nodes, distance, components, np.repeat([0, 1], 5)).toarray()
+    assert weights[80:, :5].sum() == pytest.approx(80) and weights[80:].max(axis=1).min() == 1
+    straight = np.linalg.norm(finger[:, None] - np.concatenate([arm, thigh])[None], axis=-1).min(axis=0)
+    assert straight[40:].min() < straight[:40].min()  # the thigh is nearer than the arm
+
+
 def test_a_long_motion_of_many_vertices_takes_little_more_than_itself():
     random = np.random.default_rng(3)
     count, frames = 30_000, 120
