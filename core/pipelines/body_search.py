@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -164,16 +165,26 @@ def _coarsely(
         some = poses.places[usable[start : start + CHUNK // HEADINGS], :COARSE]
         laid = boxed(torch.einsum("hij,cnj->chni", turns, some).flatten(0, 1))[0]
         scores.append(_squared(laid, cloud).amin(dim=2).clamp_min(0).sqrt().mean(dim=1))
+    return best_poses(poses, usable, angles, torch.cat(scores).argsort().tolist(), OF_ONE, FITTED)
+
+
+def best_poses(
+    poses: BodyPoses, usable: NDArray[Any], angles: NDArray[Any], order: Sequence[int], of_one: int, most: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Rows of `poses` and headings of the first `most` in `order`, with at most `of_one` of any body.
+
+    A place in the order is that of a `usable` row times the number of `angles`, plus that of its angle.
+    """
     rows, headings = [], []
     taken: dict[str, int] = {}
-    for place in torch.cat(scores).argsort().tolist():
-        row = int(usable[place // HEADINGS])
+    for place in order:
+        row = int(usable[place // len(angles)])
         name = poses.name(row)
-        if taken.get(name, 0) < OF_ONE:
+        if taken.get(name, 0) < of_one:
             taken[name] = taken.get(name, 0) + 1
             rows.append(row)
-            headings.append(angles[place % HEADINGS])
-        if len(rows) == FITTED:
+            headings.append(angles[place % len(angles)])
+        if len(rows) == most:
             break
     return np.array(rows), np.array(headings)
 

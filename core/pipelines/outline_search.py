@@ -18,7 +18,7 @@ from torch import Tensor
 from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
 from core.geometry.rasteriser import Raster, rasterise
 from core.geometry.sampling import face_normals
-from core.pipelines.body_search import BodyPoses, Floats, PlacedBody, boxed
+from core.pipelines.body_search import BodyPoses, Floats, PlacedBody, best_poses, boxed
 
 HEADINGS = 16
 COARSE_SIDE, COARSE_CELLS = 1.2, 22  # of the square in which splats are compared, and its cells
@@ -135,18 +135,8 @@ def _coarsely(
         splat = _splatted(boxed(turned)[0] @ across.T)
         common = splat @ wanted
         scores.append(common / (splat.sum(dim=1) + wanted.sum() - common).clamp_min(1e-6))
-    rows, headings = [], []
-    taken: dict[str, int] = {}
-    for place in torch.cat(scores).argsort(descending=True).tolist():
-        row = int(usable[place // HEADINGS])
-        name = poses.name(row)
-        if taken.get(name, 0) < OF_ONE:
-            taken[name] = taken.get(name, 0) + 1
-            rows.append(row)
-            headings.append(angles[place % HEADINGS])
-        if len(rows) == DRAWN:
-            break
-    return np.array(rows), np.array(headings)
+    order = torch.cat(scores).argsort(descending=True).tolist()
+    return best_poses(poses, usable, angles, order, OF_ONE, DRAWN)
 
 
 def _splatted(flat: Tensor) -> Tensor:

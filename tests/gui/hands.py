@@ -167,3 +167,23 @@ def radio_at(driver: Driver, label: str) -> tuple[float, float]:
         psim.RadioButton = original  # type: ignore[assignment]
     assert found, f"no radio button {label!r} is drawn"
     return middle(found[-1])
+
+
+def item_at(driver: Driver, kind: str, name: str) -> tuple[float, float]:
+    """The middle of what Dear ImGui's `kind` draws under this name, read off while a frame is drawn."""
+    found: list[tuple[float, float]] = []
+    original = getattr(psim, kind)
+
+    def watched(label: str, *given: object) -> object:
+        result = original(label, *given)
+        if label == name:
+            found.append(middle((psim.GetItemRectMin(), psim.GetItemRectMax())))
+        return result
+
+    setattr(psim, kind, watched)
+    try:
+        driver.tick(1)
+    finally:
+        setattr(psim, kind, original)
+    assert found, f"no {kind} {name!r} is drawn"
+    return found[-1]

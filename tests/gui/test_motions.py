@@ -14,7 +14,7 @@ from m2v_studio.document.settings import load_settings
 from m2v_studio.driver import Driver
 from tests.rigging.bent_tube import bent_tube
 
-from .hands import button_at, field_at, finish, generate, middle
+from .hands import button_at, field_at, finish, generate, item_at
 
 
 def opened(driver: Driver) -> None:
@@ -24,26 +24,6 @@ def opened(driver: Driver) -> None:
     assert context.motions_open
     driver.until(lambda: context.motions.packs is not None, 20.0)
     driver.settle()
-
-
-def item_at(driver: Driver, kind: str, name: str) -> tuple[float, float]:
-    """The middle of what Dear ImGui's `kind` draws under this name, read off while a frame is drawn."""
-    found: list[tuple[float, float]] = []
-    original = getattr(psim, kind)
-
-    def watched(label: str, *given: object) -> object:
-        result = original(label, *given)
-        if label == name:
-            found.append(middle((psim.GetItemRectMin(), psim.GetItemRectMax())))
-        return result
-
-    setattr(psim, kind, watched)
-    try:
-        driver.tick(1)
-    finally:
-        setattr(psim, kind, original)
-    assert found, f"no {kind} {name!r} is drawn"
-    return found[-1]
 
 
 def box_at(driver: Driver, name: str) -> tuple[float, float]:

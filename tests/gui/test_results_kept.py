@@ -8,32 +8,12 @@ from m2v_studio.document import commands
 from m2v_studio.document.result_commands import mark_of, result_label
 from m2v_studio.driver import Driver, Point
 
-from .hands import CTRL, button_at, finish, generate, rest
+from .hands import CTRL, button_at, finish, generate, item_at, rest
 from .test_habits import choose_from_menu
 
 
 def at_star(driver: Driver, row: int) -> Point:
-    return at_item(driver, "InvisibleButton", f"##star{row}")
-
-
-def at_item(driver: Driver, kind: str, name: str) -> Point:
-    found: list[Point] = []
-    original = getattr(psim, kind)
-
-    def watched(given: str, *more: object) -> object:
-        result = original(given, *more)
-        if given == name:
-            low, high = psim.GetItemRectMin(), psim.GetItemRectMax()
-            found.append(((low[0] + high[0]) / 2, (low[1] + high[1]) / 2))
-        return result
-
-    setattr(psim, kind, watched)
-    try:
-        driver.tick(1)
-    finally:
-        setattr(psim, kind, original)
-    assert found, f"no {name}"
-    return found[0]
+    return item_at(driver, "InvisibleButton", f"##star{row}")
 
 
 def test_a_star_is_clicked_and_its_result_stays_when_a_draft_comes(driver: Driver) -> None:
@@ -55,7 +35,7 @@ def test_a_star_is_clicked_and_its_result_stays_when_a_draft_comes(driver: Drive
 def test_a_result_is_named_and_the_others_deleted_by_a_right_click(driver: Driver) -> None:
     studio = driver.app.studio
     generate(driver)
-    row = at_item(driver, "Selectable", "     3##row3")
+    row = item_at(driver, "Selectable", "     3##row3")
     driver.move(row)
     driver.press(1)
     driver.release(1)
@@ -89,7 +69,7 @@ def test_a_result_becomes_keys_in_one_step_that_is_undone(driver: Driver) -> Non
 
 
 def button_at_menu(driver: Driver, title: str) -> Point:
-    return at_item(driver, "BeginMenu", title)
+    return item_at(driver, "BeginMenu", title)
 
 
 def test_the_way_out_stays_in_its_place(driver: Driver) -> None:

@@ -314,9 +314,6 @@ def test_scans_the_pipeline_refuses_are_one_sentence_and_a_mesh_follows() -> Non
     worker.close()
 
 
-# ---- numbers ----------------------------------------------------------------------------------------------
-
-
 def test_the_true_error_is_the_distance_from_the_surface() -> None:
     state = completed_state(seeds=2, truth=True)
     results, opened = state.results, state.document.scans
