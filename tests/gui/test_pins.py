@@ -10,9 +10,8 @@ from m2v_studio.document import commands
 from m2v_studio.driver import Driver, Point
 from m2v_studio.view.key_strip import ROW
 
-from .hands import CTRL, button_at, finish, rest
+from .hands import CTRL, button_at, finish, item_at, rest
 from .test_habits import at_key, choose_from_menu, keyed  # noqa: F401  a fixture
-from .test_results_kept import at_item
 
 
 def at_bar(driver: Driver, row: int, frame: float) -> Point:
@@ -71,7 +70,7 @@ def test_a_key_is_eased_and_its_curve_is_bent(keyed: Driver) -> None:  # noqa: F
     finish(keyed)
     rest(keyed)
     keyed.click(at_key(keyed, 0, 4))
-    at = at_item(keyed, "InvisibleButton", "##curve")
+    at = item_at(keyed, "InvisibleButton", "##curve")
     keyed.drag(at, (at[0], at[1] + 30))
     bend = studio.state.document.handles[0].easing[4].bend
     assert 0.05 < bend < 0.5
