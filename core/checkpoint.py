@@ -32,6 +32,14 @@ STAGES = (
 # It needs no other stage and learns from rigs alone, so `train all` leaves it out.
 PART_DESCRIPTOR = "part-descriptor"
 EVERY_STAGE = (*STAGES, PART_DESCRIPTOR)
+# The sections of the configuration that a stage's network reads; what its weights depend on, their fields say.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "shape-autoencoder": ("shape",),
+    "motion-autoencoder": ("motion",),
+    "shape-diffusion": ("shape", "shape_denoiser", "conditions"),
+    "motion-diffusion": ("shape", "motion", "motion_denoiser", "conditions", "diffusion"),
+    PART_DESCRIPTOR: ("parts",),
+}
 SCAN_MOTION = "scan-motion-diffusion"  # a motion denoiser for scans alone, where a folder has one of its own
 
 # Parts of tensor names in earlier versions, and what they are called now.

@@ -46,6 +46,17 @@ class GlbWriter:
         self.json["accessors"].append(info)
         return len(self.json["accessors"]) - 1
 
+    def textured(self, attributes: dict[str, Any], faces: Any, picture: bytes, material: dict[str, Any]) -> None:
+        """One mesh in one node; `attributes` are arrays by name, texture 0 is the PNG `picture`."""
+        primitive = {"attributes": {name: self.accessor(values) for name, values in attributes.items()}}
+        self.json |= {
+            "meshes": [{"primitives": [primitive | {"indices": self.accessor(np.ravel(faces), "u2"), "material": 0}]}],
+            "nodes": [{"mesh": 0}],
+            "images": [{"bufferView": self.view(picture), "mimeType": "image/png"}],
+            "textures": [{"source": 0}],
+            "materials": [material],
+        }
+
     def document(self, uri: str | None = None) -> dict[str, Any]:
         buffer: dict[str, Any] = {"byteLength": len(self.binary)}
         if uri is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from core.checkpoint import PART_DESCRIPTOR, Checkpoint, checkpoint_path, load_checkpoint
+from core.checkpoint import PART_DESCRIPTOR, SECTIONS, Checkpoint, checkpoint_path, load_checkpoint
 from core.config import Config
 from core.errors import CheckpointError
 from core.models.diffusion_models import (
@@ -26,14 +26,6 @@ BUILDERS: dict[str, Callable[[Config], nn.Module]] = {
     "shape-diffusion": build_shape_diffusion,
     "motion-diffusion": build_motion_diffusion,
     PART_DESCRIPTOR: build_part_descriptor,
-}
-# Which sections of the configuration a stage's network depends on.
-SECTIONS = {
-    "shape-autoencoder": ("shape",),
-    "motion-autoencoder": ("motion",),
-    "shape-diffusion": ("shape", "shape_denoiser", "conditions"),
-    "motion-diffusion": ("shape", "motion", "motion_denoiser", "conditions"),
-    PART_DESCRIPTOR: ("parts",),
 }
 
 

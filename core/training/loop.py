@@ -11,6 +11,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast
+from torch import Tensor
 
 from core.atomic import check_writable
 from core.checkpoint import save_checkpoint
@@ -30,7 +32,7 @@ from core.training.examples import Examples, step_seed
 from core.training.interrupts import interrupts_wait
 from core.training.log import Log
 from core.training.objectives import Figures, Objective
-from core.training.start import Say, begin, say_on_error_stream
+from core.training.start import Say, Start, begin, say_on_error_stream
 from core.training.state import AveragedWeights, averaged_weights, save_state
 from core.training.throughput import flops_per_clip, peak_flops, usage
 
@@ -110,127 +112,165 @@ def train_stage(
     the run after the last whole step, saved. With several processes the first one alone checks, writes and calls back,
     and its clock decides when the stage ends.
     """
-    training = config.training
     accelerator = accelerator or make_accelerator(config)
-    device = accelerator.device
     check_writable(folder, make=True)
-    objective.to(device)
+    objective.to(accelerator.device)
     for frozen in getattr(objective, "_frozen", ()):
-        frozen.to(device)
-    trained, state_path = objective.trained, folder / f"{stage}.state.safetensors"
+        frozen.to(accelerator.device)
     quiet = say if accelerator.is_main_process else _nothing
-    start = begin(stage, objective, source, config, state_path, weights, seed, step_seed(seed, 0, 999), quiet)
-    record, average, optimizer = start.record, start.average, start.optimizer
-    bf16 = accelerator.mixed_precision == "bf16"
-    flops, peak = math.nan, peak_flops(device, bf16)
-    if training.compile:
-        compile_network(trained)
-    wrapped, optimizer = accelerator.prepare(objective, optimizer)
-    log = Log(folder / f"{stage}.log.jsonl", record["step"]) if accelerator.is_main_process else None
-    world, rank = accelerator.num_processes, accelerator.process_index
-    examples = Examples(objective, source, training.batch, seed, device)
-    first_step = record["step"]
-    started = last_check = time.monotonic()
-    spent_before = record["seconds"]
-    loss_average, speed = math.nan, 0.0
-
-    def save() -> None:
-        if accelerator.is_main_process:
-            # The state last: a run that is killed in between goes on from the one before, and writes both again.
-            save_checkpoint(folder / f"{stage}.safetensors", stage, config, average.tensors, record, half=True)
-            save_state(state_path, trained, average, optimizer, record)
-
-    def check() -> None:
-        if log is None:
-            return
-        with eagerly(training.compile):
-            figures = averaged_check(objective, average, source, config, device, seed)
-        record["checks"].append(
-            {"step": record["step"], "clips": record["clips"], "seconds": record["seconds"]} | figures
-        )
-        log.write({"step": record["step"], "clips": record["clips"], "seconds": record["seconds"], "check": figures})
-        if on_check is not None:
-            with averaged_weights(objective.trained, average), eagerly(training.compile):
-                on_check(stage, record["step"], objective, source)
-
+    state = folder / f"{stage}.state.safetensors"
+    start = begin(stage, objective, source, config, state, weights, seed, step_seed(seed, 0, 999), quiet)
+    run = _StageRun(stage, objective, source, config, folder, seed, accelerator, start)
+    last_check = time.monotonic()
     try:
-        while True:
-            elapsed = time.monotonic() - started
-            fraction = _agreed(budget.fraction(record["step"] - start.base, elapsed), accelerator)
-            if fraction >= 1.0:
-                break
-            rate = learning_rate(config, record["step"] - start.base, fraction)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            wrapped.train()
-            losses, figures = [], {}
-            for part in range(training.accumulate):
-                block = part * world + rank
-                # Networks that sample while training (the autoencoders' posteriors) use the global generator.
-                torch.manual_seed(step_seed(seed, record["step"], 500 + block))
-                last_part = part == training.accumulate - 1
-                with accelerator.autocast():
-                    draw = examples.at(record["step"], block)
-                    if last_part or not hasattr(wrapped, "no_sync"):
-                        loss, figures = wrapped(*draw)
-                    else:
-                        with accelerator.no_sync(wrapped):
-                            loss, figures = wrapped(*draw)
-                accelerator.backward(loss / training.accumulate)
-                losses.append(loss.detach())
-            accelerator.clip_grad_norm_(trained.parameters(), training.gradient_clip)
-            with interrupts_wait():
-                optimizer.step()
-                average.update(trained)
-                record["step"] += 1
-                record["clips"] += training.batch * training.accumulate * world
-            optimizer.zero_grad(set_to_none=True)
-            now = time.monotonic()
-            record["seconds"] = round(spent_before + now - started, 1)
-            speed = (record["step"] - first_step) * training.batch * training.accumulate * world / (now - started)
-            if record["step"] % LOG_EVERY == 0 or math.isnan(loss_average):
-                # Only here does the loop wait for the device: reading a loss stops it from running ahead.
-                loss_value = float(accelerator.reduce(torch.stack(losses).mean(), "mean"))
-                loss_average = loss_value if math.isnan(loss_average) else 0.7 * loss_average + 0.3 * loss_value
-            if log is not None and record["step"] % LOG_EVERY == 0:
-                values = {name: round(float(value), 6) for name, value in figures.items()}
-                if math.isnan(flops):
-                    with eagerly(training.compile):
-                        flops = flops_per_clip(objective, source, training.batch, step_seed(seed, 0, 998), bf16)
-                log.write(
-                    {
-                        "step": record["step"],
-                        "clips": record["clips"],
-                        "seconds": record["seconds"],
-                        "loss": round(loss_value, 6),
-                        "rate": rate,
-                        "clips_per_second": round(speed, 2),
-                    }
-                    | usage(flops, speed, world, peak)
-                    | values
-                )
-            if now - last_check > minutes_between_checks * 60:
-                check()
-                save()
+        while (fraction := run.spent(budget)) < 1.0:
+            run.step(learning_rate(config, run.record["step"] - start.base, fraction))
+            if time.monotonic() - last_check > minutes_between_checks * 60:
+                run.check(on_check)
+                run.save()
                 last_check = time.monotonic()
             if on_step is not None and accelerator.is_main_process:
-                on_step(Report(stage, record["step"], fraction, loss_average, speed))
+                on_step(Report(stage, run.record["step"], fraction, run.loss, run.speed()))
     finally:
-        machine = _machine(device, world)
-        record["machines"][machine] = round(record["machines"].get(machine, 0.0) + time.monotonic() - started, 1)
-        if record["step"] > first_step:
-            save()
-    if not record["checks"] or record["checks"][-1]["step"] < record["step"]:  # or a killed run had yet to check
-        check()
-        save()
+        run.note_machine()
+        if run.record["step"] > run.first_step:
+            run.save()
+    checks = run.record["checks"]
+    if not checks or checks[-1]["step"] < run.record["step"]:  # or a killed run had yet to check
+        run.check(on_check)
+        run.save()
     accelerator.wait_for_everyone()  # the next stage reads this one's file
     with torch.no_grad():
-        trained.load_state_dict(average.tensors)
-    return record
+        objective.trained.load_state_dict(run.average.tensors)
+    return run.record
+
+
+class _StageRun:
+    """One run of `train_stage`: the network, its optimiser and average, the record, and the files they go to."""
+
+    def __init__(
+        self,
+        stage: str,
+        objective: Objective,
+        source: ClipSource,
+        config: Config,
+        folder: Path,
+        seed: int,
+        accelerator: Accelerator,
+        start: Start,
+    ) -> None:
+        self.stage, self.objective, self.source, self.config = stage, objective, source, config
+        self.folder, self.seed, self.accelerator = folder, seed, accelerator
+        self.record, self.average, self.base = start.record, start.average, start.base
+        self.first_step, self._earlier_seconds = start.record["step"], start.record["seconds"]
+        self.loss = math.nan  # smoothed
+        self._batch = config.training.batch * config.training.accumulate * accelerator.num_processes
+        self._bf16, self._flops = accelerator.mixed_precision == "bf16", math.nan
+        self._examples = Examples(objective, source, config.training.batch, seed, accelerator.device)
+        self._log = Log(folder / f"{stage}.log.jsonl", self.first_step) if accelerator.is_main_process else None
+        if config.training.compile:
+            compile_network(objective.trained)
+        self._wrapped, self._optimizer = accelerator.prepare(objective, start.optimizer)
+        self._started = time.monotonic()
+
+    def spent(self, budget: Budget) -> float:
+        """The used fraction of the budget, the same in every process."""
+        elapsed = time.monotonic() - self._started
+        return _agreed(budget.fraction(self.record["step"] - self.base, elapsed), self.accelerator)
+
+    def speed(self) -> float:
+        """Clips a second, since this run began."""
+        return (self.record["step"] - self.first_step) * self._batch / (time.monotonic() - self._started)
+
+    def step(self, rate: float) -> None:
+        """One step of the optimiser, and of the log."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._wrapped.train()
+        losses, figures = self._gradients()
+        self.accelerator.clip_grad_norm_(self.objective.trained.parameters(), self.config.training.gradient_clip)
+        with interrupts_wait():
+            self._optimizer.step()
+            self.average.update(self.objective.trained)
+            self.record["step"] += 1
+            self.record["clips"] += self._batch
+        self._optimizer.zero_grad(set_to_none=True)
+        self.record["seconds"] = round(self._earlier_seconds + time.monotonic() - self._started, 1)
+        logged = self.record["step"] % LOG_EVERY == 0
+        if logged or math.isnan(self.loss):
+            # Only here does the loop wait for the device: reading a loss stops it from running ahead.
+            loss = float(self.accelerator.reduce(torch.stack(losses).mean(), "mean"))
+            self.loss = loss if math.isnan(self.loss) else 0.7 * self.loss + 0.3 * loss
+            if logged and self._log is not None:
+                self._log.write(self._progress(loss, rate, figures))
+
+    def _gradients(self) -> tuple[list[Tensor], Figures]:
+        """Adds up the gradients of a step; the losses of its parts and the figures of the last."""
+        training, accelerator = self.config.training, self.accelerator
+        losses, figures = [], {}
+        for part in range(training.accumulate):
+            block = part * accelerator.num_processes + accelerator.process_index
+            # Networks that sample while training (the autoencoders' posteriors) use the global generator.
+            torch.manual_seed(step_seed(self.seed, self.record["step"], 500 + block))
+            last_part = part == training.accumulate - 1
+            alone = last_part or not hasattr(self._wrapped, "no_sync")
+            with accelerator.autocast(), nullcontext() if alone else accelerator.no_sync(self._wrapped):
+                loss, figures = self._wrapped(*self._examples.at(self.record["step"], block))
+            accelerator.backward(loss / training.accumulate)
+            losses.append(loss.detach())
+        return losses, figures
+
+    def _progress(self, loss: float, rate: float, figures: Figures) -> dict[str, Any]:
+        """A line of the log."""
+        training, speed = self.config.training, self.speed()
+        if math.isnan(self._flops):
+            seed = step_seed(self.seed, 0, 998)
+            with eagerly(training.compile):
+                self._flops = flops_per_clip(self.objective, self.source, training.batch, seed, self._bf16)
+        peak = peak_flops(self.accelerator.device, self._bf16)
+        return {
+            **self._counters(),
+            "loss": round(loss, 6),
+            "rate": rate,
+            "clips_per_second": round(speed, 2),
+            **usage(self._flops, speed, self.accelerator.num_processes, peak),
+            **{name: round(float(value), 6) for name, value in figures.items()},
+        }
+
+    def _counters(self) -> dict[str, Any]:
+        return {name: self.record[name] for name in ("step", "clips", "seconds")}
+
+    def check(self, on_check: OnCheck | None) -> None:
+        """Held-out figures with the averaged weights, into record and log."""
+        if self._log is None:
+            return
+        objective, source, compiled = self.objective, self.source, self.config.training.compile
+        with eagerly(compiled):
+            figures = averaged_check(objective, self.average, source, self.config, self.accelerator.device)
+        self.record["checks"].append(self._counters() | figures)
+        self._log.write({**self._counters(), "check": figures})
+        if on_check is not None:
+            with averaged_weights(objective.trained, self.average), eagerly(compiled):
+                on_check(self.stage, self.record["step"], objective, source)
+
+    def save(self) -> None:
+        """The checkpoint, then the state."""
+        if self.accelerator.is_main_process:
+            # The state last: a run that is killed in between goes on from the one before, and writes both again.
+            weights = self.folder / f"{self.stage}.safetensors"
+            save_checkpoint(weights, self.stage, self.config, self.average.tensors, self.record, half=True)
+            state = self.folder / f"{self.stage}.state.safetensors"
+            save_state(state, self.objective.trained, self.average, self._optimizer, self.record)
+
+    def note_machine(self) -> None:
+        """Adds this run's time to that of its machine."""
+        machine = _machine(self.accelerator.device, self.accelerator.num_processes)
+        earlier = self.record["machines"].get(machine, 0.0)
+        self.record["machines"][machine] = round(earlier + time.monotonic() - self._started, 1)
 
 
 def averaged_check(
-    objective: Objective, average: AveragedWeights, source: ClipSource, config: Config, device: torch.device, seed: int
+    objective: Objective, average: AveragedWeights, source: ClipSource, config: Config, device: torch.device
 ) -> Figures:
     """Held-out figures on unseen identities, with the averaged weights, on the same clips every time."""
     generator = torch.Generator(device=device).manual_seed(12_345)

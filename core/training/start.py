@@ -13,21 +13,13 @@ from typing import Any
 import torch
 
 from core.atomic import write_atomically
-from core.checkpoint import EVERY_STAGE, PART_DESCRIPTOR, Checkpoint, checkpoint_path, load_checkpoint
+from core.checkpoint import EVERY_STAGE, SECTIONS, Checkpoint, checkpoint_path, load_checkpoint
 from core.config import Config, fixed_fields
 from core.data.clips import ClipSource
 from core.errors import CheckpointError
 from core.training.objectives import Objective
 from core.training.state import AveragedWeights, load_state, partial_load
 
-# The parts of the configuration that a stage's network reads; what of them its weights depend on, their fields say.
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "shape-autoencoder": ("shape",),
-    "motion-autoencoder": ("motion",),
-    "shape-diffusion": ("shape", "shape_denoiser", "conditions"),
-    "motion-diffusion": ("shape", "motion", "motion_denoiser", "conditions", "diffusion"),
-    PART_DESCRIPTOR: ("parts",),
-}
 Say = Callable[[str], None]  # one line for a person
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
-from m2v_studio.document.reference import MOST_OFFSET, PLANES
+from m2v_studio.document.reference import MOST_OFFSET, PLANES, Reference
+from m2v_studio.document.state import State
+from m2v_studio.view.fields import Edited, int_field
 from m2v_studio.view.menus import draw_command
 from m2v_studio.view.widgets import menu, muted, scale, shorten, tooltip
 
 WIDTH = 250.0
+Command = Callable[[State, Any], State]
 NAMES = {"back": "Behind, seen from the front", "side": "At the side, seen from the right"}
 
 
@@ -44,54 +49,45 @@ def draw_reference_menu(context: EditorContext) -> None:
         for plane in PLANES:
             if psim.MenuItem(NAMES[plane], None, reference.plane == plane):
                 context.studio.do("reference plane", commands.set_reference, replace(reference, plane=plane))
-        _sliders(context)
+        _opacity(context, reference)
+        _offset(context, reference, "offset", "picture", commands.set_reference)
         if psim.MenuItem("Remove the reference"):
             context.studio.do("remove reference", commands.set_reference, None)
 
 
 def _motion(context: EditorContext) -> None:
     """The reference motion's lines, or how to get one."""
-    studio, motion = context.studio, context.studio.state.document.reference_motion
+    motion = context.studio.state.document.reference_motion
     if motion is None:
         draw_command(context, "clips")
         return
     psim.Separator()
     muted(shorten(f"{motion.clip.rsplit('|', 1)[-1]}, of {motion.path.name}", WIDTH * scale()))
-    psim.SetNextItemWidth(WIDTH * scale())
-    moved, offset = psim.DragInt(
-        "##motion offset", motion.offset, 0.2, -MOST_OFFSET, MOST_OFFSET, "its frame %+d at frame 0",
-        psim.ImGuiSliderFlags_AlwaysClamp,
-    )  # fmt: skip
-    tooltip("Which of its frames stands behind frame 0. Drag sideways, or Ctrl+click and type.")
-    if moved:
-        later = replace(motion, offset=int(offset))
-        studio.drag("motion offset", "reference offset", commands.set_reference_motion, later)
-    if psim.IsItemDeactivated():
-        studio.session.end_gesture()
+    _offset(context, motion, "motion offset", "frame", commands.set_reference_motion)
     if psim.MenuItem("Remove the reference motion"):
-        studio.do("remove reference motion", commands.set_reference_motion, None)
+        context.studio.do("remove reference motion", commands.set_reference_motion, None)
 
 
-def _sliders(context: EditorContext) -> None:
-    studio = context.studio
-    reference = studio.state.document.reference
-    if reference is None:
-        return
+def _opacity(context: EditorContext, reference: Reference) -> None:
     psim.SetNextItemWidth(WIDTH * scale())
     moved, percent = psim.SliderInt(
         "##opacity", round(100 * reference.opacity), 5, 100, "opacity %d %%", psim.ImGuiSliderFlags_AlwaysClamp
     )
-    if moved:
-        studio.drag("opacity", "reference opacity", commands.set_reference, replace(reference, opacity=percent / 100))
-    if psim.IsItemDeactivated():
-        studio.session.end_gesture()
+    later = replace(reference, opacity=percent / 100)
+    _edit(context, "opacity", Edited(moved, later), commands.set_reference)
+
+
+def _offset(context: EditorContext, reference: Any, name: str, unit: str, command: Command) -> None:
+    """Which picture or frame of a reference stands beside frame 0."""
     psim.SetNextItemWidth(WIDTH * scale())
-    moved, offset = psim.DragInt(
-        "##offset", reference.offset, 0.2, -MOST_OFFSET, MOST_OFFSET, "picture %+d at frame 0",
-        psim.ImGuiSliderFlags_AlwaysClamp,
-    )  # fmt: skip
-    tooltip("Which picture stands beside frame 0. Drag sideways, or Ctrl+click and type.")
-    if moved:
-        studio.drag("offset", "reference offset", commands.set_reference, replace(reference, offset=int(offset)))
-    if psim.IsItemDeactivated():
-        studio.session.end_gesture()
+    edited = int_field(f"##{name}", reference.offset, 0.2, -MOST_OFFSET, MOST_OFFSET, f"{unit} %+d at frame 0")
+    edited.value = replace(reference, offset=int(edited.value))
+    tooltip(f"Which {unit} of it stands beside frame 0. Drag sideways, or Ctrl+click and type.")
+    _edit(context, name, edited, command)
+
+
+def _edit(context: EditorContext, name: str, edited: Edited, command: Command) -> None:
+    if edited.changed:
+        context.studio.drag(name, f"reference {name.rsplit(' ', 1)[-1]}", command, edited.value)
+    if edited.ended:
+        context.studio.session.end_gesture()

@@ -12,6 +12,7 @@ from m2v_studio.document.history import Session
 from m2v_studio.document.settings import Settings
 from m2v_studio.document.state import State
 
+from ..drawing import skip_without_drawing
 from ..studio.fake_animator import FakeAnimator
 from ..studio.shapes import ball
 
@@ -30,8 +31,9 @@ def _window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     studio = Studio(lambda: animator, isolate=False)
     try:
         app = App(studio, "openGL3_egl", WINDOW)
-    except RuntimeError as error:
-        pytest.skip(f"no off-screen drawing here: {error}")
+    except RuntimeError:
+        skip_without_drawing()
+        raise
     driver = Driver(app)
     driver.animator = animator  # type: ignore[attr-defined]
     studio.worker.start()

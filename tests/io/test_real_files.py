@@ -22,18 +22,11 @@ from core.io.mesh.source_mesh import guess_units, guess_up_axis
 from core.io.sequence_file import read_sequence
 from core.io.usd.usd_mesh import read_usd_mesh
 from core.sequence import MeshSequence, SourceMesh
+from tests.cases import volume
 from tests.glb_writer import GlbWriter, box
 
 FILES = Path(__file__).parent / "files"
 SURFACES = (".glb", ".usdc", ".usda", ".usdz")
-
-
-def volume(mesh: SourceMesh, left: bool | None = None) -> float:
-    """Signed volume, of the half with x below or above 0 if asked."""
-    corners = mesh.vertices[mesh.faces].astype(np.float64)
-    if left is not None:
-        corners = corners[(corners[..., 0].mean(axis=1) < 0) == left]
-    return float((corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum() / 6)
 
 
 def still(mesh: SourceMesh) -> MeshSequence:
@@ -111,20 +104,9 @@ def looked(change) -> GlbWriter:  # type: ignore[no-untyped-def]
     """A textured box whose material is changed."""
     writer = GlbWriter()
     positions, faces = box((0, 0, 0), (1, 1, 1))
-    attributes = {
-        "POSITION": writer.accessor(positions),
-        "TEXCOORD_0": writer.accessor(positions[:, :2]),
-        "TEXCOORD_1": writer.accessor(positions[:, 1:]),
-    }
-    primitive = {"attributes": attributes, "indices": writer.accessor(faces.reshape(-1), "u2"), "material": 0}
-    picture = (FILES / "check er.png").read_bytes()
-    writer.json |= {
-        "meshes": [{"primitives": [primitive]}],
-        "nodes": [{"mesh": 0}],
-        "images": [{"bufferView": writer.view(picture), "mimeType": "image/png"}],
-        "textures": [{"source": 0}],
-        "materials": [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
-    }
+    attributes = {"POSITION": positions, "TEXCOORD_0": positions[:, :2], "TEXCOORD_1": positions[:, 1:]}
+    material = {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}
+    writer.textured(attributes, faces, (FILES / "check er.png").read_bytes(), material)
     change(writer.json)
     return writer
 

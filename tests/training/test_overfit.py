@@ -40,7 +40,7 @@ def learn(stage: str, config: Config, folder: Path, steps: int) -> tuple[Figures
     objective = build_objective(stage, config, folder)
     generator = torch.Generator().manual_seed(0)
     objective.fit_statistics(objective.draw(source, 4 * config.training.batch, generator, "train"), generator)
-    before = averaged_check(objective, AveragedWeights(objective.trained, 0.9), source, config, torch.device("cpu"), 0)
+    before = averaged_check(objective, AveragedWeights(objective.trained, 0.9), source, config, torch.device("cpu"))
     (record,) = train([stage], config, folder, steps=steps, source=source)
     return before, record["checks"][-1]
 

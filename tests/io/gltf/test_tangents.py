@@ -25,19 +25,9 @@ def wall(mirrored: bool, mapped: bool = True) -> GlbWriter:
     writer = GlbWriter()
     positions = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], dtype=np.float32)
     u = 1 - positions[:, 0] if mirrored else positions[:, 0]
-    attributes = {
-        "POSITION": writer.accessor(positions),
-        "TEXCOORD_0": writer.accessor(np.column_stack([u, 1 - positions[:, 1]])),
-    }
-    primitive = {"attributes": attributes, "indices": writer.accessor([0, 1, 2, 0, 2, 3], "u2"), "material": 0}
-    picture = (FILES / "check er.png").read_bytes()
-    writer.json |= {
-        "meshes": [{"primitives": [primitive]}],
-        "nodes": [{"mesh": 0}],
-        "images": [{"bufferView": writer.view(picture), "mimeType": "image/png"}],
-        "textures": [{"source": 0}],
-        "materials": [{"normalTexture": {"index": 0}} if mapped else {}],
-    }
+    attributes = {"POSITION": positions, "TEXCOORD_0": np.column_stack([u, 1 - positions[:, 1]])}
+    material = {"normalTexture": {"index": 0}} if mapped else {}
+    writer.textured(attributes, [0, 1, 2, 0, 2, 3], (FILES / "check er.png").read_bytes(), material)
     return writer
 
 

@@ -16,6 +16,7 @@ from core.io.mesh.mesh_reader import read_mesh
 from core.io.mesh.seams import split_by_uv
 from core.io.mesh.source_mesh import build_source_mesh, guess_up_axis
 from core.sequence import SourceMesh, Texture
+from tests.io.damage import damaged
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 QUAD_OBJ = """mtllib two words.mtl
@@ -273,19 +274,13 @@ def _reads_or_says_why(path: Path, data: bytes) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(
-    st.sampled_from(VALID), st.floats(0, 1), st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=4)
-)
+@given(damaged(VALID))
 def test_cut_and_changed_files_are_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, file: tuple[str, bytes], cut: float, changes: list[tuple[float, int]]
+    tmp_path_factory: pytest.TempPathFactory, file: tuple[str, list[bytes]]
 ) -> None:
-    kind, data = file
-    changed = bytearray(data)
-    for place, value in changes:
-        changed[int(place * len(data))] = value
-    path = tmp_path_factory.getbasetemp() / f"changed.{kind}"
-    _reads_or_says_why(path, bytes(changed[: int(cut * len(changed)) + 1]))
-    _reads_or_says_why(path, bytes(changed))
+    kind, versions = file
+    for data in versions:
+        _reads_or_says_why(tmp_path_factory.getbasetemp() / f"changed.{kind}", data)
 
 
 @settings(max_examples=80, deadline=None)
