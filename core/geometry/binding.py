@@ -1,8 +1,8 @@
 """Binds a mesh's vertices to nodes of its surface: an embedded deformation that keeps loose parts whole.
 
-A vertex follows the rotations and positions of the nodes nearest to it along the surface (Sumner et al. 2007). A part
-of the mesh that is connected only to itself, such as an eye, a button or a plate, and that is too small for nodes
-of its own, takes one common set of weights, so that it moves rigidly with what it touches.
+A vertex follows the rotations and positions of the nodes nearest to it along the surface (Sumner et al. 2007). A loose
+part with too few nodes of its own (an eye, a button, a plate) rides on one node, so that it moves rigidly with what it
+touches.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from scipy.spatial import KDTree
 from core.sequence import Normalization
 
 NEAREST = 6  # nodes that a vertex rides on
-_CHUNK = 1 << 18  # vertices times frames that are carried at a time: what a product leaves stays in the cache
-_BOUND = 20_000  # vertices that are bound at a time
-TOUCHING, SEEN = 8, 24  # vertices of a loose part that say which node carries it, and what it hangs on
+_CHUNK = 1 << 18  # vertices times frames a block, small enough for the cache
+_BOUND = 20_000  # vertices bound at a time
+TOUCHING, SEEN = 8, 24  # vertices of a loose part: to choose its node, and the part it hangs on
 OWN_NODES = 4  # a loose part with fewer nodes than this moves as one piece
 
 
@@ -31,7 +31,7 @@ def bind_vertices(
 ) -> sparse.csr_matrix:
     """Weights [V, P] that sum to 1 over a vertex's nodes.
 
-    `distance` [P, V] is the one along the surface, where it is known, else straight. `components` [V] and
+    `distance` [P, V] runs along the surface; without it, straight lines count. `components` [V] and
     `node_component` [P] say which connected part of the mesh a vertex or a node lies on.
     """
     count = min(NEAREST + 1, len(nodes))
@@ -45,7 +45,7 @@ def bind_vertices(
             apart, near = (np.asarray(x).reshape(-1, count) for x in tree.query(vertices[some], count))
         else:
             own = node_component[None] == components[some, None]
-            # Other parts only where there is no own.
+            # Nodes of other parts count only where a part has too few.
             table = distance[:, some].T + np.where(own | ~enough[components[some], None], 0.0, 10.0)
             near = np.argpartition(table, count - 1, axis=1)[:, :count]
             apart = np.take_along_axis(table, near, axis=1)
@@ -62,7 +62,7 @@ def _falling_off(
     """Nodes [V, n] in order of their distance, and weights that fall off with it and sum to 1."""
     order = np.argsort(apart, axis=1)
     near, apart = np.take_along_axis(near, order, 1), np.take_along_axis(apart, order, 1)
-    # The farthest only says where the weights are to vanish, so that they are continuous over the surface.
+    # The farthest node only sets where weights reach zero, which keeps them continuous over the surface.
     reach = apart[:, -1:].clip(1e-9)
     share = (1.0 - apart / reach).clip(0) ** 2 * np.exp(-2.0 * (apart / reach) ** 2)
     share[:, 0] += 1e-9
@@ -75,9 +75,9 @@ def _whole_parts(
     components: NDArray[np.integer],
     node_component: NDArray[np.integer],
 ) -> sparse.csr_matrix:
-    """Every loose part with too few nodes rides on one node, that which moves what it touches most.
+    """Bind each loose part with too few nodes to one node: the one that carries most of what it touches.
 
-    Several would turn it differently, and a mean of rotations shrinks.
+    Several nodes would blend several rotations, and a blend of rotations shrinks.
     """
     nodes_of = np.bincount(node_component, minlength=components.max() + 1)
     small = np.flatnonzero(nodes_of[: components.max() + 1] < OWN_NODES)
@@ -106,10 +106,11 @@ def _whole_parts(
 
 
 def _hosts(parts: list[NDArray[np.floating]], gaps: list[float]) -> list[tuple[int, int]]:
-    """(part, the part that it hangs on or -1 for the body), each after its host: a finger hangs on its palm, though the
-    thigh is near as well.
+    """(part, the part it hangs on or -1 for the body), hosts first: a finger hangs on its palm even where the thigh is
+    near.
 
-    `gaps` are the parts' distances from the body. It is the shortest tree that joins all, some points a part.
+    `gaps` are the parts' distances from the body. Hosts follow from the minimum spanning tree over a few points of each
+    part.
     """
     some = [points[np.linspace(0, len(points) - 1, min(SEEN, len(points))).astype(int)] for points in parts]
     owner = np.repeat(np.arange(len(some)), [len(points) for points in some])
@@ -123,14 +124,14 @@ def _hosts(parts: list[NDArray[np.floating]], gaps: list[float]) -> list[tuple[i
     shortest = order[np.diff(link[order], prepend=-1) > 0]
     rows = np.concatenate([link[shortest] // body, np.arange(body)])
     columns = np.concatenate([link[shortest] % body, np.full(body, body)])
-    values = np.concatenate([lengths[shortest], gaps]) + 1e-6  # a link of length zero would be none
+    values = np.concatenate([lengths[shortest], gaps]) + 1e-6  # a sparse zero would be no link
     tree = minimum_spanning_tree(sparse.csr_matrix((values, (rows, columns)), shape=(body + 1, body + 1)))
     reached, hosts = breadth_first_order(tree, body, directed=False)
     return [(int(part), -1 if hosts[part] == body else int(hosts[part])) for part in reached[1:]]
 
 
 def mesh_components(faces: NDArray[np.integer], count: int) -> NDArray[np.int32]:
-    """The number of the connected part that each of `count` vertices lies on [V]."""
+    """[V] the connected component of each of `count` vertices."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
     graph = sparse.coo_matrix((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count))
     return connected_components(graph, directed=False)[1]
@@ -146,8 +147,8 @@ def carry_vertices(
 ) -> NDArray[np.float32]:
     """Vertices [T, V, 3] from nodes moved to [T, P, 3] and turned by [T, P, 3, 3]; exact for rigid motion.
 
-    With a `normalization` they come in the units that it is from. A vertex is linear in the maps of its nodes, with its
-    own place times their weights as coefficients; some vertices at a time, so that nothing but the result is large.
+    With a `normalization` the result is in its source units. Works in blocks of vertices, so that only the result is
+    large.
     """
     frames, count = moved.shape[:2]
     constant = moved - np.einsum("tpij,pj->tpi", rotations, nodes)
@@ -165,7 +166,7 @@ def carry_vertices(
 
 
 def _times_places(weights: sparse.csr_matrix, places: NDArray[np.float32]) -> sparse.csr_matrix:
-    """[V, 4 P]: each weight [V, P] four times, times the vertex's x, y, z and 1 in `places` [V, 4]."""
+    """[V, 4 P]: each weight [V, P] times the vertex's homogeneous position in `places` [V, 4]."""
     row = np.repeat(np.arange(len(places)), np.diff(weights.indptr))
     values = (weights.data[:, None] * places[row]).reshape(-1)
     columns = (weights.indices[:, None] * 4 + np.arange(4, dtype=weights.indices.dtype)).reshape(-1)

@@ -1,4 +1,6 @@
-"""A closed surface of few vertices around any mesh: what is inside by the winding number, plus what is a mere sheet."""
+"""A closed surface with few vertices around any mesh: whatever the winding number calls inside, plus thickened open
+sheets.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from core.geometry.sampling import orientation, sample_surface
 from core.geometry.soft_arap import compacted
 
 CELLS, COARSE = 192, 48  # along a side, at the end and at first
-SHEET = 0.004  # half the thickness of what has none, as a share of the size
-NEAR = 0.02  # of a point on a sheet: beyond, its thickness is not looked at
-SMALLEST = 0.01  # of the largest part's volume: less floats
+SHEET = 0.004  # half the thickness given to open sheets, of the size
+NEAR = 0.02  # of a sheet: farther places are not tested against it
+SMALLEST = 0.01  # of the largest part's volume: smaller parts are dropped
 
 
 def closed_surface(vertices: ArrayLike, faces: ArrayLike, count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -66,7 +68,7 @@ def _borders(faces: NDArray[np.int64]) -> NDArray[np.int64]:
 def large_parts(
     vertices: NDArray[np.float32], faces: NDArray[np.int32]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Vertices [V, 3] and faces [F, 3] without bubbles and without parts that are next to nothing."""
+    """Drop bubbles and parts of negligible volume."""
     component = mesh_components(faces, len(vertices))
     volume = component_volumes(vertices, faces, component)
     kept = (volume > SMALLEST * volume.max())[component[faces[:, 0]]]

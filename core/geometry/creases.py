@@ -10,13 +10,11 @@ from scipy.sparse.csgraph import connected_components
 CREASE_DEGREES = 50.0
 
 
-def split_at_creases(
-    vertices: NDArray, faces: NDArray, degrees: float = CREASE_DEGREES
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Copies of vertices [V, 3] for each side of an edge whose faces [F, 3] meet at more than `degrees`.
+def split_at_creases(vertices: NDArray, faces: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Duplicate vertices [V, 3] along edges whose faces [F, 3] meet at more than CREASE_DEGREES.
 
-    Returns `origin` [V'], the vertex that each copy is of, and faces [F, 3] into the copies. Loose vertices are left
-    out, and edges of more than two faces count as hard.
+    Returns `origin` [V'], the vertex each copy comes from, and faces [F, 3] into the copies. Loose vertices are
+    dropped, and edges of more than two faces count as hard.
     """
     corners = np.asarray(vertices, dtype=np.float64)[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -36,7 +34,7 @@ def split_at_creases(
     first = np.concatenate([[0], np.cumsum(members)[:-1]])[members == 2]
     a, b = order[first], order[first + 1]
     cosine = np.einsum("ij,ij->i", normals[a // 3], normals[b // 3])
-    smooth = cosine >= np.cos(np.radians(degrees))
+    smooth = cosine >= np.cos(np.radians(CREASE_DEGREES))
     a, b = a[smooth], b[smooth]
     rows, columns = np.concatenate([low[a], high[a]]), np.concatenate([low[b], high[b]])
     joined = coo_matrix((np.ones(len(rows)), (rows, columns)), (3 * count, 3 * count))

@@ -1,9 +1,8 @@
 """A mesh that follows the hand: an as-rigid-as-possible solve on a few nodes, in milliseconds.
 
-The same deformation as `rigid.py` (Sorkine and Alexa 2007) for one pose at a time, in NumPy alone, so that a window can
-solve at every movement of the mouse. What depends on the mesh only is a `DragSystem`; what depends on the pose that
-a drag starts from and on what is held in it, a `Grip`, made once when a handle is taken. The pose it starts from is
-its rest: where nothing is dragged, nothing changes.
+The deformation of `rigid.py` (Sorkine and Alexa 2007) for one pose, in NumPy alone, fast enough for every mouse event.
+`DragSystem` holds what depends on the mesh only; a `Grip`, made when handles are grabbed, what depends on the pose at
+that moment. That pose is the rest pose: without a drag nothing changes.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ from core.geometry.surroundings import TOUCHED, carrying_nodes, surrounding_node
 from core.quaternions import nearest_rotations
 
 NODES = 160
-NEIGHBOURS = 8  # nodes that a node is tied to, at least
-HOLD = 0.002  # of the mean degree: how hard nodes are held to where they were, so that a drag does not carry all along
+NEIGHBOURS = 8  # that each node is tied to, at least
+HOLD = 0.002  # of the mean degree: pull of every node to its old place, so that a drag does not move the whole body
 PLANTED = 2.0  # of the mean degree: the same for feet on the ground
-GROUND = 0.035  # of the size: vertices within this height of the lowest are on the ground
-DEPENDENT = 0.1  # as in `rigid.py`, which a window does not import: it needs torch
+GROUND = 0.035  # of the size: vertices this close to the lowest stand on the ground
+DEPENDENT = 0.1  # as in `rigid.py`, which needs torch and so stays out of the window's process
 STEPS = 6  # local and global steps per event; the next event continues from there
 
 
 @dataclass(frozen=True, eq=False)
 class DragSystem:
-    """What solving on one mesh needs, whatever its units: P vertices as nodes, and how all ride on them."""
+    """All that solving on one mesh needs, in any units: P of its vertices as nodes, and the others' weights on them."""
 
     nodes: NDArray[np.int64]  # [P] vertices
     weight: NDArray[np.float64]  # [P, P] symmetric edge weights, zero on the diagonal
     binding: sparse.csr_matrix  # [V, P] rows sum to 1
-    together: NDArray[np.float64] | None = None  # [P, P] 1 between nodes of one loose piece, which turn as one
+    together: NDArray[np.float64] | None = None  # [P, P] 1 between nodes of one loose piece: they share a rotation
 
     @classmethod
     def of(cls, vertices: ArrayLike, faces: ArrayLike) -> DragSystem:
@@ -70,9 +69,9 @@ class DragSystem:
         turned: tuple[int, ...] = (),
         regions: Mapping[int, NDArray[np.int64]] | None = None,
     ) -> Grip:
-        """Take hold of handles [K] of the pose `vertices` [V, 3]; feet whose `height` [V] is lowest stay put.
+        """Grab handles [K] in the pose `vertices` [V, 3]; feet, whose `height` [V] is lowest, stay planted.
 
-        `turned` are rows of the handles that take their surroundings, or one of the `regions`, along as one piece.
+        Handles in the rows `turned` carry their surroundings, or one of the `regions`, along as a rigid piece.
         """
         base = np.asarray(vertices, dtype=np.float32)
         held = np.asarray(handles, dtype=np.int64)
@@ -122,12 +121,13 @@ class Grip:
 
     @property
     def turned(self) -> tuple[int, ...]:
-        """Rows of the handles that take their surroundings along."""
+        """Rows of the handles that carry their surroundings along."""
         return tuple(row for row, _ in self._pieces)
 
     def pose(self, targets: ArrayLike, turns: ArrayLike = (), steps: int = STEPS) -> NDArray[np.float32]:
-        """Vertices [V, 3] with the handles at `targets` [K, 3], and the pieces of those that are `turned` turned
-        from the pose that was taken hold of by `turns` [G, 3, 3]."""
+        """Vertices [V, 3] with the handles at `targets` [K, 3] and the rigid pieces turned by `turns` [G, 3, 3] since
+        the grab.
+        """
         goals = np.asarray(targets, dtype=np.float64).reshape(len(self.handles), 3)
         turn = np.asarray(turns, dtype=np.float64).reshape(len(self._pieces), 3, 3)
         met = np.concatenate(
@@ -147,7 +147,7 @@ class Grip:
         return vertices
 
     def _rotations(self, moved: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[P, 3, 3] how each node's neighbourhood is turned; a piece, as it was asked."""
+        """[P, 3, 3] rotation of each node's neighbourhood; rigid pieces turn as asked."""
         covariances = self._covariances(moved)
         if self._system.together is not None:
             covariances = (self._system.together @ covariances.reshape(-1, 9)).reshape(-1, 3, 3)
@@ -164,7 +164,7 @@ class Grip:
         return spread - moved[:, :, None] * self._near[:, None, :] - theirs[:, :, None] * self._rest[:, None, :]
 
     def _positions(self, rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[P, 3] whose edges best follow the rotations, each held to where it was."""
+        """[P, 3] node positions whose edges best follow the rotations, each pulled softly to its old place."""
         weight = self._system.weight
         turn = lambda matrix, points: np.einsum("pij,pj->pi", matrix, points)  # noqa: E731
         own = turn(rotation, self._rest)
@@ -175,7 +175,7 @@ class Grip:
     def _meet(
         self, moved: NDArray[np.float64], rotation: NDArray[np.float64] | None, goals: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The minimiser with the handles at their goals from the free one: exact, as constraints are linear in it."""
+        """The constrained minimiser from the free one: exact, as the handle constraints are linear."""
         turned = self._offset.sum(axis=1) if rotation is None else np.einsum("pij,kpj->ki", rotation, self._offset)
         return moved + self._lift @ (goals - turned - self._shares @ moved)
 
@@ -199,7 +199,7 @@ def _dependence(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def spread_vertices(points: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Up to `count` vertices that are farthest from each other [P]."""
+    """Farthest point sampling: up to `count` vertices [P]."""
     chosen = [int(np.linalg.norm(points - points.mean(axis=0), axis=1).argmax())]
     apart = np.linalg.norm(points - points[chosen[0]], axis=1)
     while len(chosen) < count and apart.max() > 1e-6:

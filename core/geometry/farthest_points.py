@@ -8,7 +8,7 @@ from torch import Tensor
 from core.precision import distances
 from core.shapes import Bool, Float, Int
 
-# Largest distance table [B, chunk, N] that nearest_indices builds at a time, in entries (64 MB of float32).
+# Entries of the largest distance table [B, chunk, N] that nearest_indices builds (64 MB of float32).
 _TABLE_ENTRIES = 1 << 24
 
 
@@ -19,12 +19,13 @@ def farthest_point_indices(
     start: int | Int[Tensor, " B"] | None = None,
     given: Float[Tensor, "B G 3"] | None = None,
 ) -> Int[Tensor, "B count"]:
-    """Choose `count` points of each set so that every next one is farthest from those already chosen.
+    """Pick `count` points from each set, each one farthest from those already picked.
 
-    `start` is the first choice (one index, or one per set); left out, it is the point farthest from the
-    set's centroid, so that the answer depends on the points only. Greedy, so the first k of a longer run
-    are the shorter run. `given` are places outside the set that count as chosen before the first. With `count` above
-    N the last choices repeat. Paper section 3.2 (latent anchors).
+    `start` is the first pick (one index, or one per set), by default the point farthest from the set's centroid, so
+    that the answer depends on the points only. `given` are places outside the set that count as picked already. Greedy,
+    so the first k picks do not depend on `count`; with `count` above N the last picks repeat. Paper section 3.2 (latent
+    anchors).
+
     Returns int64 on the points' device. Raises ValueError on an empty set, a wrong shape or a start outside it.
     """
     if points.ndim != 3 or points.shape[-1] != 3 or points.shape[1] == 0:
@@ -63,7 +64,7 @@ def farthest_point_indices(
 def farthest_present_indices(
     points: Float[Tensor, "B N 3"], present: Bool[Tensor, "B N"], count: int
 ) -> Int[Tensor, "B count"]:
-    """Farthest points among those that are present [B, N]; once these are used up, the choices repeat."""
+    """Farthest points among those marked `present` [B, N]; the picks repeat once these are used up."""
     first = present.to(torch.int64).argmax(dim=1)
     start = points.gather(1, first[:, None, None].expand(-1, 1, 3))
     # Absent points take the place of one that is there, so they are only chosen last.
@@ -72,7 +73,7 @@ def farthest_present_indices(
 
 @torch.no_grad()
 def nearest_indices(queries: Float[Tensor, "B Q 3"], points: Float[Tensor, "B N 3"], k: int) -> Int[Tensor, "B Q k"]:
-    """The `k` points nearest to each query, nearest first, int64; queries are taken in chunks to bound memory.
+    """Indices of the `k` points nearest to each query, nearest first; in chunks, which bounds memory.
 
     Raises ValueError when `k` is below 1 or above N.
     """

@@ -1,8 +1,8 @@
 """A closed surface from points without normals: the field of dipoles at the points that is one half at every point.
 
 The winding number of a closed surface is an integral over it of a dipole field, 1 inside, 0 outside and 1/2 on it
-(Gauss's lemma). Of all dipoles at the points, the least ones that give 1/2 at each point are found by one linear solve
-(parametric Gauss reconstruction, Lin et al. 2022): directions and areas of the surface follow without any orientation.
+(Gauss's lemma). The smallest dipoles at the points that give 1/2 at each of them come from one linear solve (parametric
+Gauss reconstruction, Lin et al. 2022), so normals need not be known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 NEIGHBOURS = 7
-WIDTH = 1.0  # of the distance of a point's neighbours: within, its field is that of a ball and not of a dipole
+WIDTH = 1.0  # of the distance to a point's neighbours: within it the point's field is that of a ball
 LEAST_WIDTH, MOST_WIDTH = 0.0015, 0.04  # of the size
 DAMPING = 1.07  # factor on the diagonal of the system; more is smoother, 1 interpolates noise
 CHUNK = 8192

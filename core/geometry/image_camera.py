@@ -1,4 +1,4 @@
-"""The camera that pictures are taken with: the middle of training's, and what a picture is taken to mean."""
+"""The camera assumed for images: the middle of the cameras seen in training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FRONT = (0.6, 0.25, 2.2)  # azimuth, elevation and distance: the front quarter, the middle of training's cameras
-VIEW_SIDE = 1.5  # of the square that a picture shows at the distance of the origin
+VIEW_SIDE = 1.5  # of the square an image covers at the distance of the origin
 
 
 def picture_axes() -> NDArray[np.float64]:

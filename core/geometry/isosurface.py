@@ -20,28 +20,27 @@ def extract_isosurface(
     occupancy: Occupancy,
     resolution: int = 128,
     level: float = 0.5,
-    side: float = BOX_SIDE,
     coarse_resolution: int = 32,
     chunk: int = 65_536,
     thin: NDArray[np.floating] | None = None,
     mend: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Vertices [V, 3] and outward faces [F, 3] where `occupancy` crosses `level` in the centred box of that side.
+    """Vertices [V, 3] and outward faces [F, 3] where `occupancy` crosses `level` inside the centred box of BOX_SIDE.
 
-    `occupancy` maps points [Q, 3] to values [Q] (larger inside; logits with level 0 work as well as
-    probabilities). `resolution` is the number of cells per side, `coarse_resolution` times a power of two:
-    the coarse grid is evaluated in full, then cells next to a crossing are halved and only their new corners
-    evaluated; elsewhere values are interpolated. Parts thinner than a coarse cell that touch no coarse corner can
-    be missed, unless one of the places `thin` [N, 3] lies in them. `mend` may change the values at the corners
-    [resolution + 1] * 3 before a surface is made of them. The outermost corners count as outside, so the surface is
-    closed. Raises MeshError when nothing, or everything, is inside or values are not finite.
+    `occupancy` maps points [Q, 3] to values [Q] (larger inside; logits with level 0 work as well as probabilities).
+    `resolution` is the number of cells per side, `coarse_resolution` times a power of two: the coarse grid is evaluated
+    in full, then cells next to a crossing are halved and only their new corners evaluated; elsewhere values are
+    interpolated. Parts thinner than a coarse cell that touch no coarse corner can be missed, unless one of the places
+    `thin` [N, 3] lies in them. `mend` may edit the final grid of corner values [resolution + 1] * 3 before the surface
+    is extracted. The outermost corners count as outside, so the surface is closed. Raises MeshError when nothing, or
+    everything, is inside or values are not finite.
     """
     steps = np.log2(resolution / coarse_resolution)
     if coarse_resolution < 2 or steps < 0 or steps != int(steps):
         raise ValueError(f"The resolution {resolution} is not {coarse_resolution} times a power of two.")
 
     def ask(index: NDArray[np.int64], cells: int) -> NDArray[np.float64]:
-        places = (index / cells - 0.5) * side
+        places = (index / cells - 0.5) * BOX_SIDE
         values = [np.asarray(occupancy(places[at : at + chunk])).reshape(-1) for at in range(0, len(places), chunk)]
         answer = np.concatenate(values).astype(np.float64) if values else np.zeros(0)
         if not np.isfinite(answer).all():
@@ -57,7 +56,7 @@ def extract_isosurface(
     while cells < resolution:
         near = _crossed_cells(grid > level)
         if thin is not None:
-            cell = np.clip(np.floor((np.asarray(thin) / side + 0.5) * cells), 0, cells - 1).astype(np.int64)
+            cell = np.clip(np.floor((np.asarray(thin) / BOX_SIDE + 0.5) * cells), 0, cells - 1).astype(np.int64)
             near[tuple(cell.T)] = True
         near = binary_dilation(near, iterations=1)
         cells *= 2
@@ -81,7 +80,7 @@ def extract_isosurface(
     room = 1e-4 * max(float(np.ptp(grid)), 1e-12)
     grid = np.where(np.abs(grid - level) < room, level - room, grid)
     vertices, faces, _, _ = marching_cubes(grid, level=level, gradient_direction="ascent", allow_degenerate=True)
-    vertices = (vertices / resolution - 0.5) * side
+    vertices = (vertices / resolution - 0.5) * BOX_SIDE
     return vertices.astype(np.float32), faces.astype(np.int32)
 
 
@@ -92,7 +91,7 @@ def _ask_until_closed(
     level: float,
     ask: Callable[[NDArray[np.int64]], NDArray[np.float64]],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Ask the wanted corners, then follow the surface into cells where it leaves them, until it does no more."""
+    """Evaluate the wanted corners, then those of newly crossed cells, until the surface leaves no evaluated cell."""
     while wanted.any():
         index = np.argwhere(wanted)
         grid[wanted] = ask(index)

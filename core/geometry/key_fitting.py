@@ -1,4 +1,4 @@
-"""A motion made into keys: few handles with few keys that follow it, to be edited like any others."""
+"""Fits editable keys to a motion: a few handles with a few keys each."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from core.sequence import Handle, MeshSequence, SourceMesh, frozen_array
 
 TOLERANCE = 0.01  # of the shape's size, between a handle's path and the straight lines between its keys
 MAX_KEYS = 8  # of one handle
-EVERY = 4  # frames: a long motion may have a key so often
-HANDLES = 8  # at least so many, where the mesh has room for them
+EVERY = 4  # frames: a long motion may have a key this often
+HANDLES = 8  # at least this many, where the mesh has room
 PROBES = 2000
-STILL = 0.01  # of the shape's size: what moves less is pinned
+STILL = 0.01  # of the shape's size: handles that move less are pinned
 
 
 def fitted_frames(path: NDArray[np.float64], tolerance: float, most: int = MAX_KEYS) -> list[int]:
-    """Frames of a path [T, 3] that, joined by straight lines from frame 0 on, stay within `tolerance` of it; `most`
-    at most. The frame that is furthest off is added until none is."""
+    """At most `most` frames of a path [T, 3] whose straight joins, from frame 0 on, stay within `tolerance` of it. The
+    frame that is farthest off is added until none is.
+    """
     frames = np.arange(len(path))
     chosen = [0, len(path) - 1]
     while len(chosen) <= most:
@@ -35,7 +36,7 @@ def fitted_frames(path: NDArray[np.float64], tolerance: float, most: int = MAX_K
 
 
 def telling_vertices(source: SourceMesh, track: NDArray, taken: list[int], count: int) -> list[int]:
-    """Vertices far from each other, sooner where much moves: `count` in all, those that are `taken` first."""
+    """Spread-out vertices, preferring those that move much: `count` in all, starting with those already `taken`."""
     chosen = list(taken)
     candidates = np.linspace(0, len(source.vertices) - 1, min(PROBES, len(source.vertices))).astype(int)
     rest = source.vertices[candidates].astype(np.float64)
@@ -54,7 +55,7 @@ def telling_vertices(source: SourceMesh, track: NDArray, taken: list[int], count
 
 
 class FittedKeys(NamedTuple):
-    """Handles that follow a motion, and how far the worst is from it at its vertex, as a share of the size."""
+    """Handles that follow a motion, and the largest distance of any from its vertex, as a fraction of the size."""
 
     handles: tuple[Handle, ...]
     worst: float
@@ -67,8 +68,8 @@ class FittedKeys(NamedTuple):
 def keys_that_follow(
     source: SourceMesh, track: NDArray, given: Sequence[Handle] = (), most: int = MAX_KEYS
 ) -> FittedKeys:
-    """Handles that follow the vertices' positions `track` [T, V, 3], in the units of `source`, whose pose is that of
-    frame 0: those that are `given`, and more at telling places, each with at most `most` keys. What is still is pinned.
+    """Handles that follow the vertex positions `track` [T, V, 3], which start in the pose and units of `source`: those
+    `given` and more at spread-out places, each with at most `most` keys. Still ones are pinned.
     """
     known = {handle.vertex: handle for handle in given}
     handles: list[Handle] = []
@@ -87,11 +88,11 @@ def keys_that_follow(
 
 
 def most_keys(frames: int) -> int:
-    """How many keys a handle may have that follows a motion of so many frames from elsewhere."""
+    """The most keys a handle gets for following an imported motion of that many frames."""
     return max(MAX_KEYS, frames // EVERY)
 
 
 def at_first_pose(source: SourceMesh, motion: MeshSequence) -> SourceMesh:
-    """The mesh as a motion of its vertices begins: keys start from the pose of the mesh, so this is to be its pose."""
+    """The mesh in the first pose of a motion, since keys start from the mesh's own pose."""
     first = frozen_array(motion.vertices[0], np.float32, (len(source.vertices), 3), "vertices")
     return source if np.array_equal(first, source.vertices) else replace(source, vertices=first)

@@ -1,4 +1,4 @@
-"""Loose pieces of a mesh: a robot's forearm, a plate, a wheel or an eye is a part by itself, and does not bend."""
+"""Loose pieces of a mesh: connected parts that do not bend, such as a robot's forearm, a plate, a wheel or an eye."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 PIECE = 0.45  # of the size: connected parts smaller than this, of a mesh of several, move as one piece
-COMPACT, BULK = 0.6, 0.8  # a part as wide as long, such as a head with its hat, may be larger than a limb
-STIFFNESS = 30.0  # of the edges between nodes of a piece, beside others
+COMPACT, BULK = 0.6, 0.8  # compact parts, such as a head with its hat, may be larger than limbs
+STIFFNESS = 30.0  # factor on edges within a piece
 
 
 def loose_pieces(
     rest: NDArray[np.floating], components: NDArray[np.integer], node_component: NDArray[np.integer]
 ) -> NDArray[np.int64]:
-    """The number of the piece that each node belongs to [P]; -1 for what bends.
+    """[P] the piece each node belongs to, -1 for what bends.
 
     Vertices [V, 3], of a mesh whose size is 1, lie on `components` [V], nodes on `node_component` [P].
     """

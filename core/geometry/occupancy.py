@@ -1,4 +1,4 @@
-"""Inside tests by the generalised winding number, which open meshes, overlaps and several components do not upset."""
+"""Inside tests by the generalised winding number, which tolerates open meshes, overlaps and several components."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def is_inside(vertices: ArrayLike, faces: ArrayLike, queries: ArrayLike) -> NDAr
     return turned * winding_number(points, corners, queries) > 0.5
 
 
-def uniform_box_points(count: int, rng: np.random.Generator, side: float = BOX_SIDE) -> NDArray[np.float64]:
-    """[count, 3] points uniform in the origin-centred box of that side."""
-    return (rng.random((count, 3)) - 0.5) * side
+def uniform_box_points(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """[count, 3] points uniform in the origin-centred box of BOX_SIDE."""
+    return (rng.random((count, 3)) - 0.5) * BOX_SIDE

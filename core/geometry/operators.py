@@ -20,6 +20,7 @@ _COARSE_VERTICES = 6_000
 # Components closer than this (fraction of size) are tied vertex by vertex, as a shirt is to a body.
 _LINK_DISTANCE = 0.03
 _LINKS_PER_LOOSE_GROUP = 8
+_STEPS, _TOLERANCE = 4, 1e-3  # of the conjugate gradients
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +85,13 @@ class ScreenedSolver:
             return self._direct.solve(right)
         return np.concatenate([self._iterate(right[:, at : at + 16]) for at in range(0, right.shape[1], 16)], axis=1)
 
-    def _iterate(self, right: NDArray[np.float64], steps: int = 4, tolerance: float = 1e-3) -> NDArray[np.float64]:
+    def _iterate(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
         """Conjugate gradients, all columns at once, preconditioned by one two-level cycle."""
         x = np.zeros_like(right)
         residual = right.copy()
-        target = tolerance * np.linalg.norm(right, axis=0)
+        target = _TOLERANCE * np.linalg.norm(right, axis=0)
         direction, old = np.zeros_like(right), np.ones(right.shape[1])
-        for step in range(steps):
+        for step in range(_STEPS):
             z = self._cycle(residual)
             new = (residual * z).sum(axis=0)
             direction = z + (new / old if step else 0.0) * direction
@@ -149,8 +150,8 @@ def link_components(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Extra edges (i, j, weight) that make one connected graph of components `labels` [V].
 
-    Close layers are tied with weight area / gap^2, which lets a layer follow the other at the scale of the
-    gap whatever the resolution. What is still loose is tied to the largest group at its closest vertices.
+    Close layers are tied with weight area / gap^2, so one follows the other at the scale of the gap at any resolution.
+    Groups that are still loose are tied to the largest one at their closest vertices.
     """
     nothing = np.zeros(0, np.int64)
     if labels.max(initial=0) == 0:
@@ -215,7 +216,7 @@ def _prolongation(operator: SurfaceOperator) -> sparse.csr_matrix:
     # One seed per occupied cell; an area A holds about A / h^2 cells of side h.
     cell = float(np.sqrt(operator.mass.sum() / _COARSE_VERTICES))
     seeds = np.arange(count)
-    while len(seeds) > 2 * _COARSE_VERTICES:  # the area says little of a mesh of loose scraps: then coarser
+    while len(seeds) > 2 * _COARSE_VERTICES:  # a mesh of loose scraps has little area: take larger cells
         seeds = np.unique(np.floor(points / cell).astype(np.int64), axis=0, return_index=True)[1]
         cell *= 1.5
     _, _, source = dijkstra(graph, directed=True, indices=seeds, min_only=True, return_predecessors=True)

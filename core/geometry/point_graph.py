@@ -1,7 +1,6 @@
 """Which tracked points belong together: a graph of points that stay near each other in every frame.
 
-Two legs that touch in one frame part in another, so their points are neighbours in none; a leg of a dozen points hangs
-together however thin it is.
+Legs that touch in one frame but part in another are not linked; a thin leg of a dozen points still holds together.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 COMPARED_FRAMES = 9  # spread over the clip
-APART = 5.0  # usual lengths of the tree's edges: what only a longer one would join was seen to be apart
+APART = 5.0  # median edge lengths: longer edges join what was seen to be apart
 
 
 class PointGraph(NamedTuple):
-    """Edges of the shortest tree over tracked points, by their largest length over the frames."""
+    """Minimum spanning tree of tracked points, by each pair's largest distance over the frames."""
 
     edges: NDArray[np.int64]  # [E, 2]
     lengths: NDArray[np.float64]  # [E]
@@ -40,5 +39,5 @@ class PointGraph(NamedTuple):
 
     @property
     def joined(self) -> NDArray[np.bool_]:
-        """[E] false for edges so long that what they join was seen to be apart."""
+        """[E] false for edges too long to be real connections."""
         return self.lengths < APART * np.median(self.lengths)

@@ -8,14 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 from core.errors import MeshError
 
 MAX_CORNERS = 20_000  # of one polygon
-_FANS = 8  # apexes that are tried before ears are clipped
+_FANS = 8  # apexes tried before ear clipping
 
 
 def triangulate(points: NDArray[np.float64], corners: ArrayLike, counts: ArrayLike) -> NDArray[np.int64]:
     """Triangles [F, 3] of polygons, as places in `corners`, in the order of the polygons.
 
     `points` [V, 3]; `corners` [C] are the vertices of all polygons, one after another, and `counts` [P] how many each
-    has. Polygons with fewer than three corners give none, others two fewer than they have corners. Raises MeshError for
+    has. A polygon of n corners gives n - 2 triangles, none below three. Raises MeshError for
     a polygon of more than 20,000 corners.
     """
     ring, sizes = np.asarray(corners, dtype=np.int64), np.asarray(counts, dtype=np.int64)
@@ -39,8 +39,8 @@ def triangulate(points: NDArray[np.float64], corners: ArrayLike, counts: ArrayLi
 def _fans(points: NDArray[np.float64]) -> NDArray[np.int64]:
     """Corner numbers [P, n - 2, 3] for polygons [P, n, 3].
 
-    A fan whose triangles all face the polygon's own way is right for every convex polygon and every concave quad;
-    a more tortuous one is cut by ear clipping, and one that even this cannot cut gets the least bad fan tried.
+    A fan whose triangles all face the polygon's way is right for convex polygons and concave quads. Others are cut by
+    ear clipping, or keep the best fan tried where that fails.
     """
     several, size = points.shape[:2]
     steps = np.arange(1, size - 1)

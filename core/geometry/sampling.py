@@ -31,7 +31,7 @@ class SurfaceSamples:
 
 
 def sample_surface(vertices: ArrayLike, faces: ArrayLike, count: int, rng: np.random.Generator) -> SurfaceSamples:
-    """Draw `count` points uniformly by area on vertices [V, 3], faces [F, 3]; the same `rng` state, the same points.
+    """Draw `count` points uniformly by area on vertices [V, 3], faces [F, 3]; deterministic for a given `rng` state.
 
     Faces of zero area get none. Raises MeshError when the mesh has no area.
     """

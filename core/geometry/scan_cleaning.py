@@ -1,4 +1,4 @@
-"""What of a scan is not the shape: points that lie alone, and the floor that it stands on."""
+"""Finds what in a scan is not the shape: stray points and the floor."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-FEWEST = 24  # points below which nothing is judged
+FEWEST = 24  # points; smaller scans are left alone
 NEIGHBOURS = 8
-REACH = 2.5  # usual distances to the third neighbour across which points hang together
-SMALLEST = 0.005  # of the points: fewer that hang together with nothing else are noise
-THICKNESS = 0.01  # of the size: what lies this near a plane belongs to it
+REACH = 2.5  # typical distances to the third neighbour: points closer than this are linked
+SMALLEST = 0.005  # of the points: smaller clusters are noise
+THICKNESS = 0.01  # of the size: points this close to a plane belong to it
 TRIALS = 300
 LEAST_FLOOR = 0.2  # of the points
-MOST_BELOW = 0.03  # of the points, which are noise
+MOST_BELOW = 0.03  # of the points, as noise
 LEAST_SHAPE = 0.1  # of the points above the floor
 BEYOND = 0.08  # of the size: a floor goes on beside what stands on it
-BESIDE = 0.35  # of its points lie so
+BESIDE = 0.35  # of its points do
 
 
 def stray_points(points: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """[N] true for points that hang together with almost no other; never most of them."""
+    """[N] true for points in tiny clusters; all false if that would be most of them."""
     places = np.asarray(points, dtype=np.float64)
     if len(places) < FEWEST:
         return np.zeros(len(places), dtype=bool)
@@ -41,8 +41,8 @@ def floor_plane(
 ) -> tuple[NDArray[np.float64], float, float] | None:
     """The floor that a shape stands on: its normal [3], height along it, and thickness; None without one.
 
-    `tilt` is the largest angle in radians between its normal and `up` [3]. A floor holds many of the points, hardly any
-    lie below it, and it goes on beside the shape, which the sole of a foot or the bottom of a box does not.
+    `tilt` is the largest angle in radians between its normal and `up` [3]. A floor holds many points, has hardly any
+    below it, and extends beyond the shape, unlike the sole of a foot or the bottom of a box.
     """
     places = np.asarray(points, dtype=np.float64)
     if len(places) < 4 * FEWEST:

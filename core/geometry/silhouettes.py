@@ -1,8 +1,9 @@
-"""Points of a shape from pictures of it: the outline is seen, how far it bulges to both sides is guessed.
+"""Points of a shape from images: the outline is seen, the thickness behind it guessed.
 
 One picture shows no depth, but limbs and bodies are about as thick as they are wide: the outline is filled with a
-surface whose squared height solves a Poisson equation, which makes a half cylinder of a strip and a half ellipsoid of
-a disc (inflation, after Igarashi et al. 1999), and the far side mirrors the near one. It is used like a scan.
+surface whose squared height solves a Poisson equation, which makes a half cylinder of a strip and a half ellipsoid of a
+disc (inflation, after Igarashi et al. 1999), and the far side mirrors the near one. The points are then used like a
+scan.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from scipy.sparse.linalg import splu
 
 from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
 
-SIDE = 96  # pixels a side that are lifted
-LEAST_CONTRAST = 0.08  # of the range of grey, between what is taken for shape and for background
-LARGEST = 0.6  # share of a picture that can be shape; beyond, the background was not found
+SIDE = 96  # pixels a side of the lifted square
+LEAST_CONTRAST = 0.08  # of the grey range, between shape and background
+LARGEST = 0.6  # fraction of the image: a larger shape means that the background was not found
 SMALLEST = 20  # pixels of a part
 
 
 def lifted_points(images: NDArray[np.uint8]) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]] | None:
     """Points [N_t, 3] of the surface in each of images [T, H, W, 3], the near side first, and the camera's place [3].
 
-    The camera is training's for pictures: in the front quarter, the middle square shows VIEW_SIDE around the origin.
-    None where frame 0 holds no shape in front of an even background.
+    The camera is that of `image_camera`; the middle square shows VIEW_SIDE around the origin. None where frame 0 shows
+    no shape before an even background.
     """
     axes = picture_axes()
     frames = []
@@ -55,7 +56,7 @@ def middle_square(image: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def silhouette(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """[SIDE, SIDE] what stands out from the border's grey in the middle square; empty where nothing clearly does."""
+    """[SIDE, SIDE] what stands out from the border's grey in the middle square; empty where nothing does clearly."""
     from skimage.filters import threshold_otsu  # trainings run without it
 
     square = middle_square(image)
@@ -64,7 +65,7 @@ def silhouette(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     nothing = np.zeros((SIDE, SIDE), dtype=bool)
     if np.ptp(off) < LEAST_CONTRAST:
         return nothing
-    # Half the dividing grey: shading makes parts of a shape nearly as dark as what is behind it.
+    # Half of Otsu's threshold: shading makes parts of a shape nearly as dark as the background.
     mask = off > max(0.5 * threshold_otsu(off), LEAST_CONTRAST / 2)
     if mask.mean() > LARGEST:
         return nothing

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.quaternions import Floats, quaternions_of, rotation_matrices, slerp
 
-INFLUENCES = 4  # bones per vertex: what every engine takes
+INFLUENCES = 4  # bones per vertex: what every engine supports
 BLOCK = 4096  # vertices skinned at a time
 
 
@@ -27,7 +27,7 @@ class Keys:
     values: Floats
 
     def at(self, when: Floats) -> Floats:
-        """Values [T, C] at frames `when` [T], between keys along the shortest arc or straight; the ends hold."""
+        """Interpolated values [T, C] at frames `when` [T] (slerp or linear), constant beyond the ends."""
         if len(self.frames) == 1:
             return np.repeat(self.values, len(when), axis=0)
         left = np.clip(np.searchsorted(self.frames, when, side="right") - 1, 0, len(self.frames) - 2)
@@ -39,7 +39,7 @@ class Keys:
 
 @dataclass(frozen=True, eq=False)
 class Action:
-    """One motion: for each joint its rotation's keys, and its shift's keys where it has any. Frames count from 0."""
+    """One motion: rotation keys for each joint, and shift keys for those that have them. Frames count from 0."""
 
     name: str
     fps: float
@@ -49,7 +49,7 @@ class Action:
 
     @property
     def keys(self) -> int:
-        """How many keys there are in all."""
+        """The number of keys in all."""
         return sum(len(keys.frames) for keys in (*self.rotations, *self.shifts) if keys is not None)
 
 
@@ -70,19 +70,19 @@ class Rig:
 
     @property
     def offsets(self) -> Floats:
-        """[B, 3] from each joint's parent to it, at rest; the root's own place."""
+        """[B, 3] each joint's rest offset from its parent; the root's own position."""
         above = np.where(self.parents[:, None] < 0, 0.0, self.places[self.parents])
         return self.places - above
 
     def local_pose(self, action: Action, when: Floats) -> tuple[Floats, Floats]:
-        """Rotations [T, B, 4] and translations [T, B, 3] of every joint against its parent at frames `when` [T]."""
+        """Local rotations [T, B, 4] and translations [T, B, 3] of every joint at frames `when` [T]."""
         rotations = np.stack([keys.at(when) for keys in action.rotations], axis=1)
         still = np.zeros((len(when), 3))
         shifts = [still if keys is None else keys.at(when) for keys in action.shifts]
         return rotations, self.offsets + np.stack(shifts, axis=1)
 
     def bone_maps(self, action: Action, when: Floats) -> tuple[Floats, Floats]:
-        """What each bone does to points at rest at frames `when`: x -> R x + t with R [T, B, 3, 3] and t [T, B, 3]."""
+        """Each bone's map of rest points at frames `when`: x -> R x + t with R [T, B, 3, 3] and t [T, B, 3]."""
         rotations, translations = self.local_pose(action, when)
         return bone_maps(self.parents, self.places, rotation_matrices(rotations), translations)
 
@@ -110,7 +110,7 @@ class Rig:
 def bone_maps(
     parents: Sequence[int] | NDArray[np.int64], places: Floats, rotations: Floats, translations: Floats
 ) -> tuple[Floats, Floats]:
-    """Maps of points at rest, R [T, B, 3, 3] and t [T, B, 3], from local rotations and translations [T, B, ...]."""
+    """Forward kinematics: maps of rest points, R [T, B, 3, 3] and t [T, B, 3], from local transforms [T, B, ...]."""
     turned, moved = np.empty_like(rotations), np.empty_like(translations)
     for joint, parent in enumerate(parents):
         if parent < 0:

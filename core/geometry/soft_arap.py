@@ -26,10 +26,10 @@ class Attached:
 
 
 class SoftArap:
-    """As-rigid-as-possible deformation of vertices [V, 3], faces [F, 3], drawn softly to points on its surface.
+    """As-rigid-as-possible deformation of vertices [V, 3], faces [F, 3], pulled softly towards points.
 
-    Minimises sum over edges of w_ij |(x_i - x_j) - R_i (p_i - p_j)|^2 + sum over points of c_n |(A x)_n - y_n|^2 by
-    turns over rotations R (libigl) and positions x. Loose components are tied to their neighbours.
+    Minimises sum over edges of w_ij |(x_i - x_j) - R_i (p_i - p_j)|^2 + sum over points of c_n |(A x)_n - y_n|^2
+    alternately over rotations R (libigl) and positions x. Loose components are tied to their neighbours.
     """
 
     def __init__(self, vertices: NDArray, faces: NDArray) -> None:
@@ -48,7 +48,7 @@ class SoftArap:
         self.laplacian = sparse.diags(np.asarray(adjacent.sum(axis=1)).ravel()) - adjacent
 
     def at_rest_in(self, pose: NDArray[np.float64]) -> SoftArap:
-        """The same surface with the shape of `pose` [V, 3] for its own; weights of edges stay."""
+        """A copy whose rest shape is `pose` [V, 3]; edge weights stay."""
         other = copy(self)
         other.rest, other.edges = pose, pose[self.start] - pose[self.end]
         return other
@@ -61,7 +61,7 @@ class SoftArap:
         return Attached(_factorised(system), pull)
 
     def fit(self, start: NDArray, attached: Attached, targets: NDArray, iterations: int) -> NDArray[np.float64]:
-        """Positions [V, 3] after some iterations from `start`, pulled towards targets [N, 3]."""
+        """Positions [V, 3] after `iterations` from `start`, pulled towards targets [N, 3]."""
         positions = start
         drawn = attached.pull @ targets
         for _ in range(iterations):
@@ -107,6 +107,6 @@ def simplified(vertices: NDArray, faces: NDArray, most_faces: int) -> tuple[NDAr
 
 
 def compacted(points: NDArray, corners: NDArray) -> tuple[NDArray, NDArray]:
-    """Without vertices that no face uses."""
+    """Drop vertices that no face uses."""
     used, renamed = np.unique(corners, return_inverse=True)
     return points[used], renamed.reshape(-1, 3)

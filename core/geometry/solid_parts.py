@@ -1,4 +1,4 @@
-"""One solid from a grid of values: crumbs go, what was seen beyond a gap is joined to the rest, hollows are filled."""
+"""Makes one solid of a grid of values: drops crumbs, bridges gaps to seen parts, fills hollows."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from scipy.spatial import KDTree
 from core.sequence import BOX_SIDE
 
 SMALLEST = 0.08  # of the largest part's cells; less is noise, unless points lie on it
-SUPPORT, REACH = 4, 0.02  # so many points this near make a part seen
-SMALLEST_SEEN = 0.0015  # of the largest part's cells that a seen part has
-FARTHEST = 0.2  # gap that is bridged; what was seen beyond it stands apart
+SUPPORT, REACH = 4, 0.02  # this many points this near make a part seen
+SMALLEST_SEEN = 0.0015  # of the largest part's cells, at least, in a seen part
+FARTHEST = 0.2  # longest bridged gap; seen parts beyond it stay apart
 THINNEST, THICKEST = 1.2, 0.03  # radius of a bridge: in cells, and of the size
 STEEPNESS = 100.0  # of a bridge's values, per unit of length
 
 Grid = NDArray[np.float64]
 
 
-def one_solid(grid: Grid, points: NDArray[np.floating] | None = None, side: float = BOX_SIDE) -> Grid:
-    """Values [n, n, n] at the corners of the centred box of that side, positive inside, changed so that inside is one.
+def one_solid(grid: Grid, points: NDArray[np.floating] | None = None) -> Grid:
+    """Values [n, n, n] at the corners of the centred box of BOX_SIDE, positive inside, with the inside made one piece.
 
     Small parts become outside, except those that seen `points` [N, 3] lie on, which are bridged to the rest over gaps
     of up to FARTHEST. Enclosed hollows become inside.
@@ -31,7 +31,7 @@ def one_solid(grid: Grid, points: NDArray[np.floating] | None = None, side: floa
         return result
     cells = np.bincount(part.ravel(), minlength=count + 1)
     cells[0] = 0
-    step = side / (len(grid) - 1)
+    step = BOX_SIDE / (len(grid) - 1)
     seen = np.zeros(count + 1, dtype=np.int64)
     where = np.argwhere(part)
     tree = KDTree((where - (len(grid) - 1) / 2) * step)
@@ -45,7 +45,7 @@ def one_solid(grid: Grid, points: NDArray[np.floating] | None = None, side: floa
 
 
 def _filled(grid: Grid) -> Grid:
-    """Without outside that the inside encloses."""
+    """Turns enclosed hollows into inside, in place."""
     outside, count = label(grid <= 0, generate_binary_structure(3, 3))
     if count > 1:
         border = np.zeros(grid.shape, dtype=bool)
@@ -59,7 +59,7 @@ def _filled(grid: Grid) -> Grid:
 def _bridged(
     grid: Grid, part: NDArray[np.integer], kept: NDArray[np.int64], main: int, seen: NDArray[np.int64], step: float
 ) -> Grid:
-    """Parts `kept` tied to the largest, `main`, the nearest first; unseen ones too far away become outside."""
+    """Tie the parts `kept` to the largest, `main`, nearest first; unseen ones too far away become outside."""
     thickness = distance_transform_edt(part > 0) * step
     shell = {number: np.argwhere((part == number) & (thickness < 1.5 * step)) for number in kept}
     joined, waiting = shell[main], [number for number in kept if number != main]
@@ -81,7 +81,7 @@ def _bridged(
 
 
 def _thickness(thickness: Grid, place: NDArray[np.int64]) -> float:
-    """Half of how thick the solid is near a cell of its surface."""
+    """Half the thickness of the solid near a surface cell."""
     low, high = (place - 4).clip(0), place + 5
     return float(thickness[low[0] : high[0], low[1] : high[1], low[2] : high[2]].max())
 

@@ -16,18 +16,18 @@ from core.geometry.weld import weld
 
 REACH = 0.3  # of the shape's size: paths are followed this far
 MOST_VERTICES = 40_000  # beyond, the paths of one handle set would take seconds
-LONGER = 1.5  # a path not much longer than the line is not asked whether the line runs inside
-ALONG = (0.2, 0.5, 0.8)  # where on the line is looked whether it does
+LONGER = 1.5  # only where the path is this much longer is the line tested for running inside
+ALONG = (0.2, 0.5, 0.8)  # tested places on the line
 _WELD = 1e-5
-_KEPT_BYTES = 1 << 25  # of distances already asked for: other handles on the same mesh have most nodes in common
+_KEPT_BYTES = 1 << 25  # of cached distances: other handles on the same mesh share most nodes
 _SOURCES = 32  # whose paths are searched at a time
 
 
 class SurfaceGraph:
     """Shortest paths over a mesh of size about 1: along edges, straight across two adjacent faces, to points on faces.
 
-    Its points are the mesh's vertices [V], followed by the samples [N]. Between components, which no path joins, and
-    beyond `REACH`, distances are straight ones; there the reach is added, so that what is near stays nearer.
+    Its points are the mesh's vertices [V], followed by the samples [N]. Between components and beyond `REACH` distances
+    are straight; beyond it the reach is added, so that near points stay nearer.
     """
 
     def __init__(self, vertices: ArrayLike, faces: ArrayLike, samples: SurfaceSamples) -> None:
@@ -136,7 +136,7 @@ def _across_edges(
 
 
 def _shortest_edges(pairs: NDArray[np.int64], length: NDArray[np.float64], count: int) -> sparse.csr_matrix:
-    """A matrix [count, count] with the shortest of each pair's edges; an edge of no length would be no edge."""
+    """A matrix [count, count] with the shortest edge of each pair, never of zero length, which sparse matrices drop."""
     low, high = pairs.min(axis=1), pairs.max(axis=1)
     order = np.lexsort((length, high, low))
     low, high, length = low[order], high[order], length[order]

@@ -1,4 +1,4 @@
-"""What turns along with a handle: the nodes of a surface that are to move as one rigid piece with it."""
+"""Finds the nodes that turn along with a handle, as one rigid piece."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scipy import sparse
 from core.quaternions import nearest_rotations
 
 REACH = 0.1  # of the shape's size: nodes within it turn along, where they are tied to those that carry the handle
-TOUCHED = 0.05  # share of a handle in a node from which on the node carries it
-FEWEST = 7  # nodes that turn along, where so many are tied to the handle's: of a coarse mesh, beyond its reach
-CARRIED = 0.12  # share of any of a region's vertices in a node from which on the node belongs to the region
+TOUCHED = 0.05  # least share in a handle of a node that carries it
+FEWEST = 7  # nodes that turn along where that many are tied, even beyond the reach on a coarse mesh
+CARRIED = 0.12  # least share in any vertex of a region for a node to belong to it
 TIED = 1e-3  # of the largest weight of the graph
 
 Indices = NDArray[np.int64]
@@ -28,10 +28,10 @@ def surrounding_nodes(
     size: float = 1.0,
     carrying: Mapping[int, Indices] | None = None,
 ) -> list[Indices]:
-    """For each of the handles `rows`, the nodes that turn with it, each with one handle only; never none.
+    """The nodes that turn with each of the handles `rows`: at least one each, none shared.
 
     Nodes [P, 3] with symmetric weights [P, P] carry handles at `places` [K, 3] by their `shares` [K, P], at rest.
-    `carrying` are the nodes of those with a region, see `carrying_nodes`; they have the first choice.
+    `carrying` maps rows with a region to its nodes (see `carrying_nodes`), which are assigned first.
     """
     if not rows:
         return []
@@ -54,7 +54,7 @@ def surrounding_nodes(
 
 
 def carrying_nodes(binding: sparse.csr_matrix, region: Indices) -> Indices:
-    """Nodes that carry a region's vertices [N] by their `binding` [V, P]: so many that it moves as one piece."""
+    """Nodes that carry a region's vertices [N] by their `binding` [V, P], enough for it to move as one piece."""
     return np.flatnonzero(np.asarray(binding[region].max(axis=0).todense()).reshape(-1) >= CARRIED)
 
 
@@ -68,7 +68,7 @@ def hold_together(
 ) -> None:
     """Make a region [N] of vertices [T, V, 3] exactly rigid around its handle's `vertex`, in place.
 
-    It is turned as is `given` [T] by `turns` [T, 3, 3], elsewhere as fits its vertices best.
+    It turns by `turns` [T, 3, 3] in the `given` frames [T], elsewhere as fits its vertices best.
     """
     arms = rest[region].astype(np.float64) - rest[vertex]
     now = vertices[:, region].astype(np.float64) - vertices[:, None, vertex]

@@ -1,4 +1,4 @@
-"""The solid that a voxel grid shows, as a smooth field: cells that the surface passes, and what they enclose."""
+"""A voxel grid as a smooth solid field: its surface cells and what they enclose."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, map_coordinates
 
-SHELL = 0.7  # share of a cell that the surface passes taken to be inside: a little over half, for thin parts
+SHELL = 0.7  # of a surface cell counts as inside: a little over half, for thin parts
 BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin parts
 LEVEL = 0.5
 
