@@ -1,8 +1,7 @@
-"""What a mesh looks like, as a renderer takes it: one colour for each vertex or face, or one picture for all parts.
+"""A mesh's appearance for rendering: one colour per vertex or face, or one image for all parts.
 
-The pictures of several materials, with their repeats, are laid out on one, so that one mesh can show them all.
-Transparency is one number for each face, of its material and picture together, and metal or gloss one word for the
-mesh; normal maps are left out.
+The images of several materials, with their repeats, are packed into one. Transparency is one number per face, from
+material and image together; metal or gloss is one word for the whole mesh; normal maps are ignored.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.sequence import Material, MeshPart, SourceMesh, Texture
 
-DISPLAYED = (".obj", ".ply", ".off", ".stl")  # their colours are as a screen shows them, not linear
-LARGEST = 4096  # pixels along a side of the picture for all parts
-SIDES = (2048, 1024, 512, 256, 128)  # of one part's picture, the first that fits
+DISPLAYED = (".obj", ".ply", ".off", ".stl")  # their colours are sRGB, not linear
+LARGEST = 4096  # pixels along a side of the packed image
+SIDES = (2048, 1024, 512, 256, 128)  # pixels of one part's image: the first that fits
 MAX_PIXELS = 1 << 26
-MAX_REPEATS = 4  # of a picture along u or v inside one face
-SPREAD = 6  # points along a side of a face where its picture is looked at for transparency,
-MANY_FACES = 20_000  # of so many, which are small, two
-EDGE = 2  # pixels around each picture, so that neighbours do not bleed into it
+MAX_REPEATS = 4  # of an image along u or v within one face
+SPREAD = 6  # points along a side of a face where its image's transparency is sampled,
+MANY_FACES = 20_000  # two on meshes of this many faces, which are small
+EDGE = 2  # pixels around each image, so that neighbours do not bleed into it
 Finish = Literal["plain", "glossy", "metal"]
 FINISHES: tuple[Finish, ...] = get_args(Finish)
-METAL, GLOSS = 0.5, 0.35  # of glTF's metallic factor from here on, and of its roughness down to here
+METAL, GLOSS = 0.5, 0.35  # glTF metallic factor at least, and roughness at most
 GREY = (0.8, 0.8, 0.8, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """Colours from 0 to 1 as a screen shows them, for the faces [F, 3] of a SourceMesh; one of three kinds.
+    """sRGB colours from 0 to 1 for the faces [F, 3] of a SourceMesh; one of three kinds.
 
     `picture` [H, W, 3] uint8 has its first row at the top; `corner_uv` [3 F, 2] has its origin at the bottom left.
     """
@@ -43,7 +42,7 @@ class Appearance:
     vertex_colors: NDArray[np.float32] | None = None  # [V, 3]
     picture: NDArray[np.uint8] | None = None
     corner_uv: NDArray[np.float32] | None = None
-    opacity: NDArray[np.float32] | None = None  # [F]; None: nothing is seen through
+    opacity: NDArray[np.float32] | None = None  # [F]; None: opaque
     finish: Finish = "plain"  # of most of the surface
 
 
@@ -75,8 +74,9 @@ def _colored(
 def _opacity(
     source: SourceMesh, parts: Sequence[MeshPart], kept: NDArray[np.int64], sheet: _Sheet | None
 ) -> NDArray[np.float32] | None:
-    """[F] of materials that blend with what is behind them: the mean over a face of what the material, its picture and
-    the colours of its corners say. Of a material that cuts out, the share of the face that is left."""
+    """[F] for blended materials the mean over a face of the opacity of material, image and corner colours; for cut-out
+    ones the fraction of the face that is left.
+    """
     of_parts = []
     for row, part in enumerate(parts):
         material = part.material or Material()
@@ -94,7 +94,7 @@ def _opacity(
 
 
 def _finish(source: SourceMesh) -> Finish:
-    """What most faces are made of."""
+    """The finish of most faces."""
     counts = dict.fromkeys(FINISHES, 0)
     for part in source.parts:
         material = part.material or Material()
@@ -105,7 +105,7 @@ def _finish(source: SourceMesh) -> Finish:
 
 
 def displayed(linear: ArrayLike) -> NDArray[np.float64]:
-    """Linear values from 0 to 1 as a screen shows them (sRGB)."""
+    """Linear values from 0 to 1 as sRGB."""
     values = np.clip(np.asarray(linear, dtype=np.float64), 0.0, 1.0)
     return np.where(values <= 0.0031308, 12.92 * values, 1.055 * values ** (1 / 2.4) - 0.055)
 
@@ -117,7 +117,7 @@ def linear(shown: ArrayLike) -> NDArray[np.float64]:
 
 
 def _kept_faces(source: SourceMesh, parts: Sequence[MeshPart]) -> NDArray[np.int64] | None:
-    """[F] the face of the parts, counted through, that each surface face is: welding drops those without area."""
+    """[F] each surface face's number among the parts' faces: welding drops those without area."""
     every = source.file_to_vertex[np.concatenate([part.faces for part in parts])]
     if every.shape == source.faces.shape:
         return np.arange(len(every)) if (every == source.faces).all() else None
@@ -139,7 +139,7 @@ def _base(part: MeshPart, source: SourceMesh) -> NDArray[np.float64]:
 
 
 def _vertex_colors(source: SourceMesh, parts: Sequence[MeshPart], kept: NDArray[np.int64]) -> Appearance:
-    """By face where each face has one colour, so that borders stay sharp; else by vertex, the mean of its copies."""
+    """Per face where each face has one colour, which keeps borders sharp; else per vertex, the mean of its copies."""
     assert source.colors is not None
     factor = np.ones((len(source.colors), 3))
     for part in parts:
@@ -154,13 +154,13 @@ def _vertex_colors(source: SourceMesh, parts: Sequence[MeshPart], kept: NDArray[
 
 
 class _Sheet:
-    """The pictures of all parts on one, each once for a tint and number of repeats."""
+    """Packs the images of all parts into one, each once per tint and number of repeats."""
 
     def __init__(self, source: SourceMesh, parts: Sequence[MeshPart]) -> None:
         self._source = source
         self._uv: list[NDArray[np.float64]] = []  # [F_part, 3, 2] in repeats of the part's tile
         self._tile: list[int] = []  # of each part
-        self._tiles: list[tuple[NDArray[np.uint8], tuple[int, int]]] = []  # a picture and its repeats across and down
+        self._tiles: list[tuple[NDArray[np.uint8], tuple[int, int]]] = []  # an image and its repeats across and down
         self._known: dict[object, int] = {}
         self._decoded: dict[bytes, NDArray[np.uint8] | None] = {}
         self._alpha: list[NDArray[np.float64] | None] = []  # of each part, see `alpha`
@@ -223,7 +223,7 @@ class _Sheet:
         return self._decoded[texture.data]
 
     def alpha(self, row: int) -> NDArray[np.float64] | None:
-        """[F_part, S] what a part's picture says at points spread over each face; None where it hides everything."""
+        """[F_part, S] the alpha of a part's image at points spread over each face; None where it is opaque."""
         return self._alpha[row]
 
     def laid_out(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -248,7 +248,7 @@ class _Sheet:
 
 
 def _sampled(channel: NDArray[np.uint8], uv: NDArray[np.float64], wrap: tuple[str, str]) -> NDArray[np.float64]:
-    """[F, S] a picture's channel [H, W] from 0 to 1 at points spread evenly over faces with these corners [F, 3, 2]."""
+    """[F, S] a channel [H, W] from 0 to 1 at points spread evenly over faces with these corners [F, 3, 2]."""
     side = SPREAD if len(uv) <= MANY_FACES else 2
     steps = [(a, b) for a in range(side) for b in range(side - a)]
     shares = np.array([(a + 1 / 3, b + 1 / 3, side - 2 / 3 - a - b) for a, b in steps]) / side
@@ -265,7 +265,7 @@ def _sampled(channel: NDArray[np.uint8], uv: NDArray[np.float64], wrap: tuple[st
 
 
 def _repeated(picture: NDArray[np.uint8], wrap: tuple[str, str], repeats: tuple[int, int]) -> NDArray[np.uint8]:
-    """The picture so often across and, from its bottom, upwards, every second one mirrored where it is to be."""
+    """The image repeated across and, from its bottom, upwards, every second copy mirrored if asked."""
     for axis, kind, count in ((1, wrap[0], repeats[0]), (0, wrap[1], repeats[1])):
         if count > 1:
             turned = np.flip(picture, axis=axis)
@@ -285,7 +285,7 @@ def _reduced(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _shelves(sizes: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """Top and left of each picture with its edges, in rows from the highest to the lowest, and the whole's size."""
+    """Top and left of each image with its margin, packed in rows from the tallest down, and the total size."""
     places: list[tuple[int, int]] = [(0, 0)] * len(sizes)
     total = sum((height + 2 * EDGE) * (width + 2 * EDGE) for height, width in sizes)
     widest = max(width for _, width in sizes) + 2 * EDGE

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_FILE_BYTES = 1 << 29
-# What an archive may unpack to: this always, beyond it a multiple of the file's size, and never more than the last.
+# Budget for unpacking an archive: at least the first, else a multiple of the file's size, at most the last.
 ALWAYS_UNPACKED, MAX_RATIO, MAX_UNPACKED = 1 << 27, 100, 3 << 28
 
 
@@ -40,15 +40,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def array_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and type of every array in a .npy or .npz, from the headings alone; raises SkippedError."""
+    """Shape and type of every array in a .npy or .npz, from the headers alone; raises SkippedError."""
     return {name: (shape, kind) for name, shape, kind, _ in _arrays(path, wanted=(), text=False)}
 
 
 def read_arrays(path: Path, wanted: Sequence[str] | None = None, text: bool = False) -> dict[str, NDArray]:
     """The arrays of numbers of a .npz by name (all, or those wanted), of a .npy as "array"; with `text`, of text too.
 
-    Nothing is unpickled, and no memory is taken for what a heading promises and the file does not hold, nor for an
-    archive that unpacks to more than its budget. Raises SkippedError for damaged files.
+    Nothing is unpickled, and memory is only allocated for what the file really holds, within the budget. Raises
+    SkippedError for damaged files.
     """
     return {name: array for name, _, _, array in _arrays(path, wanted, text) if array is not None}
 
@@ -75,7 +75,7 @@ def _arrays(
         return result
     except SkippedError:
         raise
-    except Exception as error:  # zipfile, zlib and numpy's heading parser fail in many ways on damaged files
+    except Exception as error:  # zipfile, zlib and numpy's header parser fail in many ways on damaged files
         reason = " ".join(str(error).split())[:80] or type(error).__name__
         raise SkippedError(f"is damaged or cut short ({reason})") from error
 
@@ -96,7 +96,7 @@ def _array(stream: IO[bytes], size: int, wanted: bool, kinds: str) -> tuple[tupl
     if not wanted:
         return shape, kind, None
     if kind.kind not in kinds:
-        return shape, kind, None  # dates are of no use here
+        return shape, kind, None  # dates are useless here
     count = math.prod(shape)
     if count * kind.itemsize > min(size, MAX_UNPACKED):
         raise SkippedError(

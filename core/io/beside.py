@@ -1,7 +1,7 @@
 """Opens files that another file refers to, and decodes text files of unknown encoding.
 
 A mesh from a stranger may name any path. Only regular files of bounded size inside the mesh's own folder are opened,
-symbolic links followed first; so nothing from elsewhere ends up in an export, and no pipe or device is waited for.
+after resolving links, so nothing from elsewhere ends up in an export and no pipe or device blocks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 MAX_BESIDE_BYTES = 1 << 28  # of one image, material file or buffer
-MAX_TOTAL_BYTES = 1 << 29  # of all that one mesh names
+MAX_TOTAL_BYTES = 1 << 29  # of all files that one mesh names
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with

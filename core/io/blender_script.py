@@ -1,6 +1,6 @@
 """The generated `import_NAME.py`: brings an export into Blender with its frame rate, range and animation.
 
-A script is put together from the blocks below. It needs nothing but Blender (4.2 or later).
+Scripts are assembled from the blocks below and need only Blender 4.2 or later.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def positions_in(path):
 
 
 def blender_script(clip: ExportClip, suffix: str, file: str, tag: str, base: str | None) -> str | None:
-    """The script that imports `file`; None for formats that Blender does not read.
+    """The script that imports `file`; None for formats Blender cannot read.
 
     `tag` is the script's name without `import_` and `.py`; `base` the OBJ that a point cache is played on.
     """
@@ -206,7 +206,7 @@ def _frames(clip: ExportClip, suffix: str) -> tuple[str, list[str]]:
 
 
 def _import_mesh(kind: str, path: str) -> str:
-    """The call of Blender's OBJ or PLY importer that leaves the axes as they are."""
+    """A call of Blender's OBJ or PLY importer that keeps the axes."""
     return f'imported(bpy.ops.wm.{kind}_import, filepath=str({path}), forward_axis="Y", up_axis="Z")'
 
 

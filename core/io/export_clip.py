@@ -52,11 +52,11 @@ class ExportOptions:
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Positions [T, W, 3] float32, made frame by frame as they are asked for: a copy of all may take gigabytes."""
+    """Positions [T, W, 3] float32, computed one frame at a time: a full copy may take gigabytes."""
 
     vertices: NDArray[np.float32]  # [T, V, 3]
     rows: NDArray[np.integer] | None = None  # [W] of the V; None: all
-    place: NDArray[np.float64] | None = None  # [3, 3] that positions are multiplied by; None: they keep every bit
+    place: NDArray[np.float64] | None = None  # [3, 3] applied to positions; None leaves every bit as it is
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -85,8 +85,8 @@ class Frames:
 class ExportClip:
     """A motion on the vertices written: `frames` [T, W, 3] in the file's axes and units, counted from `origin`.
 
-    `parts` hold at least one face each. `weld` [W] names the surface point of each vertex: vertices with the
-    same number lie on the same place in every frame.
+    `parts` hold at least one face each. `weld` [W] is the surface point of each vertex: vertices that share one
+    coincide in every frame.
     """
 
     name: str
@@ -97,13 +97,13 @@ class ExportClip:
     uv: NDArray[np.float32] | None = None  # [W, 2], origin at the bottom left; parts may refine it by corner
     up_axis: str = "y"
     handles: HandleTracks | None = None  # their vertices count among the W
-    uv1: NDArray[np.float32] | None = None  # [W, 2] of textures that lie differently
+    uv1: NDArray[np.float32] | None = None  # [W, 2] the second set
     colors: NDArray[np.float32] | None = None  # [W, 4] from 0 to 1
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)  # where positions are counted from, in double precision
     materials: tuple[Material, ...] = field(init=False)  # each once, in the order of the parts
 
     def __post_init__(self) -> None:
-        # Equal ones are one: readers and project files give each part a material object of its own.
+        # Equal materials are merged: readers and project files give each part an object of its own.
         found = dict.fromkeys(part.material for part in self.parts if part.material is not None)
         object.__setattr__(self, "materials", tuple(found))
 
@@ -113,7 +113,7 @@ class ExportClip:
         return np.concatenate([part.faces for part in self.parts]).astype(np.int32)
 
     def corner_uv(self) -> NDArray[np.float32] | None:
-        """[F, 3, 2] where some vertex has several texture coordinates (OBJ seams); None where `uv` says it all."""
+        """[F, 3, 2] where some vertex has several texture coordinates (OBJ seams); None where `uv` suffices."""
         uv = self.uv
         if uv is None or all(part.corner_uv is None for part in self.parts):
             return None
@@ -122,20 +122,19 @@ class ExportClip:
     def loose_vertices(self) -> NDArray[np.int64]:
         """The vertices that no face uses, in order.
 
-        Blender's glTF and OBJ importers drop them, which shifts the numbers of all others; a face of no area
-        (the vertex three times) keeps them there and shows nothing.
+        Blender's glTF and OBJ importers drop them, which renumbers all others; an invisible zero-area face keeps them.
         """
         return np.flatnonzero(np.bincount(self.faces.ravel(), minlength=len(self.weld)) == 0)
 
     def material_index(self, part: MeshPart) -> int | None:
-        """Place of the part's material in `materials`; None when it has none."""
+        """Index of the part's material in `materials`; None without one."""
         return next(
             (i for i, material in enumerate(self.materials) if material == part.material),
             None,
         )
 
     def material_names(self) -> list[str]:
-        """One name for each material, without spaces and all different."""
+        """Unique material names without spaces."""
         return unique_names(material.name or "material" for material in self.materials)
 
 
@@ -150,7 +149,7 @@ def prepare(sequence: MeshSequence, source: SourceMesh | None, options: ExportOp
     turn = _axes(options.up_axis).T @ _axes(clip.up_axis)
     place = turn * options.scale
     frames = replace(clip.frames, vertices=clip.frames.vertices[options.start : end])
-    if not np.array_equal(place, np.eye(3)):  # an export that changes nothing keeps every bit
+    if not np.array_equal(place, np.eye(3)):  # an identity export keeps every bit
         frames = replace(frames, place=place)
     return replace(
         clip,
@@ -181,7 +180,7 @@ def _axes(up_axis: str) -> NDArray[np.float64]:
 
 
 def _bare(sequence: MeshSequence, name: str) -> ExportClip:
-    """A sequence without its source mesh: its own vertices, one part, no material; its up axis is taken as Y."""
+    """A sequence without source mesh: its own vertices, Y up, one part, no material."""
     count = sequence.vertices.shape[1]
     part = MeshPart(name=sequence.name, faces=sequence.faces)
     weld = np.arange(count, dtype=np.int32)
@@ -220,7 +219,7 @@ def _on_file_vertices(sequence: MeshSequence, source: SourceMesh, name: str) -> 
 
 
 def sequence_rows(sequence: MeshSequence, source: SourceMesh | None) -> NDArray[np.int32]:
-    """The sequence's vertex that each vertex of the export is [W]; raises ExportError when the mesh is another's."""
+    """[W] the sequence vertex of each exported vertex; raises ExportError when the mesh does not belong to it."""
     have = sequence.vertices.shape[1]
     if source is None:
         return np.arange(have, dtype=np.int32)
@@ -247,7 +246,7 @@ def _first_vertices(source: SourceMesh) -> NDArray[np.int32]:
 
 
 def placement(up_axis: str, source: SourceMesh | None, scale: float) -> tuple[NDArray[np.float64], float]:
-    """What an export does to positions: a rotation [3, 3] from the source's up axis to the file's, and a factor."""
+    """The export's transform of positions: rotation [3, 3] from the source's up axis to the file's, times the scale."""
     return _axes(up_axis).T @ _axes("y" if source is None else source.up_axis), scale
 
 

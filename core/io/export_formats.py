@@ -1,4 +1,4 @@
-"""The formats that a motion is exported to, and the names of the files; quick to import."""
+"""Export formats and file names; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Format(NamedTuple):
     purpose: str
 
 
-# By suffix, in the order that the export dialog shows them.
+# By suffix, in the export dialog's order.
 FORMATS: dict[str, Format] = {
     ".glb": Format("glTF (.glb)", "Blender, game engines, the web; keeps UVs and materials"),
     ".usdc": Format("USD (.usdc)", "Blender, Houdini, Maya, Omniverse"),

@@ -20,7 +20,7 @@ _NAMES = {".obj": "OBJ", ".ply": "PLY", ".pc2": "The base OBJ of PC2", ".mdd": "
 
 
 def export_notes(source: SourceMesh | None, suffix: str) -> tuple[str, ...]:
-    """At most one sentence that names what a file of this suffix leaves out of the mesh; factors of it are neutral."""
+    """At most one sentence naming what a file of this suffix drops from the mesh."""
     if source is None or suffix == ".glb":
         return ()
     materials = list(dict.fromkeys(part.material for part in source.parts if part.material is not None))

@@ -1,4 +1,4 @@
-"""Handle files: the YAML a person writes to say which vertices go where, in the source mesh's own units.
+"""Handle files: YAML written by people that says which vertices go where, in the source mesh's units.
 
     frames: 17
     fps: 24
@@ -13,8 +13,8 @@
       - vertex: 88
         pinned: true              # stays where it is in every frame
 
-Vertices are numbered as the program shows them: those of the welded surface, which are the file's own unless it
-repeats positions. Frame 0 is always the mesh as it is.
+Vertices are numbered as the program shows them: on the welded surface, which equals the file's unless it repeats
+positions. Frame 0 is always the rest pose.
 """
 
 from __future__ import annotations

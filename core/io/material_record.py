@@ -1,4 +1,4 @@
-"""Materials as plain values with their images apart, for files that hold JSON and arrays."""
+"""Materials as plain values with separate images, for files of JSON and arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEXTURES = tuple(field.name for field in dataclasses.fields(Material) if field.
 
 
 def material_record(material: Material, pictures: list[bytes]) -> dict[str, Any]:
-    """Plain values of a material; its images are appended to `pictures`, each once, and named by their place."""
+    """Plain values of a material; its images are appended to `pictures`, once each, and referred to by index."""
 
     def place(texture: Texture | None) -> dict[str, Any] | None:
         if texture is None:
@@ -29,7 +29,7 @@ def material_record(material: Material, pictures: list[bytes]) -> dict[str, Any]
 
 
 def material_from_record(record: Mapping[str, Any], pictures: Sequence[bytes]) -> Material:
-    """The material of `material_record`; fields of other versions count for nothing. Raises ValueError when damaged."""
+    """Inverse of `material_record`; ignores fields of other versions. Raises ValueError when damaged."""
     try:
         values: dict[str, Any] = {}
         for field in dataclasses.fields(Material):

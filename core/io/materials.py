@@ -10,14 +10,14 @@ from core.sequence import Texture
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/ktx2": "ktx2"}
 PLAIN_PICTURES = ("image/png", "image/jpeg")
-# The channels that a format can hold, with its word for each.
+# The channels that a format supports, with its names for them.
 MTL_CHANNELS = {"base_color_texture": "map_Kd", "emissive_texture": "map_Ke", "normal_texture": "norm"}
 
 
 def write_textures(
     clip: ExportClip, folder: Path, prefix: str, channels: Sequence[str], kinds: Sequence[str] = tuple(EXTENSIONS)
 ) -> list[dict[str, str]]:
-    """Write each different image once; returns for each material the file's name by channel.
+    """Write each distinct image once; returns file names by channel for each material.
 
     `channels` are fields of Material such as `base_color_texture`; images of other kinds than `kinds` are left out.
     """
@@ -39,7 +39,7 @@ def write_textures(
 def write_mtl(clip: ExportClip, folder: Path, prefix: str) -> str | None:
     """Write `PREFIX.mtl` with its textures and return its name; None when nothing has a material.
 
-    A factor whose image MTL cannot hold is neutral: no metal, no glow.
+    A factor whose image MTL cannot hold becomes neutral: no metal, no glow.
     """
     if not clip.materials:
         return None

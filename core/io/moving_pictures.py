@@ -1,4 +1,4 @@
-"""Moving pictures into files: MP4 (H.264), GIF, or a folder of PNG pictures, whole or not at all."""
+"""Writes films: MP4 (H.264), GIF, or a folder of PNG images, completely or not at all."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def check_moving_pictures(out: Path) -> None:
 
 @contextlib.contextmanager
 def moving_pictures(out: Path, size: tuple[int, int], fps: float) -> Iterator[AddPicture]:
-    """Yields a function that takes one picture after another, [H, W, 3] or for a folder also [H, W, 4], of `size`
-    (width, height); the file is there when the block ends, and nothing is when it ends by an exception.
+    """Yields a function that takes images one by one: [H, W, 3], for a folder also [H, W, 4], of `size` (width,
+    height). The file appears when the block ends; nothing does after an exception.
 
     Width and height have to be even for .mp4. Raises ExportError.
     """
@@ -95,7 +95,7 @@ def _folder(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddPictur
 
 @contextlib.contextmanager
 def _gif(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddPicture]:
-    """One palette for all pictures, so that what stands still has the same numbers in each and costs nothing."""
+    """One palette for all images, so that still areas compress to nothing."""
     from PIL import Image
 
     kept = path.parent / "pictures"
@@ -141,7 +141,7 @@ def _pattern(size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def gif_durations(count: int, fps: float) -> list[int]:
-    """Milliseconds of each picture: GIF counts hundredths of a second, so they differ by one to keep the rate."""
+    """Milliseconds per image: GIF counts in hundredths of a second, so they vary to keep the rate."""
     ends = np.rint(100 * np.arange(1, count + 1) / fps)
     steps = np.diff(ends, prepend=0.0).clip(SHORTEST_GIF)
     return [int(10 * step) for step in steps]

@@ -15,7 +15,7 @@ from core.io.export_clip import ExportClip
 def write_pc2(clip: ExportClip, path: Path) -> None:
     """Header `<12siiffi` (signature, version, points, start, rate, samples), then little-endian float32 xyz.
 
-    The rate counts frames between samples, so it is 1; the frame rate is the scene's.
+    The rate is in frames per sample, so 1; the scene sets the frame rate.
     """
     count, points = clip.frames.shape[:2]
     with path.open("wb") as file:

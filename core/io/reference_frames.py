@@ -1,4 +1,4 @@
-"""Pictures to animate after: a video, or a folder of pictures in the order of their names."""
+"""Reads reference images to animate after: a video, or a folder sorted by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.io.arrays import SkippedError
 from core.io.scans.images import IMAGE_SUFFIXES, open_picture
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".gif")
-SIDE = 448  # pixels of the longer side that are kept
+SIDE = 448  # pixels of the longer side
 MOST_FRAMES = 300  # about 110 MB of them
 
 
@@ -24,7 +24,7 @@ def is_reference(path: Path) -> bool:
 
 
 def read_reference(path: Path, fps: float) -> NDArray[np.uint8]:
-    """Pictures [N, H, W, 3], a video at `fps` pictures a second, of a folder each as one; at most `MOST_FRAMES`.
+    """Images [N, H, W, 3]: of a video at `fps`, of a folder one each; at most `MOST_FRAMES`.
 
     Raises DataError when there are none that can be read.
     """

@@ -35,9 +35,9 @@ def export_rig(
 ) -> tuple[Path, ...]:
     """Write a rig with the mesh that it carries; returns every path written, `out` first.
 
-    `rest` is a sequence that the rig was made from: its frame 0 is the mesh at rest. With `source`, the mesh is the
-    input file's own, with its parts and materials. `options` give axes, scale and speed; actions are written whole.
-    Nothing is left half-written. Raises ExportError.
+    `rest` is a sequence that the rig was made from; its frame 0 is the rest pose. With `source`, the mesh is the input
+    file's, with its parts and materials. `options` set axes, scale and speed. Writes everything or nothing. Raises
+    ExportError.
     """
     options = options or ExportOptions()
     out = Path(out)

@@ -1,6 +1,6 @@
 """The project's own sequence file, `.npz`: vertices, faces, fps, optional uv, origin and handles_json; never pickled.
 
-Positions, handles included, are counted from `origin` [3] where there is one: shapes far from 0 need it.
+Positions, including handles, are relative to `origin` [3] if there is one: shapes far from 0 need it.
 """
 
 from __future__ import annotations

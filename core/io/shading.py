@@ -1,4 +1,4 @@
-"""Vertex normals for files that store them: smooth, with the creases that the file's split vertices mark."""
+"""Vertex normals for export: smooth, with creases where the file splits vertices."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from core.io.export_clip import ExportClip
 
-# Split vertices are shaded as one when their normals are within this angle of their mean, so two within twice of it.
+# Split vertices are shaded as one when their normals are within this angle of their mean.
 CREASE_COSINE = float(np.cos(np.radians(40.0)))
 
 
 def clip_normals(clip: ExportClip) -> Iterator[NDArray[np.float32]]:
     """Unit normals [W, 3] of one frame after the other, area weighted.
 
-    A file splits a vertex for a texture seam or a material, where shading continues smoothly, or for a hard edge,
-    where it does not. Copies in one part with one UV can only be there for a hard edge; for the others the angle
-    between them in frame 0 decides, so that shading does not change its kind during the motion.
+    Files split vertices at texture seams and materials, where shading is smooth, and at hard edges. Copies within one
+    part with the same UV mean a hard edge; elsewhere the angle in frame 0 decides, so that shading stays consistent
+    during the motion.
     """
     from scipy.sparse import csr_matrix
 
@@ -54,7 +54,7 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _split_but_not_for_an_edge(clip: ExportClip) -> NDArray[np.bool_]:
-    """For each surface point: it has several vertices, and no two of them in one part with one UV."""
+    """For each surface point: whether it has several vertices, no two of them in one part with one UV."""
     copies = np.bincount(clip.weld)
     smooth = copies > 1
     rows = np.flatnonzero(smooth[clip.weld])

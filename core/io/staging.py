@@ -1,4 +1,4 @@
-"""All-or-nothing export: everything goes into a hidden folder beside the target and is moved at the end."""
+"""All-or-nothing export: writes into a hidden folder beside the target and moves everything at the end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_target(out: Path, folder_of_frames: bool, own_files: re.Pattern[str]) 
 
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """A folder on the same disk as `out`, gone at the end; raises ExportError when it cannot be written."""
+    """A temporary folder on the same disk as `out`; raises ExportError when it cannot be written."""
     folder: Path | None = None
     note: Path | None = None
     try:
@@ -59,7 +59,7 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def remove_left_behind() -> None:
-    """Delete what killed exports of this machine left anywhere, as a program does when it starts."""
+    """Delete what killed exports of this machine left anywhere; called at program start."""
     with suppress(OSError):
         for note in sorted(_notes().glob(f"{PREFIX}*")):
             if is_orphan(note.name[len(PREFIX) :]):
@@ -74,7 +74,7 @@ def _notes() -> Path:
 
 
 def _noted(folder: Path) -> Path | None:
-    """A file that says where a staging folder is, for the next start to find it; None where none can be written."""
+    """Writes a file that tells the next start about a staging folder; None if that is impossible."""
     note = _notes() / folder.name
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def _noted(folder: Path) -> Path | None:
 def remove_orphans(place: Path) -> None:
     """Delete the staging folders in `place` that killed exports of this machine left there.
 
-    Frames that one of them was about to replace, but had not yet, come back.
+    Frames that were being replaced are restored.
     """
     for left in place.iterdir():
         if left.name.startswith(PREFIX) and left.is_dir() and is_orphan(left.name[len(PREFIX) :]):

@@ -1,6 +1,6 @@
-"""The tangent space that normal maps are read in: the way of the image's right and up along the surface.
+"""Tangent spaces for normal maps: the image's right and up along the surface.
 
-Without it a viewer makes up its own; with it, every viewer that follows the glTF format shades alike.
+Stored, they make all glTF viewers shade alike; without them each computes its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from core.sequence import MeshPart
 
 
 class TangentSpace:
-    """For the vertices of a clip with one texture coordinate each; what wears no normal map gets any tangent."""
+    """For the vertices of a clip with one texture coordinate each; vertices without normal map get arbitrary
+    tangents.
+    """
 
     def __init__(self, clip: ExportClip) -> None:
         worn = [(part, uv) for part in clip.parts if (uv := _uv_of_normals(clip, part)) is not None]
@@ -36,7 +38,7 @@ class TangentSpace:
         across = normals.astype(np.float64)
         tangent = _unit(summed[0] - np.einsum("ij,ij->i", summed[0], across)[:, None] * across)
         lost = np.linalg.norm(tangent, axis=1) < 0.5
-        # Where no image says which way is right, any direction along the surface will do.
+        # Without an image any direction along the surface will do.
         axis = np.eye(3)[np.abs(across).argmin(axis=1)]
         tangent[lost] = _unit(np.cross(across, axis))[lost]
         if self._hand is None:
@@ -46,7 +48,7 @@ class TangentSpace:
 
 
 def _uv_of_normals(clip: ExportClip, part: MeshPart) -> NDArray[np.float32] | None:
-    """[n, 2] where a part's normal map lies; None without one."""
+    """[n, 2] texture coordinates of a part's normal map; None without one."""
     texture = None if part.material is None else part.material.normal_texture
     return None if texture is None else (clip.uv, clip.uv1)[texture.uv_set]
 

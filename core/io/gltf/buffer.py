@@ -1,4 +1,4 @@
-"""The binary half of a GLB as it is written: bytes, the views and accessors into them, the container around both."""
+"""Writes the binary half of a GLB: bytes, the views and accessors into them, and the container around both."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ TOO_LONG = "The sequence is too long for a GLB file, which ends at 4 GB; use .us
 
 
 class Buffer:
-    """The binary chunk as it grows, with the views and accessors into it; in memory while it is small."""
+    """The growing binary chunk with its views and accessors; spills to disk when large."""
 
     def __init__(self, folder: Path) -> None:
-        """A large one is an unnamed file in `folder` until it is whole."""
+        """Large buffers live in an unnamed file in `folder`."""
         self.file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(SMALL, dir=str(folder))  # noqa: SIM115
         self.size = 0
         self.views: list[dict[str, int]] = []

@@ -36,7 +36,7 @@ def check_required(names: object, file: str) -> None:
 
 
 def unknown_extensions(names: object) -> list[str]:
-    """A note that names the extensions that are used, may be left out, and are."""
+    """A note naming the optional extensions that are ignored."""
     used = [str(name)[:60] for name in names] if isinstance(names, list) else []
     known = _READ | _NEUTRAL
     left = [name for name in dict.fromkeys(used) if name not in known and not name.startswith("KHR_materials_")]
@@ -58,14 +58,14 @@ def draco_primitive(data: bytes, ids: dict[str, Any], file: str) -> tuple[NDArra
 
 
 def packed_view(info: dict[str, Any]) -> dict[str, Any] | None:
-    """How a buffer view is compressed, where it is and that can be read; None: its plain bytes count."""
+    """The compression of a buffer view, if it has one that can be read; None: use its plain bytes."""
     extensions = info.get("extensions") or {}
     found = next((extensions[name] for name in MESHOPT if name in extensions), None)
     return found if found is None or _meshopt() is not None else None
 
 
 def unpacked_view(data: bytes, packed: dict[str, Any], file: str) -> bytes:
-    """The plain bytes of a buffer view that meshoptimizer compressed; raises MeshError for damaged ones."""
+    """The bytes of a buffer view compressed by meshoptimizer; raises MeshError when damaged."""
     meshopt = _meshopt()
     assert meshopt is not None
     count, stride, mode = int(packed["count"]), int(packed["byteStride"]), str(packed["mode"])

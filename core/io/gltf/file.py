@@ -1,8 +1,8 @@
 """The glTF 2.0 container: JSON, buffers and accessors of a .glb or .gltf file, checked before anything is read.
 
 The JSON is read with the standard library: building schema objects for a file of 9,000 animation channels takes
-seconds, plain dictionaries take milliseconds. Every size is checked against the bytes that are really there, so a
-damaged or hostile file ends in a MeshError and never in a large allocation.
+seconds, plain dictionaries take milliseconds. Every size is checked against the bytes actually present, so damaged and
+hostile files end in a MeshError, never in a large allocation.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _GLB_MAGIC = b"glTF"
 _CHUNK_JSON, _CHUNK_BIN = 0x4E4F534A, 0x004E4942
 _DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-MAX_JSON_VALUES = 4_000_000  # a file of 3 MB may describe so much that reading it takes a minute
+MAX_JSON_VALUES = 4_000_000  # a 3 MB file can describe enough to take a minute to read
 MAX_UNSTORED = 20_000_000  # numbers of all accessors that have no bytes of their own (all zeros, or sparse)
-# What a damaged file can raise inside the parser; `damaged` turns it into one sentence.
+# Errors a damaged file can raise inside the parser; `damaged` turns them into a sentence.
 DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, struct.error)
 
 
@@ -52,7 +52,7 @@ class GltfFile:
         except DAMAGE as error:
             raise self.damaged(error) from None
         self._unstored = self._bytes_unpacked = 0
-        self._views: dict[int, bytes] = {}  # those that were compressed
+        self._views: dict[int, bytes] = {}  # of compressed views
         self._lists: dict[str, list[Json]] = {}
         self._buffers: dict[int, bytes] = {}
         self._cache: dict[int, NDArray] = {}
@@ -102,7 +102,7 @@ class GltfFile:
 
     def items(self, key: str) -> list[Json]:
         """The top-level list `key` of the JSON, empty when absent."""
-        if key not in self._lists:  # checked once: a file may refer to its accessors ten thousand times
+        if key not in self._lists:  # checked once: accessors may be referenced ten thousand times
             found = self.json.get(key) or []
             if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
                 raise self.damaged(f"'{key}' is not a list of objects")

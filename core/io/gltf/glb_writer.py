@@ -21,7 +21,7 @@ from core.io.mesh.seams import split_by_uv
 from core.io.shading import clip_normals
 from core.io.tangents import TangentSpace
 
-# Importers append the vertices of one primitive after another. Where that cannot give the file's order, this
+# Importers append the vertices primitive by primitive. Where that cannot restore the file's order, this
 # attribute holds each vertex's place in it (a float: custom attributes may not be 32-bit integers).
 ORDER_ATTRIBUTE = "_VERTEX"
 ASSET = {"version": "2.0", "generator": "m2v studio"}
@@ -39,9 +39,9 @@ class Primitive:
 
 @dataclass(frozen=True)
 class Layout:
-    """The primitives and the file vertex [W'] that each glTF vertex is.
+    """The primitives, and the file vertex of each glTF vertex [W'].
 
-    `in_order` when importers that append primitive after primitive get the file's vertices as they were.
+    `in_order` when appending primitive by primitive restores the file's vertex order.
     """
 
     clip: ExportClip
@@ -51,7 +51,7 @@ class Layout:
 
 
 def arrange(clip: ExportClip) -> Layout:
-    """Decide which vertices each primitive has.
+    """Assigns vertices to primitives.
 
     Parts whose vertices form one run each get accessors of their own; parts that share or interleave vertices
     all use the same accessors over the whole file. A vertex with several UVs gets copies, after the file's own
@@ -75,7 +75,7 @@ def arrange(clip: ExportClip) -> Layout:
 
 
 def _one_uv_per_vertex(clip: ExportClip) -> tuple[ExportClip, NDArray[np.int64]]:
-    """The clip with a copy, at the end, of each vertex for each further UV; and the file vertex of every vertex."""
+    """The clip with a copy, at the end, of each vertex per extra UV, and the file vertex of every vertex."""
     if clip.uv is None:
         return clip, np.arange(len(clip.weld))
     uv, parts, origin = split_by_uv(clip.uv, clip.parts)
@@ -114,7 +114,7 @@ def write_glb(clip: ExportClip, path: Path) -> None:
 
 
 def _node(clip: ExportClip) -> dict[str, Any]:
-    """The mesh's node; a place far from 0 is its translation, which JSON holds in double precision."""
+    """The mesh's node; an origin far from 0 becomes its translation, which JSON stores in double precision."""
     node: dict[str, Any] = {"name": clip.name, "mesh": 0}
     return node | {"translation": list(clip.origin)} if any(clip.origin) else node
 
@@ -174,7 +174,7 @@ def primitives(
 
 
 def _animation(clip: ExportClip, buffer: Buffer) -> dict[str, Any]:
-    """One-hot weights: exactly one target is fully on at each frame, and its neighbours blend in between."""
+    """One-hot weights: each frame has exactly one target fully on, and neighbours blend in between."""
     count = len(clip.frames)
     sampler = {
         "input": buffer.numbers((np.arange(count) / clip.fps).astype(np.float32), limits=True),

@@ -1,4 +1,4 @@
-"""glTF materials as the library keeps them: every channel, how its image lies on the surface, and the extensions."""
+"""Reads glTF materials: every channel, its image's placement, and the extensions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.sequence import Material, Texture
 
 WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 NEAREST = 9728
-UV_SETS = 2  # as many ways to lie on the surface a material's images may have
+UV_SETS = 2  # image placements per material
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -28,7 +28,7 @@ _MAX_DEPTH, _MAX_EXTENSION = 6, 4096
 
 
 class Lie(NamedTuple):
-    """How images lie on the surface: a set of texture coordinates, and KHR_texture_transform on it."""
+    """Placement of an image: a texture coordinate set with KHR_texture_transform."""
 
     channel: int = 0
     offset: tuple[float, float] = (0.0, 0.0)
@@ -44,7 +44,7 @@ class Lie(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """A material, and how the images of its uv sets 0 and 1 lie on the surface."""
+    """A material, and the placements that become its uv sets 0 and 1."""
 
     material: Material
     lies: tuple[Lie, ...]
@@ -63,8 +63,8 @@ class _LookReader:
         self.file, self.info = file, info
         self.lies: list[Lie] = []
         self.dropped: dict[str, str] = {}  # channel: why
-        self.hidden = False  # whether an image is of a kind that only other programs show
-        self.outside = False  # whether a factor had to be put within its bounds
+        self.hidden = False  # whether some image is of a kind only other programs can show
+        self.outside = False  # whether a factor was out of bounds
 
     def read(self, notes: list[str]) -> Look:
         info, file = self.info, self.file
@@ -142,7 +142,7 @@ class _LookReader:
         return None
 
     def picture(self, texture: Json) -> tuple[bytes, str]:
-        """The bytes, as they are, of the first of the texture's images that is of a kind that is kept."""
+        """The unchanged bytes of the texture's first image of a supported kind."""
         extensions = texture.get("extensions") or {}
         sources = [
             texture.get("source"),
@@ -181,7 +181,9 @@ class _LookReader:
         return Lie(channel, (offset[0], offset[1]), rotation, (scale[0], scale[1]))
 
     def extensions(self, found: Json) -> tuple[str, tuple[Texture, ...]]:
-        """JSON text of the material extensions with their images renumbered, and these; unlit is a field."""
+        """JSON text of the material extensions with renumbered images, and those images; unlit is a field of its
+        own.
+        """
         pictures: list[Texture] = []
 
         def kept(value: Any, name: str, depth: int) -> Any:
@@ -210,7 +212,7 @@ class _LookReader:
         return text, tuple(pictures)
 
     def number(self, value: Any, usual: float, most: float = 1.0, least: float = 0.0) -> float:
-        """A factor clamped to its bounds, with a note; raises MeshError for what is not a number."""
+        """A factor clamped to its bounds, with a note; raises MeshError for anything but a number."""
         if value is None:
             return usual
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:

@@ -1,4 +1,4 @@
-"""Materials into glTF: every channel with its image and sampler, and the extensions that the input had."""
+"""Writes glTF materials: every channel with its image and sampler, and the input's extensions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WRAPS = {"repeat": 10497, "clamp": 33071, "mirror": 33648}
 
 
 class MaterialWriter:
-    """Fills `document` with materials, textures, samplers and images; `view` stores bytes and returns their view."""
+    """Adds materials, textures, samplers and images to `document`; `view` stores bytes and returns their view."""
 
     def __init__(self, document: dict[str, Any], clip: ExportClip, view: Callable[[bytes], int]) -> None:
         self.document, self.clip, self.view = document, clip, view
@@ -100,7 +100,7 @@ class MaterialWriter:
         return self.images[texture.data]
 
     def _extensions(self, material: Material) -> dict[str, Any]:
-        """What `Material.extensions` says, with its images among this file's."""
+        """`Material.extensions` with image numbers of this file."""
 
         def placed(value: Any, name: str) -> Any:
             if isinstance(value, dict) and name.endswith("Texture") and "index" in value:

@@ -87,7 +87,7 @@ class _Attributes:
         return name in self._decoded or self._listed.get(name) is not None
 
     def columns(self, name: str, *widths: int) -> NDArray:
-        """Values [n, width] of one of the widths; raises MeshError when the accessor does not fit."""
+        """Values [n, width] with one of the allowed `widths`; raises MeshError when the accessor does not fit."""
         if name in self._decoded:
             values = self._decoded[name]
             about = self.file.item("accessors", self._listed[name]) if self._listed.get(name) is not None else {}
@@ -109,7 +109,7 @@ class _Attributes:
 
 
 def _texture_coordinates(data: _Attributes, lie: Lie | None) -> Floats | None:
-    """[n, 2] as images lie on the surface, origin at the bottom left; None where the file has none."""
+    """[n, 2] with the placement applied, origin at the bottom left; None where the file has none."""
     if lie is None or not data.has(f"TEXCOORD_{lie.channel}"):
         return None
     uv = np.asarray(data.columns(f"TEXCOORD_{lie.channel}", 2), dtype=np.float64)
@@ -151,7 +151,7 @@ def _skin_weights(data: _Attributes) -> tuple[NDArray[np.int64] | None, Floats]:
     weights = np.where(np.isfinite(weights), weights, 0.0).clip(0.0, None).astype(np.float64)
     total = weights.sum(1, keepdims=True)
     weights = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-    weights[total[:, 0] <= 0, 0] = 1.0  # a vertex that nothing holds follows its first joint
+    weights[total[:, 0] <= 0, 0] = 1.0  # a vertex without weights follows its first joint
     return joints.astype(np.int64), weights
 
 

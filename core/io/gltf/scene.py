@@ -25,7 +25,7 @@ from core.quaternions import Floats, unit_quaternions
 from core.sequence import MeshPart, SourceMesh
 
 MAX_VERTICES = 5_000_000
-MAX_PRIMITIVES = 10_000  # those of a mesh counted once for each node and instance that shows it
+MAX_PRIMITIVES = 10_000  # a mesh counts once for each node and instance that shows it
 MAX_MORPH_VALUES = 100_000_000  # vertices times targets; the same accessor may be named many times
 _TRS = {"translation": 3, "rotation": 4, "scale": 3}
 
@@ -45,7 +45,7 @@ class GltfScene:
     Attributes: `rest` [W, 3] in each mesh's own space, `bone_index` and `bone_weight` [W, K] (weights sum to 1),
     `parts` (faces into W, with materials), `uv` and `uv1` [W, 2] or None (origin bottom left), `colors` [W, 4] or None,
     `morphs`, `clips` (in file order), `notes`. Positions come out in the file's world space and units. Each instance of
-    a node (EXT_mesh_gpu_instancing) is geometry of its own; faces that a node's transform mirrors are turned round.
+    a node (EXT_mesh_gpu_instancing) is separate geometry; faces mirrored by a node's transform are flipped.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -203,7 +203,7 @@ class GltfScene:
         self._collect(found, indices, defaults, morphs)
 
     def _instances(self, index: int, node: Json, mesh: Json) -> list[tuple[Floats, str]]:
-        """The places [4, 4] under its node where a mesh is shown, with a name for each."""
+        """Transforms [4, 4] under its node at which a mesh is shown, with their names."""
         name = str(node.get("name") or mesh.get("name") or f"mesh{index}")
         listed = ((node.get("extensions") or {}).get(INSTANCING) or {}).get("attributes") or {}
         known = {key: self.file.accessor(listed[key]) for key in ("TRANSLATION", "ROTATION", "SCALE") if key in listed}
@@ -245,7 +245,7 @@ class GltfScene:
         self.colors = joined(lambda p: p.colors, [1.0, 1.0, 1.0, 1.0])
 
     def _mirrored(self) -> NDArray[np.bool_]:
-        """[W] where the default pose turns the surface inside out: bones with a negative determinant."""
+        """[W] true where the default pose mirrors the surface: bones with a negative determinant."""
         sign = np.sign(np.linalg.det(self.bones()[0][:, :3, :3]))
         return np.asarray((self.bone_weight * sign[self.bone_index]).sum(axis=1) < 0)
 
@@ -312,12 +312,12 @@ def _padded(values: NDArray, width: int) -> NDArray:
 
 
 def _turned(faces: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Faces [f, 3] wound the other way where most of their corners are mirrored."""
+    """Faces [f, 3], flipped where most of their corners are mirrored."""
     return np.where((mirrored[faces].sum(axis=1) > 1)[:, None], faces[:, ::-1], faces)
 
 
 def _joined(columns: list[tuple[Floats | None, int]], usual: list[float]) -> NDArray[np.float32] | None:
-    """The values of all primitives one after another, the usual one where a primitive has none; None without any."""
+    """The values of all primitives joined, with the default where a primitive has none; None if all lack them."""
     if all(values is None for values, _ in columns):
         return None
     with np.errstate(over="ignore"):

@@ -1,6 +1,7 @@
 """GLB with bones: the mesh at rest with a skin, and each motion as an animation of joint rotations.
 
-The joints are children of a node `rig`, which also holds a place far from 0. glTF has Y up, metres and seconds.
+The joints are children of a node `rig`, whose translation holds an origin far from 0. glTF has Y up, metres and
+seconds.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _joints(rig: Rig) -> list[dict[str, Any]]:
 
 
 def _animation(rig: Rig, action: Action, buffer: Buffer) -> dict[str, Any]:
-    """A channel for every joint's rotation, and for its translation where it shifts; equal times are stored once.
+    """A rotation channel for every joint, and a translation channel where it shifts; equal times are stored once.
 
     Joints that stand still have one key, so that every action says the whole pose.
     """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.io.export_clip import ExportClip, unique_names
 from core.io.materials import PLAIN_PICTURES, write_mtl, write_textures
 
-# What a folder of frames may hold to be recognised as an earlier export.
+# File names that mark a folder as an earlier export.
 FRAME_FILES = r"frame_\d{4,}\.(obj|ply)|materials\.mtl|materials_texture\d+\.\w+"
 
 
@@ -27,7 +27,7 @@ def write_obj_sequence(clip: ExportClip, folder: Path) -> None:
 def write_obj(clip: ExportClip, folder: Path, prefix: str) -> str:
     """Frame 0 alone as `PREFIX.obj` with its MTL and textures; returns the file's name.
 
-    It is the base of a point cache, which is in single precision: so are its positions, counted from the clip's origin.
+    Base of a point cache, which is in single precision: positions are relative to the clip's origin.
     """
     mtl = write_mtl(clip, folder, prefix)
     near = replace(clip, origin=(0.0, 0.0, 0.0))
@@ -38,8 +38,8 @@ def write_obj(clip: ExportClip, folder: Path, prefix: str) -> str:
 def write_ply_sequence(clip: ExportClip, folder: Path) -> None:
     """`frame_0000.ply` ..., binary little-endian, with UVs (`s`, `t`), colours, and the first image of a colour.
 
-    A vertex has one UV there; where an OBJ's seams need more, the faces carry them (`texcoord`, as MeshLab writes).
-    Positions are doubles where they lie far from 0.
+    A vertex has one UV; where OBJ seams need more, faces carry them (`texcoord`, as MeshLab writes). Positions are
+    doubles when far from 0.
     """
     folder.mkdir()
     pictures = write_textures(clip, folder, "materials", ("base_color_texture",), PLAIN_PICTURES)
@@ -86,7 +86,7 @@ def write_ply_sequence(clip: ExportClip, folder: Path) -> None:
 
 def _write_obj_frame(path: Path, clip: ExportClip, mtl: str | None, points: NDArray[np.float32], tail: str) -> None:
     head = f"mtllib {mtl}\no {clip.name}\n" if mtl else f"o {clip.name}\n"
-    # Nine digits give every float32 back exactly; a place far from 0 needs more.
+    # Nine digits restore every float32 exactly; origins far from 0 need more.
     number = "%.12g" if any(clip.origin) else "%.9g"
     rows: NDArray = points + np.array(clip.origin) if any(clip.origin) else points
     form = f"v {number} {number} {number}"

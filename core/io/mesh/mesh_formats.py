@@ -1,4 +1,4 @@
-"""The mesh formats by their suffixes; to be imported where no reader is needed yet."""
+"""Mesh formats by suffix; imports no reader."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 USD = (".usd", ".usdc", ".usda", ".usdz")
 READABLE_SUFFIXES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf", *USD)
-# Formats without a kept Python reader that Blender opens.
+# Formats without a maintained Python reader that Blender opens.
 THROUGH_BLENDER = {
     ".fbx": "File > Import > FBX",
     ".dae": "File > Import > Collada (Blender 4 and older)",
@@ -17,7 +17,7 @@ THROUGH_BLENDER = {
 
 
 def blender_sentence(path: Path) -> str:
-    """For a file of another program, the way through Blender; empty for all others."""
+    """Advice to convert a file through Blender; empty where that does not help."""
     how = THROUGH_BLENDER.get(path.suffix.lower())
     if how is None:
         return ""

@@ -1,4 +1,4 @@
-"""The MTL files that an OBJ names: materials in metallic-roughness terms, with their images."""
+"""Reads the MTL files of an OBJ as metallic-roughness materials with their images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from core.sequence import Material, Texture
 MAX_MTL_BYTES = 16 << 20
 MAX_MATERIALS = 10_000
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-_OPTIONS = {  # of a texture line, with the most words that follow each
+_OPTIONS = {  # options of a texture line, with the most words that follow each
     "-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2, "-o": 3,
     "-s": 3, "-t": 3, "-texres": 1, "-type": 1,
 }  # fmt: skip
-# What has no place in metallic-roughness terms; named in one note for each file.
+# Without a metallic-roughness equivalent; named in one note per file.
 _DROPPED = {
     "map_bump": "bump", "bump": "bump", "disp": "displacement", "decal": "decal", "map_ks": "specular",
     "map_ns": "shininess", "map_d": "opacity", "map_tr": "opacity", "map_ka": "ambient", "map_pr": "roughness",
@@ -26,7 +26,7 @@ _DROPPED = {
 
 
 def read_libraries(path: Path, libraries: list[str], notes: list[str]) -> dict[str, Material]:
-    """Materials by name of all files that the OBJ at `path` names; what is missing or dropped is a note."""
+    """Materials by name from all MTL files of the OBJ at `path`; notes say what is missing or dropped."""
     materials: dict[str, Material] = {}
     beside = FilesBeside(path.parent)
     for library in libraries[:MAX_MATERIALS]:
@@ -107,7 +107,7 @@ def _with_line(
 
 
 def _texture(rest: str, beside: FilesBeside, notes: list[str], material: str) -> Texture | None:
-    """The image of a texture line; with options before it, its name is what follows them."""
+    """The image of a texture line; its name follows the options."""
     words = rest.split()
     at, clamp = 0, False
     while at < len(words) - 1 and words[at].lower() in _OPTIONS:

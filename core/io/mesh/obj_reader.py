@@ -1,7 +1,6 @@
-"""Wavefront OBJ, read so that the file's own `v` lines keep their number and order.
+"""Reads Wavefront OBJ; the file's `v` lines keep their number and order.
 
-Lines are sorted by their first word and each kind is turned into numbers at once, which reads a hundred thousand
-polygons in about a second.
+Lines are grouped by their first word and each group parsed at once: a hundred thousand polygons take about a second.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _NO_UV = -1
 
 @dataclass
 class _Lines:
-    """The lines that matter, as words; `face_*` has one entry for each face."""
+    """The relevant lines as words; `face_*` has one entry per face."""
 
     points: list[bytes] = field(default_factory=list)
     point_counts: list[int] = field(default_factory=list)  # how many words each `v` line has
@@ -163,7 +162,7 @@ def _coordinates(lines: _Lines) -> NDArray[np.float64]:
 
 
 def _indices(lines: _Lines) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Vertex and texture numbers [C] from 0 of all corners; ValueError for numbers that the file has not given yet."""
+    """Zero-based vertex and texture indices [C] of all corners; ValueError for elements not yet defined."""
     slashes = {word.count(b"/") for word in lines.corners}
     joined = b" ".join(lines.corners)
     given: NDArray[np.bool_] | None = None  # which corners have a texture number
@@ -190,7 +189,7 @@ def _indices(lines: _Lines) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _resolved(numbers: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Numbers that start at 1, or count back from the latest element when negative, as numbers from 0."""
+    """Zero-based indices from one-based ones, where negative ones count back from the latest element."""
     index = np.where(numbers > 0, numbers - 1, before + numbers)
     if (numbers == 0).any() or (index < 0).any() or (index >= 1 << 31).any():
         raise ValueError("an index is outside the file")
@@ -198,7 +197,7 @@ def _resolved(numbers: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[
 
 
 def _damaged(path: Path, text: bytes) -> MeshError:
-    """The sentence about the first line that makes no sense."""
+    """A sentence about the first malformed line."""
     points = coordinates = 0
     for number, line in enumerate(text.split(b"\n"), start=1):
         words = line.split()
@@ -257,7 +256,7 @@ def _part(
     corner_uv: NDArray[np.float32] | None,
     uv: NDArray[np.float32] | None,
 ) -> MeshPart:
-    """One object with one material; `corner_uv` stays only where it says more than `uv`."""
+    """One object with one material; `corner_uv` is kept only where it adds to `uv`."""
     object_name, material_name = names
     material = materials.get(material_name) or (Material(name=material_name) if material_name else None)
     if corner_uv is not None and uv is not None and (corner_uv == uv[faces]).all():

@@ -1,4 +1,4 @@
-"""OFF files: word by word, as a line may hold any part of a vertex or face; by lines where faces carry colours."""
+"""Reads OFF files word by word, since lines may break anywhere, and by line where faces carry colours."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _mesh(path: Path, data: bytes) -> SourceMesh:
 
 
 def _by_words(words: list[bytes], vertices: int, faces: int) -> Rows | None:
-    """Plain vertices and faces one after another, wherever lines end; None when something else is among them."""
+    """Vertices and faces regardless of line breaks; None when there is anything else among them."""
     try:
         table = np.array(words[: 3 * vertices], dtype=np.float64).reshape(vertices, 3)
         numbers = np.array(words[3 * vertices :], dtype=np.int64)
@@ -80,7 +80,7 @@ def _by_words(words: list[bytes], vertices: int, faces: int) -> Rows | None:
 
 
 def _by_lines(lines: list[list[bytes]], vertices: int, faces: int, path: Path) -> Rows:
-    """One line for each vertex and face, with whatever follows a face's corners left out."""
+    """One line per vertex and face, ignoring whatever follows a face's corners."""
     first = 1 if len(lines[0]) > 1 else 2  # the counts may be on the heading's line
     rows, rest = lines[first : first + vertices], lines[first + vertices : first + vertices + faces]
     width = min((len(row) for row in rows), default=0)

@@ -1,4 +1,4 @@
-"""PLY files as meshes: vertices in the file's own order, polygons of any size, colours and the image they name."""
+"""Reads PLY meshes: vertices in file order, polygons of any size, colours and the named image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def read_ply(path: Path) -> SourceMesh:
-    """Read vertices, faces (polygons are cut into triangles), texture coordinates, colours and the image named in
-    a `comment TextureFile`; raises MeshError.
+    """Vertices, triangulated faces, texture coordinates, colours and the image of a `comment TextureFile`; raises
+    MeshError.
     """
     notes: list[str] = []
     try:
@@ -80,7 +80,7 @@ def _points(path: Path, notes: list[str]) -> tuple[NDArray[np.float64], dict[str
 
 
 def _colors(vertex: Table, kinds: dict[str, str]) -> NDArray[np.float64] | None:
-    """[W, 4] from 0 to 1: whole numbers over their type's largest; floating-point ones as they are, or over 255."""
+    """[W, 4] from 0 to 1: integers divided by their type's maximum, floats as they are or divided by 255."""
     for names in _COLOR_NAMES:
         if not all(isinstance(vertex.get(name), np.ndarray) for name in names):
             continue

@@ -1,4 +1,4 @@
-"""The tables of a PLY file, text or binary: a column for each property of each element."""
+"""Reads the tables of a PLY file, text or binary: a column per property of each element."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DamagedError(ValueError):
 
 
 def read_tables(data: bytes, notes: list[str]) -> tuple[dict[str, Table], list[Element], list[str]]:
-    """All tables of a file's bytes by element, what the heading declares, and its comments; raises DamagedError."""
+    """All tables by element, the header's declarations, and its comments; raises DamagedError."""
     form, elements, comments, start = _header(data)
     if form == "ascii":
         return _read_text(elements, data[start:], notes), elements, comments
@@ -79,9 +79,9 @@ def _header(data: bytes) -> tuple[str, list[Element], list[str], int]:
 
 
 def _read_text(elements: list[Element], body: bytes, notes: list[str]) -> dict[str, Table]:
-    """Tables of a text body, one record a line; where lines and records do not fit, one number after another.
+    """Tables of a text body, one record a line, or number by number where lines and records disagree.
 
-    A line may hold more values than the heading declares, as some programs write colours there: they are left out.
+    Extra values on a line, which some programs write for colours, are ignored.
     """
     by_line = _lines_of(elements, body)
     if by_line is not None:
@@ -102,7 +102,7 @@ def _read_text(elements: list[Element], body: bytes, notes: list[str]) -> dict[s
 
 
 def _lines_of(elements: list[Element], body: bytes) -> tuple[dict[str, Table], int] | None:
-    """The tables when every record has a line of its own, and on how many lines more was found; None otherwise."""
+    """The tables if every record has its own line, and the number of lines with extra values; else None."""
     lines = [line for line in body.replace(b"\r", b"\n").split(b"\n") if line and not line.isspace()]
     if len(lines) < sum(element.count for element in elements if element.properties):
         return None
@@ -135,7 +135,7 @@ def _needed(element: Element, row: list[bytes]) -> int:
 
 
 def _records(element: Element, numbers: NDArray[np.float64]) -> tuple[Table, int]:
-    """One element's table from the numbers that begin with its first, and how many it took."""
+    """One element's table from the start of `numbers`, and how many it used."""
     cut = DamagedError(f"it ends within its {element.count} of {element.name}")
     if not any(prop.count_kind for prop in element.properties):
         width = len(element.properties)
@@ -175,7 +175,7 @@ def _read_binary(form: str, elements: list[Element], data: bytes, at: int) -> di
 
 
 def _read_records(order: str, element: Element, data: bytes, at: int) -> tuple[Table, int]:
-    """One element's records; those with lists first as if all lists had the first record's lengths, else one by one."""
+    """One element's records, first assuming that all lists are as long as the first record's, else one by one."""
     cut = DamagedError(f"it ends within its {element.count} of {element.name}")
     if element.count == 0 or not element.properties:
         return {}, at

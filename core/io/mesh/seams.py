@@ -1,4 +1,4 @@
-"""Texture seams: one rule for every format that keeps a single texture coordinate for each vertex."""
+"""Splits texture seams, for every format with a single texture coordinate per vertex."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.sequence import MeshPart, frozen_array
 def split_by_uv(
     uv: NDArray[np.float32], parts: Sequence[MeshPart]
 ) -> tuple[NDArray[np.float32], tuple[MeshPart, ...], NDArray[np.int64]]:
-    """A copy of each vertex for each further texture coordinate that a corner gives it (`MeshPart.corner_uv`).
+    """Adds a copy of each vertex for every extra texture coordinate at its corners (`MeshPart.corner_uv`).
 
     Returns uv [W', 2], the parts on the new vertices, and `origin` [W'], the vertex that each is. The vertices [W]
     keep their places; copies come after them, sorted by vertex and coordinate, and parts share them.
@@ -40,6 +40,6 @@ def split_by_uv(
 
 
 def _differs(part: MeshPart, uv: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """[F_part, 3] corners with another texture coordinate than their vertex."""
+    """[F_part, 3] corners whose texture coordinate differs from their vertex's."""
     assert part.corner_uv is not None
     return np.asarray(np.not_equal(part.corner_uv, uv[part.faces]).any(axis=2))

@@ -1,4 +1,4 @@
-"""A mesh file's arrays into a SourceMesh: the welded surface to animate, and the file's own vertices for export."""
+"""Turns a mesh file's arrays into a SourceMesh: the welded surface to animate, and the file's vertices for export."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_VERTICES = 200_000  # of the welded surface
 MAX_FILE_VERTICES = 2_000_000  # an STL repeats each vertex about six times
 MAX_FILE_FACES = 4_000_000
 WELD_TOLERANCE = 1e-6  # of the longest side
-# Single precision keeps 24 bits: so many sizes away from 0, it moves vertices by a millionth of the size.
+# This many sizes from 0, single precision (24 bits) moves vertices by a millionth of the size.
 FAR_AWAY = 16.0
 
 
@@ -33,13 +33,13 @@ def build_source_mesh(
     uv1: ArrayLike | None = None,
     colors: ArrayLike | None = None,
 ) -> SourceMesh:
-    """Weld a file's vertices [W, 3] by position and return the SourceMesh that keeps the way back.
+    """Weld a file's vertices [W, 3] by position into a SourceMesh that keeps the mapping back.
 
     `faces` [F, 3] index the file's vertices; with `parts` given they may be left out (they are the parts'
     faces, one after another). Vertices within 1e-6 of the longest side are one welded vertex, numbered by
-    first appearance, so that a file without repeats keeps its numbering. Faces that lose a corner or all
-    area by welding are dropped from the welded surface (not from the parts); vertices without faces stay,
-    so that they move too. Vertices far from 0 are counted from an origin near them (see `far_origin`). `uv` and `uv1`
+    first appearance, so that a file without repeats keeps its numbering. Faces that degenerate by welding are dropped
+    from the welded surface (not from the parts); vertices without faces stay and move too. Vertices far from 0 are
+    stored relative to an origin near them (see `far_origin`). `uv` and `uv1`
     are [W, 2], `colors` [W, 3] or [W, 4] from 0 to 1. Raises MeshError that names `path` (or `name`).
     """
     label = Path(path).name if str(path) else name
@@ -99,7 +99,7 @@ def first_file_vertices(file_to_vertex: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 def far_origin(points: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Where to count points [N, 3] from: 0, or a round place near them when they lie over 16 sizes away from 0."""
+    """The origin for points [N, 3]: 0, or a round position near them when they are over 16 sizes away from 0."""
     low, high = points.min(axis=0), points.max(axis=0)
     size = float((high - low).max())
     if size <= 0 or max(abs(low).max(), abs(high).max()) <= FAR_AWAY * size:
@@ -112,7 +112,7 @@ def far_origin(points: NDArray[np.float64]) -> tuple[float, float, float]:
 def guess_up_axis(source: SourceMesh) -> str:
     """Suggest the up axis: "z" for an STL, or for a PLY or OFF that stands on the plane z = 0, else "y".
 
-    Only a suggestion to show: no such file says it for certain, so `read_mesh` never applies it by itself. STL comes
+    Only a suggestion to show: these formats do not store it, so `read_mesh` never applies it by itself. STL comes
     from machining and printing, where z points up; a PLY or OFF has to be centred in y too. A mesh that stands on
     y = 0 and not on z = 0 has Y up whatever its format.
     """
@@ -131,14 +131,14 @@ def guess_up_axis(source: SourceMesh) -> str:
 
 
 def guess_units(source: SourceMesh) -> str | None:
-    """The word "millimetres" for a mesh over 50 units large in a format without units, else None; to be shown only."""
+    """ "millimetres" for a mesh over 50 units large in a format without units, else None; only shown."""
     if Path(source.path).suffix.lower() in (".stl", ".ply", ".off", ".obj") and source.size > 50:
         return "millimetres"
     return None
 
 
 def units_note(source: SourceMesh) -> str:
-    """What to say of a mesh whose units have to be guessed; empty for others."""
+    """A note for meshes whose units are guessed; else empty."""
     units = guess_units(source)
     if units is None:
         return ""
@@ -154,7 +154,7 @@ def _four_channels(colors: ArrayLike, count: int, label: str) -> NDArray[np.floa
 
 
 def _degenerate(points: NDArray[np.float64], faces: NDArray, size: float) -> NDArray[np.bool_]:
-    """[F] true for faces with a repeated corner or an area below what single precision can tell from zero."""
+    """[F] true for faces with a repeated corner, or an area indistinguishable from zero in single precision."""
     repeated = (faces == np.roll(faces, 1, axis=1)).any(axis=1)
     a, b, c = (points[faces[:, corner]] for corner in range(3))
     return repeated | (np.linalg.norm(np.cross((b - a) / size, (c - a) / size), axis=1) < 1e-14)
@@ -192,6 +192,6 @@ def _check_geometry(points: NDArray[np.float64], faces: NDArray, label: str) -> 
     low, high = points.min(axis=0), points.max(axis=0)
     if max(abs(low).max(), abs(high).max()) > 1e30:
         raise MeshError(f"{label}: its coordinates are too large to be a shape; check its units.")
-    # Below double precision's spacing at that place, the file's own numbers are steps and no shape.
+    # Below double precision's spacing there, the file's numbers are rounding steps, not a shape.
     if (high - low).max() <= max(1e-30, 1e-12 * max(abs(low).max(), abs(high).max())):
         raise MeshError(f"{label}: all vertices lie at one point, so it has zero size; open another file.")

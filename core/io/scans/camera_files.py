@@ -1,4 +1,4 @@
-"""Cameras of depth maps: intrinsics and poses from files or arguments, and pixels back to points in space."""
+"""Cameras of depth maps: intrinsics and poses from files or arguments, and back-projection of pixels."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def back_project(
 
 
 def world_turn(poses: NDArray[np.float64] | None) -> tuple[NDArray[np.float64], str]:
-    """[3, 3] half turn to put what is up on the positive side of an axis, and that axis.
+    """[3, 3] half turn that makes up a positive axis, and that axis.
 
     Up is where the cameras' upper edges point on average, at the nearest axis. Without poses the world is the
     camera's own axes, whose y points down: the half turn about x gives Y up with the camera looking along -z.

@@ -1,4 +1,4 @@
-"""Colour pictures as scans: a file a frame, or all frames in one array."""
+"""Reads colour images as scans: one file per frame, or all frames in one array."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_SIDE = 512  # colour frames are reduced to this
 
 
 def read_picture_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
-    """All pictures of one shape of frame; they have no points. Raises DataError where none can be used."""
+    """All images, scaled to one size; they have no points. Raises DataError when none can be used."""
     stack, names, skipped, notes = read_image_frames(layout.files)
     stack = stack[:MAX_FRAMES]
     total = len(names) + len(skipped)
@@ -38,10 +38,10 @@ def read_picture_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) ->
 
 
 def read_image_frames(files: list[Path]) -> tuple[NDArray[np.uint8], list[str], list[tuple[str, str]], list[str]]:
-    """Pictures in order as one array [T, H, W, 3]: it, the names used, (name, why) of those skipped, and notes.
+    """Images in order: one array [T, H, W, 3], the names used, (name, why) of those skipped, and notes.
 
-    The first picture that can be read sets the size (at most 512 pixels a side). Others of the same proportions are
-    scaled to it, others still are skipped. A `.npz` holds them as `images` [T, H, W, 3] uint8. Raises DataError.
+    The first readable image sets the size (at most 512 pixels a side). Others are scaled to it, or skipped if their
+    proportions differ. A `.npz` holds them as `images` [T, H, W, 3] uint8. Raises DataError.
     """
     if files[0].suffix.lower() in (".npz", ".npy"):
         return _image_array(files[0])

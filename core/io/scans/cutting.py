@@ -1,4 +1,4 @@
-"""The shape cut out of what else was scanned: by a box, by masks of depth maps, without a floor and lone points."""
+"""Cuts the shape out of a scan: by a box, by masks of depth maps, and by removing the floor and stray points."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from core.io.scans.frames import Frame
 from core.io.scans.images import IMAGE_SUFFIXES, read_mask
 from core.io.scans.scan_files import natural_key
 
-STANDING = np.pi / 6  # how far a floor leans from the level in a world that has an up axis
+STANDING = np.pi / 6  # largest tilt of a floor where the up axis is known
 WORTH_SAYING = 0.001  # of the points
-LOOKING_DOWN = np.pi / 3  # how far it leans for a camera whose place nobody tells
+LOOKING_DOWN = np.pi / 3  # and where the camera's pose is unknown
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class Cut:
         return np.where(mask, depth, 0.0)
 
     def applied(self, frames: list[Frame], tracked: bool, up_axis: str, leaning: bool) -> tuple[list[Frame], list[str]]:
-        """The frames without what is not the shape, and what was left out, in sentences.
+        """The frames reduced to the shape, and sentences on what was removed.
 
-        `leaning`: nobody says where the camera was, so a floor may lean. Raises DataError where nothing is left.
+        `leaning`: the camera's pose is unknown, so a floor may be tilted. Raises DataError where nothing is left.
         """
         notes: list[str] = []
         if self.box is not None:

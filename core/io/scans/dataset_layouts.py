@@ -1,4 +1,4 @@
-"""Folders as RGB-D data sets lay them out: ScanNet, TUM and 7-Scenes, each with its cameras, units and times."""
+"""Recognises the folder layouts of RGB-D data sets (ScanNet, TUM, 7-Scenes), with their cameras, units and times."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from core.io.arrays import SkippedError, read_bytes
 from core.io.beside import utf8
 from core.io.scans.scan_files import natural_key
 
-MILLIMETRES, TUM_SCALE = 1000.0, 5000.0  # what a depth picture counts a metre
-_NEAREST_POSE = 0.05  # seconds between a picture and the pose that counts for it
+MILLIMETRES, TUM_SCALE = 1000.0, 5000.0  # units of a depth image per metre
+_NEAREST_POSE = 0.05  # largest gap in seconds between an image and its pose
 _INVALID_DEPTH = 65535
 
 
 @dataclass(frozen=True, eq=False)
 class DepthLayout:
-    """Depth images in order with their companion files; a frame without a pose that can be used has None."""
+    """Depth images in order with their companion files; frames without a usable pose have None."""
 
     name: str
     files: list[Path]
@@ -32,7 +32,7 @@ class DepthLayout:
 
 
 def find_depth_layout(folder: Path) -> DepthLayout | None:
-    """The data set's layout of a folder, or of the one around it when it is its `depth`; None for others."""
+    """The data set layout of a folder, or of its parent when it is the `depth` folder; else None."""
     if folder.name == "depth" and _is_data_set(folder.parent):
         folder = folder.parent
     try:
@@ -84,7 +84,7 @@ def _seven_scenes(folder: Path) -> DepthLayout:
 
 
 def _tum(folder: Path) -> DepthLayout:
-    """Names are times in seconds; poses are found by the nearest time."""
+    """File names are times in seconds; poses are matched by nearest time."""
     files = sorted((folder / "depth").glob("*.png"), key=lambda file: (_time(file) or 0.0, natural_key(file)))
     times = [_time(file) for file in files]
     if any(time is None for time in times):
@@ -102,7 +102,7 @@ def _time(file: Path) -> float | None:
 
 
 def _matrix(path: Path) -> NDArray[np.float64] | None:
-    """A camera-to-world matrix [4, 4]; None for one that is missing or, as where tracking was lost, not finite."""
+    """A camera-to-world matrix [4, 4]; None if missing, or not finite where tracking was lost."""
     try:
         numbers = np.array(utf8(read_bytes(path)).split(), dtype=np.float64)
     except (SkippedError, ValueError):

@@ -1,10 +1,9 @@
 """Depth maps to points: reading them, removing the background, back-projecting through the camera.
 
 The background rule, frame by frame: depths are sorted into 256 bins; a gap is a run of bins, at least 4% of the depth
-there wide, with hardly a pixel in it. The cut is in the middle of the farthest gap such that what is nearer leaves the
-picture's border free (under a tenth of it) and what is farther covers at least a quarter of it: a wall does, the
-subject's own far side does not. Without such a gap nothing is cut, as in maps whose background is already empty.
-`depth_max` cuts besides.
+there wide, with hardly a pixel in it. The cut is in the middle of the farthest gap whose near side leaves the image
+border free (under a tenth of it) and whose far side covers at least a quarter of it, as a wall does and the subject's
+own far side does not. Without such a gap nothing is cut. `depth_max` cuts in addition.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _STRAY = 0.0005  # of the pixels: a bin with fewer counts as empty
 _FREE_BORDER = 0.1
 _COVERED_BORDER = 0.25
 _SMALLEST_SUBJECT = 0.002  # of the pixels
-_TOO_FAR = 6.0  # metres; a subject whose middle seems farther was measured in another unit
+_TOO_FAR = 6.0  # metres; a median depth beyond it means another unit
 _DEPTH_NAMES = {"depth": None, "depths": None, "depth_m": 1.0, "depth_mm": 0.001, "array": None}
 DepthMap = tuple[int, str, NDArray[np.float64]]  # number of the frame, name, metres
 
@@ -153,7 +152,7 @@ def _beside(places: list[Path]) -> Path | None:
 
 
 def background_limit(depth: NDArray[np.float64]) -> float | None:
-    """The depth behind which all is background in depth [H, W] (0: nothing measured), or None; see the file's head."""
+    """The depth where the background of depth [H, W] (0: no measurement) begins, or None; see the top of the file."""
     seen = depth > 0
     values = depth[seen]
     if len(values) < 100:
@@ -180,7 +179,7 @@ def background_limit(depth: NDArray[np.float64]) -> float | None:
 
 
 def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout | None, said: list[str]) -> float:
-    """How many units of the pictures are a metre, as asked, as the data set does it, or guessed; `said` says so."""
+    """Units per metre, as asked, by the data set's convention, or guessed; `said` reports which."""
     if scale is not None:
         return scale
     if layout is not None and layout.scale != MILLIMETRES:
@@ -209,7 +208,7 @@ def _pictures(files: list[Path], scale: float, skipped: list[tuple[str, str]]) -
     for frame, path in enumerate(files):
         try:
             depth = read_depth_image(path)
-            yield frame, path.name, np.where(depth < 65535, depth, 0.0) / scale  # the largest means nothing measured
+            yield frame, path.name, np.where(depth < 65535, depth, 0.0) / scale  # the maximum means no measurement
         except SkippedError as error:
             skipped.append((path.name, str(error)))
 

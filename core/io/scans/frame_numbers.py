@@ -1,4 +1,4 @@
-"""Frame numbers as times: a number that is missing among the files is a moment that was not measured, not a cut."""
+"""Reads frame numbers as times: a missing number is a moment without a measurement, not a cut."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_MISSING = 3  # times the frames that are there; more is another numbering
+MOST_MISSING = 3  # times the number of frames; sparser numbers mean something else
 
 
 def numbers_in_names(names: Sequence[str]) -> list[int] | None:
-    """The last number in each name's stem, when all are there, differ and rise; None otherwise."""
+    """The last number in each name's stem if all have one and they rise; else None."""
     found = [re.findall(r"\d+", name.rsplit(".", 1)[0] if "." in name else name) for name in names]
     if not all(found) or any(len(digits[-1]) > 9 for digits in found):
         return None
@@ -25,7 +25,7 @@ def numbers_in_names(names: Sequence[str]) -> list[int] | None:
 
 
 def frame_places(numbers: Sequence[int] | None) -> list[int] | None:
-    """The place of each frame in time, from 0, when some between them are missing; None when none is.
+    """The place of each frame in time, from 0, if some in between are missing; else None.
 
     The unit is the smallest step: every fifth picture of a film is a sequence without gaps.
     """
@@ -56,7 +56,7 @@ def places_of_times(times: Sequence[float]) -> tuple[list[int] | None, float | N
 
 
 def with_gaps(frames: Sequence[NDArray], places: Sequence[int]) -> tuple[list[NDArray], str]:
-    """Frames at their places with empty ones [0, 3] between them, and the sentence that says so."""
+    """Frames at their places with empty ones [0, 3] in the gaps, and a note."""
     result = [np.zeros((0, 3), np.float32) for _ in range(places[-1] + 1)]
     for place, frame in zip(places, frames, strict=True):
         result[place] = frame

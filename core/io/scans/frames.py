@@ -1,4 +1,4 @@
-"""Frames of measured points, made fit for use: what is not a number goes, what shows no shape is skipped."""
+"""Cleans frames of measured points: drops points that are not finite, skips frames without a shape."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 from core.errors import DataError
 
 Frame = tuple[str, NDArray[np.float64]]
-_LARGEST = 1e30  # what single precision holds with room for squares of differences
+_LARGEST = 1e30  # largest coordinate, so that squared differences fit single precision
 _MIN_POINTS = 3
-_OTHER_SIZE = 20.0  # so many times larger or smaller than the usual frame is another unit, not a motion
+_OTHER_SIZE = 20.0  # times the typical size: beyond, it is another unit, not motion
 _SAMPLE = 512
 
 
@@ -116,7 +116,7 @@ def _drop_not_finite(frames: list[Frame], tracked: bool | None) -> tuple[list[Fr
         everywhere = np.logical_and.reduce(masks)
         same_rows = all((mask == masks[0]).all() for mask in masks)
         trial = [(name, points[everywhere]) for name, points in frames]
-        # Rows padded with NaN up to a common length are no tracks.
+        # Rows padded with NaN to a common length are not tracks.
         if tracked or ((same_rows or everywhere.mean() > 0.5) and everywhere.sum() >= 8 and are_tracked(trial)):
             lost = int((~everywhere).sum())
             return trial, [f"{lost:,} tracked points are not finite numbers {where}; they were left out everywhere."]
@@ -125,7 +125,7 @@ def _drop_not_finite(frames: list[Frame], tracked: bool | None) -> tuple[list[Fr
 
 
 def _with_shape(frames: list[Frame]) -> tuple[list[Frame], list[tuple[str, str]]]:
-    """Frames that have an extent in single precision, in which they are kept."""
+    """Frames with an extent in single precision, which they are stored in."""
     kept, skipped = [], []
     for name, points in frames:
         extent = np.ptp(points, axis=0).max() if len(points) else 0.0
@@ -140,7 +140,7 @@ def _with_shape(frames: list[Frame]) -> tuple[list[Frame], list[tuple[str, str]]
 
 
 def _of_one_size(frames: list[Frame]) -> tuple[list[Frame], list[tuple[str, str]]]:
-    """Frames of the usual size: that of the middle frame by size, of two the earlier."""
+    """Frames of about the median size (of two frames, the earlier one's)."""
     if len(frames) < 2:
         return frames, []
     # Quantiles, so that one stray point is not a larger scan.

@@ -1,4 +1,4 @@
-"""Picture files of scans, opened with care: depth PNGs, masks, and what colour frames are read from."""
+"""Opens image files of scans safely: depth PNGs, masks and colour frames."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _png_heading(path: Path) -> bytes | None:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file's heading is that of a picture that shows no depth; only that of a PNG tells."""
+    """Whether the header is that of an image without depth; only PNG headers tell."""
     head = _png_heading(path)
     return path.suffix.lower() != ".png" or (head is not None and not png_is_depth(path))
 

@@ -1,4 +1,4 @@
-"""Which files under a path are the scans, what kind of scan they are, and their companion files."""
+"""Finds the scans under a path, their kind, and their companion files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from core.io.scans.scan_kind import ScanKind, ScanLayout
 from core.io.scans.voxels import VOXELS
 
 SETTINGS_NAME = "scan.json"
-TRUTH_STEM = "truth"  # the real surface, kept beside the scans to compare with
+TRUTH_STEM = "truth"  # ground truth kept beside the scans
 _MOST_ENTRIES = 100_000
-# Every kind of scan that can be read; of two with as many files each, the first, which says more about the shape.
+# All readable kinds of scan; on a tie in the number of files the earlier one wins, as it says more about the shape.
 KINDS = (POINTS, DEPTH, VOXELS, IMAGES)
 _FORMATS = ", ".join(kind.formats for kind in KINDS[:-1]) + f" or {KINDS[-1].formats}"
 
@@ -100,12 +100,12 @@ def _suffixes() -> set[str]:
 
 
 def _usual(suffix: str) -> ScanKind:
-    """What a file with this ending holds that is too damaged to tell."""
+    """The usual kind of files with this suffix, for those too damaged to tell."""
     return next((kind for kind in reversed(KINDS) if suffix in kind.suffixes), POINTS)
 
 
 def _groups(files: list[Path]) -> dict[tuple[ScanKind, str], list[Path]]:
-    """Files by what they hold and their ending; a file too damaged to tell goes with the others of its ending."""
+    """Files grouped by kind and suffix; a file too damaged to tell joins the others of its suffix."""
     kinds = {file: _kind(file) for file in files if file.suffix.lower() in _suffixes()}
     usual: dict[str, ScanKind] = {}
     for suffix in {file.suffix.lower() for file in kinds}:
@@ -119,7 +119,7 @@ def _groups(files: list[Path]) -> dict[tuple[ScanKind, str], list[Path]]:
 
 
 def _kind(path: Path) -> ScanKind | None:
-    """What one file holds, by its heading; None when that does not say."""
+    """The kind of one file by its header; None if that does not tell."""
     suffix = path.suffix.lower()
     if suffix not in ARRAY_SUFFIXES:
         return next((kind for kind in KINDS if suffix in kind.suffixes and kind.recognised(path)), None)

@@ -1,4 +1,4 @@
-"""Frames of measured points become a sequence: cleaned, cut, at their moments, with what was left open determined."""
+"""Turns frames of measured points into a sequence: cleaned, cut, placed in time, with open settings filled in."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measured_sequence(
 ) -> ScanSequence:
     """The sequence of the frames' points; raises DataError where none can be used.
 
-    `viewpoints` says where the camera was, by the frame's name. What is `seen_from_one_side` is a depth scan.
+    `viewpoints` are camera positions by frame name. Points `seen_from_one_side` make a depth scan.
     """
     total = len(frames) + len(skipped)
     cleaned, also_skipped, repairs = clean_frames(frames, asked.tracked)
@@ -73,7 +73,7 @@ def measured_sequence(
 
 
 def _at_their_moments(scans: ScanSequence, names: list[str], places: dict[str, int] | None) -> ScanSequence:
-    """With frames without points where some are missing; cameras that move stay where the frame before had them."""
+    """Inserts empty frames where some are missing; a moving camera keeps its last position there."""
     if places is None or any(name not in places for name in names):
         return scans
     own = [places[name] - places[names[0]] for name in names]
@@ -88,7 +88,7 @@ def _at_their_moments(scans: ScanSequence, names: list[str], places: dict[str, i
 
 
 def _moments(layout: ScanLayout) -> dict[str, int] | None:
-    """The place in time of each file by its name, where numbers or times in the names say that some are missing."""
+    """The place in time of each file, where numbers or times in the names show gaps."""
     names = [file.name for file in layout.files]
     if layout.depth is not None and layout.depth.times is not None:
         places = places_of_times(layout.depth.times)[0]

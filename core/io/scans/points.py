@@ -1,4 +1,4 @@
-"""Measured points from PLY, PCD, XYZ, OBJ, NPY or NPZ files, one frame each, or all frames in one array."""
+"""Reads measured points from PLY, PCD, XYZ, OBJ, NPY or NPZ files: a frame each, or all in one array."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_points(path: Path) -> NDArray[np.float64]:
 def points_of_arrays(arrays: dict[str, NDArray]) -> NDArray[np.float64]:
     """[N, 3] or [T, N, 3]: the array called points (or alike), else the only one of such a shape.
 
-    A file with `loc` [3] and `scale` (the OFlow layout) holds points divided by them: they are put back.
+    Points of files with `loc` [3] and `scale` (the OFlow layout) are mapped back by them.
     Raises SkippedError.
     """
     fitting = {name: array for name, array in arrays.items() if is_points(array.shape)}
@@ -123,7 +123,7 @@ def _is_point(words: list[str]) -> bool:
 
 
 def read_point_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
-    """All frames of points; a caller who says that they are depth was shown one side of the shape."""
+    """All frames of points; with modality "depth" they show one side of the shape."""
     frames: list[Frame] = []
     skipped: Skipped = []
     thinned = Thinning(MAX_POINTS, asked.tracked)
@@ -146,7 +146,7 @@ def read_point_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> S
 
 
 def _places(layout: ScanLayout) -> dict[str, NDArray[np.float64]] | None:
-    """Where scan.json says that the camera was, by the frame's file: one place for each, or nothing."""
+    """Camera positions from scan.json by frame file, one for each, or none."""
     told = layout.settings.get("viewpoint")
     places = [triple(place) for place in told] if isinstance(told, list) else []
     if len(places) != len(layout.files) or any(place is None for place in places):

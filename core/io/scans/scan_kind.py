@@ -1,4 +1,4 @@
-"""What the readers need to know of a kind of scan, and what a caller may say about its files."""
+"""Describes a kind of scan to the readers, and the settings a caller may give."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ReadingOptions:
             raise DataError(f"The depth scale is {self.depth_scale}, but it is the number of units a metre, above 0.")
 
     def with_settings(self, settings: dict) -> ReadingOptions:
-        """Fill what was not asked for from scan.json; values of a wrong kind there count for nothing."""
+        """Fill unset options from scan.json; ignores values of the wrong type there."""
 
         def flag(name: str, asked: bool | None) -> bool | None:
             found = settings.get(name)

@@ -1,4 +1,4 @@
-"""Reads USD in a separate process: with a damaged file its library may exhaust memory, hang, or crash.
+"""Reads USD in a separate process, as its library may exhaust memory, hang or crash on damaged files.
 
 `read_usd_apart(path)` starts `python -m core.io.usd.usd_apart PATH OUT`, which writes the mesh's arrays to OUT.
 """
@@ -33,7 +33,7 @@ def read_usd_apart(path: Path) -> SourceMesh:
         roots = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
         command = [sys.executable, "-m", "core.io.usd.usd_apart", str(path), str(out)]
-        # By the clock, which says little on a busy machine: the process bounds its own computing time.
+        # Generous wall-clock time for busy machines: the process limits its own computing time.
         seconds = PATIENCE + path.stat().st_size / 4e6
         try:
             done = subprocess.run(command, capture_output=True, env=environment, timeout=seconds, check=False)

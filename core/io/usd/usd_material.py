@@ -1,4 +1,4 @@
-"""UsdPreviewSurface, both ways: a material's factors and images as a shader network, and back."""
+"""Reads and writes UsdPreviewSurface: a material's factors and images as a shader network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 def write_usd_material(stage: Any, path: Any, material: Material, files: dict[str, str]) -> Any:
     """A UsdShade.Material at `path`; `files` names the image of each channel that has one beside the stage.
 
-    A factor whose image is not written is neutral: no metal, no glow.
+    A factor whose image is not written becomes neutral: no metal, no glow.
     """
     from pxr import Gf, Sdf, UsdShade
 

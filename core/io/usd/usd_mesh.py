@@ -114,7 +114,7 @@ class _StageReader:
             self.notes.append(f"Left out: {', '.join(left)}; bake or convert them to meshes to keep them.")
 
     def _moments(self) -> int:
-        """At how many times the points of a mesh are given, or a transform is; 0 where nothing moves."""
+        """The number of time samples of the points or a transform; 0 if nothing moves."""
         from pxr import Usd, UsdGeom
 
         found = 0
@@ -151,7 +151,7 @@ class _StageReader:
         cut = triangulate(points, ring, counts)
         owner = np.repeat(np.arange(len(counts)), counts)[cut[:, 0]] if len(cut) else np.zeros(0, np.int64)
         left_handed = mesh.GetOrientationAttr().Get() == UsdGeom.Tokens.leftHanded
-        if left_handed != (np.linalg.det(self._matrix(mesh)[:3, :3]) < 0):  # a mirror turns the faces round as well
+        if left_handed != (np.linalg.det(self._matrix(mesh)[:3, :3]) < 0):  # mirroring flips the faces as well
             cut = cut[:, ::-1]
         uv, corner_uv = self._coordinates(mesh, ring, count)
         for rows, material in self._bound(mesh, owner, len(counts)):
@@ -218,7 +218,7 @@ class _StageReader:
         return uv, None if (uv.astype(np.float32)[ring] == corners).all() else corners
 
     def _colors(self, mesh: Any, ring: NDArray, count: int) -> NDArray | None:
-        """[n, 4] of a displayColor by vertex or corner; one colour for all is a material's affair."""
+        """[n, 4] of a displayColor by vertex or corner; None for one colour for all, which goes to the material."""
         found = self._primvar(mesh, ("displayColor",), 3)
         if found is None or len(found[0]) < 2:
             return None
@@ -233,7 +233,7 @@ class _StageReader:
         return colors
 
     def _primvar(self, mesh: Any, names: tuple[str, ...], width: int) -> tuple[NDArray[np.float64], bool] | None:
-        """Values [n, width] of the first of these that is there, and whether they are one a corner."""
+        """Values [n, width] of the first of `names` present, and whether they are per corner."""
         from pxr import UsdGeom
 
         for name in names:

@@ -1,4 +1,4 @@
-"""Names as USD's prims may have them: letters, digits and underscores, no digit first, no two alike."""
+"""Valid and unique USD prim names: letters, digits and underscores, no leading digit."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _write_action(animation: Any, rig: Rig, action: Action, stretch: float) -> N
 
 
 def _paths(rig: Rig) -> list[str]:
-    """Each joint as UsdSkel names it: as the path from its root."""
+    """Joint names of UsdSkel: paths from the root."""
     paths: list[str] = []
     for joint, name in enumerate(prim_names(rig.names)):
         parent = int(rig.parents[joint])

@@ -24,14 +24,14 @@ from core.io.usd.usd_material import CHANNELS, write_usd_material
 from core.io.usd.usd_names import prim_names
 from core.io.usd.usd_skeleton import bind_skeleton
 
-PART = 256 << 20  # bytes of frames that are kept in memory before they are written
-LONG_TEXT = 4 << 20  # bytes of positions from which writing text takes seconds
+PART = 256 << 20  # bytes of frames buffered in memory
+LONG_TEXT = 4 << 20  # bytes of positions beyond which writing text takes seconds
 
 
 def write_usd(clip: ExportClip, path: Path, prefix: str, rig: Rig | None = None) -> None:
     """Write `.usdc`, `.usda` or `.usdz` (which holds its textures); raises ExportError for X up, which USD lacks.
 
-    With a rig, which has the clip's vertices, its first frame is the mesh at rest and the bones move it.
+    With a rig on the same vertices, the first frame is the rest pose and bones move it.
     """
     if clip.up_axis == "x":
         raise ExportError("A USD file has Y or Z up, but x was asked for; choose y or z.")
@@ -61,7 +61,7 @@ def write_usd(clip: ExportClip, path: Path, prefix: str, rig: Rig | None = None)
 
 
 def _as_text(binary: Path, path: Path) -> None:
-    """Turn a binary file into text in a process of its own, as USD hears no Ctrl-C while it writes for many seconds."""
+    """Convert a binary file to text in a separate process, as USD ignores Ctrl-C while it writes."""
     script = "import sys; from pxr import Sdf; sys.exit(not Sdf.Layer.FindOrOpen(sys.argv[1]).Export(sys.argv[2]))"
     done = subprocess.run([sys.executable, "-c", script, str(binary), str(path)], capture_output=True, check=False)
     if done.returncode != 0 or not path.is_file():
