@@ -9,10 +9,11 @@ import numpy as np
 import polyscope.imgui as psim
 from numpy.typing import NDArray
 
+from core.sequence import Handle, SourceMesh
 from m2v_studio.context import EditorContext
 from m2v_studio.document import block_edits, commands, turning
 from m2v_studio.document.snapping import NAMES, SNAPS, key_place
-from m2v_studio.document.state import State, frame_shown
+from m2v_studio.document.state import Same, State, frame_shown
 from m2v_studio.view import theme
 from m2v_studio.view.fields import float_field
 from m2v_studio.view.hold import take_hold
@@ -32,6 +33,9 @@ class PlaceFields:
 
     def __init__(self) -> None:
         self._angles: tuple[tuple[int, int], Vector] = ((-1, -1), np.zeros(3))  # last shown, of a vertex in a frame
+        self._angles_turn: Vector | None = None  # which they are the angles of
+        # Turns of one handle in one motion, by frame and place in memory.
+        self._known: tuple[object, dict[tuple[int, int], Vector]] = (None, {})
 
     def draw(self, context: EditorContext, row: int) -> None:
         """X, Y and Z in the units of the file, and the angles about them."""
@@ -50,10 +54,8 @@ class PlaceFields:
             _write(context, "place handle", commands.set_key, row, frame, wanted - origin)
         if ended:
             context.studio.let_go()
-        turn = turning.turn_shown(source, handle, frame, shape)
-        subject, last = self._angles
-        angles = turning.angles_of(turn, last if subject == (handle.vertex, frame) else np.zeros(3))
-        self._angles = (handle.vertex, frame), angles
+        turn = self._turn(source, handle, frame, shape)
+        angles = self._angles_of(turn, (handle.vertex, frame))
         free = frame not in handle.turns
         why = "A pinned handle does not turn." if handle.pinned else ""
         tip = f"{TURNED.format(where)}{FREE if free else ''} {SCRUB}"
@@ -64,6 +66,24 @@ class PlaceFields:
             _write(context, "turn handle", block_edits.turn_handles, {row: place}, turns, frame)
         if ended:
             context.studio.let_go()
+
+    def _angles_of(self, turn: Vector, subject: tuple[int, int]) -> Vector:
+        """As `turning.angles_of`, near what was last shown of this vertex in this frame."""
+        before, last = self._angles
+        if subject != before or turn is not self._angles_turn:
+            last = turning.angles_of(turn, last if subject == before else np.zeros(3))
+            self._angles, self._angles_turn = (subject, last), turn
+        return last
+
+    def _turn(self, source: SourceMesh, handle: Handle, frame: int, shape: NDArray[np.float32]) -> Vector:
+        """As `turn_shown`; while a motion is played round and round each frame is worked out once."""
+        subject = Same(handle), Same(shape if shape.base is None else shape.base)
+        if self._known[0] != subject:
+            self._known = subject, {}
+        known, at = self._known[1], (frame, shape.__array_interface__["data"][0])
+        if at not in known:
+            known[at] = turning.turn_shown(source, handle, frame, shape)
+        return known[at]
 
 
 def _write(context: EditorContext, label: str, command: Callable[..., State], *values: Any) -> None:

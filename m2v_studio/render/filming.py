@@ -27,7 +27,8 @@ def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_pic
 
     columns, rows = grid(len(actors), options.width, options.height)
     width, height = options.width // columns // 2 * 2, options.height // rows // 2 * 2
-    stage = Stage((width, height))
+    see_through = any(actor.looks is not None and actor.looks.opacity is not None for actor in actors)
+    stage = Stage((width, height), see_through)
     scenes = [Scene(actor) for actor in actors]
     seen = [turned(scene.track, options.yaw) for scene in scenes]
     eye = frame_motion(seen, options.pitch, (width, height), bool(options.turntable))

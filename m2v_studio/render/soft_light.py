@@ -17,6 +17,7 @@ SPLATS = 28_000  # points that stand for the surface
 LAMP = np.array([-0.62, 0.80, 0.58])  # where the lamp is, from the middle of the scene
 LAMP_SPREAD = 0.30
 LAMPS, SKIES = 22, 38
+GOLDEN = 0.618034
 LAMP_COLOR, SKY_COLOR, BOUNCE_COLOR = (1.00, 0.955, 0.89), (0.87, 0.93, 1.00), (1.0, 0.96, 0.92)
 LAMP_SHARE, SKY_SHARE, BOUNCE_SHARE = 0.84, 0.40, 0.11
 SELF = 0.035  # of the size: what is nearer in front of a point than this is its own surface
@@ -52,9 +53,12 @@ def lights() -> tuple[Light, ...]:
 
 
 class SoftLight:
-    """Lights one topology; `faces` [F, 3] on `rest` [V, 3] say where the points that stand for the surface are."""
+    """Lights one topology; `faces` [F, 3] on `rest` [V, 3] say where the points that stand for the surface are.
 
-    def __init__(self, rest: NDArray, faces: NDArray[np.int32]) -> None:
+    A face of `opacity` [F] 0.3 stands in the way of three lights of ten.
+    """
+
+    def __init__(self, rest: NDArray, faces: NDArray[np.int32], opacity: NDArray[np.float32] | None = None) -> None:
         self._lights = lights()
         self._open = sum(light.direction[1] * light.power for light in self._lights)  # [3] on an open floor
         rng = np.random.default_rng(0)
@@ -63,6 +67,7 @@ class SoftLight:
         even = np.full(len(faces), 1 / len(faces))
         chosen = rng.choice(len(faces), SPLATS, p=area / area.sum() if area.sum() > 0 else even)
         self._corners = faces[chosen]
+        self._opacity = None if opacity is None else opacity[chosen]
         self._weights = rng.dirichlet((1.0, 1.0, 1.0), SPLATS).astype(np.float32)[..., None]
 
     def on(
@@ -76,11 +81,12 @@ class SoftLight:
         middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
         radius = float(np.linalg.norm(vertices - middle, axis=1).max()) * 1.02 + 1e-9
         body, floor = np.zeros((len(vertices), 3)), np.zeros((len(ground), 3))
-        for light in self._lights:
+        for number, light in enumerate(self._lights):
             side = np.cross(light.direction, (0.31, 0.27, 0.91))
             side /= np.linalg.norm(side)
             axes = np.stack([side, np.cross(light.direction, side), light.direction], axis=1).astype(np.float32)
-            nearest = _nearest((surface - middle) @ axes, radius)
+            held_up = slice(None) if self._opacity is None else self._opacity > (number + 0.5) * GOLDEN % 1.0
+            nearest = _nearest((surface[held_up] - middle) @ axes, radius)
             facing = np.clip(normals @ axes[:, 2], 0.0, None)
             body += (facing * _lit(nearest, (vertices - middle) @ axes, radius, SELF * size))[:, None] * light.power
             lit = _lit(nearest, (ground - middle) @ axes, radius, GROUND_SELF * size)

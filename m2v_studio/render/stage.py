@@ -27,12 +27,15 @@ FLOOR, BACKDROP_TOP, BACKDROP_BOTTOM = (0.953, 0.957, 0.965), (0.862, 0.879, 0.9
 STANDING = 0.3  # of the frames may have something below the ground
 SMOOTHING = 2  # times the light is evened out over neighbours, where the grids of its directions show
 BRIGHTEST = 1.3  # of light, as stored in a picture of eight bits
+LAYERS = 6  # surfaces behind each other that are seen through one another
+GAMMA = 2.2  # Polyscope's screen: surfaces seen through are mixed as light, values to this power
 
 
 class Stage:
-    """The one off-screen window of a process. `size` is that of a figure's picture in pixels."""
+    """The one off-screen window of a process. `size` is that of a figure's picture in pixels; `see_through` where
+    something of any figure is, which makes every picture several times dearer."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
+    def __init__(self, size: tuple[int, int], see_through: bool = False) -> None:
         self.size = size
         ps.set_verbosity(0)
         ps.set_use_prefs_file(False)
@@ -51,12 +54,15 @@ class Stage:
         ps.set_length_scale(1.0)
         ps.set_bounding_box((-0.5, -0.5, -0.5), (0.5, 0.5, 0.5))
         ps.set_vertical_fov_degrees(FIELD_OF_VIEW)
+        ps.set_background_color((0.0, 0.0, 0.0, 0.0))
+        ps.set_transparency_render_passes(LAYERS)
+        ps.set_transparency_mode("pretty" if see_through else "none")
 
     def look(self, eye: Eye) -> None:
         ps.set_camera_view_matrix(eye.view)
 
     def painted(self) -> NDArray[np.uint8]:
-        """[FINE H, FINE W, 4] what is drawn now before a transparent background."""
+        """[FINE H, FINE W, 4] what is drawn now before a transparent background; its light is multiplied by alpha."""
         return ps.screenshot_to_buffer(transparent_bg=True)
 
 
@@ -97,8 +103,13 @@ class Picture:
         fade = np.linspace(0.0, 1.0, height, dtype=np.float32)[:, None, None]
         room = np.array(BACKDROP_TOP, np.float32) * (1 - fade) + np.array(BACKDROP_BOTTOM, np.float32) * fade
         floor = displayed(linear(FLOOR) * self.light).astype(np.float32)
-        below = room * (1 - self.ground) + floor * self.ground
-        return below * (1 - self.body[..., 3:]) + self.body[..., :3] * self.body[..., 3:]
+        picture: NDArray[np.float32] = room * (1 - self.ground) + floor * self.ground
+        alpha = self.body[..., 3]
+        picture[alpha == 1] = self.body[alpha == 1][:, :3]
+        part = (alpha > 0) & (alpha < 1)
+        share, body = alpha[part][:, None], self.body[part][:, :3]
+        picture[part] = (picture[part] ** GAMMA * (1 - share) + body**GAMMA * share) ** np.float32(1 / GAMMA)
+        return picture
 
     def alone(self) -> NDArray[np.float32]:
         """[H, W, 4] the figure with its shadow and nothing else; colours not multiplied by alpha."""
@@ -117,7 +128,8 @@ class Figure:
         self._stage, self._eye = stage, eye
         self._origin, self._faces = split_at_creases(actor.track[0], actor.faces)
         rest = scene.track[0][self._origin]
-        self._soft_light = SoftLight(rest, self._faces)
+        self._opacity = None if actor.looks is None else actor.looks.opacity
+        self._soft_light = SoftLight(rest, self._faces, self._opacity)
         corners = self._faces.ravel()
         shape = (len(self._origin), len(self._faces))
         self._around = csr_matrix((np.ones(len(corners), np.float32), (corners, np.arange(len(corners)) // 3)), shape)
@@ -137,6 +149,9 @@ class Figure:
     def _mesh(self, name: str, rest: NDArray[np.float32]) -> ps.SurfaceMesh:
         mesh = ps.register_surface_mesh(f"{name} {id(self)}", rest, self._faces, smooth_shade=True, material="flat")
         mesh.set_back_face_policy("identical")
+        if self._opacity is not None:
+            mesh.add_scalar_quantity("opacity", self._opacity, defined_on="faces")
+            mesh.set_transparency_quantity("opacity")
         mesh.set_enabled(False)
         return mesh
 
@@ -194,11 +209,11 @@ class Figure:
         self._light.get_quantity_buffer("light", "colors").update_data(displayed(shade).astype(np.float32))
         painted = self._painted(self._light, vertices)
         part = _drawn(painted[..., 3] > 0)
-        fine = painted[part].astype(np.float32) / 255
+        fine = _unmixed(painted[part])
         if self._albedo is not None:
             # A screen's values are close to a power of the light, so products of them are those of the light.
-            albedo = self._painted(self._albedo, vertices)[part][..., :3].astype(np.float32) / 255
-            fine[..., :3] *= albedo * np.float32(BRIGHTEST ** (1 / 2.2))
+            albedo = _unmixed(self._painted(self._albedo, vertices)[part])[..., :3]
+            fine[..., :3] *= albedo * np.float32(BRIGHTEST ** (1 / GAMMA))
         fine[..., :3] *= fine[..., 3:]
         small = np.zeros_like(fine[::FINE, ::FINE])
         for row in range(FINE):
@@ -215,6 +230,15 @@ class Figure:
         painted = self._stage.painted()
         mesh.set_enabled(False)
         return painted
+
+
+def _unmixed(painted: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """[..., 4] from 0 to 1, its light no longer multiplied by alpha."""
+    values: NDArray[np.float32] = painted.astype(np.float32) / np.float32(255)
+    part = (painted[..., 3] > 0) & (painted[..., 3] < 255)
+    if part.any():
+        values[part, :3] *= values[part, 3:] ** np.float32(-1 / GAMMA)
+    return values
 
 
 def _drawn(inside: NDArray[np.bool_]) -> tuple[slice, slice]:

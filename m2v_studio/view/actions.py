@@ -16,7 +16,7 @@ from m2v_studio.view import action_reasons as reasons
 from m2v_studio.view import action_runs as runs
 from m2v_studio.view.action_runs import Run
 from m2v_studio.view.camera import Camera
-from m2v_studio.view.keymap import Chord, parsed
+from m2v_studio.view.keymap import Chord, held_modifiers, parsed
 from m2v_studio.view.widgets import escape_pressed
 
 
@@ -47,6 +47,8 @@ class Action:
 
 def chords_of(context: EditorContext, action: Action) -> tuple[Chord, ...]:
     """The keys of a command: the user's own, else the ones it comes with that are not used for something else."""
+    if not context.bindings:
+        return action.keys
     if action.name in context.bindings:
         return context.bindings[action.name]
     taken = {chord for chords in context.bindings.values() for chord in chords}
@@ -230,8 +232,9 @@ BY_NAME = {action.name: action for action in ACTIONS}
 
 def do_pressed(context: EditorContext) -> None:
     """Run what a key pressed in this frame is bound to, or say why that cannot be done now."""
+    held = held_modifiers()
     for action in ACTIONS:
-        if any(chord.pressed(action.repeat) for chord in chords_of(context, action)):
+        if any(chord.modifiers == held and chord.pressed(action.repeat) for chord in chords_of(context, action)):
             if action.name == "escape" and not escape_pressed():
                 return
             why = action.why(context)

@@ -44,14 +44,16 @@ def draw_contacts(canvas: psim.ImDrawList, context: EditorContext, figure: Figur
     angles = 2 * np.pi * np.arange(CORNERS) / CORNERS
     circle = RING * np.stack([np.cos(angles), np.zeros(CORNERS), np.sin(angles)], axis=1)
     offset = viewport.offsets.get(figure.name, np.zeros(3))
-    for place in found.places[figure.frame][found.standing[figure.frame]]:
-        pixels, _ = viewport.projection.project(place + offset + circle)
-        # The camera never rolls, so a circle on the ground is an upright ellipse.
-        low, high = pixels.min(axis=0), pixels.max(axis=0)
-        middle = float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
-        radii = float(high[0] - low[0]) / 2, float(high[1] - low[1]) / 2
-        canvas.AddEllipseFilled(middle, radii, packed(theme.PINNED, 0.16))
-        canvas.AddEllipse(middle, radii, packed(theme.PINNED, 0.85), 0.0, 0, 1.6 * scale())
+    places = found.places[figure.frame][found.standing[figure.frame]]
+    if not len(places):
+        return
+    pixels, _ = viewport.projection.project(places[:, None] + offset + circle)
+    # The camera never rolls, so a circle on the ground is an upright ellipse.
+    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    fill, ink, thick = packed(theme.PINNED, 0.16), packed(theme.PINNED, 0.85), 1.6 * scale()
+    for middle, radii in zip(((low + high) / 2).tolist(), ((high - low) / 2).tolist(), strict=True):
+        canvas.AddEllipseFilled(middle, radii, fill)
+        canvas.AddEllipse(middle, radii, ink, 0.0, 0, thick)
 
 
 def speed_height(state: State) -> float:

@@ -58,12 +58,16 @@ class Chord:
         return cls(_BY_SMALL_LETTERS[key.lower()], frozenset(held[name.lower()] for name in modifiers))
 
     def pressed(self, repeat: bool = False) -> bool:
-        """True in the frame in which it goes down (and, with `repeat`, again while it is held)."""
-        io = psim.GetIO()
-        held = {"Ctrl": io.KeyCtrl, "Shift": io.KeyShift, "Alt": io.KeyAlt}
-        if io.KeySuper or any(bool(down) != (name in self.modifiers) for name, down in held.items()):
-            return False
+        """True in the frame in which the key goes down (and, with `repeat`, again while it is held), whatever else is
+        held: see `held_modifiers`."""
         return bool(psim.IsKeyPressed(psim.ImGuiKey(KEYS[self.key]), repeat))
+
+
+def held_modifiers() -> frozenset[str]:
+    """Those of `MODIFIERS` that are down now; with a key that no chord knows, one that is in none."""
+    io = psim.GetIO()
+    held = {"Ctrl": io.KeyCtrl, "Shift": io.KeyShift, "Alt": io.KeyAlt, "Super": io.KeySuper}
+    return frozenset(name for name, down in held.items() if down)
 
 
 def parsed(texts: Iterable[str]) -> tuple[Chord, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,6 +72,8 @@ def use(name: str) -> bool:
     """Put a theme in force; True when it was another one before. What is drawn asks for its colours anew each time."""
     global _in_force
     before, _in_force = _in_force, PALETTES.get(name, PALETTES["light"])
+    if before is not _in_force:
+        _name_colors()
     return before is not _in_force
 
 
@@ -78,12 +81,15 @@ def in_force() -> Palette:
     return _in_force
 
 
-def __getattr__(name: str) -> Color:
-    """`theme.PANEL` and the other colours, of the theme in force."""
-    if name.isupper() and name.lower() in Palette.__dataclass_fields__:
-        color: Color = getattr(_in_force, name.lower())
-        return color
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def _name_colors() -> None:
+    """`theme.PANEL` and the other colours, of the theme in force; asked for by the thousand, so plain names."""
+    globals().update({name.upper(): color for name, color in asdict(_in_force).items()})
+
+
+_name_colors()
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Color: ...
 
 
 # Okabe and Ito's colour-blind safe hues, ordered so that neighbours differ most; red and blue are left to handles.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
@@ -165,7 +167,12 @@ class Timeline:
 
 
 def _width(text: str, size: float) -> float:
-    return float(psim.CalcTextSize(text)[0]) * size / float(psim.GetFontSize())
+    return _unit_width(text, float(psim.GetFontSize())) * size
+
+
+@lru_cache(maxsize=512)
+def _unit_width(text: str, font_size: float) -> float:
+    return float(psim.CalcTextSize(text)[0]) / font_size
 
 
 def _playhead(draw: psim.ImDrawList, at: float, y: float, context: EditorContext) -> None:

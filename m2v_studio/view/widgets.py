@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import polyscope.imgui as psim
 
@@ -63,13 +63,21 @@ def fixed(identifier: str, below: float) -> Iterator[None]:
         psim.EndChild()
 
 
-@contextmanager
-def disabled(why: str) -> Iterator[None]:
+def disabled(why: str) -> AbstractContextManager[None]:
     """Grey out what is inside when there is a reason."""
-    psim.BeginDisabled(bool(why))
-    try:
-        yield
-    finally:
+    return _Disabled(why)
+
+
+class _Disabled:
+    """Entered dozens of times a frame: a generator would take several times as long."""
+
+    def __init__(self, why: str) -> None:
+        self._why = bool(why)
+
+    def __enter__(self) -> None:
+        psim.BeginDisabled(self._why)
+
+    def __exit__(self, *_: object) -> None:
         psim.EndDisabled()
 
 
@@ -224,17 +232,20 @@ def segmented(identifier: str, options: tuple[tuple[str, str, str, bool], ...]) 
     return pressed
 
 
-@contextmanager
-def outlined() -> Iterator[None]:
+def outlined() -> AbstractContextManager[None]:
     """Check boxes and radio buttons get an outline and less padding, so that empty ones can be seen."""
-    s = scale()
-    psim.PushStyleVar(psim.ImGuiStyleVar_FrameBorderSize, 1.0)
-    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * s, 2 * s))
-    psim.PushStyleColor(psim.ImGuiCol_Border, rgba(theme.BUTTON_ACTIVE))
-    psim.PushStyleColor(psim.ImGuiCol_FrameBg, rgba(theme.CARD))
-    try:
-        yield
-    finally:
+    return _Outlined()
+
+
+class _Outlined:
+    def __enter__(self) -> None:
+        s = scale()
+        psim.PushStyleVar(psim.ImGuiStyleVar_FrameBorderSize, 1.0)
+        psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (3 * s, 2 * s))
+        psim.PushStyleColor(psim.ImGuiCol_Border, rgba(theme.BUTTON_ACTIVE))
+        psim.PushStyleColor(psim.ImGuiCol_FrameBg, rgba(theme.CARD))
+
+    def __exit__(self, *_: object) -> None:
         psim.PopStyleColor(2)
         psim.PopStyleVar(2)
 

@@ -10,6 +10,7 @@ import trimesh
 from PIL import Image
 
 from core.errors import Cancelled, ExportError
+from core.io.appearance import Appearance
 from m2v_studio.render.film_process import run_film
 from m2v_studio.render.filming import grid, joined, name_tag, named
 from m2v_studio.render.framing import frame_motion
@@ -25,6 +26,17 @@ def ball(frames: int = 3) -> Actor:
     shape = trimesh.creation.icosphere(subdivisions=3)
     lift = np.linspace(0.0, 2.0, frames)[:, None, None] * np.array([0.0, 1.0, 0.0])
     return Actor((shape.vertices + lift).astype(np.float32), np.asarray(shape.faces, np.int32), color=(0.8, 0.1, 0.1))
+
+
+def ball_in_glass(opacity: float) -> Actor:
+    """A red ball in the middle of a blue one, of which so much is there."""
+    shape = trimesh.creation.icosphere(subdivisions=3)
+    count = len(shape.faces)
+    faces = np.concatenate([shape.faces, shape.faces + len(shape.vertices)]).astype(np.int32)
+    colors = np.repeat(np.array([[0.8, 0.1, 0.1], [0.1, 0.2, 0.8]], np.float32), count, axis=0)
+    share = np.repeat(np.array([1.0, opacity], np.float32), count)
+    looks = Appearance(face_colors=colors, opacity=None if opacity == 1 else share)
+    return Actor(np.concatenate([0.4 * shape.vertices, shape.vertices])[None].astype(np.float32), faces, looks=looks)
 
 
 def film(actors: tuple[Actor, ...], out: Path, options: FilmOptions) -> None:
@@ -92,6 +104,24 @@ def test_a_transparent_film_has_the_figure_and_its_shadow_alone(tmp_path: Path) 
     assert picture.mode == "RGBA" and (pixels[:5, :5, 3] == 0).all() and pixels[..., 3].max() == 255
     shadow = (pixels[..., 3] > 40) & (pixels[..., 3] < 230) & (pixels[..., :3].max(axis=-1) < 40)
     assert shadow.sum() > 20
+
+
+def test_glass_is_seen_through_and_holds_up_only_its_share_of_the_light(tmp_path: Path) -> None:
+    for name, opacity in (("glass", 0.3), ("solid", 1.0)):
+        film((ball_in_glass(opacity),), tmp_path / name, FilmOptions(width=160, height=96, transparent=True))
+    pictures = [np.asarray(Image.open(tmp_path / name / "frame_0000.png"), float) for name in ("glass", "solid")]
+    body = pictures[1][..., 2] > 100
+    rows, columns = (int(np.flatnonzero(body.any(axis=axis)).mean()) for axis in (1, 0))
+    glass, solid = (picture[rows, columns] for picture in pictures)
+    assert glass[0] > glass[2] + 40 and glass[3] == 255  # the ball inside
+    assert solid[2] > solid[0] + 60
+    beside = pictures[0][rows, int(np.flatnonzero(body[rows]).min()) + 5]
+    assert beside[2] > beside[0] + 40 and 100 < beside[3] < 160  # two walls of 0.3: 0.51
+    ball, faces = ball_in_glass(0.3).track[0] / 2 + [0.0, 0.5, 0.0], ball_in_glass(0.3).faces
+    below = np.array([[0.0, 0.0, 0.0]], np.float32)
+    floors = [SoftLight(ball, faces, share).on(ball, 0 * ball, below, 1.0)[1].mean() for share in
+              (None, ball_in_glass(0.3).looks.opacity, np.zeros(len(faces), np.float32))]  # fmt: skip
+    assert floors[0] + 0.3 < floors[1] < floors[2] - 0.1 and floors[2] == pytest.approx(1.0, abs=0.01)
 
 
 def test_several_stand_side_by_side_with_their_names(tmp_path: Path) -> None:
