@@ -13,7 +13,7 @@ from torch import Tensor
 
 LOWEST, HIGHEST = math.radians(-20.0), math.radians(50.0)  # elevation of random cameras
 NEAREST, FARTHEST = 1.6, 2.8  # distance of random cameras from the origin, in sizes of the shape
-LONGEST_ORBIT = math.radians(60.0)  # largest angle a random moving camera travels in one clip
+LONGEST_ORBIT = math.radians(60.0)  # largest angle a random moving camera sweeps in one clip
 
 
 class Cameras(NamedTuple):
@@ -23,7 +23,7 @@ class Cameras(NamedTuple):
     position: Tensor  # [B, T, 3]
 
     def view(self, points: Tensor) -> Tensor:
-        """World points [B, T, N, 3] in camera axes [B, T, N, 3]; the last number is the depth."""
+        """World points [B, T, N, 3] in camera coordinates; the last coordinate is depth."""
         return (points - self.position[:, :, None]) @ self.rotation.transpose(-1, -2)
 
 

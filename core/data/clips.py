@@ -1,4 +1,4 @@
-"""A batch of tracked motion clips on the training device, as every training source returns it."""
+"""A batch of tracked motion clips on the training device: what every training source returns."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from core.data.splits import SPLITS as SPLITS
 class ClipBatch:
     """B clips in normalised space: frame 0's bounding box is centred at 0 with longest side 1, Y up.
 
-    `points` [B, T, N, 3] are surface points tracked through the motion (same index, same surface point),
-    sampled by area in frame 0. `normals` [B, N, 3] are their outward unit normals in frame 0.
-    `occupancy_points` [B, Q, 3] with `occupancy` [B, Q] (1 inside, 0 outside) describe frame 0 and are
-    None unless asked for: the first half uniform in the box of side 1.1, the second half near the surface.
-    `fps` [B] is the frame rate of each clip; `category` [B] a small integer per kind, for reports; `rig` [B] which of
-    the source's `rig_names` it is of, None for a source without rigs.
+    `points` [B, T, N, 3] are surface points tracked through the motion (same index, same surface point), sampled by
+    area in frame 0. `normals` [B, N, 3] are their outward unit normals in frame 0. `occupancy_points` [B, Q, 3] with
+    `occupancy` [B, Q] (1 inside, 0 outside) describe frame 0 and are None unless asked for: the first half uniform in
+    the box of side 1.1, the second half near the surface. `fps` [B] is the frame rate of each clip; `category` [B] a
+    small integer per kind, for reports; `rig` [B] indexes the source's `rig_names`, None for a source without rigs.
     """
 
     points: Tensor
@@ -35,7 +34,7 @@ class ClipBatch:
 def turn_and_fit(points: Tensor, normals: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Clips [B, T, N, 3] turned about Y by `yaw` [B], in normalised space, with their normals [B, N, 3].
 
-    Also the turn [B, 3, 3] and, after it, frame 0's centre [B, 3] and size [B], to bring more along.
+    Also returns the turn [B, 3, 3], and frame 0's centre [B, 3] and size [B] after it, to transform other data alike.
     """
     turn = torch.zeros(len(yaw), 3, 3, device=yaw.device)
     turn[:, 0, 0] = turn[:, 2, 2] = yaw.cos()
@@ -57,9 +56,9 @@ def with_occupancy(
 ) -> None:
     """Add queries [B, Q, 3] to clips placed by `turn_and_fit`: first uniform in the box of side 1.1, then near ones.
 
-    `stored` are places [B, Q, 3] with labels [B, Q], and the low and high corner [B, 3] of the pose's own box, in the
-    clip's units. Stored uniform queries fill that box only: of the `fresh` ones [B, U, 3], normalised, one outside it
-    is outside the shape, one inside it is exchanged for a stored one, which is distributed in the same way.
+    `stored` are places [B, Q, 3] with labels [B, Q], and the low and high corner [B, 3] of the pose's box, in the
+    clip's units. Stored uniform queries fill that box only. Of the `fresh` ones [B, U, 3], normalised, those outside
+    the box are labelled outside; those inside are replaced by stored ones, which have the same distribution.
     """
     places, inside, low, high = stored
     half = fresh.shape[1]

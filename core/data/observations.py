@@ -17,11 +17,11 @@ from core.data.point_surface import tracked_normals
 from core.sequence import BOX_SIDE
 
 CELL = 1.0 / 28  # side of a z-buffer cell at the distance of the shape; a few points of a 512-point cloud share one
-TOLERANCE = 0.05  # a point this far behind the nearest of its cell is still seen: the cell's surface is inclined
+TOLERANCE = 0.05  # points this far behind the nearest of their cell are still visible: surfaces are inclined
 GRID_CELLS = 72  # along a side; the grid follows the points' centre, so 2.5 sizes of the shape fit in
-GRAZING, CLEAR = 0.12, 0.40  # cosine to the view ray: never measured below the first, always above the second
+GRAZING, CLEAR = 0.12, 0.40  # cosine to the view ray: no measurement below the first, always one above the second
 MOST_TILT = math.radians(25.0)  # of the plane of a half body
-ANY_PLANE_SHARE = 0.15  # of half bodies whose plane has any direction
+ANY_PLANE_SHARE = 0.15  # fraction of half bodies cut by a plane of any direction
 NOISE = (0.0005, 0.01)  # standard deviation of a measured point, log-uniform
 SCANS = (0.55, 0.3, 0.15)  # shares of one-sided scans, half bodies, and whole ones
 GRID_SIDE = 32  # cells a side of a voxel grid

@@ -1,4 +1,4 @@
-"""Derives from tracked points what lies between them: moving normals, closed voxel shells."""
+"""Fills the gaps between tracked points: moving normals, closed voxel shells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from core.precision import distances
 
 NEIGHBOURS = 6
-CANDIDATES = 512  # only that many points can be neighbours: points come in random order, and the search is quadratic
+CANDIDATES = 512  # neighbours are sought among this many points only: their order is random, and the search quadratic
 
 
 def neighbours(points0: Tensor, normals0: Tensor | None, count: int = NEIGHBOURS) -> tuple[Tensor, Tensor]:
@@ -63,8 +63,9 @@ def _rows(values: Tensor, index: Tensor) -> Tensor:
 
 
 def surface_voxels(points: Tensor, normals0: Tensor | None = None, resolution: int = 32, side: float = 1.1) -> Tensor:
-    """Cells [B, T, R, R, R] (bool, x, y, z) of the origin-centred box that the surface through points [B, T, N, 3]
-    passes: those with a point or with the middle between two neighbours in frame 0."""
+    """Cells [B, T, R, R, R] (bool, x, y, z) of the origin-centred box crossed by the surface through points [B, T, N,
+    3]: those that hold a point or the midpoint of two neighbours of frame 0.
+    """
     batch, frames = points.shape[:2]
     index, valid = neighbours(points[:, 0], normals0)
     between = (points[..., None, :] + _rows(points, index)) / 2

@@ -1,4 +1,4 @@
-"""A data set in any of the known layouts into shards for training: parallel, resumable, atomic.
+"""Converts a data set of any known layout into training shards: parallel, resumable, atomic.
 
 Measured on one thread of a shared 2-core machine, in CPU time, with the defaults (4,096 points, 4 reference frames):
 
@@ -10,9 +10,9 @@ So 1,227 animations of 50 frames (DeformingThings4D's mean: 88,137 frames in 1,7
 one core, or under a minute of 16 plus the reading from disk, and 2.7 GB; 20 GB would hold them at 400 frames each.
 `ShardSource` then gives 168 clips of 17 frames and 2,048 points (1,100 of 256 points) per second of one core.
 
-Every shard holds a few clips and is made by itself from its recipe (the clips with the size and time of their files,
-and the options): a shard that is there, undamaged and of the same recipe is kept, any other is made again. A clip that
-cannot be read is left out and named in the summary; it never stops the others.
+Every shard holds a few clips and is made independently from its recipe (its clips with sizes and times of their files,
+and the options). Intact shards of the same recipe are kept, others are made again. Clips that cannot be read are
+skipped and named in the summary.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class PrepareOptions:
     fps: float | None = None  # instead of the layout's
     up_axis: Literal["x", "y", "z"] | None = None  # instead of the layout's
     splits: str = "own"  # own: published lists or the rule; train, test: all of it; or a list file or a folder of lists
-    licence: str = ""  # instead of what is known of the layout
+    licence: str = ""  # instead of the layout's licence
     jobs: int = 1
     backend: Literal["joblib", "dask"] = "joblib"
     scheduler: str = ""  # address of a Dask scheduler; empty: a local cluster of `jobs` workers
 
     def check(self) -> None:
-        """Raises DataError for what cannot be."""
+        """Raises DataError for impossible options."""
         if not 16 <= self.points <= 1_000_000 or not 0 <= self.references <= 64 or self.clips_per_shard < 1:
             raise DataError("16 to 1,000,000 points, 0 to 64 references and 1 or more clips per shard are possible.")
         if self.jobs < 1 or (self.fps is not None and not 0 < self.fps < 1e6):
@@ -73,7 +73,7 @@ class PrepareSummary:
 
     format: str
     shards: int
-    made: int  # of the shards, in this run; the others were there already
+    made: int  # shards made in this run; the others existed
     bytes: int
     splits: Mapping[str, tuple[int, int]]  # clips and frames of each split
     skipped: tuple[tuple[str, str], ...]  # clip and reason
@@ -114,10 +114,10 @@ def prepare(
     options: PrepareOptions | None = None,
     on_shard: OnShard | None = None,
 ) -> PrepareSummary:
-    """Read the set at `source` into shards in the folder `out`, going on where an earlier run stopped.
+    """Convert the set at `source` into shards in the folder `out`, resuming an earlier run.
 
-    Raises DataError when the set as a whole cannot be read or `out` holds another set. What `on_shard` raises
-    (Cancelled) passes through; the shards made so far stay and are kept by the next run.
+    Raises DataError when the set as a whole cannot be read or `out` holds another set. Exceptions from `on_shard`
+    (Cancelled) pass through; the next run keeps the shards made so far.
     """
     started = time.monotonic()
     chosen = options or PrepareOptions()
@@ -162,8 +162,8 @@ def with_splits(
 ) -> tuple[list[ClipEntry], list[tuple[str, str]]]:
     """The entries with their splits, and those left out with the reason; raises DataError for unusable lists.
 
-    Lists are looked for in the source and in the folders between it and the clips. Where there are some, a clip that
-    none of them names is left out: published splits do not use all of a set. Two clips of one name are one too many.
+    Lists are looked for in the source and in the folders between it and the clips. With lists, clips that none of them
+    names are left out, since published splits do not use all of a set. Duplicate names are an error.
     """
     given = list(entries)
     if splits in OVERRIDES:
@@ -192,7 +192,7 @@ def with_splits(
 
 
 def make_shard(job: ShardJob) -> ShardResult:
-    """Make one shard unless it is there and whole; called in worker processes."""
+    """Make one shard unless an intact one exists; called in worker processes."""
     path = Path(job.path)
     with contextlib.suppress(DataError):
         if path.exists():
@@ -208,7 +208,7 @@ def make_shard(job: ShardJob) -> ShardResult:
             skipped.append((entry.name, str(error)))
         except MemoryError:
             skipped.append((entry.name, f"{entry.name} does not fit into memory; cut it into shorter clips."))
-        except Exception as error:  # one clip, damaged in a way no reader foresaw, must not end hours of work
+        except Exception as error:  # a clip damaged in an unforeseen way must not end hours of work
             skipped.append((entry.name, f"{entry.name} could not be read ({type(error).__name__}: {error})."))
     meta = {**job.meta, "skipped": [list(pair) for pair in skipped]}
     write_shard(path, clips, meta)
@@ -246,7 +246,7 @@ def _jobs(entries: list[ClipEntry], folder: Path, options: PrepareOptions, name:
         for entry in own:
             if entry.path not in states:
                 states[entry.path] = _state(Path(entry.path))
-        # The path itself is not part of it: a set that was moved is the same set.
+        # Without the path: a moved set is the same set.
         described = [[*dataclasses.astuple(entry)[2:], Path(entry.path).name, states[entry.path]] for entry in own]
         recipe = hashlib.sha256(json.dumps([VERSION, wanted, described]).encode()).hexdigest()
         meta = {"set": name, "format_name": own[0].format, "recipe": recipe}
@@ -291,7 +291,7 @@ def _run(jobs: list[ShardJob], options: PrepareOptions) -> Iterator[ShardResult]
 
 
 def _take_folder(folder: Path, name: str) -> None:
-    """Make `out`, or check that it holds nothing but an earlier run of the same set."""
+    """Make `out`, or check that it only holds an earlier run of the same set."""
     check_writable(folder, DataError, make=True)
     for stale in folder.glob(f".{PREFIX}*.tmp"):  # of a run that was killed
         stale.unlink(missing_ok=True)

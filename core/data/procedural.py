@@ -1,7 +1,7 @@
 """Procedural 4D data: batches of tracked motion clips of creatures and articulated objects, made on any device.
 
-An identity seed fixes a kind, its proportions and its resting habits; a motion seed fixes what it does. Both are
-hashed, so a seed gives the same clip in whatever batch it appears. Frame 0 is where the geometry lives: the smooth
+An identity seed fixes kind, proportions and rest pose; a motion seed fixes what it does. Both are hashed, so a seed
+gives the same clip in any batch. The geometry is defined in frame 0: the smooth
 union of the posed parts is an exact implicit surface; later frames follow by linear blend skinning from there.
 """
 
@@ -187,7 +187,7 @@ class ProceduralSource:
         """Builds the rigs kind by kind, puts them in the given order and computes their transforms."""
         identity, motion = identity.to(self.device), motion.to(self.device)
         shape = uniforms(identity * 8191 + self.seed, _IDENTITY)
-        # The motion's randomness does not depend on who moves, so one motion can be given to several identities.
+        # The motion's randomness is independent of the identity, so that several identities can share one motion.
         act = uniforms(motion * 8191 + self.seed, _MOTION)
         choice = uniforms(identity * 8191 + self.seed, _KIND, 1)[:, 0]
         which = torch.searchsorted(self._cumulative, choice.contiguous()).clamp(max=len(self.kinds) - 1)

@@ -20,7 +20,7 @@ from core.sequence import BOX_SIDE
 __all__ = ["CATEGORY_NUMBERS", "CATEGORY_WEIGHTS", "RigSource", "prepare_rigs", "prepared_bank"]
 
 SPEEDS = (0.5, 2.0)  # playback speeds, drawn log-uniformly
-AS_STORED = 0.5  # of the training clips face as in their file, which is how most models are made: along an axis
+AS_STORED = 0.5  # of the training clips keep their file's heading: most models face along an axis
 
 
 class RigSource:

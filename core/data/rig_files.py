@@ -28,12 +28,12 @@ UNSEEN_IDENTITIES = frozenset(
 CATEGORIES = ("animals", "humans", "bodies", "objects")
 
 
-# Drawn and animated by other hands than the rest: never in training, so that results say what new authors meet.
+# By other authors than the rest, never in training: results on them show how well new authors' work is handled.
 UNSEEN_AUTHORS = ("Mesh2Motion", "Kay Lousberg")
 
 
 def clip_author(stem: str) -> str:
-    """Who made the rig file of this name; the data set's own page is the source."""
+    """The author of the rig file of this name, as stated by the data set's page."""
     if stem.startswith("m2m_"):
         return "Mesh2Motion"
     if stem in ("Knight", "Mage"):

@@ -30,7 +30,7 @@ from core.io.mesh.source_mesh import first_file_vertices
 
 POOL = 4096  # surface points per rig
 MAX_BONES_PER_POINT = 8
-STATIC = 2e-3  # a clip whose points move less than this fraction of the size is no motion
+STATIC = 2e-3  # of the size: clips whose points move less hold no motion
 CLOSED = 0.03  # a clip is closed when its last pose is its first, within this fraction of its motion
 SNAP = 0.4  # a last step of more than this fraction of the motion is a jump, not motion
 OnRig = Callable[[int, int, str], None]  # rigs done, rigs in all, file name
@@ -38,7 +38,7 @@ OnRig = Callable[[int, int, str], None]  # rigs done, rigs in all, file name
 
 @dataclass
 class PreparedRig:
-    """One file on its way into the bank; arrays as in the module's head."""
+    """One file being added to the bank; for the arrays see the module's docstring."""
 
     meta: dict[str, Any]
     counts: NDArray[np.uint8]  # [P] bones per point
@@ -127,7 +127,7 @@ def read_rig(path: Path, references: int, pool: int) -> PreparedRig:
                 "frames": len(times),
                 "split": split if motion > STATIC else "static",
                 "cyclic": cyclic,
-                # A loop that is not closed was exported without its last pose: its first comes one frame later.
+                # An open loop was exported without its last pose, which equals its first.
                 "period": clip.duration * FPS + (0.0 if closed else 1.0),
                 "motion": round(motion, 4),
             }
@@ -170,7 +170,7 @@ class _RigSurface:
 
 
 def _invertible(base: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bones of the default pose [J, 4, 4]; one that is collapsed to a point is replaced by the identity."""
+    """Bones of the default pose [J, 4, 4], with the identity in place of bones collapsed to a point."""
     solid = np.abs(np.linalg.det(base[:, :3, :3])) > 1e-12 * np.abs(base[:, :3, :3]).max((1, 2)) ** 3
     return np.where(solid[:, None, None], base, np.eye(4))
 
@@ -211,7 +211,7 @@ def _hang_points(
     np.put_along_axis(kept, rank, True, axis=1)
     kept &= strength > 1e-5
     total = (dense[..., 3] * kept).sum(1)
-    dense = dense / np.where(total > 0.5, total, 1.0)[:, None, None]  # what was cut off is shared by the rest
+    dense = dense / np.where(total > 0.5, total, 1.0)[:, None, None]  # the rest take over the weight that was cut off
     row, bone = np.nonzero(kept)
     return keys, kept.sum(1).astype(np.uint8), bone.astype(np.int16), dense[row, bone]
 

@@ -1,4 +1,4 @@
-"""Partial scans of true mesh sequences: what a sensor would deliver of them, for evaluation and sample scans.
+"""Simulates partial scans of ground-truth mesh sequences, for evaluation and sample scans.
 
 Each function takes vertices [T, V, 3] in normalised space (frame 0: longest side 1, centre 0, Y up) and faces [F, 3],
 and gives a ScanSequence in that space. The same seed gives the same scan. Noise `sigma` is the standard deviation of a
@@ -27,8 +27,8 @@ from core.io.scans.camera_files import back_project
 from core.sequence import BOX_SIDE, ScanSequence
 
 FPS = 24.0
-_VOXEL_SAMPLES = 100_000  # surface points that say which cells the surface passes: dozens for each cell of 32^3
-_CANDIDATES = 16_384  # surface points among which those on one side of a plane are looked for
+_VOXEL_SAMPLES = 100_000  # surface points that mark crossed cells: dozens for each cell of 32^3
+_CANDIDATES = 16_384  # surface points, of which those above a plane are kept
 _AMBIENT = 0.25
 _LIGHT = (0.35, -0.70, -0.62)  # towards the light in camera axes: from above, a little to the right, behind the camera
 _MARGIN = 0.94  # share of a depth map's side that the moving shape fills
@@ -103,9 +103,9 @@ def render_depth(
 ) -> DepthScan:
     """Depth maps of `resolution` pixels a side from one camera, which orbits by 30 to 60 degrees where `moving`.
 
-    Angles in radians; azimuth 0 looks from +z. What is None is drawn from the seed within training's limits. The camera
-    looks at the middle of the whole motion and its field of view holds all of it. Noise lies along the ray; surface at
-    a grazing angle is measured seldom or not at all. Raises DataError when nothing of a frame is seen.
+    Angles in radians; azimuth 0 looks from +z. None: drawn from the seed within training's limits. The camera
+    looks at the middle of the whole motion and its field of view holds all of it. Noise lies along the ray; surfaces at
+    grazing angles are measured rarely or not at all. Raises DataError when nothing of a frame is seen.
     """
     frames, corners = _checked(vertices, faces, sigma)
     if not 8 <= resolution <= 2048:
@@ -141,15 +141,15 @@ def render_depth(
 
 
 def simulate_voxels(vertices: ArrayLike, faces: ArrayLike, resolution: int = 32, fps: float = FPS) -> ScanSequence:
-    """Grids [T, R, R, R] of the box of side 1.1 around the origin: the cells that the surface passes.
+    """Grids [T, R, R, R] of the box of side 1.1 around the origin: the cells crossed by the surface.
 
-    The surface, because that is all training can know of a frame in motion and all that a scanner measures; open meshes
-    have one too.
+    The surface, since that is all that training knows of moving frames and all a scanner measures; open meshes have one
+    too.
     """
     frames, corners = _checked(vertices, faces)
     rng = np.random.default_rng(0)
     samples = sample_surface(frames[0], corners, _VOXEL_SAMPLES, rng)
-    # Frame by frame, and with the vertices, so that a small tip or a face that grows is not missed for long.
+    # New points each frame, and the vertices, so that no small tip or growing face is missed for long.
     dense = (torch.from_numpy(np.concatenate([samples.at(frame), frame])) for frame in frames)
     grids = np.stack([voxel_grid(points[None, None], resolution, BOX_SIDE)[0, 0].numpy() for points in dense])
     cell = BOX_SIDE / resolution
@@ -167,10 +167,10 @@ def simulate_images(
     seed: int = 0,
     fps: float = FPS,
 ) -> ScanSequence:
-    """Shaded pictures [T, size, size, 3] on black from one camera, which looks at the origin from the front quarter.
+    """Shaded images [T, size, size, 3] on black from one camera, which looks at the origin from the front quarter.
 
-    What is None is drawn from the seed within a few degrees of the middle of training's cameras. A picture shows a
-    square of side 1.5 around the origin, as in training; what leaves it is not seen.
+    None: drawn from the seed within a few degrees of the middle of training's cameras. An image shows a square of side
+    1.5 around the origin, as in training, and cuts off the rest.
     """
     frames, corners = _checked(vertices, faces)
     rng = np.random.default_rng(seed)

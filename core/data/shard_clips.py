@@ -1,4 +1,4 @@
-"""One read clip into the arrays of a shard: surface points, normals, occupancy queries, rest mesh."""
+"""Packs a clip into the arrays of a shard: surface points, normals, occupancy queries, rest mesh."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def pack_clip(
 
 
 def _welded(clip: TrackedClip, tracks: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Tracks of the surface that frame 0's welding gives: seams closed, faces without area dropped."""
+    """Tracks of the surface after welding frame 0: closed seams, no degenerate faces."""
     mesh = build_source_mesh(clip.tracks[0], clip.faces, name=name)
     return tracks[:, first_file_vertices(mesh.file_to_vertex)], mesh.faces
 
@@ -92,8 +92,8 @@ def _welded(clip: TrackedClip, tracks: NDArray[np.float64], name: str) -> tuple[
 def _looped(moved: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], float, bool, float]:
     """The frames to keep, the period in frames, whether the clip repeats, and how far a point moves at most.
 
-    The rules of the rig bank, on sampled frames: a last step that jumps back is cut off; a clip whose last pose is its
-    first is closed; one that stops a step short of it was exported without its last pose.
+    By the rules of the rig bank: a final jump back is cut off, a clip whose last pose equals its first is a closed
+    loop, and one that ends a step earlier was exported without its last pose.
     """
     motion = float(np.sqrt(max(np.square(frame - moved[0]).sum(-1).max() for frame in moved)))
     if motion <= STATIC:
@@ -117,7 +117,7 @@ def _label(
     vertices: NDArray[np.float64], faces: NDArray[np.int32], frame: int, random: np.random.Generator
 ) -> tuple[dict[str, Any], NDArray[np.uint16], NDArray[np.bool_]]:
     """A reference frame's header, queries and labels by winding number."""
-    solid = faces[face_areas(vertices, faces) > 0]  # a face without area has no normal, which upsets the tree
+    solid = faces[face_areas(vertices, faces) > 0]  # degenerate faces have no normal, which breaks the tree
     low, high = vertices.min(0), vertices.max(0)
     stored, inside = label_queries(vertices, solid, low, high, random)
     return _reference(frame, low, high), stored, inside
@@ -143,7 +143,7 @@ def _given(queries: tuple[GivenQueries, ...], frame: Normalization, frames: int)
 def _stored(
     given: GivenQueries, points: NDArray[np.float64], random: np.random.Generator
 ) -> tuple[dict[str, Any], NDArray[np.uint16], NDArray[np.bool_]]:
-    """The part of given queries that is kept: uniform ones in the frame's box, and near ones.
+    """The queries kept: uniform ones in the frame's box, and near-surface ones.
 
     Where a layout has no near-surface queries, the uniform ones closest to the tracked points serve.
     """
@@ -177,8 +177,8 @@ def _pick(count: int, wanted: int, random: np.random.Generator) -> NDArray[np.in
 def _normals_of_points(moved: NDArray[np.float64], queries: list[GivenQueries]) -> NDArray[np.float64]:
     """Outward normals [T, P, 3] of tracked points: local planes, turned outward by the labelled queries of a frame.
 
-    The neighbours are those of frame 0, and a sign found there holds in every frame (a plane turns continuously): it is
-    carried on by the frame before. Without queries outward is away from the neighbourhood's own centre of mass.
+    Neighbours and signs come from frame 0; as planes turn continuously, each frame takes its signs from the one before.
+    Without queries, outward is away from the neighbourhood's centre of mass.
     """
     neighbours = cKDTree(moved[0]).query(moved[0], k=min(NEIGHBOURS, moved.shape[1]))[1]
     normals = np.empty_like(moved)

@@ -1,4 +1,4 @@
-"""`ShardSource`: training clips from prepared shards, mapped into memory and put together on the training device.
+"""`ShardSource`: training clips from prepared shards, memory-mapped and assembled on the training device.
 
 Windows start anywhere in a clip, at speeds of 0.5x to 2x, as `RigSource` draws them, in the same normalised space.
 """

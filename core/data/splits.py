@@ -1,4 +1,4 @@
-"""Which clips may be trained on: published lists read from their files, a stable rule where there are none.
+"""Decides which clips may be trained on: by published lists, or by a stable rule without them.
 
 A prepared clip belongs to one of `STORED_SPLITS`. Unseen identities and unseen motions are kept apart for every data
 set, so that results name what was new to the model. Needs numpy and the standard library only.
@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from core.errors import DataError
 
 SPLITS = ("train", "unseen_motion", "unseen_identity")
-VALIDATION = "validation"  # published lists have one; it is neither trained on nor reported
+VALIDATION = "validation"  # in published lists; neither trained on nor reported
 STORED_SPLITS = (*SPLITS, VALIDATION)
 
 # File stems of published lists. D-FAUST as split by Occupancy Flow (104 / 5 / 9 / 11 sequences) has
@@ -36,7 +36,7 @@ LIST_SUFFIXES = (".lst", ".json")
 MAX_LIST_BYTES = 1 << 26
 HELD_OUT = 0.1  # share of identities, and of the motions of the others, that the rule keeps from training
 
-# Whole sets by one word, for cross-dataset runs (train on one set, test on another).
+# Overrides for cross-dataset runs (train on one set, test on another).
 OVERRIDES = {"train": "train", "test": "unseen_identity"}
 
 
@@ -91,7 +91,7 @@ def drawn_splits(override: str, split: str) -> tuple[str, ...]:
 
 
 def _list_files(folder: Path) -> list[Path]:
-    """Lists in a folder and in its `index` and `splits` folders; other JSON files are none of ours."""
+    """Lists in a folder and in its `index` and `splits` folders; other JSON files are ignored."""
     places = [folder, folder / "index", folder / "splits"]
     return sorted(
         path
@@ -128,6 +128,6 @@ def _read_list(path: Path) -> dict[str, list[str]]:
 
 
 def _share(*words: str) -> float:
-    """A number of [0, 1) that depends on the words alone."""
+    """A number in [0, 1) that depends on the words alone."""
     digest = hashlib.sha256("\0".join(words).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -42,9 +42,8 @@ def precondition(network: Network, config: DiffusionConfig) -> Denoiser:
 class EdmLoss:
     """The training loss: mean squared error of the network's target, which weights all noise levels equally.
 
-    A share `posterior_mean_fraction` of the examples is trained at sigma_max with the clean sample left out of the
-    input. There the best answer is the posterior mean, which `draft` quality shows after one call, and smooth noise
-    cannot give it away.
+    A fraction `posterior_mean_fraction` of the examples is trained at sigma_max on pure noise. The optimum there is the
+    posterior mean, which `draft` quality shows after one call.
     """
 
     def __init__(self, config: DiffusionConfig) -> None:

@@ -1,4 +1,4 @@
-"""Samplers: (denoiser, noise, sigmas, on_step) -> sample. One function each, as short as the algorithm."""
+"""Samplers: functions (denoiser, noise, sigmas, on_step) -> sample, as short as the algorithms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _ignore(done: int, total: int, estimate: Tensor) -> None:
 
 
 def posterior_mean(denoise: Denoiser, noise: Tensor, sigma_max: float, on_step: StepCallback = _ignore) -> Tensor:
-    """One call at sigma_max: the least-squares answer, without the variety of samples."""
+    """One call at sigma_max: the least-squares estimate, the same for all seeds."""
     estimate = denoise(noise * sigma_max, noise.new_full((len(noise),), sigma_max))
     on_step(1, 1, estimate)
     return estimate

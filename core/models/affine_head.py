@@ -1,9 +1,9 @@
 """The motion decoder's affine head: local maps around anchors, blended at query points with learned weights.
 
 An embedded deformation (Sumner et al. 2007) that finds a shape's parts from the motion itself. Anchors of one part keep
-their distances from each other over all frames, so the map of an anchor is turned with those neighbours alone; and at
-a point of that part their maps agree, so the blend trusts maps that agree with the nearest ones. Both are exact for
-parts that move rigidly, without any training; the network corrects the maps and the weights.
+their mutual distances over all frames, so each anchor's map is fitted to those neighbours alone. The maps of a part
+agree at its points, so the blend trusts maps that agree with the nearest ones. Both are exact for rigidly moving parts
+without training; the network corrects maps and weights.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from core.models.layers import PointEmbedding, gather_rows
 from core.precision import distances, full_precision
 from core.shapes import Float, Int
 
-TIGHT = 0.05  # change of the distance between two anchors, over the neighbourhood's size, at which they part
-AGREE = 0.2  # disagreement of two maps at a point, over its distance from the anchors, at which one is doubted
+TIGHT = 0.05  # relative change of two anchors' distance at which they count as different parts
+AGREE = 0.2  # disagreement of two maps at a point, relative to its distance from the anchors, that lowers trust
 NEAREST = 3  # maps that the others are compared with
-FRAMES = 4  # at most, evenly spaced: what disagreement is measured on
+FRAMES = 4  # at most, evenly spaced, to measure disagreement on
 
 
 class LocalMaps(NamedTuple):
@@ -57,7 +57,7 @@ class AffineHead(nn.Module):
     def fit_gradient(
         self, displacement: Float[Tensor, "B T M 3"], anchors: Float[Tensor, "B M 3"]
     ) -> Float[Tensor, "B T M 3 3"]:
-        """The displacement's gradient around each anchor: how those neighbours turn with it that stay as far away."""
+        """The displacement's gradient around each anchor, fitted to the neighbours that keep their distance."""
         frames, count = displacement.shape[1:3]
         distance, index = distances(anchors, anchors).topk(min(self.neighbours + 1, count), dim=-1, largest=False)
         flat, shape = index.flatten(1), index.shape[1:]
@@ -66,7 +66,7 @@ class AffineHead(nn.Module):
         edges = gather_rows(moved, flat).unflatten(1, shape) - moved[:, :, None]
         edges = edges.unflatten(-1, (frames, 3))
         stretch = ((edges.norm(dim=-1) - distance[..., None]) / size[..., None]).square().mean(dim=-1)  # [B, M, k]
-        # Motions that are not quite right yet stretch everything: what counts is to stretch more than the others.
+        # Motions during sampling stretch everything: what counts is stretching more than the others.
         least = stretch[..., 1:].amin(dim=-1, keepdim=True) if shape[1] > 1 else 0.0
         weight = torch.exp(-2.0 * (distance / size).square() - stretch / (TIGHT**2 + least)).detach()
         offset = gather_rows(anchors, flat).unflatten(1, shape) - anchors[:, :, None]
@@ -99,7 +99,7 @@ class AffineHead(nn.Module):
     ) -> Float[Tensor, "B T Q 3"]:
         """Positions of the points in every frame.
 
-        `tokens` are means over time; `distance` is the one along the surface, where it is known, else straight.
+        `tokens` are means over time; `distance` runs along the surface if known, else it is straight.
         """
         frames, count = maps.constant.shape[1:3]
         weights = self.blend_weights(maps, tokens, anchors, points, distance)
@@ -117,14 +117,14 @@ class AffineHead(nn.Module):
         points: Float[Tensor, "B Q 3"],
         distance: Float[Tensor, "B Q M"] | None = None,
     ) -> Float[Tensor, "B Q M"]:
-        """Convex weights, zero but for the nearest anchors; all frames share them, so smooth motions stay smooth."""
+        """Convex weights on the nearest anchors, shared by all frames, so that smooth motions stay smooth."""
         near = min(self.neighbours, anchors.shape[1])
         every = distances(points, anchors) if distance is None else distance
         distance, index = every.topk(near, dim=-1, largest=False)
         flat, shape = index.flatten(1), index.shape[1:]
         squared = distance.square()
         farthest = squared[..., -1:].clamp_min(1e-8)
-        # The last neighbour's weight fades to zero, so that weights are continuous where neighbours change.
+        # The last neighbour's weight fades to zero, which keeps weights continuous where neighbours change.
         nearness = -6.0 * squared / farthest + (1.0 - squared / farthest).clamp_min(1e-4).log()
         apart = self._disagreement(maps, points, distance, index)  # [B, Q, k, nearest]
         share = torch.softmax(nearness[..., : apart.shape[-1]], dim=-1)
@@ -142,7 +142,7 @@ class AffineHead(nn.Module):
     def _disagreement(
         self, maps: LocalMaps, points: Tensor, distance: Tensor, index: Int[Tensor, "B Q k"]
     ) -> Float[Tensor, "B Q k n"]:
-        """Mean squared distance between where each near anchor's map and each of the nearest ones put a point."""
+        """Mean squared distance between a point under each near anchor's map and under each of the nearest ones."""
         frames = maps.constant.shape[1]
         some = torch.linspace(0, frames - 1, min(frames, FRAMES), device=points.device).round().long()
         rows = torch.cat([maps.linear[:, some].flatten(-2), maps.constant[:, some]], dim=-1)
@@ -156,7 +156,7 @@ class AffineHead(nn.Module):
 
 
 def differentiable_rotation(covariance: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """`polar_rotation` with its exact derivative, which its iteration would give only with loss of precision.
+    """`polar_rotation` with its exact derivative, which differentiating the iteration would lose precision on.
 
     R + dR = R (I + [w]) with (tr(S) I - S) w = the axial vector of R^T dC, where S = R^T C is symmetric.
     """

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from core.models.layers import CrossAttentionLayer, PointEmbedding
 from core.models.warm_start import FilledTracks, HandleCondition, fill_tracks
 
-EXACT_VARIANCE = 1e-6  # an estimated handle of this variance, or less, is as good as a given one
+EXACT_VARIANCE = 1e-6  # an estimated handle of at most this variance counts as exact
 
 
 class ConditionTokens(NamedTuple):
@@ -18,7 +18,7 @@ class ConditionTokens(NamedTuple):
 
     tokens: Tensor  # [B, T, L, C]
     visible: Tensor  # [B, T, L] bool: False for padding
-    affinity: Tensor | None = None  # [B, M, L] in 0..1: how closely each anchor moves with each token's place
+    affinity: Tensor | None = None  # [B, M, L] in 0..1: how closely each anchor moves with each token's position
 
 
 class HandleConditioner(nn.Module):

@@ -1,7 +1,7 @@
 """Classical deformations from handles, as additional inputs of the motion denoiser.
 
 Each is [B, T, M, 3], a displacement per anchor and moving frame from the handles' filled tracks. None is right
-everywhere, but learning which one to trust where is easier than learning the motion itself.
+everywhere, but learning which to trust where is easier than learning the motion itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.geometry.rigid import polar_rotation
 from core.shapes import Bool, Float
 
 ITERATIONS = 16
-MOMENTUM = 0.7  # on unseen motions ten iterations with 0.8 came nearly as close to the truth as twenty with 0.5
+MOMENTUM = 0.7  # on unseen motions ten iterations with 0.8 do nearly as well as twenty with 0.5
 HOLD = 100.0  # weight of a handle's target, in units of the mean degree of the graph
 
 
@@ -26,7 +26,7 @@ def common_motion(known: Float[Tensor, "B T K 3"], present: Bool[Tensor, "B K"])
 
 
 def nearest_motion(known: Float[Tensor, "B T K 3"], affinity: Float[Tensor, "B M K"]) -> Float[Tensor, "B T M 3"]:
-    """The displacement of the handles that an anchor moves with most closely."""
+    """The displacement of the handles most correlated with an anchor."""
     sharp = affinity.clamp_min(0.0) ** 8
     share = sharp / sharp.sum(dim=-1, keepdim=True).clamp_min(1e-9)
     return torch.einsum("bmk,btkd->btmd", share, known)
@@ -48,7 +48,7 @@ def as_rigid_as_possible(
     count = points.shape[1]
     held = torch.cat([torch.zeros_like(points[:, : count - present.shape[1], 0]), present.to(points.dtype)], dim=1)
     average = weight.sum(dim=-1).sum(dim=-1, keepdim=True) / count
-    # The last term ties points without neighbours to where they start.
+    # The last term holds points without neighbours at their start.
     system = RigidSystem.of(points, weight, HOLD * average * held + 1e-4 * average)
     targets = torch.cat([start[:, :, : count - present.shape[1]], known], dim=2).transpose(1, 2)
     rest = points[:, :, None]
@@ -69,7 +69,7 @@ class RigidSystem(NamedTuple):
     near_rest: Tensor  # [B, P, 1, 3] weighted sum of each point's neighbours
     weight: Tensor  # [B, P, P]
     degree: Tensor  # [B, P]
-    hold: Tensor  # [B, P] how hard each point is pulled to its target
+    hold: Tensor  # [B, P] weight of each point's target
     inverse: Tensor  # [B, P, P]
 
     @classmethod
@@ -81,7 +81,7 @@ class RigidSystem(NamedTuple):
         return cls(points[:, :, None], (weight @ points)[:, :, None], weight, degree, hold, inverse)
 
     def rotations(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
-        """How each point's neighbourhood is turned (the local step)."""
+        """The rotation of each point's neighbourhood (the local step)."""
         rest, degree = self.rest, self.degree[:, :, None, None]
         pairs = (moved[..., :, None] * rest[..., None, :]).flatten(-2)
         covariance = (

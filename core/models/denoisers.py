@@ -1,8 +1,7 @@
 """Denoisers of latent sets (paper 3.2): the shape denoiser and the motion denoiser of interleaved attention blocks.
 
-A denoiser here is only the network F of the EDM parametrisation; `diffusion.edm` wraps it. What does not change
-between noise levels (keys and values of shape latents and condition tokens, the tokens' fixed features) is computed
-once by `prepare` and passed to every call.
+A denoiser here is only the network F of the EDM parametrisation; `diffusion.edm` wraps it. `prepare` computes once what
+all noise levels share (keys and values of shape latents and condition tokens, fixed features), and every call gets it.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ from core.models.layers import (
 from core.scalings import scalings, sigma_of
 from core.shapes import Float
 
-GUESSES = 4  # the warm start's mean, and the classical guesses as differences from it
-# What the network sees per anchor and frame: the mean displacement, the logarithm of its scale, and each guess as a
-# bounded direction. Behind these it carries the guesses themselves in whitened units, 3 per guess.
+GUESSES = 4  # the warm start's mean, and classical solutions as differences from it
+# Network inputs per anchor and frame: the mean displacement, the logarithm of its scale, each guess as a bounded
+# direction, and then the guesses in whitened units, 3 per guess.
 PRIOR_FEATURES = 4 + 3 * GUESSES
-# Of a borrowed motion: a bounded direction from the mean, the same in whitened units, how far it missed the handles,
-# and that it is there at all.
+# Of a borrowed motion: a bounded direction from the mean, the same in whitened units, its error at the handles, and a
+# flag for its presence.
 BORROWED_CHANNELS = 8
 POSITION_SCALE = 0.3  # from whitened positions to about the size of the shape
-FAINT = 0.02  # affinities below this count as this
+FAINT = 0.02  # lower bound of affinities
 
 
 class Prepared(NamedTuple):
-    """Everything of a condition that all denoiser calls share; keys and values are per block."""
+    """What all denoiser calls of one condition share; keys and values are per block."""
 
     fixed: Tensor  # [B, T, M, C], added to the embedded noisy latents
     shape: tuple[KeysValues, ...]
@@ -50,7 +49,7 @@ class Prepared(NamedTuple):
     directions: Tensor | None = None  # [B, T, M, guesses, 3] whitened; in frames, not time tokens
 
     def repeat(self, seeds: int) -> Prepared:
-        """The same conditions for several seeds in one batch: all of the first seed, then all of the second, ..."""
+        """The conditions repeated for several seeds: the whole batch for the first seed, then for the second, ..."""
         return self.map(lambda x: x.repeat(seeds, *(1,) * (x.dim() - 1)))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Prepared:
@@ -86,7 +85,7 @@ class ShapeBlock(nn.Module):
 class ShapeDenoiser(nn.Module):
     """Denoises the shape latents of frame 0 (paper 3.2.1).
 
-    `anchored`: the first three channels are positions, which are embedded like points besides.
+    `anchored`: the first three channels are positions, which also get a point embedding.
     """
 
     def __init__(self, config: DenoiserConfig, channels: int, anchored: bool = False) -> None:
@@ -147,7 +146,7 @@ class MotionBlock(nn.Module):
         self.condition_attention = Attention(width, config.head_dim)
         heads = self.space_attention.heads
         geometric = config.geometric_attention
-        # From heads that see everything alike to heads that look next door only.
+        # From heads that attend globally to heads that attend to neighbours only.
         self.space_reach = nn.Parameter(torch.linspace(0.0, 6.0, heads)) if geometric else None
         self.condition_reach = nn.Parameter(torch.linspace(0.0, 6.0, heads)) if geometric else None
 
@@ -168,7 +167,7 @@ class MotionBlock(nn.Module):
         attended = self.space_attention(self.norm_space(x, noise).flatten(0, 1), bias=near)
         x = x + attended.unflatten(0, (batch, frames))
         if self.shape_attention is not None and self.norm_shape is not None:
-            # All frames of a clip look at the same shape: fold them into the queries, not the batch.
+            # All frames of a clip attend to the same shape: fold them into the queries, not the batch.
             queries = self.norm_shape(x, noise).flatten(1, 2)
             x = x + self.shape_attention(queries, shape).unflatten(1, (frames, count))
         queries = self.norm_condition(x, noise).flatten(0, 1)
@@ -223,7 +222,7 @@ class MotionDenoiser(nn.Module):
         nn.init.zeros_(self.output.bias)
         self.to_scales = nn.Linear(width, patch * GUESSES) if config.output_directions else None
         if self.to_scales is not None:
-            # The first guess besides the mean is the best of them: start there.
+            # Initialised to the first guess besides the mean, the best of them.
             nn.init.zeros_(self.to_scales.weight)
             start = torch.zeros(patch, GUESSES)
             start[:, 1] = 1.0
@@ -232,7 +231,7 @@ class MotionDenoiser(nn.Module):
         self.from_borrowed = nn.Linear(patch * BORROWED_CHANNELS, width, bias=False) if config.borrowed else None
         self.to_borrowed_scale = nn.Linear(width, patch) if config.borrowed else None
         for layer in (self.from_borrowed, self.to_borrowed_scale):
-            if layer is not None:  # at first as if nothing were borrowed
+            if layer is not None:  # initialised to ignore it
                 for weight in layer.parameters():
                     nn.init.zeros_(weight)
 
@@ -245,7 +244,7 @@ class MotionDenoiser(nn.Module):
         affinity: Float[Tensor, "B M M"] | None = None,
         scan: Float[Tensor, "B T M S"] | None = None,
     ) -> Prepared:
-        """Everything that does not depend on the noise. The first M shape latents belong to the M motion anchors.
+        """Computes everything independent of the noise. The first M shape latents belong to the M motion anchors.
 
         `prior_features` and `affinity` come from the warm start (see `MotionDiffusion`), `scan` are features of scans.
         """

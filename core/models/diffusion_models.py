@@ -1,4 +1,4 @@
-"""The module a diffusion stage trains and a pipeline loads: denoiser, conditioner and latent statistics."""
+"""The modules that diffusion stages train and pipelines load: denoiser, conditioner and latent statistics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from core.models.warm_start import (
 from core.shapes import Float
 
 NOTHING_AFFINITY = 0.3
-FARTHEST = 10.0  # scales; a guess further from the mean than this is cut short
+FARTHEST = 10.0  # scales: guesses farther from the mean are clipped
 
 
 class MotionCondition(NamedTuple):
@@ -46,8 +46,8 @@ class MotionCondition(NamedTuple):
 class MotionDiffusion(nn.Module):
     """Motion denoiser with its handle conditioner and the latents' statistics.
 
-    With a warm start the displacement channels are whitened as (displacement - mean) / scale of what the handles alone
-    say; the other channels, and all without a warm start, by constants. The constants are fitted once per training.
+    With a warm start, displacement channels are whitened by its mean and scale; other channels, and all without one, by
+    constants fitted once per training.
     """
 
     latent_mean: Tensor
@@ -96,9 +96,9 @@ class MotionDiffusion(nn.Module):
     ) -> MotionCondition:
         """Encode the condition once.
 
-        `nodes` are farthest points of the surface, of which the first M are the motion's anchors. `distance` is theirs
-        and the handles' along the surface, see `warm_start`. `warm` is what `geometry` said of the same, `tracks` the
-        handles' filled ones, if known.
+        `nodes` are farthest points of the surface; the first M are the motion's anchors. `distance` are surface
+        distances of nodes and handles, see `warm_start`. `warm` (from `geometry`) and `tracks` (filled handle tracks)
+        can be passed if known.
         """
         tracks = fill_tracks(handles) if tracks is None else tracks
         anchors = nodes[:, : self.latents]
@@ -124,14 +124,14 @@ class MotionDiffusion(nn.Module):
         tracks: FilledTracks | None = None,
         distance: Tensor | None = None,
     ) -> WarmStart:
-        """The warm start of a model that has one. No gradient of this model's weights comes from it."""
+        """The warm start, if the model has one. It has no gradient to this model's weights."""
         nodes = nodes[:, : max(self.nodes, self.latents)]
         return warm_start(nodes, self.latents, handles, tracks, distance)
 
     def tokens(
         self, handles: HandleCondition, tracks: FilledTracks, scans: ScanCondition | None = None
     ) -> ConditionTokens:
-        """Tokens [B, T / frames_per_token, L, C] of the handles, then of what is observed densely."""
+        """Tokens [B, T / frames_per_token, L, C] of the handles, then of dense observations."""
         result = self.conditioner(handles, tracks)
         for name, observed in scans.dense.items() if scans is not None else ():
             if name in self.dense:
@@ -144,16 +144,16 @@ class MotionDiffusion(nn.Module):
     def scan(
         self, anchors: Float[Tensor, "B M 3"], warm: WarmStart, scans: ScanCondition | None
     ) -> Float[Tensor, "B T M S"] | None:
-        """Features of the scans around the anchors, where the warm start expects these in each frame."""
+        """Scan features around the anchors, at their warm-start positions in each frame."""
         if self.scan_features is None or scans is None or scans.points is None or scans.present is None:
             return None
         return self.scan_features(anchors[:, None] + warm.mean, scans.points, scans.present)
 
     def prior_features(self, warm: WarmStart) -> Float[Tensor, "B T M G"]:
-        """The warm start as the denoiser uses it.
+        """The warm start as denoiser features.
 
-        Guesses enter twice: as directions of length below 1 for the network to look at (what matters is how they
-        compare with the scale), and in whitened units, for the output to be centred between them.
+        Guesses enter twice: as directions shorter than 1 (relative to the scale), and in whitened units, between which
+        the output is centred.
         """
         directions = torch.cat([warm.mean[..., None, :], warm.guesses - warm.mean[..., None, :]], dim=-2)
         length = directions.square().sum(dim=-1, keepdim=True)
@@ -193,14 +193,14 @@ class MotionDiffusion(nn.Module):
         return torch.cat([latents[..., :3] * warm.scale + warm.mean, latents[..., 3:]], dim=-1)
 
     def noise(self, white: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
-        """Noise with the covariance this model was trained for, from white noise of the same shape."""
+        """Gives white noise the covariance that this model was trained with."""
         if warm is None or not self.smooth:
             return white
         return smooth_noise(white, warm.noise_cholesky, temporal_root(white.shape[1]).to(white.device))
 
 
 def with_affinity(tokens: ConditionTokens, warm: WarmStart) -> ConditionTokens:
-    """Add the affinity of each anchor to each handle; other tokens are a little akin to all anchors."""
+    """Add the affinity of each anchor to each handle; other tokens get a small constant affinity."""
     affinity = warm.handle_affinity.expand(len(tokens.tokens), -1, -1)
     others = tokens.tokens.shape[2] - 1 - affinity.shape[-1]
     akin = lambda count: affinity.new_full((*affinity.shape[:2], count), NOTHING_AFFINITY)  # noqa: E731

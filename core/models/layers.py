@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from core.shapes import Bool, Float
 
 KeysValues = tuple[Tensor, Tensor]
-SHORT = 4  # sequences up to this length go through `short_attention`
+SHORT = 4  # longest sequence for `short_attention`
 
 
 class PointEmbedding(nn.Module):
@@ -79,8 +79,8 @@ class Attention(nn.Module):
 def short_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Attention over a handful of tokens by broadcasting.
 
-    Fused kernels are called once per sequence; time attention has thousands of sequences of two or four tokens, and
-    there the calls cost more than the arithmetic.
+    Time attention has thousands of sequences of two or four tokens, where calls of fused kernels cost more than the
+    arithmetic.
     """
     scores = (queries[..., :, None, :] * keys[..., None, :, :]).sum(dim=-1) / math.sqrt(queries.shape[-1])
     return (scores.softmax(dim=-1)[..., None] * values[..., None, :, :]).sum(dim=-2)

@@ -1,4 +1,4 @@
-"""Attention of query points to the nearest points of a set, by relative positions only."""
+"""Attention from query points to their nearest source points, by relative position."""
 
 from __future__ import annotations
 

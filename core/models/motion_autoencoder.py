@@ -1,4 +1,4 @@
-"""Motion autoencoder: the motion from frame 0 to each frame as a set of latents that decodes to a flow field.
+"""Motion autoencoder: encodes the motion from frame 0 to each frame as a latent set that decodes to a flow field.
 
     source, target points [B, N, 3], [B, T, N, 3] --embed and concatenate--> one cross-attention from the anchors
     -> latents [B, T, M, C_d] -> self-attention layers per frame -> context -> position of any query point
@@ -33,7 +33,7 @@ from core.shapes import Float, Int
 
 
 class MotionContext(NamedTuple):
-    """What all query points of one motion share: computed once, queried many times."""
+    """Decoder state of one motion: computed once, queried many times."""
 
     keys_values: KeysValues | None  # of the trunk's tokens, for the attention heads
     anchors: Tensor  # [B, M, 3]
@@ -111,7 +111,7 @@ class MotionAutoencoder(nn.Module):
     ) -> Float[Tensor, "B T Q 3"]:
         """Positions of frame-0 points in every frame.
 
-        `distance` from the anchors is the one along the surface, where it is known (`flow_head: affine` alone uses it).
+        `distance` from the anchors runs along the surface if known (used by `flow_head: affine` only).
         """
         if self.config.flow_head == "affine":
             assert context.maps is not None and context.blend_tokens is not None

@@ -1,7 +1,7 @@
 """Conditioners of observations other than handles (paper 3.3).
 
-Dense observations (voxel grids) become tokens beside the handles' tokens. Points are looked up where they matter:
-around the place where the warm start puts each anchor in each frame.
+Dense observations (voxel grids) become tokens beside the handles' tokens. Points are looked up around each anchor's
+warm-start position in each frame.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from core.precision import distances
 from core.sequence import BOX_SIDE
 from core.shapes import Bool, Float
 
-SEEN_WITHIN = 0.15  # distance of the nearest scan point at which a scan feature has faded to e^-1
+SEEN_WITHIN = 0.15  # distance to the nearest scan point at which features fall to e^-1
 VOXELS = 32
 NOTHING_DENSE: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -37,7 +37,7 @@ class ScanCondition(NamedTuple):
     dense: Mapping[str, Tensor] = NOTHING_DENSE
 
     def extended(self, frames: int) -> ScanCondition:
-        """With the last frame repeated, unseen, up to so many moving frames."""
+        """Padded to `frames` moving frames with the last one, marked absent."""
 
         def repeat(x: Tensor, extra: int) -> Tensor:
             return x if extra <= 0 else torch.cat([x, x[:, -1:].expand(-1, extra, *x.shape[2:])], dim=1)
@@ -52,7 +52,7 @@ class ScanCondition(NamedTuple):
 
 
 class ScanFeatures(nn.Module):
-    """What a scan looks like around given places: attention to the nearest scan points by relative position."""
+    """Local scan features at given places: attention to the nearest scan points by relative position."""
 
     def __init__(self, channels: int, neighbours: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class VoxelConditioner(nn.Module):
 
 
 def add_dense_conditioners(module: nn.Module, conditions: ConditionConfig, width: int, frames: int) -> tuple[str, ...]:
-    """Give a denoiser's module the conditioners of dense observations that its configuration asks for.
+    """Add the configured conditioners of dense observations to a denoiser's module.
 
     Each encodes [B, frames, ...] to tokens [B, L, C] and is a submodule with the observation's name; returns the names.
     """
@@ -102,7 +102,7 @@ def add_dense_conditioners(module: nn.Module, conditions: ConditionConfig, width
 
 
 def with_tokens(tokens: ConditionTokens, more: Float[Tensor, "B T L C"]) -> ConditionTokens:
-    """Further tokens behind those of a condition."""
+    """Append tokens to those of a condition."""
     seen = torch.ones(more.shape[:3], dtype=torch.bool, device=more.device)
     return ConditionTokens(
         torch.cat([tokens.tokens, more.to(tokens.tokens.dtype)], dim=2),

@@ -16,14 +16,14 @@ from core.config import Config, PartsConfig
 from core.models.layers import Attention, FeedForward
 from core.shapes import Float
 
-OCTAVES = 3  # of sines and cosines of a point's place; finer ones would tell shapes apart, not parts
+OCTAVES = 3  # of the position embedding; finer ones would tell shapes apart, not parts
 
 
-AROUND = 8  # headings that a surface is looked at with
+AROUND = 8  # headings tried for a surface
 
 
 class Sight(NamedTuple):
-    """What the network makes of surfaces once they have been turned to face +Z."""
+    """The network's output for surfaces turned to face +Z."""
 
     descriptor: Tensor  # [B, N, D] unit vectors
     heading: Tensor  # [B] angle about Y from +Z to where each faces, in (-pi, pi]
@@ -73,13 +73,14 @@ class PartDescriptor(nn.Module):
         return Parts(descriptor, logits, body_frame(up, forward))
 
     def logits(self, descriptor: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch C"]:
-        """Of the named parts, for points with these descriptors."""
+        """Logits of the named parts for these descriptors."""
         return self.log_scale.exp() * descriptor @ nn.functional.normalize(self.prototypes, dim=-1).T
 
 
 def look_around(network: PartDescriptor, points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]) -> Sight:
-    """Look at surfaces from all around and believe the view in which the network is surest of the parts' names; then
-    turn each to face +Z, where parts are told apart best, and look again."""
+    """Try several headings and keep the one in which the network is most certain of the parts; then turn each surface
+    to face +Z, where parts are told apart best, and evaluate again.
+    """
     batch, device = len(points), points.device
     angles = torch.arange(AROUND, device=device) * (2 * torch.pi / AROUND)
     turns = about_y(angles)
@@ -104,7 +105,7 @@ def about_y(angle: Float[Tensor, " B"]) -> Float[Tensor, "B 3 3"]:
 
 
 def boxed(points: Float[Tensor, "B N 3"]) -> Float[Tensor, "B N 3"]:
-    """Moved and scaled so that each bounding box has its centre at 0 and its longest side 1."""
+    """Points with each bounding box centred at 0 and scaled to a longest side of 1."""
     low, high = points.amin(dim=1, keepdim=True), points.amax(dim=1, keepdim=True)
     return (points - (low + high) / 2) / (high - low).amax(dim=-1, keepdim=True).clamp_min(1e-9)
 
@@ -115,7 +116,7 @@ def build_part_descriptor(config: Config) -> PartDescriptor:
 
 
 def body_frame(up: Float[Tensor, "B 3"], forward: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:
-    """The rotation whose columns are left, up and forward; up counts more where the two are not at right angles."""
+    """The rotation with columns left, up and forward; up is kept where the two are not orthogonal."""
     up = nn.functional.normalize(up, dim=-1, eps=1e-6)
     forward = forward - (forward * up).sum(dim=-1, keepdim=True) * up
     forward = nn.functional.normalize(forward, dim=-1, eps=1e-6)

@@ -1,4 +1,4 @@
-"""Outward normals of a bare point set: planes of near neighbours, turned outward by where the shape lies."""
+"""Outward normals of a bare point set: local planes, oriented by where the shape lies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.precision import distances
 from core.shapes import Bool, Float
 
 PLANE_NEIGHBOURS = 8
-SIDE_NEIGHBOURS = 12  # whose centre lies inside the shape, seen from a point of its surface
+SIDE_NEIGHBOURS = 12  # neighbours whose centre lies inside the shape, seen from a surface point
 VOTES = 6  # rounds in which neighbours on the same sheet agree on a side
 FAR = 50.0  # where absent points are put
 
@@ -31,7 +31,7 @@ def estimate_normals(points: Float[Tensor, "B L 3"], present: Bool[Tensor, "B L"
         weight = torch.exp(-(distance / scale).square())[..., None] * there
         centred = offset - (weight * offset).sum(dim=2, keepdim=True) / weight.sum(dim=2, keepdim=True).clamp_min(1e-6)
         scatter = (weight * centred).transpose(-1, -2) @ centred
-        # Lengths do not matter to the planes, but do to the solver's precision.
+        # The scale does not matter for the planes, only for the solver's precision.
         normals = torch.linalg.eigh(scatter / scale[..., None].square())[1][..., 0]
         side = -(offset.sum(dim=2) * normals).sum(dim=-1) / (distance.mean(dim=-1) * wide).clamp_min(1e-9)
         height = (offset * normals[:, :, None]).sum(dim=-1).abs() / distance.clamp_min(1e-6)

@@ -1,8 +1,7 @@
-"""Following a surface through scans that do not say which point is which, from frame to frame, as rigid as possible.
+"""Tracks a surface through scans without correspondences, frame by frame, as rigidly as possible.
 
-The classical half of reconstruction (non-rigid ICP on a neighbourhood graph, after Li et al. 2008). Its answer becomes
-handles with a variance for the motion diffusion's warm start, which corrects it: what the scans show is followed,
-what they hide is left to the prior.
+The classical half of reconstruction (non-rigid ICP on a neighbourhood graph, after Li et al. 2008). Its result becomes
+handles with a variance for the motion diffusion: seen parts are followed, hidden ones are left to the prior.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from core.models.warm_start import HandleCondition, graph_weights
 from core.precision import distances
 from core.shapes import Bool, Float
 
-NODES = 128  # of the given nodes that are followed
+NODES = 128  # nodes that are tracked
 ITERATIONS = 4
 HOLD = 0.3  # weight of a matched node's target, in units of the mean degree of the graph
-LOOSE = 1e-3  # weight that ties every node to where it was predicted to be
-REACH = (0.10, 0.05)  # distance of a match that counts e^-1, in the first and in the last iteration
+LOOSE = 1e-3  # weight that ties every node to its predicted position
+REACH = (0.10, 0.05)  # distance at which a match's weight is e^-1, in the first and in the last iteration
 HANDLES = 32  # nodes that become handles
 CONFIDENT = 0.35
 DEVIATION = 0.02  # of a registered node's displacement component from the truth, as measured on visible nodes
@@ -56,12 +55,12 @@ def register_scans(
 
 
 def smoothed(displacements: Float[Tensor, "B T P 3"]) -> Float[Tensor, "B T P 3"]:
-    """Without the frame-to-frame noise of the matches: a binomial mean over five frames, frame 0 being at rest."""
+    """Removes the matches' frame-to-frame noise by a binomial mean over five frames; frame 0 is at rest."""
     whole = torch.cat([torch.zeros_like(displacements[:, :1]), displacements], dim=1)
     frames = whole.shape[1]
     if frames < 3:
         return displacements
-    # Reflected at the ends, so that a steady motion stays as it is.
+    # Reflected at the ends, so that steady motion is unchanged.
     before = 2 * whole[:, :1] - whole[:, 1:3].flip(1)
     after = 2 * whole[:, -1:] - whole[:, -3:-1].flip(1)
     padded = torch.cat([before, whole, after], dim=1)
@@ -72,7 +71,7 @@ def smoothed(displacements: Float[Tensor, "B T P 3"]) -> Float[Tensor, "B T P 3"
 def registered_handles(
     nodes: Float[Tensor, "B P 3"], scans: Float[Tensor, "B T L 3"], present: Bool[Tensor, "B T L"]
 ) -> HandleCondition:
-    """Handles at the first NODES nodes that the scans show, with the displacements that registration gives them."""
+    """Handles at the first NODES visible nodes, with their registered displacements."""
     nodes = nodes[:, :NODES]
     return handles_of(nodes, register_scans(nodes, scans, present))
 
@@ -84,10 +83,10 @@ def handles_of(
     often: float = 0.3,
     deviation: float = DEVIATION,
 ) -> HandleCondition:
-    """Handles at nodes that are observed in that share of the frames, up to so many.
+    """At most `count` handles at nodes observed in at least the given share of the frames.
 
-    The nodes are taken in their order (farthest points first). In a frame that does not show one it goes with its
-    neighbours: a handle that came and went would shake the whole shape.
+    Nodes are taken in order (farthest points first). Where a frame does not show one it moves with its neighbours,
+    since a handle that comes and goes would shake the whole shape.
     """
     seen = (found.confidence > CONFIDENT).float().mean(dim=1) > often
     count = min(handles, nodes.shape[1])
@@ -107,7 +106,7 @@ def confidence_of(
     scans: Float[Tensor, "B T L 3"],
     present: Bool[Tensor, "B T L"],
 ) -> Float[Tensor, "B T P"]:
-    """In 0..1, how well each node's neighbourhood is observed in each frame, when it moves like that."""
+    """In 0..1: how well each node's neighbourhood is observed in each frame under this motion."""
     frames = range(scans.shape[1])
     near = [match(nodes + displacements[:, t], scans[:, t], present[:, t], REACH[1])[1] for t in frames]
     return torch.stack(near, dim=1)

@@ -1,12 +1,11 @@
-"""Shape autoencoder: a surface as a set of latents that decodes to occupancy (paper 3.1.1).
+"""Shape autoencoder: encodes a surface as a latent set that decodes to occupancy (paper 3.1.1).
 
     points [B, N, 3] --embed--> keys;  anchors [B, M, 3] --embed--> queries;  one cross-attention
     -> latents [B, M, C_s] -> self-attention layers -> context -> one cross-attention per query point -> logit
 
-What can differ from the published network, each by a config field: `explicit_anchor` stores the
-anchor's position in the first three channels, so a sampled set says where its latents sit; `encoder_neighbours`
-and `neighbours` let an anchor look at the nearest points only, and a query at the nearest anchors, with relative
-positions. That need not be learned then, so it is cheaper and sharper. `normals` stores the anchor's outward normal
+What can differ from the published network, each by a config field: `explicit_anchor` stores the anchor's position in
+the first three channels of its latent; `encoder_neighbours` and `neighbours` restrict attention to the nearest points
+and anchors, with relative positions, which is cheaper and sharper. `normals` stores the anchor's outward normal
 beside its position, and the decoder learns the difference from the surface of their tangent planes.
 """
 
@@ -33,7 +32,7 @@ from core.shapes import Float
 
 
 class ShapeContext(NamedTuple):
-    """What all query points of one shape share: computed once, queried many times."""
+    """Decoder state of one shape: computed once, queried many times."""
 
     tokens: Tensor  # [B, M, C]
     keys_values: KeysValues | None  # of the tokens, for queries that attend to all of them
@@ -86,7 +85,7 @@ class ShapeAutoencoder(nn.Module):
     ) -> tuple[Float[Tensor, "B M Cs"], Float[Tensor, ""]]:
         """Latents (the mean; a sample of the posterior while training) and the KL divergence.
 
-        `normals` are outward unit normals of the points, needed when the configuration says so.
+        `normals` are outward unit normals of the points, required by `shape.normals`.
         """
         tokens = self.point_embedding(anchors)
         if self.config.encoder_neighbours:
@@ -103,7 +102,7 @@ class ShapeAutoencoder(nn.Module):
         return torch.cat([*parts, learned], dim=-1), posterior.kl()
 
     def proper(self, latents: Float[Tensor, "B M Cs"]) -> Float[Tensor, "B M Cs"]:
-        """Generated latents with the normals among their channels made unit vectors, as encoded ones have them."""
+        """Generated latents with their normal channels rescaled to unit vectors, as in encoded ones."""
         if not self.config.normals:
             return latents
         normals = nn.functional.normalize(latents[..., 3:6], dim=-1)

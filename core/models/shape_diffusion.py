@@ -1,8 +1,8 @@
 """The shape stage: denoiser of frame 0's latents with its conditioners (paper 3.2.1, 3.3).
 
-With `conditions.observed_anchors` the latents are placed on the observed points, where there are any. They start from
-the autoencoder's encoding of these points with estimated normals, and the denoiser models the difference. Each latent
-of the unseen part is paired with a seen one and modelled as a displacement from it.
+With `conditions.observed_anchors`, latents sit on the observed points. They start from the autoencoder's encoding of
+these points with estimated normals, and the denoiser models the difference. Each latent of the unseen part is paired
+with a seen one and modelled as a displacement from it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from core.shapes import Bool, Float, Int
 SEEN_SCALE = 0.01  # standard deviation of a true position around an observed anchor
 PAIRED_SCALE = 0.12  # of an unseen position around the seen one it is paired with
 UNSEEN_SCALE = 0.3  # and around the centre where nothing is seen
-TOKENS = 128  # points that become tokens; all of them are looked up around the anchors
+TOKENS = 128  # points that become tokens; lookups around anchors use all points
 NEIGHBOURS = 16
 
 
@@ -50,7 +50,7 @@ class ShapeObservation(NamedTuple):
         chosen: Int[Tensor, "B W"] | None,
         dense: Mapping[str, Tensor] = NOTHING_DENSE,
     ) -> ShapeObservation:
-        """Put the first of so many latents on the `chosen` points: farthest ones of those present, W <= latents."""
+        """Place the first latents on the `chosen` points: the W <= `latents` farthest of those present."""
         anchors = points.new_zeros(len(points), latents, 3)
         seen = torch.zeros(len(points), latents, dtype=torch.bool, device=points.device)
         if chosen is not None:
@@ -62,7 +62,7 @@ class ShapeObservation(NamedTuple):
 
     @torch.no_grad()
     def guessed(self, autoencoder: ShapeAutoencoder) -> ShapeObservation:
-        """With the autoencoder's own latents of the observed points; zero for a clip of which nothing is seen."""
+        """Adds the autoencoder's latents of the observed points; zero for clips with no points."""
         normals = estimate_normals(self.points, self.present)
         visible = torch.where(self.present[..., None], self.points, FAR)
         latents, _ = autoencoder.encode(visible, self.anchors, normals)
@@ -70,7 +70,7 @@ class ShapeObservation(NamedTuple):
 
 
 class ShapePrepared(NamedTuple):
-    """What all denoiser calls share, and how the latents of this condition are whitened."""
+    """What all denoiser calls share, and the whitening of the latents under this condition."""
 
     network: Prepared
     mean: Tensor  # [B, M, Cs]

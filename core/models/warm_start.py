@@ -1,4 +1,4 @@
-"""Geometric warm start: what the handles alone say about every anchor, and how sure that is.
+"""Geometric warm start: a prediction for every anchor from the handles alone, with its uncertainty.
 
 A Gaussian process over the anchors and handles of one shape. Its covariance is smooth along a neighbourhood graph
 (the inverse of a squared graph Laplacian, the discrete biharmonic kernel) with constant and linear terms added, so
@@ -9,7 +9,7 @@ that translation and turning extrapolate. Conditioned on the handles' tracks it 
     noise_cholesky [B, M, M]  a square root of the anchors' correlation, to draw noise that is smooth over the shape.
 
 The motion diffusion models (displacement - mean) / scale. An untrained model is then already a classical editor with
-honest uncertainty; a trained one replaces both by what it has learned. All lengths are in normalised space.
+calibrated uncertainty, which training improves on. All lengths are in normalised space.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from core.precision import distances, full_precision, where_float64_is
 from core.shapes import Bool, Float
 
 NEIGHBOURS = 5
-# Prior standard deviations of a displacement: of the whole shape, per unit of distance from the centre (turning
+# Prior standard deviations of displacement: of the whole shape, per unit of distance from the centre (turning
 # and stretching), and of the parts against each other.
 TRANSLATION = 0.20
 LINEAR = 0.10
 LOCAL = 0.10
 STIFFNESS = 0.008  # screening of the Laplacian: larger lets distant parts move more independently
 MEASUREMENT = 1e-6  # variance of a handle's target relative to LOCAL squared
-TIME_SCALE = 4.0  # frames over which an unconstrained motion forgets where it was
+TIME_SCALE = 4.0  # frames over which unconstrained motion decorrelates
 SMALLEST_SCALE = 0.003
 
 
@@ -51,7 +51,7 @@ class WarmStart(NamedTuple):
     noise_cholesky: Tensor  # [B, M, M]
     affinity: Tensor  # [B, M, M] prior correlation of the parts' motion at two anchors
     handle_affinity: Tensor  # [B, M, K] likewise of an anchor and a handle, 0 for padding
-    guesses: Tensor  # [B, T, M, G, 3] what other classical methods answer, see `core.models.deformation_priors`
+    guesses: Tensor  # [B, T, M, G, 3] solutions of other classical methods, see `core.models.deformation_priors`
 
 
 class FilledTracks(NamedTuple):
@@ -104,7 +104,7 @@ def graph_weights(
 ) -> Float[Tensor, "B P P"]:
     """Symmetric edge weights between near points; invalid points have none.
 
-    `distance` is the one along the surface, where it is known; straight otherwise.
+    `distance` runs along the surface if known; else it is straight.
     """
     count = points.shape[1]
     if distance is None:
@@ -124,7 +124,7 @@ def graph_weights(
 def graph_prior(
     points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"], distance: Float[Tensor, "B P P"] | None = None
 ) -> Prior:
-    """The prior of the head of this file, in double precision; `distance` as for `graph_weights`."""
+    """The prior described above, in double precision; `distance` as for `graph_weights`."""
     count = points.shape[1]
     # In double precision: the kernel inverts a nearly singular Laplacian, and the matrix is small.
     points = points.double()
@@ -152,11 +152,11 @@ def warm_start(
     tracks: FilledTracks | None = None,
     distance: Tensor | None = None,
 ) -> WarmStart:
-    """Condition the prior on the handles; see the head of this file. Without handles the mean is zero.
+    """Condition the prior on the handles (see above). Without handles the mean is zero.
 
-    `nodes` are the graph's surface points, the finer the better; the first `count` are the motion's anchors (M).
-    `distance` [B, P + K, P + K] are distances along the surface of nodes and then handles, if known; handles that only
-    fill up the batch may be left out.
+    `nodes` are the graph's surface points, the more the better; the first `count` are the motion's anchors (M).
+    `distance` [B, P + K, P + K] are surface distances of nodes and then handles, if known; padding handles may be left
+    out.
     """
     tracks = fill_tracks(handles) if tracks is None else tracks
     frames = handles.keyframe_mask.shape[1]
@@ -227,8 +227,8 @@ def correlation_root(covariance: Float[Tensor, "B M M"]) -> Float[Tensor, "B M M
 def temporal_root(frames: int, length: float = 6.0, nugget: float = 2e-4) -> Float[Tensor, "T T"]:
     """Lower Cholesky factor of a squared-exponential correlation over frames.
 
-    Measured residuals of the warm start stay correlated for most of a clip; noise that is smoother than they are costs
-    some detail, rougher noise leaves jitter that only long training removes.
+    Measured residuals of the warm start stay correlated for most of a clip. Smoother noise costs some detail; rougher
+    noise leaves jitter that only long training removes.
     """
     time = torch.arange(frames, dtype=torch.float64)
     correlation = torch.exp(-0.5 * ((time[:, None] - time[None, :]) / length).square())

@@ -36,7 +36,7 @@ def cycles(draw: SeededDraw, frames: int, slow: float = 0.45, fast: float = 1.7)
 
 
 def gesture(draw: SeededDraw, frames: int, returns: float = 0.35) -> Tensor:
-    """Progress [n, T] from 0 to 1 of something done once, which may already be under way and may be undone again."""
+    """Progress [n, T] from 0 to 1 of a single action, which may already be under way and may be undone again."""
     time = clip_time(frames, draw.device)
     onset, length = draw.between(-0.15, 0.25)[:, None], draw.between(0.5, 1.05)[:, None]
     hold, back = draw.between(0.0, 0.3)[:, None], draw.between(0.4, 0.8)[:, None]

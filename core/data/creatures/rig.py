@@ -36,7 +36,7 @@ class CreatureRig:
 
 @dataclass
 class _Part:
-    """What a maker said about one part; everything is worked out for all parts at once in `RigBuilder.build`."""
+    """One part as its maker described it; `RigBuilder.build` computes the rest for all parts at once."""
 
     start: Tensor  # [n, 3] one end of the first axis, or a box's centre
     end: Tensor  # [n, 3] the other end, or a box's full sides

@@ -70,7 +70,7 @@ def union_gradient(points: Tensor, table: Tensor, smooth: Tensor) -> tuple[Tenso
 
 
 def bounding_box(rig: CreatureRig, table: Tensor) -> tuple[Tensor, Tensor]:
-    """Lower and upper corners [B, 3] of the sharp union of the parts; the smooth one is larger by a trifle."""
+    """Lower and upper corners [B, 3] of the sharp union of the parts; the smooth union is slightly larger."""
     lower, upper = [], []
     for end, cross in ((-1.0, torch.ones_like(table[16])), (1.0, table[16])):
         middle = table[0:3] + end * table[3:6] * table[12]
@@ -81,7 +81,7 @@ def bounding_box(rig: CreatureRig, table: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def adjacency(rig: CreatureRig) -> Tensor:
-    """Which parts may share a surface point's weight [B, J, J]: a part itself and its neighbours in the tree."""
+    """[B, J, J] which parts may share a surface point's weight: a part and its neighbours in the tree."""
     count = rig.parents.shape[1]
     own = torch.eye(count, dtype=torch.bool, device=rig.parents.device)
     child = rig.parents[..., None] == torch.arange(count, device=rig.parents.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-COLUMNS = 96  # uniforms per seed; the hungriest kind uses fewer
+COLUMNS = 96  # uniforms per seed, more than any kind uses
 
 
 def _signed(value: int) -> int:

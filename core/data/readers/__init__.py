@@ -1,6 +1,6 @@
 """Readers of the field's data layouts: each lists the clips of a source and reads one as tracked points or a mesh.
 
-Importing this needs numpy and scipy only; h5py and usd-core are asked for by the layouts that need them.
+Needs numpy and scipy only; layouts that need h5py or usd-core import them when used.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _SIZE_LIMIT = 1e15  # beyond it single precision loses a shape's size to overflo
 
 @dataclass(frozen=True)
 class ClipEntry:
-    """Where one clip of a set is; small and picklable, so that workers get entries and read for themselves.
+    """The location of one clip; small and picklable, so that workers read clips themselves.
 
     `name` is unique in the set. `identity` and `motion` decide the split where no list names the clip; `split` is set
     when the layout itself says it.
@@ -41,7 +41,7 @@ class ClipEntry:
 
 @dataclass(frozen=True)
 class Listing:
-    """The clips of a source in a fixed order, and what could not even be listed with the reason."""
+    """The clips of a source in a fixed order, and what could not be listed, with reasons."""
 
     entries: tuple[ClipEntry, ...]
     skipped: tuple[tuple[str, str], ...] = ()
@@ -80,7 +80,7 @@ class Reader:
     Both raise DataError or MeshError with one sentence.
     """
 
-    format: str  # its name in `core.data.data_sets`
+    format: str  # as in `core.data.data_sets`
     licence: str  # the set's own terms, where the layout states them
     list_clips: Callable[[Path], Listing]
     read_clip: Callable[[ClipEntry, int], TrackedClip]
@@ -222,7 +222,7 @@ def unpack_bits(packed: NDArray[Any], count: int, path: Path) -> NDArray[np.bool
 
 
 def query_frames(frames: int) -> list[int]:
-    """Which frames' given queries are read: up to QUERY_FRAMES, evenly over the first three quarters."""
+    """Frames whose given queries are read: up to QUERY_FRAMES, evenly over the first three quarters."""
     last = max(0, (3 * frames) // 4 - 1)
     return sorted({round(frame) for frame in np.linspace(0, last, min(QUERY_FRAMES, last + 1))})
 
@@ -241,7 +241,7 @@ def chosen_tracks(clouds: Iterable[tuple[Path, NDArray[np.float32]]], points: in
 
 
 def choose(count: int, wanted: int, name: str) -> NDArray[np.int64]:
-    """Which `wanted` of `count` tracked points to keep, in order; the same for the same name."""
+    """Picks `wanted` of `count` tracked points, in order; always the same for the same name."""
     import zlib
 
     random = np.random.default_rng(zlib.crc32(name.encode()))

@@ -29,7 +29,7 @@ SUFFIXES = (".hdf5", ".h5")
 
 
 def list_clips(source: Path) -> Listing:
-    """Every sequence of every file; a file that cannot be opened is skipped and said."""
+    """Every sequence of every file; files that cannot be opened are skipped and reported."""
     entries, skipped = [], []
     for path in files_below(source, SUFFIXES, "registrations_m.hdf5 and registrations_f.hdf5"):
         try:

@@ -19,7 +19,7 @@ LICENCE = "per file, see the set's README"
 
 
 def list_clips(source: Path) -> Listing:
-    """One clip per animation; a file that cannot be read, or that has none, is skipped and said."""
+    """One clip per animation; files without any, or unreadable ones, are skipped and reported."""
     files = [source] if source.is_file() else rig_files(source)
     root = source if source.is_dir() else source.parent
     entries, skipped = [], []
