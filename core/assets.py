@@ -1,4 +1,4 @@
-"""Where files are kept: what ships with the project, a person's settings, and what can be made again."""
+"""Locations of files: shipped assets, user settings and caches."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def asset_path(*parts: str) -> Path:
 
 
 def config_folder() -> Path:
-    """Where a person's settings, autosaves and own motions are; `M2V_CONFIG_DIR` overrides the platform's place."""
-    from platformdirs import user_config_path  # not there on a bare training machine
+    """The folder of a user's settings, autosaves and own motions; `M2V_CONFIG_DIR` overrides the platform's default."""
+    from platformdirs import user_config_path  # missing on a bare training machine
 
     chosen = os.environ.get("M2V_CONFIG_DIR")
     return Path(chosen) if chosen else user_config_path("m2v-studio", appauthor=False, roaming=True)
 
 
 def cache_folder() -> Path:
-    """Where files lie that can be made again from others."""
+    """The folder of files that can be regenerated."""
     from platformdirs import user_cache_path
 
     return user_cache_path("m2v", appauthor=False)

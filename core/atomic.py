@@ -18,12 +18,12 @@ _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 
 
 def owner_mark() -> str:
-    """What a temporary name says of the process that made it, so that others see when that is gone."""
+    """Marks a temporary name with its process, so that others notice when that is gone."""
     return f"{_HOST}-{os.getpid()}-"
 
 
 def is_orphan(mark: str) -> bool:
-    """Whether text that begins with an `owner_mark` was made by a process of this machine that runs no more."""
+    """Whether text that begins with an `owner_mark` belongs to a process of this machine that has ended."""
     host, _, rest = mark.partition("-")
     pid = rest.partition("-")[0]
     if host != _HOST or not pid.isdecimal():
@@ -41,8 +41,8 @@ def is_orphan(mark: str) -> bool:
 def folder_lock(folder: Path, error: type[M2VError] = CheckpointError) -> Iterator[None]:
     """Keeps other processes from writing to `folder` within the block; raises `error` when one is at it already.
 
-    The lock is the system's, so it goes with a process that is killed; its empty file stays, but a folder made for it
-    goes if nothing else was written there.
+    It is a system lock, so it ends with a killed process; its empty file stays, but a folder made for it is removed if
+    nothing else was written there.
     """
     made = not folder.exists()
     try:
@@ -76,7 +76,7 @@ def try_lock(path: Path) -> IO[str] | None:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
-        file.close()  # the one who had it has deleted it
+        file.close()  # its owner has deleted it
 
 
 def _lock(descriptor: int) -> None:
@@ -120,7 +120,7 @@ def remove_unfinished(folder: Path) -> None:
 def write_atomically(path: Path, write: Callable[[Path], object], error: type[M2VError] = CheckpointError) -> None:
     """Call `write` with the temporary path of `fresh_file`; raises `error` with a sentence when the disk refuses.
 
-    `write` makes no file beside it: what safetensors' `save_file` does would stay when it is killed.
+    `write` must not create further files: the one of safetensors' `save_file` would stay after a kill.
     """
     try:
         with fresh_file(path) as temporary:

@@ -40,7 +40,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "motion-diffusion": ("shape", "motion", "motion_denoiser", "conditions", "diffusion"),
     PART_DESCRIPTOR: ("parts",),
 }
-SCAN_MOTION = "scan-motion-diffusion"  # a motion denoiser for scans alone, where a folder has one of its own
+SCAN_MOTION = "scan-motion-diffusion"  # optional motion denoiser for scans only
 
 # Parts of tensor names in earlier versions, and what they are called now.
 RENAMED = {
@@ -50,9 +50,9 @@ RENAMED = {
 }
 # Fields of the configuration likewise.
 RENAMED_FIELDS = {"diffusion.pure_noise": "posterior_mean_fraction"}
-# Tensors of modules that went, as they changed nothing: tokens of whole pictures, learned stiffness of a rigid guess.
+# Tensors of removed modules that had no effect: tokens of whole images, learned stiffness of a rigid guess.
 REMOVED_TENSORS = ("images.", "stiffness.")
-ANY: tuple[Any, ...] = ()  # of training only, or of a module that went
+ANY: tuple[Any, ...] = ()  # of training only, or of a removed module
 # Fields that earlier versions stored, with the values that mean what this version does.
 REMOVED: dict[str, tuple[Any, ...]] = {
     "conditions.images": ANY,
@@ -98,7 +98,9 @@ class Checkpoint:
 def save_checkpoint(
     path: Path, stage: str, config: Config, tensors: Mapping[str, Tensor], record: Mapping[str, Any], half: bool = False
 ) -> None:
-    """Write atomically; `half` stores floating point tensors as float16. Of where training data lay, names are kept."""
+    """Write atomically; `half` stores floating point tensors as float16. Paths of training data are reduced to
+    names.
+    """
     tree = config_to_dict(config)
     tree["data"] |= {place: Path(tree["data"][place]).name for place in ("rigs", "shards", "bank")}
     header = {"format": FORMAT, "version": str(VERSION), "stage": stage}
@@ -146,7 +148,7 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
 
 
 def checkpoint_path(preset_or_folder: str, stage: str) -> Path:
-    """Where a stage's weights are: in the bundled folder of a preset, or in a folder given by path.
+    """The path of a stage's weights: in the bundled folder of a preset, or in a given folder.
 
     A preset's name wins over a folder of that name in the working directory; `./small` means the folder.
     """
@@ -167,8 +169,8 @@ def scan_motion_path(preset_or_folder: str) -> Path:
 
 
 def _current(tree: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of an earlier version in the keys of this one."""
-    tree.pop("stiffness", None)  # settings of a network that went
+    """An earlier version's configuration with current keys."""
+    tree.pop("stiffness", None)  # of a removed network
     for name, kept in REMOVED.items():
         section, key = name.split(".")
         fields = tree.get(section, {})
@@ -182,7 +184,7 @@ def _current(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def current_name(tensor: str) -> str:
-    """What a tensor of an earlier version is called now."""
+    """The current name of a tensor of an earlier version."""
     for old, new in RENAMED.items():
         tensor = tensor.replace(old, new)
     return tensor

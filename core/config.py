@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 def fixed(default: T) -> T:
-    """A field that decides what a weight means without showing in its shape: weights go with one value of it only.
+    """A field that changes the meaning of weights without changing their shapes: weights fit one value of it only.
 
-    Loss weights, noise levels seen in training, sampler steps, tasks and data may change in the course of a training;
-    sizes that may not are found by shape.
+    Loss weights, training noise levels, sampler steps, tasks and data may change during training; sizes that must not
+    are checked by shape.
     """
     return field(default=default, metadata={"fixed": True})
 
@@ -50,9 +50,7 @@ class ShapeConfig:
     layers: int = 24  # self-attention layers of the decoder
     expansion: int = 4  # hidden size of a feed-forward layer over its width
     explicit_anchor: bool = fixed(False)  # the first three channels are the anchor's position; the rest is learned
-    neighbours: int = fixed(
-        0
-    )  # a query attends to so many nearest anchors, by relative position; 0: to all (published)
+    neighbours: int = fixed(0)  # nearest anchors that a query attends to, by relative position; 0: all (published)
     encoder_neighbours: int = fixed(0)  # likewise, an anchor to this many nearest surface points
     normals: bool = fixed(False)  # the next three channels are the anchor's outward normal; needs encoder_neighbours
     kl_weight: float = 1e-3  # weight of the KL divergence, mean per element
@@ -72,7 +70,7 @@ class MotionConfig:
     expansion: int = 4
     explicit_displacement: bool = fixed(False)  # the first three channels are the anchor's displacement
     flow_head: Literal["absolute", "affine"] = fixed("absolute")  # what the decoder predicts, see motion_autoencoder
-    neighbours: int = fixed(8)  # anchors that an anchor turns with and a point is blended from (flow_head: affine)
+    neighbours: int = fixed(8)  # neighbours of an anchor's map fit, and of a point's blend (flow_head: affine)
     kl_weight: float = 1e-6
 
 
@@ -94,13 +92,13 @@ class DenoiserConfig:
     )  # attention is biased by how closely points move together (with warm_start)
     output_directions: bool = fixed(
         False
-    )  # the output may scale classical guesses, which turn with the shape (with it)
-    borrowed: bool = False  # a motion that the bank proposes is one more guess (motion; needs output_directions)
+    )  # the output may scale classical solutions, which are rotation-equivariant (with warm_start)
+    borrowed: bool = False  # the bank's motion is one more guess (motion; needs output_directions)
 
 
 @dataclass(frozen=True)
 class PartsConfig:
-    """Network that says which part of a body a surface point is (core.models.part_descriptor), and where it faces."""
+    """The network that recognises body parts of surface points (core.models.part_descriptor), and headings."""
 
     width: int = 96
     blocks: int = 4  # of self-attention over the points
@@ -111,7 +109,7 @@ class PartsConfig:
 
 @dataclass(frozen=True)
 class ConditionConfig:
-    """What besides handles (motion) and points (shape) the denoisers can be conditioned on (paper 3.3)."""
+    """Conditions of the denoisers besides handles (motion) and points (shape) (paper 3.3)."""
 
     scan_channels: int = 0  # features of the scan around each anchor's warm start; 0: motion does not see raw scans
     scan_neighbours: int = fixed(6)  # scan points such a feature looks at
@@ -129,11 +127,11 @@ class DiffusionConfig:
     rho: float = 7.0
     log_sigma_mean: float = -1.2  # training noise levels are log-normal
     log_sigma_std: float = 1.2
-    posterior_mean_fraction: float = 0.0  # share of examples that see noise only and teach the posterior mean
+    posterior_mean_fraction: float = 0.0  # share of examples of pure noise, which teach the posterior mean
     noise: Literal["white", "smooth"] = fixed("white")  # smooth: correlated over neighbouring anchors and frames
     warm_start: bool = fixed(False)  # diffuse the difference from the handles' geometric interpolation
     warm_start_nodes: int = 192  # surface points of its and of registration's graph, the motion's anchors first
-    outlier_variance: float = 0.0  # a clip of whitened variance v counts 1 / (1 + v / this) in the loss; 0: all alike
+    outlier_variance: float = 0.0  # clips of whitened variance v weigh 1 / (1 + v / this) in the loss; 0: all alike
     decoded_weight: float = 0.0  # of the decoded occupancy of the denoised shape, beside the latents' loss (shape only)
     variety: float = 1.0  # how far samples keep their distance from the posterior mean; below 1 calms a young model
     steps_normal: int = 18
@@ -171,7 +169,7 @@ class TrainingConfig:
     frames: int = 17
     batch: int = 24
     accumulate: int = 1  # batches per optimiser step
-    reuse: int = 1  # steps that use a prepared batch of the motion stage, each with its own noise
+    reuse: int = 1  # steps per prepared batch of the motion stage, each with fresh noise
     learning_rate: float = 1e-4
     warmup_steps: int = 200
     weight_decay: float = 0.01
@@ -179,7 +177,7 @@ class TrainingConfig:
     ema_decay: float = 0.999
     occupancy_queries: int = 2048
     motion_queries: int = 1024  # tracked points the motion autoencoder's loss looks at
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device multiplies it
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device supports it natively
     compile: bool = False
     shares: tuple[float, float, float, float] = (0.15, 0.1, 0.1, 0.65)  # of the time, per stage in order
 

@@ -1,4 +1,4 @@
-"""The way of a handle through its keys: where it has to be and how it has to be turned, frame by frame."""
+"""The path of a handle through its keys: target position and rotation in each frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.errors import HandleError
 from core.key_easing import Easing
 from core.quaternions import Floats, slerp, unit_quaternions
 
-Turn = Floats | None  # a unit quaternion [4] (x, y, z, w), or None: turned as it likes
+Turn = Floats | None  # a unit quaternion [4] (x, y, z, w), or None: free
 
 
 class Stop(NamedTuple):
@@ -22,7 +22,7 @@ class Stop(NamedTuple):
 
 
 class HandlePath(NamedTuple):
-    """Frames without a target hold what was asked last, under masks that are False."""
+    """Frames without a target repeat the last one, with the masks False."""
 
     targets: NDArray[np.float64]  # [T, 3]
     keyed: NDArray[np.bool_]  # [T]
@@ -48,7 +48,7 @@ def degrees_of_quaternion(quaternion: ArrayLike) -> Floats:
 
 
 def turned_further(first: ArrayLike, then: ArrayLike) -> Floats:
-    """The turn [..., 3], axis times degrees, that two of them make one after the other."""
+    """The composition of two turns [..., 3], axis times degrees."""
     a, b = quaternion_of_degrees(first), quaternion_of_degrees(then)
     vector = b[..., 3:] * a[..., :3] + a[..., 3:] * b[..., :3] + np.cross(b[..., :3], a[..., :3])
     scalar = b[..., 3] * a[..., 3] - (b[..., :3] * a[..., :3]).sum(-1)
@@ -62,9 +62,10 @@ def path_through(
     easing: Mapping[int, Easing],
     hold: bool,
 ) -> HandlePath:
-    """Through `stops`, by frame; frame 0 is one. A pin keeps the stop of its first frame, or the one before it.
+    """The path through `stops`, by frame, including frame 0. A pin holds the stop of its first frame, or the one before
+    it.
 
-    Between two stops the way is free, unless there is an easing there or `hold`, which is straight from stop to stop.
+    Between stops the path is free, unless an easing is set there or `hold`, which is linear.
     """
     held = dict(stops)
     for first, last in (pin for pin in pins if pin[0] < frames):
@@ -99,7 +100,7 @@ def path_through(
 def _ways(
     order: Sequence[int], frames: int, pins: Sequence[tuple[int, int]], easing: Mapping[int, Easing], hold: bool
 ) -> Iterator[tuple[int, int, Easing | None]]:
-    """From stop to stop, the last one to the end: both frames and how it goes there."""
+    """Segments between stops, and from the last one to the end: both frames and the easing."""
     for frame, after in pairwise([*order, frames]):
         if any(first <= frame < last for first, last in pins):
             yield frame, after, Easing("hold")
@@ -134,7 +135,7 @@ def checked_turns(turns: Mapping[int, ArrayLike], vertex: int) -> dict[int, NDAr
 
 
 def checked_pins(pins: Iterable[tuple[int, int]], vertex: int) -> tuple[tuple[int, int], ...]:
-    """Ranges of frames in order, those that touch made one; raises HandleError."""
+    """Ranges of frames in order, touching ones merged; raises HandleError."""
     found: list[tuple[int, int]] = []
     for first, last in sorted(pins):
         if not 0 <= first <= last:

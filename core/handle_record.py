@@ -1,4 +1,4 @@
-"""A handle as plain values, for files that the program writes for itself; people write handle files."""
+"""Handles as plain values for the program's own files; people write handle files instead."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def handle_record(handle: Handle) -> dict[str, Any]:
 
 
 def handle_from_record(record: dict[str, Any]) -> Handle:
-    """From JSON; what versions before did not write is left out.
+    """From JSON; tolerates fields missing in older versions.
 
     Raises KeyError, TypeError, ValueError or HandleError for anything that is not a handle.
     """

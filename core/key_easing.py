@@ -1,4 +1,4 @@
-"""How a handle goes from one key to the next: straight on, gently, at once, or past its goal and back."""
+"""Easing between keys: linear, smooth, hold or overshoot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BENDS = {"linear": 0.0, "smooth": 0.6, "hold": 0.0, "overshoot": 0.5}
 
 @dataclass(frozen=True)
 class Easing:
-    """The way between two keys. `bend` from 0 to 1 says how much of it: 0 is straight for smooth and overshoot."""
+    """The easing between two keys. `bend` from 0 to 1 is its strength: 0 makes smooth and overshoot linear."""
 
     kind: EasingKind = "linear"
     bend: float = 0.6
@@ -29,7 +29,7 @@ class Easing:
             raise HandleError(f"The bend of an easing is {self.bend:g}, but 0 to 1 are possible.")
 
     def share(self, time: ArrayLike) -> NDArray[np.float64]:
-        """How much of the way is done after a share of the time, 0 to 1; past 1 where it overshoots."""
+        """The fraction of the path covered after a fraction of the time; may exceed 1 when overshooting."""
         u = np.asarray(time, dtype=np.float64)
         if self.kind == "smooth":
             return u + self.bend * (u**3 * (10.0 - 15.0 * u + 6.0 * u**2) - u)

@@ -1,7 +1,7 @@
 """Every kind of observation, from files to figures: a record each, in KINDS.
 
-What differs from kind to kind is a field of its record: how files of it are read, what training shows of a clip, what
-becomes of scans before the models see them, and what it is evaluated on. Nothing else asks which kind it is.
+Whatever differs between kinds is a field of the record: how files are read, how training simulates it, how scans are
+prepared for the models, and how it is evaluated. No other code asks for the kind.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ from core.models.shape_diffusion import ShapeObservation
 from core.models.warm_start import HandleCondition
 from core.sequence import BOX_SIDE, ScanSequence
 
-HALF_TRACKED = 0.5  # of tracked clips of the motion stage are cut by a plane
+HALF_TRACKED = 0.5  # of tracked clips of the motion stage, cut by a plane
 
 
 class Seen(NamedTuple):
-    """What scans say in space, in their own units."""
+    """Points in space from scans, in their own units."""
 
     points: Sequence[NDArray[np.floating]]  # [N_t, 3] of each frame
-    near: NDArray[np.floating] | None = None  # [N, 3] what a camera saw of frame 0, with nothing before it
-    camera: NDArray[np.floating] | None = None  # [3] its place
+    near: NDArray[np.floating] | None = None  # [N, 3] points of frame 0 in a camera's free view
+    camera: NDArray[np.floating] | None = None  # [3] its position
 
 
 class ClipView(NamedTuple):
-    """What a simulated sensor looks at: surface points [B, T, N, 3] of clips and their normals [B, N, 3] in frame 0.
+    """Input of a simulated sensor: surface points [B, T, N, 3] of clips and their normals [B, N, 3] in frame 0.
 
     For the motion stage, `nodes` [B, P, 3] lie on the surface of frame 0, the first ones being the motion's anchors;
-    `anchors` [B, M] are the rows of `points` that those are, where the sensor sees them.
+    `anchors` [B, M] are their rows in `points`.
     """
 
     points: Tensor
@@ -68,7 +68,7 @@ class ClipView(NamedTuple):
 
 @dataclass(frozen=True)
 class ScanTask:
-    """What a protocol shows of a clip: `points` per frame, Gaussian noise `sigma` in normalised units."""
+    """The observation of a protocol: `points` per frame, Gaussian noise `sigma` in normalised units."""
 
     name: str
     title: str
@@ -76,7 +76,7 @@ class ScanTask:
     points: int = 512
     sigma: float = 0.001
     frames: int = 17
-    half: bool = False  # only what lies above a plane
+    half: bool = False  # cut by a plane
 
 
 @dataclass(frozen=True)
@@ -97,17 +97,17 @@ class ObservationKind:
 
     name: str
     files: ScanKind  # how it is read
-    prepare: Callable[[ScanSequence], Seen]  # raises DataError where scans lack what makes them of this kind
+    prepare: Callable[[ScanSequence], Seen]  # raises DataError for scans without this kind's data
     # What a protocol shows of vertices [T, V, 3] and faces, by task and seed.
     evaluate: Callable[[NDArray, NDArray, ScanTask, int], ScanSequence] | None = None
     protocols: tuple[ScanProtocol, ...] = ()
     encode: Callable[[Sequence[NDArray]], dict[str, Tensor]] = lambda points: {}  # dense observations, of T frames
-    learned_as: str = ""  # its share in TaskConfig, with shape_ before it that of the shape stage
+    learned_as: str = ""  # its share in TaskConfig; with the prefix shape_, that of the shape stage
     simulate_shape: Callable[[ClipView, Config, torch.Generator], ShapeObservation] | None = None
     simulate_motion: Callable[[ClipView, Config, torch.Generator], Motion] | None = None
     tracked: bool = False  # row i is the same surface point in every frame, and one of the clip's own
-    measured: bool = True  # its points are measured, not guessed
-    on_surface: bool = True  # they are nearer to the surface than the models' answer
+    measured: bool = True  # points are measured, not guessed
+    on_surface: bool = True  # points are closer to the surface than the models' estimate
 
 
 def kind_of(scans: ScanSequence) -> ObservationKind:
@@ -122,7 +122,7 @@ def kind_named(name: str) -> ObservationKind:
 
 
 def tracked_shape(view: ClipView, config: Config, generator: torch.Generator) -> ShapeObservation:
-    """Sparse points of the whole, often fewer than there is room for."""
+    """Sparse points of the whole shape, often fewer than the maximum."""
     batch, count, fewest = len(view.points), config.tasks.shape_points, config.tasks.fewest_points
     scan = tracked_points(view.points, count, noise_levels(batch, generator), generator)
     kept = (fewest * (count / fewest) ** torch.rand(batch, 1, device=generator.device, generator=generator)).ceil()
@@ -133,7 +133,7 @@ def tracked_shape(view: ClipView, config: Config, generator: torch.Generator) ->
 
 
 def tracked_motion(view: ClipView, config: Config, generator: torch.Generator) -> Motion:
-    """Noisy tracks at the anchors, often of half a body only, as handles that are known in every frame."""
+    """Noisy tracks at the anchors, often of half a body only, as handles given in every frame."""
     assert view.anchors is not None
     batch, frames, device = len(view.points), view.points.shape[1], generator.device
     sigma = noise_levels(batch, generator) * 0.5
@@ -167,7 +167,7 @@ def scanned_motion(view: ClipView, config: Config, generator: torch.Generator) -
 
 
 def gridded_shape(view: ClipView, config: Config, generator: torch.Generator) -> ShapeObservation:
-    """The cells that the surface passes, and the centres of some of them."""
+    """The surface cells, and the centres of some of them."""
     scan = _cells(view.points, config.tasks.shape_points, generator)
     dense = {"voxels": surface_voxels(view.points, view.normals)}
     wanted = min(config.shape.latents, config.tasks.shape_points)
@@ -188,13 +188,13 @@ def _cells(points: Tensor, count: int, generator: torch.Generator) -> Observatio
 
 
 def _placed(scan: Observation, latents: int, wanted: int) -> ShapeObservation:
-    """Frame 0 of a scan with `wanted` of the latents on farthest points of what is seen."""
+    """Frame 0 of a scan, with `wanted` of the latents on farthest seen points."""
     observed, present = scan.points[:, 0], scan.present[:, 0]
     return ShapeObservation.of(observed, present, latents, farthest_present_indices(observed, present, wanted))
 
 
 def _followed(view: ClipView, scan: Observation, dense: dict[str, Tensor]) -> Motion:
-    """The nodes followed through a scan of the moving frames as handles, and the scan itself."""
+    """The nodes tracked through the moving frames of a scan, as handles, and the scan itself."""
     assert view.nodes is not None
     handles = registered_handles(view.nodes, scan.points, scan.present)
     return handles, ScanCondition(scan.points, scan.present, dense)
@@ -206,7 +206,7 @@ def all_points(scans: ScanSequence) -> Seen:
 
 
 def seen_points(scans: ScanSequence) -> Seen:
-    """The points, with the place of the camera that saw those of frame 0 where that is known."""
+    """The points, with the camera's position in frame 0 if known."""
     place = scans.viewpoint if scans.viewpoints is None else scans.viewpoints[0]
     points = all_points(scans).points
     return Seen(points) if place is None else Seen(points, points[0], np.asarray(place, dtype=np.float64))
@@ -225,7 +225,7 @@ def surface_cells(scans: ScanSequence) -> Seen:
 
 
 def voxel_grids(points: Sequence[NDArray]) -> dict[str, Tensor]:
-    """Surface cells [T, 32, 32, 32] of the box of side 1.1, from the cells of whatever grid was given."""
+    """Surface cells [T, 32, 32, 32] of the box of side 1.1, resampled from any grid."""
     grids = np.zeros((len(points), GRID_SIDE, GRID_SIDE, GRID_SIDE), dtype=np.float32)
     for grid, frame in zip(grids, points, strict=True):
         index = np.floor((frame / BOX_SIDE + 0.5) * GRID_SIDE).astype(np.int64)
@@ -235,7 +235,7 @@ def voxel_grids(points: Sequence[NDArray]) -> dict[str, Tensor]:
 
 
 def lifted_outlines(scans: ScanSequence) -> Seen:
-    """Points of the shape inflated from its outline, whose near half the camera saw."""
+    """Points of the shape inflated from its outline; the camera sees the near half."""
     if scans.images is None:
         raise DataError("The scans should be images, but none were read; open the folder of images again.")
     lifted = lifted_points(scans.images)
@@ -297,7 +297,7 @@ TRACKED = ObservationKind(
 POINTS = ObservationKind(
     "points", POINT_FILES, all_points, learned_as="scans", simulate_shape=scanned_shape, simulate_motion=scanned_motion
 )
-# One-sided points are a part of what training shows as points.
+# Training simulates one-sided points as part of the kind "points".
 DEPTH = ObservationKind(
     "depth", DEPTH_FILES, seen_points, evaluate_depth,
     protocols=(ScanProtocol("depth-scans", "complete meshes from one-sided scans of a fixed depth camera",

@@ -16,8 +16,8 @@ R = TypeVar("R")
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     """The function with autocast off and its half-precision arguments widened to float32.
 
-    For what is solved, inverted or becomes a training target: bfloat16 keeps 8 bits, so a warm start's mean computed in
-    it is off by more than the motions that are to be learned. Tensors inside (named) tuples are widened too.
+    For solves, inverses and training targets: bfloat16 keeps 8 bits, so a warm start's mean would be off by more than
+    the motions to be learned. Tensors inside (named) tuples are widened too.
     """
 
     @functools.wraps(function)
@@ -30,13 +30,13 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
-    """Between points [..., Q, 3] and [..., N, 3]: [..., Q, N], by differences.
+    """Distances [..., Q, N] between points [..., Q, 3] and [..., N, 3].
 
-    The matrix product by which torch prefers to find many distances loses those of near points to cancellation.
+    By differences: torch's matrix product shortcut loses small distances to cancellation.
     """
     if a.device.type == "cpu":
         return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-    return by_differences(a, b)  # of `cdist`, a GPU takes a whole block of threads for every pair
+    return by_differences(a, b)  # on GPUs `cdist` uses a whole block of threads for every pair
 
 
 def by_differences(a: Tensor, b: Tensor) -> Tensor:
@@ -45,14 +45,14 @@ def by_differences(a: Tensor, b: Tensor) -> Tensor:
 
 
 def lacks_float64(device: torch.device | None) -> bool:
-    """Whether double precision is not to be had on a device: on Apple's GPUs."""
+    """Whether a device lacks double precision, as Apple's GPUs do."""
     return device is not None and device.type == "mps"
 
 
 def where_float64_is(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which needs double precision, computed on the CPU where the device of its tensors has none.
+    """Runs a function that needs double precision on the CPU if its tensors' device lacks that.
 
-    Functions among the arguments, such as a network, get their tensors on the device.
+    Functions among the arguments, such as a network, still get their tensors on the device.
     """
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""Unit quaternions (x, y, z, w), vectorised: matrices of them and back, and the way between two."""
+"""Vectorised unit quaternions (x, y, z, w): conversion to and from matrices, and interpolation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Floats = NDArray[np.float64]
 
 
 def unit_quaternions(q: Floats) -> Floats:
-    """Quaternions [..., 4] (x, y, z, w) at length 1; a zero quaternion becomes the identity."""
+    """Normalised quaternions [..., 4] (x, y, z, w); zero becomes the identity."""
     length = np.linalg.norm(q, axis=-1, keepdims=True)
     return np.where(length > 1e-12, q / np.maximum(length, 1e-12), np.array([0.0, 0.0, 0.0, 1.0]))
 
@@ -57,13 +57,13 @@ def quaternions_of(matrices: Floats) -> Floats:
         column[..., 3] = m[..., k, j] - m[..., j, k]
         columns.append(column)
     spin = [m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1], 1 + trace]
-    ways = np.stack([*columns, np.stack(spin, -1)], -2)  # [..., 4 ways, 4], each the quaternion times four times a part
+    ways = np.stack([*columns, np.stack(spin, -1)], -2)  # [..., 4 ways, 4], the quaternion times 4 times a component
     best = np.argmax(np.stack([ways[..., way, way] for way in range(4)], -1), -1)
     return unit_quaternions(np.take_along_axis(ways, best[..., None, None], -2)[..., 0, :])
 
 
 def continuous(quaternions: Floats) -> Floats:
-    """Quaternions [T, ..., 4] each with the sign that is nearest to the one before, as importers expect."""
+    """Quaternions [T, ..., 4] with signs chosen for continuity, as importers expect."""
     signs = np.sign((quaternions[1:] * quaternions[:-1]).sum(-1))
     signs = np.cumprod(np.where(signs == 0, 1.0, signs), axis=0)
     return np.concatenate([quaternions[:1], quaternions[1:] * signs[..., None]])
@@ -79,7 +79,7 @@ def turned_by(vectors: Floats) -> Floats:
 def nearest_rotations(matrix: Floats) -> Floats:
     """The proper rotations [P, 3, 3] nearest to matrices: the quaternion of a symmetric matrix's top (Horn 1987)."""
     size = np.sqrt(np.square(matrix).sum(axis=(1, 2), keepdims=True)).clip(1e-12)
-    m = matrix / size + 1e-5 * np.eye(3)  # decides for none where a neighbourhood leaves the rotation open
+    m = matrix / size + 1e-5 * np.eye(3)  # selects the identity where the rotation is undetermined
     table = np.empty((len(m), 4, 4))
     table[:, 0, 0] = m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2]
     table[:, 1:, 1:] = m + m.transpose(0, 2, 1)

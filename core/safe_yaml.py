@@ -20,7 +20,7 @@ def parse_yaml(text: str, loader: Any = FastLoader) -> Any:
     if len(text) > MAX_YAML_BYTES:
         raise BudgetError(f"is larger than {MAX_YAML_BYTES / (1 << 20):g} MB")
     depth = 0
-    # Events come one by one, so that a deep nest is found before anything recurses into it.
+    # Events are read one by one, so that deep nesting is found before any recursion.
     for event in yaml.parse(text, Loader=FastLoader):
         if isinstance(event, yaml.AliasEvent):
             raise BudgetError("uses YAML aliases (*name), which are not read; write the values out")

@@ -1,4 +1,4 @@
-"""EDM's scalings (Karras et al. 2022, Table 1), which the diffusion and the denoisers have in common."""
+"""EDM's scalings (Karras et al. 2022, Table 1), shared by the diffusion and the denoisers."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def scalings(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor, 
 
 
 def sigma_of(c_noise: Tensor) -> Tensor:
-    """The noise level that a network is told as `c_noise`."""
+    """The noise level of a network input `c_noise`."""
     return (4 * c_noise).exp()

@@ -22,7 +22,7 @@ from core.key_easing import Easing
 MIN_FRAMES = 2
 MAX_FRAMES = 1000
 NO_REGION = np.zeros(0, dtype=np.int64)
-# A target further than this many times the shape's longest side is a typing error, not an animation.
+# A target farther than this many times the longest side is a typing error.
 MAX_TARGET_DISTANCE = 100.0
 BOX_SIDE = 1.1  # of the box in normalised space that occupancy is learned and extracted in
 
@@ -41,7 +41,7 @@ def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], 
 
 @dataclass(frozen=True)
 class Texture:
-    """An image as the input file had it, byte for byte, and how it lies on the surface."""
+    """An image with the input file's bytes, and its placement on the surface."""
 
     data: bytes = field(repr=False)  # encoded: PNG or JPEG, from glTF also WebP or KTX2
     mime: str = "image/png"
@@ -54,8 +54,8 @@ class Texture:
 class Material:
     """A surface's look, kept from the input file for export (glTF metallic-roughness terms).
 
-    Factors multiply their textures. `extensions` is JSON text of glTF material extensions, for formats that know them;
-    a texture there has its place in `extension_textures` for an index.
+    Factors multiply their textures. `extensions` is JSON text of glTF material extensions, for formats that support
+    them; its textures are indices into `extension_textures`.
     """
 
     name: str = ""
@@ -91,13 +91,12 @@ class MeshPart:
 
 @dataclass(frozen=True, eq=False)
 class SourceMesh:
-    """A mesh as the library animates it (welded) together with what its file held (for export).
+    """A mesh to animate (welded) together with its file's data (for export).
 
-    `vertices` [V, 3] float32 and `faces` [F, 3] int32 are the welded surface in the file's own units and
-    axes, counted from `origin`: that is 0 unless the file's coordinates lie so far from 0 that single precision
-    would move them. The file's own vertices are `vertices[file_to_vertex]` ([W] int32); `parts` index those.
-    Handles and sequences always use welded vertex indices, and positions counted from `origin`; handle files and
-    exports give positions where the file has them.
+    `vertices` [V, 3] float32 and `faces` [F, 3] int32 are the welded surface in the file's units and axes, relative to
+    `origin`, which is 0 unless the coordinates are too far from 0 for single precision. The file's own vertices are
+    `vertices[file_to_vertex]` ([W] int32); `parts` index those. Handles and sequences always use welded vertex indices
+    and positions relative to `origin`; handle files and exports use absolute positions.
     """
 
     name: str
@@ -112,9 +111,9 @@ class SourceMesh:
     uv1: NDArray[np.float32] | None = None  # [W, 2], for textures that lie differently from the first
     colors: NDArray[np.float32] | None = None  # [W, 4] red, green, blue, alpha from 0 to 1, the file's own numbers
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    clips: tuple[str, ...] = ()  # names of the animations that its file holds besides; they are read by themselves
+    clips: tuple[str, ...] = ()  # names of the file's animations, which are read separately
 
-    @cached_property  # asked for in every frame that a window draws
+    @cached_property  # needed in every frame drawn
     def size(self) -> float:
         """Longest side of the bounding box, in the file's units."""
         return float(np.ptp(self.vertices, axis=0).max())
@@ -167,16 +166,15 @@ class Normalization:
 
 @dataclass(frozen=True, eq=False)
 class Handle:
-    """One surface vertex with the positions it has to take, in the source mesh's own units.
+    """One surface vertex with its target positions, in the source mesh's units.
 
     `keys` maps a frame to a position [3]. Between keys the motion is free, unless `hold`: then it is
     linear between keys (and constant after the last). `pinned` keeps the rest position in every frame.
 
-    `pins` are ranges of frames, first and last, in which it stays at the key of the first frame (without one
-    there: at the key before, or the rest position). `easing` maps a frame, 0 or that of a key, to how it goes
-    from there to the next key; it does so even where it would be free. `turns` maps the frame of a key to a turn from
-    the rest pose, an axis [3] times an angle in degrees, that its surroundings take there; a key without one leaves
-    them free, but a `region` is then turned as at rest.
+    `pins` are ranges of frames (first, last) in which it stays at the key of the first frame, or else at the key before
+    or the rest position. `easing` maps frame 0 or a key's frame to the easing towards the next key, which then is not
+    free. `turns` maps a key's frame to a rotation of the surroundings from the rest pose, an axis [3] times degrees;
+    without one they are free, except a `region`, which keeps its rest rotation.
     """
 
     vertex: int
@@ -187,7 +185,7 @@ class Handle:
     pins: tuple[tuple[int, int], ...] = ()
     easing: Mapping[int, Easing] = field(default_factory=dict)
     turns: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
-    # Further vertices [N] that move and turn with it as one rigid piece.
+    # Further vertices [N] that move with it as one rigid piece.
     region: NDArray[np.int64] = field(default_factory=lambda: NO_REGION)
 
     def __post_init__(self) -> None:
@@ -203,7 +201,7 @@ class Handle:
         object.__setattr__(self, "region", region)
 
     def path(self, rest: ArrayLike, frames: int) -> handle_paths.HandlePath:
-        """Where it has to be in `frames` frames, and how it has to be turned, from its rest position [3] on."""
+        """Its path over `frames` frames from its rest position [3]."""
         place, unturned = np.asarray(rest, dtype=np.float64), handle_paths.quaternion_of_degrees(np.zeros(3))
         usual = unturned if len(self.region) else None
         if self.pinned:
@@ -273,7 +271,7 @@ class HandleTracks:
     def turns(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Unit quaternions [K, T, 4] (x, y, z, w) from the rest pose on, and the mask [K, T] of frames with one.
 
-        Of a handle without a region that no key turns, none is given.
+        Handles without a region and without turns have none.
         """
         paths = [handle.path(np.zeros(3), self.frames) for handle in self.handles]
         with_turn = [bool(handle.turns) or len(handle.region) > 0 for handle in self.handles]
@@ -309,7 +307,7 @@ class MeshSequence:
 
 @dataclass(frozen=True, eq=False)
 class ScanSequence:
-    """What was observed of a moving shape, frame by frame, in the scanner's own units and axes, from `origin`.
+    """Observations of a moving shape, frame by frame, in the scanner's units and axes, relative to `origin`.
 
     `points` [N_t, 3] per frame: measured points, for voxels the centres of occupied cells, for images empty. `tracked`
     says that row i is the same surface point in every frame. `dense` holds grids [T, R, R, R] of voxels (index order x,
@@ -321,13 +319,13 @@ class ScanSequence:
     tracked: bool = False
     name: str = "scan"
     modality: str = "points"  # the name of a kind in core.observation_kinds
-    partial: bool = False  # large parts of the surface are not seen, as from one side
+    partial: bool = False  # large parts of the surface are unseen, as from one side
     up_axis: str = "y"
-    dense: NDArray | None = None  # what else a frame holds, by the modality
+    dense: NDArray | None = None  # further data of each frame, by modality
     voxel_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     voxel_side: float = BOX_SIDE
-    viewpoint: tuple[float, float, float] | None = None  # where the camera was in frame 0, if that is known
-    viewpoints: NDArray[np.float64] | None = None  # [T, 3] where it was in each frame, if it moved
+    viewpoint: tuple[float, float, float] | None = None  # the camera's position in frame 0, if known
+    viewpoints: NDArray[np.float64] | None = None  # [T, 3] its position in each frame, if it moved
     path: str = ""
     notes: tuple[str, ...] = ()  # what the reader skipped or repaired, one sentence each
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)  # 0 unless the coordinates lie too far from it

@@ -1,4 +1,4 @@
-"""Array shapes in annotations. jaxtyping checks them in the tests; a bare training machine does without it."""
+"""Array shapes in annotations. Tests check them with jaxtyping; a bare training machine works without it."""
 
 from __future__ import annotations
 

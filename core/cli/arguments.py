@@ -110,7 +110,7 @@ def check_output(out: Path) -> None:
 
 @contextmanager
 def counting_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A rich bar on the error stream, told how much is done, how much there is in all, and what is done now."""
+    """A progress bar on the error stream; yields a function of (done, total, current task)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -128,13 +128,13 @@ def progress_bar() -> Iterator[OnStep]:
 
 
 def print_notes(path: Path, notes: Iterable[str]) -> None:
-    """What a reader had to say about a file, on the error stream."""
+    """Prints a reader's notes on a file to the error stream."""
     for note in notes:
         print(f"{path.name}: {note}", file=sys.stderr)
 
 
 def print_mesh_notes(path: Path, mesh: SourceMesh, up: str | None = None) -> None:
-    """What is to be known about a mesh that was read: its notes, the likely up axis where none was given, its units."""
+    """Prints a mesh's notes, its likely up axis if none was given, and its units."""
     from core.io.mesh.source_mesh import guess_up_axis, units_note
 
     print_notes(path, mesh.notes)

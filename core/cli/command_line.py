@@ -34,7 +34,7 @@ _PASSED_ON = ("train", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; what a person has to know goes to the error stream."""
+    """Run one command and return its exit code; messages go to the error stream."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments and arguments[0] in _PASSED_ON:

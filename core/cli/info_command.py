@@ -1,4 +1,4 @@
-"""`m2v info`: what a checkpoint, a folder of them or a preset is, as tables."""
+"""`m2v info`: describes a checkpoint, a folder of checkpoints or a preset in tables."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def show_info(name: str) -> None:
             f"There is no checkpoint, folder of checkpoints or preset {name!r}; "
             f"presets are {', '.join(preset_names())}."
         )
-    main = [file for file in found if file.stem != PART_DESCRIPTOR] or found  # the last stage knows the whole model
+    main = [file for file in found if file.stem != PART_DESCRIPTOR] or found  # the last stage's config covers all
     config = load_checkpoint(main[-1]).config if found else load_config(name)
     _show_config(
         console,
@@ -102,7 +102,7 @@ def _table(title: str) -> Table:
 
 
 def _shown(value: Any) -> str:
-    """A record's value on one line; of a long list only the last entry (the training's checks)."""
+    """A record's value on one line; long lists (the training's checks) are cut to the last entry."""
     if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
         return f"{len(value)} entries, last: {_shown(value[-1])}"
     if isinstance(value, Mapping):

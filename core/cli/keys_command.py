@@ -45,7 +45,7 @@ def run_keys(options: argparse.Namespace) -> None:
 
 
 class Followed(NamedTuple):
-    """The mesh in the first pose of an animation, handles that follow it, and how well they do."""
+    """The mesh in the first pose of an animation, the fitted handles, and a sentence on their accuracy."""
 
     mesh: SourceMesh
     tracks: HandleTracks
@@ -81,7 +81,7 @@ def follow_clip(path: Path, mesh: SourceMesh, name: str | None, frames: int | No
 
 
 def clip_list(mesh: SourceMesh) -> str:
-    """For a sentence: how many animations the mesh's file holds, and the first of their names."""
+    """A phrase with the number of animations in the mesh's file and the first of their names."""
     from core.io.gltf.clip_reader import plain_name
 
     names = ", ".join(plain_name(name)[:40] for name in mesh.clips[:8]) + (", …" if len(mesh.clips) > 8 else "")

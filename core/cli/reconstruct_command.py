@@ -153,7 +153,7 @@ def run_reconstruct(options: argparse.Namespace) -> None:
 
 
 def check_placement(center: Sequence[float] | None, scale: float | None) -> None:
-    """Raises DataError for a centre or longest side that cannot be meant."""
+    """Raises DataError for an impossible centre or longest side."""
     if center is not None and not all(map(math.isfinite, center)):
         raise DataError("The centre needs three finite numbers, in the scans' units; correct --center.")
     if scale is not None and not (math.isfinite(scale) and scale > 0):
@@ -161,7 +161,7 @@ def check_placement(center: Sequence[float] | None, scale: float | None) -> None
 
 
 def placement(scans: ScanSequence, center: Sequence[float] | None, scale: float | None) -> Normalization | None:
-    """Where the whole shape lies as a person said, the rest guessed; None when nothing was said."""
+    """The given box of the whole shape, with missing values guessed; None when nothing was given."""
     if center is None and scale is None:
         return None
     import numpy as np
@@ -179,7 +179,7 @@ def placement(scans: ScanSequence, center: Sequence[float] | None, scale: float 
 
 
 def source_of(sequence: MeshSequence, up_axis: str) -> SourceMesh | None:
-    """The sequence's own first frame, which tells the exporter the scans' up axis; None where nothing has to turn."""
+    """The sequence's first frame as a mesh with the scans' up axis, for the exporter; None if that is Y."""
     if up_axis == "y":
         return None
     import numpy as np
@@ -199,7 +199,7 @@ def _print_reconstructions(result: ReconstructionSet, origin: tuple[float, float
     import numpy as np
 
     place = result.normalization
-    # Positional: an exponent after a minus sign would be read as an option when given back.
+    # Without exponents: argparse would read a negative number with one as an option.
     plain = lambda value: np.format_float_positional(value, precision=6, fractional=False, trim="-")  # noqa: E731
     center = " ".join(plain(value) for value in place.center + np.array(origin))
     how = "a guess" if guessed else "as given"

@@ -81,7 +81,7 @@ def actor(path: Path, options: argparse.Namespace) -> Actor:
 def read_moving(
     path: Path, source: Path | None, clip: int | str, up: str | None = None
 ) -> tuple[MeshSequence, SourceMesh | None]:
-    """A motion on its mesh's welded vertices with the mesh, where that is known; a file without motion stands still."""
+    """A motion on its mesh's welded vertices, with the mesh if known; a file without animation gives one frame."""
     from core.io.gltf.clip_reader import read_clip
     from core.io.gltf.scene import GltfScene
     from core.io.mesh.mesh_reader import read_mesh

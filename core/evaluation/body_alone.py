@@ -1,7 +1,7 @@
-"""The baseline of a reconstruction that has the bank but no network: its best body, bent to the scan and tracked.
+"""Reconstruction baseline with the bank but without networks: its best body, bent to the scan and tracked.
 
-What was seen pulls frame 0's surface as in `core.pipelines.body_fit`; the later frames are followed as the Poisson
-surface is. Pictures are followed by their outlines.
+Seen points pull frame 0's surface as in `core.pipelines.body_fit`; later frames are tracked like the Poisson surface.
+Images are tracked by their outlines.
 """
 
 from __future__ import annotations

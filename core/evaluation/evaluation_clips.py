@@ -25,8 +25,8 @@ from core.sequence import MeshPart, Normalization, SourceMesh, frozen_array
 if TYPE_CHECKING:
     from core.data.procedural import ProceduralSource
 
-SMALLEST_MOTION = 0.01  # a window that moves less than this fraction of the size on average shows nothing
-_ROUGH = 32  # grid cells of the first mesh, which says how many a wanted number of vertices needs
+SMALLEST_MOTION = 0.01  # of the size: windows that move less on average are left out
+_ROUGH = 32  # grid cells of the first mesh, from which the resolution for a number of vertices is derived
 _CANDIDATES = 40  # seeds tried for one procedural clip of a kind
 
 
@@ -67,7 +67,7 @@ class EvaluationClip:
 
     @cached_property
     def mesh(self) -> SourceMesh:
-        """Frame 0 as a source mesh with exactly these vertices (not welded: the tracks keep their numbering)."""
+        """Frame 0 as a source mesh with exactly these vertices (unwelded, so that tracks keep their numbering)."""
         rest = frozen_array(self.vertices[0], np.float32, (None, 3), "vertices")
         faces = frozen_array(self.faces, np.int32, (None, 3), "faces")
         return SourceMesh(
@@ -134,7 +134,7 @@ def rig_clips(
 
 
 def load(name: ClipName, frames: int = 17, vertices: int = 1500) -> EvaluationClip | None:
-    """The clip's true motion, or None where it hardly moves. `vertices` is what a procedural mesh should about have."""
+    """The clip's true motion, or None where it hardly moves. `vertices`: about so many for a procedural mesh."""
     if name.source == "rigs":
         return _rig_clip(name, frames)
     return _procedural_clip(name, frames, vertices)

@@ -1,4 +1,4 @@
-"""A fair bank: what a clip is judged with holds nothing that shares its rig or its motions."""
+"""Fair evaluation: hides everything in the bank that shares a clip's rig or motions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from core.evaluation.evaluation_clips import ClipName
 
 @contextmanager
 def without_own_pack(model: Any, name: ClipName) -> Iterator[None]:
-    """While the block runs, the model's bank of motions or of bodies lacks the rig of this clip and all of its pack.
+    """Within the block, the model's banks lack this clip's rig and its whole pack; for left-out authors, everything by
+    that author.
 
-    Of an author left out, it lacks all that this author made.
-
-    Anything without a bank (a baseline, an untrained model) is left as it is.
+    Models without a bank (a baseline, an untrained model) are unchanged.
     """
     banks = {kind: getattr(model, kind, None) for kind in ("library", "bodies")}
     stem = Path(name.path).stem

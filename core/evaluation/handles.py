@@ -1,8 +1,8 @@
 """Handle editing against true motions and classical baselines: `m2v evaluate handles` (notes/method.md, "Metrics").
 
 For every held-out clip and task the handles are farthest-point vertices of the rest mesh with true positions in some
-frames; everything else is to be found. Ours: the draft (posterior mean), each seed, the vertex mean and the best of
-all seeds, as the pipeline returns them (exact at the handles). Baselines get the same handles in the same run.
+frames; everything else is predicted. Ours: the draft (posterior mean), each seed, the vertex mean and the best of all
+seeds, as the pipeline returns them (exact at the handles). Baselines get the same handles in the same run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from core.sequence import Handle, HandleTracks, SourceMesh
 
 
 class Animates(Protocol):
-    """What is evaluated: `core.pipelines.animate.Animator`, or anything that answers the same call."""
+    """The evaluated model: `core.pipelines.animate.Animator`, or anything with the same method."""
 
     def animate(self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions) -> SampleSet: ...
 
@@ -54,7 +54,7 @@ class HandleTask:
         return [last]
 
 
-FIGURES_VERSION = 2  # of what is computed for one clip and task; figures kept from another version are not used
+FIGURES_VERSION = 2  # of the figures of one clip and task; cached ones of other versions are ignored
 TASKS = (HandleTask(10, "full"), HandleTask(3, "full"), HandleTask(5, "last"))
 ALL_TASKS = tuple(HandleTask(count, kind) for kind in ("full", "keyframes", "last") for count in (1, 3, 5, 10))
 

@@ -1,4 +1,4 @@
-"""What the handle-editing figures of many clips say together: summaries, and their tables."""
+"""Summarises handle-editing figures over many clips, and makes the tables."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def handles_markdown(report: Report) -> str:
 
 
 def handles_tables(report: Report) -> list[str]:
-    """A table of all tasks for each group of clips, what was asked for, and categories; Markdown, block by block."""
+    """A table of all tasks for each group of clips, the targets, and categories; Markdown, block by block."""
     blocks = []
     if report.get("pictures"):
         blocks.append(f"[The ten best and the ten worst clips as images]({report['pictures']})")
@@ -147,7 +147,7 @@ def _thousandths(errors: Report | None) -> str:
 
 
 def _both(figures: Report, key: str, factor: float = 1.0, unit: str = "") -> str:
-    """ARAP's figure and that of a single seed; reports of old lack some."""
+    """ARAP's figure and that of a single seed; old reports lack some."""
     both = [figures["errors"][name].get(key) for name in ("arap", "single")]
     return "/" if None in both else ", ".join(f"{factor * value:.3f}{unit}" for value in both)
 
@@ -166,7 +166,7 @@ def _category_table(tasks: Mapping[str, Any]) -> str:
 
 
 def asked_table(tasks: Mapping[str, Any]) -> str:
-    """Targets against measurements for one group of clips, where their tasks were run."""
+    """Targets and measurements for one group of clips, for the tasks that were run."""
     rows: list[tuple[str, float, float]] = []
     for task, (method, reference, most) in ASKED.items():
         if task in tasks:

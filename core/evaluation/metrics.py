@@ -17,7 +17,7 @@ def vertex_error(predicted: ArrayLike, true: ArrayLike) -> float:
 
 
 def motion_size(true: ArrayLike) -> float:
-    """Mean distance of the vertices [T, V, 3] from where they are in frame 0: the error of not moving at all."""
+    """Mean distance of the vertices [T, V, 3] from frame 0: the error of a static mesh."""
     true = _tracks(true)
     return vertex_error(np.broadcast_to(true[:1], true.shape), true)
 

@@ -1,9 +1,9 @@
-"""`m2v evaluate parts`: does a node match the same part on another model, and is a body's heading right?
+"""`m2v evaluate parts`: do nodes match the same part of other models, and are headings right?
 
 Rigs by authors held out of training are matched with the models of the bank by other authors. A match is right where
 both nodes belong to the part, or the limb, of the same name, on the same side. Only nodes of the body with a telling
-name count, and only where the other model has that part. The rig is shown at rest and in poses of its clips, in four
-headings that no method is told. Each method is judged on the models that it finds most alike.
+name count, and only where the other model has that part. Rigs are shown at rest and in poses of their clips, in four
+headings unknown to the methods. Each method is judged on the models it finds most similar.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from core.pipelines.part_descriptions import PartDescriptions
 MODELS = 5  # the most alike, on which a method is judged
 POSES = 3  # of clips, beside the rest pose
 QUARTERS = tuple(np.pi / 2 * turn for turn in range(4))
-NAMED = 0.3  # share of a node's weights that named parts have to have for it to count
+NAMED = 0.3  # least share of named parts in a node's weights for it to count
 WITHIN = 30.0  # degrees
 ABOUT = __doc__.split("\n\n")[1].replace("\n", " ").strip() if __doc__ else ""
 MEASURES = ("limb and side", "part and side")
@@ -130,7 +130,7 @@ def parts_tables(report: Report) -> list[str]:
 
 
 def parts_markdown(report: Report) -> str:
-    """The report as a person reads it."""
+    """The report as Markdown."""
     return page("Parts", ABOUT, origin(report), *parts_tables(report))
 
 
@@ -171,7 +171,9 @@ def _score(
     names: Sequence[NDArray[np.int64]],
     weights: tuple[float, float, float],
 ) -> dict[str, float]:
-    """Shares of nodes matched with their own limb and their own part, both on their own side, over the most alike."""
+    """Fractions of nodes matched with the right limb and the right part, both on the right side, over the most similar
+    models.
+    """
     by_descriptor, by_place, by_normal = weights
     # Without descriptors nothing says where the body faces.
     headings = (heading,) if by_descriptor else QUARTERS

@@ -2,8 +2,8 @@
 
 For every held-out clip an observation is simulated, and every method gets the same one: ours (several seeds), the
 Poisson and ARAP pipeline, and of whole shapes the same networks in one call without diffusion (paper, Table 6); of
-partial ones the networks without the bank of bodies, and the bank's best body without networks. All are told where the
-whole shape lies in frame 0 (centre 0, longest side 1), as the paper's inputs are normalised by the true frame 0.
+partial ones the networks without the bank of bodies, and the bank's best body without networks. All get the true box of
+frame 0 (centre 0, longest side 1), as the paper's inputs are normalised by it.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ Method = Literal["ours", "without_diffusion", "without_bodies", "body_alone", "p
 METHODS = 4  # on one observation, at the most
 Compute = Callable[["Truth", ScanSequence, ScanTask], dict[str, Any]]
 WINDOW = 17  # frames that the models see at once
-FIGURES_VERSION = 4  # of what is computed for one clip and task; figures kept from another version are not used
+FIGURES_VERSION = 4  # of the figures of one clip and task; cached ones of other versions are ignored
 TRUE_FRAME = Normalization(center=np.zeros(3), scale=1.0)  # the clips are in normalised space already
 
 
 class Reconstructs(Protocol):
-    """What is evaluated: `core.pipelines.reconstruct.Reconstructor`, or anything that answers the same call."""
+    """The evaluated model: `core.pipelines.reconstruct.Reconstructor`, or anything with the same method."""
 
     def reconstruct(self, scans: ScanSequence, options: ReconstructionOptions) -> ReconstructionSet: ...
 
@@ -205,7 +205,7 @@ def _or_failure(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def describe(truth: Truth) -> dict[str, Any]:
-    """What the clip is like: its motion, and the Chamfer distance no reconstruction goes below."""
+    """The clip's motion, and the least Chamfer distance measurable on it."""
     clip = truth.clip
     about = {
         "vertices": clip.vertices.shape[1],
@@ -227,7 +227,7 @@ def sampled_figures(
 ) -> dict[str, Any]:
     """Figures of every seed (a draft has one), and the processor's time for a seed.
 
-    Of a half body the spread of `spread_seeds` over the seen and the unseen half is compared.
+    For half bodies, also the spread of `spread_seeds` over the seen and the unseen half.
     """
     scored = 1 if quality == "draft" else settings.seeds
     spread = task.half and quality != "draft"

@@ -23,7 +23,7 @@ from core.geometry.occupancy import is_inside, uniform_box_points
 from core.geometry.sampling import sample_surface
 from core.sequence import BOX_SIDE, MeshSequence
 
-SAMPLES = 100_000  # points of every measure; never compare figures made with different numbers of them
+SAMPLES = 100_000  # points per measure; figures with different numbers are not comparable
 PUBLISHED = 10.0  # the paper's tables print distances times this
 _SPREAD_POINTS = 4_000  # surface points per seed and frame that are compared with the other seeds
 
@@ -85,7 +85,7 @@ class Truth:
         return float((np.abs(self.tracked) <= BOX_SIDE / 2).all(axis=-1).mean())
 
     def chamfer_floor(self) -> float:
-        """Chamfer distance of frame 0's true surface from itself, by two draws: what no reconstruction goes below."""
+        """Chamfer distance between two samples of frame 0's true surface: the lower bound for reconstructions."""
         return chamfer_distance(self.surface(0), self.tracked[0])
 
     def score(self, sequence: MeshSequence) -> SequenceScores:
@@ -114,7 +114,7 @@ def chamfer_distance(predicted: ArrayLike, true: ArrayLike) -> float:
 
 
 def _mean_nearest(queries: cKDTree, tree: cKDTree) -> float:
-    """Mean nearest-neighbour distance; queries in the order of their own tree's leaves take half the time."""
+    """Mean nearest-neighbour distance; sorting queries by their own tree's leaves halves the time."""
     distance, _ = tree.query(np.asarray(queries.data)[queries.indices], workers=-1)
     return float(np.mean(distance))
 

@@ -136,7 +136,7 @@ def reconstruction_tables(report: Report) -> list[str]:
 
 
 def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
-    """One row per agreed figure of this protocol, where its clips were run."""
+    """One row per target of this protocol, for the clips that were run."""
     rows: list[list[str]] = []
 
     def goal(what: str, value: float, sense: str, threshold: float) -> None:
@@ -169,7 +169,7 @@ def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _task_tables(groups: Mapping[str, Any]) -> list[str]:
-    """The scores, and what else tells good from bad; one row per group and method."""
+    """Scores and further figures; one row per group and method."""
     records: list[tuple[str, str, Report]] = []
     for name, group in groups.items():
         title, number = group_title(name), str(group["clips"])
@@ -191,7 +191,7 @@ def _task_tables(groups: Mapping[str, Any]) -> list[str]:
 
 
 def _failures(groups: Mapping[str, Any]) -> list[str]:
-    """Lines that say which method found no surface how often; those clips are in no mean."""
+    """Lines on how often a method found no surface; means leave those clips out."""
     return [
         f"{group_title(name)}: {TITLES[method]} found no surface in {count} clips, in no mean here."
         for name, group in groups.items()

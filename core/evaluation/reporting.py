@@ -15,9 +15,9 @@ from core.errors import DataError
 
 OnProgress = Callable[[int, int, str], None]  # steps done, steps in all, what was done; raising stops cleanly
 Report = Mapping[str, Any]
-Cell = Callable[..., str]  # what a record looks like in a column
-RAW_ROWS = ("clips", "runs")  # what a report holds of every clip; it is not kept beside the summary
-DIGITS = 6  # that are kept of a figure
+Cell = Callable[..., str]  # a record's cell in a column
+RAW_ROWS = ("clips", "runs")  # per-clip rows of a report, left out of its summary
+DIGITS = 6  # kept of a figure
 SPLITS = {"unseen_motion": "unseen motion", "unseen_identity": "unseen individual", "unseen_author": "author left out"}
 
 
@@ -49,8 +49,8 @@ def _rounded(value: Any) -> Any:
 class PartialResults:
     """Figures of finished clips, kept beside the report so that an interrupted run continues where it stopped.
 
-    `sections` maps a section's name to the settings its entries depend on; entries made under other settings
-    are forgotten, so that the baselines' figures outlive a change of the model but never a change of the data.
+    `sections` maps a section's name to the settings its entries depend on; entries of other settings are dropped, so
+    baselines survive a change of the model but not of the data.
     """
 
     def __init__(self, path: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
@@ -67,7 +67,7 @@ class PartialResults:
             self._tree[name] = {"settings": plain, "entries": old["entries"] if same else {}}
 
     def recall(self, section: str, key: str, compute: Callable[[], Any]) -> Any:
-        """The stored value of a key, or the computed one, which is on disk before this returns."""
+        """The stored value of a key, or else the computed one, written to disk before this returns."""
         entries = self._tree[section]["entries"]
         if key not in entries:
             entries[key] = compute()
@@ -106,7 +106,7 @@ def page(title: str, *blocks: str) -> str:
 
 
 def table(records: Iterable[Any], columns: Mapping[str, Cell], text_columns: int = 1) -> str:
-    """A table with a line per record: `columns` maps a heading to what makes a record's cell. Text comes first."""
+    """A table with a line per record: `columns` maps a heading to the function of its cells. Text comes first."""
     rows = [columns, *([cell(record) for cell in columns.values()] for record in records)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     rule = "|" + "---|" * text_columns + "---:|" * (len(columns) - text_columns)

@@ -29,7 +29,7 @@ from core.geometry.soft_arap import SoftArap, closest, compacted, simplified
 from core.observation_kinds import kind_of
 from core.sequence import MeshSequence, ScanSequence
 
-_SHELL = 0.7  # share of a cell that the surface passes taken to be inside: a little over half, for thin parts
+_SHELL = 0.7  # of a surface cell counts as inside: a little over half, for thin parts
 _VOXEL_BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin parts
 
 
@@ -38,16 +38,16 @@ class BaselineSettings:
     """The baseline's knobs; the defaults are the best of those tried on procedural clips of trained identities."""
 
     neighbours: int = 6  # points that a normal is estimated from
-    rounds: int = 20  # of taking normals again from the surface
-    camera_neighbours: int = 10  # points that a normal is estimated from where the camera says which side is outside
-    votes: int = 2  # points that each face of the surface gives its normal to
+    rounds: int = 20  # rounds of re-estimating normals from the surface
+    camera_neighbours: int = 10  # points per normal estimate where the camera tells the outside
+    votes: int = 2  # points that each face votes for
     rough_depth: int = 6  # of the Poisson octree while normals are sought
     depth: int = 7  # of the Poisson octree at the end
-    point_weight: float = 4.0  # how closely the Poisson surface interpolates
+    point_weight: float = 4.0  # of the Poisson solve: higher interpolates more closely
     trim: float = 0.08  # a partial scan's surface is cut off this far from its points: beyond, it balloons
     most_faces: int = 4000  # the surface is simplified above this
-    smallest_part: float = 0.05  # components with a smaller share of the faces are taken for noise
-    tracked_weight: float = 1.0  # of an attachment beside the cotangent weights of edges
+    smallest_part: float = 0.05  # smaller components, by share of faces, count as noise
+    tracked_weight: float = 1.0  # weight of an attachment relative to the cotangent weights of edges
     tracked_iterations: int = 20
     # Untracked: weight of attachments and distance (of the shape's size) at which one counts half, level by level.
     levels: tuple[tuple[float, float], ...] = (
@@ -121,7 +121,7 @@ def poisson_surface(
 def _voted_normals(
     points: NDArray, normals: NDArray, vertices: NDArray, faces: NDArray, settings: BaselineSettings
 ) -> NDArray[np.float64]:
-    """Unit normals [N, 3] that a surface's faces give to the points nearest to them; the old ones where none does."""
+    """Unit normals [N, 3] voted for by the faces near each point; the old ones where none votes."""
     count = min(settings.votes, len(points))
     near = np.asarray(cKDTree(points).query(vertices[faces].mean(axis=1), k=np.arange(1, count + 1))[1])
     given = np.repeat(face_normals(vertices, faces), count, axis=0)
@@ -191,7 +191,7 @@ def track(
         for weight, reach in settings.levels if len(cloud) else ():
             for _ in range(settings.matches_per_level):
                 attachment, distance = closest(pose, faces, cloud)
-                # A rare sample counts as much in all as a dense one, so that weights do not depend on the density.
+                # Sparse samples count as much in total as dense ones, so that weights do not depend on the density.
                 share = weight * min(1.0, 500 / len(cloud)) / (1 + (distance / reach) ** 2)
                 pose = body.fit(pose, body.attached(attachment, share), cloud, settings.iterations_per_match)
         poses.append(pose)

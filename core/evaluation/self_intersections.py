@@ -1,4 +1,4 @@
-"""Which faces of a mesh cut through others: an editor's result may not pass through itself more than it did at rest."""
+"""Counts faces that intersect others, to check that results do not self-intersect more than the rest pose."""
 
 from __future__ import annotations
 

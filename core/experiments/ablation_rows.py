@@ -26,11 +26,11 @@ class Row:
     stages: tuple[str, ...] = (DENOISER,)  # trained, in order; none: only sampled, with the shipped weights
     quality: Quality = "normal"
     steps: int | None = None
-    data: Literal["any", "both"] = "any"  # both: makes sense only where training has rigs beside the creatures
+    data: Literal["any", "both"] = "any"  # both: only where training uses rigs and procedural creatures
     note: str = field(default="", compare=False)
 
 
-# Every training row learns handle tasks only: these are what is measured, and a small budget is not to be divided.
+# Training rows learn handle tasks only: these are measured, and the budget is small.
 HANDLES_ONLY = (
     "tasks.handles=1.0",
     "tasks.tracked=0",
@@ -39,7 +39,7 @@ HANDLES_ONLY = (
     "conditions.scan_channels=0",
     "conditions.voxels=false",
 )
-# The warm start carries what is built on it: white noise, and no bias or output that comes from it.
+# Without the warm start what builds on it goes too: white noise, no attention bias, no output directions.
 NO_WARM_START = (
     "diffusion.warm_start=false",
     "diffusion.noise=white",

@@ -28,7 +28,7 @@ from core.experiments.ablation_rows import DENOISER, HANDLES_ONLY, MOTION, NOT_B
 from core.experiments.ablation_training import TrainStage, train_in_a_process, train_row
 from core.pipelines.animate import Animator
 
-FIGURES_VERSION = 1  # of what is computed for one run; figures kept from another version are not used
+FIGURES_VERSION = 1  # of the figures of one run; cached ones of other versions are ignored
 METHODS = ("draft", "single", "mean_of_seeds", "best_of_seeds")
 PARTS = 100  # of one run, for the progress bar
 
@@ -162,7 +162,7 @@ class _Ablations:
     def all(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Every row with the figures of its seeds, or with why it was not run."""
         self.total = len(rows) * self.settings.seeds * PARTS
-        # One seed of every row before the next: a run that ends early has the whole table, with less spread.
+        # One seed of every row before the next: a run that ends early has the whole table with fewer seeds.
         found: dict[str, dict[str, Any]] = {row.name: {**asdict(row), "runs": []} for row in rows}
         for seed in range(self.settings.seeds):
             for row in rows:
@@ -210,7 +210,7 @@ class _Ablations:
             seed, self.train_stage, on_step,
         )  # fmt: skip
         figures = self._measure(Animator.load(str(folder), self.device), row, 0, f"seed {seed}")
-        shutil.rmtree(folder, ignore_errors=True)  # the optimiser's state is large, and the figures are what is wanted
+        shutil.rmtree(folder, ignore_errors=True)  # large, and only the figures are needed
         return {"seed": seed, "training": measured, "clips": figures}
 
     def _sample(self, row: Row, seed: int) -> dict[str, Any]:
@@ -243,7 +243,7 @@ def _about(clip: EvaluationClip) -> dict[str, Any]:
 
 
 def _compact(figures: Mapping[str, Any], methods: Sequence[str]) -> dict[str, Any]:
-    """What the table needs of a clip's figures."""
+    """The figures of a clip that the table needs."""
     kept: dict[str, Any] = {
         name: {key: round(figures[name][key], 6) for key in ("error", "jitter", "volume_change")} for name in methods
     }

@@ -15,7 +15,7 @@ Run = Mapping[str, Any]
 Row = Mapping[str, Any]
 Spread = dict[str, float | None]  # mean and std over seeds; no std of a single one
 DENOISER = "motion-diffusion"
-STEADY = 1.0  # standard deviations within which a difference says nothing
+STEADY = 1.0  # standard deviations below which a difference is insignificant
 
 
 def summarise(report: Mapping[str, Any]) -> dict[str, Any]:

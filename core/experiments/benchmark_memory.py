@@ -1,4 +1,4 @@
-"""Peak memory of four seeds at normal quality, in a process that does only that; prints one line of JSON.
+"""Measures the peak memory of four seeds at normal quality in a fresh process; prints one line of JSON.
 
 `python -m core.experiments.benchmark_memory PRESET DEVICE VERTICES FRAMES`
 """
@@ -16,7 +16,7 @@ from core.pipelines.request import SamplingOptions
 def peak_gigabytes() -> float:
     """Largest resident size of this program so far, in GB (1e9 bytes).
 
-    Linux hands the parent's `ru_maxrss` on to a started program, so there the kernel's own mark is read instead.
+    On Linux a child inherits its parent's `ru_maxrss`, so the kernel's own counter is read instead.
     """
     try:
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():

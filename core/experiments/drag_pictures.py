@@ -1,6 +1,6 @@
 """Contact sheets of eight drags on eight rigs, four seeds each, to judge motions by eye.
 
-The requests were written down before anything was looked at. Every rig is animated without its own pack in the bank.
+The drags were fixed before any result was seen. Every rig is animated without its own pack in the bank.
 """
 
 from __future__ import annotations

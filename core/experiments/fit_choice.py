@@ -1,10 +1,11 @@
-"""Fits the weights by which windows of the bank are chosen to what windows make of clips whose motion is known.
+"""Fits the weights that choose windows of the bank, on clips with known motion.
 
     python -m core.experiments.fit_choice RIGS --clips 2
 
-Every clip asks as a person would: with one handle where it moves most, with any other, with five in the last frame or
-with three full tracks. Its own pack is left out of the bank; rigs of the authors kept for evaluation ask nothing. The
-weights printed maximise the likelihood of the true motions under a mixture of Gaussians around what the windows make.
+Every clip makes requests as a person would: one handle where it moves most, any other one, five in the last frame, or
+three full tracks. Its own pack is left out of the bank, and authors kept for evaluation are not used. The printed
+weights maximise the likelihood of the true motions under a mixture of Gaussians around the motions borrowed from each
+window.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ NAMES = (
 )  # fmt: skip
 PENALTIES = torch.tensor([True, True, True, False, True, True, False, False, False])  # cannot be rewards
 WIDTH = 0.3  # of the mixture's Gaussians, over the true mean motion
-FLOOR = 0.006  # likelihood of a truth that no window comes near
-LIKELY, OTHERS = 60, 40  # windows looked at: the likely ones and any others, which count for all the rest
+FLOOR = 0.006  # likelihood of a truth far from all windows
+LIKELY, OTHERS = 60, 40  # windows per request: likely ones, and random ones that stand for the rest
 NEIGHBOURS = 0.2  # share of the windows that is not next to another
 STEPS = 500
 SHRINKAGE = 1e-3  # of squared weights of terms in units of their deviation
@@ -54,7 +55,7 @@ class Evidence:
     """The windows of one request."""
 
     terms: Tensor  # [C, 9] in the order of `NAMES`
-    distance: Tensor  # [C] of what they make from the truth, over the true mean motion
+    distance: Tensor  # [C] distance of the borrowed motions from the truth, over the true mean motion
     count: Tensor  # [C] how many windows each stands for
     pack: str
 
@@ -74,7 +75,7 @@ def requests(clip: EvaluationClip, rng: np.random.Generator) -> Iterator[tuple[N
 
 
 def node_tracks(body: MovingBody, clip: EvaluationClip) -> NDArray[np.float32]:
-    """Where a clip takes a body's nodes [T, P, 3]."""
+    """Positions of a body's nodes through a clip [T, P, 3]."""
     rest, faces = clip.vertices[0], clip.faces.astype(np.int64)
     nodes = body.nodes.astype(np.float64)
     face = igl.point_mesh_squared_distance(nodes, rest, faces)[1]
@@ -92,7 +93,7 @@ def evidence(
     pack: str,
     rng: np.random.Generator,
 ) -> Evidence:
-    """Terms of some windows for one request, and how near to the truth each comes."""
+    """Energy terms of some windows for one request, and their distances from the truth."""
     mask = np.zeros((len(vertices), len(clip.vertices)), dtype=bool)
     mask[:, [0, *frames]] = True
     targets, seats = clip.vertices[:, vertices].swapaxes(0, 1), body.seats(vertices)
@@ -167,7 +168,7 @@ def gather(animator: Animator, rigs: Path, clips: int) -> list[Evidence]:
 
 
 def fit(evidence: list[Evidence]) -> tuple[Tensor, float]:
-    """Weights [9] of the terms, and the mean negative log-likelihood that they reach."""
+    """Weights [9] of the terms, and their mean negative log-likelihood."""
     most = max(len(one.distance) for one in evidence)
     pad = lambda x, value: torch.nn.functional.pad(x, (0, 0) * (x.dim() - 1) + (0, most - len(x)), value=value)  # noqa: E731
     terms = torch.stack([pad(one.terms, 0.0) for one in evidence])

@@ -1,9 +1,9 @@
 """A few minutes on a GPU: `python -m core.experiments.gpu_session --rigs FILE --out FOLDER --minutes 8`.
 
 For a bare machine with torch, numpy, scipy, pyyaml, safetensors and accelerate. It trains the motion denoiser in bf16
-from the landed weights, with all motion data on the device, and keeps the newest weights and the log in the folder, so
-that nothing is lost when the time is up. Then it runs the tests marked `cuda`, where pytest is there. `--rigs` is what
-`m2v prepare rigs` wrote; packed with xz it is unpacked. The log has throughput and MFU.
+from the shipped weights, with all motion data on the device, and keeps copying the newest weights and the log into the
+folder, so that nothing is lost when time runs out. Then it runs the tests marked `cuda`, if pytest is installed.
+`--rigs` is what `m2v prepare rigs` wrote; packed with xz it is unpacked. The log has throughput and MFU.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from core.errors import DataError
 STAGE = "motion-diffusion"
 MOST_BYTES = 16 << 20  # of a file that is kept
 KEPT_EVERY = 10.0  # seconds between two looks for newer weights
-SMOKE_STEPS = 3  # before the clock of the training runs: a fault shows at once
+SMOKE_STEPS = 3  # before the training clock starts, so that faults show at once
 
 
 def parser() -> argparse.ArgumentParser:
@@ -113,7 +113,7 @@ def _train(folder: Path, arguments: Sequence[str], settings: Sequence[str]) -> i
 
 
 def _keep(folder: Path, out: Path, done: threading.Event) -> None:
-    """Copy newer weights and the log into `out` until `done`, and once more then; files appear there whole."""
+    """Copy newer weights and the log into `out` atomically until `done`, and once more then."""
     seen: dict[str, float] = {}
     while True:
         last = done.wait(KEPT_EVERY)

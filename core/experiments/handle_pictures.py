@@ -45,7 +45,9 @@ class Shown:
 
 
 def best_and_worst(report: Mapping[str, Any], count: int = SHOWN) -> tuple[list[Shown], list[Shown]]:
-    """Clips by the error of a single seed over the better baseline's, each with its most telling task, none in both."""
+    """Clips with the smallest and largest error of a single seed over the better baseline's, each with the task that
+    shows it.
+    """
     found: dict[str, list[Shown]] = {}
     for clip in report["clips"]:
         for task, figures in clip["tasks"].items():
@@ -70,7 +72,7 @@ def write_pictures(
 ) -> Path:
     """Write a PNG per chosen clip and `index.md` that shows them in `folder`; returns the page.
 
-    What is shown of ours is the first seed, what a person gets, neither the mean nor the best. Raises DataError where
+    Ours is the first seed, as a user gets it, not the mean or the best. Raises DataError where
     the folder cannot be written.
     """
     check_writable(folder, DataError, make=True)
@@ -117,7 +119,7 @@ def clip_picture(
     handles = np.array([handle.vertex for handle in tracks.handles])
     arap = classical_motions(clip.vertices[0], clip.faces, handles, targets, keyframe_mask)["arap"]
     frames = np.unique(np.linspace(0, len(clip.vertices) - 1, COLUMNS).round().astype(int))
-    # All in one view: the whole motion, true or not, fits the square.
+    # One view for all: every motion fits the square.
     whole = np.concatenate([motion[frames].reshape(-1, 3) for motion in (clip.vertices, ours, arap)])
     centre = (whole.min(axis=0) + whole.max(axis=0)) / 2
     scale = 1.15 / max(1.0, float(2 * np.linalg.norm(whole - centre, axis=1).max()))
@@ -137,7 +139,7 @@ def strip(
     assert scans.images is not None
     grey = scans.images[..., :1].astype(np.float64) / 255
     coloured = 255 * grey * np.array(tint)
-    # Black is where nothing is; at the edge it is mixed in.
+    # The background is black, and blended at edges.
     share = np.clip(grey / 0.25, 0, 1)
     pictures = (coloured + (1 - share) * np.array(PAPER)).clip(0, 255).astype(np.uint8)
     for picture, places in zip(pictures, marks, strict=True):

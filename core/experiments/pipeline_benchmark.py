@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 VERTICES = 7000
 TASK = HandleTask(5, "last")  # five dragged handles, as in the editor
-# What each line may cost at most on two cores without a GPU.
+# Limits on two cores without a GPU.
 LIMITS = {
     "one_seed_draft": 1.0,
     "one_seed_normal": 4.0,
@@ -65,7 +65,7 @@ def run_benchmark(
     weights or a place that cannot be written.
     """
     path = Path(out)
-    write_text(path.with_suffix(".md"), "The benchmark is running.\n")  # a place that cannot be written is told at once
+    write_text(path.with_suffix(".md"), "The benchmark is running.\n")  # fails at once if it cannot be written
     from core.evaluation.models import animator_for
 
     steps = 6 if window else 5

@@ -52,7 +52,7 @@ def held_out_clips(
 
 @dataclass(frozen=True)
 class ProtocolOptions:
-    """What `m2v evaluate` was asked for; which protocols read a field, its help on the command line says."""
+    """Options of `m2v evaluate`; the command line's help says which protocols use each."""
 
     preset: str = "small"
     device: str = "auto"
@@ -100,7 +100,7 @@ class _Run:
         return held_out_clips(asked.clips, *of_rigs, seen, frames, asked.rigs_left_out)
 
     def animator(self) -> tuple[Animator, Report]:
-        """The models with what the report says of them."""
+        """The models, and their description for the report."""
         from core.evaluation.models import animator_for, describe
 
         animator = animator_for(self.asked.preset, self.asked.device, self.asked.untrained)

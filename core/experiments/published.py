@@ -1,4 +1,4 @@
-"""The tables of the Motion2VecSets paper, as published: beside ours for orientation, never as baselines.
+"""Tables as published in the Motion2VecSets paper, shown for orientation, not as baselines.
 
 CD and Corr are in the paper's units, ten times fractions of frame 0's longest side.
 """

@@ -1,6 +1,6 @@
 """`m2v evaluate report --out FOLDER`: one page from all the JSON reports in a folder, RESULTS.md, with plots.
 
-Every figure on it comes from a report that lies there; a protocol without a report is listed as not run.
+Every figure comes from a report in the folder; protocols without one are listed as not run.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _shown(plot: Path | None, title: str) -> list[str]:
 
 
 def _published(protocol: str) -> list[str]:
-    """The paper's rows for a protocol, said to be the paper's."""
+    """The paper's rows for a protocol, labelled as such."""
     if protocol not in TABLES:
         return []
     title, rows = TABLES[protocol]

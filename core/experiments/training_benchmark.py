@@ -2,8 +2,8 @@
 
 The plain loop is one process: draw, forward, backward, clip, step; with all threads and with one, of which the faster
 counts. Ours is `train_stage` as `m2v train` runs it, with averaged weights and everything else, in as many processes as
-there are cores (small tensors do not fill several threads). They run by turns, each in fresh processes. On a machine
-that others use the ratio says little; CPU seconds per clip, which are reported too, then say more.
+there are cores (small tensors do not fill several threads). They alternate, each in fresh processes. On a shared
+machine the ratio says little; the CPU seconds per clip, also reported, say more.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from core.training.objectives import Objective
 from core.training.sources import MixedSource
 from core.training.stages import build_objective
 
-WARM_UP = 3  # steps that do not count: allocation, and compiling where it is asked for
-STARTUP_SECONDS = 900  # a child may need this much on top: imports, compiling
+WARM_UP = 3  # steps not counted: allocation, and compilation if enabled
+STARTUP_SECONDS = 900  # extra seconds for a child's imports and compilation
 ROOT = Path(__file__).parents[2]
 
 
@@ -150,7 +150,7 @@ def save_first_weights(config: Config, folder: Path) -> None:
 
 
 def _child(loop: Loop, preset: str, stage: str, seconds: float, overrides: Sequence[str], folder: str) -> Timing:
-    """What a fresh process (or several) measures."""
+    """Measures in a fresh process (or several)."""
     launcher = [sys.executable]
     if loop.processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(loop.processes)]
@@ -219,7 +219,7 @@ def time_ours(stage: str, objective: Objective, config: Config, source: MixedSou
 
 
 def main(arguments: Sequence[str]) -> None:
-    """What a child does: `KIND PRESET STAGE SECONDS FOLDER [OVERRIDE ...]`; prints one line of JSON."""
+    """Entry point of the children: `KIND PRESET STAGE SECONDS FOLDER [OVERRIDE ...]`; prints one line of JSON."""
     kind, preset, stage, seconds, folder, *overrides = arguments
     config = load_config(preset, overrides)
     accelerator = make_accelerator(config)
