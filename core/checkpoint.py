@@ -65,6 +65,7 @@ REMOVED: dict[str, tuple[Any, ...]] = {
     "motion_denoiser.time_attention": (True,),
     "motion_denoiser.source_and_target": (False,),
     "diffusion.whitening": (True,),
+    "diffusion.variety": ANY,
     "diffusion.pure_loss": ANY,
     "diffusion.condition_dropout": ANY,
 }

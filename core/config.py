@@ -133,7 +133,6 @@ class DiffusionConfig:
     warm_start_nodes: int = 192  # surface points of its and of registration's graph, the motion's anchors first
     outlier_variance: float = 0.0  # clips of whitened variance v weigh 1 / (1 + v / this) in the loss; 0: all alike
     decoded_weight: float = 0.0  # of the decoded occupancy of the denoised shape, beside the latents' loss (shape only)
-    variety: float = 1.0  # how far samples keep their distance from the posterior mean; below 1 calms a young model
     steps_normal: int = 18
     steps_best: int = 18
 

@@ -87,8 +87,8 @@ class Studio:
     def _on_event(self, event: messages.Event) -> None:
         show = self.session.show
         match event:
-            case messages.EngineReady(label, variety):
-                show(commands.engine_ready, label, variety)
+            case messages.EngineReady(label):
+                show(commands.engine_ready, label)
             case messages.EngineFailed(message, detail):
                 show(commands.engine_failed, message)
                 show(commands.notify, Notice("The model is not available", message, detail))
@@ -273,8 +273,7 @@ class Studio:
         recovered = path == self.recovery
         old = self.state
         state = commands.opened_project(document, results, "" if recovered else str(path))
-        engine = {name: getattr(old, name) for name in ("engine", "engine_label", "engine_variety")}
-        state = self._colored(replace(state, **engine))
+        state = self._colored(replace(state, engine=old.engine, engine_label=old.engine_label))
         if recovered:
             state = replace(state, saved=None, saved_results=None, message="Recovered the unsaved work of last time.")
             self.recovery = None

@@ -83,7 +83,6 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
         options.seed,
         options.quality,
         options.steps,
-        getattr(options, "variety", None),
         getattr(options, "behaviour", ""),
         getattr(options, "loop", False),
         not getattr(options, "no_contacts", False),

@@ -38,12 +38,6 @@ def add_command(command: AddCommand) -> None:
     )
     add_output(reconstruct)
     add_sampling_arguments(reconstruct)
-    reconstruct.add_argument(
-        "--variety",
-        type=float,
-        metavar="V",
-        help="how far results depart from their mean: 0 not at all, 1 as far as the model's samples",
-    )
     reading = reconstruct.add_argument_group("reading the scans")
     reading.add_argument(
         "--modality", metavar="M", help="what the scans are, as points or depth, when it is not recognised"

@@ -38,7 +38,14 @@ from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_
 from core.pipelines.free_space import FreeSpace
 from core.pipelines.memory_room import check_room
 from core.pipelines.model_files import load_modules
-from core.pipelines.motion_sampling import denoiser_calls, prepare_motion, run_sampler, sample_motion, seeded_noise
+from core.pipelines.motion_sampling import (
+    SCAN_SPREAD,
+    denoiser_calls,
+    prepare_motion,
+    run_sampler,
+    sample_motion,
+    seeded_noise,
+)
 from core.pipelines.outlined_bodies import outlined_shapes, pictures_of
 from core.pipelines.prepared_mesh import PreparedMesh
 from core.pipelines.progress import Reporter
@@ -232,8 +239,7 @@ class Reconstructor:
         else:
             noise = seeded_noise(seeds, shape).to(self.device)
             whitened = run_sampler(denoiser(len(seeds)), noise, sampling, self.config, step)
-            variety = self.config.diffusion.variety if sampling.variety is None else sampling.variety
-            whitened = mean + variety * (whitened - mean)
+            whitened = mean + SCAN_SPREAD * (whitened - mean)
         return self.shape_autoencoder.proper(several.unwhiten(whitened))
 
     def _bodies(

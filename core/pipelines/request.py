@@ -27,7 +27,6 @@ class SamplingOptions:
     seed: int = 0  # the first seed; the others follow it
     quality: Quality = "normal"
     steps: int | None = None  # overrides the quality's number of sampler steps
-    variety: float | None = None  # distance of samples from the posterior mean: 0 none, 1 the model's own; None: preset
     behaviour: str = ""  # what the motion is to be, one of `core.bank.behaviours.BEHAVIOURS`; empty: anything
     loop: bool = False  # the last frame flows into the first
     contacts: bool = True  # feet that stand stay where they stand
@@ -41,8 +40,6 @@ class SamplingOptions:
             raise M2VError(f"The quality {self.quality!r} does not exist; choose {', '.join(QUALITIES)}.")
         if self.steps is not None and not 1 <= self.steps <= 1000:
             raise M2VError(f"{self.steps} sampler steps are not possible; ask for 1 to 1000.")
-        if self.variety is not None and not (np.isfinite(self.variety) and 0.0 <= self.variety <= 2.0):
-            raise M2VError(f"The variety {self.variety} is not possible; ask for 0 to 2.")
         if self.behaviour and self.behaviour not in BEHAVIOURS:
             raise M2VError(f"The behaviour {self.behaviour!r} is not known; choose {', '.join(BEHAVIOURS)}.")
 

@@ -189,11 +189,6 @@ def set_quality(state: State, quality: Quality) -> State:
     return _setting(state, quality=quality)
 
 
-def set_variety(state: State, variety: float | None) -> State:
-    """How far samples keep from the average motion; None is what the model was made with."""
-    return _setting(state, variety=None if variety is None else float(min(max(variety, 0.0), 2.0)))
-
-
 def set_behaviour(state: State, behaviour: str) -> State:
     return _setting(state, behaviour=behaviour)
 
@@ -303,8 +298,8 @@ def set_busy(state: State, busy: str) -> State:
     return replace(state, busy=busy)
 
 
-def engine_ready(state: State, label: str, variety: float = 1.0) -> State:
-    return replace(state, engine="ready", engine_label=label, engine_variety=variety)
+def engine_ready(state: State, label: str) -> State:
+    return replace(state, engine="ready", engine_label=label)
 
 
 def engine_failed(state: State, message: str) -> State:

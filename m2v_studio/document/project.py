@@ -31,7 +31,6 @@ from m2v_studio.document.scan_project import (
     reconstruction_results,
     scans_document,
     scans_json,
-    variety_of,
 )
 from m2v_studio.document.state import Document, Results, State, edit_key, is_open, is_stale, sampling, tracks
 
@@ -46,7 +45,6 @@ SETTINGS = (
     "seeds",
     "seed",
     "quality",
-    "variety",
     "behaviour",
     "loop",
     "contacts",
@@ -174,7 +172,6 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
         seeds=int(description["seeds"]),
         seed=int(description["seed"]),
         quality=cast(Quality, description["quality"]),
-        variety=variety_of(description),
         behaviour=str(description.get("behaviour", "")),
         loop=bool(description.get("loop", False)),
         contacts=bool(description.get("contacts", True)),

@@ -27,7 +27,7 @@ from m2v_studio.document.state import (
     reconstruction,
 )
 
-SETTINGS = ("fps", "seeds", "seed", "quality", "variety", "resolution", "one_shape", "other_bodies")
+SETTINGS = ("fps", "seeds", "seed", "quality", "resolution", "one_shape", "other_bodies")
 _PER_SAMPLE = ("fit", "scan_distance", "disagreement")
 _STALE = ("an older edit",)
 
@@ -79,7 +79,6 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
         seeds=min(max(int(description["seeds"]), 1), MAX_STUDIO_SEEDS),
         seed=int(description["seed"]),
         quality=cast(Quality, description["quality"]),
-        variety=variety_of(description),
         resolution=int(description["resolution"]),
         one_shape=bool(description["one_shape"]),
         other_bodies=tuple(str(name) for name in description.get("other_bodies", ())),
@@ -87,12 +86,6 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
     options: ReconstructionOptions = reconstruction(document)
     options.validate()
     return document
-
-
-def variety_of(description: dict[str, Any]) -> float | None:
-    """None where the model's own is wanted, and in projects from before it could be chosen."""
-    variety = description.get("variety")
-    return None if variety is None else float(variety)
 
 
 def reconstruction_arrays(results: Results) -> dict[str, NDArray]:

@@ -58,7 +58,6 @@ class Document:
     seeds: int = 4
     seed: int = 0
     quality: Quality = "normal"
-    variety: float | None = None  # None: what the model was made with; of scans only
     behaviour: str = ""  # what the motion is to be; empty: anything
     loop: bool = False  # the last frame flows into the first
     contacts: bool = True  # feet that stand stay where they stand
@@ -160,7 +159,6 @@ class State:
     pose: Pose | None = None
     engine: Engine = "loading"
     engine_label: str = "loading the model"
-    engine_variety: float = 1.0  # what the model does where the document asks for none
     notice: Notice | None = None
     busy: str = ""  # what a background file task is doing
     message: str = ""  # the last thing that was done, for the status line
@@ -196,7 +194,6 @@ def sampling(document: Document) -> SamplingOptions:
         seeds=document.seeds,
         seed=document.seed,
         quality=document.quality,
-        variety=document.variety,
         behaviour=document.behaviour,
         loop=document.loop,
         contacts=document.contacts,
@@ -210,7 +207,7 @@ def edit_key(document: Document) -> Hashable:
     if document.scans is not None and document.alignment is not None:
         place = document.alignment
         box = (place.center.tobytes(), place.scale, place.up_axis)
-        settings = (document.variety, document.resolution, document.one_shape, document.other_bodies)
+        settings = (document.resolution, document.one_shape, document.other_bodies)
         return (Same(document.scans), box, settings)
     handles = tuple(asked_of(handle) for handle in usable_handles(document))
     wishes = (document.behaviour, document.loop, document.contacts, document.without)

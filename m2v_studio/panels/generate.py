@@ -11,21 +11,15 @@ from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_commands import RESOLUTIONS
 from m2v_studio.document.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
 from m2v_studio.document.words import counted
-from m2v_studio.view.fields import Edited, int_row, label_left, slider_between
+from m2v_studio.view.fields import Edited, int_row, label_left
 from m2v_studio.view.widgets import button, check_box, choice, gap, heading, scale, tooltip
 
 SEEDS = "How many different results to generate. Each seed is one plausible motion that meets your handles or scans."
 FIRST_SEED = "The number the first motion starts from. The same number gives the same motion again."
 QUALITY = "Draft: the average motion, one step, at once. Normal: a few steps. Best: many steps."
-VARIETY = (
-    "Variety: how far the seeds keep from their average. At the left all are the same calm motion; further right they "
-    "differ more, and jitter more where the model is unsure. Draft is always the average. Right-click: the model's own."
-)
-
 BEHAVIOUR = "What the creature should do. Any: whatever fits your handles best, something different for each seed."
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
 ONE_SHAPE = "All seeds share the shape of the first, so that only their motions differ."
-MAX_VARIETY = 1.0  # a sample as the model drew it; what lies beyond is noise
 MOTIONS = "What results are borrowed from: animals and people, on or off, and animations of your own."
 MOTIONS_WIDTH = 88.0
 GENERATE_HEIGHT = 62.0  # of the button with the space around it, pixels at scale 1
@@ -51,7 +45,6 @@ class GeneratePanel:
             studio.do("quality", commands.set_quality, QUALITIES[chosen])
         if document.scans is not None:
             self._for_scans(context)
-            self._variety(context)
         else:
             self._for_motions(context)
 
@@ -89,18 +82,6 @@ class GeneratePanel:
             context.studio.drag(f"setting {name}", name, command, edited.value)  # type: ignore[arg-type]
         if edited.ended:
             context.studio.session.end_gesture()
-
-    def _variety(self, context: EditorContext) -> None:
-        """How far the seeds keep from their average; a right click goes back to the model's own."""
-        state = context.studio.state
-        chosen = state.document.variety
-        shown = state.engine_variety if chosen is None else chosen
-        middle = "model's own" if chosen is None else f"{chosen:.2f}"
-        edited = slider_between("variety", ("Variety", "Most"), middle, min(shown / MAX_VARIETY, 1.0), VARIETY)
-        edited.value = round(edited.value * MAX_VARIETY, 2)
-        self._edit(context, "variety", commands.set_variety, edited)
-        if chosen is not None and psim.IsItemClicked(1):
-            context.studio.do("variety", commands.set_variety, None)
 
     def draw_button(self, context: EditorContext) -> None:
         """The button alone: it stays in sight when the settings above it have to be scrolled."""

@@ -7,8 +7,6 @@ from typing import Any
 
 import polyscope.imgui as psim
 
-from m2v_studio.view import theme
-from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import button, disabled, scale, tooltip
 
 TYPE = "Drag sideways to change it, Ctrl+click to type a number."
@@ -83,26 +81,3 @@ def float_field(name: str, value: float, step: float, low: float, high: float, f
     """One number without a label."""
     clamp = psim.ImGuiSliderFlags_AlwaysClamp
     return number(name, value, lambda now: psim.DragFloat(name, now, step, low, high, form, clamp))
-
-
-def slider_between(name: str, ends: tuple[str, str], value: str, position: float, tip: str) -> Edited:
-    """A slider from 0 to 1 with a word over each end and the value between them."""
-    s, size = scale(), 15 * scale()
-    x, y = psim.GetCursorScreenPos()
-    width = psim.GetContentRegionAvail()[0]
-    draw, font = psim.GetWindowDrawList(), psim.GetFont()
-
-    def wide(text: str) -> float:
-        return float(psim.CalcTextSize(text)[0]) * size / psim.GetFontSize()
-
-    draw.AddText(font, size, (x, y), packed(theme.TEXT), ends[0])
-    draw.AddText(font, size, (x + width - wide(ends[1]), y), packed(theme.TEXT), ends[1])
-    draw.AddText(font, size, (x + (width - wide(value)) / 2, y), packed(theme.TEXT_MUTED), value)
-    psim.Dummy((1.0, 14 * s))
-    psim.SetNextItemWidth(-1.0)
-    psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (9 * s, 1 * s))
-    changed, position = psim.SliderFloat(f"##{name}", position, 0.0, 1.0, "", psim.ImGuiSliderFlags_NoInput)
-    psim.PopStyleVar()
-    edited = Edited(bool(changed), float(position))
-    tooltip(tip)
-    return edited

@@ -45,7 +45,6 @@ class Pipelines:
         self._animator = Animator.load(preset, device)
         self._reconstructor: Any = None
         self.device = self._animator.device
-        self.variety = self._animator.config.diffusion.variety  # where a request asks for none
 
     def animate(
         self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None = None

@@ -26,7 +26,6 @@ copyreg.pickle(Handle, _reduce_handle)  # type: ignore[arg-type]
 @dataclass(frozen=True)
 class EngineReady:
     label: str
-    variety: float = 1.0  # the model's own, where a request asks for none
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def serve(connection: Connection, factory: AnimatorFactory) -> None:
     except Exception:
         send(connection, EngineFailed("The model could not be loaded.", traceback.format_exc()))
         return
-    send(connection, EngineReady(_label(animator), float(getattr(animator, "variety", 1.0))))
+    send(connection, EngineReady(_label(animator)))
     subject: Subject | None = None
     while True:
         try:

@@ -58,11 +58,11 @@ def test_several_seeds_are_numbered_and_each_fit_is_said(
 
 def test_what_is_asked_reaches_the_reader_and_the_pipeline(scans: Path, fake: FakeReconstructor):
     assert run(scans, "--up", "z", "--fps", "12", "--partial", "--no-tracked", "--quality", "draft", "--resolution",
-               "64", "--faces", "5000", "--one-shape", "--variety", "0.5") == 0  # fmt: skip
+               "64", "--faces", "5000", "--one-shape") == 0  # fmt: skip
     read, options = fake.asked
     assert (read.frames, read.up_axis, read.fps, read.partial, read.tracked) == (FRAMES, "z", 12.0, True, False)
     assert (options.resolution, options.faces, options.one_shape) == (64, 5000, True)
-    assert options.sampling.quality == "draft" and options.sampling.variety == 0.5 and options.normalization is None
+    assert options.sampling.quality == "draft" and options.normalization is None
 
 
 def test_a_place_given_in_part_is_completed_by_the_guess(scans: Path, fake: FakeReconstructor):

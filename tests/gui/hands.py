@@ -77,26 +77,6 @@ def drawn_at(driver: Driver, label: str) -> tuple[tuple[float, float], tuple[flo
     return found[-1]
 
 
-def slider_at(driver: Driver, name: str) -> tuple[float, float, float, float]:
-    """The corners of a slider, read off while a frame is drawn."""
-    found: list[tuple[float, float, float, float]] = []
-    original = psim.SliderFloat
-
-    def watched(label: str, *arguments: object) -> tuple[bool, float]:
-        moved = original(label, *arguments)  # type: ignore[arg-type]
-        if label == name:
-            found.append((*psim.GetItemRectMin(), *psim.GetItemRectMax()))
-        return moved
-
-    psim.SliderFloat = watched  # type: ignore[assignment]
-    try:
-        driver.tick(1)
-    finally:
-        psim.SliderFloat = original  # type: ignore[assignment]
-    left, top, _, bottom = found[-1]
-    return slider_at(driver, name) if _scrolled(driver, left, top, bottom) else found[-1]
-
-
 def field_at(driver: Driver, name: str, kind: str = "") -> tuple[tuple[float, float], tuple[float, float]]:
     """The corners of a number field or list, by its name in `fields.number` or its identifier in Dear ImGui."""
     from m2v_studio.view import fields

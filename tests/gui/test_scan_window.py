@@ -21,7 +21,7 @@ from m2v_studio.view.scan_scene import clouds
 from ..studio.shapes import ball, scans
 from ..studio.test_scan_files import write_scans
 from ..studio.test_scans import pictures
-from .hands import CTRL, button_at, slider_at
+from .hands import CTRL, button_at
 
 PATIENCE = 60.0
 
@@ -292,33 +292,6 @@ def test_all_meshes_are_exported(hands: Driver, tmp_path: Path, monkeypatch: pyt
         written = read_sequence(tmp_path / f"walk-seed{sample.seed}.npz")
         np.testing.assert_array_equal(written.faces, sample.sequence.faces)
         np.testing.assert_allclose(written.vertices, sample.sequence.vertices, rtol=1e-6)
-
-
-def test_the_variety_slider_reaches_the_reconstruction_and_comes_back_with_the_project(
-    driver: Driver, tmp_path: Path
-) -> None:
-    studio = driver.app.studio
-    driver.app._dropped([str(write_scans(tmp_path / "walk"))])
-    driver.until(lambda: studio.state.document.scans is not None and not studio.tasks.busy, PATIENCE)
-    driver.settle()
-    driver.move((100.0, 300.0))
-    driver.wheel(-50)  # in a window this small the slider lies below what the panel shows
-    left, top, right, bottom = slider_at(driver, "##variety")
-    driver.drag((left + 0.3 * (right - left), (top + bottom) / 2), (left + 0.7 * (right - left), (top + bottom) / 2))
-    chosen = studio.state.document.variety
-    assert chosen == pytest.approx(0.7, abs=0.05)
-    driver.key(psim.ImGuiKey_Enter, CTRL)
-    driver.until(lambda: studio.state.results is not None and studio.state.job is None, PATIENCE)
-    assert driver.animator.calls[-1].variety == chosen  # type: ignore[attr-defined]
-    studio.save(tmp_path / "walk.m2v")
-    driver.until(lambda: not studio.tasks.busy, PATIENCE)
-    driver.key(psim.ImGuiKey_Z, CTRL)
-    assert studio.state.document.variety is None and is_stale(studio.state)
-    studio.open_path(tmp_path / "walk.m2v", guard=False)
-    driver.until(lambda: studio.state.document.variety is not None or studio.state.notice is not None, PATIENCE)
-    driver.settle()
-    assert studio.state.notice is None and studio.state.document.variety == chosen
-    assert studio.state.results is not None and not is_stale(studio.state)
 
 
 def test_a_mesh_after_scans_and_scans_after_a_mesh(hands: Driver) -> None:

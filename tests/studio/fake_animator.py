@@ -27,7 +27,6 @@ class FakeAnimator:
 
     preset: str = "small"
     device: str = "cpu"
-    variety: float = 0.4
     steps: int = 6
     step_seconds: float = 0.0
     gate: object = None

@@ -18,7 +18,7 @@ from m2v_studio.document.block_edits import shift_keys
 from m2v_studio.document.history import Session
 from m2v_studio.document.state import State, edit_key, is_stale, next_step, sampling, tracks, why_not_generate
 
-from .shapes import opened_state, sample_set, scanned_state
+from .shapes import opened_state, sample_set
 
 EDITS = st.one_of(
     st.tuples(st.just("add"), st.integers(0, 40), st.booleans()),
@@ -235,21 +235,6 @@ def test_what_a_motion_is_to_be_is_undone_and_asks_for_other_motions(command: An
     assert edit_key(session.state.document) != edit_key(before.document)
     session.undo()
     assert session.state.document is before.document
-
-
-def test_variety_is_undone_and_asks_for_other_meshes() -> None:
-    session = Session(scanned_state())
-    before = session.state
-    assert sampling(before.document).variety is None, "the model's own until a person chooses"
-    session.drag("variety", "variety", commands.set_variety, 0.5)
-    session.drag("variety", "variety", commands.set_variety, 0.7)
-    session.end_gesture()
-    assert sampling(session.state.document).variety == 0.7
-    assert edit_key(session.state.document) != edit_key(before.document)
-    session.undo()
-    assert session.state.document is before.document
-    sampling(commands.set_variety(before, 1e9).document).validate()
-    assert commands.set_variety(commands.set_variety(before, 0.7), None).document.variety is None
 
 
 @pytest.mark.parametrize(

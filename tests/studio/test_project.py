@@ -24,7 +24,6 @@ def edited_state() -> State:
     state = commands.set_key(commands.add_handle(opened_state(), 3), 0, 12, [0.25, 1.5, -0.125])
     state = commands.set_hold(commands.rename_handle(state, 0, "nose"), 0, True)
     state = commands.set_seeds(commands.add_handle(state, 90, pinned=True), 3)
-    state = commands.set_variety(state, 0.6)
     return replace(state, results=Results(sample_set(state, 3), edit_key(state.document), "normal"))
 
 
@@ -49,7 +48,7 @@ def test_a_project_comes_back_as_it_was_saved(tmp_path: Path) -> None:
         (h.vertex, h.name, h.pinned, h.hold) for h in state.document.handles
     ]
     np.testing.assert_array_equal(document.handles[0].keys[12], [0.25, 1.5, -0.125])
-    assert (document.seeds, document.variety) == (3, 0.6)
+    assert document.seeds == 3
     for before, after in zip(state.results.samples.samples, results.samples.samples, strict=True):
         np.testing.assert_array_equal(before.sequence.vertices, after.sequence.vertices)
         assert (before.seed, before.difference) == (after.seed, after.difference)
@@ -74,24 +73,15 @@ def test_a_cut_file_is_one_sentence(tmp_path: Path, cut: int) -> None:
         load_project(path)
 
 
-def rewritten(path: Path, change: dict, without: str = "") -> None:
-    """The same zip with entries of its description replaced, and one taken out."""
+def rewritten(path: Path, change: dict) -> None:
+    """The same zip with entries of its description replaced."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     description = {**json.loads(parts["project.json"]), **change}
-    description.pop(without, None)
     parts["project.json"] = json.dumps(description).encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
-
-
-def test_a_project_from_before_variety_could_be_chosen_asks_for_the_models_own(tmp_path: Path) -> None:
-    path = tmp_path / "a.m2v"
-    save_project(edited_state(), path)
-    rewritten(path, {}, without="variety")
-    document, _ = load_project(path)
-    assert document.variety is None and document.seeds == 3
 
 
 HANDLE = {"vertex": 3, "name": "x", "pinned": False, "hold": False, "keys": {}}
@@ -103,8 +93,6 @@ HANDLE = {"vertex": 3, "name": "x", "pinned": False, "hold": False, "keys": {}}
         ({"version": 99}, "version 99"),
         ({"format": "other"}, "not an m2v project"),
         ({"quality": "super"}, "damaged"),
-        ({"variety": 3.0}, "damaged"),
-        ({"variety": "much"}, "damaged"),
         ({"frames": 1}, "damaged"),
         ({"frames": "many"}, "damaged"),
         ({"handles": [{**HANDLE, "vertex": 10**6}]}, "damaged"),

@@ -61,7 +61,7 @@ def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
 def test_a_project_keeps_the_path_the_alignment_and_the_meshes(tmp_path: Path) -> None:
     folder = write_scans(tmp_path / "scans")
     opened = read_scan_document(folder)
-    state = commands.set_variety(commands.set_seeds(scan_commands.open_scans(State(), opened), 2), 0.25)
+    state = commands.set_seeds(scan_commands.open_scans(State(), opened), 2)
     state = scan_commands.set_alignment(state, center=[1.0, 2.0, 3.0], scale=40.0, up_axis="z")
     state = scan_commands.set_one_shape(scan_commands.set_resolution(state, 64), True)
     made = FakeAnimator(steps=1).reconstruct(opened.sequence, reconstruction(state.document))
@@ -72,7 +72,6 @@ def test_a_project_keeps_the_path_the_alignment_and_the_meshes(tmp_path: Path) -
     assert place is not None and document.scans is not None and results is not None
     assert (place.center.tolist(), place.scale, place.up_axis) == ([1.0, 2.0, 3.0], 40.0, "z")
     assert (document.seeds, document.resolution, document.one_shape, document.frames) == (2, 64, True, 4)
-    assert reconstruction(document).sampling.variety == 0.25
     loaded = commands.opened_project(document, results, "a.m2v")
     assert not is_stale(loaded) and results.quality == "best"
     assert isinstance(results.samples, ReconstructionSet)
