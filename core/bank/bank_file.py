@@ -58,6 +58,7 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
     """Write shapes, whole or not at all. Raises DataError where the disk refuses."""
     every = list(shapes)
     headers, nodes, normals, index, weight, turns, largest, places, descriptors = ([] for _ in range(9))
+    skeletons = [shape for shape in every if len(shape.parents)]
     for shape in every:
         clips = []
         for clip in shape.clips:
@@ -82,6 +83,7 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
                 "source": shape.source,
                 "clips": clips,
                 "faces": len(shape.faces),
+                "joints": len(shape.parents),
             }
         )
         nodes.append(_pack(shape.nodes))
@@ -101,6 +103,9 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
         "places": np.concatenate(places),
         "descriptors": np.concatenate(descriptors, axis=1),
     }
+    if skeletons:
+        tensors["parents"] = np.concatenate([shape.parents for shape in skeletons]).astype(np.int16)
+        tensors["joints"] = np.concatenate([_pack(shape.joints / PLACE_RANGE) for shape in skeletons])
     if any(len(shape.faces) for shape in every):
         if max(len(shape.nodes) for shape in every) > MOST_VERTICES:
             raise DataError(f"A surface of the bank has more than {MOST_VERTICES} vertices; simplify it first.")
@@ -132,7 +137,8 @@ def read_bank(path: str | Path) -> list[BankShape]:
 
 
 def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> list[BankShape]:
-    result, first, frame, triangle = [], 0, 0, 0
+    result, first, frame, triangle, joint = [], 0, 0, 0, 0
+    above, joints = tensors.get("parents", np.zeros(0, np.int16)), tensors.get("joints", np.zeros((0, 3), np.int16))
     corners = tensors.get("faces", np.zeros((0, 3), np.uint16)).astype(np.int32)
     turns = tensors["turns"].astype(np.float32) / (32767 * np.sqrt(2))
     places = tensors["places"].astype(np.float32) * (PLACE_RANGE / 32767)
@@ -144,6 +150,10 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
         triangle += int(info.get("faces", 0))
         if triangles.max(initial=-1) >= int(info["nodes"]):
             raise ValueError("triangles of vertices that are not there")
+        hung = slice(joint, joint + int(info.get("joints", 0)))
+        joint = hung.stop
+        if hung.stop > hung.start and not _one_tree(above[hung], parts):
+            raise ValueError("joints that do not hang together")
         for name, behaviour, frames, period in info["clips"]:
             span = slice(frame, frame + frames * parts)
             frame = span.stop
@@ -183,11 +193,24 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
                 str(info.get("described_by", "")),
                 str(info.get("source", "")),
                 triangles,
+                above[hung].astype(np.int16),
+                joints[hung].astype(np.float32) * (PLACE_RANGE / 32767),
             )
         )
-    if first != len(tensors["nodes"]) or 3 * frame != len(places) or triangle != len(corners):
+    fit = first == len(tensors["nodes"]) and 3 * frame == len(places) and triangle == len(corners)
+    if not fit or joint != len(above) or joint != len(joints):
         raise ValueError("lengths that do not fit")
     return result
+
+
+def _one_tree(parents: NDArray[Any], parts: int) -> bool:
+    """Whether parents [J] lead from each of so many parts to one root."""
+    if len(parents) != parts or (parents >= parts).any() or (parents < 0).sum() != 1:
+        return False
+    reached = parents.astype(np.int64)
+    for _ in range(parts):
+        reached = np.where(reached < 0, -1, parents[reached])
+    return bool((reached < 0).all())
 
 
 def same_sign(quaternions: NDArray[Any]) -> NDArray[np.float32]:

@@ -94,6 +94,7 @@ class Match:
     cost: float  # how unlike they are
     parts: Floats  # [P, J] what each node takes from each part
     turn: Floats  # [3, 3] from the body's world to the bank shape's
+    theirs: Floats  # [P, 3] where each node lies on the entry's shape
     pose: Floats  # [F] how well the body's rest pose agrees with each frame of the entry, 1 at most
 
     @cached_property
@@ -133,9 +134,10 @@ def _match(body: Body, entry: BankEntry, alike: float, cost: Floats) -> Match:
             weights[body.pieces == piece] = weights[body.pieces == piece].mean(axis=0)
     parts = weights @ entry.weights
     turn = (yaw(entry.shape.heading) @ yaw(body.heading).T).astype(np.float32)
-    pose = _pose_agreement(body, parts, weights @ entry.shape.nodes, turn)
+    theirs = weights @ entry.shape.nodes
+    pose = _pose_agreement(body, parts, theirs, turn)
     agreement = entry.rotations.reshape(len(entry.rotations), -1) @ pose.reshape(-1)
-    return Match(entry, alike, parts.astype(np.float32), turn, agreement)
+    return Match(entry, alike, parts.astype(np.float32), turn, theirs, agreement)
 
 
 def _pose_agreement(body: Body, parts: Floats, theirs: Floats, turn: Floats) -> Floats:

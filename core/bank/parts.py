@@ -79,8 +79,8 @@ def part_of(name: str) -> tuple[str, str] | None:
 
 
 CLASSES = tuple((part, side) for part in PARTS for side in SIDES)
-_OPPOSITE = {"left": "right", "right": "left", "": ""}
-MIRRORED = np.array([CLASSES.index((part, _OPPOSITE[side])) for part, side in CLASSES])  # each class's mirror image
+OPPOSITE = {"left": "right", "right": "left", "": ""}
+MIRRORED = np.array([CLASSES.index((part, OPPOSITE[side])) for part, side in CLASSES])  # each class's mirror image
 _BACK, _FRONT = ("hips", "tail", "tail_tip"), ("head", "mouth", "neck")
 
 

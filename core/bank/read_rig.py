@@ -15,7 +15,9 @@ from scipy.spatial.transform import Rotation
 from core.bank.bank_file import STORED_FPS, same_sign
 from core.bank.behaviours import behaviour_of
 from core.bank.credits import Credit, credit_of
-from core.bank.shape import BankClip, BankShape, part_centres
+from core.bank.joints import hung
+from core.bank.shape import BankClip, BankShape, Floats, part_centres
+from core.bank.unnamed_joints import joint_name
 from core.errors import DataError
 from core.geometry.closed_surface import closed_surface
 from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface, vertex_normals
@@ -106,7 +108,7 @@ def _moving_shape(
         clips.append(BankClip(clip.name, behaviour_of(clip.name), quaternions, places.astype(np.float32), period))
     if not clips:
         raise DataError(f"{path.name} holds no animation in which something moves; give an animated model.")
-    return BankShape(
+    shape = BankShape(
         path.stem,
         category,
         credit.author,
@@ -120,6 +122,8 @@ def _moving_shape(
         credit.pack,
         source=file_hash(path),
     )
+    parents, joints = hung(shape, *_skeleton(scene, used, box))
+    return replace(shape, parents=parents, joints=joints)
 
 
 def file_hash(path: Path) -> str:
@@ -167,9 +171,32 @@ def strongest(weights: NDArray[Any], most: int) -> tuple[NDArray[np.int64], NDAr
     return index, weight / weight.sum(axis=1, keepdims=True).clip(1e-9)
 
 
+def _skeleton(scene: GltfScene, used: NDArray[np.int64], box: Normalization) -> tuple[NDArray[np.int64], Floats]:
+    """Of the bones in use [J]: the nearest above each that is one of them, -1 where there is none, and where it turns.
+
+    Joints [J, 3] are in the box's space. A bone that only holds a rigid piece, as a robot's do, counts as that piece.
+    """
+    nodes = [int(node) for node in scene.bone_node[used]]
+    turning = {track.node for clip in scene.clips for track in clip.tracks}
+    number, places = {node: row for row, node in enumerate(nodes)}, list(nodes)
+    for row, node in enumerate(nodes):
+        holder = scene.parent_of(node)
+        if node not in turning and holder in turning and holder not in number:
+            number[holder], places[row] = row, holder
+    joints: Floats = box.apply(scene.world_matrices()[0, places, :3, 3])
+    parents = []
+    for row, node in enumerate(nodes):
+        above = scene.parent_of(node)
+        while above >= 0 and number.get(above, row) == row:
+            above = scene.parent_of(above)
+        parents.append(number[above] if above >= 0 else -1)
+    return np.array(parents), joints
+
+
 def _part_names(scene: GltfScene, used: NDArray[np.int64]) -> tuple[str, ...]:
     nodes = scene.file.items("nodes")
-    return tuple(str(nodes[scene.bone_node[j]].get("name") or f"part{j}") for j in used)
+    names = (str(nodes[scene.bone_node[j]].get("name") or f"part{j}") for j in used)
+    return tuple(joint_name(scene.path.stem, name) for name in names)
 
 
 def rotation_quaternions(linear: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -54,6 +54,9 @@ class BankShape:
     source: str = ""  # hash of the file it was made from, so that none is added twice
     # [F, 3] triangles over the nodes where they are the vertices of a closed surface; empty otherwise
     faces: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 3), np.int32))
+    # Where the file had a skeleton: the part that each part hangs on [J], -1 for the one root, and where [J, 3].
+    parents: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
+    joints: Floats = field(default_factory=lambda: np.zeros((0, 3), np.float32))
 
     @property
     def parts(self) -> int:
@@ -121,4 +124,5 @@ def mirrored(shape: BankShape) -> BankShape:
         heading=-shape.heading,
         descriptors=shape.descriptors[::-1],
         faces=shape.faces[:, ::-1],
+        joints=shape.joints * flip,
     )

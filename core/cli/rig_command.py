@@ -1,4 +1,4 @@
-"""`m2v rig`: bones, weights and sparse keys from motions of one mesh."""
+"""`m2v rig`: bones, weights and sparse keys from motions of one mesh, or from those that the bank lends a mesh."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ from typing import TYPE_CHECKING
 
 from core.atomic import check_writable
 from core.cli.arguments import AddCommand, print_notes, progress_bar
-from core.errors import DataError, ExportError
+from core.errors import ExportError
 
 if TYPE_CHECKING:
     from core.sequence import MeshSequence
 
 GLTF = (".glb", ".gltf")
+WINDOWS = ("none", "bones", "actions")
 
 
 def add_command(command: AddCommand) -> None:
     """Register `m2v rig`."""
-    rig = command("rig", run_rig, "Make a rig from motions: bones, weights, and an action for each motion.")
+    rig = command("rig", run_rig, "Make a rig of a mesh or of its motions: bones, weights, an action for each motion.")
     rig.add_argument(
-        "motions", type=Path, nargs="+", metavar="MOTION", help="of one mesh: sequences (.npz), animated .glb or .gltf"
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="INPUT",
+        help="a mesh file, or motions of one mesh: sequences (.npz), animated .glb or .gltf; or a mesh and its motions",
     )
     rig.add_argument("out", type=Path, metavar="OUT", help=".glb, or .usdc, .usda, .usdz")
     rig.add_argument("--source", type=Path, metavar="MESH", help="the mesh they were made from, for its materials")
+    rig.add_argument(
+        "--windows",
+        choices=WINDOWS,
+        help="motions borrowed from the bank beside those given: none (usual), to find the bones only, or as actions "
+        "too; for a mesh alone they are the actions",
+    )
     rig.add_argument("--bones", type=int, metavar="N", help="exactly this many (default: what is needed, at most 32)")
     rig.add_argument("--fps", type=float, help="instead of the sequences' own")
     rig.add_argument("--up", choices=("x", "y", "z"), default="y", help="the axis that points up in the file")
@@ -42,25 +53,40 @@ def run_rig(options: argparse.Namespace) -> None:
     from core.io.export_notes import export_notes
     from core.io.mesh.mesh_reader import read_mesh
     from core.io.rig_export import export_rig
-    from core.pipelines.make_rig import RigOptions, make_rig
-    from core.pipelines.part_descriptions import name_parts
+    from core.pipelines.borrowed_rig import rig_with_bank
+    from core.pipelines.make_rig import RigOptions
 
     chosen = RigOptions() if options.bones is None else RigOptions(options.bones, exactly=True)
     chosen.validate()
-    motions = [motion for path in options.motions for motion in _read(path)]
-    looks = options.source or next((path for path in options.motions if path.suffix.lower() in GLTF), None)
+    meshes = [path for path in options.inputs if not _moves(path)]
+    if len(meshes) > 1:
+        raise ExportError(f"{meshes[0].name} and {meshes[1].name} are two meshes; a rig is for one and its motions.")
+    motions = [motion for path in options.inputs if path not in meshes for motion in _read(path)]
+    if not motions and options.windows not in (None, "actions"):
+        raise ExportError(f"{meshes[0].name} has no motion, so its actions are borrowed; leave --windows out.")
+    animated = (path for path in options.inputs if path.suffix.lower() in GLTF)
+    looks = options.source or next(iter(meshes), None) or next(animated, None)
     source = None if looks is None else read_mesh(looks)
     if looks is not None and source is not None:
         print_notes(looks, source.notes)
         print_notes(options.out, export_notes(source, options.out.suffix.lower()))
-    up = "y" if source is None else source.up_axis
     names, sequences = [name for name, _ in motions], [sequence for _, sequence in motions]
     with progress_bar() as on_step:
-        result = make_rig(sequences, names, chosen, up, name_parts(options.preset), on_step)
+        result = rig_with_bank(sequences, names, source, options.windows or "none", chosen, options.preset, on_step)
     wanted = ExportOptions(options.fps, up_axis=options.up, scale=options.scale)
-    for path in export_rig(result.rig, sequences[0], options.out, source, options=wanted):
+    for path in export_rig(result.rig, result.rest, options.out, source, options=wanted):
         print(path)
     print(result.sentence, file=sys.stderr)
+
+
+def _moves(path: Path) -> bool:
+    """Whether a file holds a motion, and not a mesh alone."""
+    from core.io.gltf.scene import GltfScene
+    from core.io.mesh.mesh_formats import READABLE_SUFFIXES
+
+    if path.suffix.lower() in GLTF:
+        return bool(GltfScene(path).clip_names)
+    return path.suffix.lower() not in READABLE_SUFFIXES
 
 
 def _read(path: Path) -> list[tuple[str, MeshSequence]]:
@@ -71,7 +97,4 @@ def _read(path: Path) -> list[tuple[str, MeshSequence]]:
 
     if path.suffix.lower() not in GLTF:
         return [(path.stem, read_sequence(path))]
-    names = GltfScene(path).clip_names
-    if not names:
-        raise DataError(f"{path.name} has no animation, so it needs no bones; give a file with a motion.")
-    return [(name, read_clip(path, number)) for number, name in enumerate(names)]
+    return [(name, read_clip(path, number)) for number, name in enumerate(GltfScene(path).clip_names)]

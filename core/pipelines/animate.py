@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from core.bank.borrowing import Borrowed
 from core.bank.library import MotionLibrary, Proposals
+from core.bank.matching import Match
 from core.bank.search import body_told
 from core.bank.user_bank import bank_files
 from core.checkpoint import PART_DESCRIPTOR, checkpoint_path
@@ -119,6 +120,14 @@ class Animator:
         """The mesh as the bank's motions see it."""
         return self._meshes.of(mesh).moving_body(self._describe)
 
+    def matches(self, mesh: SourceMesh) -> list[Match]:
+        """The shapes of the bank most like a mesh, the best first; none where nothing is like it."""
+        if self.library is None:
+            return []
+        prepared = self._meshes.of(mesh)
+        found = prepared.matches(self.library, prepared.moving_body(self._describe))
+        return found if found and found[0].cost <= MOST_UNLIKE else []
+
     @torch.inference_mode()
     def animate(
         self,
@@ -209,12 +218,8 @@ class Animator:
 
         What it works out is kept for the first motion of this mesh. Raises MeshError as `animate` does.
         """
-        if self.library is None:
-            return None
-        prepared = self._meshes.of(mesh)
-        body = prepared.moving_body(self._describe)
-        matches = prepared.matches(self.library, body)
-        return float(body.body.heading) if matches and matches[0].cost <= FACE_KNOWN else None
+        matches = self.matches(mesh)
+        return float(self.body_of(mesh).body.heading) if matches and matches[0].cost <= FACE_KNOWN else None
 
     def _borrow(
         self, prepared: PreparedMesh, request: Request, seeds: Sequence[int]

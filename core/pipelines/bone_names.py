@@ -1,14 +1,14 @@
 """Readable names for bones: "leg front left 2".
 
-Where the part descriptor is confident, it says what a bone is; the positions of limbs of one kind decide which is left,
-right, front or hind, and bones of one limb are numbered from the body outward. Otherwise, as for objects that are not
-animals, a bone is named by its position alone.
+A borrowed rig's joints say what a bone is, or the part descriptor where it is confident; the positions of limbs of one
+kind decide which is left, right, front or hind, and bones of one limb are numbered from the body outward. Otherwise, as
+for objects that are not animals, a bone is named by its position alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from core.bank.matching import yaw
-from core.bank.parts import CLASSES
+from core.bank.parts import CLASSES, part_of
 
 Floats = NDArray[np.float64]
 
@@ -26,17 +26,19 @@ NameParts = Callable[[NDArray[np.floating], NDArray[np.floating]], tuple[NDArray
 _WORDS = {
     **dict.fromkeys(("front_foot", "front_lower", "front_upper", "middle_leg", "hind_foot", "hind_lower"), "leg"),
     **dict.fromkeys(("hind_upper", "foot", "leg_lower", "leg_upper"), "leg"),
-    **dict.fromkeys(("fingers", "hand", "arm_lower", "arm_upper"), "arm"),
+    **dict.fromkeys(("arm_lower", "arm_upper"), "arm"),
     **dict.fromkeys(("wing_tip", "wing_middle", "wing_base"), "wing"),
     **dict.fromkeys(("hips", "chest", "spine"), "body"),
-    "tail_tip": "tail", "back_fin": "fin", "mouth": "head",
+    "tail_tip": "tail", "back_fin": "fin", "mouth": "head", "fingers": "finger",
 }  # fmt: skip
 _WORD_OF_CLASS = [_WORDS.get(part, part) for part, _ in CLASSES]
 WORDS = tuple(dict.fromkeys(_WORD_OF_CLASS))
 _TO_WORDS = np.array([[word == other for other in WORDS] for word in _WORD_OF_CLASS], dtype=np.float64)
-IN_PAIRS = ("leg", "arm", "wing", "fin", "ear", "horn")
+IN_PAIRS = ("leg", "arm", "hand", "finger", "wing", "fin", "ear", "horn")
 FOOT = 0.15  # of the size: what ends higher is not a whole leg
 LIMBS = ("leg", "arm", "wing")
+ENDS = ("hand", "finger")  # of an arm; where the arm turns out to be a leg, of that
+COUNTED = ("finger",)  # that are told apart by numbers alone
 SURE = 0.65  # mean chance of the likeliest word from which the words are believed
 GROUND = 0.06  # of the size: a limb that reaches so near to the lowest point is a leg
 
@@ -49,24 +51,52 @@ class PartChances(NamedTuple):
     heading: float
 
 
-def bone_names(parents: NDArray[np.int64], rest: Floats, weights: Floats, parts: PartChances | None) -> tuple[str, ...]:
-    """Names of bones, all different, from samples at rest [S, 3] (Y up, size 1) with bone weights [S, B]."""
-    heading = 0.0 if parts is None else parts.heading
+def word_and_side(joint: str) -> tuple[str, str]:
+    """What a joint is and on which side, by its name in a rig: ("leg", "left"); empty where that does not tell."""
+    named = part_of(joint)
+    return ("", "") if named is None else (_WORDS.get(named[0], named[0]), named[1])
+
+
+def bone_names(
+    parents: NDArray[np.int64],
+    rest: Floats,
+    weights: Floats,
+    parts: PartChances | None,
+    known: Sequence[tuple[str, str]] = (),
+    heading: float | None = None,
+) -> tuple[str, ...]:
+    """Names of bones, all different, from samples at rest [S, 3] (Y up, size 1) with bone weights [S, B].
+
+    `known` are words and sides of the bones [B], empty where a borrowed rig has none for them, and `heading` is where
+    the body faces by it.
+    """
+    if heading is None:
+        heading = 0.0 if parts is None else parts.heading
     facing = rest @ yaw(heading)
     facing = facing - (facing.min(axis=0) + facing.max(axis=0)) / 2
     mass = weights.sum(axis=0).clip(1e-9)[:, None]
     middles = weights.T @ facing / mass
     words = None if parts is None else _words(parts, rest, weights)
-    if words is None:
+    known = known or [("", "")] * len(parents)
+    sure = [bool(word) for word, _ in known]
+    if any(sure):
+        words = _completed([word for word, _ in known], words, parents)
+    fine = words
+    if words is None or fine is None:
         return _numbered(["body", *(f"part {_place(middle)}" for middle in middles[1:])])
     lows = np.array([facing[column > 0.3, 1].min(initial=np.inf) for column in weights.T]) - facing[:, 1].min()
-    sides = ["left" if x > 0 else "right" for x in middles[:, 0]]
-    _mend(words, parents, sides)
+    sides = [said or ("left" if x > 0 else "right") for x, (_, said) in zip(middles[:, 0], known, strict=True)]
+    words = ["arm" if word in ENDS and not named else word for word, named in zip(fine, sure, strict=True)]
+    _mend(words, parents, sides, sure)
     limbs = _limbs(parents, words, sides)
     for members in limbs.values():
-        if words[members[0]] in ("arm", "wing") and min(lows[bone] for bone in members) < GROUND:
+        upright = words[members[0]] not in ("arm", "wing") or min(lows[bone] for bone in members) >= GROUND
+        if not upright and not sure[members[0]]:
             for bone in members:
                 words[bone] = "leg"
+    if "arm" in words:
+        words = [own if word == "arm" and own in ENDS else word for word, own in zip(words, fine, strict=True)]
+        limbs = _limbs(parents, words, sides)
     _join_thighs(limbs, words, sides, lows, middles)
     tips = {limb: max(members, key=lambda bone: len(_ancestry(parents, bone))) for limb, members in limbs.items()}
     named = [""] * len(parents)
@@ -92,11 +122,24 @@ def _words(parts: PartChances, rest: Floats, weights: Floats) -> list[str] | Non
     return [WORDS[best] for best in votes.argmax(axis=1)]
 
 
-def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str]) -> None:
-    """Correct names by the tree (in place): the root is the body, so is the parent of a left and a right limb, and a
-    head or tail that a limb hangs on; a limb keeps one word down to its end."""
-    words[0] = "body"
+def _completed(known: Sequence[str], voted: list[str] | None, parents: NDArray[np.int64]) -> list[str]:
+    """The words that are known; else those of the descriptor, or where it is not sure what the bone hangs on."""
+    words: list[str] = []
+    for bone, word in enumerate(known):
+        words.append(word or (voted[bone] if voted else words[parents[bone]] if bone else "body"))
+    return words
+
+
+def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str], sure: list[bool]) -> None:
+    """Correct names by the tree (in place) where none is known for `sure`.
+
+    The root is the body, so is the parent of a left and a right limb, and a head or tail that a limb hangs on; a limb
+    keeps one word down to its end.
+    """
+    words[0] = words[0] if sure[0] else "body"
     for bone, word in enumerate(words):
+        if sure[bone]:
+            continue
         below = [other for other in range(bone + 1, len(words)) if bone in _ancestry(parents, other)]
         if word in IN_PAIRS:
             both = {"left", "right"} <= {sides[other] for other in (bone, *below) if words[other] == word}
@@ -106,7 +149,7 @@ def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str]) -> Non
             words[bone] = "body"
     for bone in range(1, len(words)):
         above = words[parents[bone]]
-        if (words[bone] == "body" or words[bone] in LIMBS) and above in LIMBS:
+        if not sure[bone] and (words[bone] == "body" or words[bone] in LIMBS) and above in LIMBS:
             words[bone] = above
 
 
@@ -142,7 +185,7 @@ def _rank(rank: int, count: int, word: str) -> str:
     """Which of several limbs of one kind and side, counted from the front."""
     if count == 1 or word not in IN_PAIRS:
         return ""
-    if count <= 3:
+    if count <= 3 and word not in COUNTED:
         return ("front", "hind")[rank] if count == 2 else ("front", "middle", "hind")[rank]
     return str(rank + 1)
 

@@ -13,40 +13,31 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from scipy.spatial import KDTree
 
 from core.errors import ExportError
 from core.geometry.sampling import face_normals, orientation, sample_surface
-from core.geometry.skeleton import Action, Rig, skinned
+from core.geometry.skeleton import Action, Rig
 from core.geometry.weld import weld
 from core.pipelines.bone_names import NameParts, PartChances, bone_names
 from core.pipelines.request import OnStep, Progress
 from core.quaternions import quaternions_of
-from core.rigging.bone_tree import bone_tree
-from core.rigging.coarse_surface import CoarseSurface, coarse_surface
-from core.rigging.pose_fit import Pose, fit_pose
-from core.rigging.rigid_clusters import rigid_clusters, rigid_motion
-from core.rigging.skinning_decomposition import region_weights
+from core.rigging.coarse_surface import coarse_surface
+from core.rigging.guide import Guide, guided_regions
+from core.rigging.skin_fit import Moving, SkinFit, fit_skin, in_all_frames, with_shifts
 from core.rigging.sparse_keys import sparse_keys
-from core.rigging.weight_fit import carried_weights, dense_weights, fit_weights
+from core.rigging.weight_fit import dense_weights
 from core.sequence import MeshSequence, Normalization
 
 Floats = NDArray[np.float64]
 
 MOST_BONES = 128
 SAMPLES = 1500  # vertices that stand for the others where bones are found
-POSE_SAMPLES = 800  # those of them that poses are fitted to
-FRAMES_READ = 32  # frames, as different as possible, that bones and weights are found from; poses are of all
-FIRST_TRIES = (18,)  # bones: more only where these leave too much
+FIRST_TRIES, GUIDED_TRIES = (18,), (22, 27)  # bones: more only where these leave too much
 # Mean distance of the skinned vertices from the motion, in units of the size and of the mean displacement: what is
 # aimed at, and what must be met by more bones, shifts and keys where that is possible.
 AIM_SIZE, AIM_MOTION = 1.5e-3, 0.045
 BOUND_SIZE, BOUND_MOTION = 1.9e-3, 0.057
-RIGID_ENOUGH = 2e-4  # of the size: regions this rigid are not divided
-TURNS = 2  # of weights and poses, alternating
-BLUR, BLUR_AGAIN = 6, 2  # rounds over the mesh's edges
-SHIFT_PRICE = 1e-3  # of a squared shift, see `fit_pose`
 FIT_SHARE = 0.8  # of the aim that bones and weights may miss, so that keys can be left out
 KEY_SHARE = 0.3  # of the aim that leaving out keys may cost
 WELD = 1e-6  # of the size
@@ -72,6 +63,7 @@ class RigResult:
     """A rig in the space of its sequences. Errors are mean distances from their vertices, over frames and vertices."""
 
     rig: Rig
+    rest: MeshSequence  # its frame 0 is the mesh as the rig carries it
     error: float  # in units of the size
     motion: float  # mean distance of the vertices from rest, in units of the size
     seconds: float
@@ -92,17 +84,6 @@ class RigResult:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """Bones, weights of all vertices and a pose in every frame."""
-
-    pose: Pose
-    bones: NDArray[np.int64]
-    weights: Floats
-    sample_weights: Floats  # [S, B]
-    error: float
-
-
 def make_rig(
     sequences: Sequence[MeshSequence],
     names: Sequence[str],
@@ -110,20 +91,25 @@ def make_rig(
     up_axis: str = "y",
     name_parts: NameParts | None = None,
     on_step: OnStep | None = None,
+    guide: Guide | None = None,
+    others: Sequence[MeshSequence] = (),
 ) -> RigResult:
     """One rig for motions of one mesh, each an action with its name. Frame 0 of the first is the rest pose.
 
-    `up_axis` is the sequences'; `name_parts` names the bones, by their places if left out. Raises ExportError when the
-    sequences differ in their faces or vertices, have fewer than two frames, or nothing moves.
+    `up_axis` is the sequences'; `name_parts` names the bones, by their places if left out. `guide` is a skeleton that
+    the new one is modelled on, `others` are further motions that show where the mesh bends and become no actions.
+    Raises ExportError when the sequences differ in their faces or vertices, have fewer than two frames, or nothing
+    moves.
     """
     options = options or RigOptions()
     options.validate()
     started = time.perf_counter()
     step = _steps(on_step)
-    _check(sequences)
+    every = (*sequences, *others)
+    _check(every)
     normalization = Normalization.of(sequences[0].vertices[0], up_axis)
-    shift = [np.subtract(sequence.origin, sequences[0].origin) for sequence in sequences]
-    clips = [normalization.apply(s.vertices.astype(np.float64) + d) for s, d in zip(sequences, shift, strict=True)]
+    shift = [np.subtract(sequence.origin, sequences[0].origin) for sequence in every]
+    clips = [normalization.apply(s.vertices.astype(np.float64) + d) for s, d in zip(every, shift, strict=True)]
     rest, moved = clips[0][0], np.concatenate(clips)
     faces = sequences[0].faces.astype(np.int64)
     on_faces = np.unique(faces)
@@ -133,27 +119,34 @@ def make_rig(
     copies, first = _surface_points(rest, moved, faces)
     welded = copies[faces]
     welded = welded[(welded[:, 0] != welded[:, 1]) & (welded[:, 1] != welded[:, 2]) & (welded[:, 2] != welded[:, 0])]
-    aim = min(AIM_SIZE, AIM_MOTION * motion)
+    aim, bound = min(AIM_SIZE, AIM_MOTION * motion), min(BOUND_SIZE, BOUND_MOTION * motion)
     step("Looking for parts that move as one")
     surface = coarse_surface(rest[first], welded, SAMPLES)
-    tries = [options.bones] if options.exactly else [n for n in FIRST_TRIES if n < options.bones] + [options.bones]
-    fit: _Fit | None = None
-    for count in tries:
+    shown = sum(sequence.frames for sequence in sequences)
+    moving = Moving.of(rest[first], moved[:, first], surface, shown)
+    fit: SkinFit | None = None
+    for count, divide in _tries(options, guide):
         step(f"Fitting {count} bones")
-        fit = _fit(rest[first], moved[:, first], surface, count, options.exactly)
-        if fit.error <= FIT_SHARE * aim or len(fit.pose.parents) < count:
+        regions = None if guide is None else guided_regions(guide, first[surface.samples], surface.neighbours, count)
+        fit = fit_skin(moving, count, options.exactly, regions, divide)
+        enough = FIT_SHARE * (aim if guide is None else bound)  # a skeleton that is known is divided only where it must
+        if fit.error <= enough or (divide and len(fit.pose.parents) < count):
             break
     assert fit is not None
-    bound = min(BOUND_SIZE, BOUND_MOTION * motion)
     if fit.error > bound:
-        fit = _shifted(fit, rest[first], moved[:, first], surface)
+        fit = with_shifts(fit, moving)
+    step("Posing every frame")
+    fit, moved = in_all_frames(fit, moving), moved[:shown]
+    motion = float(np.linalg.norm(moved[:, on_faces] - rest[on_faces], axis=-1).mean())
     step("Naming bones and choosing keys")
     parts = None if name_parts is None else _part_chances(rest, faces, name_parts)
-    labels = bone_names(fit.pose.parents, rest[first][surface.samples], fit.sample_weights, parts)
+    at = rest[first][surface.samples]
+    heading = None if guide is None else guide.heading
+    labels = bone_names(fit.pose.parents, at, fit.sample_weights, parts, fit.named, heading)
     rig, error = _with_keys(fit, labels, rest, moved, copies, first, sequences, names, aim, bound)
     back = rig.moved(normalization.rotation.T, normalization.scale)
     rig = replace(back, places=normalization.invert(rig.places))
-    return RigResult(rig, error, motion, time.perf_counter() - started)
+    return RigResult(rig, sequences[0], error, motion, time.perf_counter() - started)
 
 
 def _steps(on_step: OnStep | None) -> Callable[[str], None]:
@@ -162,6 +155,15 @@ def _steps(on_step: OnStep | None) -> Callable[[str], None]:
             on_step(Progress(0, 0, message))
 
     return step
+
+
+def _tries(options: RigOptions, guide: Guide | None) -> list[tuple[int, bool]]:
+    """How many bones are tried one after the other, and whether what they are modelled on is divided further."""
+    if options.exactly:
+        return [(options.bones, True)]
+    if guide is not None:
+        return [(options.bones, False), *((n, True) for n in (*GUIDED_TRIES, options.bones) if n <= options.bones)]
+    return [(count, True) for count in (*FIRST_TRIES, options.bones) if count <= options.bones]
 
 
 def _check(sequences: Sequence[MeshSequence]) -> None:
@@ -198,70 +200,6 @@ def _surface_points(
     return place[group], first[used]
 
 
-def _fit(rest: Floats, moved: Floats, surface: CoarseSurface, count: int, exactly: bool) -> _Fit:
-    samples, neighbours = surface.samples, surface.neighbours
-    chosen = _different_frames(moved[:, samples])
-    at, gone = rest[samples], moved[:, samples]
-    label = rigid_clusters(at, gone[chosen], neighbours, count, 0.0 if exactly else RIGID_ENOUGH)
-    label = np.unique(label, return_inverse=True)[1].reshape(-1)
-    weights = region_weights(at, gone[chosen], surface.faces, label, neighbours)
-    parents, places, order = bone_tree(at, weights, *rigid_motion(at, gone[chosen], weights), neighbours)
-    weights = weights[:, order]
-    fixed = np.zeros(len(parents), bool)
-    pose = Pose.of(parents, places, *rigid_motion(at, gone, weights))
-    pose = _posed(pose, at, gone, weights, 4, fixed)
-    mean = sparse.diags(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
-    for _ in range(TURNS):
-        rotation, translation = pose.maps()
-        bones, few = fit_weights(at, gone[chosen], rotation[chosen], translation[chosen], mean @ weights, mean, 1)
-        weights = dense_weights(bones, few, len(parents))
-        pose = _posed(pose, at, gone, weights, 2, fixed)
-    rotation, translation = pose.maps()
-    guess = carried_weights(weights, surface.owner, surface.near, BLUR)
-    bones, few = fit_weights(rest, moved[chosen], rotation[chosen], translation[chosen], guess, surface.near)
-    weights = dense_weights(bones[samples], few[samples], len(parents))
-    pose = _posed(pose, at, gone, weights, 2, fixed)
-    return _Fit(pose, bones, few, weights, _error(rest, moved, bones, few, pose))
-
-
-def _posed(pose: Pose, at: Floats, gone: Floats, weights: Floats, rounds: int, shifting: NDArray[np.bool_]) -> Pose:
-    """By the first samples, which are spread over the surface as all are."""
-    few = slice(0, POSE_SAMPLES)
-    return fit_pose(pose, at[few], gone[:, few], weights[few], rounds, shifting, SHIFT_PRICE)
-
-
-def _shifted(fit: _Fit, rest: Floats, moved: Floats, surface: CoarseSurface) -> _Fit:
-    """With small shifts of every joint, for motions that stretch the surface."""
-    pose, weights, count = fit.pose, fit.sample_weights, len(fit.pose.parents)
-    samples, chosen = surface.samples, _different_frames(moved[:, surface.samples])
-    for _ in range(TURNS):
-        pose = _posed(pose, rest[samples], moved[:, samples], weights, 3, np.ones(count, bool))
-        rotation, translation = pose.maps()
-        guess = dense_weights(fit.bones, fit.weights, count)
-        for _ in range(BLUR_AGAIN):
-            guess = surface.near @ guess
-        bones, few = fit_weights(rest, moved[chosen], rotation[chosen], translation[chosen], guess, surface.near)
-        weights = dense_weights(bones[samples], few[samples], count)
-        fit = _Fit(pose, bones, few, weights, _error(rest, moved, bones, few, pose))
-    return fit
-
-
-def _error(rest: Floats, moved: Floats, bones: NDArray[np.int64], weights: Floats, pose: Pose) -> float:
-    return float(np.linalg.norm(skinned(rest, bones, weights, *pose.maps()) - moved, axis=-1).mean())
-
-
-def _different_frames(moved: Floats) -> NDArray[np.int64]:
-    """Up to `FRAMES_READ` frames of moved [T, S, 3], each as far as possible from those before."""
-    flat = moved.reshape(len(moved), -1)
-    if len(flat) <= FRAMES_READ:
-        return np.arange(len(flat))
-    chosen, nearest = [0], np.full(len(flat), np.inf)
-    while len(chosen) < FRAMES_READ:
-        nearest = np.minimum(nearest, np.square(flat - flat[chosen[-1]]).sum(axis=1))
-        chosen.append(int(nearest.argmax()))
-    return np.sort(np.array(chosen))
-
-
 def _part_chances(rest: Floats, faces: NDArray[np.int64], name_parts: NameParts) -> PartChances:
     samples = sample_surface(rest, faces, NAMED_POINTS, np.random.default_rng(0))
     points = samples.at(rest)
@@ -271,7 +209,7 @@ def _part_chances(rest: Floats, faces: NDArray[np.int64], name_parts: NameParts)
 
 
 def _with_keys(
-    fit: _Fit,
+    fit: SkinFit,
     labels: tuple[str, ...],
     rest: Floats,
     moved: Floats,
@@ -307,7 +245,7 @@ def _with_keys(
         tolerance /= 2
 
 
-def _reach(fit: _Fit, rest: Floats) -> Floats:
+def _reach(fit: SkinFit, rest: Floats) -> Floats:
     """[B] how far the vertices that each joint turns lie from it, in the root mean square."""
     dense = dense_weights(fit.bones, fit.weights, len(fit.pose.parents))
     for joint in range(len(fit.pose.parents) - 1, 0, -1):

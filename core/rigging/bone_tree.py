@@ -6,6 +6,8 @@ slip least over the longest borders; its root is the bone with as much surface o
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -17,13 +19,36 @@ HOLD = 3e-3  # pulls a joint to the middle of the border, where the motion leave
 HOLD_TURNING = 0.05  # the same, in units of how much the bones turn against each other
 TOLERATED = 0.004  # slip, in units of the size, below which the length of the border decides
 FARTHEST = 0.05  # that a joint may lie from the middle of the border
+FEW = 0.01  # share of a bone that counts as the border at least
+KNOWN = 0.02  # of the cost, where a guide says that two bones hang together
+
+
+class Known(NamedTuple):
+    """What a guide says of B bones: the region of each [B], and the tree of the regions with their joints."""
+
+    region: NDArray[np.int64]
+    parents: NDArray[np.int64]
+    places: Floats
+
+    def link(self, one: int, other: int) -> int:
+        """The lower of two bones' regions if they hang together, -1 if they do not, -2 within one region."""
+        a, b = self.region[one], self.region[other]
+        if a == b:
+            return -2
+        return int(a) if self.parents[a] == b else int(b) if self.parents[b] == a else -1
 
 
 def bone_tree(
-    rest: Floats, weights: Floats, rotation: Floats, translation: Floats, neighbours: sparse.csr_matrix
+    rest: Floats,
+    weights: Floats,
+    rotation: Floats,
+    translation: Floats,
+    neighbours: sparse.csr_matrix,
+    known: Known | None = None,
 ) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
     """Parents [B] (root first, parents before children, -1 for the root), joints [B, 3], and the bone that each is [B].
 
+    `known` is what a guide says, which decides where it can.
     Of samples at rest [S, 3] on bones by weights [S, B], which move by R [T, B, 3, 3], t [T, B, 3]; size about 1.
     """
     count = weights.shape[1]
@@ -34,18 +59,24 @@ def bone_tree(
     for a in range(count):
         for b in range(a):
             shared = weights[:, a] * beside[:, b] + weights[:, b] * beside[:, a]
-            border = shared.sum()
-            if border < 1e-6:
+            border = max(shared.sum(), 1e-9)
+            link = -1 if known is None else known.link(a, b)
+            if border < 1e-6 and link < 0:
                 continue
             turning, apart = rotation[:, a] - rotation[:, b], translation[:, a] - translation[:, b]
-            joint, slip = _joint(shared @ rest / border, turning, apart)
+            middle = shared @ rest / border if known is None or link < 0 else known.places[link]
+            joint, slip = _joint(middle, turning, apart)
             joints[a, b] = joints[b, a] = joint
-            cost[a, b] = (slip + TOLERATED) * min(mass[a], mass[b]) / border
+            cost[a, b] = (slip + TOLERATED) * min(mass[a], mass[b]) / max(border, FEW * min(mass[a], mass[b]))
+            cost[a, b] *= {-1: 1.0, -2: KNOWN**2}.get(link, KNOWN)  # the pieces of a region hang together first
     _bridge(cost, joints, rest, weights)
     tree = minimum_spanning_tree(sparse.csr_matrix(cost))
     links = ((tree + tree.T) > 0).astype(float)
     steps = sparse.csgraph.shortest_path(links, unweighted=True)
-    root = int((steps @ mass).argmin())
+    far = steps @ mass
+    if known is not None:
+        far[known.parents[known.region] >= 0] = np.inf
+    root = int(far.argmin())
     order, before = breadth_first_order(links, root, directed=False)
     place = np.empty(count, np.int64)
     place[order] = np.arange(count)

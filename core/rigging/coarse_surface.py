@@ -36,7 +36,7 @@ def coarse_surface(rest: Floats, faces: NDArray[np.integer], count: int) -> Coar
     _, _, source = dijkstra(lengths, directed=False, indices=samples, min_only=True, return_predecessors=True)
     place = np.full(vertices, -1)
     place[samples] = np.arange(len(samples))
-    owner = np.where(source >= 0, place[source], -1)
+    owner = np.where(source >= 0, place[source.clip(0)], -1)
     if (lost := np.flatnonzero(owner < 0)).size:  # parts of the mesh too small for a sample
         from scipy.spatial import KDTree
 

@@ -17,53 +17,78 @@ SETTLE, SETTLE_LAST = 3, 8  # rounds of moving borders after each split, and at 
 
 
 def rigid_clusters(
-    rest: Floats, moved: Floats, neighbours: sparse.csr_matrix, most: int, enough: float
+    rest: Floats,
+    moved: Floats,
+    neighbours: sparse.csr_matrix,
+    most: int,
+    enough: float,
+    begin: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """The region of each sample [S], 0 to fewer than `most`, from rest [S, 3] and moved [T, S, 3] places.
 
-    No more regions than needed: it stops where the mean distance from rigid motion is below `enough`.
+    No more regions than needed: it stops where the mean distance from rigid motion is below `enough`. Where regions
+    `begin` [S] are given, they are divided and nothing crosses the borders between them.
     """
     samples, frames = len(rest), len(moved)
-    label = np.zeros(samples, np.int64)
-    count, error = _settled(label, rest, moved, neighbours, 1)
+    home = np.zeros(samples, np.int64) if begin is None else begin
+    label = home.copy()
+    count, error = _settled(label, rest, moved, neighbours, home, 1)
     for _ in range(2 * most):
         own = error[np.arange(samples), label]
-        if count >= most or np.sqrt(own / frames).mean() < enough:
+        large = np.bincount(label, minlength=count) >= 2 * LEAST
+        if count >= most or np.sqrt(own / frames).mean() < enough or not large.any():
             break
-        label[_piece(label, own, rest, neighbours)] = count
-        count, error = _settled(label, rest, moved, neighbours, SETTLE)
-    _settled(label, rest, moved, neighbours, SETTLE_LAST)
+        worst = int(np.where(large, np.bincount(label, own, count), -1.0).argmax())
+        label[_piece(label == worst, own, rest, neighbours)] = count
+        count, error = _settled(label, rest, moved, neighbours, home, SETTLE)
+    _settled(label, rest, moved, neighbours, home, SETTLE_LAST)
     return label
 
 
 def _settled(
-    label: NDArray[np.int64], rest: Floats, moved: Floats, neighbours: sparse.csr_matrix, rounds: int
+    label: NDArray[np.int64],
+    rest: Floats,
+    moved: Floats,
+    neighbours: sparse.csr_matrix,
+    home: NDArray[np.int64],
+    rounds: int,
 ) -> tuple[int, Floats]:
-    """Move the borders (in place), drop regions that became tiny; their number and squared errors [S, regions]."""
+    """Move the borders (in place), drop regions that became tiny; their number and squared errors [S, regions].
+
+    A sample only changes to a region of its own `home` [S].
+    """
     for last in [*([False] * (rounds - 1)), True]:
         member = np.eye(label.max() + 1)[label]
-        if last and (member.sum(axis=0) < LEAST).any() and member.shape[1] > 1:
-            kept = np.flatnonzero(member.sum(axis=0) >= LEAST)
-            if not len(kept):
-                kept = np.array([member.sum(axis=0).argmax()])
+        size = member.sum(axis=0)
+        homes = _homes(member, home)
+        if last and (size < LEAST).any() and member.shape[1] > 1:
+            largest = [int(np.where(homes == one, size, -1).argmax()) for one in np.unique(home)]
+            kept = np.union1d(np.flatnonzero(size >= LEAST), largest)
             error = squared_errors(rest, moved, *rigid_motion(rest, moved, member))[:, kept]
             homeless = ~np.isin(label, kept)
-            label[:] = np.where(homeless, error.argmin(axis=1), np.searchsorted(kept, label).clip(0, len(kept) - 1))
-            member = np.eye(len(kept))[label]
+            nearest = np.where(homes[kept] == home[:, None], error, np.inf).argmin(axis=1)
+            label[:] = np.where(homeless, nearest, np.searchsorted(kept, label).clip(0, len(kept) - 1))
+            member, homes = np.eye(len(kept))[label], homes[kept]
         error = squared_errors(rest, moved, *rigid_motion(rest, moved, member))
         middle = member.T @ rest / member.sum(axis=0)[:, None].clip(1.0)
         spread = len(moved) * COMPACT * np.square(rest[:, None] - middle[None]).sum(axis=-1)
-        label[:] = np.where((neighbours @ member) > 0, error + spread, np.inf).argmin(axis=1)
+        possible = ((neighbours @ member) > 0) & (homes == home[:, None])
+        label[:] = np.where(possible, error + spread, np.inf).argmin(axis=1)
     return error.shape[1], error
 
 
-def _piece(label: NDArray[np.int64], own: Floats, rest: Floats, neighbours: sparse.csr_matrix) -> NDArray[np.int64]:
-    """The samples around the worst place of the worst region."""
-    worst = np.flatnonzero(label == np.bincount(label, own).argmax())
+def _homes(member: Floats, home: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The home of each region [B], from which samples [S, B] are in it; -1 of an empty one."""
+    return np.where(member.any(axis=0), home[member.argmax(axis=0)], -1)
+
+
+def _piece(worst: NDArray[np.bool_], own: Floats, rest: Floats, neighbours: sparse.csr_matrix) -> NDArray[np.int64]:
+    """The samples around the worst place of a region."""
+    inside = np.flatnonzero(worst)
     blurred = neighbours @ own / np.asarray(neighbours.sum(axis=1)).ravel()
-    apart = np.square(rest[worst] - rest[worst[blurred[worst].argmax()]]).sum(axis=1)
-    share = len(worst) // (2 if len(worst) < 40 else 3)
-    return worst[np.argsort(apart, kind="stable")[: max(share, LEAST + 2)]]
+    apart = np.square(rest[inside] - rest[inside[blurred[inside].argmax()]]).sum(axis=1)
+    share = len(inside) // (2 if len(inside) < 40 else 3)
+    return inside[np.argsort(apart, kind="stable")[: max(share, LEAST + 2)]]
 
 
 def rigid_motion(rest: Floats, moved: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -68,6 +68,10 @@ class GltfScene:
     def clip_names(self) -> tuple[str, ...]:
         return tuple(clip.name for clip in self.clips)
 
+    def parent_of(self, node: int) -> int:
+        """The node that a node is a child of, -1 for one at the top."""
+        return int(self._parent[node])
+
     def world_matrices(self, clip: int | None = None, times: Floats | None = None) -> Floats:
         """World matrices [T, n, 4, 4] of all nodes at `times` seconds of a clip (T = 1, default pose, without one)."""
         when = np.zeros(1) if clip is None or times is None else np.asarray(times, dtype=np.float64)
