@@ -62,12 +62,16 @@ def card(title: str, size: tuple[float, float], around: float) -> Iterator[tuple
         psim.PopStyleColor()
 
 
-def search_field(words: str, hint: str, tip: str, width: float) -> str:
-    """The words that a list is searched for."""
+def search_field(words: str, hint: str, tip: str, width: float) -> tuple[str, bool]:
+    """The words that a list is searched for, typed as soon as it opens, and whether the list is to close: Esc takes
+    the words away first."""
+    if psim.IsWindowAppearing():
+        psim.SetKeyboardFocusHere()
     psim.SetNextItemWidth(width)
-    _, words = psim.InputTextWithHint("##words", hint, words)
+    _, words = psim.InputTextWithHint("##words", hint, words, psim.ImGuiInputTextFlags_EscapeClearsAll)
+    left = psim.IsItemDeactivated() and psim.IsKeyPressed(psim.ImGuiKey_Escape, False)
     tooltip(tip)
-    return words
+    return words, bool(left) and not words
 
 
 def card_end(text: str, tip: str, width: float, close: str) -> bool:

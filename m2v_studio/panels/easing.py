@@ -21,7 +21,7 @@ TIPS = {
 NAMES = {"": "Free", "linear": "Line", "smooth": "Ease", "hold": "Hold", "overshoot": "Over"}
 CURVE = "The way to the next key over time. Drag up or down to bend it."
 HEIGHT = 74.0  # of the curve, pixels at scale 1
-LOW, HIGH = -0.12, 1.32  # of the way, at the curve's lower and upper edge
+LOW, HIGH = -0.2, 1.32  # of the way, at the curve's lower and upper edge
 
 
 def draw_easing(context: EditorContext) -> None:

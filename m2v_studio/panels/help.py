@@ -42,7 +42,7 @@ def draw_help(context: EditorContext) -> None:
     if not context.help_open:
         return
     with card("Keyboard and mouse", (WIDTH, HEIGHT), 190) as (width, height):
-        context.help_words = search_field(
+        context.help_words, left = search_field(
             context.help_words, "Search: copy, frame, Ctrl …", "Words of what you want to do, or a key.", width
         )
         psim.BeginChild("##list", (width, height))
@@ -50,7 +50,8 @@ def draw_help(context: EditorContext) -> None:
         psim.EndChild()
         # The whole path can be long: a tooltip has it.
         where = str(config_folder() / FILE)
-        if card_end(f"Keys of your own: {where}", f"{where}\n{KEY_FILE}", width, "Close this list (F1 or Esc)"):
+        closed = card_end(f"Keys of your own: {where}", f"{where}\n{KEY_FILE}", width, "Close this list (F1 or Esc)")
+        if closed or left:
             context.help_open = False
 
 

@@ -37,7 +37,7 @@ class MotionsWindow:
         shelf = context.motions
         with card("Motions", (WIDTH, HEIGHT), 260) as (width, height):
             tip = "Words of a pack, a model, a clip or a behaviour."
-            self._words = search_field(self._words, "Search: horse, walk, jump …", tip, width)
+            self._words, left = search_field(self._words, "Search: horse, walk, jump …", tip, width)
             psim.BeginChild("##packs", (width, height))
             if shelf.packs is None:
                 muted("Reading the motions…")
@@ -48,7 +48,7 @@ class MotionsWindow:
             for sentence in shelf.skipped[:3]:
                 muted(shorten(sentence, width))
                 tooltip(sentence)
-            if card_end(self._count(context), ABOUT, width, "Close this list (Esc)"):
+            if card_end(self._count(context), ABOUT, width, "Close this list (Esc)") or left:
                 context.motions_open = False
 
     @staticmethod

@@ -8,6 +8,7 @@ import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext, Place
 from m2v_studio.panels.dialogs import begin_modal
+from m2v_studio.panels.samples import why_not_color
 from m2v_studio.panels.saving import (
     LABEL,
     chosen_rows,
@@ -39,6 +40,7 @@ KINDS: tuple[tuple[str, str, str], ...] = (
 )
 SIZES = ((1280, 720), (1920, 1080), (1080, 1080), (640, 360))
 SEED, OWN = 0, 1
+OF_SCANS = "Meshes made from scans have no looks of their own."
 CAMERA = "The camera looks from where you look now, and sees the whole motion."
 
 
@@ -84,7 +86,7 @@ class RenderDialog:
         label = ("Motions", "Which results are in it")
         self.every = which_row(state, label, self.every, "All {}, side by side", "Every result, in step")
         label_left("Looks", "How the motions are coloured", LABEL)
-        without = "" if state.document.source is not None else "Meshes made from scans have no looks of their own."
+        without = why_not_color(state, "own") if state.document.source is not None else OF_SCANS
         pressed = segmented(
             "looks",
             (
@@ -134,7 +136,7 @@ class RenderDialog:
         self.repeat = int(edited.value)
         tooltip("How often the motion is played; drag, or double-click to type")
         psim.SameLine()
-        self.bounce = _box("There and back", self.bounce, "Forwards, then backwards: no jump at the end")
+        self.bounce = _box("There and back", self.bounce, "Forwards, then backwards: no jump at the end", in_row=True)
         psim.SetCursorPosX(psim.GetCursorPosX() + LABEL * scale())
         self.turn = _box("Turntable", self.turn, "The figure turns once around itself while the motion repeats")
         psim.SameLine()
@@ -164,12 +166,12 @@ class RenderDialog:
             transparent=self.transparent and out.suffix == "",
             labels=self.labels,
         )
-        own = self.looks == OWN and state.document.source is not None
+        own = self.looks == OWN and state.document.source is not None  # where there are none, seed colours
         context.render(chosen_rows(state, self.every), out, options, own)
 
 
-def _box(label: str, value: bool, tip: str, why: str = "") -> bool:
-    changed = check_box(label, value, tip, why)
+def _box(label: str, value: bool, tip: str, why: str = "", in_row: bool = False) -> bool:
+    changed = check_box(label, value, tip, why, in_row)
     return value if changed is None else changed
 
 

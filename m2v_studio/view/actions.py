@@ -230,11 +230,16 @@ ACTIONS: tuple[Action, ...] = (
 BY_NAME = {action.name: action for action in ACTIONS}
 
 
-def do_pressed(context: EditorContext) -> None:
-    """Run what a key pressed in this frame is bound to, or say why that cannot be done now."""
+def do_pressed(context: EditorContext, typing: bool = False) -> None:
+    """Run what a key pressed in this frame is bound to, or say why that cannot be done now; while `typing`, function
+    keys alone."""
     held = held_modifiers()
     for action in ACTIONS:
-        if any(chord.modifiers == held and chord.pressed(action.repeat) for chord in chords_of(context, action)):
+        if any(
+            chord.modifiers == held and chord.pressed(action.repeat)
+            for chord in chords_of(context, action)
+            if not typing or chord.is_function_key
+        ):
             if action.name == "escape" and not escape_pressed():
                 return
             why = action.why(context)

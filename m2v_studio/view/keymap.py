@@ -57,6 +57,10 @@ class Chord:
             raise DataError(f'"{text[:40]}" is not a key: write it like Ctrl+Shift+Z, Del, Space, F2 or Numpad 1.')
         return cls(_BY_SMALL_LETTERS[key.lower()], frozenset(held[name.lower()] for name in modifiers))
 
+    @property
+    def is_function_key(self) -> bool:
+        return self.key[0] == "F" and self.key[1:].isdigit()
+
     def pressed(self, repeat: bool = False) -> bool:
         """True in the frame in which the key goes down (and, with `repeat`, again while it is held), whatever else is
         held: see `held_modifiers`."""

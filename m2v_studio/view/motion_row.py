@@ -44,11 +44,11 @@ def draw_motion_row(context: EditorContext) -> None:
     if not of_motion:
         psim.NewLine()
         return
-    loop = widgets.check_box(loop_text, document.loop, f"Seamless loop. {LOOP}")
+    loop = widgets.check_box(loop_text, document.loop, f"Seamless loop. {LOOP}", in_row=True)
     if loop is not None:
         context.studio.do("seamless loop", commands.set_loop, loop)
     psim.SameLine(0.0, space)
-    contacts = widgets.check_box(feet_text, document.contacts, f"Feet on the ground. {CONTACTS}")
+    contacts = widgets.check_box(feet_text, document.contacts, f"Feet on the ground. {CONTACTS}", in_row=True)
     if contacts is not None:
         context.studio.do("feet on the ground", commands.set_contacts, contacts)
 

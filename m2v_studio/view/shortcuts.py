@@ -1,4 +1,4 @@
-"""Keyboard shortcuts; they do nothing while text is typed or a dialog is open."""
+"""Keyboard shortcuts; they do nothing while a dialog is open, and while text is typed only those that type nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def handle(context: EditorContext) -> None:
     # Without this, Polyscope takes Ctrl+C and Ctrl+V itself (the latter ends the program on an empty clipboard).
     psim.SetNextFrameWantCaptureKeyboard(True)
     # Whatever is open above the window takes the keys, Esc among them.
-    if psim.GetIO().WantTextInput or context.is_modal or psim.IsPopupOpen("", psim.ImGuiPopupFlags_AnyPopup):
+    if context.is_modal or psim.IsPopupOpen("", psim.ImGuiPopupFlags_AnyPopup):
         return
-    do_pressed(context)
+    do_pressed(context, typing=bool(psim.GetIO().WantTextInput))

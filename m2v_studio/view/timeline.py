@@ -36,10 +36,12 @@ class Timeline:
             draw_motion_row(context)
             widgets.gap(1)
             below = speed_height(context.studio.state)
+            # The scroll bar has its room also while there is none: frames stay where they are when rows come.
+            width = psim.GetContentRegionAvail()[0] - psim.GetStyle().ScrollbarSize
             psim.BeginChild("##tracks", (0.0, -below - psim.GetStyle().ItemSpacing[1] if below else 0.0))
-            self._tracks(context)
+            self._tracks(context, width)
             psim.EndChild()
-            self._speed(context)
+            self._speed(context, width)
 
     # ---- transport ----------------------------------------------------------------------------------------
 
@@ -101,10 +103,9 @@ class Timeline:
 
     # ---- tracks -------------------------------------------------------------------------------------------
 
-    def _tracks(self, context: EditorContext) -> None:
+    def _tracks(self, context: EditorContext, width: float) -> None:
         s = scale()
         x, y = psim.GetCursorScreenPos()
-        width = psim.GetContentRegionAvail()[0]
         left, right = x + min(LABELS * s, LABELS_SHARE * width), x + width - 16 * s
         document = context.studio.state.document
         strip = Strip(x, left, right, y + RULER * s, width, document.frames)
@@ -127,11 +128,11 @@ class Timeline:
         draw.AddLine((at, y + 12 * s), (at, bottom), packed(theme.ACCENT), 2.0 * s)
         _playhead(draw, at, y, context)
 
-    def _speed(self, context: EditorContext) -> None:
+    def _speed(self, context: EditorContext, width: float) -> None:
         """Under the rows, wherever they are scrolled to."""
         if speed_height(context.studio.state):
             x, y = psim.GetCursorScreenPos()
-            width, s = psim.GetContentRegionAvail()[0], scale()
+            s = scale()
             left, right = x + min(LABELS * s, LABELS_SHARE * width), x + width - 16 * s
             draw_speed(context, Strip(x, left, right, y, width, context.studio.state.document.frames))
 

@@ -250,8 +250,10 @@ class _Outlined:
         psim.PopStyleVar(2)
 
 
-def check_box(label: str, value: bool, tip: str, why: str = "") -> bool | None:
-    """A check box; returns the new value when it was just changed."""
+def check_box(label: str, value: bool, tip: str, why: str = "", in_row: bool = False) -> bool | None:
+    """A check box; returns the new value when it was just changed. `in_row`: beside fields, in the middle of them."""
+    if in_row:
+        psim.SetCursorPosY(psim.GetCursorPosY() + 3 * scale())
     with outlined(), disabled(why):
         changed, new = psim.Checkbox(label, value)
     tooltip(tip, why)

@@ -239,7 +239,9 @@ def test_no_two_commands_have_the_same_key() -> None:
 
 def test_the_list_of_shortcuts_is_searched(driver: Driver) -> None:
     driver.key(psim.ImGuiKey_F1)
-    driver.app.context.help_words = "paste"
+    driver.tick(2)
+    driver.type("paste")  # no click is needed first
+    assert driver.app.context.help_words == "paste"
     seen: list[str] = []
     original = psim.TextUnformatted
     psim.TextUnformatted = lambda text: (seen.append(text), original(text))[1]  # type: ignore[assignment]
@@ -247,9 +249,14 @@ def test_the_list_of_shortcuts_is_searched(driver: Driver) -> None:
         driver.tick(1)
     finally:
         psim.TextUnformatted = original  # type: ignore[assignment]
-    driver.app.context.help_words = ""
     assert "Paste keys at the playhead" in seen and "Overlay" not in seen
     driver.key(psim.ImGuiKey_Escape)
+    assert driver.app.context.help_words == "" and driver.app.context.help_open
+    driver.key(psim.ImGuiKey_Escape)
+    assert not driver.app.context.help_open
+    for _ in range(2):  # F1 also closes it, whatever the cursor is in
+        driver.key(psim.ImGuiKey_F1)
+        driver.tick(2)
     assert not driver.app.context.help_open
 
 

@@ -21,7 +21,19 @@ from m2v_studio.view import overlay
 from m2v_studio.work.autosave import autosave_path
 
 from ..studio.shapes import ball
-from .hands import CTRL, add_and_drag, button_at, drawn_at, field_at, finish, front_vertex, generate, middle, rest
+from .hands import (
+    CTRL,
+    add_and_drag,
+    button_at,
+    drawn_at,
+    field_at,
+    finish,
+    front_vertex,
+    generate,
+    item_at,
+    middle,
+    rest,
+)
 
 ESCAPE, ENTER = psim.ImGuiKey_Escape, psim.ImGuiKey_Enter
 
@@ -163,7 +175,7 @@ def test_nothing_moves_when_handles_and_results_come(driver: Driver) -> None:
         driver.settle()
         assert app.viewport.projection is not None
         places = (app.viewport.projection.view, app.region, drawn_at(driver, "Generate 4 motions"))
-        return tuple(str(place) for place in places)
+        return *(str(place) for place in places), item_at(driver, "InvisibleButton", "##ruler")[0]
 
     before = seen()
     for rank in (0, 12, 24, 36, 48):
