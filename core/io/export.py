@@ -6,13 +6,11 @@ import re
 from pathlib import Path
 
 from core.errors import ExportError
-from core.io import point_cache, sequence_file, staging
+from core.io import staging
 from core.io.blender_script import blender_script
-from core.io.export_clip import ExportClip, ExportOptions, prepare, unique_names
+from core.io.export_clip import ExportOptions, prepare, unique_names
 from core.io.export_formats import FOLDERS, FORMATS
-from core.io.gltf import glb_writer
-from core.io.mesh import frame_files
-from core.io.usd import usd_writer
+from core.io.mesh.frame_files import FRAME_FILES
 from core.sequence import MeshSequence, SourceMesh
 
 __all__ = ["FOLDERS", "FORMATS", "export_sequence"]
@@ -42,34 +40,14 @@ def export_sequence(
             f"{out} cannot be written: its name has to end in {', '.join(some)} or {last} "
             "(FBX and Alembic can be exported from Blender after importing one of these)."
         )
-    staging.check_target(out, suffix in FOLDERS, re.compile(frame_files.FRAME_FILES))
+    staging.check_target(out, suffix in FOLDERS, re.compile(FRAME_FILES))
     clip = prepare(sequence, source, options, unique_names([out.stem])[0])
     tag = f"{clip.name}_{suffix[1:]}"  # without spaces and quotes, which OBJ readers trip over
     with staging.staged(out) as folder:
         path = folder / f"{out.stem}{suffix}"
-        base = _write(clip, path, tag)
+        base = FORMATS[suffix].write(clip, path, tag)
         path.replace(folder / out.name)  # the writers know lower-case suffixes only
         script = blender_script(clip, suffix, out.name, tag, base) if options.blender_script else None
         if script is not None:
             (folder / f"import_{tag}.py").write_text(script, encoding="utf-8", newline="\n")
         return staging.commit(folder, out)
-
-
-def _write(clip: ExportClip, path: Path, tag: str) -> str | None:
-    """Write `path` and the files that belong to it, named `TAG_...`; returns the base OBJ of a point cache."""
-    suffix = path.suffix
-    if suffix == ".glb":
-        glb_writer.write_glb(clip, path)
-    elif suffix in (".usdc", ".usda", ".usdz"):
-        usd_writer.write_usd(clip, path, tag)
-    elif suffix == ".npz":
-        sequence_file.write_sequence_file(clip, path)
-    elif suffix == ".obj":
-        frame_files.write_obj_sequence(clip, path)
-    elif suffix == ".ply":
-        frame_files.write_ply_sequence(clip, path)
-    else:
-        write_cache = point_cache.write_pc2 if suffix == ".pc2" else point_cache.write_mdd
-        write_cache(clip, path)
-        return frame_files.write_obj(clip, path.parent, f"{tag}_base")
-    return None

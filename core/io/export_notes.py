@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from core.io.export_formats import FORMATS
 from core.io.gltf.extensions import SPECULAR_GLOSSINESS
 from core.io.materials import MTL_CHANNELS, PLAIN_PICTURES
 from core.io.usd.usd_material import CHANNELS as USD_CHANNELS
@@ -16,7 +17,6 @@ _WORDS = {
     "occlusion_texture": "occlusion images",
     "emissive_texture": "emissive images",
 }
-_NAMES = {".obj": "OBJ", ".ply": "PLY", ".pc2": "The base OBJ of PC2", ".mdd": "The base OBJ of MDD", ".npz": "NPZ"}
 
 
 def export_notes(source: SourceMesh | None, suffix: str) -> tuple[str, ...]:
@@ -27,13 +27,13 @@ def export_notes(source: SourceMesh | None, suffix: str) -> tuple[str, ...]:
     lost = list(dict.fromkeys(_lost(source, materials, suffix)))
     if not lost:
         return ()
-    name = _NAMES.get(suffix, "USD")
-    return (f"{name} cannot hold {', '.join(lost)}, which the export leaves out; a .glb keeps everything.",)
+    subject = FORMATS[suffix].subject
+    return (f"{subject} cannot hold {', '.join(lost)}, which the export leaves out; a .glb keeps everything.",)
 
 
 def _lost(source: SourceMesh, materials: list[Material], suffix: str) -> list[str]:
     some: Callable[[Callable[[Material], bool]], bool] = lambda test: any(map(test, materials))  # noqa: E731
-    if suffix == ".npz":
+    if not suffix.startswith((".usd", ".obj", ".ply", ".pc2", ".mdd")):  # positions, faces and texture coordinates only
         return [*(["materials"] if materials else []), *(["vertex colours"] if source.colors is not None else [])]
     channels: Collection[str] = MTL_CHANNELS if suffix in (".obj", ".pc2", ".mdd") else USD_CHANNELS
     if suffix == ".ply":

@@ -105,7 +105,7 @@ class ExportDialog:
         label_left("Format", "The kind of file", LABEL)
         chosen = FORMATS[SUFFIXES[self.format]]
         if psim.BeginCombo("##format", chosen.name):
-            for index, (suffix, (name, purpose)) in enumerate(FORMATS.items()):
+            for index, (suffix, (name, purpose, *_)) in enumerate(FORMATS.items()):
                 if psim.Selectable(f"{name}   {purpose}##{suffix}", index == self.format):
                     self._choose(index)
             close_on_escape()
