@@ -47,11 +47,11 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Train and print progress; returns the exit code."""
     config = load_config(arguments.config, arguments.overrides)
-    Budget(arguments.steps, arguments.minutes)  # says now what is wrong with them
+    Budget(arguments.steps, arguments.minutes)  # reports errors in them now
     folder = arguments.folder or Path("runs") / config.name
     stages = STAGES if arguments.stage == "all" else (arguments.stage,)
     bar = ProgressLine()
-    # Of the processes of one distributed run the first has the folder.
+    # In a distributed run the first process locks the folder.
     with folder_lock(folder) if os.environ.get("RANK", "0") == "0" else nullcontext():
         records = train(
             stages,
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             weights=arguments.weights,
         )
     bar.end()
-    if not PartialState().is_main_process:  # of several processes the first one speaks
+    if not PartialState().is_main_process:  # only the first process prints
         return 0
     for record in records:
         print(f"{record['stage']}: {record['step']} steps, {record['clips']} clips, {record['checks'][-1:]}")

@@ -1,4 +1,4 @@
-"""The bank on the training device, and which of its shapes the bodies of a batch are like."""
+"""The bank on the training device, and the similar shapes for the bodies of a batch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from core.bank.matching import NEAREST, NORMAL, PLACE, SHARPNESS
 from core.bank.search import ALIKE
 from core.models.part_descriptor import PartDescriptor, about_y, look_around
 
-COARSE = 48  # nodes of either shape by which likely shapes are found
-RESEMBLANCE = 2 * ALIKE  # how much likeness counts where shapes are drawn
-SHAPES = 8  # of the bank, looked at for every clip
+COARSE = 48  # nodes of either shape used to find similar shapes
+RESEMBLANCE = 2 * ALIKE  # weight of similarity when shapes are drawn
+SHAPES = 8  # of the bank, compared for every clip
 
 
 class Matches(NamedTuple):
@@ -85,7 +85,7 @@ class BankTables:
 def match_bodies(
     tables: BankTables, nodes: Tensor, normals: Tensor, weight: Tensor, barred: Tensor, generator: torch.Generator
 ) -> Matches:
-    """Likely shapes for every body, as `core.bank.matching` finds them, but drawn and not the best."""
+    """Similar shapes for every body, as in `core.bank.matching`, but drawn at random rather than the best."""
     sight = look_around(tables.network, nodes, normals)
     facing = about_y(sight.heading)
     upright, outward = nodes @ facing, normals @ facing
@@ -109,7 +109,7 @@ def match_bodies(
 
 
 def _features(descriptors: Tensor, box: Tensor, normals: Tensor) -> Tensor:
-    """Vectors whose squared distance is the cost of a pair of nodes: of unit vectors 1 - a.b is half the square."""
+    """Vectors whose squared distance is the cost of a pair of nodes (for unit vectors, 1 - a.b is half of it)."""
     return torch.cat([descriptors, box * PLACE**0.5, normals * (NORMAL / 2) ** 0.5], dim=-1)
 
 
@@ -141,7 +141,7 @@ def _pose_agreement(nodes: Tensor, weight: Tensor, parts: Tensor, theirs: Tensor
 
 
 def gumbel_noise(generator: torch.Generator, shape: Sequence[int]) -> Tensor:
-    """Added to logarithms of likelihoods, the largest sums are a draw by these."""
+    """Gumbel noise: the largest sums with log-likelihoods are a sample."""
     return -torch.log(-torch.log(uniform(generator, shape).clamp(1e-9, 1 - 1e-7)))
 
 

@@ -1,8 +1,8 @@
-"""Borrowed motion for batches of training clips, on the training device: what the denoiser gets as a further guess.
+"""Borrowed motion for batches of training clips, on the training device: a further guess for the denoiser.
 
-The program searches all windows of the bank for one request (`core.bank.search`); here a random few are looked at for
-every clip of a batch, by the same energy, so that windows are as good and as wrong as those that a seed gets. A clip
-never borrows from its own rig, and half of the clips from no model of its pack.
+`core.bank.search` searches all windows of the bank for one request; here a random few are scored for every clip by the
+same energy, so that windows are about as good as those a seed gets. Clips never borrow from their own rig, and half of
+them not from its pack.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from core.shapes import Float
 from core.training.bank_tables import BankTables, Matches, gumbel_noise, match_bodies, uniform
 
 STARTS = 40  # random windows of each of these
-KEYS = 4  # frames in which handles are compared
+KEYS = 4  # frames at which handles are compared
 SETTLING = 2  # as-rigid steps after the handles are met
-RIDES_ON = 4  # nodes that a handle hangs on
+RIDES_ON = 4  # nodes that carry a handle
 CLIPS_AT_ONCE = 256  # bounds the memory
 
 
 class BorrowedGuess(NamedTuple):
-    """Motions that the bank proposes for each of B clips, one a window: the handles met, nothing stretched."""
+    """Motions borrowed for each of B clips, one per window, that meet the handles without stretching."""
 
     displacements: Tensor  # [B, S, T, P, 3] of the nodes in the moving frames
-    missed: Tensor  # [B, S] how far the handles were from their tracks before, at the mean
+    missed: Tensor  # [B, S] mean distance of the handles from their tracks beforehand
 
 
 class Candidates(NamedTuple):
-    """Windows of the bank for each of B clips: which of its shapes, first row, rows a frame, size, likelihood."""
+    """Windows of the bank for each of B clips: shape, first row, rows per frame, size, likelihood."""
 
     shape: Tensor  # [B, C] among the clip's shapes
     row: Tensor  # [B, C]
@@ -78,7 +78,9 @@ def borrowed_guesses(
     windows: int,
     generator: torch.Generator,
 ) -> BorrowedGuess:
-    """`windows` different motions for every clip, led through its handles. Normalised space; barred [B, entries]."""
+    """`windows` different motions for every clip, corrected to meet its handles. Normalised space; barred [B,
+    entries].
+    """
     parts = []
     for first in range(0, len(nodes), CLIPS_AT_ONCE):
         some = slice(first, first + CLIPS_AT_ONCE)
@@ -131,10 +133,10 @@ def draw_candidates(
     fps: Tensor,
     generator: torch.Generator,
 ) -> Candidates:
-    """Random windows of every clip's shapes with their energies, the terms of which are those of `core.bank.search`."""
+    """Random windows of every clip's shapes with the energies of `core.bank.search`."""
     batch, frames, count = handles.keyframe_mask.shape
     given = handles.keyframe_mask & handles.present[:, None]
-    # Frames with keys come first; where there are few, some are compared twice, and where there are none they are void.
+    # Frames with keys come first; with few, some repeat, and without any they do not count.
     order = uniform(generator, (batch, frames)) - 2.0 * given.any(dim=2)
     ranked = order.argsort(dim=1)
     known = given.any(dim=2).sum(dim=1).clamp_min(1)
@@ -182,7 +184,7 @@ def draw_candidates(
         scale = torch.where((size > 0)[:, None], scale, torch.ones_like(scale))
         missed = ((scale[..., None, None, None] * moved - wanted).square() * use).sum(dim=(2, 3, 4))
         pairs = keyed.sum(dim=(1, 2)).clamp_min(1)[:, None]
-        # The best pose of those looked at stands for the best of the shape.
+        # The best of the sampled poses stands for the best of the shape.
         one = POSE * (agreement.amax(dim=1, keepdim=True) - agreement) + ALIKE * matches.cost[:, number, None]
         missed = (missed / pairs).sqrt() / (size + SLACK)[:, None]
         missing = (MISSED + MISSED_BY_MANY * pairs.log()) * missed + ASTRAY * (missed - FAR).clamp_min(0)
@@ -221,7 +223,7 @@ def _effort(motion: Tensor, size: Tensor, told: Tensor) -> Tensor:
 
 
 def play(tables: BankTables, matches: Matches, windows: Candidates, frames: int) -> tuple[Tensor, Tensor]:
-    """Rotations [B, S, T + 1, P, 3, 3] of the bodies' nodes and the path [B, S, T + 1, 3] of their middle."""
+    """Rotations [B, S, T + 1, P, 3, 3] of the bodies' nodes and the path [B, S, T + 1, 3] of their mean."""
     device = windows.row.device
     entry = windows.shape[..., None, None, None]
     parts = matches.parts.gather(1, entry.squeeze(-1).expand(-1, -1, *matches.parts.shape[2:]))  # [B, S, P, J]
@@ -248,7 +250,7 @@ def play(tables: BankTables, matches: Matches, windows: Candidates, frames: int)
 def led_through(
     surface: RigidSurface, rotation: Tensor, path: Tensor, handles: HandleCondition, shares: Tensor
 ) -> BorrowedGuess:
-    """Borrowed rotations and paths as motions of the bodies that meet the handles, corrected smoothly between keys."""
+    """Motions of the bodies from borrowed rotations and paths, corrected smoothly to meet the handles."""
     batch, windows, times = rotation.shape[:3]
     columns = lambda x: x.movedim(3, 1).flatten(2, 3)  # noqa: E731  [B, S, T + 1, P, ...] -> [B, P, S (T + 1), ...]
     floating = RigidSurface.floating(surface.rest, surface.weight)

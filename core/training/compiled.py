@@ -1,9 +1,8 @@
-"""`training.compile`: torch.compile for the part of a network that is nearly all of its arithmetic.
+"""`training.compile`: torch.compile for the parts with nearly all of the arithmetic.
 
-That is the denoiser of a diffusion stage and the decoder's trunk of an autoencoder, and beside it one step of the warm
-start's rigid iterations, which is hundreds of products of small matrices. The rest of a step (drawing clips, farthest
-points, factorisations) is made of loops and solvers that compile slowly and gain nothing; compiled as a whole, a step
-does not get through torch 2.13's own attention patterns, which are therefore off.
+These are the denoiser, the decoder trunk of an autoencoder, and one step of the warm start's rigid iterations (hundreds
+of small matrix products). The rest (drawing clips, farthest points, factorisations) consists of loops and solvers that
+compile slowly and gain nothing. Torch 2.13's attention patterns fail on these networks, so they are off.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ OPTIONS: dict[str, str | int | bool] = {"pattern_matcher": False}
 
 
 def network_parts(trained: nn.Module) -> list[nn.Module]:
-    """The modules that are worth compiling."""
+    """The modules worth compiling."""
     denoiser = getattr(trained, "denoiser", None)
     if isinstance(denoiser, nn.Module):
         return [denoiser]
@@ -28,7 +27,7 @@ def network_parts(trained: nn.Module) -> list[nn.Module]:
 
 
 def compile_network(trained: nn.Module, backend: str = "inductor") -> None:
-    """Compile the parts in place: names of weights and hooks stay as they are. Takes place at the first call."""
+    """Compile the parts in place, at their first call; names of weights and hooks stay."""
     options = OPTIONS if backend == "inductor" else None
     for part in network_parts(trained):
         part.compile(backend=backend, options=options)
@@ -37,5 +36,5 @@ def compile_network(trained: nn.Module, backend: str = "inductor") -> None:
 
 
 def eagerly(compiled: bool) -> AbstractContextManager[object]:
-    """Within this, compiled parts run as written: for checks and counts, which are not worth compiling for."""
+    """Within the block compiled parts run uncompiled, for checks and counts."""
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

@@ -1,9 +1,8 @@
-"""Which example a training step gets: drawn and prepared from seeds alone, and where asked for, used by several steps.
+"""Draws and prepares the example of each training step from seeds alone, optionally reusing it in several steps.
 
 Preparing a batch for the motion denoiser (drawing clips, encoding them, solving the warm start) costs more than its
-forward and backward pass. An example may therefore serve `reuse` steps, each with its own noise, and far enough apart
-that they do not follow one gradient. One step in `reuse` prepares a new one, so that all stretches cost the same; only
-a run that goes on prepares those again that were in use.
+forward and backward pass. An example may therefore serve `reuse` steps, each with fresh noise and spaced apart. One
+step in `reuse` prepares a new one, so that the cost is even; a resumed run prepares the current ones again.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ import torch
 from core.data.clips import ClipSource
 from core.training.objectives import Objective
 
-SPACING = 3  # examples that are new between two uses of one
+SPACING = 3  # new examples between two uses of one
 
 
 class Draw(NamedTuple):
-    """What the objective is called with."""
+    """The arguments of the objective."""
 
-    example: Any  # what its `example` gave
+    example: Any  # from its `example`
     generator: torch.Generator  # for the noise of this step
 
 
 def step_seed(run: int, step: int, block: int) -> int:
-    """The seed of one block of clips (one process's share of one accumulation step), or of anything beside them."""
+    """The seed of one block of clips (one process's share of one accumulation step), or of other draws."""
     return ((run * 1_000_003 + step) * 1_009 + block) % (2**63 - 1)
 
 
 class Examples:
-    """The examples of one process. What a step gets depends on run seed, step and block only, whenever it is asked."""
+    """The examples of one process; they depend on run seed, step and block only."""
 
     def __init__(self, objective: Objective, source: ClipSource, batch: int, seed: int, device: torch.device) -> None:
         self._objective, self._source, self._batch, self._seed = objective, source, batch, seed
@@ -43,7 +42,7 @@ class Examples:
         turn, use = divmod(step, self._objective.reuse)
         number = turn - use * SPACING
         if number < 0:
-            number = turn  # at the start there are no older ones
+            number = turn  # no older ones yet
         if (number, block) not in self._kept:
             generator = self._generator(number, block)
             clips = self._objective.draw(self._source, self._batch, generator, "train")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: an optimiser step is done entirely or not at all, and then saved."""
+"""Ctrl-C and SIGTERM during training: optimiser steps are completed or not started, and then saved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def interrupts_wait() -> Iterator[None]:
-    """Put off Ctrl-C (SIGINT) and SIGTERM until the end of the block; other threads than the main one get neither."""
+    """Defer Ctrl-C (SIGINT) and SIGTERM to the end of the block; no effect outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -32,7 +32,7 @@ def interrupts_wait() -> Iterator[None]:
 
 @contextmanager
 def stopped_like_interrupted() -> Iterator[None]:
-    """Within the block SIGTERM, which takes a lent machine back, raises KeyboardInterrupt as Ctrl-C does."""
+    """Within the block SIGTERM raises KeyboardInterrupt, like Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

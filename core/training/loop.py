@@ -1,8 +1,8 @@
 """The training loop: one for all four stages, through accelerate, on one CPU, one GPU or many.
 
 Step s gets its clips and noise from seeds made of (run seed, s, block), where a block is one process's share of one
-accumulation step (`core.training.examples`). Hence a run that was killed and resumed, or spread over more processes
-with the same global batch, is the same run.
+accumulation step (`core.training.examples`). So resuming a killed run, or using more processes with the same global
+batch, gives the same run.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ OnCheck = Callable[[str, int, Objective, ClipSource], None]
 
 @dataclass
 class Budget:
-    """When a stage ends: at a number of steps in all, or after some minutes of this run, whichever comes first.
+    """A stage's limit: a total number of steps or minutes of this run, whichever comes first.
 
-    The learning rate falls to a tenth over the last third of the minutes (or steps), so weights are settled at the end.
-    Steps count earlier runs, so that a run stopped halfway and resumed has the same schedule as one that was not.
+    The learning rate falls to a tenth over the last third. Steps include earlier runs, so a resumed run keeps its
+    schedule.
     """
 
     steps: int | None = None
@@ -63,7 +63,7 @@ class Budget:
             raise ConfigError(f"{self.minutes} minutes of training are not possible; give a positive number.")
 
     def fraction(self, step: int, seconds: float) -> float:
-        """How much of the budget is used: 1 or more when the stage is over. `seconds` are those of this run."""
+        """The used fraction of the budget, 1 or more at the end. `seconds` are those of this run."""
         by_steps = step / self.steps if self.steps is not None else 0.0
         by_time = seconds / (self.minutes * 60) if self.minutes is not None else 0.0
         return max(by_steps, by_time)
@@ -105,12 +105,12 @@ def train_stage(
 ) -> dict[str, Any]:
     """Train one stage in `folder` (resuming what is there) and return its training record.
 
-    Without a state to resume, `weights`, folders or presets, hold checkpoints of this stage to begin with.
+    Without a state to resume, training starts from this stage's checkpoints in `weights`, folders or presets.
 
     Writes `<stage>.state.safetensors` (to go on), `<stage>.safetensors` (averaged weights, float16) and lines of
-    `<stage>.log.jsonl`. `on_check` is called with the averaged weights in place. Anything raised in a callback stops
-    the run after the last whole step, saved. With several processes the first one alone checks, writes and calls back,
-    and its clock decides when the stage ends.
+    `<stage>.log.jsonl`. `on_check` is called with the averaged weights in place. An exception in a callback stops the
+    run after the last whole step, saved. With several processes only the first one checks, writes and calls back, and
+    its clock ends the stage.
     """
     accelerator = accelerator or make_accelerator(config)
     check_writable(folder, make=True)
@@ -136,7 +136,7 @@ def train_stage(
         if run.record["step"] > run.first_step:
             run.save()
     checks = run.record["checks"]
-    if not checks or checks[-1]["step"] < run.record["step"]:  # or a killed run had yet to check
+    if not checks or checks[-1]["step"] < run.record["step"]:  # also if a killed run had not checked
         run.check(on_check)
         run.save()
     accelerator.wait_for_everyone()  # the next stage reads this one's file
@@ -205,7 +205,7 @@ class _StageRun:
                 self._log.write(self._progress(loss, rate, figures))
 
     def _gradients(self) -> tuple[list[Tensor], Figures]:
-        """Adds up the gradients of a step; the losses of its parts and the figures of the last."""
+        """Accumulate a step's gradients; returns the losses of its parts and the figures of the last."""
         training, accelerator = self.config.training, self.accelerator
         losses, figures = [], {}
         for part in range(training.accumulate):
@@ -263,7 +263,7 @@ class _StageRun:
             save_state(state, self.objective.trained, self.average, self._optimizer, self.record)
 
     def note_machine(self) -> None:
-        """Adds this run's time to that of its machine."""
+        """Add this run's time to its machine's total."""
         machine = _machine(self.accelerator.device, self.accelerator.num_processes)
         earlier = self.record["machines"].get(machine, 0.0)
         self.record["machines"][machine] = round(earlier + time.monotonic() - self._started, 1)
@@ -286,13 +286,13 @@ def averaged_check(
 
 
 def _nothing(line: str) -> None:
-    """What processes other than the first one say."""
+    """The output of all processes but the first."""
 
 
 def make_accelerator(config: Config) -> Accelerator:
     """accelerate chooses device and processes; bf16 only where it is fast, unless the configuration insists."""
     precision = chosen_precision(config)
-    # Without an accelerator, say so: only then does accelerate join several processes on the CPU.
+    # accelerate joins several processes on the CPU only if told that there is no GPU.
     mixed = "bf16" if precision == "bf16" else "no"
     # A block trains one kind of observation: conditioners of the others get no gradient in it.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
@@ -309,10 +309,10 @@ def chosen_precision(config: Config) -> str:
 
 
 def native_bf16() -> bool:
-    """Whether the device multiplies bfloat16 itself: most GPUs, and CPUs with AVX512-BF16 or AMX (twice as fast)."""
+    """Whether the device supports bfloat16 natively: most GPUs, and CPUs with AVX512-BF16 or AMX (twice as fast)."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    # Older versions of torch do not tell.
+    # missing in older versions of torch
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
@@ -324,7 +324,7 @@ def _machine(device: torch.device, processes: int) -> str:
 
 
 def _agreed(value: float, accelerator: Accelerator) -> float:
-    """The first process's value: processes whose clocks disagree about the end would wait for each other forever."""
+    """The first process's value: processes that disagree about the end would wait for each other forever."""
     if accelerator.num_processes == 1:
         return value
     return float(broadcast(torch.tensor(value, device=accelerator.device), from_process=0))

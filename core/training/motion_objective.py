@@ -1,4 +1,4 @@
-"""The motion diffusion stage's objective: EDM loss on whitened latents, and where shapes bend."""
+"""The motion diffusion stage's objective: EDM loss on whitened latents."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from core.training.objectives import Figures, Objective, untouched
 from core.training.scores import energy_score, relative_score
 from core.training.tasks import draw_kind, handles_from_tracks, pick_handles, random_handles
 
-PROPOSALS = 2  # borrowed motions of an example, each with its own noise: as many as an energy score needs
-NOTHING_BORROWED = 0.15  # share of the clips that have to do without
+PROPOSALS = 2  # borrowed motions per example, each with its own noise, as the energy score needs
+NOTHING_BORROWED = 0.15  # share of the clips without one
 
 
 class Lenders(NamedTuple):
-    """Where borrowed motion comes from while training."""
+    """The source of borrowed motion during training."""
 
     library: MotionLibrary
     network: PartDescriptor
 
 
 class MotionExample(NamedTuple):
-    """A batch of clips in one kind of task, as far as it can be known before the trained networks are asked."""
+    """A batch of clips for one kind of task, prepared up to the trained networks."""
 
     clips: tuple[Tensor, Tensor, Tensor]  # shape latents, nodes and motion latents
     handles: HandleCondition
@@ -65,7 +65,7 @@ class MotionDiffusionObjective(Objective):
         motion_autoencoder: MotionAutoencoder,
         lenders: Lenders | None = None,
     ) -> None:
-        """Without `lenders`, or in a model that cannot use them, nothing is borrowed."""
+        """Without `lenders`, or with a model that cannot use them, nothing is borrowed."""
         super().__init__(config)
         if config.training.reuse < 1:
             raise ConfigError(f"training.reuse: {config.training.reuse} is not possible; give 1 or more steps.")
@@ -82,7 +82,7 @@ class MotionDiffusionObjective(Objective):
 
     @property
     def seen(self) -> int:
-        """Points of a clip that the encoders see; the others are for simulated sensors."""
+        """The encoders' points of a clip; the others are for simulated sensors."""
         return max(self.config.motion.points if self._frozen[1].learned else 0, self.config.shape.points)
 
     @property
@@ -118,7 +118,7 @@ class MotionDiffusionObjective(Objective):
 
     @torch.no_grad()
     def example_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> MotionExample:
-        """Clips as the denoiser meets them in one kind of task: encoded, with a condition and its warm start."""
+        """Clips prepared for one kind of task: encoded, with a condition and its warm start."""
         shape_latents, nodes, latents, anchors = self._encode(clips)
         handles, scans = self._condition(kind, clips, nodes, anchors, generator)
         warm = self.trained.geometry(nodes, handles) if self.trained.warm else None
@@ -129,7 +129,7 @@ class MotionDiffusionObjective(Objective):
     def borrow(
         self, clips: ClipBatch, nodes: Tensor, handles: HandleCondition, generator: torch.Generator
     ) -> BorrowedGuess | None:
-        """What the bank proposes for the clips, at the anchors; half of the clips get nothing of their whole pack."""
+        """Motions borrowed for the clips, at the anchors; half of the clips get none from their own pack."""
         if self._lenders is None:
             return None
         device = nodes.device
@@ -142,7 +142,7 @@ class MotionDiffusionObjective(Objective):
         none = torch.full((batch,), len(self._rig_names), device=device)
         barred = self._barred[none if clips.rig is None else clips.rig, whole]
         body = nodes[:, : self.trained.nodes]
-        # The nodes are points of the clips, so the nearest one is the same.
+        # Nodes are points of the clips, so the nearest one is identical.
         index = nearest_indices(body, clips.points[:, 0, : self.seen], 1)[..., 0]
         normals = gather_rows(clips.normals, index)
         found = borrowed_guesses(self._tables, body, normals, handles, clips.fps, barred, PROPOSALS, generator)
@@ -160,7 +160,7 @@ class MotionDiffusionObjective(Objective):
         condition = self.trained.prepare(shape_latents, nodes, example.handles, example.scans, warm=example.warm)
         sigma, pure = self.loss.noise_levels(batch, device, generator)
         if self.trained.denoiser.from_borrowed is not None and condition.warm is not None:
-            # Every clip twice, with two proposals and two noises.
+            # Every clip twice, with two proposals and two noise samples.
             lent = torch.rand(batch, device=device, generator=generator) >= NOTHING_BORROWED
             condition = self._lend(condition, example.borrowed, lent)
             latents, sigma, pure = (x.repeat(PROPOSALS, *(1,) * (x.dim() - 1)) for x in (latents, sigma, pure))
@@ -171,7 +171,7 @@ class MotionDiffusionObjective(Objective):
         squares, estimate = self.loss(network, clean, noise, sigma, pure)
         loss = squares.mean(dim=(1, 2, 3))
         if diffusion.outlier_variance > 0:
-            # A few clips that the warm start misses by many of its own deviations would drown all the others.
+            # A few clips many standard deviations from the warm start would dominate all others.
             loss = loss / (1 + clean.square().mean(dim=(1, 2, 3)) / diffusion.outlier_variance)
         loss = torch.where(pure, self._score(estimate, clean, latents, condition.warm, len(latents) // batch), loss)
         share = pure.float()
@@ -197,7 +197,7 @@ class MotionDiffusionObjective(Objective):
         return score
 
     def _lend(self, condition: MotionCondition, borrowed: BorrowedGuess | None, lent: Tensor) -> MotionCondition:
-        """The conditions of a batch, once for every proposal."""
+        """The conditions of a batch, repeated for every proposal."""
         assert condition.warm is not None
         warm = WarmStart(*(part.repeat(PROPOSALS, *(1,) * (part.dim() - 1)) for part in condition.warm))
         prepared = condition.prepared.repeat(PROPOSALS)

@@ -46,12 +46,12 @@ class Objective(nn.Module):
         return source.sample(batch, self.config.training.frames, self.points, generator, split, self.occupancy_queries)
 
     def example(self, clips: ClipBatch, generator: torch.Generator) -> Any:
-        """All that does not depend on what is trained; with `reuse` above 1 it serves several steps."""
+        """Prepares everything independent of the trained weights; with `reuse` above 1 it serves several steps."""
         return clips
 
     @property
     def reuse(self) -> int:
-        """How many steps an example is good for; each draws its own noise."""
+        """The number of steps that share an example, each with fresh noise."""
         return 1
 
     def forward(self, example: Any, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -112,7 +112,7 @@ class ShapeAutoencoderObjective(Objective):
 class MotionAutoencoderObjective(Objective):
     """Mean distance of tracked points and a very small KL divergence.
 
-    The published loss (paper Eq. 5) squares the distances; then the few clips that move most are most of it.
+    The published loss (paper Eq. 5) squares the distances, so that the few clips that move most dominate.
     """
 
     trained: MotionAutoencoder
@@ -143,7 +143,7 @@ class MotionAutoencoderObjective(Objective):
         return self.trained.query(self._encode(clips)[0], clips.points[:, 0])
 
     def _reconstruct(self, clips: ClipBatch) -> tuple[Tensor, Tensor, Tensor]:
-        # The points the loss looks at are not among those the encoder sees.
+        # The loss uses points that the encoder does not see.
         queries = self.config.training.motion_queries
         context, kl = self._encode(clips)
         return self.trained.query(context, clips.points[:, 0, -queries:]), clips.points[:, 1:, -queries:], kl
@@ -157,5 +157,5 @@ class MotionAutoencoderObjective(Objective):
 
 
 def untouched(module: torch.nn.Module) -> Tensor:
-    """Zero, with a zero gradient for every weight: which ones a block's task uses differs, and processes must agree."""
+    """Zero, with a zero gradient for every weight: tasks use different weights, and processes must agree."""
     return 0.0 * torch.stack([weight.sum() for weight in module.parameters()]).sum()

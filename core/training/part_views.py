@@ -1,4 +1,4 @@
-"""Views that the part descriptor learns from: two of a rig at a time, posed by its clips, turned, stretched, mirrored.
+"""Training views for the part descriptor: pairs of one rig, posed by its clips, turned, stretched, mirrored.
 
 The rigs are read once into a bank file with more nodes than the editor's; drawing from it needs numpy and torch alone.
 """
@@ -29,8 +29,8 @@ POOL = 512  # nodes a rig is read with; a view takes some of them
 NODES = 128
 NOISE = 0.004  # of the size
 STRETCH = 0.15  # deviation of the logarithm, an axis
-AT_REST, ANYWHERE, TILTED = 0.2, 0.35, 0.25  # shares of views: in the default pose, facing anywhere, not upright
-HALF_THE_PACK = 0.6  # power of the number of rigs with the same joints by which each of them is seen less often
+AT_REST, ANYWHERE, TILTED = 0.2, 0.35, 0.25  # fractions of views: in the default pose, facing anywhere, not upright
+HALF_THE_PACK = 0.6  # rigs are weighted down by this power of the number of rigs with the same joints
 
 
 class PartViews(NamedTuple):
@@ -41,7 +41,7 @@ class PartViews(NamedTuple):
     labels: Tensor  # [B, N, C] shares of the named parts; they sum to 0 where no name tells
     up: Tensor  # [B, 3]
     forward: Tensor  # [B, 3]
-    certain: Tensor  # [B] 1 where the rig's names say where it faces, less where it is assumed to be +Z
+    certain: Tensor  # [B] 1 where the heading follows from names, less where +Z is assumed
     places: Tensor  # [B, N, 3] the nodes in the default pose
     mirrored: Tensor  # [B] of the rig's mirror image
 
@@ -103,7 +103,7 @@ class PartViewSource:
         split: str = "train",
         occupancy_queries: int = 0,
     ) -> ClipBatch:
-        """Not what this source has: it stands where a source of clips stands for the other stages."""
+        """Always raises: this source has views, not clips, but shares the interface of the other stages."""
         raise DataError("Rigs for the part descriptor give views of bodies, not clips; train another stage with clips.")
 
 
@@ -163,7 +163,7 @@ def _view(rig: _Rig, index: NDArray, random: np.random.Generator) -> tuple[NDArr
 
 
 def _posed(rig: _Rig, index: NDArray, random: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:
-    """Nodes and normals [N, 3] in some frame of some clip, and how the body as a whole is turned in it [3, 3]."""
+    """Nodes and normals [N, 3] in a random frame of a random clip, and the body's overall rotation in it [3, 3]."""
     shape, weights = rig.shape, rig.weights[index]
     if random.random() < AT_REST:
         return shape.nodes[index].astype(np.float64), shape.normals[index].astype(np.float64), np.eye(3)
@@ -180,7 +180,7 @@ def _posed(rig: _Rig, index: NDArray, random: np.random.Generator) -> tuple[NDAr
 
 
 def _turn(random: np.random.Generator) -> NDArray:
-    """A rotation [3, 3] of a body that faces +Z: mostly about Y by little, sometimes to anywhere or off the upright."""
+    """A rotation [3, 3] of a body that faces +Z: usually a little about Y, sometimes anywhere or off upright."""
     angle = random.random() * 2 * np.pi if random.random() < ANYWHERE else 0.25 * random.standard_normal()
     turn = np.asarray(yaw(angle), np.float64)
     if random.random() < TILTED:

@@ -1,4 +1,4 @@
-"""The part descriptor's objective: name each point's part, know it again in another pose, know front and up."""
+"""The part descriptor's objective: part names, the same descriptors in other poses, front and up."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from core.precision import distances
 from core.training.objectives import Figures, Objective
 from core.training.part_views import PartViews, PartViewSource
 
-TEMPERATURE = 0.07  # of likenesses between descriptors in the contrast
-NEAR = 0.04  # of the size: nodes this close are hard to tell apart, so either is right
-NAMED = 0.3  # share of a point's weights that named parts have to have for it to count
-AGAIN = 0.5  # weight of the contrast beside the names
+TEMPERATURE = 0.07  # of the contrastive similarities
+NEAR = 0.04  # of the size: nodes this close count as the same
+NAMED = 0.3  # least share of named parts in a point's weights for it to count
+AGAIN = 0.5  # weight of the contrastive loss
 WITHIN = 0.866  # cosine of 30 degrees
 
 
@@ -48,7 +48,7 @@ class PartsObjective(Objective):
 
     @torch.no_grad()
     def check(self, views: PartViews, generator: torch.Generator) -> Figures:  # type: ignore[override]
-        """The share of points whose likeliest name is right, and of views whose heading is within 30 degrees."""
+        """The fractions of correctly named points, and of views whose heading is within 30 degrees."""
         found = self.trained(views.points, views.normals)
         counted = views.labels.sum(dim=-1) > NAMED
         right = (found.logits.argmax(dim=-1) == views.labels.argmax(dim=-1)) & counted
@@ -71,9 +71,9 @@ def name_loss(found: Parts, views: PartViews) -> Tensor:
 
 
 def contrast(found: Parts, views: PartViews) -> Tensor:
-    """Each point of a view has to be found among the points of its other view, both ways.
+    """Contrastive loss: each point is matched among the points of the rig's other view, both ways.
 
-    A view and a mirrored one are no pair: the left paw of one is the right one of the other.
+    A view and a mirrored one are not paired: the left paw of one is the right paw of the other.
     """
     one, other = found.descriptor[0::2], found.descriptor[1::2]
     likeness = one @ other.transpose(1, 2) / TEMPERATURE

@@ -1,4 +1,4 @@
-"""An image of training progress: held-out clips, the true motion above the model's.
+"""Contact sheets of training progress: held-out clips, the true motion above the model's.
 
 Needs numpy and torch only, since a bare GPU machine has no plotting library: points are drawn as depth-shaded squares
 and the image is written as PNG by hand.
@@ -30,7 +30,7 @@ Image = NDArray[np.uint8]
 
 
 class SamplePictures:
-    """An `on_check` of `train` that writes `<stage>-<step>.png`; stages without a motion write none."""
+    """An `on_check` callback of `train` that writes `<stage>-<step>.png`; stages without motion write none."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -91,7 +91,8 @@ def draw_points(
     centre: NDArray[np.float64],
     size: float,
 ) -> Image:
-    """One tile [TILE, TILE, 3] of points [N, 3] and larger marks [K, 3], seen from the front left, far ones paler.
+    """One tile [TILE, TILE, 3] of points [N, 3] and larger marks [K, 3], seen from the front left, fading with
+    distance.
 
     `centre` [3] is the middle of the tile and `size` the length that fills it, both in the points' units.
     """

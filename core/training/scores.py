@@ -1,4 +1,4 @@
-"""How good samples of a motion are: the score that the motion denoiser is trained by where it sees noise only."""
+"""Scores motion samples: the training loss of the motion denoiser on pure noise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from core.models.warm_start import WarmStart
 from core.shapes import Float
 
-SMALLEST_MISS = 0.01  # of the shape's size: a clip that geometry alone gets right to this counts less, not more
+SMALLEST_MISS = 0.01  # of the shape's size: limits the weight of clips that geometry alone solves
 
 
 def relative_score(
@@ -19,8 +19,8 @@ def relative_score(
 ) -> Float[Tensor, " B"]:
     """Energy score of estimated displacements over the distance of the as-rigid guess (or of no motion) from the truth.
 
-    Unlike a square in the warm start's units it is what motions are judged by: far from the handles as much as beside
-    them, and clips count by how much better they could be, not by how far they move.
+    Unlike a squared error in the warm start's units it weighs all places alike, and clips by how much they can improve,
+    not by how far they move.
     """
     rigid = torch.zeros_like(displacements) if warm is None else warm.guesses[..., 0, :]
     miss = (rigid - displacements).norm(dim=-1).mean(dim=(1, 2))
@@ -30,11 +30,11 @@ def relative_score(
 def energy_score(
     estimate: Float[Tensor, "B T M C"], truth: Float[Tensor, "B T M C"], samples: int = 1
 ) -> Float[Tensor, " B"]:
-    """Distance from the truth, per estimate; of two `samples` a clip also how little they differ from each other.
+    """Energy score per estimate: the distance from the truth, less half the distance of two `samples` of a clip.
 
-    With two samples (all first ones, then all second ones) half their distance from each other is taken off: the score
-    is best when samples are as various as the truth is uncertain (Gneiting and Raftery 2007), where distance alone asks
-    for the median. Distances are taken point by point and, as a pose has to hang together, frame by frame.
+    The first half of the batch holds the first samples. The score is optimal when samples vary as much as the truth is
+    uncertain (Gneiting and Raftery 2007); distance alone is minimised by the median. Distances are taken per point and,
+    for coherent poses, per frame.
     """
     score = _distance(estimate, truth)
     if samples == 2:

@@ -24,7 +24,7 @@ from core.training.objectives import Figures, Objective, untouched
 from core.training.tasks import draw_kind
 
 LARGEST_ERROR = 25.0  # squared, in units of the network's output
-LARGEST_LOGIT = 12.0  # of a decoded occupancy; surer than this teaches nothing
+LARGEST_LOGIT = 12.0  # of a decoded occupancy: more certain values teach nothing
 
 
 class ShapeDiffusionObjective(Objective):
@@ -70,7 +70,7 @@ class ShapeDiffusionObjective(Objective):
         noise = torch.randn(clean.shape, device=device, generator=generator)
         network = lambda x, level: self.trained.denoiser(x, level, prepared.network)  # noqa: E731
         loss, estimate = self.loss(network, clean, noise, sigma, pure)
-        # A position that is known to a hundredth, and noise far above it, would drown what is left to find.
+        # Positions known to a hundredth, under far larger noise, would dominate the loss.
         loss = loss.clamp_max(LARGEST_ERROR).mean()
         weight = self.config.diffusion.decoded_weight
         return loss if weight == 0 else loss + weight * self._decoded_loss(prepared.unwhiten(estimate), clips)
@@ -78,8 +78,8 @@ class ShapeDiffusionObjective(Objective):
     def _decoded_loss(self, latents: Tensor, clips: ClipBatch) -> Tensor:
         """Cross-entropy of the surface that latents decode to.
 
-        Errors of the latents do not all move the surface alike, and the mean of several possible sets is none of them:
-        measured on held-out clips, 750 clips of training with this raised the IoU of the mean by 0.03 to 0.07.
+        Latent errors affect the surface differently, and the mean of several plausible sets is none of them. On
+        held-out clips this raised the IoU of the mean by 0.03 to 0.07 after 750 clips of training.
         """
         assert clips.occupancy is not None
         return nn.functional.binary_cross_entropy_with_logits(self._logits(latents, clips), clips.occupancy)
@@ -107,7 +107,7 @@ class ShapeDiffusionObjective(Objective):
             mean = posterior_mean(precondition(network, self.config.diffusion), noise, self.config.diffusion.sigma_max)
             found = self._logits(prepared.unwhiten(mean), clips) > 0
             uniform = slice(found.shape[1] // 2)  # the other half of the queries is near the surface
-            # Over all clips at once: a thin shape holds only a few of its queries.
+            # Over all clips at once: only a few queries lie inside a thin shape.
             both, either = (found & inside)[:, uniform].sum(), (found | inside)[:, uniform].sum()
             figures[f"iou_{kind}"] = float(both / either.clamp_min(1))
         return figures
@@ -125,7 +125,7 @@ class ShapeDiffusionObjective(Objective):
         else:
             nearest = nearest_indices(observed.anchors, points, 1)[..., 0]
             true = gather_rows(points, nearest)
-            # What is not seen starts as a copy of something seen, so that it does not count as chosen.
+            # Unseen points start as copies of a seen one, so that they do not count as chosen.
             first = torch.where(observed.seen.any(dim=1)[:, None, None], true[:, :1], points[:, :1])
             given = torch.where(observed.seen[..., None], true, first)
             free = gather_rows(points, farthest_point_indices(points, count, given=given))  # the unseen take the first
@@ -134,9 +134,9 @@ class ShapeDiffusionObjective(Objective):
 
 
 def paired_with(observed: ShapeObservation, free: Tensor) -> Tensor:
-    """Unseen latents' true positions [B, M, 3]: the first of `free` [B, M, 3], each near the place it is paired with.
+    """True positions of unseen latents [B, M, 3]: the first of `free` [B, M, 3], assigned near their paired places.
 
-    An assignment of the least total squared distance: a set has no order, and this one is the easiest to learn.
+    Minimises the total squared distance: sets have no order, and this assignment is the easiest to learn.
     """
     anchors = free.clone()
     for clip, seen in enumerate(observed.seen):

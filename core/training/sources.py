@@ -1,4 +1,4 @@
-"""Training clips from several sources, drawn block by block from seeds, so that data never depends on who asks."""
+"""Training clips from several sources, drawn block by block from seeds alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MixedSource:
 
     @property
     def rig_names(self) -> tuple[str, ...]:
-        """What a clip's `rig` counts; empty without rigs."""
+        """The names that a clip's `rig` indexes; empty without rigs."""
         return next((source.rig_names for _, source in self.sources if hasattr(source, "rig_names")), ())
 
     def sample(
@@ -53,7 +53,7 @@ class MixedSource:
         return clips
 
     def _shares(self, split: str) -> list[float]:
-        """A prepared set need not have every split; when no source has it, the first one asked says so."""
+        """Prepared sets may lack splits; if no source has one, the first raises the error."""
         shares = [share if getattr(source, "has_split", _any_split)(split) else 0.0 for share, source in self.sources]
         return shares if sum(shares) > 0 else [share for share, _ in self.sources]
 
@@ -63,7 +63,7 @@ def _any_split(split: str) -> bool:
 
 
 def mirrored(clips: ClipBatch, which: Tensor) -> ClipBatch:
-    """Reflect the clips chosen by `which` [B] at the plane x = 0: a mirrored motion is a motion."""
+    """Reflect the clips chosen by `which` [B] at the plane x = 0."""
     sign = torch.ones(len(which), 3, device=which.device)
     sign[:, 0] = torch.where(which, -1.0, 1.0)
     occupancy_points = clips.occupancy_points

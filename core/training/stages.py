@@ -1,4 +1,4 @@
-"""The four stages in order, in one folder that any later run continues."""
+"""Trains the stages in order, in one folder that later runs continue."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def trained_shape_autoencoder(config: Config, folder: Path) -> ShapeAutoencoder:
 
 
 def trained_motion_autoencoder(config: Config, folder: Path) -> MotionAutoencoder:
-    """The motion autoencoder trained in `folder`. One without learned channels needs no training to encode."""
+    """The motion autoencoder trained in `folder`; without learned channels it encodes untrained."""
     module = build_motion_autoencoder(config)
     path = folder / f"{STAGES[1]}.safetensors"
     if module.learned or path.exists():
@@ -101,7 +101,7 @@ def train(
     check_writable(folder, make=True)
     remove_unfinished(folder)
     if source is None:
-        with accelerator.main_process_first():  # the first one prepares the rigs, if that is still to do
+        with accelerator.main_process_first():  # the first one prepares the rigs, if necessary
             if list(stages) == [PART_DESCRIPTOR]:
                 source = PartViewSource(config.data.rigs)
             else:
@@ -115,7 +115,7 @@ def train(
         if shares[stage] <= 0:
             continue
         budget = Budget(steps, None if minutes is None else minutes * shares[stage] / sum(shares.values()))
-        torch.manual_seed(seed)  # the same first weights in every process and every run of this seed
+        torch.manual_seed(seed)  # the same initial weights in every process and run with this seed
         objective = build_objective(stage, config, folder)
         records.append(
             train_stage(

@@ -1,4 +1,4 @@
-"""How a training stage starts: from its own state, from the weights of an earlier training, or from scratch."""
+"""Starts a training stage: from its own state, from the weights of an earlier training, or from scratch."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def begin(
     if weights:
         record = load_weights(stage, objective, config, weights, say)
         average = AveragedWeights(trained, training.ema_decay)
-        average.updates = record["step"]  # settled weights are not to be forgotten within a few steps
+        average.updates = record["step"]  # so that settled weights are not forgotten within a few steps
         return Start(record, average, optimizer)
     device = next(trained.parameters()).device
     clips = objective.draw(source, 4 * training.batch, torch.Generator(device=device).manual_seed(first_clips), "train")
@@ -120,8 +120,8 @@ def load_weights(stage: str, objective: Objective, config: Config, weights: Sequ
 def mean_checkpoint(stage: str, weights: Sequence[str]) -> Checkpoint:
     """The checkpoint of one folder or preset, or the mean of several, with the record of the longest training.
 
-    The ends of several runs that went on from each other lie around a common valley; their mean lies nearer to its
-    floor than each (stochastic weight averaging, Izmailov et al. 2018), and a slow run from there costs little.
+    Ends of runs that continued each other lie around a common minimum; their mean is closer to it than each (stochastic
+    weight averaging, Izmailov et al. 2018).
     Floating point tensors come back as float32 when there are several. Raises CheckpointError when a file is missing,
     when networks differ, or when they were trained on different autoencoders, whose latents mean different things.
     """
@@ -162,7 +162,7 @@ def _same_weights(stage: str, one: str, other: str) -> bool:
 
 
 def check_same_meaning(stage: str, ours: Config, theirs: Config, where: str) -> None:
-    """Raises CheckpointError when weights trained as `theirs` would mean something else in a network of `ours`."""
+    """Raises CheckpointError when weights of a configuration `theirs` mean something else in `ours`."""
     for section in SECTIONS[stage]:
         mine, other = getattr(ours, section), getattr(theirs, section)
         for name in fixed_fields(type(mine)):
@@ -175,7 +175,7 @@ def check_same_meaning(stage: str, ours: Config, theirs: Config, where: str) -> 
 
 
 def other_settings(stage: str, ours: Config, theirs: Config) -> tuple[str, ...]:
-    """Differences of the stage's own sections that are allowed, as `section.field old -> new`."""
+    """Allowed differences of the stage's sections, as `section.field old -> new`."""
     found = []
     for section in SECTIONS[stage]:
         mine, other = getattr(ours, section), getattr(theirs, section)

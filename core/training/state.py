@@ -27,7 +27,7 @@ COUNTERS = ("step", "clips", "seconds", "machines", "checks")
 
 
 class AveragedWeights:
-    """Exponential moving average of all floating point tensors; warms up so that early weights are forgotten."""
+    """Exponential moving average of all floating point tensors, with a warm-up that forgets early weights."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -50,7 +50,7 @@ class AveragedWeights:
 
 @contextmanager
 def averaged_weights(module: nn.Module, average: AveragedWeights) -> Iterator[None]:
-    """With this, the module holds the averaged weights and is in evaluation mode."""
+    """Within the block, the module has the averaged weights and is in evaluation mode."""
     kept = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
     try:
         module.load_state_dict(average.tensors)
@@ -142,11 +142,11 @@ def _restore(
 
 @dataclass(frozen=True)
 class Fitted:
-    """A complete set of tensors for the module, and what of it is new."""
+    """A complete set of tensors for the module, and which are new."""
 
     tensors: dict[str, Tensor]
     fresh: tuple[str, ...]  # absent in the file
-    unused: tuple[str, ...]  # of the file, without a place in the module
+    unused: tuple[str, ...]  # of the file, not in the module
 
     def note(self) -> str | None:
         """What did not fit, as one line; None when everything did."""
@@ -162,10 +162,9 @@ class Fitted:
 
 
 def partial_load(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], where: str) -> Fitted:
-    """`stored` tensors in the shapes and types of `own`, so that a new part does not throw a training away.
+    """`stored` tensors in the shapes and types of `own`, so that training survives new parts of the network.
 
-    A tensor that the file lacks keeps its own fresh value. What is added to a network is a layer of its own: one of
-    another shape raises CheckpointError.
+    Tensors missing in the file keep their fresh values; one of another shape raises CheckpointError.
     """
     tensors, fresh = {}, []
     for name, value in own.items():

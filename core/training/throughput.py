@@ -1,4 +1,4 @@
-"""Hardware utilisation of a training: floating point operations of a few steps, counted once, over time.
+"""Hardware utilisation of training: the floating point operations of a few steps, counted once.
 
 Counted are matrix products, convolutions and attention, forward and backward, of everything a step does (the frozen
 encoders and the warm start too); drawing the clips is not, and neither are pointwise operations and solvers.
@@ -49,12 +49,9 @@ _CPU_ATTENTION = {
 
 
 def flops_per_clip(objective: Objective, source: ClipSource, batch: int, seed: int, autocast: bool) -> float:
-    """Operations of a training step over its clips, mean of a few extra steps on the side, whose gradients go nowhere.
+    """Operations per clip, averaged over a few extra training steps, as tasks differ; their gradients are discarded.
 
-    A few, because steps of different tasks cost different amounts.
-
-    It leaves no trace in the loop, where every step seeds its own generators, and none in the hooks of processes that
-    join their gradients.
+    It does not affect the loop, where every step seeds its own generators, or the gradient hooks of distributed runs.
     """
     parameters = [parameter for parameter in objective.trained.parameters() if parameter.requires_grad]
     device = parameters[0].device
