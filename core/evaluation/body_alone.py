@@ -17,9 +17,15 @@ from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.outline_fit import bend_to_outline, follow_outlines
 from core.pipelines.outline_search import find_outlined
 from core.pipelines.outlined_bodies import pictures_of
+from core.pipelines.tracked_surface import ENOUGH
 from core.sequence import MeshSequence, ScanSequence
 
 TRIED = 16  # bodies that are bent
+
+
+def uses_bodies(scans: ScanSequence) -> bool:
+    """Whether a reconstruction of these scans asks the bank: what they show is a part, or rough."""
+    return scans.partial or scans.voxels is not None or (scans.tracked and len(scans.points[0]) < ENOUGH)
 
 
 def reconstruct_by_body(poses: BodyPoses, scans: ScanSequence, settings: BaselineSettings) -> MeshSequence:
@@ -34,7 +40,8 @@ def reconstruct_by_body(poses: BodyPoses, scans: ScanSequence, settings: Baselin
         clouds = [np.asarray(points, dtype=np.float64) for points in seen.points]
         sided = seen.near is not None and seen.camera is not None and len(seen.near) > RAYS
         free = FreeSpace(seen.near, seen.camera) if sided else None  # type: ignore[arg-type]
-        fits = fit_bodies(find_bodies(poses, clouds[0], free, TRIED), clouds[0], free)
+        whole = not scans.partial
+        fits = fit_bodies(find_bodies(poses, clouds[0], free, TRIED, whole=whole), clouds[0], free, whole=whole)
         if fits:
             vertices, faces = fits[0].vertices, fits[0].faces
             return _sequence(track(vertices, faces, clouds, scans.tracked, settings), faces, scans)

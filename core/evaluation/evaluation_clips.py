@@ -133,6 +133,17 @@ def rig_clips(
     return result
 
 
+def moving_rig_clips(directory: str | Path, split: str, limit: int, frames: int = 17) -> list[ClipName]:
+    """Up to `limit` clips of a split, evenly over the rigs, one of each: that in the middle of those that move."""
+    chosen: dict[str, ClipName] = {}
+    # The list with one clip for each file has the middle one.
+    for name in [*rig_clips(directory, split, 1, frames=frames), *rig_clips(directory, split, 3, frames=frames)]:
+        if name.path not in chosen and load(name, frames) is not None:
+            chosen[name.path] = name
+    names = [chosen[path] for path in sorted(chosen)]
+    return names if len(names) <= limit else [names[int((i + 0.5) * len(names) / limit)] for i in range(limit)]
+
+
 def load(name: ClipName, frames: int = 17, vertices: int = 1500) -> EvaluationClip | None:
     """The clip's true motion, or None where it hardly moves. `vertices`: about so many for a procedural mesh."""
     if name.source == "rigs":

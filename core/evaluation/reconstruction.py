@@ -2,7 +2,7 @@
 
 For every held-out clip an observation is simulated, and every method gets the same one: ours (several seeds), the
 Poisson and ARAP pipeline, and of whole shapes the same networks in one call without diffusion (paper, Table 6); of
-partial ones the networks without the bank of bodies, and the bank's best body without networks. All get the true box of
+those that bodies complete the networks without the bank, and its best body without networks. All get the true box of
 frame 0 (centre 0, longest side 1), as the paper's inputs are normalised by it.
 """
 
@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from core.errors import DataError, MeshError
 from core.evaluation import metrics
-from core.evaluation.body_alone import reconstruct_by_body
+from core.evaluation.body_alone import reconstruct_by_body, uses_bodies
 from core.evaluation.evaluation_clips import ClipName, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.reconstruction_metrics import (
@@ -180,7 +180,7 @@ class _Run:
         """What is compared on these scans, by name."""
         settings, ours = self.settings, self.models.ours
         methods: dict[Method, Compute] = {"ours": bound(sampled_figures, ours, settings, settings.quality)}
-        if scans.partial and getattr(ours, "bodies", None) is not None:
+        if uses_bodies(scans) and getattr(ours, "bodies", None) is not None:
             methods["without_bodies"] = bound(_without_bodies, ours, settings)
             methods["body_alone"] = bound(_body_alone, ours, settings)
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import M2VError
-from core.evaluation.evaluation_clips import ClipName, procedural_clips, rig_clips
+from core.evaluation.evaluation_clips import ClipName, moving_rig_clips, procedural_clips, rig_clips
 from core.evaluation.reporting import OnProgress, write_report
 from core.observation_kinds import SCAN_PROTOCOLS
 from core.pipelines.request import MAX_SEEDS, Quality
@@ -46,7 +46,7 @@ def held_out_clips(
         if rigs_unseen_motion:
             names += rig_clips(rigs, "unseen_motion", 1, rigs_unseen_motion, frames)
         if rigs_left_out:
-            names += rig_clips(rigs, "unseen_author", 1, rigs_left_out, frames)
+            names += moving_rig_clips(rigs, "unseen_author", rigs_left_out, frames)
     return names
 
 

@@ -28,7 +28,9 @@ Grid = Floats
 POINTS = 500  # seen points that pull
 # Weight of the points beside the cotangent weights of edges, and distance at which a match counts half, in turn.
 LEVELS = ((0.05, 0.1), (0.1, 0.08), (0.3, 0.06), (1.0, 0.04), (3.0, 0.03), (8.0, 0.02))
+ROUNDS = 3  # of matching at each level
 ITERATIONS = 4
+UNCOVERED = 1.0  # distances between points: farther from all points of a whole shape a vertex is drawn to them
 MISPLACED = 0.005  # of the size inside the empty space
 FEWEST_FACING = 10
 EDGE = 0.51  # half the side of frame 0's box, with a margin
@@ -128,7 +130,7 @@ def fit_bodies(
     for body in placed:
         check_cancelled()
         faces = body.faces.astype(np.int64)
-        vertices, stretch = _bent(body.vertices, faces, cloud, free)
+        vertices, stretch = _bent(body.vertices, faces, cloud, free, whole)
         vertices = np.ascontiguousarray(vertices)
         apart = np.sqrt(igl.point_mesh_squared_distance(np.ascontiguousarray(cloud), vertices, faces)[0])
         wrong = float(contradictions(vertices[None], cloud, free, whole)[0])
@@ -136,19 +138,32 @@ def fit_bodies(
     return sorted(fitted, key=lambda body: body.misfit)
 
 
-def _bent(vertices: Floats, faces: NDArray[np.int64], cloud: Floats, free: FreeSpace | None) -> tuple[Floats, float]:
+def _bent(
+    vertices: Floats, faces: NDArray[np.int64], cloud: Floats, free: FreeSpace | None, whole: bool
+) -> tuple[Floats, float]:
     """The surface's vertices [V, 3] drawn to the points [N, 3], and by what share its edges changed their length."""
     body = SoftArap(vertices, faces)
     pose = body.rest
-    for weight, reach in LEVELS:
+    tree = KDTree(cloud)
+    spacing = float(np.median(np.asarray(tree.query(cloud, k=2)[0])[:, 1])) if whole else np.inf
+    for weight, reach in np.repeat(LEVELS, ROUNDS, axis=0):
         attachment, distance = closest(pose, _facing(pose, faces, free), cloud)
-        share = [weight * min(1.0, POINTS / len(cloud)) / (1 + (distance / reach) ** 2)]
+        point = weight * min(1.0, POINTS / len(cloud))
+        share = [point / (1 + (distance / reach) ** 2)]
         rows, targets = [attachment], [cloud]
-        for moved, where in _to_move(pose, free):
+        moves = [(moved, where, np.full(len(moved), 0.5 * weight)) for moved, where in _to_move(pose, free)]
+        if whole:
+            # Else a part that no point is nearest to stays where it is.
+            away, near = (np.asarray(found) for found in tree.query(pose))
+            lost = np.flatnonzero(away > UNCOVERED * spacing)
+            pull = point * len(cloud) / len(pose) / (1 + (away[lost] / (2 * reach)) ** 2)
+            stay = (UNCOVERED * spacing / away[lost])[:, None]
+            moves.append((lost, stay * pose[lost] + (1 - stay) * cloud[near[lost]], pull))
+        for moved, where, pull in moves:
             picks = (np.ones(len(moved)), (np.arange(len(moved)), moved))
             rows.append(sparse.csr_matrix(picks, (len(moved), len(pose))))
             targets.append(where)
-            share.append(np.full(len(moved), 0.5 * weight))
+            share.append(pull)
         attached = body.attached(sparse.vstack(rows).tocsr(), np.concatenate(share))
         pose = body.fit(pose, attached, np.concatenate(targets), ITERATIONS)
     length = np.linalg.norm(pose[body.start] - pose[body.end], axis=1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 
 from core.bank.bodies import body_of
 from core.bank.credits import LICENCE, Credit
@@ -22,7 +23,7 @@ from core.models.diffusion_models import (
     build_shape_diffusion,
 )
 from core.pipelines.body_fit import NEAR, fit_bodies
-from core.pipelines.body_search import BodyPoses, find_bodies
+from core.pipelines.body_search import BodyPoses, PlacedBody, find_bodies
 from core.pipelines.free_space import FreeSpace
 from core.pipelines.reconstruct import IDENTITY, Reconstructor
 from core.pipelines.request import ReconstructionOptions, SamplingOptions
@@ -124,6 +125,17 @@ def test_few_points_of_a_whole_shape_find_its_body(poses: BodyPoses) -> None:
     near = few[few[:, 0] > 0]
     (same,), (cut,) = (find_bodies(poses, points, None, 1, whole=True) for points in (few, near))
     assert cut.misfit > same.misfit, "a body is not where no points are"
+
+
+def test_an_end_that_no_point_is_nearest_to_is_drawn_along() -> None:
+    faces = capsule()[1]
+    points = sample_surface(bent(0.0), faces, 120, np.random.default_rng(0)).at(bent(0.0))
+    placed = PlacedBody("sausage", bent(1.2), faces, 0.0)
+    farthest = {
+        whole: KDTree(points).query(fit_bodies([placed], points, None, whole=whole)[0].vertices)[0].max()
+        for whole in (False, True)
+    }
+    assert farthest[True] < 0.5 * farthest[False]
 
 
 def test_a_scan_that_does_not_say_it_all_names_the_body_that_completed_it_and_another_none(
