@@ -35,10 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     if not has_display():
         print(f"m2v-studio needs a display to open its window, and there is none here; {INSTEAD}", file=sys.stderr)
         return 2
-    # Matrices of a drag are small: threads that wait for each other on busy cores cost more than they bring.
+    # The matrices of a drag are small: on busy cores several threads cost more than they gain.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        # Only now: where there is no display, the libraries that Polyscope is linked to may be missing too.
+        # Imported late: without a display, the libraries that Polyscope links to may be missing too.
         from m2v_studio.app import App
     except ImportError as error:
         print(f"The window cannot be drawn ({error}); {NO_LIBRARIES}", file=sys.stderr)
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def open_first(studio: Studio, source: Path | None) -> None:
-    """The file that was asked for, else a bundled creature."""
+    """Open the given file, else a bundled creature."""
     from m2v_studio.document.mesh_files import first_mesh
 
     mesh = source if source is not None else first_mesh()

@@ -1,7 +1,7 @@
-"""The window: its main loop, and where the panels are.
+"""The window: its main loop and the layout of its panels.
 
 Polyscope's own `show` would starve background work, so the loop here draws one frame at a time and sleeps the
-rest of a sixtieth of a second. Whatever goes wrong while drawing ends in a dialog, never in a crash.
+rest of a sixtieth of a second. Errors while drawing end in a dialog, not a crash.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class FrameTimes:
 
 
 class App:
-    """One window. `studio` is what it edits; everything here is only about showing it."""
+    """One window on a `studio`, which holds everything that is edited."""
 
     def __init__(self, studio: Studio, backend: str = "auto", size: tuple[int, int] | None = None) -> None:
         self.studio = studio
@@ -126,11 +126,11 @@ class App:
         ps.set_user_callback(self._draw_safely)
 
     def _read_keys(self) -> None:
-        """The user's own keys; what cannot be used in their file does not count and is said once."""
+        """Read the user's own keys; unusable lines of the file are ignored and reported once."""
         self.context.bindings, self._key_faults = keymap.read_bindings(config_folder() / keymap.FILE, BY_NAME)
 
     def _tell_key_faults(self) -> None:
-        """Once the first file is open: opening it takes away what was said before."""
+        """Report faults in the keys file once the first file is open, which clears earlier messages."""
         if self._key_faults and not self.studio.state.busy and self.studio.state.notice is None:
             text = "\n".join(self._key_faults[:6])
             self.studio.show(commands.notify, Notice("Some keys of your own cannot be used", text))
@@ -145,7 +145,7 @@ class App:
             if not self.step():
                 continue
             state = self.studio.state
-            # Nothing to see yet: leave the processor to the thread that reads the first mesh.
+            # Nothing to show yet: leave the processor to the thread that reads the first mesh.
             waiting = not is_open(state.document) and bool(state.busy)
             pause = OPENING_SECONDS if waiting else FRAME_SECONDS
             time.sleep(max(0.0, pause - (time.perf_counter() - start)))
@@ -180,7 +180,7 @@ class App:
         self.times.frame(now, self._host)
 
     def _work(self, now: float, seconds: float | None = None) -> None:
-        """Take in what has happened since the last time."""
+        """Process what has happened since the last call."""
         elapsed = min(now - self._last_tick, 0.25) if seconds is None else seconds
         self._last_tick = now
         try:
@@ -200,7 +200,7 @@ class App:
         if width >= MIN_WINDOW[0] and height >= MIN_WINDOW[1]:
             self.studio.change_settings(width=width, height=height)
         self.studio.close()
-        # Polyscope would otherwise hold the window's objects past the end of Python.
+        # Otherwise Polyscope keeps the window's objects past the end of Python.
         ps.clear_user_callback()
         ps.clear_files_dropped_callback()
         self.viewport.clear()
@@ -229,7 +229,7 @@ class App:
         window = self.context.window = self._window()
         if theme.use(self.studio.settings.theme):
             self.viewport.recolor()
-            self.scan_view.clear()  # it is shown anew below
+            self.scan_view.clear()  # shown again below
         style.ensure(layout.text_scale(self.studio.settings.text_scale, window[0], window[1]))
         regions = self._regions(*window)
         self.region = regions["view"]
@@ -252,7 +252,7 @@ class App:
         self.lasso.draw(self.region)
         self.brush.draw(context, self.region)
         with panel("left", regions["left"]):
-            with fixed("##settings", GENERATE_HEIGHT):  # the button below stays where it is
+            with fixed("##settings", GENERATE_HEIGHT):  # keeps the button below in place
                 self.source_panel.draw(context)
                 (self.handles_panel if state.document.scans is None else self.scans_panel).draw(context)
                 self.generate_panel.draw(context)

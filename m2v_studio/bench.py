@@ -1,4 +1,4 @@
-"""How smooth the window is, measured on the real one without a display; `m2v bench` runs this in its own process.
+"""Measures the smoothness of the real window without a display; `m2v bench` runs this in its own process.
 
 `python -m m2v_studio.bench MESH.npz PRESET DEVICE` prints one line of JSON. The file holds rest vertices [V, 3],
 faces [F, 3], handles [K] and their targets [K, 3] in the last frame.
@@ -36,8 +36,7 @@ def measure_window(
 
     Seconds; the cost is the median, of all frames and of those that showed the next frame of the motion (a window
     draws more often than a motion of 24 frames per second moves). The gap includes drawing (in software without a
-    GPU), the cost does not. The draft before the measured generation lets the model process warm up, as an edit does
-    for a person.
+    GPU), the cost does not. A draft before the measured generation warms up the model process, as a user's edit does.
     """
     app = App(Studio(factory), backend=backend, size=SIZE)
     try:
@@ -92,7 +91,7 @@ def measure_window(
 def _drag(app: App, vertex: int, frame: int) -> list[float]:
     """Seconds from an event of the mouse to the vertices of the pose, for each event of one long drag.
 
-    The model's process is left alone meanwhile, as on a machine with a core to spare for it.
+    The model's process is idle meanwhile, as on a machine with a spare core.
     """
     studio = app.studio
     source, results = studio.state.document.source, studio.state.results

@@ -1,4 +1,4 @@
-"""What panels, shortcuts and the mouse may touch: the studio they edit, the view, and what the window is asked for."""
+"""EditorContext: what panels, shortcuts and the mouse may access: the studio, the view, and requests to the window."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NO_DIALOG = (
 
 @dataclass
 class Place:
-    """A path that is typed into a dialog, or chosen in the system's."""
+    """A path typed into a dialog, or chosen in the system's file dialog."""
 
     path: str = ""
 
@@ -60,12 +60,12 @@ class Mouse:
     """What the mouse is doing in the view, and over what."""
 
     mode: str | None = None  # "press", "orbit", "pan", "handle", "box", "turn", "lasso", "brush"
-    dragging: bool = False  # a handle is being moved or turned right now
+    dragging: bool = False  # a handle is being moved or turned
     hovered_handle: int | None = None
     hovered_knob: int | None = None  # of the scans' box
     box_next: bool = False  # the next drag in the view draws a box around handles
-    lasso_next: bool = False  # the next drag in the view circles a part of the shape
-    brush: bool = False  # a press on the shape paints a region, until Esc
+    lasso_next: bool = False  # the next drag in the view draws a lasso
+    brush: bool = False  # pressing on the shape paints a region, until Esc
     brush_size: float = 22.0  # radius in pixels at scale 1
     box: tuple[tuple[float, float], tuple[float, float]] | None = None  # two corners, while it is drawn
 
@@ -100,7 +100,7 @@ class EditorContext:
 
     @property
     def top_dialog(self) -> str:
-        """The dialog that waits for an answer, the uppermost when there are several; empty when there is none."""
+        """The topmost dialog that waits for an answer; empty when there is none."""
         waiting = {
             "error": self.studio.state.notice is not None,
             "clips": self.studio.offered is not None,
@@ -145,7 +145,7 @@ class EditorContext:
             self.files.ask("open", "Choose a reference video", self.set_reference, kinds)
 
     def set_reference(self, path: Path) -> None:
-        """Stand a video or a folder of pictures beside the creature."""
+        """Show a video or a folder of images beside the creature."""
         if self.studio.state.document.source is None:
             self.studio.show(commands.say, "Open a mesh first, then a reference for it.")
             return
@@ -153,7 +153,7 @@ class EditorContext:
         self.studio.do("choose reference", commands.set_reference, replace(before, path=path.absolute()))
 
     def take_clip_as_keys(self, name: str) -> None:
-        """Handles with keys that follow an animation of the mesh's own file."""
+        """Fit handles and keys to an animation of the mesh's own file."""
         source = self.studio.state.document.source
         if source is None:
             return
@@ -167,7 +167,7 @@ class EditorContext:
         self.studio.tasks.run("Reading the animation", work, done, self._failed)
 
     def take_clip_as_reference(self, name: str) -> None:
-        """An animation of the mesh's own file behind the creature."""
+        """Show an animation of the mesh's own file behind the creature."""
         document = self.studio.state.document
         if document.source is None:
             return
@@ -183,7 +183,7 @@ class EditorContext:
         self.studio.show(commands.notify, notice)
 
     def update_reference(self) -> None:
-        """Read what the document asks for, and say what is wrong with it."""
+        """Load the document's reference, and report errors."""
         for reader in (self.reference, self.reference_motion):
             reader.update(self.studio.state.document)  # type: ignore[attr-defined]
             if reader.fault is not None:  # type: ignore[attr-defined]
@@ -191,7 +191,7 @@ class EditorContext:
                 reader.fault = None  # type: ignore[attr-defined]
 
     def cut_by_box(self) -> None:
-        """Leave out of the scans all that lies outside the box."""
+        """Remove scan points outside the box."""
         document = self.studio.state.document
         if document.scans is not None and document.alignment is not None:
             box = cut_box(document.alignment, document.box_shares, document.scans.sequence)
@@ -204,7 +204,7 @@ class EditorContext:
             self.files.ask("folder", "Choose a folder with a mask for each depth map", self.cut_by_masks)
 
     def cut_by_masks(self, path: Path) -> None:
-        """Leave out of depth maps what is black in these pictures."""
+        """Remove parts of depth maps that are black in these masks."""
         scans = self.studio.state.document.scans
         if scans is not None:
             self._read_again("cut scans by masks", replace(scans.reading, mask=str(path)))
@@ -215,7 +215,7 @@ class EditorContext:
             self._read_again("whole scans", replace(scans.reading, box=None, mask=""))
 
     def set_depth_scale(self, scale: float | None) -> None:
-        """Read depth maps with so many units a metre (as recognised: None), and guess anew where the shape lies."""
+        """Set the units per metre of depth maps (None: detected), and guess the shape's box again."""
         scans = self.studio.state.document.scans
         if scans is not None:
             self._read_again("depth scale", Reading(depth_scale=scale, mask=scans.reading.mask))
@@ -281,7 +281,7 @@ class EditorContext:
         )
 
     def poll_film(self) -> bool:
-        """Say what has become of the film; True when there is something new to show."""
+        """Report on the film; True when there is something new to show."""
         report = self.films.poll()
         if report is None:
             return False

@@ -1,4 +1,4 @@
-"""`m2v demo`: the whole path with the real editor, without a display, by real input events.
+"""`m2v demo`: drives the real editor through the whole workflow by input events, without a display.
 
 A creature is opened, two feet are pinned, the head is dragged to where it should be in the last frame, four
 motions are generated, compared and coloured, and the chosen one is exported. Every step leaves an image.
@@ -42,7 +42,7 @@ def run_demo(
 ) -> tuple[Path, ...]:
     """Play the story and write its images and exports into `out`; returns every file written.
 
-    It takes a minute or more; `on_file` hears of each file as it is there.
+    It takes a minute or more; `on_file` is called for each finished file.
 
     Raises DataError when there is no mesh to show or this machine cannot draw without a display.
     """
@@ -52,7 +52,7 @@ def run_demo(
     out.mkdir(parents=True, exist_ok=True)
     before = os.environ.get("M2V_CONFIG_DIR")
     with tempfile.TemporaryDirectory(prefix="m2v-demo-") as folder:
-        os.environ["M2V_CONFIG_DIR"] = folder  # a first run, whatever the person's own settings are
+        os.environ["M2V_CONFIG_DIR"] = folder  # as in a first run, whatever the user's settings
         try:
             return _play(out, mesh, factory or partial(load_animator), isolate, quality, on_file or (lambda path: None))
         finally:
@@ -104,7 +104,7 @@ class Story:
         self.on_file(path)
 
     def wait(self) -> None:
-        """Until nothing runs in the background; a notice on the way is an error of the demo."""
+        """Wait until nothing runs in the background; a notice meanwhile is an error."""
         self.driver.until(lambda: self.state.notice is not None or self._idle(), PATIENCE)
         if self.state.notice is not None:
             raise M2VError(f"{self.state.notice.message} {self.state.notice.detail}".strip())
@@ -196,7 +196,7 @@ class Story:
             self.wrote(target)
 
     def error(self) -> None:
-        """What a file that cannot be used looks like."""
+        """Show the dialog for an unusable file."""
         with tempfile.TemporaryDirectory() as folder:
             damaged = Path(folder) / "damaged.glb"
             damaged.write_bytes(b"glTF\x02\x00\x00\x00")
@@ -213,7 +213,7 @@ class Story:
     # ---- helpers ------------------------------------------------------------------------------------------
 
     def _landmarks(self) -> tuple[list[int], int]:
-        """Vertices to take hold of, found from the shape as a person sees it: two low ones and the head's end.
+        """Vertices to grab, found from the shape: two low ones and the end of the head.
 
         Only vertices that can be clicked count: their pixel shows them and nothing in front of them.
         """

@@ -1,4 +1,4 @@
-"""Edits of several keys at once: in time, copied, pasted, deleted, mirrored, of a pose. Pure functions of State."""
+"""Edits of several keys at once: retime, copy, paste, delete, mirror, key a pose. Pure functions of State."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ REST_FRAME = "Frame 0 is the rest pose and has no keys; move the playhead to ano
 
 @dataclass(frozen=True, eq=False)
 class KeyClip:
-    """Copied keys: for each handle its vertex and, by frame, how far from the rest position [3] it was keyed and how
-    it was turned there."""
+    """Copied keys: for each vertex, by frame, the offset from the rest position [3] and the turn."""
 
     source: SourceMesh
     offsets: tuple[tuple[int, Mapping[int, NDArray[np.float64]]], ...]
@@ -53,8 +52,7 @@ class KeyClip:
 
 
 def shift_keys(state: State, keys: Iterable[Key], by: int, copy: bool = False) -> State:
-    """Move (or copy) keys by whole frames, all alike; the block stays within the motion. Keys that it lands on are
-    replaced."""
+    """Move or copy keys by whole frames, as a block that stays within the motion. Keys it lands on are replaced."""
     block = tuple(keys)
     frames = [frame for _, frame in block]
     if not block:
@@ -64,8 +62,9 @@ def shift_keys(state: State, keys: Iterable[Key], by: int, copy: bool = False) -
 
 
 def scale_keys(state: State, keys: Iterable[Key], factor: float, about: int) -> State:
-    """Spread or crowd keys around frame `about`; a negative factor turns them round. Keys of one frame stay together,
-    those of different frames apart."""
+    """Scale keys in time around frame `about`; a negative factor reverses them. Keys of one frame stay together, others
+    apart.
+    """
     block = tuple(keys)
     before = sorted({frame for _, frame in block})
     if not before:
@@ -95,14 +94,14 @@ def _retimed(state: State, block: tuple[Key, ...], to: Mapping[int, int], copy: 
 
 
 def _at_new_frames(values: Mapping[int, Any], moved: set[int], to: Mapping[int, int], copy: bool) -> dict[int, Any]:
-    """What keys have, by frame; a key that another lands on is gone with all it had."""
+    """The keys' data by new frame; a key that another lands on is dropped with all its data."""
     landed = {to[frame] for frame in moved}
     kept = {at: value for at, value in values.items() if (copy or at not in moved) and at not in landed}
     return kept | {to[frame]: values[frame] for frame in moved if frame in values}
 
 
 def _moved_pin(pin: tuple[int, int], moved: set[int], to: Mapping[int, int], state: State) -> tuple[int, int]:
-    """A pin goes along with the key that says where it holds."""
+    """A pin moves with the key that sets its position."""
     first, last = pin
     by = to[first] - first if first in moved else 0
     return first + by, max(min(last + by, state.document.frames - 1), first + by)
@@ -112,7 +111,7 @@ def _moved_pin(pin: tuple[int, int], moved: set[int], to: Mapping[int, int], sta
 
 
 def copied(state: State) -> KeyClip | None:
-    """The keys in hand for the clipboard; None when there are none."""
+    """The keys to copy; None when there are none."""
     source, handles = state.document.source, state.document.handles
     block = keys_in_hand(state)
     if source is None or not block:
@@ -126,8 +125,9 @@ def copied(state: State) -> KeyClip | None:
 
 
 def paste_keys(state: State, clip: KeyClip, frame: int) -> State:
-    """Write copied keys so that the first is at `frame`: onto the one chosen handle when they are of one handle, else
-    onto the handles they are from, which are added again where they are gone. Keys past the end are left out."""
+    """Write copied keys so that the first is at `frame`: those of one handle onto the one chosen handle, else onto
+    their own handles, which are added again if missing. Keys past the end are dropped.
+    """
     document = state.document
     if document.source is not clip.source:
         raise HandleError("These keys were copied from another mesh; copy keys of this one.")
@@ -188,7 +188,7 @@ def pin_handles(state: State, rows: Iterable[int], pinned: bool) -> State:
 
 
 def shown_vertices(state: State) -> NDArray[np.float32] | None:
-    """The mesh [V, 3] as it is seen in the frame under the playhead, in its own units; None when there is no mesh."""
+    """The mesh [V, 3] as shown in the frame under the playhead, in its own units; None without a mesh."""
     source, pose = state.document.source, shown_pose(state)
     if source is None:
         return None
@@ -203,7 +203,7 @@ def shown_vertices(state: State) -> NDArray[np.float32] | None:
 
 
 def rows_to_key(state: State) -> tuple[int, ...]:
-    """Handles a pose is keyed of: the chosen ones, or all; pinned ones stay as they are."""
+    """Handles to key for a pose: the chosen ones, or all; except pinned ones."""
     handles = state.document.handles
     return tuple(row for row in chosen_rows(state) or range(len(handles)) if not handles[row].pinned)
 
@@ -224,7 +224,7 @@ def key_pose(state: State, vertices: ArrayLike) -> State:
 
 
 def move_handles(state: State, places: Mapping[int, ArrayLike], frame: int) -> State:
-    """Write a key at `frame` for several handles, by row; what is chosen stays chosen, with these keys."""
+    """Write a key at `frame` for several handles, by row; the selection stays, with these keys."""
     if state.document.source is None or not places:
         return state
     handles = list(state.document.handles)
@@ -243,8 +243,9 @@ def turn_handles(
 
 
 def mirrored_keys(state: State) -> State:
-    """Give the handles on the other side of the body what the chosen handles do, mirrored: the keys in hand, or the
-    pin of a pinned handle. A handle in the middle is mirrored where it is. Handles that are missing are added."""
+    """Mirror the chosen keys, or the pins of pinned handles, to the handles on the other side of the body, which are
+    added if missing. A handle in the middle is mirrored in place.
+    """
     source = state.document.source
     rows = chosen_rows(state) or tuple(range(len(state.document.handles)))
     if source is None or not rows:
@@ -265,7 +266,7 @@ def mirrored_keys(state: State) -> State:
             partner = state.document.handles[-1].vertex
         state = commands.add_handle(state, partner, handle.pinned)
         to = state.view.selected if state.view.selected is not None else 0
-        # The vertex in the middle of a region need not be the mirror image of the other one's.
+        # The middle vertices of two mirrored regions need not mirror each other.
         beside = source.vertices[state.document.handles[to].vertex] - mirror.point(source.vertices[handle.vertex])
         touched.append(to)
         for frame, (place, turn) in keys.items():

@@ -1,4 +1,4 @@
-"""Every intent of a person as a pure function State -> State; `history.Session` applies them with undo."""
+"""The user's commands as pure functions State -> State; `history.Session` applies them with undo."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def open_source(state: State, mesh: SourceMesh) -> State:
 
 
 def add_handle(state: State, vertex: int, pinned: bool = False) -> State:
-    """Add a handle at a vertex and select it; where there is one, or a region, select that (and pin it when asked).
+    """Add a handle at a vertex and select it; an existing handle or region there is selected (and pinned if asked).
 
     Scans have no handles.
     """
@@ -114,7 +114,7 @@ def with_handle(state: State, row: int, **changes: Any) -> State:
 
 
 def with_handles(state: State, handles: Iterable[Handle]) -> State:
-    """These handles instead of the document's; the state itself where all are the same."""
+    """Replace the document's handles; returns the same state if nothing changes."""
     new, old = tuple(handles), state.document.handles
     if len(new) == len(old) and all(a is b for a, b in zip(new, old, strict=True)):
         return state
@@ -138,7 +138,7 @@ def set_key(state: State, row: int, frame: int, position: ArrayLike) -> State:
 
 
 def keyed_handle(document: Document, row: int, frame: int, position: ArrayLike) -> Handle:
-    """A handle with a key [3] in this frame, brought within reach, and not pinned; raises HandleError for a bad one."""
+    """The handle with a key [3] in this frame, clamped to its reach, and unpinned; raises HandleError for a bad key."""
     handle, target = document.handles[row], np.asarray(position, dtype=np.float64)
     if not 0 < frame < document.frames:
         raise HandleError(f"Frame {frame} cannot have a key; frames 1 to {document.frames - 1} can.")
@@ -157,8 +157,8 @@ def keyed_handle(document: Document, row: int, frame: int, position: ArrayLike) 
 def set_frames(state: State, frames: int, began: Document | None = None) -> State:
     """Change the length; keys keep their share of it, so an end pose stays at the end. Scans have their own.
 
-    Keys are stretched from where they are in `began`, the document before the gesture (the present one, if left out).
-    None is lost: a length has at least a frame for each.
+    Keys are stretched from `began`, the document before the gesture (by default the present one). The length keeps at
+    least a frame for each key.
     """
     document = state.document
     began = document if began is None else began
@@ -198,7 +198,7 @@ def set_loop(state: State, loop: bool) -> State:
 
 
 def set_motions_off(state: State, without: tuple[str, ...]) -> State:
-    """Borrow nothing from these packs, models and clips."""
+    """Switch off borrowing from these packs, models and clips."""
     return _setting(state, without=tuple(sorted(set(without))))
 
 
@@ -212,7 +212,7 @@ def set_reference(state: State, reference: Reference | None) -> State:
 
 
 def set_reference_motion(state: State, motion: ReferenceMotion | None, frames: int = 0) -> State:
-    """Another motion behind the creature, or none; without handles yet, the document takes its length."""
+    """Set or remove the reference motion; without handles yet, the document takes its length."""
     state = _setting(state, reference_motion=motion)
     if motion is not None and frames:
         state = say(state, f"{motion.clip.rsplit('|', 1)[-1]} runs behind the creature, in step with the timeline.")

@@ -1,4 +1,4 @@
-"""Views that know the head: from which side a creature is looked at, as the yaw of a camera in degrees."""
+"""Camera yaws, in degrees, for views of a creature's front and sides."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from m2v_studio.document.state import normalization
 from m2v_studio.document.symmetry import mirror_of
 
 Side = Literal["front", "back", "right", "left"]
-ACROSS = 0.5  # cosine to the plane between left and right below which that plane is another symmetry
-STRAIGHT = 20.0  # degrees: a creature that faces an axis within this is taken to face along it
+ACROSS = 0.5  # least cosine to the symmetry plane; otherwise it is not the plane between left and right
+STRAIGHT = 20.0  # degrees: a heading this close to an axis is snapped to it
 # A creature that faces us has its right on our left; an axis view from the right is from +X, as elsewhere.
 OF_CREATURE: dict[Side, float] = {"front": 0.0, "back": 180.0, "right": -90.0, "left": 90.0}
 OF_AXES: dict[Side, float] = {"front": 0.0, "back": 180.0, "right": 90.0, "left": 270.0}
 
 
 def yaw_of_side(side: Side, facing: float | None) -> float:
-    """Of a creature that faces a yaw in degrees; None: of the axes."""
+    """The camera yaw for a side of a creature with this heading in degrees; None: of the axes."""
     return OF_AXES[side] if facing is None else (facing + OF_CREATURE[side]) % 360.0
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a running generation and of a drag meanwhile, as pure functions State -> State."""
+"""Pure functions State -> State for the running generation and for drags."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def set_pose(state: State, figure: str, frame: int, vertices: NDArray[np.float32
 
 
 def job_finished(state: State, request: int, samples: SampleSet | ReconstructionSet, held: bool = False) -> State:
-    """Take the results in, unless a newer request replaced this one; a draft starts to play.
+    """Take over the results unless a newer request replaced this one; a draft starts to play.
 
-    While a handle is `held` the mesh stays in the hand.
+    While a handle is `held`, the dragged pose stays visible.
     """
     job = state.job
     if job is None or job.request != request:
@@ -60,7 +60,7 @@ def job_finished(state: State, request: int, samples: SampleSet | Reconstruction
 
 
 def _color(state: State, samples: SampleSet | ReconstructionSet) -> ColorBy:
-    """What is coloured: as before, but what a body completed is tinted, and one result differs from nothing."""
+    """The colouring: as before, except that completed scans are tinted, and a single result has no disagreement."""
     color = state.view.color
     if color == "disagreement" and len(samples.samples) < 2:
         return "none"

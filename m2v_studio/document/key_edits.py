@@ -1,4 +1,4 @@
-"""What happens to the keys of handles when several change together, as pure functions on plain values."""
+"""Retiming of several keys together, as pure functions on plain values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.sequence import Handle
 
 
 def asked_of(handle: Handle) -> Hashable:
-    """Equal for two handles that ask the same of a motion."""
+    """Equal for two handles with the same effect on a motion."""
     places = tuple((frame, place.tobytes()) for frame, place in handle.keys.items() if frame > 0)
     turns = tuple((frame, turn.tobytes()) for frame, turn in handle.turns.items() if frame > 0)
     region = handle.region.tobytes()
@@ -26,19 +26,19 @@ def stretched(keys: Mapping[int, NDArray], scale: float, frames: int) -> dict[in
 
 
 def stretched_handle(handle: Handle, scale: float, frames: int) -> Handle:
-    """A handle in a motion of `frames` frames that is `scale` times as long: all it has keeps its share of them."""
+    """The handle in a motion stretched by `scale` to `frames` frames."""
     keys = stretched(handle.keys, scale, frames)
     to = dict(zip(sorted(frame for frame in handle.keys if frame > 0), sorted(keys), strict=True)) | {0: 0}
     easing = {to[frame]: easing for frame, easing in handle.easing.items() if frame in to}
     turns = {to[frame]: turn for frame, turn in handle.turns.items() if frame in to}
-    # A pin that starts at a key goes on starting at it.
+    # A pin that starts at a key keeps starting there.
     ends = [(to.get(first, min(round(first * scale), frames - 1)), round(last * scale)) for first, last in handle.pins]
     pins = tuple((first, min(max(last, first), frames - 1)) for first, last in ends)
     return replace(handle, keys=keys, easing=easing, pins=pins, turns=turns)
 
 
 def fitted(wanted: Sequence[float], low: int, high: int) -> list[int]:
-    """Ascending places as whole numbers from `low` to `high`, each in one of its own, near to where it was wanted."""
+    """Ascending positions rounded to distinct whole numbers from `low` to `high`."""
     after: list[int] = []
     for row, place in enumerate(wanted):
         room = high - (len(wanted) - 1 - row)  # the later ones need theirs

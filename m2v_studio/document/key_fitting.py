@@ -15,7 +15,7 @@ from m2v_studio.document.words import counted
 
 
 def result_as_keys(state: State, row: int) -> State:
-    """Replace the handles by ones that follow this result: those that are there, and more at telling places."""
+    """Replace the handles by ones that follow this result: the existing ones, and more at spread-out places."""
     results, source = state.results, state.document.source
     if results is None or source is None or not isinstance(results.samples, SampleSet):
         return state
@@ -27,7 +27,7 @@ def result_as_keys(state: State, row: int) -> State:
 
 
 def clip_as_keys(state: State, sequence: MeshSequence) -> State:
-    """Begin in the first pose of an animation of the mesh, with handles that follow it in the place of the others."""
+    """Start from the first pose of an animation of the mesh, with handles fitted to it."""
     source, track = state.document.source, sequence.vertices
     if source is None or len(track) < MIN_FRAMES or track.shape[1] != len(source.vertices):
         return state

@@ -1,4 +1,4 @@
-"""The opened mesh's own looks, worked out once a mesh, and how results are coloured at first."""
+"""The opened mesh's own appearance, computed once per mesh, and the initial colouring of results."""
 
 from __future__ import annotations
 

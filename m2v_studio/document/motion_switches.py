@@ -1,6 +1,6 @@
 """Which motions of the bank are switched on: by pack, by model, by clip.
 
-What is off is kept as few names as say it: a pack's where all of it is off, a model's, else "Model/Clip".
+What is off is stored in as few names as possible: a pack, a model, or "Model/Clip".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What handles and files are called where nobody has named them."""
+"""Default names of handles and files."""
 
 from __future__ import annotations
 

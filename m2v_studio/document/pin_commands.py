@@ -1,4 +1,4 @@
-"""Pins over a range of frames, and how a key goes to the next: pure functions State -> State."""
+"""Commands for pins over a range of frames and for easings: pure functions State -> State."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from m2v_studio.document.state import State, frame_shown
 
 
 def pin_at(handle: Handle, frame: int) -> int | None:
-    """Which of a handle's pins this frame lies in."""
+    """Index of the handle's pin that covers this frame."""
     return next((at for at, (first, last) in enumerate(handle.pins) if first <= frame <= last), None)
 
 
@@ -36,7 +36,7 @@ def pin_from_here(state: State, rows: Iterable[int], shape: NDArray) -> State:
 
 
 def let_go_here(state: State, rows: Iterable[int]) -> State:
-    """End the pins that the playhead stands in; one that starts here goes."""
+    """End the pins under the playhead; one that starts here is removed."""
     frame = frame_shown(state)
     handles = list(state.document.handles)
     for row in rows:
@@ -51,7 +51,7 @@ def let_go_here(state: State, rows: Iterable[int]) -> State:
 
 
 def remove_pins(state: State, rows: Iterable[int]) -> State:
-    """Take the pins that the playhead stands in out; without one there, all of the handle's."""
+    """Remove the pins under the playhead, or without one there, all pins of the handle."""
     handles, frame = list(state.document.handles), frame_shown(state)
     for row in rows:
         at = pin_at(handles[row], frame)
@@ -61,7 +61,7 @@ def remove_pins(state: State, rows: Iterable[int]) -> State:
 
 
 def drag_pin(state: State, row: int, pin: int, first: int, last: int) -> State:
-    """Change a pin's range. The key at its start, which says where it holds, goes along."""
+    """Change a pin's range; the key at its start, which sets its position, moves along."""
     handles, end = list(state.document.handles), state.document.frames - 1
     handle = handles[row]
     before = handle.pins[pin]
@@ -79,7 +79,7 @@ def drag_pin(state: State, row: int, pin: int, first: int, last: int) -> State:
 
 
 def set_easing(state: State, keys: Iterable[Key], easing: Easing | None) -> State:
-    """How these keys go to the next; None leaves the motion free again. Frame 0 is the rest pose's."""
+    """Set the easing from these keys to the next; None makes the motion free. Frame 0 is the rest pose's."""
     by_row: dict[int, set[int]] = {}
     for row, frame in keys:
         by_row.setdefault(row, set()).add(frame)
@@ -92,7 +92,7 @@ def set_easing(state: State, keys: Iterable[Key], easing: Easing | None) -> Stat
 
 
 def easing_of(state: State, key: Key) -> Easing | None:
-    """How this key goes to the next; None: freely."""
+    """The easing from this key to the next; None: free."""
     row, frame = key
     handles = state.document.handles
     return handles[row].easing.get(frame) if row < len(handles) else None

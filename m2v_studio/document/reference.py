@@ -1,4 +1,4 @@
-"""What is animated after, remembered by its path: pictures on a plane in the view, or another motion of the mesh."""
+"""References to animate after, stored by path: images on a plane in the view, or another motion of the mesh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_OFFSET = 300  # frames
 
 @dataclass(frozen=True)
 class Reference:
-    """`offset` is the picture that stands beside frame 0; before the first and after the last these stay."""
+    """`offset` is the image beside frame 0; the first and last image are held beyond the ends."""
 
     path: Path
     plane: Plane = "back"

@@ -1,4 +1,4 @@
-"""Regions of a mesh as handles: made, changed, and what of the mesh a circle in the view means. Pure functions."""
+"""Commands for handles with regions, and which vertices a lasso selects. Pure functions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = "This part of the shape is too small to hold; take more of it."
 
 
 def add_region(state: State, vertices: ArrayLike) -> State:
-    """A handle that takes vertices [N] along as one piece, chosen at once. Handles inside it are replaced.
+    """Add and select a handle that moves vertices [N] as one rigid piece. Handles inside it are replaced.
 
     Raises HandleError when there are too few vertices, or too many handles.
     """
@@ -42,7 +42,7 @@ def add_region(state: State, vertices: ArrayLike) -> State:
 
 
 def change_region(state: State, row: int, vertices: ArrayLike, take_away: bool) -> State:
-    """Add vertices to the region of a handle, or take them away from it; its handle stays where it is.
+    """Add vertices to a handle's region, or remove them; the handle stays in place.
 
     A handle without a region gets one.
     """
@@ -57,13 +57,13 @@ def change_region(state: State, row: int, vertices: ArrayLike, take_away: bool) 
 
 
 def repaint(state: State, began: Document, row: int | None, vertices: ArrayLike, take_away: bool = False) -> State:
-    """What a brush makes of the document in which its stroke began: a new region, or that of a handle changed."""
+    """Apply a whole brush stroke to the document at its start: a new region, or a changed one."""
     before = replace(state, document=began)
     return add_region(before, vertices) if row is None else change_region(before, row, vertices, take_away)
 
 
 def dissolve(state: State, rows: Iterable[int]) -> State:
-    """Leave of regions the handle in their middle alone."""
+    """Turn regions back into single handles."""
     for row in rows:
         state = commands.with_handle(state, row, region=np.zeros(0, dtype=np.int64))
     return state
@@ -76,10 +76,10 @@ def middle_of(source: SourceMesh, vertices: NDArray[np.int64]) -> int:
 
 
 def circled(source: SourceMesh, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """What a circle around a part of the shape means, by the vertices [V] whose image is `inside` and those `seen`.
+    """The vertices a lasso selects, given those [V] whose image is `inside` and those `seen`.
 
-    A head is meant with its far side, a leg without the one behind it: of what hangs together inside the circle,
-    the piece of which most is seen; and loose parts of the mesh, such as eyes, that lie inside it altogether.
+    A head includes its far side, a leg excludes the one behind it: of the connected pieces inside the lasso it is the
+    one most visible, plus loose parts, such as eyes, that lie completely inside.
     """
     if not (inside & seen).any():
         return np.zeros(0, dtype=np.int64)
@@ -96,7 +96,7 @@ def circled(source: SourceMesh, inside: NDArray[np.bool_], seen: NDArray[np.bool
 
 
 def _without_handles(state: State, vertices: NDArray[np.int64], keep: Handle | None = None) -> tuple[State, int]:
-    """The state without handles on these vertices, and how many there were; regions lose what they share with them."""
+    """The state without handles on these vertices, and their number; other regions lose these vertices."""
     kept: list[Handle] = []
     for handle in state.document.handles:
         if handle is keep or handle.vertex not in vertices:

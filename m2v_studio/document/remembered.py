@@ -1,4 +1,4 @@
-"""Answers that are kept as long as what they are about: a cache by number would keep large results alive."""
+"""A cache whose entries live as long as their argument, so that large results are not kept alive."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ Answer = TypeVar("Answer")
 
 
 def remembered(work: Callable[P, Answer]) -> Callable[P, Answer]:
-    """For a function whose first argument is an object that is equal only to itself: it is asked once for it and each
-    set of further arguments, and the answers go when the object goes. They must not hold it."""
+    """Decorator for functions whose first argument compares by identity: results are cached per object and further
+    arguments, and dropped with the object. Results must not refer to it.
+    """
     kept: WeakKeyDictionary[Any, dict[Hashable, Answer]] = WeakKeyDictionary()
 
     @wraps(work)

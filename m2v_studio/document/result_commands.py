@@ -1,5 +1,6 @@
-"""Results a person keeps, names and throws away, as pure functions State -> State. They are not undone: what was
-thrown away last can be brought back."""
+"""Commands to keep, name and delete results: pure functions State -> State. Not part of undo; the last deletion can be
+reverted.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +31,13 @@ def toggle_star(state: State, row: int) -> State:
 
 
 def name_result(state: State, row: int, name: str) -> State:
-    """A name instead of the seed's number; empty goes back to that. One that has a name is worth a star."""
+    """Set a name instead of the seed number (empty: back to that); named results get a star."""
     name = " ".join(name.split())[:MAX_NAME]
     return _marked(state, row, name=name, star=mark_of(state.results, row).star or bool(name))
 
 
 def delete_results(state: State, rows: Iterable[int]) -> State:
-    """Take results out; `bring_back` undoes the last time."""
+    """Delete results; `bring_back` reverts the last deletion."""
     results = state.results
     gone = set(rows)
     if results is None or not gone:
@@ -52,7 +53,7 @@ def delete_results(state: State, rows: Iterable[int]) -> State:
 
 
 def others_of(state: State) -> tuple[int, ...]:
-    """What "delete the others" is about: all without a star; when none has one, all but the one that is shown."""
+    """The results for "delete the others": all without a star, or without any star, all but the one shown."""
     if state.results is None:
         return ()
     rows = range(len(state.results.samples.samples))
@@ -68,7 +69,7 @@ def bring_back(state: State) -> State:
 
 
 def with_kept(state: State, made: Results) -> Results:
-    """New results, followed by those of the present ones that have a star. One that was made again keeps its star."""
+    """New results followed by the present starred ones. A result generated again keeps its star."""
     old = state.results
     if old is None or not isinstance(old.samples, SampleSet) or not isinstance(made.samples, SampleSet):
         return made

@@ -1,4 +1,4 @@
-"""What a person does with scans, as pure functions State -> State beside those of `commands`."""
+"""Commands for scans: pure functions State -> State."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def open_scans(state: State, scans: OpenedScans) -> State:
 
 
 def reread_scans(state: State, scans: OpenedScans) -> State:
-    """The same scans read in another way; the box of the whole shape stays where it is, unless their size changes."""
+    """The scans re-read with other settings; the shape's box stays unless their size changes."""
     before_this, now = state.document.scans, state.document.alignment
     if before_this is None or now is None:
         return state
@@ -108,7 +108,7 @@ def set_one_shape(state: State, one_shape: bool) -> State:
 
 
 def ask_for_another_body(state: State, body: str) -> State:
-    """Complete what was not seen with any body of the bank but this and those asked about before; "": with any."""
+    """Exclude this body, besides those excluded before, from completing the scans; "": allow all again."""
     others = tuple(dict.fromkeys((*state.document.other_bodies, body))) if body else ()
     return replace(state, document=replace(state.document, other_bodies=others))
 

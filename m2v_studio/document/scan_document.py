@@ -1,4 +1,4 @@
-"""Opened scans as the editor keeps them, and the box that says where the whole shape lies. No Polyscope, no torch."""
+"""Opened scans in the editor, and the box of the whole shape. No Polyscope, no torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_SHIFT = 1000.0
 
 @dataclass(frozen=True)
 class Reading:
-    """How scans are read where their files do not say it, or where more was scanned than the shape."""
+    """Settings for reading scans: what files do not say, and what to cut away."""
 
     box: Corners | None = None  # what lies outside it is left out; in the units of the file
     mask: str = ""  # path of a picture or folder of them that depth maps are cut out by
@@ -57,14 +57,14 @@ def box_corners(alignment: Normalization, shares: Shares = WHOLE) -> NDArray[np.
 
 
 def cut_box(alignment: Normalization, shares: Shares, sequence: ScanSequence) -> Corners:
-    """The box as scans are cut by it, in the units of their file."""
+    """The cutting box in the units of the scans' file."""
     corners = box_corners(alignment, shares) + np.asarray(sequence.origin)
     x0, y0, z0, x1, y1, z1 = (float(value) for value in (*corners.min(axis=0), *corners.max(axis=0)))
     return x0, y0, z0, x1, y1, z1
 
 
 def shares_of(sides: ArrayLike) -> tuple[float, Shares]:
-    """The longest of a box's three sides, and all of them as shares of it. Raises DataError unless they are finite."""
+    """The longest of a box's three sides, and all three as fractions of it. Raises DataError unless they are finite."""
     lengths = np.array(sides, dtype=np.float64)
     if lengths.shape != (3,) or not np.isfinite(lengths).all() or not lengths.max() > 0:
         raise DataError("The sides of the box have to be three finite numbers above 0; type them again.")
@@ -99,7 +99,7 @@ def same_alignment(a: Normalization, b: Normalization) -> bool:
 
 
 def is_guessed(scans: OpenedScans, alignment: Normalization, shares: Shares) -> bool:
-    """Whether the box is where and as it was guessed."""
+    """Whether the box is still the guess."""
     return same_alignment(alignment, scans.guess) and shares == WHOLE
 
 

@@ -18,7 +18,7 @@ KINDS = "a folder of PLY, PCD, XYZ, OBJ, NPY or NPZ frames, depth or colour imag
 
 
 def is_scans(path: Path) -> bool:
-    """True when a path that was opened or dropped is taken for scans rather than for a mesh or a project."""
+    """Whether an opened or dropped path is treated as scans rather than as a mesh or a project."""
     return path.is_dir() or path.suffix.lower() in SCAN_SUFFIXES
 
 

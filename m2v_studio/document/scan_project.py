@@ -1,5 +1,6 @@
-"""Scans in project files: their path and alignment, and the meshes made of them. The scans themselves stay where
-they are, since a recording can be far larger than anything a project should hold."""
+"""Scans in project files: their path and alignment, and the reconstructed meshes. Scans themselves are not stored, as
+recordings can be very large.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +60,7 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
     """Read the scans again and align them as saved; raises DataError when they are gone or have changed too much."""
     raw = description["scans"]
     saved = Path(str(raw["path"]))
-    # Moved together with the project, they are beside it.
+    # They may have moved together with the project.
     places = (saved, project.parent / saved.name)
     found = next((path for path in places if path.exists()), None)
     if found is None:
@@ -133,7 +134,7 @@ def reconstruction_results(
 
 
 def mark_from(entry: dict[str, Any]) -> Mark:
-    """What was said about a result; nothing, in projects from before anything could be."""
+    """The notes on a result; none in older projects."""
     star, older = bool(entry.get("star", False)), bool(entry.get("older", False))
     return Mark(star, str(entry.get("name", ""))[:MAX_NAME], older)
 

@@ -1,4 +1,4 @@
-"""The real surface beside a scan sequence: `truth.npz` or `truth.glb`, and how far results are from it.
+"""The ground truth beside a scan sequence, `truth.npz` or `truth.glb`, and the distance of results from it.
 
 A folder of scans may hold one of the two; beside a single file `walk.npz` the name is `walk-truth.npz`. The
 positions are in the scans' own units and axes, with one frame per scan.

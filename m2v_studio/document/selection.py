@@ -27,7 +27,7 @@ def chosen_keys(state: State) -> tuple[Key, ...]:
 
 
 def keys_in_hand(state: State) -> tuple[Key, ...]:
-    """What an edit of keys is about: the chosen keys, or all keys of the chosen handles when no key is chosen."""
+    """The keys to edit: the chosen keys, or without any, all keys of the chosen handles."""
     return chosen_keys(state) or keys_of(state, chosen_rows(state))
 
 

@@ -1,4 +1,4 @@
-"""What the window remembers between runs: its size, text scale and recent files, in one small JSON file."""
+"""Settings kept between runs (window size, text scale, recent files, ...) in one small JSON file."""
 
 from __future__ import annotations
 

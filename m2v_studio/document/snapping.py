@@ -1,4 +1,4 @@
-"""Where a handle snaps to: the ground, a grid, the plane between left and right, another vertex. Source units."""
+"""Snapping of handles: to the ground, a grid, the symmetry plane or another vertex. Source units."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from m2v_studio.document.symmetry import mirror_of
 
 SNAPS: tuple[Snap, ...] = ("none", "ground", "grid", "symmetry", "vertex")
 NAMES = {"none": "nothing", "ground": "ground", "grid": "grid", "symmetry": "symmetry plane", "vertex": "vertex"}
-CELLS = 20.0  # about so many cells of the grid are as long as the shape
-NEAR = 0.05  # fraction of size: vertices nearer at rest move along with the handle, and are nothing to snap to
+CELLS = 20.0  # grid cells along the shape, about
+NEAR = 0.05  # fraction of size: nearer vertices at rest move along with the handle, so it does not snap to them
 
 
 def grid_step(source: SourceMesh) -> float:
@@ -36,7 +36,7 @@ def others(source: SourceMesh, vertex: int) -> NDArray[np.bool_]:
 
 
 def snapped(source: SourceMesh, vertex: int, place: ArrayLike, snap: Snap, shape: ArrayLike) -> NDArray[np.float64]:
-    """A place [3] moved onto what is asked for; `shape` [V, 3] is the mesh as it is shown.
+    """A position [3] snapped to the chosen target; `shape` [V, 3] is the mesh as shown.
 
     Raises HandleError where there is no such thing: a mesh whose sides are not alike has no symmetry plane.
     """
@@ -57,8 +57,9 @@ def snapped(source: SourceMesh, vertex: int, place: ArrayLike, snap: Snap, shape
 
 
 def key_place(state: State, row: int, shape: NDArray) -> tuple[int, NDArray[np.float64]]:
-    """The frame that an edit of this handle's place writes to, and where the handle is there: at its key, or on the
-    mesh at `shape` [V, 3]."""
+    """The frame that an edit of this handle's position writes to, and the position there: its key's, or on the mesh
+    `shape` [V, 3].
+    """
     handle = state.document.handles[row]
     frame = frame_shown(state)
     if frame > 0 and frame in handle.keys and not handle.pinned:
@@ -68,7 +69,7 @@ def key_place(state: State, row: int, shape: NDArray) -> tuple[int, NDArray[np.f
 
 
 def put_on(state: State, rows: tuple[int, ...], snap: Snap, shape: NDArray) -> State:
-    """Write keys at the playhead that bring these handles onto the ground, the grid and so on."""
+    """Write keys at the playhead that snap these handles to the ground, the grid and so on."""
     source = state.document.source
     if source is None or not rows:
         return state

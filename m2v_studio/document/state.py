@@ -1,7 +1,7 @@
 """The document and everything else the window shows, as immutable values. No Polyscope, no torch.
 
-`Document` is what a person edits, undoes and saves. `State` adds what is not undone: the view, the results,
-the running job. Whatever can be derived is a function here, not a field.
+`Document` is edited, undone and saved. `State` adds the rest: view, results, running job. Derived values are functions,
+not fields.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ SPEEDS = (0.25, 0.5, 1.0, 2.0)
 
 
 class Same:
-    """Equal only to a `Same` of the very same object. Unlike `id`, it keeps the object alive, so that a new one at
-    the old one's address is not taken for it."""
+    """Compares an object by identity. Unlike `id`, it keeps the object alive, so that its address is not reused."""
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -51,33 +50,33 @@ class Document:
     source: SourceMesh | None = None
     handles: tuple[Handle, ...] = ()
     scans: OpenedScans | None = None  # instead of a source
-    alignment: Normalization | None = None  # where the whole shape lies in frame 0; given exactly when scans are
+    alignment: Normalization | None = None  # the box of the whole shape in frame 0; set exactly when scans are
     box_shares: Shares = WHOLE  # the sides of the box that scans are cut by, of the alignment's scale
     frames: int = 17
     fps: float = 24.0
     seeds: int = 4
     seed: int = 0
     quality: Quality = "normal"
-    behaviour: str = ""  # what the motion is to be; empty: anything
+    behaviour: str = ""  # requested behaviour; empty: any
     loop: bool = False  # the last frame flows into the first
     contacts: bool = True  # feet that stand stay where they stand
     without: tuple[str, ...] = ()  # motions of the bank that are switched off: packs, models, clips
     resolution: int = 128  # iso-surface cells along a side
     one_shape: bool = False
-    other_bodies: tuple[str, ...] = ()  # of the bank that are not to complete the scans: others are wanted
+    other_bodies: tuple[str, ...] = ()  # bodies of the bank excluded from completing the scans
     reference: Reference | None = None  # pictures beside the creature
     reference_motion: ReferenceMotion | None = None  # behind the creature
 
 
 @dataclass(frozen=True)
 class View:
-    """What is looked at; never undone."""
+    """The view's state; never undone."""
 
     time: float = 0.0  # frames; the frame shown is its whole part
     playing: bool = False
     loop: bool = True
     speed: float = 1.0
-    selected: int | None = None  # row in Document.handles
+    selected: int | None = None  # index into Document.handles
     key: int | None = None  # frame of the selected key of the selected handle
     rows: frozenset[int] = frozenset()  # further chosen handles; `selection` says which of them exist
     keys: frozenset[tuple[int, int]] = frozenset()  # further chosen keys, by row and frame
@@ -93,7 +92,7 @@ class View:
 
 @dataclass(frozen=True)
 class Mark:
-    """What a person has said about a result. One with a star is kept when others are generated."""
+    """A user's notes on a result. Starred results survive a new generation."""
 
     star: bool = False
     name: str = ""
@@ -102,7 +101,7 @@ class Mark:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Samples with the edit they belong to; they are stale when the document has moved on.
+    """Samples with the edit they belong to; stale once the document has changed.
 
     `truth_error` holds, for each sample made from scans whose true surface is known, the distance [T, V] of its
     vertices from it, as a fraction of the longest side; None until it is worked out.
@@ -132,12 +131,12 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """The mesh as a drag has it, until the draft of the whole motion is there."""
+    """The dragged pose, shown until the draft of the whole motion arrives."""
 
     figure: str  # the one that was taken hold of
     frame: int
     track: NDArray[np.float32]  # [1, V, 3] in the units of the opened file
-    handles: tuple[Handle, ...]  # what it was made for: with others it no longer counts
+    handles: tuple[Handle, ...]  # the handles it was made for: with others it is outdated
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def frame_shown(state: State) -> int:
 
 
 def shown_pose(state: State) -> Pose | None:
-    """What a drag has made of the frame under the playhead; None when handles or playhead have moved on since."""
+    """The dragged pose of the frame under the playhead; None once handles or playhead have changed."""
     pose = state.pose
     current = pose is not None and pose.handles is state.document.handles and pose.frame == frame_shown(state)
     return pose if current else None
@@ -185,7 +184,7 @@ def usable_handles(document: Document) -> tuple[Handle, ...]:
 
 
 def tracks(document: Document) -> HandleTracks:
-    """What the pipeline is asked to meet."""
+    """The handle tracks for the pipeline."""
     return HandleTracks(usable_handles(document), frames=document.frames, fps=document.fps)
 
 
@@ -201,9 +200,9 @@ def sampling(document: Document) -> SamplingOptions:
     )
 
 
-@lru_cache(maxsize=4)  # asked for many times in every frame, of the same immutable document
+@lru_cache(maxsize=4)  # called many times per frame on the same immutable document
 def edit_key(document: Document) -> Hashable:
-    """Equal for two documents that ask for the same motion, whatever their seeds and quality."""
+    """Equal for two documents that request the same motion, whatever their seeds and quality."""
     if document.scans is not None and document.alignment is not None:
         place = document.alignment
         box = (place.center.tobytes(), place.scale, place.up_axis)
@@ -225,7 +224,7 @@ def is_open(document: Document) -> bool:
 
 
 def is_unsaved(state: State) -> bool:
-    """True when the document or results that were asked for are not on disk. A draft comes again by itself."""
+    """True when the document or generated results are not on disk; drafts do not count."""
     if not is_open(state.document):
         return False
     made = state.results is not None and (state.results.quality != "draft" or state.document.quality == "draft")
@@ -247,12 +246,12 @@ def has_moved_handle(document: Document) -> bool:
 
 
 def is_generating(state: State) -> bool:
-    """True while what Generate asked for is being made; the draft after an edit of a handle comes by itself."""
+    """True while Generate runs; automatic drafts do not count."""
     return state.job is not None and (state.job.quality != "draft" or state.document.scans is not None)
 
 
 def next_step(state: State) -> Step:
-    """The one thing to do next; its control is the highlighted one."""
+    """The suggested next step, whose control is highlighted."""
     document = state.document
     if not is_open(document):
         return "open"
@@ -295,7 +294,7 @@ def why_not_play(state: State) -> str:
 
 
 def reconstruction(document: Document) -> ReconstructionOptions:
-    """What the reconstruction pipeline is asked for."""
+    """The options for the reconstruction pipeline."""
     return ReconstructionOptions(
         sampling=replace(sampling(document), without=document.other_bodies),
         normalization=document.alignment,

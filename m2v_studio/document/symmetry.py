@@ -1,4 +1,4 @@
-"""The plane between a creature's left and right: found on the mesh, for mirroring and snapping."""
+"""Finds the symmetry plane of a creature, for mirroring and snapping."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Mirror:
         return at - 2.0 * ((at - self.center) @ self.normal)[..., None] * self.normal
 
     def turn(self, turn: ArrayLike) -> NDArray[np.float64]:
-        """A turn [3], an axis times an angle, as it looks in the mirror."""
+        """The mirror image of a turn [3], an axis times an angle."""
         axis = np.asarray(turn, dtype=np.float64)
         return 2.0 * (axis @ self.normal) * self.normal - axis
 
@@ -68,8 +68,7 @@ def _candidates(source: SourceMesh) -> list[Mirror]:
     for axis in (0, 2):  # of normalised space, where y is up
         normal = norm.rotation[axis]
         along = shape @ normal
-        # A box's middle is off when a tail or an ear lies to one side; the mean of the vertices is off when one side
-        # is finer.
+        # The box's middle is off if a tail or an ear lies to one side; the vertices' mean, if one side is finer.
         for middle in ((along.min() + along.max()) / 2, along.mean()):
             mirror = Mirror(source, norm.center + (middle - norm.center @ normal) * normal, normal, 0.0)
             distance, _ = tree.query(mirror.point(probes))

@@ -1,4 +1,4 @@
-"""Handles that turn their surroundings: how they are turned in a pose, and the edits of it. Pure functions of State."""
+"""Turns of handles: how their surroundings are rotated in a pose, and edits of that. Pure functions of State."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from m2v_studio.document.remembered import remembered
 from m2v_studio.document.selection import Key
 from m2v_studio.document.state import State
 
-NEAR = 0.05  # of the size: vertices this near to a handle say how it is turned
+NEAR = 0.05  # of the size: vertices this close to a handle define its turn
 FEWEST = 8  # of them, at least
 
 
 def turn_around(
     source: SourceMesh, posed: NDArray[np.floating], vertex: int, region: NDArray[np.int64] | None = None
 ) -> NDArray[np.float64]:
-    """How the surroundings of a vertex, or its region, are turned [3, 3] in a pose [V, 3]: what fits best."""
+    """The best-fitting rotation [3, 3] of a vertex's surroundings, or its region, in a pose [V, 3]."""
     if region is not None and len(region) > 2:
         before, after = (shape[region].astype(np.float64) - shape[vertex] for shape in (source.vertices, posed))
         return nearest_rotations((after.T @ before)[None])[0]
@@ -35,14 +35,14 @@ def turn_around(
 
 @remembered
 def _surroundings(source: SourceMesh, vertex: int) -> NDArray[np.int64]:
-    """Vertices that say how a handle is turned."""
+    """The vertices that define a handle's turn."""
     away = np.linalg.norm(source.vertices - source.vertices[vertex], axis=1)
     few = float(np.partition(away, min(FEWEST, len(away) - 1))[min(FEWEST, len(away) - 1)])
     return np.flatnonzero(away <= max(NEAR * float(np.ptp(source.vertices, axis=0).max()), few))
 
 
 def turn_of(source: SourceMesh, shape: NDArray[np.floating], handle: Handle) -> NDArray[np.float64]:
-    """How what a handle takes along is turned in the mesh at `shape` [V, 3]: an axis [3] times degrees."""
+    """The turn of a handle's surroundings in the mesh `shape` [V, 3]: an axis [3] times degrees."""
     return degrees_of_quaternion(quaternions_of(turn_around(source, shape, handle.vertex, handle.region)))
 
 
@@ -52,13 +52,13 @@ def turn_shown(source: SourceMesh, handle: Handle, frame: int, shape: NDArray[np
 
 
 def with_key(state: State, row: int, frame: int, place: ArrayLike, turn: ArrayLike | None) -> State:
-    """Write a key, and how it is turned; None leaves that free."""
+    """Write a key with a turn; None leaves the turn free."""
     keyed = commands.set_key(state, row, frame, place)
     return with_turns(keyed, {row: turn}, frame)
 
 
 def with_turns(state: State, turns: Mapping[int, ArrayLike | None], frame: int) -> State:
-    """The keys of handles, by row, turned so in this frame, an axis [3] times degrees; None leaves it free."""
+    """Set the turns of handles' keys, by row, in this frame: an axis [3] times degrees, None for free."""
     handles = list(state.document.handles)
     for row, turn in turns.items():
         kept = {at: other for at, other in handles[row].turns.items() if at != frame}

@@ -1,4 +1,4 @@
-"""Which way is up in a mesh's file: what is likely, and what a person says. No Polyscope, no torch."""
+"""The up axis of a mesh's file: guessed, or set by the user. No Polyscope, no torch."""
 
 from __future__ import annotations
 
