@@ -1,7 +1,7 @@
-"""`m2v-studio soak`: a window worked at random for minutes or hours, with bad files among what it is given.
+"""`m2v-studio soak`: operates a window at random for minutes or hours, including bad files.
 
-Off-screen, with settings of its own; the same seed gives the same events. What must hold: no exception, no frame
-over half a second, and as much memory at the end as at the beginning.
+Off-screen, with separate settings; the same seed gives the same events. Checks that there is no exception, no frame
+over half a second, and no growth of memory.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from m2v_studio.work.engine import AnimatorFactory
 
 SLOW_SECONDS = 0.5
-SETTLE_EVERY = 20  # events, after which the document is exchanged and the memory is looked at
+SETTLE_EVERY = 20  # events between two fresh documents with a memory measurement
 MAX_GROWTH = 0.15  # of the memory after warming up
 GROWTH_FLOOR = 32 << 20  # bytes: a growth below is what allocators keep
 MOST_TOLD = 10
-REMEMBERED = 12  # events told with a fault
+REMEMBERED = 12  # events reported with a fault
 WINDOW = (1040, 660)
 
 
 @dataclass
 class Report:
-    """What a run came to. Seconds; bytes; a fault is a sentence with the events before it."""
+    """The outcome of a run, in seconds and bytes; faults are sentences with the preceding events."""
 
     seed: int
     events: int = 0
@@ -63,7 +63,7 @@ class Report:
         return not self.faults and not self.slow and self.growth <= MAX_GROWTH
 
     def lines(self) -> list[str]:
-        """For a person to read."""
+        """The report as text."""
         shown = [f"seed {self.seed}: {self.events} events, {self.frames} frames"]
         shown += [f"  {count:5d} {kind}" for kind, count in sorted(self.kinds.items())]
         busiest = f"{self.worst_wall:.2f} s ({self.worst_cpu:.2f} s of it computing), after {self.worst_event}"
@@ -78,8 +78,7 @@ class Report:
 
 
 class Soak:
-    """Works one window. `by_cpu` judges frames by the computing time of the window's thread, not by the clock: on a
-    machine with other work the clock says nothing."""
+    """Operates one window. `by_cpu` measures frames in CPU time of the window's thread, for busy machines."""
 
     def __init__(self, driver: Driver, folder: Path, seed: int, by_cpu: bool = False) -> None:
         from m2v_studio.soak_events import Events
@@ -91,7 +90,7 @@ class Soak:
         self._watch()
 
     def run(self, going: Callable[[Report], bool]) -> Report:
-        """Go on while `going` says so."""
+        """Run while `going` returns True."""
         report = self.report
         while going(report):
             name, event = self.events.draw()
@@ -135,7 +134,7 @@ class Soak:
         return f"{len(viewport.figures)} figures of {vertices:,} vertices{glass}, {state.busy or 'nothing loading'}"
 
     def _look(self) -> None:
-        """What must hold after every event."""
+        """Check the invariants after every event."""
         from m2v_studio.document.selection import chosen_keys, chosen_rows
         from m2v_studio.document.state import tracks
 
@@ -159,7 +158,7 @@ class Soak:
             self._fault("something is chosen that does not exist")
 
     def _settle(self) -> None:
-        """Back to a fresh document, so that what is left over is what leaks."""
+        """Return to a fresh document, so that the remaining memory is what leaks."""
         self.events.start_over()
         gc.collect()
         used = resident_bytes()
@@ -181,7 +180,7 @@ def resident_bytes() -> int | None:
 
 
 def soak(seed: int, minutes: float, factory: AnimatorFactory, isolate: bool = True, by_cpu: bool = False) -> Report:
-    """Open a window off-screen and work it for so long."""
+    """Open a window off-screen and operate it for `minutes`."""
     from m2v_studio.app import App
     from m2v_studio.driver import Driver
     from m2v_studio.studio import Studio
@@ -204,7 +203,7 @@ def soak(seed: int, minutes: float, factory: AnimatorFactory, isolate: bool = Tr
 
 
 def main(argv: list[str]) -> int:
-    """The command; 0 when nothing was found, 1 when something was."""
+    """The command; returns 0 without faults, else 1."""
     parser = argparse.ArgumentParser(prog="m2v-studio soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="which events (default: 0)")
     parser.add_argument("--minutes", type=float, default=1.0, help="for how long (default: 1)")

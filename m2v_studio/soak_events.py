@@ -1,4 +1,4 @@
-"""The events of a soak: what hands do, what files are opened, and how bad they may be."""
+"""The events of a soak: mouse and keyboard input, and good and bad files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_RANDOM_BYTES = 4000
 
 
 class Events:
-    """Draws one event after the other from one source of chance."""
+    """Draws random events from one generator."""
 
     def __init__(self, driver: Driver, folder: Path, chance: random.Random) -> None:
         self.driver, self.folder, self.random = driver, folder, chance
@@ -47,14 +47,14 @@ class Events:
         )
 
     def draw(self) -> tuple[str, Event]:
-        """What happens next: its kind with details, and the doing of it."""
+        """The next event: a description, and the function that performs it."""
         weights = [weight for weight, _, _ in self._kinds]
         _, kind, make = self.random.choices(self._kinds, weights)[0]
         detail, event = make()
         return f"{kind} {detail}".strip(), event
 
     def dismiss(self) -> None:
-        """Close what waits for an answer."""
+        """Close open dialogs."""
         app = self.driver.app
         app.studio.show(commands.notify, None)
         app.studio.ask, app.context.save_as, app.context.export_open = None, None, False
@@ -114,7 +114,7 @@ class Events:
         return f"{held or ''} {start[0]:.0f},{start[1]:.0f} to {end[0]:.0f},{end[1]:.0f}", event
 
     def _handle(self) -> tuple[str, Event]:
-        """A click on the creature itself, or a drag of a handle that is there."""
+        """Click on the creature, or drag an existing handle."""
         by = self.random.uniform(-120, 120), self.random.uniform(-120, 120)
         choice = self.random.random()
 
@@ -134,7 +134,7 @@ class Events:
         return f"by {by[0]:.0f},{by[1]:.0f}", event
 
     def _key(self) -> tuple[str, Event]:
-        """Mostly one that does something; sometimes any."""
+        """Press a key: usually a bound one, sometimes any."""
         bound = [chord for action in ACTIONS for chord in action.keys if action.name not in ("quit", "open_scans")]
         chord = self.random.choice(bound)
         if self.random.random() < 0.15:
@@ -145,7 +145,7 @@ class Events:
         )
 
     def _menu(self) -> tuple[str, Event]:
-        """Open one of the menus and press something near it."""
+        """Open a menu and click near it."""
         x, line = self.random.uniform(20, 240), self.random.uniform(40, 420)
 
         def event() -> None:
@@ -210,7 +210,7 @@ class Events:
         self.driver.tick(12)
 
     def _bad(self) -> tuple[str, Event]:
-        """A file that cannot be read, and closing the dialog that says so."""
+        """Open an unreadable file and close the error dialog."""
         kind = self.random.choice(("noise", "cut", "empty", "missing", "folder", "project", "sequence"))
         suffix = self.random.choice((*MESH_SUFFIXES, ".m2v", ".npz", ".yaml"))
         path = self.folder / f"bad{suffix}"
@@ -250,7 +250,7 @@ class Events:
             np.savez(path.with_suffix(".npz"), vertices=np.frombuffer(noise[: len(noise) // 4 * 4], np.float32))
 
     def _damage_project(self, path: Path, noise: bytes) -> None:
-        """The last saved project with some bytes changed, or a zip file that is none."""
+        """The last saved project with some bytes changed, or an unrelated zip file."""
         if self.project.exists():
             whole = bytearray(self.project.read_bytes())
             for place in range(0, len(noise) - 1, 97):

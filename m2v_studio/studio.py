@@ -1,4 +1,4 @@
-"""What the window does, without the window: the session, the background worker, files, settings.
+"""The editor without its window: session, background worker, files, settings.
 
 Panels, shortcuts and the mouse call these methods; everything they change goes through a command.
 """
@@ -49,21 +49,21 @@ PROJECT_SUFFIX = ".m2v"
 
 
 class Studio:
-    """One open window's worth of state and background work."""
+    """The state and background work of one window."""
 
     def __init__(self, factory: worker.AnimatorFactory = worker.load_animator, isolate: bool = True) -> None:
         self.worker = worker.GenerationWorker(factory, isolate=isolate)
         self.tasks = Tasks()
         self.settings: Settings = load_settings()
         self.session = Session(State(Document(without=self.settings.without)))
-        self.frozen = False  # leave background reports waiting, while an image is taken
+        self.frozen = False  # holds back background reports while an image is taken
         self.ask: Callable[[], None] | None = None  # waiting for an answer about unsaved work
         self.autosave = Autosave(self.tasks, self._failed)
         self.project_lock = ProjectLock()
         self.posing = Posing()
-        self.heading: float | None = None  # the way the creature faces, where that is known
+        self.heading: float | None = None  # the creature's heading, if known
         self.offered: SourceMesh | None = None  # a mesh whose animations wait to be chosen from
-        self._prepared: SourceMesh | None = None  # what the model's process was last told of
+        self._prepared: SourceMesh | None = None  # last sent to the model's process
         self.recovery = left_behind()
 
     @property
@@ -137,7 +137,7 @@ class Studio:
             self.request_draft()
 
     def pose(self, figure: str, frame: int) -> None:
-        """Show the mesh as the handles have it now, and draft the motion meanwhile."""
+        """Show the mesh posed by the handles, and request a draft of the motion."""
         vertices = self.posing.pose(self.state.document, frame)
         if vertices is not None:
             self.show(job_commands.set_pose, figure, frame, vertices)
@@ -145,7 +145,7 @@ class Studio:
             self.request_draft()
 
     def let_go(self) -> None:
-        """The end of a drag: one undo step, and a draft of what it came to."""
+        """End a drag: one undo step, and a draft of the result."""
         self.posing.release()
         self.session.end_gesture()
         self.request_draft()
@@ -163,7 +163,7 @@ class Studio:
         """Show something at once after an edit: the draft of the first seed."""
         document = self.state.document
         if document.source is None:
-            return  # scans take longer than an edit may wait: they are reconstructed when asked for
+            return  # scans take too long for drafts: they are reconstructed on request only
         if why_not_generate(self.state):
             self.cancel()
             return
@@ -171,7 +171,7 @@ class Studio:
 
     def _submit(self, options: SamplingOptions) -> None:
         document = self.state.document
-        self._follow_source()  # before what is asked for, which it would cut short
+        self._follow_source()  # before the request, which it would interrupt
         try:
             if document.scans is not None:
                 wanted = reconstruction(document)
@@ -193,7 +193,7 @@ class Studio:
         self.show(job_commands.job_stopped)
 
     def _compare_with_truth(self) -> None:
-        """Work out how far new results are from the true surface, when that came with the scans."""
+        """Compute the distance of new results from the ground truth, if that came with the scans."""
         results, scans = self.state.results, self.state.document.scans
         if results is None or scans is None or scans.truth is None or results.truth_error is not None:
             return
@@ -216,14 +216,14 @@ class Studio:
     # ---- files --------------------------------------------------------------------------------------------
 
     def guarded(self, action: Callable[[], None]) -> None:
-        """Do something that loses the document, after asking when there is unsaved work."""
+        """Run an action that discards the document, asking first if there is unsaved work."""
         if is_worth_keeping(self.state):
             self.ask = action
         else:
             action()
 
     def open_path(self, path: Path, guard: bool = True) -> None:
-        """Open a mesh, scans or a project, whichever the name says."""
+        """Open a mesh, scans or a project, depending on the name."""
         if guard:
             self.guarded(lambda: self.open_path(path, guard=False))
             return
@@ -257,7 +257,7 @@ class Studio:
             self.worker.prepare(mesh)
 
     def _follow_source(self) -> None:
-        """The same mesh with another axis up or in another pose, also by an undo, is another one to the model."""
+        """Tell the model about a changed mesh: another up axis or pose, also after undo."""
         source, before = self.state.document.source, self._prepared
         if source is not before and source and before and source.faces is before.faces:
             self._prepare_drags(source)
@@ -285,7 +285,7 @@ class Studio:
         self._compare_with_truth()
 
     def _colored(self, state: State) -> State:
-        """As the person last chose."""
+        """With the user's last choice of colours."""
         return commands.set_color(state, first_color(state.document, self.settings.color))
 
     def _remember(self, path: Path) -> None:
@@ -335,7 +335,7 @@ class Studio:
         save_settings(self.settings)
 
     def fit_display(self, scale: float) -> None:
-        """On the first start: text and window as large as the display asks for."""
+        """On the first start, scale text and window to the display."""
         width, height = (round(side * scale) for side in DEFAULT_WINDOW)
         self.settings = replace(self.settings, text_scale=scale, width=width, height=height)
 

@@ -165,7 +165,7 @@ def _progress(context: EditorContext, region: Region) -> None:
 
 
 def progress_words(state: State) -> str:
-    """What the running job is at. The steps of a reconstruction differ and some take a minute, so each is named."""
+    """The running job's progress in words; steps of a reconstruction are named, as some take a minute."""
     job = state.job
     assert job is not None
     if state.engine == "loading":

@@ -1,4 +1,4 @@
-"""The animations that a mesh's own file holds: as keys, as a reference, or as motions to borrow from."""
+"""The dialog for animations in a mesh's own file: use them as keys, as a reference, or to borrow from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NONE = "Work on the mesh as it rests (Esc). Motion > Animations of the file asks
 
 
 class ClipsDialog:
-    """Asked once a file with animations is open."""
+    """Shown once after opening a file with animations."""
 
     def __init__(self) -> None:
         self._row = 0

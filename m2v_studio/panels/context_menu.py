@@ -12,7 +12,7 @@ PLACES = {"view": IN_VIEW, "timeline": IN_TIMELINE}
 
 
 def draw(context: EditorContext) -> None:
-    """Open the menu that a right click has asked for, and draw the one that is open."""
+    """Open the menu requested by a right click, and draw it while open."""
     s = scale()
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (10 * s, 8 * s))
     psim.PushStyleVar(psim.ImGuiStyleVar_ItemSpacing, (8 * s, 7 * s))

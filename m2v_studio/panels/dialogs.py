@@ -1,4 +1,4 @@
-"""The few dialogs: an error, unsaved work and a name to save under."""
+"""Dialogs for errors, unsaved work and file names, and the parts dialogs share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BROWSE = 90.0  # width of the button beside a path, pixels at scale 1
 
 @contextmanager
 def begin_modal(title: str, width: float) -> Iterator[bool]:
-    """A dialog in the middle of the window; yields whether its inside is to be drawn."""
+    """A modal dialog in the middle of the window; yields whether to draw its content."""
     name = f"##modal {title}"
     if not psim.IsPopupOpen(name):
         psim.OpenPopup(name)
@@ -75,7 +75,7 @@ def search_field(words: str, hint: str, tip: str, width: float) -> tuple[str, bo
 
 
 def card_end(text: str, tip: str, width: float, close: str) -> bool:
-    """The last line of a card: what there is to know, and Close at the right; whether that was pressed."""
+    """The last line of a card: a note, and Close at the right; returns whether that was pressed."""
     s = scale()
     psim.AlignTextToFramePadding()
     muted(shorten(text, width - 130 * s))
@@ -93,9 +93,9 @@ def path_field(
     hint: str = "",
     room: float = 0.0,
 ) -> bool:
-    """A path to type, and a button that asks the system for one; whether Enter was pressed in it.
+    """A path input with a button for the system's dialog; returns whether Enter was pressed.
 
-    `tips` say what the field and the button are for; `room` is left free beside them, in pixels at scale 1.
+    `tips` are the tooltips of field and button; `room` is left free beside them, in pixels at scale 1.
     """
     s = scale()
     flags = int(psim.ImGuiInputTextFlags_EnterReturnsTrue | psim.ImGuiInputTextFlags_ElideLeft)
@@ -111,7 +111,7 @@ def path_field(
 
 @contextmanager
 def _centred() -> Iterator[None]:
-    """The next window to begin is one of the cards: in the middle, with room inside and round corners."""
+    """Style the next window as a card: centred, padded, with round corners."""
     psim.SetNextWindowPos(psim.GetMainViewport().GetCenter(), psim.ImGuiCond_Always, (0.5, 0.5))
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (26 * scale(), 22 * scale()))
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowRounding, 10 * scale())
@@ -131,7 +131,7 @@ def title_line(text: str) -> None:
 
 
 def draw_error(context: EditorContext) -> None:
-    """The error in the state, until it is closed."""
+    """The dialog of the state's error, until it is closed."""
     notice = context.studio.state.notice
     if notice is None:
         return
@@ -157,7 +157,7 @@ def draw_error(context: EditorContext) -> None:
 
 
 def draw_unsaved(context: EditorContext) -> None:
-    """Asked before something would lose unsaved work."""
+    """The dialog shown before unsaved work would be lost."""
     action = context.studio.ask
     if action is None or context.save_as is not None:
         return
@@ -179,7 +179,7 @@ def draw_unsaved(context: EditorContext) -> None:
 
 
 def draw_save_as(context: EditorContext) -> None:
-    """A name for a project that has none yet."""
+    """The dialog that asks for a new project's file name."""
     asked = context.save_as
     if asked is None:
         return

@@ -1,4 +1,4 @@
-"""How the chosen keys go to the next: a choice, and a curve that is bent with the mouse."""
+"""The easing of the chosen keys: a choice, and a curve that can be bent with the mouse."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOW, HIGH = -0.2, 1.32  # of the way, at the curve's lower and upper edge
 
 
 def draw_easing(context: EditorContext) -> None:
-    """For the chosen keys; nothing is drawn while none is chosen."""
+    """Draws nothing while no key is chosen."""
     studio = context.studio
     keys = selection.chosen_keys(studio.state)
     if not keys:

@@ -31,9 +31,9 @@ ALL_FILES, ALL_ACTIONS = "Every result, with its seed in the file name", "Every 
 
 @dataclass
 class ExportDialog:
-    """The choices last made are kept while the window is open."""
+    """Keeps its settings while the window is open."""
 
-    started: bool = False  # the choices fit the document it was opened for
+    started: bool = False  # the settings fit the document it was opened for
     format: int = 0
     every: bool = False  # all results instead of the one shown
     fps: float = 24.0
@@ -123,13 +123,13 @@ class ExportDialog:
             self._say_rig(context.export_rig)
 
     def _say_rig(self, rig: bool) -> None:
-        """Suggested names differ, so that a rig does not take the place of the motion it comes from."""
+        """Suggested names differ, so that a rig does not overwrite the motion it comes from."""
         path, (old, new) = Path(self.place.path), ("-motion", "-rig") if rig else ("-rig", "-motion")
         if path.stem.endswith(old):
             self.place.path = str(path.with_name(path.stem.removesuffix(old) + new + path.suffix))
 
     def _choose(self, index: int) -> None:
-        """Another format: the name keeps its stem and gets the new ending."""
+        """Change the format; the name keeps its stem and gets the new suffix."""
         self.place.path = with_ending(self.place.path, SUFFIXES[self.format], SUFFIXES[index])
         self.format = index
 

@@ -1,4 +1,4 @@
-"""What to generate and the button that does it."""
+"""The settings for generating, and the button."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class GeneratePanel:
             context.studio.session.end_gesture()
 
     def draw_button(self, context: EditorContext) -> None:
-        """The button alone: it stays in sight when the settings above it have to be scrolled."""
+        """The button alone, which stays visible when the settings above it scroll."""
         gap(3)
         studio = context.studio
         state = studio.state

@@ -1,4 +1,4 @@
-"""The handles: one line each, and the details of the selected one."""
+"""The list of handles, and the details of the selected one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EMPTY = "Click the creature to add one. Shift-click pins a vertex where it is."
 
 
 class HandlesPanel:
-    """As high with none as with many, so that nothing below it moves under the mouse."""
+    """Has a fixed height, so that nothing below it moves under the mouse."""
 
     def __init__(self) -> None:
         self._followed: tuple[int | None, int] = (None, 0)  # the chosen row and the number of rows last seen

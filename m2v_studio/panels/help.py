@@ -1,4 +1,4 @@
-"""F1: what the mouse and the keys do, in a list that can be searched."""
+"""F1: a searchable list of mouse gestures and keys."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KEY_FILE = "One line for each command, as in\n  play: Space\n  key_pose: [K, F4]
 
 
 def draw_help(context: EditorContext) -> None:
-    """The list, beside the work rather than instead of it."""
+    """Draw the list in a non-modal window."""
     if not context.help_open:
         return
     with card("Keyboard and mouse", (WIDTH, HEIGHT), 190) as (width, height):
@@ -48,7 +48,7 @@ def draw_help(context: EditorContext) -> None:
         psim.BeginChild("##list", (width, height))
         _list(context, width)
         psim.EndChild()
-        # The whole path can be long: a tooltip has it.
+        # A tooltip shows the full path, which can be long.
         where = str(config_folder() / FILE)
         closed = card_end(f"Keys of your own: {where}", f"{where}\n{KEY_FILE}", width, "Close this list (F1 or Esc)")
         if closed or left:
@@ -79,7 +79,7 @@ def _list(context: EditorContext, width: float) -> None:
 
 
 def lines(context: EditorContext) -> list[tuple[str, str, str, str]]:
-    """Group, keys, meaning and the command's name in the file of keys, of all there is."""
+    """All lines: group, keys, meaning and the command's name in the keys file."""
     mouse = [(group, keys, meaning, "") for group, keys, meaning in MOUSE]
     return mouse + [(act.group, keys_text(context, act), act.title.rstrip("…"), act.name) for act in ACTIONS]
 

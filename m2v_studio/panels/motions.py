@@ -1,4 +1,4 @@
-"""The motions that results are borrowed from: packs, models and clips, on or off, and files of one's own."""
+"""The window of motions to borrow from: packs, models and clips, on or off, and the user's own files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REMOVE, ADD = 90.0, 80.0
 
 
 class MotionsWindow:
-    """Beside the work rather than instead of it."""
+    """A non-modal window."""
 
     def __init__(self) -> None:
         self._words = ""
@@ -91,7 +91,7 @@ class MotionsWindow:
         psim.TreePop()
 
     def _clips(self, pack: Pack, model: Listed) -> list[tuple[str, tuple[str, str, int]]]:
-        """Keys and clips of a model that the words leave."""
+        """Keys and clips of a model that match the search."""
         pairs = zip(clip_keys(model), model.clips, strict=True)
         return [(key, clip) for key, clip in pairs if matches(self._words, pack.name, model.category, key, clip[1])]
 
@@ -109,7 +109,7 @@ class MotionsWindow:
         off: set[str],
         removable: str = "",
     ) -> bool:
-        """A box, a name that opens, and what is in it; whether it is open."""
+        """A line with a check box, an expandable name and its content; returns whether it is expanded."""
         self._box(context, packs, name, keys, off)
         psim.SameLine()
         start = psim.GetCursorPosX()

@@ -19,7 +19,7 @@ def skins_in(settings: Settings) -> Skins:
 
 
 def draw_onion_menu(context: EditorContext) -> None:
-    """A line of the View menu, to be called while that is open."""
+    """Draw an entry of the View menu while that is open."""
     studio = context.studio
     settings = studio.settings
     with menu("Onion skins") as opened:

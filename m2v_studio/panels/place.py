@@ -1,4 +1,4 @@
-"""Where the chosen handle is and how it is turned, in numbers, and what it snaps to."""
+"""The chosen handle's position, turn and snapping."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Vector = NDArray[np.float64]
 
 
 class PlaceFields:
-    """Where the chosen handle is and how it is turned, in the frame shown: three numbers each, scrubbed or typed."""
+    """Fields for the chosen handle's position and turn in the frame shown, to be scrubbed or typed."""
 
     def __init__(self) -> None:
-        self._angles: tuple[tuple[int, int], Vector] = ((-1, -1), np.zeros(3))  # last shown, of a vertex in a frame
-        self._angles_turn: Vector | None = None  # which they are the angles of
+        self._angles: tuple[tuple[int, int], Vector] = ((-1, -1), np.zeros(3))  # last shown, for a vertex and frame
+        self._angles_turn: Vector | None = None  # the turn of those angles
         # Turns of one handle in one motion, by frame and place in memory.
         self._known: tuple[object, dict[tuple[int, int], Vector]] = (None, {})
 
@@ -68,7 +68,7 @@ class PlaceFields:
             context.studio.let_go()
 
     def _angles_of(self, turn: Vector, subject: tuple[int, int]) -> Vector:
-        """As `turning.angles_of`, near what was last shown of this vertex in this frame."""
+        """Like `turning.angles_of`, near the angles last shown for this vertex and frame."""
         before, last = self._angles
         if subject != before or turn is not self._angles_turn:
             last = turning.angles_of(turn, last if subject == before else np.zeros(3))
@@ -76,7 +76,7 @@ class PlaceFields:
         return last
 
     def _turn(self, source: SourceMesh, handle: Handle, frame: int, shape: NDArray[np.float32]) -> Vector:
-        """As `turn_shown`; while a motion is played round and round each frame is worked out once."""
+        """Like `turn_shown`, cached per frame while a motion loops."""
         subject = Same(handle), Same(shape if shape.base is None else shape.base)
         if self._known[0] != subject:
             self._known = subject, {}
@@ -87,7 +87,7 @@ class PlaceFields:
 
 
 def _write(context: EditorContext, label: str, command: Callable[..., State], *values: Any) -> None:
-    """One change of a number: it poses the mesh at once, and all of one gesture is undone in one step."""
+    """Apply a changed number: poses the mesh at once; one gesture is one undo step."""
     studio, figure = context.studio, context.viewport.figures[0]
     if not studio.posing.held:
         take_hold(context, figure)
@@ -98,7 +98,9 @@ def _write(context: EditorContext, label: str, command: Callable[..., State], *v
 def _three(
     name: str, values: Vector, step: float, reach: float, form: str, tip: str, why: str, faint: bool = False
 ) -> tuple[Vector | None, bool]:
-    """A line of three numbers, named `name` X to Z: all three when one was just changed, and whether that is over."""
+    """A line of three fields, `name` X to Z; returns all three if one has just changed, and whether the gesture has
+    ended.
+    """
     space, found, ended = 4 * scale(), None, False
     width = (psim.GetContentRegionAvail()[0] - 2 * space) / 3
     for axis, letter in enumerate("XYZ"):
@@ -118,7 +120,7 @@ def _three(
 
 
 def draw_snap(context: EditorContext) -> None:
-    """The list of what there is to snap to."""
+    """The list of snapping targets."""
     view = context.studio.state.view
     labels = [f"Snap: {NAMES[snap]}" for snap in SNAPS]
     chosen = choice("##snap", SNAPS.index(view.snap), labels)

@@ -1,4 +1,4 @@
-"""View > Reference: which pictures or which motion stands behind or beside the creature, and how."""
+"""View > Reference: images beside the creature or a motion behind it, and their settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = {"back": "Behind, seen from the front", "side": "At the side, seen from 
 
 
 def draw_reference_menu(context: EditorContext) -> None:
-    """A line of the View menu, to be called while that is open."""
+    """Draw an entry of the View menu while that is open."""
     reference = context.studio.state.document.reference
     with menu("Reference") as opened:
         if not opened:

@@ -32,7 +32,7 @@ from m2v_studio.view.widgets import (
     tooltip,
 )
 
-# Ending, name, what it is for. A folder has no ending.
+# Suffix, name, purpose; a folder has no suffix.
 KINDS: tuple[tuple[str, str, str], ...] = (
     (".mp4", "MP4", "A film that plays everywhere"),
     (".gif", "GIF", "Loops by itself in pages and messages"),
@@ -46,7 +46,7 @@ CAMERA = "The camera looks from where you look now, and sees the whole motion."
 
 @dataclass
 class RenderDialog:
-    """The choices last made are kept while the window is open."""
+    """Keeps its settings while the window is open."""
 
     started: bool = False
     kind: int = 0
@@ -105,7 +105,7 @@ class RenderDialog:
             context.render_open = False
 
     def _choose(self, kind: int) -> None:
-        """Another kind: the name keeps its stem and gets the new ending."""
+        """Change the kind; the name keeps its stem and gets the new suffix."""
         self.place.path = with_ending(self.place.path, KINDS[self.kind][0], KINDS[kind][0])
         self.kind = kind
 
@@ -176,7 +176,7 @@ def _box(label: str, value: bool, tip: str, why: str = "", in_row: bool = False)
 
 
 def draw_progress(context: EditorContext, width: float) -> None:
-    """How far the film is, and the way to stop it."""
+    """The film's progress, and a button to stop it."""
     films, s = context.films, scale()
     count = f"picture {films.done} of {films.total}" if films.total else "starting"
     psim.TextUnformatted(f"Rendering {films.out.name}: {count}")

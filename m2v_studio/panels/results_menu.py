@@ -1,4 +1,4 @@
-"""What a person does with one result: star it, name it, make keys of it, throw it or the others away."""
+"""The menu of a result: star, name, turn into keys, delete it or the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "A name for this result instead of its seed; files that are exported keep
 
 
 def star_button(context: EditorContext, row: int) -> None:
-    """A star to be clicked, filled when the result is kept."""
+    """A clickable star, filled if the result is kept."""
     s = scale()
     x, y = psim.GetCursorScreenPos()
     size = psim.GetTextLineHeight()
@@ -33,13 +33,13 @@ def star_button(context: EditorContext, row: int) -> None:
 
 
 def ask_menu(context: EditorContext, row: int) -> None:
-    """A right click on a result: its menu."""
+    """Open a result's menu on a right click."""
     context.studio.show(commands.solo, row)
     context.menu_asked = "result"
 
 
 def draw_result_menu(context: EditorContext) -> None:
-    """The menu of the result that is shown, once it was asked for."""
+    """The menu of the shown result, once requested."""
     if context.menu_asked == "result":
         psim.OpenPopup("##menu result")
         context.menu_asked = ""

@@ -1,4 +1,4 @@
-"""The results: a table of seeds, how to show them, what to colour them by, and the way out (Export)."""
+"""The results: a table of seeds, display and colour settings, and Export."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class SamplesPanel:
     def draw(self, context: EditorContext) -> None:
         state = context.studio.state
         height = psim.GetFrameHeight() * 1.35
-        with scrolled("##samples", height / scale() + EXPORT_SPACE):  # the way out stays in sight
+        with scrolled("##samples", height / scale() + EXPORT_SPACE):  # Export stays visible
             heading("Results")
             if state.results is None:
                 muted(NOTHING if state.document.scans is None else NO_MESHES)
@@ -148,7 +148,7 @@ class SamplesPanel:
             self._bodies(context, result)
 
     def _bodies(self, context: EditorContext, result: ReconstructionSet) -> None:
-        """What completed the scans, and a button for something else."""
+        """The body that completed the scans, and a button to exclude it."""
         studio = context.studio
         row = min(shown_samples(studio.state), default=0)
         body = result.samples[row].body
@@ -252,7 +252,7 @@ class SamplesPanel:
 
 
 def why_not_color(state: State, color: ColorBy) -> str:
-    """Empty when the results can be coloured so, else what is missing."""
+    """Empty when the results can be coloured by this, else the reason why not."""
     results, scans = state.results, state.document.scans
     if results is None:
         return why_not_results(state)
@@ -272,7 +272,7 @@ def why_not_color(state: State, color: ColorBy) -> str:
 
 @remembered
 def figures_of(sample: Reconstruction, several: bool) -> tuple[str, str]:
-    """What a row of the table says of meshes made from scans after the seed."""
+    """The figures of a reconstructed mesh in its table row."""
     seen = sample.fit[np.isfinite(sample.fit)]
     fit = _percent(float(seen.mean())) if seen.size else "-"
     return fit, _percent(float(sample.disagreement.mean())) if several else "-"
@@ -284,7 +284,7 @@ def stretches_much(sample: Sample) -> bool:
 
 @remembered
 def about_sample(sample: Sample | Reconstruction, several: bool) -> str:
-    """What else there is to know about a motion, for a tooltip."""
+    """Further facts about a motion, for a tooltip."""
     if not isinstance(sample, Sample):
         return f"What was not seen follows a body of the bank: {sample.body}." if sample.body else ""
     lines = [sample.source or "Made of the handles alone.", f"Handles within {_percent(sample.handle_error)} of size."]

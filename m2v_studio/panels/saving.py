@@ -1,4 +1,4 @@
-"""Rows that dialogs share which write results into files: which results, where to, and the buttons at their end."""
+"""Rows shared by the dialogs that write results to files: which results, the path, and the buttons."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from m2v_studio.view.fields import label_left
 from m2v_studio.view.style import rgba
 from m2v_studio.view.widgets import button, escape_pressed, gap, muted, scale, segmented
 
-LABEL = 110  # width of the words before the fields
+LABEL = 110  # width of the labels
 WHERE = "Where to write it; missing folders are made"
 
 
 def which_row(state: State, label: tuple[str, str], every: bool, all_of: str, tip: str) -> bool:
-    """Whether every result is written, or only the one shown. `all_of` names them all, given their number."""
+    """A choice between all results and the one shown. `all_of` labels them all, given their number."""
     assert state.results is not None
     samples = state.results.samples.samples
     count = len(samples)
@@ -42,7 +42,7 @@ def which_row(state: State, label: tuple[str, str], every: bool, all_of: str, ti
 
 
 def chosen_rows(state: State, every: bool) -> tuple[int, ...]:
-    """The results that `which_row` stands for."""
+    """The results chosen in `which_row`."""
     assert state.results is not None
     count = len(state.results.samples.samples)
     return tuple(range(count)) if every else (min(state.view.solo, count - 1),)
@@ -51,8 +51,7 @@ def chosen_rows(state: State, every: bool) -> tuple[int, ...]:
 def last_rows(
     context: EditorContext, name: str, tip: str, place: Place, note: str = ""
 ) -> Literal["cancel", "go"] | None:
-    """Where to, a warning where the results do not belong to what is shown, Cancel, and the button with this name;
-    which of the two was pressed."""
+    """The path, a warning about stale results, Cancel, and the named button; returns which of the two was pressed."""
     label_left("File", WHERE, LABEL)
     ask = lambda: context.ask_save(f"{name} as", Path(place.path), place.choose)  # noqa: E731
     path_field(context, place, (f"{WHERE}.\n{place.path}", "Choose where to write it"), ask)
@@ -73,7 +72,7 @@ def last_rows(
 
 
 def suggested(context: EditorContext, place: Place, ending: str) -> None:
-    """A name beside the last file of this dialog, else where `folder_for` says."""
+    """A suggested path beside the dialog's last file, else in `folder_for`."""
     state = context.studio.state
     last = context.studio.settings.folder
     folder = Path(place.path).parent if place.path else folder_for(last, state.document.source)
@@ -81,21 +80,21 @@ def suggested(context: EditorContext, place: Place, ending: str) -> None:
 
 
 def target(context: EditorContext, place: Place) -> Path:
-    """The place that was typed; its folder is where the next dialog begins."""
+    """The typed path; the next dialog starts in its folder."""
     out = Path(place.path.strip()).expanduser()
     context.studio.change_settings(folder=str(out.parent.resolve()))
     return out
 
 
 def with_ending(path: str, old: str, new: str) -> str:
-    """A path whose name keeps its stem and gets another ending."""
+    """The path with another suffix."""
     return (path[: -len(old)] if old and path.endswith(old) else path) + new
 
 
 def folder_for(last: str, source: SourceMesh | None) -> Path:
-    """Where the last export went, else beside the opened file, else the home folder.
+    """The folder of the last export, else that of the opened file, else the home folder.
 
-    Samples lie in the installed program, where a person's files do not belong.
+    Bundled samples lie in the installed program, where users' files do not belong.
     """
     beside = Path(source.path).parent if source is not None and source.path else None
     if beside is not None and asset_path("meshes").resolve() in (beside.resolve(), *beside.resolve().parents):

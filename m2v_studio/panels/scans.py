@@ -1,4 +1,4 @@
-"""Scans: what was read, and how they are aligned."""
+"""The scans' panel: what was read, and the alignment."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MOVE = "Take hold of the box in the view: its middle, its arrows, its corners or
 
 
 class ScansPanel:
-    """Drawn in the place of the handles while scans are open."""
+    """Replaces the handles' panel while scans are open."""
 
     def draw(self, context: EditorContext) -> None:
         state = context.studio.state
@@ -93,7 +93,7 @@ class ScansPanel:
             context.set_depth_scale(scales[chosen])
 
     def _cutting(self, context: EditorContext, scans: OpenedScans, half: float) -> None:
-        """What was scanned beside the shape goes."""
+        """Settings for cutting away what is not the shape."""
         points = scans.sequence.modality in ("points", "depth")
         if button(
             "Cut by the box",
@@ -112,7 +112,7 @@ class ScansPanel:
             context.whole_scans()
 
     def _about(self, scans: OpenedScans) -> None:
-        """What was seen, and what the reader had to leave out."""
+        """A summary of the scans, and what the reader left out."""
         sequence = scans.sequence
         text = scan_kind(sequence.modality).title
         least, most = _point_range(scans)
@@ -120,7 +120,7 @@ class ScansPanel:
             text = f"{text}, {most:,} a frame" if least == most else f"{text}, {least:,} to {most:,} a frame"
         text += ", tracked" if sequence.tracked else ", seen in part" if sequence.partial else ""
         width = psim.GetContentRegionAvail()[0]
-        muted(text)  # on two lines where it has to be: cut in the middle it says nothing
+        muted(text)  # wrapped if necessary: cut in the middle it would be useless
         tooltip("Large parts of the surface were not seen, as from one side." if sequence.partial else "")
         if sequence.notes:
             psim.TextUnformatted(shorten(sequence.notes[0], width))

@@ -1,4 +1,4 @@
-"""What is worked on: open a mesh or scans, take a sample, or get unsaved work back."""
+"""The source panel: open a mesh or scans, use a sample, or recover unsaved work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films in a process of their own: the window goes on meanwhile, and a driver that fails takes nobody with it."""
+"""Renders films in a separate process: the window stays responsive and survives driver crashes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pathlib import Path
 from core.errors import Cancelled, ExportError, M2VError
 from m2v_studio.render.shot import Actor, FilmOptions, OnPicture
 
-PATIENCE = 5.0  # seconds that a cancelled film has to clear up
+PATIENCE = 5.0  # seconds for a cancelled film to clean up
 NO_LIBRARIES = "install what the README names for drawing (on Debian: libegl1 libgl1 libgl1-mesa-dri)."
 
 
 @dataclass(frozen=True)
 class Report:
-    """Pictures drawn so far and in all; at the end `finished`, or an `error` in one sentence with its details."""
+    """Progress in images; at the end `finished`, or an `error` in one sentence with details."""
 
     done: int = 0
     total: int = 0
@@ -31,7 +31,7 @@ class Report:
 
 
 class FilmProcess:
-    """Starts at once. Nobody has to read its reports for it to go on."""
+    """Starts immediately, and does not block if nobody reads its reports."""
 
     def __init__(self, actors: tuple[Actor, ...], out: Path, options: FilmOptions) -> None:
         self._ours, theirs = multiprocessing.Pipe()
@@ -40,12 +40,12 @@ class FilmProcess:
         self._process.start()
         theirs.close()
         self._over = False
-        # A mesh does not fit into a pipe: sending it waits until the other side has started and reads.
+        # A mesh exceeds the pipe's buffer: sending blocks until the other side reads.
         request = actors, out, options
         threading.Thread(target=_send, args=(self._ours, request), name="m2v-film-request", daemon=True).start()
 
     def wait(self, seconds: float) -> Report | None:
-        """The next report, or None when there is none within `seconds`. After the last one it never comes again."""
+        """The next report, or None if there is none within `seconds`."""
         if self._over:
             return None
         try:
@@ -71,7 +71,7 @@ class FilmProcess:
 def run_film(
     actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_picture: OnPicture = lambda done, total: None
 ) -> None:
-    """Make a film and wait for it. Raises ExportError; whatever `on_picture` raises stops the film and goes on."""
+    """Make a film and wait for it. Raises ExportError; exceptions from `on_picture` stop the film and propagate."""
     process = FilmProcess(actors, out, options)
     try:
         while True:
@@ -88,7 +88,7 @@ def run_film(
 
 
 def _send(connection: Connection, request: object) -> None:
-    with contextlib.suppress(OSError, ValueError):  # the other side has ended, which its reader notices
+    with contextlib.suppress(OSError, ValueError):  # the other side has ended; the reader notices
         connection.send(request)
 
 
@@ -99,12 +99,12 @@ def _why(code: int | None) -> str:
 
 
 def _serve(connection: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is for the process that asked
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in a terminal is handled by the parent
     if hasattr(os, "nice"):
         os.nice(5)
 
     def on_picture(done: int, total: int) -> None:
-        if connection.poll():  # nothing is sent after the request, so this is its end: nobody waits any more
+        if connection.poll():  # nothing follows the request, so this means that the parent has gone
             raise Cancelled
         connection.send(Report(done, total))
 

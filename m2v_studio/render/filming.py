@@ -1,4 +1,4 @@
-"""A film from motions to a file: every picture drawn, put side by side, named, and written."""
+"""Makes a film: draws every image, arranges figures side by side, labels them, and writes the file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from m2v_studio.render.framing import frame_motion
 from m2v_studio.render.shot import Actor, FilmOptions, OnPicture, moments, rate_of
 
 INK = (70, 78, 92)
-GAP = 0.035  # of a picture's height, under a name
+GAP = 0.035  # of an image's height, below a label
 
 
 def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_picture: OnPicture | None = None) -> None:
@@ -48,7 +48,7 @@ def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_pic
 
 
 def grid(count: int, width: int, height: int) -> tuple[int, int]:
-    """Columns and rows that give `count` figures the squarest places of a picture."""
+    """Columns and rows that give `count` figures the squarest tiles."""
     shapes = [(columns, -(-count // columns)) for columns in range(1, count + 1)]
     return max(shapes, key=lambda shape: min(width / shape[0], height / shape[1]))
 
@@ -62,7 +62,7 @@ def joined(tiles: list[NDArray[np.float32]], columns: int, rows: int) -> NDArray
 
 
 def name_tag(text: str, size: tuple[int, int]) -> NDArray[np.float32]:
-    """[H, W, 1] how much of each pixel of a picture of `size` (width, height) is ink, with `text` at its foot."""
+    """[H, W, 1] ink coverage of `text` at the foot of an image of `size` (width, height)."""
     from PIL import Image, ImageDraw, ImageFont
 
     width, height = size

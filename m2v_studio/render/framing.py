@@ -1,4 +1,4 @@
-"""Where the camera stands so that the whole motion is in the picture, largest and in its middle."""
+"""Places the camera so that the whole motion fills the image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FIELD_OF_VIEW = 24.0  # degrees, vertical
-SIDE, ABOVE, BELOW = 0.07, 0.08, 0.10  # shares of the picture left free
-TURNS = 24  # directions that a turning figure is fitted in
+SIDE, ABOVE, BELOW = 0.07, 0.08, 0.10  # fractions of the image left free
+TURNS = 24  # directions in which a turning figure is fitted
 MOST_POINTS = 400_000
 BANDS = 96  # heights
 
@@ -72,7 +72,7 @@ def _sparse(track: NDArray) -> NDArray:
 
 
 def _turned(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where points [N, 3] come to in a whole turn about Y: at each height the farthest from the axis."""
+    """The extent of points [N, 3] over a full turn about Y: at each height the farthest from the axis."""
     radius, height = np.hypot(points[:, 0], points[:, 2]), points[:, 1]
     low, step = height.min(), max(float(np.ptp(height)), 1e-9) / BANDS
     band = ((height - low) / step).astype(np.int64).clip(0, BANDS - 1)

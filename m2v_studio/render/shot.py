@@ -1,4 +1,4 @@
-"""What a film shows and how: plain values, checked before anything is drawn."""
+"""The content and settings of a film: plain values, validated before drawing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST = 5000  # pictures
 class Actor:
     """One motion in the film: `track` [T, V, 3] on `faces` [F, 3], in any units, with `up_axis` up.
 
-    It looks as `looks` says, or where that is None has one `color`.
+    It has the appearance `looks`, or if None, one `color`.
     """
 
     track: NDArray[np.float32]
@@ -46,7 +46,7 @@ class FilmOptions:
     pitch: float = 12.0
     turntable: float = 0.0  # seconds of one turn, rounded to whole repeats of the motion; 0: no turn
     repeat: int = 1  # how often the motion is played
-    bounce: bool = False  # there and back, so that a motion that is no loop flows
+    bounce: bool = False  # forwards and backwards, so that any motion loops
     transparent: bool = False  # nothing but the figures and their shadow; for PNG pictures only
     labels: bool = True
 
@@ -68,7 +68,7 @@ class FilmOptions:
 
 @dataclass(frozen=True)
 class Moment:
-    """One picture: the frame of the motion, and how far the figure has turned, in degrees."""
+    """One image: the frame of the motion, and the figure's rotation in degrees."""
 
     frame: int
     turn: float = 0.0

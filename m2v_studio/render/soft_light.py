@@ -1,7 +1,7 @@
 """Soft light on a moving shape and on the ground below it: a bright sky and one large, warm lamp.
 
-From each of a few dozen directions the surface is dropped onto a grid that keeps what lies nearest to the light; a
-point that is not behind it is lit from there. Body and ground use the same grids, so shadows fit and touch the feet.
+From each of a few dozen directions a depth grid of the surface is made; points that are not behind it are lit from
+there. Body and ground share the grids, so shadows touch the feet.
 Scene space: Y up, the camera on the side of +Z.
 """
 
@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 GRID = 96  # cells along a side of a direction's grid
-SPLATS = 28_000  # points that stand for the surface
-LAMP = np.array([-0.62, 0.80, 0.58])  # where the lamp is, from the middle of the scene
+SPLATS = 28_000  # sample points of the surface
+LAMP = np.array([-0.62, 0.80, 0.58])  # the lamp's position relative to the middle of the scene
 LAMP_SPREAD = 0.30
 LAMPS, SKIES = 22, 38
 GOLDEN = 0.618034
 LAMP_COLOR, SKY_COLOR, BOUNCE_COLOR = (1.00, 0.955, 0.89), (0.87, 0.93, 1.00), (1.0, 0.96, 0.92)
 LAMP_SHARE, SKY_SHARE, BOUNCE_SHARE = 0.84, 0.40, 0.11
-SELF = 0.035  # of the size: what is nearer in front of a point than this is its own surface
+SELF = 0.035  # of the size: closer occluders are the point's own surface
 GROUND_SELF = 0.006
 
 
 @dataclass(frozen=True)
 class Light:
-    """One direction that light comes from [3], and how much of it by colour [3]."""
+    """A light direction [3], and its intensity by colour [3]."""
 
     direction: NDArray[np.float64]
     power: NDArray[np.float64]
@@ -53,9 +53,9 @@ def lights() -> tuple[Light, ...]:
 
 
 class SoftLight:
-    """Lights one topology; `faces` [F, 3] on `rest` [V, 3] say where the points that stand for the surface are.
+    """Lights one topology; sample points lie on `faces` [F, 3] of `rest` [V, 3].
 
-    A face of `opacity` [F] 0.3 stands in the way of three lights of ten.
+    A face of `opacity` [F] 0.3 blocks three lights of ten.
     """
 
     def __init__(self, rest: NDArray, faces: NDArray[np.int32], opacity: NDArray[np.float32] | None = None) -> None:
@@ -91,7 +91,7 @@ class SoftLight:
             body += (facing * _lit(nearest, (vertices - middle) @ axes, radius, SELF * size))[:, None] * light.power
             lit = _lit(nearest, (ground - middle) @ axes, radius, GROUND_SELF * size)
             floor += (light.direction[1] * lit)[:, None] * light.power
-        # What the floor throws back onto what faces it.
+        # Light reflected by the floor.
         bounce = (0.5 - 0.5 * normals[:, 1:2]).clip(0.0, 1.0) * np.array(BOUNCE_COLOR) * BOUNCE_SHARE
         return ((body + bounce) / np.mean(self._open)).astype(np.float32), (floor / self._open).astype(np.float32)
 
@@ -105,7 +105,7 @@ def _nearest(seen: NDArray[np.float32], radius: float) -> NDArray[np.float32]:
 
 
 def _lit(nearest: NDArray[np.float32], seen: NDArray[np.float32], radius: float, bias: float) -> NDArray[np.float32]:
-    """How much of the light reaches points [P, 3] in its axes, from 0 to 1: blended over the four cells around each."""
+    """The fraction of light that reaches points [P, 3] in its axes, interpolated over the four cells around each."""
     place = (seen[:, :2] + radius) * (GRID / (2 * radius)) - 0.5
     base = np.floor(place).astype(np.int64)
     share = (place - base).astype(np.float32)

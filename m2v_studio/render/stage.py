@@ -1,4 +1,4 @@
-"""Draws one figure of a film: Polyscope paints the surface off-screen, ground and shadow are worked out here."""
+"""Draws one figure of a film: Polyscope renders the surface off-screen, ground and shadow are computed here."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FINE = 2  # pixels drawn along a side for each one kept
 GROUND_CELLS = 128
 SHADOW_ROOM = 0.75  # sizes around the motion that have a shadow
 SHADOW_SOFTNESS = 0.8  # cells
-SHADOW_DEPTH = (0.84, 0.82, 0.78)  # by colour: what the lamp does not reach has the sky's
+SHADOW_DEPTH = (0.84, 0.82, 0.78)  # by colour: shadows have the sky's colour
 FLOOR, BACKDROP_TOP, BACKDROP_BOTTOM = (0.953, 0.957, 0.965), (0.862, 0.879, 0.902), (0.925, 0.934, 0.947)
-STANDING = 0.3  # of the frames may have something below the ground
-SMOOTHING = 2  # times the light is evened out over neighbours, where the grids of its directions show
-BRIGHTEST = 1.3  # of light, as stored in a picture of eight bits
-LAYERS = 6  # surfaces behind each other that are seen through one another
-GAMMA = 2.2  # Polyscope's screen: surfaces seen through are mixed as light, values to this power
+STANDING = 0.3  # fraction of frames that may reach below the ground
+SMOOTHING = 2  # smoothing rounds over neighbours, which hide the grids of the light directions
+BRIGHTEST = 1.3  # of light in an 8-bit image
+LAYERS = 6  # layers of transparent surfaces
+GAMMA = 2.2  # Polyscope blends transparent surfaces in linear light: values to this power
 
 
 class Stage:
@@ -62,14 +62,14 @@ class Stage:
         ps.set_camera_view_matrix(eye.view)
 
     def painted(self) -> NDArray[np.uint8]:
-        """[FINE H, FINE W, 4] what is drawn now before a transparent background; its light is multiplied by alpha."""
+        """[FINE H, FINE W, 4] the current drawing on a transparent background; premultiplied in linear light."""
         return ps.screenshot_to_buffer(transparent_bg=True)
 
 
 class Scene:
-    """Where an actor's motion lies: its size is 1, its middle is on the Y axis, and it stands on the ground.
+    """An actor's placement: size 1, centred on the Y axis, standing on the ground.
 
-    The ground is where its lowest point is in most frames: one foot that dips must not leave the others in the air.
+    The ground is at the lowest point of most frames, so that one dipping foot does not lift the others.
     """
 
     def __init__(self, actor: Actor) -> None:
@@ -91,11 +91,11 @@ def turned(points: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One figure as it is seen, from 0 to 1."""
+    """One rendered figure, values from 0 to 1."""
 
     body: NDArray[np.float32]  # [H, W, 4], colours not multiplied by alpha
-    light: NDArray[np.float32]  # [H, W, 3] on the ground, 1 where nothing is in its way
-    ground: NDArray[np.float32]  # [H, W, 1] how much of the ground is seen
+    light: NDArray[np.float32]  # [H, W, 3] on the ground, 1 where unobstructed
+    ground: NDArray[np.float32]  # [H, W, 1] visibility of the ground
 
     def over_backdrop(self) -> NDArray[np.float32]:
         """[H, W, 3] on a ground that fades into a bright room."""
@@ -211,7 +211,7 @@ class Figure:
         part = _drawn(painted[..., 3] > 0)
         fine = _unmixed(painted[part])
         if self._albedo is not None:
-            # A screen's values are close to a power of the light, so products of them are those of the light.
+            # Screen values are nearly a power of the light, so their products correspond.
             albedo = _unmixed(self._painted(self._albedo, vertices)[part])[..., :3]
             fine[..., :3] *= albedo * np.float32(BRIGHTEST ** (1 / GAMMA))
         fine[..., :3] *= fine[..., 3:]

@@ -1,4 +1,4 @@
-"""Why a command cannot be given now, as a sentence; empty when it can."""
+"""Reasons why a command is unavailable, as sentences; empty when it is available."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ def nothing_removed(state: State) -> str:
 
 
 def no_motion(state: State) -> str:
-    """For what is made of a motion, not of meshes from scans."""
+    """For commands on motions, not on meshes from scans."""
     if state.document.source is None:
         return "Only motions of a mesh can become keys."
     return why_not_results(state)
 
 
 def no_range(state: State) -> str:
-    """For what is done to the pins over a range of frames."""
+    """For commands on pins over a range of frames."""
     held = any(state.document.handles[row].pins for row in selection.chosen_rows(state))
     return none_chosen(state) or ("" if held else "The chosen handles have no pins over a range of frames.")
 
 
 def no_turns(state: State) -> str:
-    """For what is done to the turns of keys."""
+    """For commands on the turns of keys."""
     turned = any(frame in state.document.handles[row].turns for row, frame in selection.keys_in_hand(state))
     return no_keys(state) or ("" if turned else "The chosen keys do not say how anything is turned.")
 

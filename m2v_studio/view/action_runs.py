@@ -1,4 +1,4 @@
-"""What the commands do that take more than one call: edits followed by a draft, and changes of the view."""
+"""Implementations of commands with several steps: edits followed by a draft, and view changes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def shift(by: int) -> Run:
 
 
 def scale(factor: float) -> Run:
-    """About the first key, so that a motion goes on starting where it starts; turned round, about the middle."""
+    """Scales about the first key, so that the motion keeps its start, or when reversing, about the middle."""
 
     def run(context: EditorContext) -> None:
         keys = selection.keys_in_hand(context.studio.state)
@@ -171,7 +171,7 @@ def look(yaw: float, pitch: float) -> Run:
 
 
 def look_at_side(side: Side) -> Run:
-    """At a side of the creature; of what has no face that is known, along an axis."""
+    """Look at a side of the creature; along an axis if its heading is unknown."""
     return lambda context: look(yaw_of_side(side, facing_of(context)), 0.0)(context)
 
 
@@ -191,7 +191,7 @@ def flat(context: EditorContext) -> None:
 
 
 def frame_chosen(context: EditorContext) -> None:
-    """The chosen handles with their keys and what is around them."""
+    """Frame the chosen handles, their keys and their surroundings."""
     state, viewport = context.studio.state, context.viewport
     if viewport.norm is None or not viewport.figures:
         return
@@ -203,7 +203,7 @@ def frame_chosen(context: EditorContext) -> None:
 
 
 def escape(context: EditorContext) -> None:
-    """Close what is on top, nothing else."""
+    """Close the topmost element only."""
     mouse = context.mouse
     if mouse.box_next or mouse.lasso_next or mouse.brush:
         mouse.box_next = mouse.lasso_next = mouse.brush = False
@@ -283,7 +283,7 @@ def free_turn(context: EditorContext) -> None:
 
 
 def ease(kind: str) -> tuple[Run, Callable[[EditorContext], bool]]:
-    """Set how the keys in hand go to the next; an empty kind leaves the motion free."""
+    """Set the easing of the chosen keys; an empty kind makes the motion free."""
     easing = None if not kind else easing_from(kind)
 
     def run(context: EditorContext) -> None:

@@ -1,4 +1,4 @@
-"""Every command a key or a menu can give, in one table: menus, shortcuts and the list under F1 are made from it."""
+"""The table of all commands, from which menus, shortcuts and the F1 list are made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from m2v_studio.view.widgets import escape_pressed
 
 
 def possible(_: EditorContext) -> str:
-    """For what can always be done."""
+    """For commands that are always available."""
     return ""
 
 
@@ -31,9 +31,9 @@ def off(_: EditorContext) -> bool:
 
 @dataclass(frozen=True)
 class Action:
-    """`why` is empty when it can be done now, else a sentence; `on` tells whether a switch is on."""
+    """`why` returns an empty string if available, else the reason; `on` whether a switch is on."""
 
-    name: str  # in the file of the user's own keys
+    name: str  # in the user's keys file
     title: str
     group: str
     keys: tuple[Chord, ...]
@@ -41,12 +41,12 @@ class Action:
     why: Callable[[EditorContext], str] = possible
     about: str = ""
     on: Callable[[EditorContext], bool] = off
-    repeat: bool = False  # again and again while the key is held
-    label: Callable[[EditorContext], str] | None = None  # what a menu says instead of the title
+    repeat: bool = False  # repeats while the key is held
+    label: Callable[[EditorContext], str] | None = None  # a menu's label instead of the title
 
 
 def chords_of(context: EditorContext, action: Action) -> tuple[Chord, ...]:
-    """The keys of a command: the user's own, else the ones it comes with that are not used for something else."""
+    """A command's keys: the user's, else the default ones that are not bound elsewhere."""
     if not context.bindings:
         return action.keys
     if action.name in context.bindings:

@@ -1,4 +1,4 @@
-"""A brush for regions: what is seen under it becomes a part of one, which moves and turns as one handle."""
+"""A brush that paints regions: visible vertices under it join a region, which moves and turns as one handle."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Stroke:
 
 
 class Brush:
-    """On until Esc. One press is one stroke and one undo step; beside the shape the mouse does what it always does."""
+    """Active until Esc. One press is one stroke and one undo step; off the shape the mouse works as usual."""
 
     def __init__(self) -> None:
         self._stroke: _Stroke | None = None
@@ -53,7 +53,7 @@ class Brush:
         return self._stroke is not None
 
     def _begin(self, context: EditorContext) -> _Stroke | None:
-        """On the figure that is seen under the brush; None beside all of them."""
+        """Start on the figure under the brush; None beside all of them."""
         for figure in context.viewport.figures:
             pixels, seen = seen_in_image(context, figure)
             stroke = _Stroke(pixels, seen, np.zeros(len(seen), dtype=bool), bool(psim.GetIO().KeyCtrl), _at())
@@ -79,7 +79,7 @@ class Brush:
         return True
 
     def _paint(self, context: EditorContext, stroke: _Stroke) -> None:
-        """Everything from where the mouse was to where it is; the region is made anew from all of the stroke."""
+        """Paint from the last mouse position to the current one; the region is rebuilt from the whole stroke."""
         studio, row = context.studio, self._row(context)
         stroke.painted |= self._under(context, stroke)
         stroke.at = _at()
@@ -101,7 +101,7 @@ class Brush:
 
     @staticmethod
     def _under(context: EditorContext, stroke: _Stroke) -> NDArray[np.bool_]:
-        """[V] what is seen within reach of the way from the last place of the mouse to this one."""
+        """[V] visible vertices within reach of the mouse's path since the last frame."""
         a, b = np.array(stroke.at), np.array(_at())
         along = b - a
         share = ((stroke.pixels - a) @ along / max(float(along @ along), 1e-9)).clip(0.0, 1.0)
@@ -109,7 +109,7 @@ class Brush:
         return stroke.seen & (away <= context.mouse.brush_size * scale())
 
     def draw(self, context: EditorContext, region: Region) -> None:
-        """A circle as large as the brush."""
+        """Draw the brush as a circle."""
         io, mouse = psim.GetIO(), context.mouse
         busy = mouse.mode not in (None, "brush") or (io.WantCaptureMouse and self._stroke is None)
         if not mouse.brush or busy or context.is_modal or not region.contains(_at()):
@@ -122,7 +122,7 @@ class Brush:
 
 
 def resize(context: EditorContext, steps: float) -> None:
-    """A larger brush, or with negative steps a smaller one."""
+    """Enlarge the brush, or with negative steps shrink it."""
     context.mouse.brush_size = min(max(context.mouse.brush_size * STEP**steps, SIZES[0]), SIZES[1])
 
 
