@@ -29,7 +29,7 @@ PLACE_RANGE = 4.0  # places are stored within this many sizes from the middle
 
 
 class Listed(NamedTuple):
-    """What a bank file says about one shape, without its motions."""
+    """A shape's entry in a bank file's header, without its motions."""
 
     name: str
     pack: str
@@ -55,7 +55,7 @@ def read_contents(path: str | Path) -> list[Listed]:
 
 
 def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
-    """Write shapes, whole or not at all. Raises DataError where the disk refuses."""
+    """Write shapes atomically; raises DataError on disk errors."""
     every = list(shapes)
     headers, nodes, normals, index, weight, turns, largest, places, descriptors = ([] for _ in range(9))
     skeletons = [shape for shape in every if len(shape.parents)]
@@ -214,7 +214,7 @@ def _one_tree(parents: NDArray[Any], parts: int) -> bool:
 
 
 def same_sign(quaternions: NDArray[Any]) -> NDArray[np.float32]:
-    """Quaternions [F, J, 4] without jumps of sign from frame to frame."""
+    """Quaternions [F, J, 4] with continuous signs from frame to frame."""
     result = np.array(quaternions, dtype=np.float32)
     flips = np.where((result[1:] * result[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
     result[1:] *= np.cumprod(flips, axis=0)[..., None]
@@ -222,7 +222,7 @@ def same_sign(quaternions: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _least_integers(values: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers from 0 in as few bytes as they need."""
+    """Non-negative integers in the smallest type."""
     return values.astype(np.uint8 if values.max(initial=0) < 256 else np.int16)
 
 

@@ -1,7 +1,7 @@
 """The bank of bodies: closed surfaces of many shapes, each in some poses, to complete what scans did not see.
 
-A body is a `BankShape` with faces, whose nodes are the vertices of a closed surface in the order of farthest points and
-whose single clip is a row of poses that differ, the default one first.
+A body is a `BankShape` with faces: its nodes are the vertices of a closed surface in farthest-point order, its only
+clip a list of distinct poses, the default one first.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from core.errors import DataError
 
 POSES = 11  # of a body, at most
 COARSE = 96  # vertices by which poses are compared
-LEAST_CHANGE = 0.01  # of the size: poses nearer to each other than this are one
-STEP = 2  # frames of a clip from one pose that is looked at to the next
+LEAST_CHANGE = 0.01  # of the size: closer poses are merged
+STEP = 2  # stride in frames over a clip's poses
 LOOKED_AT = 600  # poses of a shape
 
 
@@ -49,7 +49,7 @@ def body_of(shape: BankShape, poses: int = POSES) -> BankShape:
     turns += [clip.quaternions[frame][None] for clip, frame in frames]
     places += [clip.places[frame][None] for clip, frame in frames]
     every = BankClip("poses", "", np.concatenate(turns), np.concatenate(places))
-    # Node for node without what all have in common: where a shape stands is found again.
+    # Without the common offset: scans are placed by search.
     posed = shape.posed(every, nodes=slice(COARSE))
     chosen = differing(posed - posed.mean(axis=1, keepdims=True), poses)
     clip = replace(every, quaternions=every.quaternions[chosen], places=every.places[chosen])

@@ -1,4 +1,4 @@
-"""Turns many files into shapes of the bank, in parallel; broken files are reported and skipped, duplicates ignored."""
+"""Reads many files into shapes of the bank, in parallel; reports and skips broken files, ignores duplicates."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ OnProgress = Callable[[int, int, str], None]  # files done, files in all, the fi
 
 @dataclass
 class Built:
-    """What became of the files."""
+    """The result for all files."""
 
     shapes: list[BankShape] = field(default_factory=list)
-    skipped: list[tuple[Path, str]] = field(default_factory=list)  # with the sentence that says why
+    skipped: list[tuple[Path, str]] = field(default_factory=list)  # with reasons
 
 
 def motion_files(places: Iterable[str | Path]) -> list[Path]:
@@ -97,7 +97,7 @@ def _read_all(paths: Sequence[Path], credits_: Sequence[Credit | None], processe
 
 
 def _read_or_say(path: Path, credit: Credit | None) -> BankShape | str:
-    """The shape, or the sentence that says why there is none."""
+    """The shape, or the reason why there is none."""
     try:
         return read_motion(path, credit)
     except M2VError as error:

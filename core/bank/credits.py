@@ -1,4 +1,4 @@
-"""Who made the rigs of the bank that ships: author, licence and pack of each file.
+"""Credits of the shipped bank's rigs: author, licence and pack of each file.
 
 Models of one pack share their rig and clips, so a fair evaluation of one leaves out its whole pack.
 """

@@ -48,7 +48,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
 )
 PARTS = tuple(dict.fromkeys(part for part, _ in _PATTERNS))
 SIDES = ("", "left", "right")
-# Which limb a part belongs to: where one part of it ends and the next begins is up to whoever made the rig.
+# The limb of each part: rigs differ in where one part of a limb ends and the next begins.
 LIMBS = {
     **dict.fromkeys(("wing_tip", "wing_middle", "wing_base"), "wing"),
     **dict.fromkeys(("front_foot", "front_lower", "front_upper"), "front leg"),

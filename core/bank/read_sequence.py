@@ -1,7 +1,7 @@
 """Meshes that move without bones, as shapes of the bank: nodes that move as one become a part.
 
-Two nodes belong to one rigid part where their distance hardly changes. What bends everywhere (cloth, a worm) falls into
-`MOST_PARTS` pieces, each as rigid as it can be.
+Two nodes belong to one rigid part if their distance hardly changes. What bends everywhere (cloth, a worm) is split into
+`MOST_PARTS` pieces, as rigid as possible.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from core.sequence import Normalization
 
 APART = 0.015  # of the size: nodes of one part keep their distance within this
 MOST_PARTS = 32
-SMALLEST = 4  # nodes of a part; fewer do not tell how it turns
-BLUR = 0.004  # of the size: parts that carry a node this much worse than the best one still count
+SMALLEST = 4  # nodes of a part, enough to determine its rotation
+BLUR = 0.004  # of the size: parts with an error this much above the best still count
 SAMPLED = 240  # frames that parts are found from
 
 
@@ -189,7 +189,7 @@ def _shares(
         missed[:, part] = np.square(carried - paths).sum(axis=-1).mean(axis=0)
     own = missed[np.arange(len(nodes)), parts]
     closeness = 1 / (np.maximum(missed - own[:, None], 0) + BLUR**2)
-    return strongest(np.square(closeness), 4)  # squared: a part that fits half as well carries a quarter
+    return strongest(np.square(closeness), 4)  # squared: half the fit gives a quarter of the weight
 
 
 def _resampled(paths: NDArray[Any], fps: float) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Where banks of motions lie: the one that ships, and the one that a user's own animations are added to."""
+"""Locations of the banks: the shipped one, and the user's own, to which animations can be added."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def shipped_bank() -> Path:
 
 
 def user_bank() -> Path:
-    """A user's own bank, whether it is there or not."""
+    """The path of the user's own bank, which may not exist yet."""
     return config_folder() / "motions.safetensors"
 
 
 def bank_files() -> list[Path]:
-    """The banks that are there, the shipped one first."""
+    """Existing banks, the shipped one first."""
     return [path for path in (shipped_bank(), user_bank()) if path.is_file()]
 
 
 def user_shapes() -> list[BankShape]:
-    """What the user has added, in order; raises DataError where their bank is damaged."""
+    """The user's own shapes in order; raises DataError if their bank is damaged."""
     return read_bank(user_bank()) if user_bank().is_file() else []
 
 
@@ -72,7 +72,7 @@ def remove_motions(names: Sequence[str]) -> list[str]:
 
 
 def free_name(name: str, taken: Iterable[str]) -> str:
-    """The name itself, or with the first number that makes it another than those taken."""
+    """The name, numbered if it is taken."""
     every, result, number = set(taken), name, 1
     while result in every:
         number += 1

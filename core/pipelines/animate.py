@@ -47,20 +47,20 @@ from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
 from core.pipelines.turned_handles import hold_regions
 from core.sequence import HandleTracks, MeshSequence, SourceMesh
 
-# Positions a preview may have; a larger one would cost more to pass on than it shows.
+# Largest preview in positions: sending more costs too much.
 PREVIEW_LIMIT = 4_000_000
-FACE_KNOWN = 1.0  # cost of a match up to which the estimate of where a head is can be trusted
-MOST_UNLIKE = 1.6  # cost of a match beyond which a shape is like nothing in the bank
+FACE_KNOWN = 1.0  # matching cost up to which the estimated heading is trusted
+MOST_UNLIKE = 1.6  # matching cost beyond which no shape of the bank is similar
 NOTHING_ALIKE = "The bank holds no body like this shape, so its motions come from the handles alone."
 NOT_SHOWN = "No motion shows the behaviour {!r} on a shape like this; choose another, or switch more motions on."
 NOTHING_LEFT = "Of the motions that are switched on none is of a body like this, so these come from the handles alone."
 
 
 def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.float32]:
-    """How much the denoiser's estimate counts beside the borrowed motion, by what the handles determine.
+    """Weight of the denoiser's estimate against the borrowed motion, from how much the handles determine.
 
-    One dragged point says so little that the motion as it was borrowed comes nearer to true ones and slides less; from
-    three moving handles on the estimate is worth most.
+    One dragged point says so little that pure borrowed motion is closer to true ones and slides less; from three moving
+    handles on the estimate is best.
     """
     return np.float32(body_told(moving)) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
 
@@ -81,7 +81,7 @@ class Animator:
         describe: Describe | None = None,
         library: MotionLibrary | None = None,
     ) -> None:
-        """Without `describe`, which says what part of a body a point is, or a `library`, nothing is borrowed."""
+        """Without `describe` (the part descriptor) or a `library` nothing is borrowed."""
         self.config = config
         self.preset = config.name
         self.device = choose_device(str(device))
@@ -93,7 +93,7 @@ class Animator:
         self._describe = describe or unnamed_parts
         self.library = None if describe is None else library
         self.share: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = (
-            estimate_share  # of the denoiser's estimate beside the borrowed motion
+            estimate_share  # of the denoiser's estimate
         )
 
     @classmethod
@@ -110,14 +110,14 @@ class Animator:
         config, modules = load_modules(preset, ("shape-autoencoder", "motion-autoencoder", "motion-diffusion"))
         shape, motion, diffusion = modules
         parts = checkpoint_path(preset, PART_DESCRIPTOR)
-        if not parts.is_file():  # weights of a training that had no rigs
+        if not parts.is_file():  # trained without rigs
             return cls(config, shape, motion, diffusion, place)
         network = load_modules(preset, (PART_DESCRIPTOR,))[1][0].to(place)
         library = MotionLibrary.load(*bank_files())
         return cls(config, shape, motion, diffusion, place, PartDescriptions(network), library)
 
     def body_of(self, mesh: SourceMesh) -> MovingBody:
-        """The mesh as the bank's motions see it."""
+        """The mesh as a body for the bank's motions."""
         return self._meshes.of(mesh).moving_body(self._describe)
 
     def matches(self, mesh: SourceMesh) -> list[Match]:
@@ -139,14 +139,14 @@ class Animator:
         """Sample motions of `mesh` that follow `tracks` (both in the mesh's own units and axes).
 
         Frame 0 of each is the mesh itself; given handle positions are met within 1e-5 of its size. `draft` gives one
-        sample whatever the number of seeds. `on_step` is called between denoiser calls, on this thread; Cancelled
-        raised in it passes through. Where the device's memory does not suffice, fewer seeds are made at a time, or all
-        on the CPU, and a note says so. Raises HandleError, MeshError or M2VError for bad input, MemoryError.
+        sample whatever the number of seeds. `on_step` is called between denoiser calls, on this thread, and may raise
+        Cancelled. If the device runs out of memory, fewer seeds are made at a time, or all on the CPU, with a note.
+        Raises HandleError, MeshError or M2VError for bad input, MemoryError.
         """
         return on_cpu_at_need(self, lambda animator: animator._animate(mesh, tracks, options, on_step))
 
     def on_cpu(self) -> Animator:
-        """The same models on the CPU, kept for the next time that they are needed there."""
+        """The same models on the CPU, cached."""
         if self._twin is None:
             shape, motion = copy.deepcopy(self.shape_autoencoder), copy.deepcopy(self.motion_autoencoder)
             diffusion = copy.deepcopy(self.motion_diffusion)
@@ -192,7 +192,7 @@ class Animator:
             led = estimated if borrowed is None else blend(borrowed, estimated, share)
         settled, missed = self._settle(request, led, tracks, options, options.contacts)
         if len(mesh.vertices) * tracks.frames > PREVIEW_LIMIT:
-            return_freed_memory()  # what the search and the denoiser used, before the vertices of all frames
+            return_freed_memory()  # from search and denoiser, before allocating all frames' vertices
         motions, errors, stretches = [], [], []
         for number in range(len(seeds)):
             report.check_cancelled()
@@ -214,9 +214,10 @@ class Animator:
 
     @torch.inference_mode()
     def facing(self, mesh: SourceMesh) -> float | None:
-        """The way a creature faces, in radians about Y from +Z in normalised space; None of what is like none known.
+        """The heading of a creature, in radians about Y from +Z in normalised space; None for shapes unlike any in the
+        bank.
 
-        What it works out is kept for the first motion of this mesh. Raises MeshError as `animate` does.
+        Its computations are cached for the mesh's first motion. Raises MeshError as `animate` does.
         """
         matches = self.matches(mesh)
         return float(self.body_of(mesh).body.heading) if matches and matches[0].cost <= FACE_KNOWN else None
@@ -224,7 +225,7 @@ class Animator:
     def _borrow(
         self, prepared: PreparedMesh, request: Request, seeds: Sequence[int]
     ) -> tuple[Borrowed | None, list[str]]:
-        """What the bank proposes for every seed, with its names; None where it knows nothing like this shape."""
+        """A motion borrowed from the bank for every seed, with their names; None without a similar shape."""
         library, without = self.library, request.wish.without
         matches = [] if library is None else prepared.matches(library, request.body, without)
         if not matches or matches[0].cost > MOST_UNLIKE:
@@ -233,7 +234,7 @@ class Animator:
         if not proposals.windows:
             if request.wish.behaviour:
                 raise M2VError(NOT_SHOWN.format(request.wish.behaviour))
-            return None, [""] * len(seeds)  # every clip of what is alike is switched off
+            return None, [""] * len(seeds)  # all clips of similar shapes are switched off
         windows, borrowed = proposals.of(seeds)
         return borrowed, [window.name for window in windows]
 
@@ -252,7 +253,7 @@ class Animator:
         tracks: HandleTracks,
         options: SamplingOptions,
     ) -> NDArray[np.float32]:
-        """The first seed as the bank alone has it [T, V, 3], in source units: something to see at once."""
+        """The first seed's borrowed motion [T, V, 3], in source units, as an immediate preview."""
         moved, _ = self._settle(request, borrowed.of(slice(0, 1)), tracks, options, options.contacts)
         return request.body.carry(moved.positions[0], moved.rotations[0], prepared.normalization)
 
@@ -266,7 +267,7 @@ class Animator:
         seeds: Sequence[int],
         report: Reporter,
     ) -> Borrowed:
-        """What the denoiser makes of the handles and of what was borrowed, at the nodes: a motion for every seed."""
+        """The denoiser's motion of the nodes for every seed, given handles and borrowed motion."""
         surface = prepared.nodes(request.vertices)
         moving = tracks.frames - 1
         condition = prepare_motion(
@@ -329,7 +330,7 @@ class Animator:
         samples = []
         for number, seed in enumerate(seeds):
             before, after = errors[number]
-            motions[number].setflags(write=False)  # so that the sequence takes it as it is
+            motions[number].setflags(write=False)  # so that the sequence does not copy it
             sequence = MeshSequence(
                 motions[number],
                 mesh.source.faces,

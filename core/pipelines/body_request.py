@@ -1,4 +1,4 @@
-"""A request as the pipeline works on it: its handles are read and normalised here, once."""
+"""A request to the pipeline: its handles are read and normalised here, once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from core.sequence import HandleTracks
 
 
 class Request(NamedTuple):
-    """One request on the nodes of a body, in normalised space where nothing else is said."""
+    """One request on the nodes of a body, in normalised space unless noted."""
 
     body: MovingBody
     vertices: NDArray[np.int64]  # [K] of the mesh, that the handles hold
@@ -29,17 +29,17 @@ class Request(NamedTuple):
     targets: NDArray[np.float64]  # [K, T, 3]
     keyframe_mask: NDArray[np.bool_]  # [K, T]
     wish: Wish
-    certainty: NDArray[np.float32]  # [T, P] how much the handles alone say
+    certainty: NDArray[np.float32]  # [T, P] how much the handles determine
     turning: TurnedHandles
 
     @property
     def moving(self) -> int:
-        """How many handles are asked to leave their place."""
+        """The number of handles that have to move."""
         return moving_handles(self.seats, self.targets, self.keyframe_mask)
 
 
 def request_on(prepared: PreparedMesh, describe: Describe, tracks: HandleTracks, options: SamplingOptions) -> Request:
-    """What `tracks`, in the mesh's own units, ask of its body."""
+    """The request of `tracks`, in the mesh's own units, on its body."""
     body = prepared.moving_body(describe)
     vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
     wanted, keyframe_mask = tracks.constraints(prepared.source.vertices)

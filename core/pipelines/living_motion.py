@@ -1,4 +1,4 @@
-"""From borrowed motion to a motion of this mesh: handles met exactly, feet on the ground, nothing stretched."""
+"""Turns borrowed motion into motion of this mesh: exact handles, planted feet, no stretching."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from core.pipelines.moving_body import HandleSeats, MovingBody
 from core.pipelines.temporal import binomial_smooth
 from core.pipelines.turned_handles import TurnedHandles
 
-STANDING_HEIGHT = 0.02  # of the size: a foot higher than this above its rest is in the air
-STANDING_SPEED = 0.25  # of the size a second: a foot faster than this is not standing
-RELEASE = 0.12  # seconds over which a foot passes from where it stood to where it is led
+STANDING_HEIGHT = 0.02  # of the size: a foot this far above its rest height is in the air
+STANDING_SPEED = 0.25  # of the size a second: a faster foot is not standing
+RELEASE = 0.12  # seconds of blending from a foot's stand to its free path
 CUSP_ROUNDS = 2
-PLANTING_STEPS = 5  # as-rigid steps with the feet held
-STILL = 0.15  # how much a handle that does not move tells, beside one that does
+PLANTING_STEPS = 5  # as-rigid steps with planted feet
+STILL = 0.15  # information of a still handle relative to a moving one
 
 
 def settle(
@@ -40,8 +40,8 @@ def settle(
     """Node motions [S, T, P, ...] on the rigid surface that follow the borrowed ones, meet the keys and stand.
 
     A handle follows its own borrowed path, corrected smoothly so as to be at `targets` [K, T, 3] where `keyframe_mask`
-    [K, T], and takes its surroundings along as `turning` asks. Also how far each motion's handles were from their keys
-    before that, at the mean [S].
+    [K, T], and takes its surroundings along as `turning` asks. Also returns each motion's mean distance of handles from
+    their keys beforehand [S].
     """
     missed = np.zeros(len(borrowed.positions))
     if loop:
@@ -76,14 +76,14 @@ def settle(
             turned = torch.from_numpy(turning.every_node), columns(fixed)
         told = body_told(moving_handles(seats, targets, keyframe_mask))
         if told:
-            # What several handles miss together, the body misses too: in a leap that was borrowed too low, all of it.
+            # Residuals shared by several handles move the whole body, as in a leap that was borrowed too low.
             missing = torch.from_numpy(through[:, :, : len(seats.places)] - carried).float()
             gain = torch.from_numpy(handle_regression(body, seats)[0]).float()
             positions = positions + told * columns(torch.einsum("pk,stka->stpa", gain, missing))
         paths = columns(torch.from_numpy(through).float())
     moved, rotated = surface.settle(positions, positions, paths, rotations, turned=turned)
     if contacts and len(body.feet) > 0:
-        # Feet in the air stay where the free solution has them, so that firm ground pulls on nothing else.
+        # Feet in the air keep the free solution, so that planting affects standing feet only.
         planted = columns(plant_feet(body, back(moved), held, fps, loop))
         firm = body.surface(held, True)
         moved, rotated = firm.settle(moved, planted, paths, rotations, steps=PLANTING_STEPS, turned=turned)
@@ -136,13 +136,13 @@ def handle_regression(body: MovingBody, seats: HandleSeats) -> tuple[NDArray[np.
 
 
 def moving_handles(seats: HandleSeats, targets: NDArray[np.float64], keyframe_mask: NDArray[np.bool_]) -> int:
-    """How many handles are asked to leave their place."""
+    """The number of handles that have to move."""
     away = np.linalg.norm(targets - seats.places[:, None], axis=-1) > AWAY
     return int((away & keyframe_mask).any(axis=1).sum())
 
 
 def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How sure a handle is of its path [K, T]: 1 in frames with a key (0 is one), less the farther from them."""
+    """Certainty of a handle's path [K, T]: 1 in frames with a key (frame 0 is one), less the farther from them."""
     frames = keyframe_mask.shape[1]
     time = np.arange(frames)
     result = np.ones(keyframe_mask.shape)
@@ -157,9 +157,9 @@ def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def blend(borrowed: Borrowed, estimated: Borrowed, share: NDArray[np.float32]) -> Borrowed:
-    """Between borrowed (share 0) and estimated motion (share 1), per frame and node [T, P].
+    """Blend borrowed (share 0) and estimated motion (share 1), per frame and node [T, P].
 
-    The share has a cusp at every key, at which a body would start; it is smoothed over a few frames.
+    The share has a cusp at every key, which would cause a jerk; it is smoothed over a few frames.
     """
     mix = torch.from_numpy(share)[None, :, :, None]
     for _ in range(CUSP_ROUNDS):
@@ -184,7 +184,7 @@ def through_keys(
 
 
 def plant_feet(body: MovingBody, moved: Tensor, seats: HandleSeats, fps: float, loop: bool = False) -> Tensor:
-    """Nodes at [S, T, P, 3] with those that stand kept in place and none below the ground."""
+    """Nodes [S, T, P, 3] with standing ones kept in place and none below the ground."""
     feet = body.feet
     if len(seats.places):
         feet = feet[seats.shares[:, feet].max(axis=0) < TOUCHED]
@@ -193,7 +193,7 @@ def plant_feet(body: MovingBody, moved: Tensor, seats: HandleSeats, fps: float, 
     index = torch.from_numpy(feet)
     path = moved[:, :, index].numpy().copy()  # [S, T, F, 3]
     frames, first = path.shape[1], 0
-    if loop:  # three rounds, of which the middle one is kept: a foot may stand through the seam
+    if loop:  # three rounds of the loop, of which the middle one is kept: a foot may stand through the seam
         path, first = np.concatenate([path, path, path], axis=1), frames
     rest = body.nodes[feet]
     speed = np.zeros(path.shape[:3])
@@ -213,9 +213,9 @@ def plant_feet(body: MovingBody, moved: Tensor, seats: HandleSeats, fps: float, 
 
 
 def _planting(path: NDArray[np.float64], standing: NDArray[np.bool_], fade: int, rest: int) -> NDArray[np.float64]:
-    """Corrections [T, 3] that keep a foot where each of its stands begins, and fade before and after it.
+    """Corrections [T, 3] that hold a foot at the start of each stand, fading in and out.
 
-    In frame `rest`, and the same frame of every round, the body rests: there nothing is to be corrected.
+    In frame `rest`, and the same frame of every round, the body is at rest and needs no correction.
     """
     frames = len(path)
     result = np.zeros_like(path)

@@ -1,4 +1,4 @@
-"""Makes a motion end where it begins, at the speed it begins with, so that it can be played over and over."""
+"""Closes motions into loops: the end meets the beginning in pose and speed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from core.errors import M2VError
 from core.geometry.rigid import polar_rotation
 
 SHORTEST_LOOP = 8  # frames
-SEAM = 4  # frames on either side of the seam that a spline replaces; more where that leaves a gap
-GAP = 0.006  # of the motion: what may be left at the seam before the handles are met at the vertices
-OVERSHOOT = 1.05  # no spline may go farther than this times how far the motion goes
+SEAM = 4  # frames on either side of the seam replaced by a spline; more if a gap remains
+GAP = 0.006  # of the motion: tolerated gap at the seam before the vertices' exact handles
+OVERSHOOT = 1.05  # splines may reach this times the motion's extent
 
 
 def check_loop(frames: int) -> None:
-    """Raises M2VError for a loop that is too short to flow."""
+    """Raises M2VError for a loop that is too short."""
     if frames < SHORTEST_LOOP:
         raise M2VError(f"A loop of {frames} frames is too short to flow; make it {SHORTEST_LOOP} frames or longer.")
 
@@ -33,7 +33,7 @@ def closed_loop(motions: Borrowed) -> Borrowed:
 def smooth_seam(motions: Borrowed) -> Borrowed:
     """Motions [S, T, P, ...] with the frames around the seam on a quintic spline; frame 0 stays.
 
-    A motion that flows there already is hardly changed: the spline goes through what lies beyond.
+    Motions that are smooth there hardly change: the spline passes through the frames beyond.
     """
     frames = motions.positions.shape[1]
     result = [_smoothed(one, frames) for one in zip(*motions, strict=True)]
@@ -41,7 +41,7 @@ def smooth_seam(motions: Borrowed) -> Borrowed:
 
 
 def _smoothed(motion: tuple[Tensor, Tensor], frames: int) -> tuple[Tensor, Tensor]:
-    """One motion; the spline is as short as leaves no gap, or the one that leaves the smallest."""
+    """One motion; with the shortest spline that leaves no gap, else the one with the smallest gap."""
     positions, rotations = motion
     shortest = min(SEAM, (frames - 2) // 2)
     reach = float((positions - positions[:1]).norm(dim=-1).max())
@@ -60,10 +60,10 @@ def _smoothed(motion: tuple[Tensor, Tensor], frames: int) -> tuple[Tensor, Tenso
 
 
 def seam_gaps(paths: NDArray[np.floating]) -> tuple[float, float]:
-    """How far a loop's points [T, P, 3] leap at the seam, and how suddenly they change their speed there.
+    """The jump of a loop's points [T, P, 3] at the seam, in position and in velocity.
 
-    Against what the three frames on either side let expect; root mean squares over the points, as shares of how far
-    they ever get from frame 0, the second one per frame.
+    Relative to an extrapolation of three frames on either side; root mean squares over the points, as fractions of
+    their largest distance from frame 0, the second one per frame.
     """
     around = np.concatenate([paths[-5:], paths[:5]]).astype(np.float64)
     speed = np.diff(around, axis=0)  # [4] crosses the seam
@@ -76,7 +76,7 @@ def seam_gaps(paths: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def _returned(paths: Tensor) -> Tensor:
-    """Paths [S, T, ...] whose second half makes up, bit by bit, for how far the end is from the beginning."""
+    """Paths [S, T, ...] whose second half gradually compensates the gap between end and beginning."""
     frames, ends = paths.shape[1], torch.cat([paths[:, -3:], paths[:, :3]], dim=1)
     step = ends.diff(dim=1)  # [:, 2] crosses the seam
     apart = (9 * (step[:, 1] + step[:, 3]) - step[:, 0] - step[:, 4]) / 16 - step[:, 2]
@@ -87,7 +87,7 @@ def _returned(paths: Tensor) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _seam_operator(frames: int, width: int) -> NDArray[np.float64]:
-    """[T, T]: every frame from those that are kept, with the least sum of squared third differences around a circle."""
+    """[T, T]: all frames from the kept ones, minimising squared third differences around the loop."""
     free = np.array([frame % frames for frame in range(-width, width + 1) if frame])
     kept = np.setdiff1d(np.arange(frames), free)
     third = np.zeros((frames, frames))

@@ -1,4 +1,4 @@
-"""Room for results in the machine's own memory: said beforehand where it is too little, and made where it is tight."""
+"""Checks the machine's memory for results beforehand, and returns freed memory to the system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.errors import M2VError
 
-BYTES_A_POSITION = 16  # of a vertex in a frame of one motion: three numbers, and how far seeds disagree
+BYTES_A_POSITION = 16  # per vertex and frame of one motion: three numbers and the disagreement
 
 
 def check_room(vertices: int, frames: int, seeds: int) -> None:
@@ -24,7 +24,7 @@ def check_room(vertices: int, frames: int, seeds: int) -> None:
 
 
 def free_memory() -> int | None:
-    """Bytes that this machine can still give; None where it does not say."""
+    """Available bytes of memory; None if unknown."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
@@ -33,7 +33,8 @@ def free_memory() -> int | None:
 
 
 def return_freed_memory() -> None:
-    """Gives the system what the C library keeps of memory that is free; before something large, so that both need not
-    fit. Does nothing where the library has no such call."""
+    """Returns the C library's free memory to the system before a large allocation; does nothing where that is
+    unsupported.
+    """
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""A mesh as a body that the bank's motions can move: nodes on its surface, how its vertices ride on them, its parts."""
+"""A mesh as a body for the bank's motions: nodes on its surface, vertex weights on them, its parts."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from core.sequence import Normalization
 
 NODES = 128
 GROUND = 0.035  # of the size: nodes within this height of the lowest vertex at rest may stand on the ground
-MEASURED_FACES = 10_000  # whose edges say how far a mesh is stretched: of more, their mean is the same
-PLANTED = 300.0  # how much harder feet are held than other nodes, when they are put on the ground
+MEASURED_FACES = 10_000  # faces whose edges measure stretch; more give the same mean
+PLANTED = 300.0  # weight of planted feet relative to other nodes
 
 # Points [N, 3] and outward normals [N, 3] of a surface -> descriptors [N, D] and the angle about Y it faces.
 Describe = Callable[[NDArray[np.floating], NDArray[np.floating]], tuple[NDArray[np.floating], float]]
 
 
 def unnamed_parts(points: NDArray[np.floating], normals: NDArray[np.floating]) -> tuple[NDArray[np.floating], float]:
-    """A description that says nothing: for models without a part descriptor, which borrow no motion."""
+    """An empty description, for models without a part descriptor, which borrow no motion."""
     return np.zeros((len(points), 0), np.float32), 0.0
 
 
@@ -45,7 +45,7 @@ class HandleSeats(NamedTuple):
 
 
 class MovingBody:
-    """Everything about a mesh that does not depend on a request. Normalised space."""
+    """All that depends on the mesh only. Normalised space."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class MovingBody:
 
     @cached_property
     def edges(self) -> NDArray[np.int64]:
-        """Edges [E, 2] of the mesh, each once; of a large one those of an even choice of its faces."""
+        """Unique edges [E, 2] of the mesh; of large ones, those of evenly chosen faces."""
         faces = self.faces[:: max(1, len(self.faces) // MEASURED_FACES)]
         sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
         return np.unique(np.sort(sides, axis=1), axis=0)
@@ -94,7 +94,7 @@ class MovingBody:
         return HandleSeats(self.rest[vertices], self.binding[vertices].toarray().astype(np.float32))
 
     def surface(self, seats: HandleSeats, planted: bool) -> RigidSurface:
-        """The rigid surface with these handles; with `planted` feet are held firmly to their targets."""
+        """The rigid surface with these handles; `planted`: with feet held firmly at their targets."""
         system = self._planted if planted else self._free
         return system.with_handles(torch.from_numpy(seats.shares)[None], torch.from_numpy(seats.places)[None])
 
@@ -139,7 +139,7 @@ def wish_for(
     loop: bool = False,
     without: Collection[str] = (),
 ) -> Wish:
-    """The request as the bank reads it: `targets` [K, T, 3] in normalised space where `keyframe_mask` [K, T]."""
+    """The request to the bank: `targets` [K, T, 3] in normalised space where `keyframe_mask` [K, T]."""
     count = min(NEAREST, seats.shares.shape[1])
     nodes = np.argsort(-seats.shares, axis=1)[:, :count]
     shares = np.take_along_axis(seats.shares, nodes, 1)

@@ -1,4 +1,4 @@
-"""Runs the part descriptor: everything the bank needs to know of a surface in one call, whatever its heading."""
+"""Runs the part descriptor on surfaces of any heading, for the bank."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.floating]
 
 
 def name_parts(preset: str = "small") -> NameParts | None:
-    """What names bones, with the weights of a preset or folder; None where it has no part descriptor."""
+    """The bone-naming function with the weights of a preset or folder; None without a part descriptor."""
     try:
         return PartDescriptions.load(preset).chances
     except CheckpointError:
@@ -44,7 +44,7 @@ class PartDescriptions:
 
     @cached_property
     def version(self) -> str:
-        """A hash of the weights and of how they are used: other descriptors cannot be compared with these."""
+        """A hash of weights and algorithm; descriptors of other versions are not comparable."""
         digest = hashlib.sha256((np.arange(AROUND) * (2 * np.pi / AROUND)).tobytes())
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
@@ -52,20 +52,21 @@ class PartDescriptions:
 
     @torch.inference_mode()
     def __call__(self, points: Floats, normals: Floats) -> tuple[Floats, float]:
-        """As the surface is seen once it has been turned to face +Z, see `look_around`."""
+        """Descriptors of the surface turned to face +Z, see `look_around`."""
         sight = look_around(self.network, *self._batch(points, normals))
         return sight.descriptor[0].cpu().numpy(), float(sight.heading[0])
 
     @torch.inference_mode()
     def chances(self, points: Floats, normals: Floats) -> tuple[Floats, float]:
-        """How likely each point is each of `core.bank.parts.CLASSES` [N, C], and the angle about Y that they face."""
+        """Probabilities of `core.bank.parts.CLASSES` for each point [N, C], and the heading about Y."""
         descriptors, heading = self(points, normals)
         logits = self.network.logits(torch.from_numpy(descriptors).to(self.network.prototypes.device))
         return logits.softmax(dim=-1).cpu().numpy(), heading
 
     def described(self, shape: BankShape) -> BankShape:
-        """The shape with its heading and the descriptors of its nodes, as they are and mirrored; itself where it has
-        them from these weights."""
+        """The shape with heading and node descriptors, original and mirrored; unchanged if it has them from these
+        weights.
+        """
         if shape.described_by == self.version:
             return shape
         own, heading = self(shape.nodes, shape.normals)

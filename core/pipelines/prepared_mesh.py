@@ -1,4 +1,4 @@
-"""Everything that depends on the mesh alone: computed once and cached, since an editor reuses the same mesh."""
+"""Computes and caches all that depends on the mesh alone, since an editor reuses the same mesh."""
 
 from __future__ import annotations
 
@@ -80,20 +80,20 @@ class PreparedMesh:
         return self._points
 
     def moving_body(self, describe: Describe) -> MovingBody:
-        """The mesh as the bank's motions see it; `describe` is called once."""
+        """The mesh as a body for the bank's motions; `describe` is called once."""
         if self._body is None:
             rest = self.normalization.apply(self.source.vertices)
             self._body = MovingBody(rest, self.source.faces, self._samples, self._outward, self._graph, describe)
         return self._body
 
     def matches(self, library: MotionLibrary, body: MovingBody, without: frozenset[str] = frozenset()) -> list[Match]:
-        """The shapes of a library most like this one, but for those left out by name; the last ones are kept."""
+        """The library's shapes most like this one, except those excluded by name; cached."""
         if self._matches is None or self._matches[0] is not library or self._matches[1] != without:
             self._matches = library, without, library.match(body.body, without)
         return self._matches[2]
 
     def nodes(self, handles: NDArray[np.int64], share: float = 0.5) -> SurfaceNodes:
-        """Nodes for handles at these vertices [K]; the last few sets are kept.
+        """Nodes for handles at these vertices [K]; the last few sets are cached.
 
         The handles come first (up to this share of the anchors), then the surface points farthest from them: the tip of
         an ear or a hoof, which random surface points miss, is then an anchor itself.
@@ -121,7 +121,7 @@ class PreparedMesh:
         return torch.from_numpy(self._graph.solid_distances(points)).to(self.rest.device)[None]
 
     def from_anchors(self, surface: SurfaceNodes) -> Tensor | None:
-        """Along the surface, from the anchors to all vertices [1, V, M]; None where that would take long."""
+        """Surface distances from the anchors to all vertices [1, V, M]; None if that would take long."""
         if self._graph is None:
             return None
         known = self._graph.distances(surface.points, np.arange(len(self.source.vertices)))
@@ -139,7 +139,7 @@ class PreparedMesh:
         return sparse.csr_matrix((weights, (rows, columns)), shape=(len(points), vertices))
 
     def solver(self, handles: NDArray[np.int64]) -> ResidualSolver:
-        """The residual solve for handles [K]; the last few sets of handles are kept."""
+        """The residual solver for handles [K]; the last few sets are cached."""
         key = handles.tobytes()
         if key not in self._solvers:
             self._solvers[key] = ResidualSolver(self.source.vertices, self.source.faces, handles)
@@ -155,14 +155,14 @@ class PreparedMeshes:
 
     def of(self, source: SourceMesh) -> PreparedMesh:
         """Raises MeshError when the mesh is empty, not finite, of zero size or without area."""
-        key = id(source)  # stays this mesh's own: the prepared mesh holds it
+        key = id(source)  # the id stays valid: the prepared mesh holds the source
         if key not in self._kept:
             self._kept[key] = PreparedMesh(source, self._config, self._autoencoder, self._device)
         return _keep(self._kept, key, MESHES_KEPT)
 
 
 def _keep(kept: OrderedDict[Key, Value], key: Key, most: int) -> Value:
-    """The value of `key`, which becomes the newest; the oldest beyond `most` are dropped."""
+    """The value of `key`, marked as the newest; the oldest beyond `most` are dropped."""
     kept.move_to_end(key)
     while len(kept) > most:
         kept.popitem(last=False)

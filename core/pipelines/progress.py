@@ -1,4 +1,4 @@
-"""Progress of a pipeline: counts steps, and shows previews only as often as they are worth their time."""
+"""Progress of a pipeline: counts steps, and limits the time spent on previews."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.pipelines.request import OnStep, Progress
 
 PREVIEW_SECONDS = 0.3  # at least, between two previews
-PREVIEW_SHARE = 0.1  # of the time that previews may take
+PREVIEW_SHARE = 0.1  # largest fraction of time for previews
 
 
 class Reporter:
@@ -23,15 +23,15 @@ class Reporter:
         self._done = 0
         self._message = ""
         self._next_preview = 0.0
-        self.faces: NDArray[np.int32] | None = None  # what previews lie on, where there is no source mesh
+        self.faces: NDArray[np.int32] | None = None  # faces of previews without a source mesh
 
     def start(self, message: str) -> None:
-        """Say what begins now, without finishing a step."""
+        """Announce a phase without finishing a step."""
         self._message = message
         self.check_cancelled()
 
     def step(self, message: str, preview: Callable[[], NDArray[np.float32]] | None = None) -> None:
-        """One step is done; `preview` is only called when its turn has come."""
+        """Finish a step; `preview` is only called if one is due."""
         self._done = min(self._done + 1, self._total)
         self._message = message
         if self._on_step is not None:
@@ -39,7 +39,7 @@ class Reporter:
             self._on_step(Progress(self._done, self._total, message, shown, None if shown is None else self.faces))
 
     def check_cancelled(self) -> None:
-        """A chance to cancel inside a long step."""
+        """Raise Cancelled inside a long step if requested."""
         if self._on_step is not None:
             self._on_step(Progress(self._done, self._total, self._message))
 

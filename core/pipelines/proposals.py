@@ -1,4 +1,4 @@
-"""What the bank proposes, as the denoiser sees it: displacements of its anchors in the moving frames."""
+"""Converts borrowed motion into denoiser inputs: displacements of the anchors in the moving frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.shapes import Float
 
 
 def proposed_motion(body: MovingBody, motions: Borrowed, surface: SurfaceNodes) -> Float[Tensor, "S T M 3"]:
-    """How motions of the body's nodes, given in all frames, move the anchors in the frames after the first."""
+    """Anchor displacements in the moving frames from motions of the body's nodes."""
     shares = torch.from_numpy((surface.mixture @ body.binding).toarray().astype(np.float32))
     places = surface.anchors[0].cpu()
     offsets = shares[..., None] * (places[:, None] - torch.from_numpy(body.nodes)[None])

@@ -3,8 +3,8 @@
 The tracks of a neighbourhood form a matrix of low rank, since it moves nearly as a whole (Tomasi and Kanade 1992); its
 singular values are shrunk to what white noise leaves of them (Gavish and Donoho 2017). The motion along each singular
 vector, of which the noise is still white, is smoothed over time by a penalised spline (Whittaker 1923) as far as
-Stein's unbiased estimate of the risk (1981) asks for. The noise level is read off the small singular values, so exact
-tracks stay as they are, and points of several parts keep several motions.
+Stein's unbiased estimate of the risk (1981) asks for. The noise level comes from the small singular values, so exact
+tracks stay unchanged, and points of several parts keep their motions.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-NEIGHBOURS = 24  # of 12 to 48, tried on clips of unseen motions, more gain little
+NEIGHBOURS = 24  # best of 12 to 48 on clips of unseen motions; more gain little
 FEWEST_FRAMES = 4
-COMPARED_FRAMES = 9  # points are neighbours that stay close in these, spread over the clip
+COMPARED_FRAMES = 9  # frames, spread over the clip, in which neighbours stay close
 STIFFNESS = np.concatenate([[0.0], np.logspace(-2, 6, 17)])  # of the spline over time
 LEAST_NOISE = 1e-7
-CHUNK = 2**19  # numbers of neighbourhoods treated at once
+CHUNK = 2**19  # numbers of neighbourhoods processed at once
 
 
 def denoised_tracks(
@@ -29,7 +29,7 @@ def denoised_tracks(
 ) -> NDArray[np.float64]:
     """Points [T, N, 3] of tracks [T, N, 3] with less noise, in all frames, the first too.
 
-    Too few frames or points to judge noise by are returned as they are. `check_cancelled` is called often.
+    With too few frames or points to estimate noise, tracks are returned unchanged. `check_cancelled` is called often.
     """
     points = np.asarray(tracks, dtype=np.float64)
     frames, count = points.shape[:2]

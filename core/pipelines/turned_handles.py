@@ -1,7 +1,7 @@
-"""Handles that take their surroundings along: how the nodes around them are turned, in every frame.
+"""Handles that rotate their surroundings: the rotation of the nodes around them in every frame.
 
-A handle that some key turns, or that has a region, moves the nodes around it as one rigid piece. Between keys the
-piece follows the turns of the borrowed motion, corrected smoothly so as to be turned as it was asked at the keys.
+A handle with turns or a region moves the nodes around it as a rigid piece. Between keys the piece follows the borrowed
+rotation, corrected smoothly to match the turns at the keys.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 
 class TurnedHandles(NamedTuple):
-    """Handles that are turned in normalised space: G of the K handles, each with nodes of its own."""
+    """The turned handles in normalised space: G of the K handles, each with its nodes."""
 
     rows: tuple[int, ...]  # [G] of the handles
     nodes: tuple[Indices, ...]  # [G]
@@ -47,18 +47,18 @@ class TurnedHandles(NamedTuple):
 
     @property
     def every_node(self) -> Indices:
-        """[N] of all groups, one after the other."""
+        """[N] nodes of all groups in order."""
         return np.concatenate([np.zeros(0, np.int64), *self.nodes])
 
     def seats(self, body: MovingBody, seats: HandleSeats) -> HandleSeats:
-        """The handles' seats, followed by one for each node that is turned along."""
+        """The handles' seats, followed by one for each node of a piece."""
         index = self.every_node
         shares = np.zeros((len(index), seats.shares.shape[1]), np.float32)
         shares[np.arange(len(index)), index] = 1.0
         return HandleSeats(np.concatenate([seats.places, body.nodes[index]]), np.concatenate([seats.shares, shares]))
 
     def follow(self, rotations: Tensor, loop: bool) -> Floats:
-        """Turns [S, G, T, 3, 3] that are the ones asked for at the keys, from node rotations [S, T, P, 3, 3]."""
+        """Piece rotations [S, G, T, 3, 3] that match the keys, from node rotations [S, T, P, 3, 3]."""
         groups = [polar_rotation(rotations[:, :, torch.from_numpy(nodes)].mean(dim=2)) for nodes in self.nodes]
         led = np.stack([group.double().numpy() for group in groups], axis=1) if groups else np.zeros((0, 0, 0, 3, 3))
         result = np.empty_like(led)
@@ -67,7 +67,7 @@ class TurnedHandles(NamedTuple):
         return result
 
     def paths(self, body: MovingBody, handles: Floats, places: NDArray[np.floating], turns: Floats) -> Floats:
-        """Where the nodes go [S, T, N, 3] with handles on paths [S, T, K, 3] that rest at `places` [K, 3]."""
+        """Paths of the pieces' nodes [S, T, N, 3] with handles on paths [S, T, K, 3] that rest at `places` [K, 3]."""
         parts = []
         for group, (row, nodes) in enumerate(zip(self.rows, self.nodes, strict=True)):
             arms = (body.nodes[nodes] - places[row]).astype(np.float64)

@@ -1,9 +1,9 @@
-"""Long animations: a denoiser trained on short clips looks at overlapping windows inside every call.
+"""Long animations: applies a denoiser trained on short clips to overlapping windows inside every call.
 
 As in MultiDiffusion (Bar-Tal et al. 2023): at each noise level every window is denoised on its own and the answers are
-blended, so that all frames of a clip are sampled together and no window waits for another. Each window takes the
-place of a whole training clip: its time embedding starts at zero and frame distances are clamped to the trained
-length, while the handles' targets and the warm start are those of the whole clip.
+blended, so that all frames of a clip are sampled together and no window waits for another. Each window is treated as a
+whole training clip: its time embedding starts at zero and frame distances are clamped to the trained length, but handle
+targets and warm start come from the whole clip.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from core.models.observation_conditioners import ScanCondition
 from core.models.warm_start import FilledTracks, HandleCondition, fill_tracks
 from core.shapes import Float
 
-# Windows times seeds that go through the network together; more only costs memory.
+# Windows times seeds per network call; more only costs memory.
 CLIPS_PER_CALL = 16
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Where the windows lie: `starts` [W] over `frames` moving frames, each `length` long, every `hop` frames."""
+    """The layout of windows: `starts` [W] over `frames` moving frames, each `length` long, every `hop` frames."""
 
     frames: int
     length: int

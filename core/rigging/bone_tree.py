@@ -1,7 +1,7 @@
-"""Bones into a tree: the parent of each, and the joint about which it turns relative to its parent.
+"""Joins bones into a tree: each one's parent, and the joint between them.
 
-Two bones that share a border could be joined where they move least against each other. The tree takes the joints that
-slip least over the longest borders; its root is the bone with as much surface on one side as on the other.
+Two bones that share a border could be joined where they move least against each other. The tree uses the joints that
+slip least over the longest borders; its root is the bone with equal surface on both sides.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 from scipy.spatial.distance import cdist
 
 Floats = NDArray[np.float64]
-HOLD = 3e-3  # pulls a joint to the middle of the border, where the motion leaves its place open
-HOLD_TURNING = 0.05  # the same, in units of how much the bones turn against each other
+HOLD = 3e-3  # pulls a joint to the middle of the border if the motion does not determine it
+HOLD_TURNING = 0.05  # the same, relative to the bones' relative rotation
 TOLERATED = 0.004  # slip, in units of the size, below which the length of the border decides
 FARTHEST = 0.05  # that a joint may lie from the middle of the border
 FEW = 0.01  # share of a bone that counts as the border at least
@@ -87,7 +87,7 @@ def bone_tree(
 
 
 def _joint(middle: Floats, turning: Floats, apart: Floats) -> tuple[Floats, float]:
-    """The point that two bones carry to nearly the same places, near the middle of their border; and by how much not.
+    """The point that two bones move alike, near the middle of their border, and the remaining slip.
 
     The bones' maps differ by `turning` [T, 3, 3] and `apart` [T, 3].
     """

@@ -1,4 +1,4 @@
-"""A few vertices that stand for a mesh: spread evenly, joined as its surface joins them, each with those near it."""
+"""Samples a mesh: evenly spread vertices, their adjacency along the surface, and the vertices nearest to each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Parts of a surface that move as one: where the decomposition into bones begins.
+"""Clusters a surface into rigidly moving parts, the start of the decomposition into bones.
 
-Regions grow along the surface and only there, so that two ears that move alike stay two bones. One region becomes many:
-the one that its rigid motion fits worst gives a piece around its worst point to a new region, and all borders settle.
+Regions grow along the surface only, so that two ears that move alike stay two bones. Starting from one region, the one
+with the worst rigid fit is split at its worst point, and all borders settle.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from scipy import sparse
 
 Floats = NDArray[np.float64]
 LEAST = 6  # samples of a region
-COMPACT = 3e-5  # squared distance missed that is worth as much as the squared distance from a region's middle
+COMPACT = 3e-5  # weight of the squared distance from a region's middle in its error
 SETTLE, SETTLE_LAST = 3, 8  # rounds of moving borders after each split, and at the end
 
 
@@ -26,7 +26,7 @@ def rigid_clusters(
 ) -> NDArray[np.int64]:
     """The region of each sample [S], 0 to fewer than `most`, from rest [S, 3] and moved [T, S, 3] places.
 
-    No more regions than needed: it stops where the mean distance from rigid motion is below `enough`. Where regions
+    Stops once the mean distance from rigid motion is below `enough`. Where regions
     `begin` [S] are given, they are divided and nothing crosses the borders between them.
     """
     samples, frames = len(rest), len(moved)

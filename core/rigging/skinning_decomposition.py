@@ -1,8 +1,7 @@
 """Smooth weights for regions of a surface: Dem Bones (Le and Deng 2012, 2014) where it is installed.
 
-Dem Bones ends in weights and rigid maps that together explain the motion. It starts from regions found before, as
-its own start draws lots and may take a minute. Without it, the regions' borders are blurred instead, and the fits that
-follow do more of the work.
+Dem Bones finds weights and rigid maps that explain the motion. It starts from given regions, as its own initialisation
+is random and slow. Without it, the regions' borders are blurred, and the following fits do more of the work.
 """
 
 from __future__ import annotations

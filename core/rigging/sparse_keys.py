@@ -1,4 +1,4 @@
-"""Few keys instead of one a frame: a key stays only where the way between its neighbours would miss it."""
+"""Reduces keys: keeps only those that interpolation between their neighbours would miss."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Floats = NDArray[np.float64]
 
 
 def sparse_keys(values: Floats, tolerance: float) -> Keys:
-    """Keys of rotations [T, 4] (quaternions) or shifts [T, 3], never farther than `tolerance` from them.
+    """Keys of rotations [T, 4] (quaternions) or shifts [T, 3], whose interpolation stays within `tolerance`.
 
-    A rotation's tolerance is an angle in radians. Keys are added where the others miss most, as in the simplification
-    of lines (Douglas and Peucker 1973); the first frame has one always, the last where anything moves.
+    A rotation's tolerance is an angle in radians. Keys are added at the largest errors (Douglas and Peucker 1973); the
+    first frame always has one, the last if anything moves.
     """
     if values.shape[1] == 4:
         values = continuous(values)
@@ -30,7 +30,7 @@ def sparse_keys(values: Floats, tolerance: float) -> Keys:
         if not chosen[-1]:
             chosen[-1] = True
             continue
-        # The worst frame of every stretch between keys that misses: they do not depend on each other.
+        # The worst frame of every failing stretch at once: they are independent.
         stretch = np.searchsorted(keys.frames, frames, side="right")
         for number in np.unique(stretch[missed > tolerance]):
             inside = np.flatnonzero(stretch == number)

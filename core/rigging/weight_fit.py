@@ -1,4 +1,4 @@
-"""Weights of all vertices for bones that move as given: few a vertex, not negative, sum 1, smooth over the surface."""
+"""Fits vertex weights for given bone motions: few per vertex, non-negative, summing to 1, smooth over the surface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOLD = 3e-5  # on the distance from the smooth weights, in units of the squared 
 
 
 def carried_weights(weights: Floats, owner: NDArray[np.integer], near: sparse.csr_matrix, rounds: int) -> Floats:
-    """Weights [V, B] of all vertices from those of samples [S, B]: each takes its sample's, and borders are blurred."""
+    """Weights [V, B] of all vertices from their samples' [S, B], with blurred borders."""
     full = weights[owner]
     for _ in range(rounds):
         full = near @ full
@@ -36,7 +36,7 @@ def fit_weights(
     """Bones [V, 4] and weights [V, 4], the largest first, near the smooth `guess` [V, B].
 
     Vertices at rest [V, 3] go to `moved` [T, V, 3], bones to R [T, B, 3, 3] and t [T, B, 3]. A first solve may use more
-    bones; its smoothed answer is what the second, with the strongest four, is held to.
+    bones; the second, with the strongest four, is held near its smoothed result.
     """
     count = guess.shape[1]
     bones = _strongest(guess, min(CANDIDATES, count))
