@@ -17,7 +17,7 @@ from m2v_studio.document.names import default_export_name
 from m2v_studio.document.reference import Reference, ReferenceMotion
 from m2v_studio.document.scan_document import OpenedScans, Reading, cut_box
 from m2v_studio.document.scan_files import KINDS, read_scan_document
-from m2v_studio.document.state import Notice, is_open, why_not_results
+from m2v_studio.document.state import Notice, is_open, why_not_results, why_not_rig
 from m2v_studio.render.shot import FilmOptions
 from m2v_studio.studio import Studio
 from m2v_studio.view import layout, theme
@@ -252,7 +252,7 @@ class EditorContext:
         self.save_as = SaveAs(str(folder / f"{default_export_name(state)}.m2v"), then)
 
     def open_export(self, rig: bool = False) -> None:
-        why = why_not_results(self.studio.state)
+        why = why_not_rig(self.studio.state) if rig else why_not_results(self.studio.state)
         if why:
             self.studio.show(commands.say, why)
         else:

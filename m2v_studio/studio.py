@@ -12,7 +12,7 @@ from typing import Any
 
 from core.assets import asset_path
 from core.errors import M2VError
-from core.pipelines.request import ReconstructionSet, SamplingOptions
+from core.pipelines.request import ReconstructionSet, SamplingOptions, Windows
 from core.sequence import SourceMesh
 from m2v_studio.document import block_edits, commands, job_commands, scan_commands
 from m2v_studio.document.history import Session
@@ -36,6 +36,7 @@ from m2v_studio.document.state import (
     why_not_generate,
     why_not_play,
     why_not_results,
+    why_not_rig,
 )
 from m2v_studio.work import messages, worker
 from m2v_studio.work.autosave import Autosave, autosave_path, left_behind
@@ -317,11 +318,11 @@ class Studio:
             self.recovery.unlink(missing_ok=True)
             self.recovery = None
 
-    def export(self, out: Path, rows: tuple[int, ...], options: Any, rig: bool = False) -> None:
-        """Export results in the background."""
+    def export(self, out: Path, rows: tuple[int, ...], options: Any, rig: Windows | None = None) -> None:
+        """Export results in the background, or a rig."""
         results, document = self.state.results, self.state.document
-        if results is None:
-            self.show(commands.say, why_not_results(self.state))
+        if why := why_not_results(self.state) if rig is None else why_not_rig(self.state):
+            self.show(commands.say, why)
             return
         title, work, stop = export_job(results, rows, out, document, options, rig)
 

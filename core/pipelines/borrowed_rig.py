@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from core.pipelines.living_motion import settle
 from core.pipelines.make_rig import RigOptions, RigResult, make_rig
 from core.pipelines.moving_body import MovingBody, wish_for
 from core.pipelines.part_descriptions import name_parts
-from core.pipelines.request import OnStep, Progress
+from core.pipelines.request import OnStep, Progress, Windows
 from core.rigging.guide import Guide
 from core.sequence import MeshSequence, Normalization, SourceMesh
 
@@ -38,9 +38,6 @@ ALIKE = 0.15  # cost of a match beyond the best one's, up to which its motions a
 AROUND = 0.08  # of the size: nodes this near to a joint say where it goes
 
 
-# What motions of the bank are used for beside one's own: nothing, to see where the mesh bends, as further actions.
-Windows = Literal["none", "bones", "actions"]
-WINDOWS: tuple[Windows, ...] = get_args(Windows)
 NOTHING_LENT = (
     "The bank holds no body like {!r}, so no motion can be borrowed for it; give a motion to make a rig from."
 )

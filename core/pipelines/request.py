@@ -58,6 +58,10 @@ class Progress:
     preview_faces: NDArray[np.int32] | None = None
 
 
+# What motions of the bank are for, beside those that a rig is made from: nothing, to see where the mesh bends, as
+# further actions.
+Windows = Literal["none", "bones", "actions"]
+
 # Called between denoiser calls, on the pipeline's own thread; raising core.errors.Cancelled stops cleanly.
 OnStep = Callable[[Progress], None]
 

@@ -286,6 +286,11 @@ def why_not_results(state: State) -> str:
     return "" if state.results is not None else "Generate a motion first."
 
 
+def why_not_rig(state: State) -> str:
+    """Empty when there is something to make bones from: results, or a mesh that the bank lends motions."""
+    return "" if state.document.source is not None else why_not_results(state)
+
+
 def why_not_play(state: State) -> str:
     """Empty when something moves: results, a reference, or the scans themselves."""
     scans = state.document.scans

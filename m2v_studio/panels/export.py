@@ -8,7 +8,9 @@ from pathlib import Path
 import polyscope.imgui as psim
 
 from core.io.export_formats import FORMATS, RIG_FORMATS
+from core.pipelines.request import Windows
 from m2v_studio.context import EditorContext, Place
+from m2v_studio.document.state import why_not_results
 from m2v_studio.panels.dialogs import begin_modal
 from m2v_studio.panels.saving import (
     LABEL,
@@ -26,6 +28,12 @@ from m2v_studio.view.widgets import close_on_escape, muted, scale, segmented, to
 SUFFIXES = tuple(FORMATS)
 AXES = ("y", "z", "x")
 VERTICES = "Every vertex of every frame, exactly"
+BORROWED: tuple[tuple[Windows, str, str], ...] = (
+    ("none", "Not used", "Bones where these results bend, and where the skeleton of a body like this has them"),
+    ("bones", "To find bones", "Motions of the bank on this shape also show where it bends; they are not written"),
+    ("actions", "As actions", "Motions of the bank on this shape are written too: it walks, runs, eats"),
+)
+NO_RESULTS = "There are no results yet; the actions are borrowed."
 ALL_FILES, ALL_ACTIONS = "Every result, with its seed in the file name", "Every result, as an action of the same bones"
 
 
@@ -41,6 +49,7 @@ class ExportDialog:
     end: int = 16
     axis: int = 0
     scale: float = 1.0
+    windows: Windows = "none"  # what borrowed motions are for, in a rig
     place: Place = field(default_factory=Place)
 
     def _start(self, context: EditorContext) -> None:
@@ -65,8 +74,14 @@ class ExportDialog:
         state = context.studio.state
         self._format(context)
         label = ("Motions" if state.document.scans is None else "Meshes", "Which results to write")
-        tip = ALL_ACTIONS if context.export_rig else ALL_FILES
-        self.every = which_row(state, label, self.every, "All {} seeds", tip)
+        if state.results is None:
+            label_left(*label, LABEL)
+            muted(NO_RESULTS)
+        else:
+            tip = ALL_ACTIONS if context.export_rig else ALL_FILES
+            self.every = which_row(state, label, self.every, "All {} seeds", tip)
+        if context.export_rig:
+            self._borrowed(state.results is None)
         label_left("Speed", "Frames per second written into the file", LABEL)
         self.fps = float_field("##fps", self.fps, 0.25, 1.0, 240.0, "%.4g frames per second").value
         tooltip("Frames per second written into the file")
@@ -82,11 +97,21 @@ class ExportDialog:
         label_left("Scale", "Factor on all positions; 1 keeps the units of the opened file", LABEL)
         self.scale = float_field("##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g").value
         tooltip("Factor on all positions; 1 keeps the units of the opened file")
-        closing = last_rows(context, "Export", "Write the files in the background", self.place)
+        why = "" if context.export_rig else why_not_results(state)
+        closing = last_rows(context, "Export", "Write the files in the background", self.place, why_not=why)
         if closing == "go":
             self._export(context)
         if closing is not None:
             context.export_open = False
+
+    def _borrowed(self, alone: bool) -> None:
+        """What motions of the bank are for; a shape without results has no others."""
+        label_left("Borrowed", "What motions of the bank are for, beside the results", LABEL)
+        now = "actions" if alone else self.windows
+        why = "There are no results, so the actions are borrowed." if alone else ""
+        rows = tuple((label, tip, why if kind != "actions" else "", kind == now) for kind, label, tip in BORROWED)
+        pressed = segmented("borrowed", rows)
+        self.windows = self.windows if pressed is None or alone else BORROWED[pressed][0]
 
     def _range(self, last: int, whole: bool) -> None:
         label_left("Frames", "The first and last frame to write", LABEL)
@@ -117,7 +142,8 @@ class ExportDialog:
         before, context.export_rig = context.export_rig, context.export_rig and bones
         label_left("As", "Every vertex of every frame, or bones that move them", LABEL)
         rig, why = context.export_rig, "" if bones else "This format holds no bones; glTF and USD do."
-        pressed = segmented("as", (("Vertices", VERTICES, "", not rig), ("A rig", RIG, why, rig)))
+        still = why_not_results(context.studio.state)
+        pressed = segmented("as", (("Vertices", VERTICES, still, not rig), ("A rig", RIG, why, rig)))
         context.export_rig = rig if pressed is None else pressed == 1
         if context.export_rig != before:
             self._say_rig(context.export_rig)
@@ -141,4 +167,5 @@ class ExportDialog:
             fps=float(self.fps), start=self.start, end=self.end, up_axis=AXES[self.axis], scale=float(self.scale)
         )
         out = target(context, self.place)
-        context.studio.export(out, chosen_rows(state, self.every), options, context.export_rig)
+        rows = () if state.results is None else chosen_rows(state, self.every)
+        context.studio.export(out, rows, options, self.windows if context.export_rig else None)

@@ -49,7 +49,7 @@ def chosen_rows(state: State, every: bool) -> tuple[int, ...]:
 
 
 def last_rows(
-    context: EditorContext, name: str, tip: str, place: Place, note: str = ""
+    context: EditorContext, name: str, tip: str, place: Place, note: str = "", why_not: str = ""
 ) -> Literal["cancel", "go"] | None:
     """The path, a warning about stale results, Cancel, and the named button; returns which of the two was pressed."""
     label_left("File", WHERE, LABEL)
@@ -60,7 +60,7 @@ def last_rows(
     if note:
         muted(note)
     gap(6)
-    why = "" if place.path.strip() else "Give a file name."
+    why = why_not or ("" if place.path.strip() else "Give a file name.")
     width = 120 * scale()
     both = 2 * width + psim.GetStyle().ItemSpacing[0]
     psim.SetCursorPosX(psim.GetCursorPosX() + psim.GetContentRegionAvail()[0] - both)

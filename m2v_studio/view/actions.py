@@ -11,7 +11,7 @@ from m2v_studio.document import commands, result_commands, selection
 from m2v_studio.document.facing import Side
 from m2v_studio.document.scan_document import UP_AXES
 from m2v_studio.document.snapping import NAMES, SNAPS
-from m2v_studio.document.state import SPEEDS, why_not_generate, why_not_play, why_not_results
+from m2v_studio.document.state import SPEEDS, why_not_generate, why_not_play, why_not_results, why_not_rig
 from m2v_studio.view import action_reasons as reasons
 from m2v_studio.view import action_runs as runs
 from m2v_studio.view.action_runs import Run
@@ -116,8 +116,8 @@ ACTIONS: tuple[Action, ...] = (
     _action("save", "Save project", "Files", "Ctrl+S", lambda context: context.save(), why=_open),
     _action("save_as", "Save project as…", "Files", "", lambda context: context.save(choose=True), why=_open),
     _action("export", "Export…", "Files", "Ctrl+E", lambda context: context.open_export(), why=_made),
-    _action("export_rig", "Export as a rig…", "Files", "", lambda context: context.open_export(rig=True), why=_made,
-            about=RIG),
+    _action("export_rig", "Export as a rig…", "Files", "", lambda context: context.open_export(rig=True),
+            why=reasons.of_state(why_not_rig), about=RIG),
     _action("render", "Render…", "Files", "Ctrl+R", lambda context: context.open_render(), why=_made),
     _action("quit", "Quit", "Files", "Ctrl+Q", lambda context: context.ask_quit()),
     _action("help", "Keyboard and mouse", "Files", "F1", runs.help),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from core.pipelines.request import Windows
 from m2v_studio.document.result_commands import result_label
 from m2v_studio.document.state import Document, Results
 from m2v_studio.work.exporting import Written, write_results
@@ -21,12 +22,17 @@ class ExportJob(NamedTuple):
 
 
 def export_job(
-    results: Results, rows: Sequence[int], out: Path, document: Document, options: Any, rig: bool
+    results: Results | None,
+    rows: Sequence[int],
+    out: Path,
+    document: Document,
+    options: Any,
+    rig: Windows | None,
 ) -> ExportJob:
-    """Several results get the seed in their names, or are the actions of one rig."""
-    chosen = [results.samples.samples[row] for row in rows]
-    if not rig:
+    """Several results get the seed in their names, or are the actions of one `rig` beside borrowed motions."""
+    chosen = [] if results is None else [results.samples.samples[row] for row in rows]
+    if rig is None:
         return ExportJob(f"Exporting {out.name}", lambda: write_results(chosen, out, document, options), None)
-    names = [result_label(results, row) for row in rows]
-    job = RigJob(RigRequest.of(chosen, names, out, document, options))
+    names = [] if results is None else [result_label(results, row) for row in rows]
+    job = RigJob(RigRequest.of(chosen, names, out, document, options, rig))
     return ExportJob(f"Making the rig {out.name}", job, job.stop)

@@ -1,4 +1,4 @@
-"""A rig from results, in a process of its own: the window goes on, and no torch comes into its process."""
+"""A rig in a process of its own: the window goes on, and no torch comes into its process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.errors import ExportError
 from core.io.export_clip import ExportOptions
-from core.pipelines.request import Reconstruction, Sample
+from core.pipelines.request import Reconstruction, Sample, Windows
 from core.sequence import MeshSequence, SourceMesh
 from m2v_studio.document.state import Document
 from m2v_studio.work.apart import Apart, Say
@@ -17,13 +17,14 @@ from m2v_studio.work.exporting import Written, exported_sequence
 
 @dataclass(frozen=True, eq=False)
 class RigRequest:
-    """One rig for several motions of one mesh; everything the other process needs."""
+    """One rig of one mesh, for its motions and those that the bank lends; everything the other process needs."""
 
     sequences: tuple[MeshSequence, ...]
     names: tuple[str, ...]
     source: SourceMesh | None
     out: Path
     options: ExportOptions
+    windows: Windows = "none"
 
     @classmethod
     def of(
@@ -33,12 +34,13 @@ class RigRequest:
         out: Path,
         document: Document,
         options: ExportOptions,
+        windows: Windows = "none",
     ) -> RigRequest:
-        """For results of a document, each an action with its name."""
+        """For results of a document, each an action with its name; without results for its mesh alone."""
         sequences = [replace(exported_sequence(sample, document), handles=None) for sample in samples]
         sources = [sample.source if isinstance(sample, Sample) else "" for sample in samples]
         titles = [", ".join(filter(None, pair)) for pair in zip(names, sources, strict=True)]
-        return cls(tuple(sequences), tuple(titles), document.source, out, options)
+        return cls(tuple(sequences), tuple(titles), document.source, out, options, windows)
 
 
 class RigJob(Apart):
@@ -49,14 +51,12 @@ class RigJob(Apart):
 
 
 def write_rig(request: RigRequest, _: Say) -> Written:
-    """Make the rig and write it; imports torch, for the names of the bones."""
+    """Make the rig and write it; imports torch, to know what is what."""
     from core.io.export_notes import export_notes
     from core.io.rig_export import export_rig
-    from core.pipelines.make_rig import make_rig
-    from core.pipelines.part_descriptions import name_parts
+    from core.pipelines.borrowed_rig import rig_with_bank
 
-    up = "y" if request.source is None else request.source.up_axis
-    result = make_rig(request.sequences, request.names, up_axis=up, name_parts=name_parts())
-    export_rig(result.rig, request.sequences[0], request.out, request.source, options=request.options)
+    result = rig_with_bank(request.sequences, request.names, request.source, request.windows)
+    export_rig(result.rig, result.rest, request.out, request.source, options=request.options)
     notes = export_notes(request.source, request.out.suffix.lower())
     return Written((request.out,), " ".join((result.sentence, *notes)))

@@ -16,7 +16,7 @@ from m2v_studio.view.actions import BY_NAME
 
 from ..studio.shapes import write_ball
 from .conftest import WINDOW
-from .hands import CTRL, add_and_drag, drawn_at, finish, front_vertex, generate, rest
+from .hands import CTRL, add_and_drag, drawn_at, finish, front_vertex, generate, item_at, rest
 
 
 def test_the_export_dialog_writes_the_file(driver: Driver, tmp_path: Path) -> None:
@@ -153,3 +153,43 @@ def test_formats_without_bones_write_vertices(driver: Driver) -> None:
     assert not app.context.export_rig and app.export_dialog.place.path.endswith("ball-motion.pc2")
     app.export_dialog._choose(0)
     app.context.export_open = False
+
+
+def test_a_rig_takes_borrowed_motions_as_chosen(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(driver)
+    asked: list[tuple[int, str | None]] = []
+    app = driver.app
+    monkeypatch.setattr(app.studio, "export", lambda out, rows, options, rig=None: asked.append((len(rows), rig)))
+    for label in ("To find bones", "As actions", "Not used"):
+        BY_NAME["export_rig"].run(app.context)
+        driver.tick(2)
+        app.export_dialog.place.path = str(tmp_path / "rig.glb")
+        driver.click(item_at(driver, "Button", f"{label}##borrowed"))
+        driver.click(item_at(driver, "Button", "Export"))
+        assert not app.context.export_open
+    assert asked == [(1, "bones"), (1, "actions"), (1, "none")]
+    app.context.open_export(rig=True)
+    driver.tick(2)
+    driver.click(item_at(driver, "Button", "Vertices##as"))
+    driver.click(item_at(driver, "Button", "Export"))
+    assert asked[3] == (1, None)
+
+
+def test_a_shape_without_results_is_rigged_by_borrowed_motions(driver: Driver, tmp_path: Path) -> None:
+    app = driver.app
+    assert app.studio.state.results is None and not BY_NAME["export_rig"].why(app.context)
+    BY_NAME["export_rig"].run(app.context)
+    driver.tick(2)
+    driver.click(item_at(driver, "Button", "Not used##borrowed"))  # cannot be chosen, nor can vertices
+    driver.click(item_at(driver, "Button", "Vertices##as"))
+    assert app.context.export_rig
+    app.export_dialog.place.path = str(tmp_path / "rig.glb")
+    driver.click(item_at(driver, "Button", "Export"))
+    assert not app.context.export_open
+    driver.until(lambda: not app.studio.tasks.busy, 120.0)
+    assert app.studio.state.notice is None, app.studio.state.notice
+    assert "bones" in app.studio.state.message
+    names = GltfScene(tmp_path / "rig.glb").clip_names
+    assert names and all(", " in name for name in names)  # "Horse, gallop"
