@@ -39,6 +39,9 @@ FOOT = 0.15  # of the size: what ends higher is not a whole leg
 LIMBS = ("leg", "arm", "wing")
 ENDS = ("hand", "finger")  # of an arm; where the arm turns out to be a leg, of that
 COUNTED = ("finger",)  # that are told apart by numbers alone
+# A wing is a sheet at one side: how much of its normals is along one axis (a leg has half), where its middle lies and
+# how far it reaches out, in units of the size, and the share of it that is on that side.
+SHEET, ASIDE, REACHES, ONE_SIDED = 0.66, 0.12, 0.12, 0.95
 SURE = 0.65  # mean chance of the likeliest word from which the words are believed
 GROUND = 0.06  # of the size: a limb that reaches so near to the lowest point is a leg
 
@@ -64,11 +67,12 @@ def bone_names(
     parts: PartChances | None,
     known: Sequence[tuple[str, str]] = (),
     heading: float | None = None,
+    normals: Floats | None = None,
 ) -> tuple[str, ...]:
     """Names of bones, all different, from samples at rest [S, 3] (Y up, size 1) with bone weights [S, B].
 
     `known` are words and sides of the bones [B], empty where a borrowed rig has none for them, and `heading` is where
-    the body faces by it.
+    the body faces by it. `normals` [S, 3] of the samples tell wings from legs where nothing else does.
     """
     if heading is None:
         heading = 0.0 if parts is None else parts.heading
@@ -81,12 +85,16 @@ def bone_names(
     sure = [bool(word) for word, _ in known]
     if any(sure):
         words = _completed([word for word, _ in known], words, parents)
+    wings = {} if any(sure) or normals is None else _wings(parents, facing, weights, normals @ yaw(heading))
     fine = words
     if words is None or fine is None:
-        return _numbered(["body", *(f"part {_place(middle)}" for middle in middles[1:])])
+        places = ["body", *(f"part {_place(middle)}" for middle in middles[1:])]
+        return _numbered([f"wing {wings[bone]}" if bone in wings else place for bone, place in enumerate(places)])
     lows = np.array([facing[column > 0.3, 1].min(initial=np.inf) for column in weights.T]) - facing[:, 1].min()
     sides = [said or ("left" if x > 0 else "right") for x, (_, said) in zip(middles[:, 0], known, strict=True)]
     words = ["arm" if word in ENDS and not named else word for word, named in zip(fine, sure, strict=True)]
+    for bone in wings:
+        words[bone], sure[bone] = "wing", True
     _mend(words, parents, sides, sure)
     limbs = _limbs(parents, words, sides)
     for members in limbs.values():
@@ -151,6 +159,32 @@ def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str], sure: 
         above = words[parents[bone]]
         if not sure[bone] and (words[bone] == "body" or words[bone] in LIMBS) and above in LIMBS:
             words[bone] = above
+
+
+def _wings(parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: Floats) -> dict[int, str]:
+    """The bones of two sheets that stick out at either side, each with its side; none where there are no two."""
+    count = len(parents)
+    within = np.array([[bone in _ancestry(parents, other) for other in range(count)] for bone in range(count)])
+    mass = weights.sum(axis=0).clip(1e-9)
+    spread = np.einsum("sb,si,sj->bij", weights, normals, normals) / mass[:, None, None]
+    flat = np.linalg.eigvalsh(spread)[:, -1]
+    found: dict[str, list[int]] = {}
+    for bone in range(1, count):
+        members = np.flatnonzero(within[bone])
+        share = weights[:, members].sum(axis=1)
+        x = facing[:, 0] * np.sign(share @ facing[:, 0])
+        own = x[share > 0.5]
+        if len(own) < 2 * count or share @ x / share.sum() < ASIDE or np.ptp(own) < REACHES:
+            continue
+        one_sided = share[x > 0].sum() / share.sum() > ONE_SIDED
+        if one_sided and mass[members] @ flat[members] / mass[members].sum() > SHEET:
+            side = "left" if share @ facing[:, 0] > 0 else "right"
+            larger = found.get(side)
+            if larger is None or mass[members].sum() > mass[larger].sum():
+                found[side] = members.tolist()
+    if len(found) < 2:
+        return {}
+    return {bone: side for side, members in found.items() for bone in members}
 
 
 def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str]) -> dict[int, list[int]]:

@@ -34,6 +34,7 @@ FPS = 24.0
 LONGEST = 3.0  # seconds of a window
 SHORTEST = 9  # frames
 LIKE_ENOUGH = 1.0  # cost of a match up to which its skeleton fits the body
+NAMED = 1.1  # cost of a match beyond which the part descriptor takes a body for another
 ALIKE = 0.15  # cost of a match beyond the best one's, up to which its motions are borrowed
 AROUND = 0.08  # of the size: nodes this near to a joint say where it goes
 
@@ -56,6 +57,7 @@ class BorrowedRig(NamedTuple):
 
     guide: Guide | None
     windows: tuple[BorrowedWindow, ...]
+    cost: float  # of the best match: how unlike the mesh is what the bank holds
 
 
 def rig_with_bank(
@@ -85,8 +87,8 @@ def rig_with_bank(
     others = [window.sequence for window in lent.windows]
     if windows == "actions":
         moved, named, others = [*moved, *others], [*named, *(window.name for window in lent.windows)], []
-    up = mesh.up_axis
-    return make_rig(moved, named, options, up, name_parts(preset), on_step, lent.guide, others)
+    parts = name_parts(preset) if lent.cost <= NAMED else None
+    return make_rig(moved, named, options, mesh.up_axis, parts, on_step, lent.guide, others)
 
 
 def _resting(sequences: Sequence[MeshSequence], mesh: SourceMesh | None) -> SourceMesh:
@@ -113,7 +115,7 @@ def borrow_rig(
     """
     matches = animator.matches(mesh)
     if not matches:
-        return BorrowedRig(None, ())
+        return BorrowedRig(None, (), np.inf)
     body = animator.body_of(mesh)
     guide = _guide(body, matches) if matches[0].cost <= LIKE_ENOUGH else None
     found = []
@@ -121,7 +123,7 @@ def borrow_rig(
         if on_step is not None:
             on_step(Progress(0, 0, f"Borrowing {window.name}"))
         found.append(_moved(body, window, mesh))
-    return BorrowedRig(guide, tuple(found))
+    return BorrowedRig(guide, tuple(found), matches[0].cost)
 
 
 def _guide(body: MovingBody, matches: Sequence[Match]) -> Guide | None:

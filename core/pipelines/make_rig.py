@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from core.errors import ExportError
-from core.geometry.sampling import face_normals, orientation, sample_surface
+from core.geometry.sampling import face_normals, orientation, sample_surface, vertex_normals
 from core.geometry.skeleton import Action, Rig
 from core.geometry.weld import weld
 from core.pipelines.bone_names import NameParts, PartChances, bone_names
@@ -142,7 +142,8 @@ def make_rig(
     parts = None if name_parts is None else _part_chances(rest, faces, name_parts)
     at = rest[first][surface.samples]
     heading = None if guide is None else guide.heading
-    labels = bone_names(fit.pose.parents, at, fit.sample_weights, parts, fit.named, heading)
+    normals = vertex_normals(rest[first], welded)[surface.samples]
+    labels = bone_names(fit.pose.parents, at, fit.sample_weights, parts, fit.named, heading, normals)
     rig, error = _with_keys(fit, labels, rest, moved, copies, first, sequences, names, aim, bound)
     back = rig.moved(normalization.rotation.T, normalization.scale)
     rig = replace(back, places=normalization.invert(rig.places))

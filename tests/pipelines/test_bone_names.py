@@ -7,7 +7,7 @@ import pytest
 
 from core.bank.matching import yaw
 from core.bank.parts import CLASSES
-from core.pipelines.bone_names import PartChances, bone_names
+from core.pipelines.bone_names import PartChances, bone_names, word_and_side
 
 # A four-legged body of size 1 that faces +Z, its left at +X: (part, what it hangs on, from, to).
 BONES = [
@@ -70,3 +70,39 @@ def test_without_words_bones_are_named_by_their_places() -> None:
         assert len(set(names)) == len(names) and names[0] == "body"
         assert names[4].startswith("part high front") and names[5].startswith("part high back")
         assert names[7].startswith("part low front") and names[13].startswith("part low back")
+
+
+def test_a_borrowed_rigs_words_and_sides_are_believed() -> None:
+    parents, rest, weights, _ = body()
+    known = [("body", "")] * 3 + [("neck", ""), ("head", ""), ("tail", "")]
+    known += [("wing", "left")] * 2 + [("wing", "right")] * 2 + [("leg", "left")] * 2 + [("leg", "right"), ("", "")]
+    names = bone_names(parents, rest, weights, None, known, 0.0)
+    assert names[6:10] == ("wing left 1", "wing left 2", "wing right 1", "wing right 2")  # though they touch the ground
+    assert names[10:] == ("leg left 1", "leg left 2", "leg right 1", "leg right 2")
+    assert word_and_side("RightHandThumb1") == ("finger", "right") and word_and_side("Palm.L") == ("hand", "left")
+    assert word_and_side("Bone.004") == ("", "")
+
+
+def test_hands_and_fingers_have_their_own_names() -> None:
+    said = {6: "arm_upper", 7: "fingers", 8: "arm_lower", 9: "hand"}
+    parents, rest, weights, parts = body(said)
+    rest = rest + [0, 0.2, 0] * (rest[:, 2:] > 0.2)  # they do not stand on them
+    names = bone_names(parents, rest, weights, parts._replace(points=rest))
+    assert names[6:10] == ("arm left", "finger left", "arm right", "hand right")
+
+
+@pytest.mark.parametrize("thick", [0.02, 1.0])
+def test_sheets_at_both_sides_are_wings_and_rods_are_not(thick) -> None:
+    angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    ring = np.stack([0 * angle, np.sin(angle), np.cos(angle)], axis=1)
+    points, normals, label = [], [], []
+    for bone, middle in enumerate((0.0, 0.25, 0.4, -0.25, -0.4)):
+        for x in np.linspace(-0.07, 0.07, 5):
+            points.append(ring * [1, 0.1 * (thick if bone else 1), 0.1] + [middle + x, 0, 0])
+            across = ring / [1, thick if bone else 1, 1]
+            normals.append(across / np.linalg.norm(across, axis=1, keepdims=True))
+            label += [bone] * len(angle)
+    parents, weights = np.array([-1, 0, 1, 0, 3]), np.eye(5)[label]
+    names = bone_names(parents, np.concatenate(points), weights, None, normals=np.concatenate(normals))
+    wings = ("wing left 1", "wing left 2", "wing right 1", "wing right 2")
+    assert names[0] == "body" and (names[1:] == wings) == (thick < 1)
