@@ -214,8 +214,7 @@ class Animator:
 
     @torch.inference_mode()
     def facing(self, mesh: SourceMesh) -> float | None:
-        """The heading of a creature, in radians about Y from +Z in normalised space; None for shapes unlike any in the
-        bank.
+        """The heading of a creature, in radians about Y from +Z in normalised space; None if nothing known is like it.
 
         Its computations are cached for the mesh's first motion. Raises MeshError as `animate` does.
         """
