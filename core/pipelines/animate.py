@@ -92,9 +92,8 @@ class Animator:
         self._meshes = PreparedMeshes(config, self.shape_autoencoder, self.device)
         self._describe = describe or unnamed_parts
         self.library = None if describe is None else library
-        self.share: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = (
-            estimate_share  # of the denoiser's estimate
-        )
+        # weight of the denoiser's estimate
+        self.share: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = estimate_share
 
     @classmethod
     def load(cls, preset: str = "small", device: str = "auto") -> Animator:
@@ -330,21 +329,9 @@ class Animator:
         for number, seed in enumerate(seeds):
             before, after = errors[number]
             motions[number].setflags(write=False)  # so that the sequence does not copy it
-            sequence = MeshSequence(
-                motions[number],
-                mesh.source.faces,
-                tracks.fps,
-                handles=tracks,
-                name=mesh.source.name,
-            )
-            samples.append(
-                Sample(
-                    seed,
-                    sequence,
-                    after / mesh.size,
-                    before / mesh.size,
-                    float(differences[number]),
-                )
-            )
+            faces, name = mesh.source.faces, mesh.source.name
+            sequence = MeshSequence(motions[number], faces, tracks.fps, handles=tracks, name=name)
+            figures = after / mesh.size, before / mesh.size, float(differences[number])
+            samples.append(Sample(seed, sequence, *figures))
         seconds = time.perf_counter() - started
         return SampleSet(tuple(samples), disagreement, seconds, self.preset, str(self.device))
