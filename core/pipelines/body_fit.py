@@ -121,8 +121,12 @@ def fit_bodies(
     free: FreeSpace | None,
     check_cancelled: Callable[[], None] = lambda: None,
     whole: bool = False,
+    on_better: Callable[[FittedBody], None] = lambda body: None,
 ) -> list[FittedBody]:
-    """Bodies bent to the seen points [N, 3] of frame 0, which lie all over a `whole` shape; the most likely first."""
+    """Bodies bent to the seen points [N, 3] of frame 0, which lie all over a `whole` shape; the most likely first.
+
+    `on_better` is called with each that is likelier than those before it.
+    """
     every = np.asarray(points, dtype=np.float64)
     cloud = every[np.random.default_rng(0).permutation(len(every))[:POINTS]]
     tree = KDTree(every)
@@ -134,7 +138,10 @@ def fit_bodies(
         vertices = np.ascontiguousarray(vertices)
         apart = np.sqrt(igl.point_mesh_squared_distance(np.ascontiguousarray(cloud), vertices, faces)[0])
         wrong = float(contradictions(vertices[None], cloud, free, whole)[0])
-        fitted.append(FittedBody(body.name, vertices, faces, float(apart.mean()) + wrong + STRETCHED * stretch, tree))
+        misfit = float(apart.mean()) + wrong + STRETCHED * stretch
+        fitted.append(FittedBody(body.name, vertices, faces, misfit, tree))
+        if misfit == min(one.misfit for one in fitted):
+            on_better(fitted[-1])
     return sorted(fitted, key=lambda body: body.misfit)
 
 

@@ -31,10 +31,16 @@ HELD = 0.02  # weight that keeps all vertices from frame to frame
 
 
 def bend_to_outline(
-    placed: Sequence[PlacedBody], picture: Picture, check_cancelled: Callable[[], None] = lambda: None
+    placed: Sequence[PlacedBody],
+    picture: Picture,
+    check_cancelled: Callable[[], None] = lambda: None,
+    on_better: Callable[[FittedBody], None] = lambda body: None,
 ) -> list[FittedBody]:
-    """Bodies bent to a picture's outline, those that agree with it best first."""
-    bent = []
+    """Bodies bent to a picture's outline, those that agree with it best first.
+
+    `on_better` is called with each that agrees better than those before it.
+    """
+    bent: list[FittedBody] = []
     for body in placed:
         check_cancelled()
         faces = body.faces.astype(np.int64)
@@ -44,6 +50,8 @@ def bend_to_outline(
         stretch = float(np.abs(length / np.linalg.norm(solver.edges, axis=1).clip(1e-9) - 1).mean())
         misfit = disagreement(pose, faces, picture) + STRETCHED * stretch
         bent.append(FittedBody(body.name, np.ascontiguousarray(pose), faces, misfit))
+        if misfit == min(one.misfit for one in bent):
+            on_better(bent[-1])
     return sorted(bent, key=lambda body: body.misfit)
 
 

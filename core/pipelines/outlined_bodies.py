@@ -54,11 +54,16 @@ def outlined_shapes(
     count: int,
     resolution: int,
     check_cancelled: Callable[[], None] = lambda: None,
+    on_better: Callable[[FittedBody], None] = lambda body: None,
 ) -> list[OutlinedShape]:
-    """Up to `count` shapes with the outlines of the pictures, the likeliest first; none where no body fits."""
+    """Up to `count` shapes with the outlines of the pictures, the likeliest first; none where no body fits.
+
+    `on_better` is as in `bend_to_outline`.
+    """
     if pictures[0].mask.sum() < SMALLEST:
         return []
-    fits = bend_to_outline(find_outlined(poses, pictures[0], TRIED, check_cancelled), pictures[0], check_cancelled)
+    found = find_outlined(poses, pictures[0], TRIED, check_cancelled)
+    fits = bend_to_outline(found, pictures[0], check_cancelled, on_better)
     fits = [body for body in fits if body.misfit <= MOST_MISFIT]
     if not fits:
         return []

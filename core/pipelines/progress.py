@@ -8,7 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from core.bank.search import plain_name
+from core.pipelines.body_fit import FittedBody
 from core.pipelines.request import OnStep, Progress
+from core.sequence import Normalization
 
 PREVIEW_SECONDS = 0.3  # at least, between two previews
 PREVIEW_SHARE = 0.1  # largest fraction of time for previews
@@ -37,6 +40,19 @@ class Reporter:
         if self._on_step is not None:
             shown = self._preview(preview)
             self._on_step(Progress(self._done, self._total, message, shown, None if shown is None else self.faces))
+
+    def fitting(self, normalization: Normalization) -> Callable[[FittedBody], None]:
+        """What shows the best body so far, in the units of scans that were normalised so."""
+
+        def show(body: FittedBody) -> None:
+            if self._on_step is None:
+                return
+            shown = self._preview(lambda: normalization.invert(body.vertices)[None].astype(np.float32))
+            if shown is not None:
+                faces, name = body.faces.astype(np.int32), plain_name(body.name)
+                self._on_step(Progress(self._done, self._total, self._message, shown, faces, name))
+
+        return show
 
     def check_cancelled(self) -> None:
         """Raise Cancelled inside a long step if requested."""

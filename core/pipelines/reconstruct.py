@@ -199,7 +199,8 @@ class Reconstructor:
         count = 1 if options.sampling.quality == "draft" else count
         cancelled = report.check_cancelled
         bodies = self.bodies.without(options.sampling.without)
-        found = outlined_shapes(bodies, pictures_of(images), count, options.resolution, cancelled)
+        show, pictures = report.fitting(observed.normalization), pictures_of(images)
+        found = outlined_shapes(bodies, pictures, count, options.resolution, cancelled, show)
         surfaces = []
         for shape in found:
             vertices, faces = within_budget(shape.vertices, shape.faces, options.faces)
@@ -247,10 +248,17 @@ class Reconstructor:
     ) -> list[FittedBody]:
         """Bodies that fit a scan which does not say it all, the best first."""
         found: list[FittedBody] = []
+        report.start("Finding a body that fits")
         if self.bodies is not None and (observed.one_sided or observed.sparse):
             model = model_occupancy(self.shape_autoencoder, latents)
             found = likely_bodies(
-                self.bodies.without(without), observed.points[0], free, model, report.check_cancelled, observed.sparse
+                self.bodies.without(without),
+                observed.points[0],
+                free,
+                model,
+                report.check_cancelled,
+                observed.sparse,
+                report.fitting(observed.normalization),
             )
         report.step("Finding a body that fits")
         return found

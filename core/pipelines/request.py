@@ -48,7 +48,8 @@ class SamplingOptions:
 class Progress:
     """One report from a running pipeline. `preview` [T, V, 3] shows the first seed so far, in source units.
 
-    It lies on the source mesh's faces, or where there is none (reconstruction) on `preview_faces` [F, 3].
+    It lies on the source mesh's faces, or where there is none (reconstruction) on `preview_faces` [F, 3]. While bodies
+    are fitted to scans it is the best of them so far, named `body`, in frame 0 only.
     """
 
     done: int
@@ -56,6 +57,7 @@ class Progress:
     message: str
     preview: NDArray[np.float32] | None = None
     preview_faces: NDArray[np.int32] | None = None
+    body: str = ""
 
 
 # What motions of the bank are for, beside those that a rig is made from: nothing, to see where the mesh bends, as

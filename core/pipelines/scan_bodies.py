@@ -34,13 +34,15 @@ def likely_bodies(
     model: Occupancy,
     check_cancelled: Callable[[], None] = lambda: None,
     whole: bool = False,
+    on_better: Callable[[FittedBody], None] = lambda body: None,
 ) -> list[FittedBody]:
     """Bodies bent to frame 0's seen points [N, 3], in normalised space, the best first; none where none fits.
 
-    `model` maps places [Q, 3] to occupancy logits [Q]. `free` and `whole` are as in `find_bodies`.
+    `model` maps places [Q, 3] to occupancy logits [Q]. `free` and `whole` are as in `find_bodies`, `on_better` as in
+    `fit_bodies`.
     """
     found = find_bodies(poses, points, free, TRIED, check_cancelled, whole)
-    fits = fit_bodies(found, points, free, check_cancelled, whole)
+    fits = fit_bodies(found, points, free, check_cancelled, whole, on_better)
     if not fits:
         return []
     places = uniform_box_points(PROBES, np.random.default_rng(0))

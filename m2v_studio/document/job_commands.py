@@ -22,11 +22,9 @@ def job_progressed(state: State, request: int, progress: Progress) -> State:
     job = state.job
     if job is None or job.request != request:
         return state
-    preview = progress.preview if progress.preview is not None else job.preview
-    faces = progress.preview_faces if progress.preview is not None else job.preview_faces
-    job = replace(
-        job, done=progress.done, total=progress.total, message=progress.message, preview=preview, preview_faces=faces
-    )
+    job = replace(job, done=progress.done, total=progress.total, message=progress.message)
+    if progress.preview is not None:
+        job = replace(job, preview=progress.preview, preview_faces=progress.preview_faces, body=progress.body)
     return replace(state, job=job)
 
 

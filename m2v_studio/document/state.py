@@ -127,6 +127,7 @@ class Job:
     message: str = "Starting"
     preview: NDArray[np.float32] | None = None
     preview_faces: NDArray[np.int32] | None = None  # None: the source mesh's own
+    body: str = ""  # of the bank, which the preview is while it is fitted to scans
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,7 @@ def draw(context: EditorContext, region: Region) -> None:
         for figure in viewport.figures:
             draw_contacts(canvas, context, figure)
             _handles_of(canvas, context, figure)
-            if figure.label:
+            if figure.label and (figure.cell is not None or figure.opacity == 1.0 or state.view.layout != "overlay"):
                 _label(canvas, figure, viewport.cells.get(figure.name, region))
         _overlay_names(canvas, state, viewport.figures, region)
         _legend(canvas, context, region)
@@ -158,8 +158,6 @@ def knob_position(context: EditorContext, figure: Figure, handle: Handle) -> NDA
 
 
 def _label(canvas: psim.ImDrawList, figure: Figure, cell: Region) -> None:
-    if figure.cell is None and figure.opacity < 1.0:
-        return
     s = scale()
     x, y = cell.x + 16 * s, cell.y + 14 * s
     canvas.AddCircleFilled((x + 6 * s, y + 9 * s), 5.5 * s, packed(figure.color), 24)

@@ -33,6 +33,7 @@ from m2v_studio.view.scan_scene import scan_box, scan_stamp
 from m2v_studio.view.strain import Strain, strain_top
 
 MEASURED = 100_000_000  # numbers of a motion that its bounds are found from
+GHOSTLY = 0.4  # opacity of a body that is being fitted to scans
 UNSEEN = 0.06  # of the size: what stays so far from all scanned points is tinted fully
 
 
@@ -73,6 +74,9 @@ class SceneBuilder:
             if faces is not None:
                 label = f"seed {state.document.seed}, being generated"
                 at = min(frame, len(track) - 1)
+                if job.body:
+                    label = f"{job.body}, a body that is being fitted"
+                    return (Figure("fitted-body", track, faces, 0, theme.result_color(0), GHOSTLY, label),)
                 looks = self._looks(state, 0)
                 return (Figure("result-0", track, faces, at, theme.result_color(0), label=label, looks=looks),)
         if state.results is None:

@@ -277,6 +277,27 @@ def test_a_preview_is_shown_and_escape_cancels(hands: Driver) -> None:
         step.release()
 
 
+def test_a_body_that_is_being_fitted_is_a_ghost_until_the_result_takes_its_place(hands: Driver) -> None:
+    step = threading.Semaphore(0)
+    hands.animator.gate = lambda: step.acquire(timeout=20)  # type: ignore[attr-defined]
+    studio, viewport = hands.app.studio, hands.app.viewport
+    hands.key(psim.ImGuiKey_Enter, CTRL)
+    for done in (1, 2):
+        step.release()
+        hands.until(lambda done=done: studio.state.job is not None and studio.state.job.done == done, PATIENCE)
+    hands.settle()
+    (ghost,) = viewport.figures
+    assert ghost.label == "Horse, a body that is being fitted" and ghost.opacity < 1.0
+    assert viewport._shown[ghost.name].mesh.get_transparency() == pytest.approx(ghost.opacity)
+    assert viewport.transparent and shown_clouds(hands) == ["scan"]
+    for _ in range(30):
+        step.release()
+    hands.until(lambda: studio.state.results is not None and studio.state.job is None, PATIENCE)
+    hands.settle()
+    assert not viewport._shown[ghost.name].mesh.is_enabled() and not viewport.transparent
+    assert all(figure.name != ghost.name and figure.opacity == 1.0 for figure in viewport.figures)
+
+
 def test_all_meshes_are_exported(hands: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = complete(hands)
     app = hands.app

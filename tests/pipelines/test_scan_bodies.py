@@ -22,11 +22,11 @@ from core.models.diffusion_models import (
     build_shape_autoencoder,
     build_shape_diffusion,
 )
-from core.pipelines.body_fit import NEAR, fit_bodies
+from core.pipelines.body_fit import NEAR, FittedBody, fit_bodies
 from core.pipelines.body_search import BodyPoses, PlacedBody, find_bodies
 from core.pipelines.free_space import FreeSpace
 from core.pipelines.reconstruct import IDENTITY, Reconstructor
-from core.pipelines.request import ReconstructionOptions, SamplingOptions
+from core.pipelines.request import Progress, ReconstructionOptions, SamplingOptions
 from core.pipelines.scan_bodies import MOST_MISFIT, expected_overlap, likely_bodies
 from core.sequence import ScanSequence
 from tests.geometry.bodies import capsule
@@ -121,6 +121,9 @@ def test_few_points_of_a_whole_shape_find_its_body(poses: BodyPoses) -> None:
     places = uniform_box_points(5000, np.random.default_rng(1))
     inside, found = is_inside(every, capsule()[1], places), best.with_company(places) > 0
     assert best.name == "sausage"
+    shown: list[FittedBody] = []
+    likely_bodies(poses, few, None, UNKNOWN, whole=True, on_better=shown.append)
+    assert shown and [body.misfit for body in shown] == sorted((body.misfit for body in shown), reverse=True)
     assert (inside & found).sum() / (inside | found).sum() > 0.6
     near = few[few[:, 0] > 0]
     (same,), (cut,) = (find_bodies(poses, points, None, 1, whole=True) for points in (few, near))
@@ -150,7 +153,10 @@ def test_a_scan_that_does_not_say_it_all_names_the_body_that_completed_it_and_an
     completed = Reconstructor(config, *modules, "cpu", bodies=poses)
     scans = ScanSequence(tuple(half.astype(np.float32) for _ in range(3)), tracked=True, partial=True)
     options = ReconstructionOptions(SamplingOptions(seeds=1, steps=2), IDENTITY, resolution=32)
-    assert completed.reconstruct(scans, options).samples[0].body == "Sausage"
+    told: list[Progress] = []
+    assert completed.reconstruct(scans, options, told.append).samples[0].body == "Sausage"
+    fitting = [progress for progress in told if progress.body]
+    assert fitting and all(one.body == "Sausage" and one.preview is not None for one in fitting[-1:])
     every = bent(1.0) @ turn(0.9).T
     for count, body in ((100, "Sausage"), (600, "")):
         points = sample_surface(every, capsule()[1], count, np.random.default_rng(0)).at(every).astype(np.float32)

@@ -47,8 +47,10 @@ def fake_reconstruction(
         if callable(gate):
             gate()
         if on_step is not None:
-            preview = sequences[0].vertices if step > 1 else None
-            on_step(Progress(step, steps, "Denoising", preview, None if preview is None else sequences[0].faces))
+            # Until the last steps a body is being fitted, as in the pipeline.
+            preview = None if step == 1 else sequences[0].vertices[:1] if step < 3 else sequences[0].vertices
+            faces = None if preview is None else sequences[0].faces
+            on_step(Progress(step, steps, "Denoising", preview, faces, "Horse" if step == 2 else ""))
     samples = []
     for row, sequence in enumerate(sequences):
         other = sequences[(row + 1) % len(sequences)]
