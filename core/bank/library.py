@@ -70,12 +70,14 @@ class Proposals:
         self.windows = find_windows(body, matches, wish, position_functional(body), CANDIDATES)
         if not self.windows:
             return
-        motions, sampled = [], []
+        motions, sampled, poses = [], [], []
         step = max(1, _CHUNK // (wish.frames * len(body.nodes)))
+        some = _spread_out(wish.frames)
         for first in range(0, len(self.windows), step):
             displacement = self._motions(self.windows[first : first + step]).positions - torch.from_numpy(body.nodes)
             motions.append(displacement.norm(dim=-1).mean(dim=(1, 2)).numpy())
             sampled.append(_sampled(displacement))
+            poses.append(displacement[:, some].flatten(0, 1).numpy())
         motion = np.concatenate(motions)
         # The effort of the whole body instead of its parts' centres'.
         energies = np.array([window.energy - window.effort for window in self.windows]) + effort(motion, *how_far(wish))
@@ -84,6 +86,7 @@ class Proposals:
         ]
         self._distances = _distances(torch.cat(sampled)).numpy()
         self._usual = float(np.median(motion))
+        self.poses = np.concatenate(poses)  # displacements [N, P, 3] of the nodes in some frames of all windows
 
     def of(self, seeds: Sequence[int]) -> tuple[list[Window], Borrowed]:
         """The windows of these seeds and what they make of the body."""
@@ -98,10 +101,14 @@ class Proposals:
         return borrowed._replace(positions=lead_by_feet(windows, self.wish, borrowed.positions))
 
 
-def _sampled(motions: torch.Tensor, frames: int = 8, nodes: int = 64) -> torch.Tensor:
+def _spread_out(frames: int, most: int = 8) -> torch.Tensor:
+    """An even choice of the frames after the first."""
+    return torch.linspace(1, frames - 1, min(most, frames - 1)).round().long()
+
+
+def _sampled(motions: torch.Tensor, nodes: int = 64) -> torch.Tensor:
     """Motions [K, T, P, 3] at some frames and nodes [K, n, 3]."""
-    some = torch.linspace(1, motions.shape[1] - 1, min(frames, motions.shape[1] - 1)).round().long()
-    return motions[:, some, :nodes].flatten(1, 2)
+    return motions[:, _spread_out(motions.shape[1]), :nodes].flatten(1, 2)
 
 
 def _distances(flat: torch.Tensor) -> torch.Tensor:

@@ -221,10 +221,11 @@ def window_terms(match: Match, asked: Asked) -> Iterator[Terms]:
     by_part = np.einsum("nj,kna->kja", match.parts, asked.levers @ turned.T, optimize=True)  # [K, J, 3]
     resting = by_part.sum(axis=1)
     wanted = asked.place @ turned.T
-    rotations, places, mass = entry.rotations, entry.places, match.mass
+    places, mass = entry.places, match.mass
     middle = np.einsum("fja,j->fa", places, mass)
+    rotations = entry.rotations.swapaxes(1, 2).reshape(len(middle), 3, -1)  # [F, 3, J 3]: applied to all parts at once
     begun = {
-        handle: np.einsum("sjba,jb->sja", rotations, by_part[handle], optimize=True)
+        handle: np.einsum("sjba,jb->sja", entry.rotations, by_part[handle], optimize=True).reshape(len(middle), -1, 1)
         for handle in {key[0] for key in asked.keys}
     }
     span = wish.frames - 1 if not wish.loop else wish.frames
@@ -234,27 +235,29 @@ def window_terms(match: Match, asked: Asked) -> Iterator[Terms]:
         moved, along, squared = [], none.copy(), none + 1e-9
         for (handle, frame, _), target in zip(asked.keys, wanted, strict=True):
             then = entry.rows_after(frame * step)
-            path = (rotations[then] @ begun[handle][..., None]).sum(axis=(1, 3)) - resting[handle]
+            path = (rotations[then] @ begun[handle])[..., 0] - resting[handle]
             path += middle[then] - middle
             moved.append(path)
             along += path @ target
-            squared += np.square(path).sum(axis=1)
+            squared += np.einsum("fa,fa->f", path, path)
         amplitude, missed = none + 1.0, none
         if asked.size > 0:
             amplitude = np.clip(along / squared, *AMPLITUDE)
-            squares = sum(
-                np.square(amplitude[:, None] * path - target).sum(axis=1)
-                for path, target in zip(moved, wanted, strict=True)
-            )
+            squares = none.copy()
+            for path, target in zip(moved, wanted, strict=True):
+                off = amplitude[:, None] * path - target
+                squares += np.einsum("fa,fa->f", off, off)
             missed = np.sqrt(squares / len(moved)) / (asked.size + SLACK)
         motion = none.copy()
         for part in (1 / 3, 2 / 3, 1.0):
-            motion += np.linalg.norm(places[entry.rows_after(part * span * step)] - places, axis=-1) @ mass / 3
+            way = places[entry.rows_after(part * span * step)] - places
+            motion += np.sqrt(np.einsum("fja,fja->fj", way, way)) @ mass / 3
         left = entry.left_after(span * step)
         # A clip may end before the request does if it is played from its beginning.
         gap = none
         if wish.loop:
-            gap = np.square(rotations[entry.rows_after(span * step)] - rotations).sum(axis=(-1, -2)) @ mass
+            apart = entry.rotations[entry.rows_after(span * step)] - entry.rotations
+            gap = np.einsum("fjab,fjab->fj", apart, apart) @ mass
         possible = allowed[entry.clip] & ((left >= 0) | (entry.frame == 0))
         worse = match.pose.max() - match.pose
         yield Terms(speed, amplitude, missed, worse, amplitude * motion, gap, possible)

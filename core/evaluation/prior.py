@@ -21,7 +21,8 @@ from core.evaluation.handles import handle_vertices
 from core.evaluation.reporting import OnProgress, PartialResults, machine, page, rows_table, write_report
 from core.io.gltf.clip_reader import clip_frames
 from core.io.gltf.scene import GltfScene
-from core.pipelines.animate import Animator, estimate_share
+from core.pipelines.animate import Animator
+from core.pipelines.living_motion import estimate_share
 from core.pipelines.request import SamplingOptions
 from core.sequence import Handle, HandleTracks
 

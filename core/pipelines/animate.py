@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from core.bank.borrowing import Borrowed
 from core.bank.library import MotionLibrary, Proposals
 from core.bank.matching import Match
-from core.bank.search import body_told
 from core.bank.user_bank import bank_files
 from core.checkpoint import PART_DESCRIPTOR, checkpoint_path
 from core.config import Config
@@ -32,7 +31,8 @@ from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_request import Request, handle_condition, request_on
 from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, where_it_fits
 from core.pipelines.exact_handles import meet_handles
-from core.pipelines.living_motion import blend, settle
+from core.pipelines.handle_posterior import follow_handles
+from core.pipelines.living_motion import blend, estimate_share, settle
 from core.pipelines.looping import check_loop
 from core.pipelines.memory_room import check_room, return_freed_memory
 from core.pipelines.model_files import load_modules
@@ -54,18 +54,6 @@ MOST_UNLIKE = 1.6  # matching cost beyond which no shape of the bank is similar
 NOTHING_ALIKE = "The bank holds no body like this shape, so its motions come from the handles alone."
 NOT_SHOWN = "No motion shows the behaviour {!r} on a shape like this; choose another, or switch more motions on."
 NOTHING_LEFT = "Of the motions that are switched on none is of a body like this, so these come from the handles alone."
-
-
-def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.float32]:
-    """Weight of the denoiser's estimate against the borrowed motion, from how much the handles determine.
-
-    One dragged point says so little that pure borrowed motion is closer to true ones and slides less; from three moving
-    handles on the estimate is best.
-    """
-    return np.float32(body_told(moving)) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
-
-
-SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank
 
 
 class Animator:
@@ -234,6 +222,8 @@ class Animator:
                 raise M2VError(NOT_SHOWN.format(request.wish.behaviour))
             return None, [""] * len(seeds)  # all clips of similar shapes are switched off
         windows, borrowed = proposals.of(seeds)
+        seats, targets, mask = request.seats, request.targets, request.keyframe_mask
+        borrowed = follow_handles(request.body, borrowed, proposals.poses, seats, targets, mask, request.wish.loop)
         return borrowed, [window.name for window in windows]
 
     def _settle(

@@ -24,6 +24,7 @@ RELEASE = 0.12  # seconds of blending from a foot's stand to its free path
 CUSP_ROUNDS = 2
 PLANTING_STEPS = 5  # as-rigid steps with planted feet
 STILL = 0.15  # information of a still handle relative to a moving one
+MOST_SHARE, SHARE_POWER = 0.5, 0.7  # chosen on unseen identities whose packs were left out of the bank
 
 
 def settle(
@@ -74,12 +75,6 @@ def settle(
             through = np.concatenate([through, turning.paths(body, through, seats.places, turns)], axis=2)
             fixed = torch.from_numpy(turning.of_nodes(turns)).float()
             turned = torch.from_numpy(turning.every_node), columns(fixed)
-        told = body_told(moving_handles(seats, targets, keyframe_mask))
-        if told:
-            # Residuals shared by several handles move the whole body, as in a leap that was borrowed too low.
-            missing = torch.from_numpy(through[:, :, : len(seats.places)] - carried).float()
-            gain = torch.from_numpy(handle_regression(body, seats)[0]).float()
-            positions = positions + told * columns(torch.einsum("pk,stka->stpa", gain, missing))
         paths = columns(torch.from_numpy(through).float())
     moved, rotated = surface.settle(positions, positions, paths, rotations, turned=turned)
     if contacts and len(body.feet) > 0:
@@ -121,13 +116,7 @@ def handle_regression(body: MovingBody, seats: HandleSeats) -> tuple[NDArray[np.
 
     By a Gaussian process over the surface with the discrete biharmonic kernel of its graph.
     """
-    weight = body.body.weight.astype(np.float64)
-    degree = weight.sum(axis=1)
-    screened = (np.diag(degree) - weight) / degree.mean() + STIFFNESS * np.eye(len(degree))
-    inverse = np.linalg.inv(screened)
-    kernel = inverse @ inverse
-    deviation = np.sqrt(np.diag(kernel))
-    kernel /= deviation[:, None] * deviation[None]
+    kernel = biharmonic_kernel(body)
     shares = seats.shares.astype(np.float64)
     cross = kernel @ shares.T  # [P, K]
     among = shares @ cross + 1e-4 * np.eye(len(shares))
@@ -135,10 +124,31 @@ def handle_regression(body: MovingBody, seats: HandleSeats) -> tuple[NDArray[np.
     return gain, (gain * cross).sum(axis=1).clip(0, 1)
 
 
+def biharmonic_kernel(body: MovingBody) -> NDArray[np.float64]:
+    """Correlation [P, P] of smooth fields on the graph of nodes: the discrete biharmonic kernel, variances 1."""
+    weight = body.body.weight.astype(np.float64)
+    degree = weight.sum(axis=1)
+    screened = (np.diag(degree) - weight) / degree.mean() + STIFFNESS * np.eye(len(degree))
+    inverse = np.linalg.inv(screened)
+    kernel = inverse @ inverse
+    deviation = np.sqrt(np.diag(kernel))
+    result: NDArray[np.float64] = kernel / (deviation[:, None] * deviation[None])
+    return result
+
+
 def moving_handles(seats: HandleSeats, targets: NDArray[np.float64], keyframe_mask: NDArray[np.bool_]) -> int:
     """The number of handles that have to move."""
     away = np.linalg.norm(targets - seats.places[:, None], axis=-1) > AWAY
     return int((away & keyframe_mask).any(axis=1).sum())
+
+
+def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.float32]:
+    """Weight of the denoiser's estimate against the borrowed motion, from how much the handles determine.
+
+    One dragged point says so little that pure borrowed motion is closer to true ones and slides less; from three moving
+    handles on, half of each is best.
+    """
+    return np.float32(MOST_SHARE * body_told(moving)) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
 
 
 def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -54,23 +54,6 @@ def test_a_moved_handle_bends_the_body_and_stretches_it_little(body):
     assert body.stretch(vertices) < 0.05
 
 
-def test_the_body_goes_along_with_three_handles_and_not_with_one(body):
-    """A leap that is keyed at three points is the body's; one lifted point is its own."""
-    rows = np.linspace(5, len(body.rest) - 5, 3).round().astype(int)
-    leap = np.array([0.0, 0.3, 0.1])
-    risen = []
-    for count in (1, 3):
-        seats = body.seats(rows[:count])
-        targets = np.repeat(seats.places[:, None].astype(float), 9, 1)
-        targets[:, -1] += leap
-        keyframe_mask = np.zeros((count, 9), bool)
-        keyframe_mask[:, [0, -1]] = True
-        moved, _ = settle(body, still(body), seats, targets, keyframe_mask, 24.0)
-        far = np.linalg.norm(body.nodes[:, None] - seats.places[None], axis=-1).min(axis=1).argmax()
-        risen.append(float(moved.positions[0, -1, far, 1] - body.nodes[far, 1]))
-    assert risen[0] < 0.5 * leap[1] and risen[1] == pytest.approx(leap[1], abs=0.02)
-
-
 def test_certainty_is_high_near_a_track_and_low_far_from_a_pin(body):
     seats, targets, keyframe_mask = request(body)
     sure = handle_certainty(body, seats, targets, keyframe_mask)

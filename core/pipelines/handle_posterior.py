@@ -1,0 +1,163 @@
+"""Borrowed motions conditioned on the handles: what several handles miss together, the body misses too.
+
+A motion's error is taken for Gaussian: it moves like the poses of the other windows that fit the request, like a smooth
+field on the surface, and as one rigid body. How much of each is what makes the handles' own errors likeliest (type II
+maximum likelihood), so that a swimming fish is not turned by its tail, and a falling one is. Frames are independent:
+the handles' errors are continued between keys beforehand.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from core.bank.borrowing import Borrowed
+from core.geometry.farthest_points import farthest_point_indices
+from core.geometry.rigid import polar_rotation
+from core.pipelines.living_motion import biharmonic_kernel, moving_handles, through_keys
+from core.pipelines.looping import closed_loop
+from core.pipelines.moving_body import HandleSeats, MovingBody
+
+Doubles = NDArray[np.float64]
+
+MOST_HANDLES = 16  # more say nothing new about a body of 128 nodes
+SMOOTH = 0.1  # variance of smooth fields beside that of the poses
+NOISE = 0.15  # deviation of what a handle alone does, over how far the handles are to move
+POSED = (0.1, 0.3, 1.0, 3.0)  # scales of the poses' deviation that compete
+RIGID = (0.0, 0.1, 0.3, 1.0)  # of the rigid motion's: shifts over how far the handles are to move
+TURN = 0.5  # radians that a rigid motion of scale 1 turns by
+ROUNDS = 2  # in which the rigid part is linearised again
+WEIGHED = 8  # frames in which the scales are compared
+BELIEF = 0.5  # share of the borrowed rotations beside those of the conditioned positions
+
+
+class _Spread(NamedTuple):
+    """Covariance of a body's errors at scale 1: among handles [3K, 3K], and of nodes with handles [3P, 3K]."""
+
+    among: Doubles
+    across: Doubles
+
+
+def follow_handles(
+    body: MovingBody,
+    borrowed: Borrowed,
+    poses: NDArray[np.floating],
+    seats: HandleSeats,
+    targets: NDArray[np.float64],
+    keyframe_mask: NDArray[np.bool_],
+    loop: bool = False,
+) -> Borrowed:
+    """The motions [S, T, P, ...] that are likeliest given `targets` [K, T, 3] where `keyframe_mask` [K, T].
+
+    `poses` [N, P, 3] are displacements of the nodes in windows that fit the request. One moving handle says too little
+    about the rest of a body: then motions stay as they are. Handles are met nearly, not exactly.
+    """
+    if moving_handles(seats, targets, keyframe_mask) < 2:
+        return borrowed
+    if loop:
+        borrowed = closed_loop(borrowed)
+    rows = _telling(seats)
+    seats = HandleSeats(seats.places[rows], seats.shares[rows])
+    rest = body.nodes.astype(np.float64)
+    moved = borrowed.positions.double().numpy()
+    shares = seats.shares / seats.shares.sum(axis=1, keepdims=True).clip(1e-9)
+    carried = np.einsum("kp,stpa->stka", shares, moved - rest, optimize=True) + seats.places
+    missing = through_keys(carried, targets[rows], keyframe_mask[rows], loop) - carried
+    missing = missing.reshape(*missing.shape[:2], -1)  # [S, T, 3K]
+    far = float(np.sqrt(np.square(carried + missing.reshape(carried.shape) - seats.places)[:, 1:].sum(axis=-1).mean()))
+    noise = np.square(NOISE * max(far, 1e-6)) * np.eye(missing.shape[-1])
+    spread = _spread(body, poses, shares)
+    centres = moved.mean(axis=2)
+    some = np.unique(np.linspace(1, moved.shape[1] - 1, min(WEIGHED, moved.shape[1] - 1)).round().astype(int))
+    lever = _rigid_lever(carried - centres[:, :, None], far)
+    posed, rigid = _likeliest_scales(missing[:, some], spread.among, lever[:, some], noise)
+
+    among, across = np.square(posed) * spread.among + noise, np.square(posed) * spread.across
+    turned = np.broadcast_to(np.eye(3), (*moved.shape[:2], 3, 3))
+    handles = carried
+    for number in range(ROUNDS + 1 if rigid else 1):
+        lever = rigid * _rigid_lever(handles - centres[:, :, None], far)
+        told_by = np.linalg.solve(among + lever @ lever.swapaxes(-1, -2), missing[..., None])[..., 0]
+        shift, turn = _rigid_motion(rigid, far, lever, told_by)
+        last = number == (ROUNDS if rigid else 0)
+        if last:
+            moved = moved + (told_by @ across.T).reshape(moved.shape)
+        moved = _turned(moved, turn, centres, shift)
+        handles_before, handles = handles, _turned(handles, turn, centres, shift)
+        missing = missing - (handles - handles_before).reshape(missing.shape)
+        centres, turned = centres + shift, turn @ turned
+    moved[:, 0] = rest
+    positions = torch.from_numpy(moved).float()
+    return Borrowed(positions, _rotations(body, positions, torch.from_numpy(turned).float(), borrowed.rotations))
+
+
+def _telling(seats: HandleSeats) -> NDArray[np.int64]:
+    """Which handles are asked: all, or of many an even choice over the body."""
+    if len(seats.places) <= MOST_HANDLES:
+        return np.arange(len(seats.places))
+    chosen = farthest_point_indices(torch.from_numpy(seats.places)[None], MOST_HANDLES)[0].numpy()
+    result: NDArray[np.int64] = np.sort(chosen)
+    return result
+
+
+def _spread(body: MovingBody, poses: NDArray[np.floating], shares: NDArray[np.floating]) -> _Spread:
+    flat = poses.reshape(len(poses), -1).astype(np.float64)
+    flat = (flat - flat.mean(axis=0)) / np.sqrt(len(flat))
+    at_handles = np.einsum("kp,npa->nka", shares, flat.reshape(poses.shape), optimize=True).reshape(len(flat), -1)
+    kernel = biharmonic_kernel(body) @ shares.T * (SMOOTH * np.square(flat).sum(axis=0).mean())
+    every = np.eye(3)
+    return _Spread(
+        at_handles.T @ at_handles + np.kron(shares @ kernel, every), flat.T @ at_handles + np.kron(kernel, every)
+    )
+
+
+def _rigid_lever(arms: Doubles, far: float) -> Doubles:
+    """How handles [S, T, K, 3] about the middle move with a rigid motion of scale 1 [S, T, 3K, 6]: shift, then turn."""
+    x, y, z = np.moveaxis(arms, -1, 0)
+    none = np.zeros_like(x)
+    turning = np.stack([np.stack([none, z, -y], -1), np.stack([-z, none, x], -1), np.stack([y, -x, none], -1)], axis=-2)
+    shifting = np.broadcast_to(far * np.eye(3), turning.shape)
+    return np.concatenate([shifting, TURN * turning], axis=-1).reshape(*arms.shape[:2], -1, 6)
+
+
+def _likeliest_scales(missing: Doubles, among: Doubles, lever: Doubles, noise: Doubles) -> tuple[float, float]:
+    """Scales of the poses and of the rigid motion under which the handles' errors [S, T, 3K] are likeliest."""
+    rigid_motion = lever @ lever.swapaxes(-1, -2)
+    best, result = np.inf, (1.0, 0.0)
+    for rigid, posed in itertools.product(RIGID, POSED):
+        covariance = np.square(rigid) * rigid_motion + np.square(posed) * among + noise
+        solved = np.linalg.solve(covariance, missing[..., None])[..., 0]
+        unlikely = float(((missing * solved).sum(axis=-1) + np.linalg.slogdet(covariance)[1]).mean())
+        if unlikely < best:
+            best, result = unlikely, (posed, rigid)
+    return result
+
+
+def _rigid_motion(scale: float, far: float, lever: Doubles, told_by: Doubles) -> tuple[Doubles, Doubles]:
+    """The shift [S, T, 3] and the rotation [S, T, 3, 3] that the handles call for; none in frame 0."""
+    amount = scale * (lever.swapaxes(-1, -2) @ told_by[..., None])[..., 0]
+    amount[:, 0] = 0
+    turn = Rotation.from_rotvec(TURN * amount[..., 3:].reshape(-1, 3)).as_matrix()
+    return far * amount[..., :3], turn.reshape(*amount.shape[:2], 3, 3)
+
+
+def _turned(points: Doubles, turn: Doubles, centres: Doubles, shift: Doubles) -> Doubles:
+    """Points [S, T, N, 3] turned about the middle [S, T, 3] and shifted."""
+    middle = centres[:, :, None]
+    result: Doubles = np.einsum("stab,stnb->stna", turn, points - middle) + middle + shift[:, :, None]
+    return result
+
+
+def _rotations(body: MovingBody, positions: torch.Tensor, turned: torch.Tensor, borrowed: torch.Tensor) -> torch.Tensor:
+    """Rotations of the nodes between those of the positions and the borrowed ones."""
+    columns = positions.movedim(2, 0).flatten(1, 2)[None]
+    free = body.surface(body.seats(np.zeros(0, np.int64)), False)
+    own = free.rotations(columns)[0].unflatten(1, positions.shape[:2]).movedim(0, 2)
+    result = polar_rotation(own + BELIEF * (turned[:, :, None] @ borrowed - own))
+    result[:, 0] = torch.eye(3)
+    return result.contiguous()
