@@ -56,11 +56,7 @@ def turned_further(first: ArrayLike, then: ArrayLike) -> Floats:
 
 
 def path_through(
-    stops: Mapping[int, Stop],
-    frames: int,
-    pins: Sequence[tuple[int, int]],
-    easing: Mapping[int, Easing],
-    hold: bool,
+    stops: Mapping[int, Stop], frames: int, pins: Sequence[tuple[int, int]], easing: Mapping[int, Easing], hold: bool
 ) -> HandlePath:
     """The path through `stops`, by frame, including frame 0. A pin holds the stop of its first frame, or the one before
     it.

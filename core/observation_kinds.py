@@ -17,15 +17,7 @@ from scipy.ndimage import binary_erosion
 from torch import Tensor
 
 from core.config import Config
-from core.data.observations import (
-    GRID_SIDE,
-    Observation,
-    above_plane,
-    noise_levels,
-    quantised,
-    scan_of,
-    tracked_points,
-)
+from core.data.observations import GRID_SIDE, Observation, above_plane, noise_levels, quantised, scan_of, tracked_points
 from core.data.point_surface import surface_voxels
 from core.errors import DataError
 from core.geometry.farthest_points import farthest_present_indices

@@ -56,10 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Interrupted; nothing is left half-written.", file=sys.stderr)
         return INTERRUPTED
     except MemoryError:
-        print(
-            "There is not enough memory for this; ask for fewer seeds or frames, or a smaller mesh.",
-            file=sys.stderr,
-        )
+        print("There is not enough memory for this; ask for fewer seeds or frames, or a smaller mesh.", file=sys.stderr)
         return FAULT
     except Exception as error:
         if os.environ.get("M2V_DEBUG") == "1":
@@ -75,9 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """All commands with their arguments."""
     top = argparse.ArgumentParser(
-        prog="m2v",
-        description="Animate meshes and complete scans with a learned motion prior.",
-        formatter_class=Help,
+        prog="m2v", description="Animate meshes and complete scans with a learned motion prior.", formatter_class=Help
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
 

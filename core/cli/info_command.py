@@ -50,11 +50,7 @@ def show_info(name: str) -> None:
         )
     main = [file for file in found if file.stem != PART_DESCRIPTOR] or found  # the last stage's config covers all
     config = load_checkpoint(main[-1]).config if found else load_config(name)
-    _show_config(
-        console,
-        config,
-        "from its weights" if found else "no weights are here: train it with 'm2v train all'",
-    )
+    _show_config(console, config, "from its weights" if found else "no weights are here: train it with 'm2v train all'")
     for file in found:
         _show_checkpoint(console, file, with_config=False)
 
@@ -85,10 +81,7 @@ def _show_config(console: Console, config: Config, where: str) -> None:
         for field in dataclasses.fields(value):
             own = getattr(value, field.name)
             changed = own != getattr(default, field.name)
-            table.add_row(
-                f"{section.name}.{field.name}",
-                f"[bold]{own}[/bold]" if changed else f"[dim]{own}[/dim]",
-            )
+            table.add_row(f"{section.name}.{field.name}", f"[bold]{own}[/bold]" if changed else f"[dim]{own}[/dim]")
     console.print(table)
 
 

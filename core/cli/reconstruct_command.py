@@ -50,9 +50,7 @@ def add_command(command: AddCommand) -> None:
         help="row i is, or is not, the same surface point in every frame",
     )
     reading.add_argument(
-        "--partial",
-        action=argparse.BooleanOptionalAction,
-        help="large parts of the surface are, or are not, unseen",
+        "--partial", action=argparse.BooleanOptionalAction, help="large parts of the surface are, or are not, unseen"
     )
     reading.add_argument("--intrinsics", type=Path, metavar="K.txt", help="3 x 3 matrix of the depth camera")
     reading.add_argument(
@@ -107,10 +105,7 @@ def run_reconstruct(options: argparse.Namespace) -> None:
 
     sampling = sampling_options(options)
     chosen = ReconstructionOptions(
-        sampling,
-        resolution=options.resolution,
-        faces=options.faces,
-        one_shape=options.one_shape,
+        sampling, resolution=options.resolution, faces=options.faces, one_shape=options.one_shape
     )
     chosen.validate()
     check_placement(options.center, options.scale)

@@ -111,12 +111,7 @@ class RigSource:
         return when, torch.where(stride > 0, stride, torch.ones_like(stride))  # a shape without motion has any rate
 
     def _add_occupancy(
-        self,
-        result: ClipBatch,
-        reference: Tensor,
-        queries: int,
-        generator: torch.Generator,
-        placed: list[Tensor],
+        self, result: ClipBatch, reference: Tensor, queries: int, generator: torch.Generator, placed: list[Tensor]
     ) -> None:
         batch, stored = len(reference), self.tables.meta["queries"][0]
         half = queries - queries // 2

@@ -51,11 +51,7 @@ class ShardSource:
     """
 
     def __init__(
-        self,
-        folder: str | Path,
-        device: torch.device | str = "cpu",
-        splits: str = "own",
-        verify: bool = False,
+        self, folder: str | Path, device: torch.device | str = "cpu", splits: str = "own", verify: bool = False
     ) -> None:
         self.path, self.device, self.splits = Path(folder), torch.device(device), splits
         drawn_splits(splits, "train")
@@ -204,12 +200,7 @@ class ShardSource:
         return places.astype(np.float32), labels.astype(np.float32), low, high
 
     def _add_occupancy(
-        self,
-        result: ClipBatch,
-        windows: list[_Window],
-        count: int,
-        generator: torch.Generator,
-        placed: list[Tensor],
+        self, result: ClipBatch, windows: list[_Window], count: int, generator: torch.Generator, placed: list[Tensor]
     ) -> None:
         stored = [window.queries for window in windows if window.queries is not None]
         places, inside, low, high = (

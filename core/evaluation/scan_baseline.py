@@ -50,13 +50,7 @@ class BaselineSettings:
     tracked_weight: float = 1.0  # weight of an attachment relative to the cotangent weights of edges
     tracked_iterations: int = 20
     # Untracked: weight of attachments and distance (of the shape's size) at which one counts half, level by level.
-    levels: tuple[tuple[float, float], ...] = (
-        (0.02, 0.3),
-        (0.1, 0.1),
-        (0.5, 0.05),
-        (2.0, 0.03),
-        (5.0, 0.02),
-    )
+    levels: tuple[tuple[float, float], ...] = ((0.02, 0.3), (0.1, 0.1), (0.5, 0.05), (2.0, 0.03), (5.0, 0.02))
     most_matched: int = 1500  # points of a frame that are used, evenly over their order
     matches_per_level: int = 3
     iterations_per_match: int = 3

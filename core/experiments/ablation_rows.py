@@ -91,5 +91,5 @@ NOT_BUILT = {
     "one down the gradient of the handles' error through the motion decoder, along motions that the noise can "
     "draw, changed errors by factors of 0.99 to 1.06 (8 procedural clips of unseen identities, 4 seeds; 3 tracks got "
     "worse by 1 to 3%, nothing got better by more than 1%) and took 4.3 times as long; the residual solve after "
-    "sampling meets the handles exactly",
+    "sampling meets the handles exactly"
 }

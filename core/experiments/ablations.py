@@ -52,14 +52,7 @@ class AblationSettings:
         """How the motions of a run are sampled. Other seeds of a sampling row are other noise."""
         samples, first = (1, 0) if row.quality == "draft" else (self.samples, 1000 * seed)
         return HandleSettings(
-            self.tasks,
-            samples,
-            first,
-            row.quality,
-            row.steps,
-            self.frames,
-            self.vertices,
-            crossings=False,
+            self.tasks, samples, first, row.quality, row.steps, self.frames, self.vertices, crossings=False
         )
 
 

@@ -83,7 +83,7 @@ def write_pictures(
         "Frames from left to right; above the true motion, in the middle ours (the first seed, with exact handles), "
         "below ARAP (libigl, 30 iterations, handles linear in time where they are free). Red: handles, where they are "
         "given. A clip is ranked by the error of a single seed over that of the better of ARAP and biharmonic, the "
-        "geometric mean over tasks; its image is of the task where that ratio is most extreme.",
+        "geometric mean over tasks; its image is of the task where that ratio is most extreme."
     ]
     done = 0
     for title, rows in (("best", best), ("worst", worst)):

@@ -17,11 +17,7 @@ __all__ = ["FOLDERS", "FORMATS", "export_sequence"]
 
 
 def export_sequence(
-    sequence: MeshSequence,
-    out: Path | str,
-    source: SourceMesh | None = None,
-    *,
-    options: ExportOptions | None = None,
+    sequence: MeshSequence, out: Path | str, source: SourceMesh | None = None, *, options: ExportOptions | None = None
 ) -> tuple[Path, ...]:
     """Write `sequence` to `out`; the suffix picks the format, `.obj` and `.ply` name folders of frames.
 

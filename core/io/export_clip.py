@@ -10,14 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import ExportError
-from core.sequence import (
-    HandleTracks,
-    Material,
-    MeshPart,
-    MeshSequence,
-    Normalization,
-    SourceMesh,
-)
+from core.sequence import HandleTracks, Material, MeshPart, MeshSequence, Normalization, SourceMesh
 
 
 @dataclass(frozen=True)
@@ -128,10 +121,7 @@ class ExportClip:
 
     def material_index(self, part: MeshPart) -> int | None:
         """Index of the part's material in `materials`; None without one."""
-        return next(
-            (i for i, material in enumerate(self.materials) if material == part.material),
-            None,
-        )
+        return next((i for i, material in enumerate(self.materials) if material == part.material), None)
 
     def material_names(self) -> list[str]:
         """Unique material names without spaces."""
@@ -256,10 +246,7 @@ def _equal(faces: NDArray[np.int32], others: NDArray[np.int32]) -> bool:
 
 def _moved_handles(tracks: HandleTracks, place: NDArray[np.float64]) -> HandleTracks:
     handles = tuple(
-        replace(
-            handle,
-            keys={frame: place @ position for frame, position in handle.keys.items()},
-        )
+        replace(handle, keys={frame: place @ position for frame, position in handle.keys.items()})
         for handle in tracks.handles
     )
     return replace(tracks, handles=handles)

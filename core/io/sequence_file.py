@@ -26,10 +26,7 @@ _MAX_JSON = 8 << 20
 
 def write_sequence_file(clip: ExportClip, path: Path) -> None:
     """`vertices` float32 [T, V, 3], `faces` int32 [F, 3], `fps`, and `uv` [V, 2] and `handles_json` where known."""
-    arrays: dict[str, Any] = {
-        "faces": clip.faces,
-        "fps": np.float64(clip.fps),
-    }
+    arrays: dict[str, Any] = {"faces": clip.faces, "fps": np.float64(clip.fps)}
     if clip.uv is not None:
         arrays["uv"] = np.asarray(clip.uv, dtype=np.float32)
     if any(clip.origin):

@@ -130,10 +130,7 @@ class CrossAttentionLayer(nn.Module):
         return self.attention.keys_values(self.norm_context(context))
 
     def forward(
-        self,
-        x: Float[Tensor, "*batch N C"],
-        keys_values: KeysValues,
-        mask: Bool[Tensor, "*batch L"] | None = None,
+        self, x: Float[Tensor, "*batch N C"], keys_values: KeysValues, mask: Bool[Tensor, "*batch L"] | None = None
     ) -> Float[Tensor, "*batch N C"]:
         attended = self.attention(self.norm_query(x), keys_values, mask)
         x = x + attended if self.residual else attended

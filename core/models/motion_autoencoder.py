@@ -67,10 +67,7 @@ class MotionAutoencoder(nn.Module):
             self.to_flow = nn.Linear(width, 3)
 
     def encode(
-        self,
-        source: Float[Tensor, "B N 3"],
-        target: Float[Tensor, "B T N 3"],
-        anchor_index: Int[Tensor, "B M"],
+        self, source: Float[Tensor, "B N 3"], target: Float[Tensor, "B T N 3"], anchor_index: Int[Tensor, "B M"]
     ) -> tuple[Float[Tensor, "B T M Cd"], Float[Tensor, ""]]:
         """Latents (the mean; a sample of the posterior while training) and the KL divergence of the learned part.
 

@@ -105,8 +105,7 @@ def with_tokens(tokens: ConditionTokens, more: Float[Tensor, "B T L C"]) -> Cond
     """Append tokens to those of a condition."""
     seen = torch.ones(more.shape[:3], dtype=torch.bool, device=more.device)
     return ConditionTokens(
-        torch.cat([tokens.tokens, more.to(tokens.tokens.dtype)], dim=2),
-        torch.cat([tokens.visible, seen], dim=2),
+        torch.cat([tokens.tokens, more.to(tokens.tokens.dtype)], dim=2), torch.cat([tokens.visible, seen], dim=2)
     )
 
 

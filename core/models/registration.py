@@ -33,9 +33,7 @@ class Registration(NamedTuple):
 
 
 def register_scans(
-    nodes: Float[Tensor, "B P 3"],
-    scans: Float[Tensor, "B T L 3"],
-    present: Bool[Tensor, "B T L"],
+    nodes: Float[Tensor, "B P 3"], scans: Float[Tensor, "B T L 3"], present: Bool[Tensor, "B T L"]
 ) -> Registration:
     """Follow `nodes`, surface points of frame 0, through the scans of the moving frames 1..T."""
     with torch.autocast(nodes.device.type, enabled=False):

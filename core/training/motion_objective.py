@@ -14,11 +14,7 @@ from core.diffusion.edm import EdmLoss, precondition
 from core.diffusion.samplers import posterior_mean
 from core.errors import ConfigError
 from core.geometry.farthest_points import farthest_point_indices, nearest_indices
-from core.models.diffusion_models import (
-    MotionCondition,
-    MotionDiffusion,
-    build_motion_diffusion,
-)
+from core.models.diffusion_models import MotionCondition, MotionDiffusion, build_motion_diffusion
 from core.models.layers import gather_rows
 from core.models.motion_autoencoder import MotionAutoencoder
 from core.models.observation_conditioners import ScanCondition
@@ -71,10 +67,7 @@ class MotionDiffusionObjective(Objective):
             raise ConfigError(f"training.reuse: {config.training.reuse} is not possible; give 1 or more steps.")
         self.trained = build_motion_diffusion(config)
         self.loss = EdmLoss(config.diffusion)
-        self._frozen = (
-            shape_autoencoder.eval().requires_grad_(False),
-            motion_autoencoder.eval().requires_grad_(False),
-        )
+        self._frozen = (shape_autoencoder.eval().requires_grad_(False), motion_autoencoder.eval().requires_grad_(False))
         self._lenders = lenders if config.motion_denoiser.borrowed else None
         self._tables: BankTables | None = None
         self._rig_names: tuple[str, ...] = ()

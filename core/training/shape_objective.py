@@ -11,10 +11,7 @@ from core.data.clips import ClipBatch, ClipSource
 from core.diffusion.edm import EdmLoss, precondition
 from core.diffusion.samplers import posterior_mean
 from core.geometry.farthest_points import farthest_point_indices, nearest_indices
-from core.models.diffusion_models import (
-    ShapeDiffusion,
-    build_shape_diffusion,
-)
+from core.models.diffusion_models import ShapeDiffusion, build_shape_diffusion
 from core.models.layers import gather_rows
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeObservation

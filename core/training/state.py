@@ -152,10 +152,7 @@ class Fitted:
         """What did not fit, as one line; None when everything did."""
         parts = [
             f"{what} {_listed(names)}"
-            for names, what in (
-                (self.fresh, "new and fresh:"),
-                (self.unused, "in the file but not used:"),
-            )
+            for names, what in ((self.fresh, "new and fresh:"), (self.unused, "in the file but not used:"))
             if names
         ]
         return "; ".join(parts) if parts else None

@@ -12,14 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from core.data.readers.common import (
-    MAX_CLIP_BYTES,
-    ClipEntry,
-    Listing,
-    TrackedClip,
-    files_below,
-    make_clip,
-)
+from core.data.readers.common import MAX_CLIP_BYTES, ClipEntry, Listing, TrackedClip, files_below, make_clip
 from core.errors import DataError
 
 LICENCE = "Dynamic FAUST licence: non-commercial research, no redistribution"

@@ -67,21 +67,14 @@ class Buffer:
         small = int(faces.max()) < 65535
         data = np.ascontiguousarray(faces, dtype="<u2" if small else "<u4").tobytes()
         kind = UNSIGNED_SHORT if small else UNSIGNED_INT
-        accessor = {
-            "bufferView": self.view(data, INDEX_DATA),
-            "componentType": kind,
-            "count": faces.size,
-        }
+        accessor = {"bufferView": self.view(data, INDEX_DATA), "componentType": kind, "count": faces.size}
         self.accessors.append({**accessor, "type": "SCALAR"})
         return len(self.accessors) - 1
 
     def _floats(self, values: NDArray[Any], target: int | None, limits: bool) -> int:
         rows = np.ascontiguousarray(values, dtype="<f4").reshape(len(values), -1)
         kind = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}[rows.shape[1]]
-        accessor: dict[str, Any] = {
-            "bufferView": self.view(rows.tobytes(), target),
-            "componentType": FLOAT,
-        }
+        accessor: dict[str, Any] = {"bufferView": self.view(rows.tobytes(), target), "componentType": FLOAT}
         accessor |= {"count": len(rows), "type": kind}
         if limits:
             accessor |= {"min": rows.min(0).tolist(), "max": rows.max(0).tolist()}

@@ -17,11 +17,7 @@ from core.sequence import Material, Texture
 WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 NEAREST = 9728
 UV_SETS = 2  # image placements per material
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\xabKTX 20\xbb", "image/ktx2"),
-)
+_SIGNATURES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"\xabKTX 20\xbb", "image/ktx2"))
 HIDDEN = "image/ktx2"
 KTX2_NOTE = "Its KTX2 images are kept for .glb files, but not shown here; convert them to PNG or JPEG to see them."
 _MAX_DEPTH, _MAX_EXTENSION = 6, 4096

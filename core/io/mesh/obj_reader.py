@@ -228,11 +228,7 @@ def _damaged(path: Path, text: bytes) -> MeshError:
 
 
 def _texture_coordinates(
-    count: int,
-    faces: NDArray[np.int64],
-    table: NDArray[np.int64],
-    coordinates: NDArray[np.float64],
-    notes: list[str],
+    count: int, faces: NDArray[np.int64], table: NDArray[np.int64], coordinates: NDArray[np.float64], notes: list[str]
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
     """uv [W, 2], each vertex's first texture coordinate, and those of all corners [F, 3, 2]."""
     known = table != _NO_UV

@@ -93,11 +93,7 @@ def _write_stage(clip: ExportClip, path: Path, prefix: str, rig: Rig | None) -> 
     mesh.CreateFaceVertexCountsAttr(Vt.IntArray.FromNumpy(np.full(len(faces), 3, dtype=np.int32)))
     mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(np.ascontiguousarray(faces.ravel())))
     mesh.CreateDoubleSidedAttr(any(material.double_sided for material in clip.materials))
-    points, extent, normals = (
-        mesh.CreatePointsAttr(),
-        mesh.CreateExtentAttr(),
-        mesh.CreateNormalsAttr(),
-    )
+    points, extent, normals = (mesh.CreatePointsAttr(), mesh.CreateExtentAttr(), mesh.CreateNormalsAttr())
     mesh.SetNormalsInterpolation(UsdGeom.Tokens.vertex)
     unsaved = 0
     for number, (frame, directions) in enumerate(zip(clip.frames, clip_normals(clip), strict=True)):
@@ -168,12 +164,7 @@ def _bind_materials(clip: ExportClip, stage: Any, mesh: Any, textures: list[dict
         for name, part in zip(part_names, clip.parts, strict=True):
             members = Vt.IntArray.FromNumpy(np.arange(first, first + len(part.faces), dtype=np.int32))
             first += len(part.faces)
-            tokens = (
-                UsdGeom.Tokens.face,
-                members,
-                UsdShade.Tokens.materialBind,
-                UsdGeom.Tokens.partition,
-            )
+            tokens = (UsdGeom.Tokens.face, members, UsdShade.Tokens.materialBind, UsdGeom.Tokens.partition)
             prims.append(UsdGeom.Subset.CreateGeomSubset(mesh, name, *tokens).GetPrim())
     for part, prim in zip(clip.parts, prims, strict=True):
         index = clip.material_index(part)
