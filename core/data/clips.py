@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from core.data.splits import SPLITS as SPLITS
+from core.errors import DataError
 
 
 @dataclass
@@ -70,9 +71,22 @@ def with_occupancy(
     clips.occupancy_points, clips.occupancy = known, inside
 
 
-class ClipSource(Protocol):
-    """A source of training clips; all sources share this one method."""
+class ClipRequest(NamedTuple):
+    """What a source is asked for."""
 
+    batch: int
+    frames: int
+    points: int
+    split: str = "train"
+    queries: int = 0  # occupancy queries
+
+
+class ClipSource:
+    """A source of training clips: sources implement `draw`."""
+
+    splits: tuple[str, ...] = SPLITS
+
+    @torch.no_grad()
     def sample(
         self,
         batch: int,
@@ -82,5 +96,16 @@ class ClipSource(Protocol):
         split: str = "train",
         occupancy_queries: int = 0,
     ) -> ClipBatch:
-        """Draw `batch` random clips of `frames` frames; the same generator state gives the same clips."""
-        ...
+        """Draw `batch` random clips of `frames` frames; the same generator state gives the same clips.
+
+        Raises DataError for an unknown split or an impossible number.
+        """
+        if split not in self.splits:
+            raise DataError(f"The split {split!r} does not exist; choose {', '.join(SPLITS)}.")
+        if batch < 1 or frames < 1 or points < 1 or occupancy_queries < 0:
+            raise DataError(f"{batch} clips of {frames} frames, {points} points, are not possible; ask for 1 or more.")
+        return self.draw(ClipRequest(batch, frames, points, split, occupancy_queries), generator)
+
+    def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
+        """The clips of a valid request."""
+        raise NotImplementedError("A source of clips defines how it draws them.")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from core.data.clips import SPLITS, ClipBatch
+from core.data.clips import ClipBatch, ClipRequest, ClipSource
 from core.data.creatures import appliances, biped, legged, rig_surface, swimmers
 from core.data.creatures.rig import CreaturePose, CreatureRig, skinning_transforms
 from core.data.creatures.seeds import SeededDraw, uniforms
@@ -64,7 +64,7 @@ class _Posed:
         return torch.cat([rotation, translation[..., None]], -1).flatten(-2).transpose(1, 2)
 
 
-class ProceduralSource:
+class ProceduralSource(ClipSource):
     """A `ClipSource` without files. `kinds` restricts the mix (names of `KINDS`); `seed` changes every identity."""
 
     def __init__(self, device: str | torch.device = "cpu", seed: int = 0, kinds: Sequence[str] | None = None) -> None:
@@ -77,26 +77,9 @@ class ProceduralSource:
         shares = torch.tensor([KINDS[kind][1] for kind in self.kinds])
         self._cumulative = (shares / shares.sum()).cumsum(0).to(self.device)
 
-    @torch.no_grad()
-    def sample(
-        self,
-        batch: int,
-        frames: int,
-        points: int,
-        generator: torch.Generator,
-        split: str = "train",
-        occupancy_queries: int = 0,
-    ) -> ClipBatch:
-        """Draw `batch` random clips of `frames` frames; see `ClipBatch` for shapes and units.
-
-        The same generator state gives the same clips. Raises `DataError` for an unknown split or an empty request.
-        """
-        if split not in SPLITS:
-            raise DataError(f"The split {split!r} does not exist; choose {', '.join(SPLITS)}.")
-        if batch < 1 or frames < 1 or points < 1:
-            raise DataError("A batch needs at least one clip, one frame and one point.")
-        identity, motion = self.draw_seeds(batch, generator, split)
-        return self.clips(identity, motion, frames, points, generator, occupancy_queries)
+    def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
+        identity, motion = self.draw_seeds(request.batch, generator, request.split)
+        return self.clips(identity, motion, request.frames, request.points, generator, request.queries)
 
     def draw_seeds(self, batch: int, generator: torch.Generator, split: str) -> tuple[Tensor, Tensor]:
         """Identity and motion seeds [B] of a split."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.data.clips import SPLITS, ClipBatch, turn_and_fit, with_occupancy
+from core.data.clips import ClipBatch, ClipRequest, ClipSource, turn_and_fit, with_occupancy
 from core.data.rig_prepare import prepare_rigs, prepared_bank
 from core.data.rig_tables import CATEGORY_NUMBERS, CATEGORY_WEIGHTS, RigTables
 from core.errors import DataError
@@ -23,7 +23,7 @@ SPEEDS = (0.5, 2.0)  # playback speeds, drawn log-uniformly
 AS_STORED = 0.5  # of the training clips keep their file's heading: most models face along an axis
 
 
-class RigSource:
+class RigSource(ClipSource):
     """A ClipSource over a rig bank. All tables live on `device`; raises DataError for a file it cannot use."""
 
     def __init__(self, bank_file: str | Path, device: torch.device | str = "cpu") -> None:
@@ -37,38 +37,26 @@ class RigSource:
         """Stems of the rigs' files."""
         return tuple(rig["file"] for rig in self.tables.rigs)
 
-    @torch.no_grad()
-    def sample(
-        self,
-        batch: int,
-        frames: int,
-        points: int,
-        generator: torch.Generator,
-        split: str = "train",
-        occupancy_queries: int = 0,
-    ) -> ClipBatch:
-        """Draw clips (see ClipSource). With `occupancy_queries` each clip starts at a pose with stored queries.
+    def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
+        """Draw clips (see ClipSource). With occupancy queries each clip starts at a pose with stored queries.
 
         Rigs are drawn by CATEGORY_WEIGHTS, evenly within a category, lively clips more often than idles; speed 0.5x
         to 2x; half of the training clips are turned about Y at random. `fps` is the rate of the original motion, so
         slow playback has a high rate.
         """
-        if split not in SPLITS:
-            raise DataError(f"The split {split!r} does not exist; choose {', '.join(SPLITS)}.")
-        if not 1 <= points <= self.pool:
+        batch, frames, points, split, queries = request
+        if points > self.pool:
             raise DataError(f"{points} points are not possible; this rig bank gives 1 to {self.pool}.")
-        if batch < 1 or frames < 1 or occupancy_queries < 0:
-            raise DataError(f"{batch} clips of {frames} frames are not possible; ask for 1 or more.")
-        choices = (self.tables.references if occupancy_queries else self.tables.clips)[split]
+        choices = (self.tables.references if queries else self.tables.clips)[split]
         if not len(choices.items):
             raise DataError(f"{self.path.name} has no clips of the split {split!r}; prepare it from more rigs.")
         draw = self._uniform(generator, 6, batch)
         which = torch.searchsorted(choices.cumulative, draw[0], right=True).clamp_max(len(choices.cumulative) - 1)
         offset = torch.minimum((draw[1] * choices.count[which]).long(), choices.count[which] - 1)
         item = choices.items[choices.first[which] + offset]
-        clip = self.tables.reference_clip[item] if occupancy_queries else item
+        clip = self.tables.reference_clip[item] if queries else item
         stride = SPEEDS[0] * (SPEEDS[1] / SPEEDS[0]) ** draw[2]
-        when, stride = self._window(clip, frames, stride, draw[3], item if occupancy_queries else None)
+        when, stride = self._window(clip, frames, stride, draw[3], item if queries else None)
         chosen = self._uniform(generator, batch, self.pool).topk(points, dim=1, sorted=False).indices
         position, normal = self.tables.skin(clip, when, chosen)
         turned = (draw[5] >= AS_STORED) & (split == "train")
@@ -80,8 +68,8 @@ class RigSource:
             category=self.tables.category[self.tables.clip_rig[clip]],
             rig=self.tables.clip_rig[clip],
         )
-        if occupancy_queries:
-            self._add_occupancy(result, item, occupancy_queries, generator, placed)
+        if queries:
+            self._add_occupancy(result, item, queries, generator, placed)
         return result
 
     # ------------------------------------------------------------------ drawing

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.data.clips import ClipBatch, turn_and_fit, with_occupancy
+from core.data.clips import ClipBatch, ClipRequest, ClipSource, turn_and_fit, with_occupancy
 from core.data.rig_bank import SPEEDS
 from core.data.rig_format import query_box
 from core.data.rig_tables import CATEGORY_NUMBERS, CATEGORY_WEIGHTS, LIVELY
 from core.data.shard_format import SUFFIX, open_shard, unpack_normals, unpack_tracks
-from core.data.splits import SPLITS, VALIDATION, drawn_splits
+from core.data.splits import STORED_SPLITS, drawn_splits
 from core.errors import DataError
 from core.sequence import BOX_SIDE
 
@@ -43,17 +43,19 @@ class _Window:
     queries: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]] | None
 
 
-class ShardSource:
+class ShardSource(ClipSource):
     """A ClipSource over the shards in a folder, its subfolders included (so several sets may lie side by side).
 
     `splits` is "own", or "train" or "test" for all of it (see `drawn_splits`): train on one set, test on another.
     `verify` reads everything once and checks the content hashes. Raises DataError for a folder it cannot use.
     """
 
+    splits = STORED_SPLITS
+
     def __init__(
         self, folder: str | Path, device: torch.device | str = "cpu", splits: str = "own", verify: bool = False
     ) -> None:
-        self.path, self.device, self.splits = Path(folder), torch.device(device), splits
+        self.path, self.device, self.override = Path(folder), torch.device(device), splits
         drawn_splits(splits, "train")
         files = sorted(self.path.rglob(f"shard-*{SUFFIX}")) if self.path.is_dir() else []
         if not files:
@@ -66,35 +68,21 @@ class ShardSource:
         self._stored = {clip.header["split"] for clip in self.clips}
         self._choices: dict[tuple[str, bool], tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
 
-    @torch.no_grad()
-    def sample(
-        self,
-        batch: int,
-        frames: int,
-        points: int,
-        generator: torch.Generator,
-        split: str = "train",
-        occupancy_queries: int = 0,
-    ) -> ClipBatch:
-        """Draw clips (see ClipSource). With `occupancy_queries` each clip starts at a frame with stored queries.
+    def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
+        """Draw clips (see ClipSource). With occupancy queries each clip starts at a frame with stored queries.
 
         Identities are drawn evenly (those of the rigs' categories by CATEGORY_WEIGHTS), lively clips three times as
         often as idles; training clips are turned about Y at random. `fps` is the rate of the original motion.
         """
-        if split not in (*SPLITS, VALIDATION):
-            raise DataError(f"The split {split!r} does not exist; choose {', '.join(SPLITS)}.")
-        if not 1 <= points <= self.pool:
+        batch, frames, points, split, queries = request
+        if points > self.pool:
             raise DataError(f"{points} points are not possible; these shards give 1 to {self.pool}.")
-        if batch < 1 or frames < 1 or occupancy_queries < 0:
-            raise DataError(f"{batch} clips of {frames} frames are not possible; ask for 1 or more.")
-        cumulative, items = self._table(split, occupancy_queries > 0)
+        cumulative, items = self._table(split, queries > 0)
         draw = torch.rand((5, batch), generator=generator, device=generator.device).cpu().double().numpy()
         seeds = torch.randint(1 << 62, (batch,), generator=generator, device=generator.device).tolist()
         picks = items[np.searchsorted(cumulative, draw[0], side="right").clip(max=len(items) - 1)]
         windows = [
-            self._window(
-                self.clips[pick], frames, points, draw[1:4, i], np.random.default_rng(seeds[i]), occupancy_queries
-            )
+            self._window(self.clips[pick], frames, points, draw[1:4, i], np.random.default_rng(seeds[i]), queries)
             for i, pick in enumerate(picks)
         ]
         position = torch.from_numpy(np.stack([window.points for window in windows])).to(self.device)
@@ -107,17 +95,17 @@ class ShardSource:
             fps=torch.tensor([window.fps for window in windows], dtype=torch.float32, device=self.device),
             category=torch.tensor([self._number(pick) for pick in picks], device=self.device),
         )
-        if occupancy_queries:
-            self._add_occupancy(result, windows, occupancy_queries, generator, placed)
+        if queries:
+            self._add_occupancy(result, windows, queries, generator, placed)
         return result
 
     def has_split(self, split: str) -> bool:
         """Whether a request for `split` has clips to draw from."""
-        return not self._stored.isdisjoint(drawn_splits(self.splits, split))
+        return not self._stored.isdisjoint(drawn_splits(self.override, split))
 
     def names(self, split: str) -> list[str]:
         """The clips that a request for `split` draws from."""
-        wanted = drawn_splits(self.splits, split)
+        wanted = drawn_splits(self.override, split)
         return [str(clip.header["name"]) for clip in self.clips if clip.header["split"] in wanted]
 
     # ------------------------------------------------------------------ drawing
@@ -128,7 +116,7 @@ class ShardSource:
     def _table(self, split: str, labelled: bool) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Cumulative probabilities [n] and numbers [n] of the clips to draw from; made once per kind of request."""
         if (split, labelled) not in self._choices:
-            wanted = drawn_splits(self.splits, split)
+            wanted = drawn_splits(self.override, split)
             items = [i for i, c in enumerate(self.clips) if c.header["split"] in wanted]
             items = [i for i in items if not labelled or self.clips[i].header["references"]]
             if not items:

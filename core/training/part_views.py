@@ -21,7 +21,7 @@ from core.bank.bank_file import read_bank, write_bank
 from core.bank.matching import yaw
 from core.bank.parts import MIRRORED, class_weights, side_or_spine_heading
 from core.bank.shape import BankShape, quaternion_matrices
-from core.data.clips import ClipBatch
+from core.data.clips import ClipBatch, ClipRequest, ClipSource
 from core.data.rig_files import UNSEEN_AUTHORS, UNSEEN_IDENTITIES, clip_author, rig_files
 from core.errors import DataError, M2VError
 
@@ -55,7 +55,7 @@ class _Rig:
     certain: float
 
 
-class PartViewSource:
+class PartViewSource(ClipSource):
     """Draws views from rigs; the training split leaves out the agreed identities and authors, `unseen_identity` is the
     authors. Raises DataError where there are no rigs, or none for a split."""
 
@@ -94,15 +94,7 @@ class PartViewSource:
         tensors = [torch.from_numpy(part).to(generator.device) for part in stacked]
         return PartViews(*tensors)._replace(mirrored=tensors[-1] > 0.5)
 
-    def sample(
-        self,
-        batch: int,
-        frames: int,
-        points: int,
-        generator: torch.Generator,
-        split: str = "train",
-        occupancy_queries: int = 0,
-    ) -> ClipBatch:
+    def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
         """Always raises: this source has views, not clips, but shares the interface of the other stages."""
         raise DataError("Rigs for the part descriptor give views of bodies, not clips; train another stage with clips.")
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from core.config import DataConfig
-from core.data.clips import ClipBatch, ClipSource
+from core.data.clips import ClipBatch, ClipRequest, ClipSource
 from core.data.procedural import ProceduralSource
 
 
-class MixedSource:
+class MixedSource(ClipSource):
     """Procedural creatures and rigs in the shares of the configuration; one block comes from one source."""
 
     def __init__(self, config: DataConfig, device: torch.device) -> None:
@@ -35,21 +35,13 @@ class MixedSource:
         """The names that a clip's `rig` indexes; empty without rigs."""
         return next((source.rig_names for _, source in self.sources if hasattr(source, "rig_names")), ())
 
-    def sample(
-        self,
-        batch: int,
-        frames: int,
-        points: int,
-        generator: torch.Generator,
-        split: str = "train",
-        occupancy_queries: int = 0,
-    ) -> ClipBatch:
+    def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
         device = generator.device
-        shares = torch.tensor(self._shares(split), device=device)
+        shares = torch.tensor(self._shares(request.split), device=device)
         which = int(torch.multinomial(shares, 1, generator=generator))
-        clips = self.sources[which][1].sample(batch, frames, points, generator, split, occupancy_queries)
-        if self.config.mirror and split == "train":
-            clips = mirrored(clips, torch.rand(batch, device=device, generator=generator) < 0.5)
+        clips = self.sources[which][1].draw(request, generator)
+        if self.config.mirror and request.split == "train":
+            clips = mirrored(clips, torch.rand(request.batch, device=device, generator=generator) < 0.5)
         return clips
 
     def _shares(self, split: str) -> list[float]:

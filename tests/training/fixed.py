@@ -7,32 +7,23 @@ import dataclasses
 import torch
 
 from core.config import Config, load_config
-from core.data.clips import ClipBatch
+from core.data.clips import ClipBatch, ClipRequest, ClipSource
 from core.data.procedural import ProceduralSource
 
 
-class FixedClips:
+class FixedClips(ClipSource):
     """A ClipSource over the first `batch` clips it draws for a request, whatever generator and split are asked for."""
 
     def __init__(self, seed: int = 3) -> None:
         self.seed = seed
         self.source = ProceduralSource(kinds=["quadruped", "laptop", "snake"])
-        self.kept: dict[tuple[int, ...], ClipBatch] = {}
+        self.kept: dict[ClipRequest, ClipBatch] = {}
 
-    def sample(
-        self,
-        batch: int,
-        frames: int,
-        points: int,
-        generator: torch.Generator,
-        split: str = "train",
-        occupancy_queries: int = 0,
-    ) -> ClipBatch:
-        request = (batch, frames, points, occupancy_queries)
-        if request not in self.kept:
-            generator = torch.Generator().manual_seed(self.seed)
-            self.kept[request] = self.source.sample(*request[:3], generator, "train", occupancy_queries)
-        return self.kept[request]
+    def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
+        training = request._replace(split="train")
+        if training not in self.kept:
+            self.kept[training] = self.source.draw(training, torch.Generator().manual_seed(self.seed))
+        return self.kept[training]
 
 
 def tiny(**sections: dict[str, object]) -> Config:
