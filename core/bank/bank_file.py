@@ -1,7 +1,8 @@
 """A bank of motions as one file: safetensors with a JSON header, lengths and rotations as 16-bit integers.
 
-Clips are stored at `STORED_FPS`, half the rate of the rigs, and interpolated smoothly when they are played: of a
-quaternion the three components that are not the largest, which bounds the error by 1e-4 radians.
+Normals of a closed surface follow from its triangles. Clips are stored at `STORED_FPS`, half the rate of the rigs, and
+interpolated smoothly when they are played: of a quaternion the three components that are not the largest, which bounds
+the error by 1e-4 radians.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors.numpy import save
 from core.atomic import write_atomically
 from core.bank.shape import BankClip, BankShape
 from core.errors import DataError
+from core.geometry.sampling import vertex_normals
 
 FORMAT = "m2v-bank"
 VERSION = 1
@@ -87,7 +89,8 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
             }
         )
         nodes.append(_pack(shape.nodes))
-        normals.append((shape.normals * 127).round().astype(np.int8))
+        if not len(shape.faces):  # a surface has its own
+            normals.append((shape.normals * 127).round().astype(np.int8))
         index.append(shape.part_index)
         weight.append((shape.part_weight * 255).round().astype(np.uint8))
         descriptors.append((shape.descriptors * 127).round().astype(np.int8))
@@ -95,7 +98,7 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
         raise DataError("There is no motion to write into a bank; give animated models.")
     tensors = {
         "nodes": np.concatenate(nodes),
-        "normals": np.concatenate(normals),
+        "normals": np.concatenate([np.zeros((0, 3), np.int8), *normals]),
         "part_index": _least_integers(np.concatenate(index)),
         "part_weight": np.concatenate(weight),
         "turns": np.concatenate(turns),
@@ -137,7 +140,7 @@ def read_bank(path: str | Path) -> list[BankShape]:
 
 
 def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> list[BankShape]:
-    result, first, frame, triangle, joint = [], 0, 0, 0, 0
+    result, first, frame, triangle, joint, bare = [], 0, 0, 0, 0, 0
     above, joints = tensors.get("parents", np.zeros(0, np.int16)), tensors.get("joints", np.zeros((0, 3), np.int16))
     corners = tensors.get("faces", np.zeros((0, 3), np.uint16)).astype(np.int32)
     turns = tensors["turns"].astype(np.float32) / (32767 * np.sqrt(2))
@@ -150,6 +153,14 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
         triangle += int(info.get("faces", 0))
         if triangles.max(initial=-1) >= int(info["nodes"]):
             raise ValueError("triangles of vertices that are not there")
+        nodes = tensors["nodes"][rows].astype(np.float32) / 32767
+        if len(triangles):
+            normals = vertex_normals(nodes, triangles).astype(np.float32)
+        else:
+            normals = tensors["normals"][bare : bare + len(nodes)].astype(np.float32) / 127
+            bare += len(nodes)
+            if len(normals) != len(nodes):
+                raise ValueError("nodes without normals")
         hung = slice(joint, joint + int(info.get("joints", 0)))
         joint = hung.stop
         if hung.stop > hung.start and not _one_tree(above[hung], parts):
@@ -181,8 +192,8 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
                 str(info["category"]),
                 str(info["author"]),
                 str(info["licence"]),
-                tensors["nodes"][rows].astype(np.float32) / 32767,
-                tensors["normals"][rows].astype(np.float32) / 127,
+                nodes,
+                normals,
                 tuple(map(str, info["parts"])),
                 tensors["part_index"][rows].astype(np.int16),
                 tensors["part_weight"][rows].astype(np.float32) / 255,
@@ -198,7 +209,7 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
             )
         )
     fit = first == len(tensors["nodes"]) and 3 * frame == len(places) and triangle == len(corners)
-    if not fit or joint != len(above) or joint != len(joints):
+    if not fit or bare != len(tensors["normals"]) or joint != len(above) or joint != len(joints):
         raise ValueError("lengths that do not fit")
     return result
 

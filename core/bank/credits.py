@@ -41,6 +41,7 @@ _PACKS: tuple[tuple[str, str, str], ...] = (
     ("KayKit", "Kay Lousberg", "Knight Mage"),
     ("RobotExpressive", "Tomas Laulhe, modifications by Don McCurdy", "RobotExpressive"),
     ("Mesh2Motion", "Mesh2Motion", "m2m_*"),
+    ("procedural", "m2v studio", "procedural_*"),
 )
 
 

@@ -91,7 +91,7 @@ def plain_name(stem: str) -> str:
     return " ".join(kept).strip().capitalize() or stem
 
 
-PREFIXES = ("farm", "simple", "fish", "m2m", "cyber", "space", "platformer", "modular")
+PREFIXES = ("farm", "simple", "fish", "m2m", "cyber", "space", "platformer", "modular", "procedural")
 
 
 class Asked(NamedTuple):

@@ -17,6 +17,7 @@ from core.bank.read_sequence import rigid_parts
 from core.bank.shape import BankShape
 from core.cli.command_line import main
 from core.errors import DataError, M2VError
+from core.experiments.procedural_shapes import procedural_shapes
 from core.io.export import export_sequence
 from core.sequence import MeshSequence
 from tests.bank.creatures import swinging_rod
@@ -150,6 +151,24 @@ def test_the_command_builds_lists_adds_and_removes(
     assert main(["bank", "remove", "two"]) == 0 and main(["bank", "remove", "two"]) == 2
     assert main(["bank", "build", str(tmp_path / "in"), "--out", str(tmp_path / "bank.glb")]) == 2
     assert main(["bank"]) == 2
+
+
+def test_the_command_adds_procedural_members(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(procedural_shapes, "__defaults__", (("laptop", "fish"),))
+    (tmp_path / "in").mkdir()
+    files(tmp_path / "in")
+    bank = tmp_path / "bank.safetensors"
+    build = ["bank", "build", str(tmp_path / "in"), "--out", str(bank), "--processes", "1", "--procedural"]
+    assert main([*build, "1"]) == 0
+    laptop, fish = read_bank(bank)[-2:]
+    assert (laptop.name, laptop.author, laptop.pack) == ("procedural_laptop_1", "m2v studio", "procedural")
+    assert laptop.parts == 2 and laptop.descriptors.shape == (2, 128, 32)  # a base and a lid
+    turned = np.degrees(2 * np.arccos(np.abs(laptop.clips[0].quaternions[..., 0]).clip(0, 1))).max(axis=0)
+    assert turned.max() > 20 and laptop.clips[0].frames >= 20
+    assert fish.clips[0].behaviour == "swim" and fish.source != laptop.source
+    assert main([*build, "-1"]) == 2
 
 
 def test_a_damaged_bank_of_ones_own_is_not_written_over(tmp_path: Path, own: Path) -> None:

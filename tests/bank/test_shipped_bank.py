@@ -9,6 +9,7 @@ from core.assets import asset_path
 from core.bank.bank_file import read_bank
 from core.bank.credits import LICENCE, OWN_AUTHOR, credit_of
 from core.bank.shape import BankShape
+from core.experiments.procedural_shapes import DOING
 from core.pipelines.part_descriptions import PartDescriptions
 
 BANK = asset_path("bank", "motions.safetensors")
@@ -30,6 +31,10 @@ def test_each_model_is_credited_and_free(shapes: list[BankShape]) -> None:
         assert (shape.author, shape.licence, shape.pack) == credit_of(shape.name)
         assert shape.licence == LICENCE and shape.author != OWN_AUTHOR
         assert shape.author in readme or shape.author.split(",")[0] in readme
+
+
+def test_each_kind_of_procedural_body_is_in_it(shapes: list[BankShape]) -> None:
+    assert {shape.category for shape in shapes if shape.pack == "procedural"} == set(DOING)
 
 
 def test_no_captured_motion_is_in_it(shapes: list[BankShape]) -> None:
