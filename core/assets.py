@@ -17,6 +17,11 @@ def asset_path(*parts: str) -> Path:
     return root.joinpath(*parts)
 
 
+def search_path() -> str:
+    """PYTHONPATH of a child process, so that it imports this same code, installed or not."""
+    return os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+
+
 def config_folder() -> Path:
     """The folder of a user's settings, autosaves and own motions; `M2V_CONFIG_DIR` overrides the platform's default."""
     from platformdirs import user_config_path  # missing on a bare training machine

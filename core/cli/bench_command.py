@@ -50,8 +50,8 @@ def run_bench(options: argparse.Namespace) -> None:
 
 
 def _run_training_bench(options: argparse.Namespace) -> None:
-    from core.evaluation.reporting import write_report
-    from core.experiments.training_benchmark import benchmark_markdown, benchmark_training
+    from core.evaluation.reporting import page, write_report
+    from core.experiments.training_benchmark import benchmark_tables, benchmark_training
 
     with counting_bar() as on_progress:
         report = benchmark_training(
@@ -62,7 +62,7 @@ def _run_training_bench(options: argparse.Namespace) -> None:
             overrides=options.overrides,
             on_progress=on_progress,
         )
-    write_report(options.out, report, benchmark_markdown(report))
+    write_report(options.out, report, page("Speed of training", *benchmark_tables(report)))
     print(
         f"{report['ours']:.2f} clips/s, {report['ratio']:.2f} times the {report['plain']:.2f} of the plain loop; "
         f"load average {report['load_average']}",

@@ -97,7 +97,7 @@ def evaluate_parts(
         | {rig.name: _summary([row for row in rows if row["clip"] == rig.name]) for rig in rigs},
         "clips": rows,
     }
-    write_report(out, report, parts_markdown(report), raw)
+    write_report(out, report, page("Parts", ABOUT, origin(report), *parts_tables(report)), raw)
     return report
 
 
@@ -127,11 +127,6 @@ def parts_tables(report: Report) -> list[str]:
         rows_table(["Nodes matched with the right", *MEASURES], methods),
         rows_table(["Limb and side, by rig", *METHODS, f"heading within {WITHIN:.0f}°"], rigs),
     ]
-
-
-def parts_markdown(report: Report) -> str:
-    """The report as Markdown."""
-    return page("Parts", ABOUT, origin(report), *parts_tables(report))
 
 
 def _looks(rig: BankShape) -> Iterator[_Look]:

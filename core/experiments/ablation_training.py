@@ -13,15 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import partial as bound
 from pathlib import Path
 from typing import Any
 
+from core.assets import search_path
 from core.atomic import write_atomically
 from core.checkpoint import STAGES, checkpoint_path, load_checkpoint
 from core.errors import DataError
 
-ROOT = Path(__file__).parents[2]
 PATIENCE = 2.0  # seconds between looks at the log of a running stage
 OnStep = Callable[[int], None]  # steps done of the running stage
 
@@ -39,13 +38,12 @@ def train_in_a_process(
     settings = [part for override in overrides for part in ("--set", override)]
     command = [sys.executable, "-m", "core.training", stage, "--config", config, *settings, "--out", str(folder)]
     command += ["--steps", str(steps), "--seed", str(seed), "--check-minutes", "1000"]
-    search = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     log = folder / f"{stage}.log.jsonl"
     seen = 0
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         # A session of its own: Ctrl-C comes from here, once, when it can be waited for.
         child = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=said, env=os.environ | {"PYTHONPATH": search},
+            command, stdout=subprocess.DEVNULL, stderr=said, env=os.environ | {"PYTHONPATH": search_path()},
             start_new_session=True,
         )  # fmt: skip
         try:
@@ -97,7 +95,9 @@ def train_row(
     steps = max(1, round(clips / batch))
     for stage in stages:
         started = time.monotonic()
-        train_stage(config, overrides, stage, folder, steps, seed, bound(_counted, on_step, stage, steps))
+        train_stage(
+            config, overrides, stage, folder, steps, seed, lambda step, stage=stage: on_step(stage, step, steps)
+        )
         checkpoint = load_checkpoint(folder / f"{stage}.safetensors", stage)
         record = checkpoint.record
         measured[stage] = {

@@ -22,10 +22,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from core.assets import search_path
 from core.checkpoint import STAGES, save_checkpoint
 from core.config import Config, load_config
 from core.errors import ConfigError, DataError
-from core.evaluation.reporting import Cell, OnProgress, Report, page, table
+from core.evaluation.reporting import Cell, OnProgress, Report, table
 from core.models.diffusion_models import build_motion_autoencoder, build_shape_autoencoder
 from core.training.loop import Budget, chosen_precision, make_accelerator, train_stage
 from core.training.objectives import Objective
@@ -34,7 +35,6 @@ from core.training.stages import build_objective
 
 WARM_UP = 3  # steps not counted: allocation, and compilation if enabled
 STARTUP_SECONDS = 900  # extra seconds for a child's imports and compilation
-ROOT = Path(__file__).parents[2]
 
 
 class Loop(NamedTuple):
@@ -112,10 +112,6 @@ def benchmark_training(
     }
 
 
-def benchmark_markdown(report: Report) -> str:
-    return page("Speed of training", *benchmark_tables(report))
-
-
 def benchmark_tables(report: Report) -> list[str]:
     """What was timed, and the speeds of the loops; Markdown, block by block."""
     busy = report["load_average"]
@@ -155,7 +151,7 @@ def _child(loop: Loop, preset: str, stage: str, seconds: float, overrides: Seque
     if loop.processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(loop.processes)]
     arguments = [loop.kind, preset, stage, str(seconds), folder, *overrides]
-    environment = os.environ | {"OMP_NUM_THREADS": str(loop.threads), "PYTHONPATH": _search_path()}
+    environment = os.environ | {"OMP_NUM_THREADS": str(loop.threads), "PYTHONPATH": search_path()}
     if not torch.cuda.is_available():
         environment["ACCELERATE_USE_CPU"] = "true"
     said = ""
@@ -169,11 +165,6 @@ def _child(loop: Loop, preset: str, stage: str, seconds: float, overrides: Seque
     except (IndexError, ValueError, TypeError, subprocess.TimeoutExpired) as error:
         last = (said.strip() or str(error)).splitlines()[-1]
         raise DataError(f"The loop {loop.title} could not be timed: {last}") from error
-
-
-def _search_path() -> str:
-    """Children import the same code as this process, installed or not."""
-    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def time_plain(objective: Objective, config: Config, source: MixedSource, seconds: float) -> Timing:

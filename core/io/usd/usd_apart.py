@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from core.assets import search_path
 from core.errors import MeshError
 from core.io.arrays import SkippedError, read_arrays
 from core.io.material_record import material_from_record, material_record
@@ -30,8 +31,7 @@ def read_usd_apart(path: Path) -> SourceMesh:
     """The mesh of `read_usd_mesh`; raises MeshError, also when the reading process breaks or takes too much."""
     with tempfile.TemporaryDirectory(prefix="m2v-usd-") as folder:
         out = Path(folder) / "mesh.npz"
-        roots = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))}
+        environment = {**os.environ, "PYTHONPATH": search_path()}
         command = [sys.executable, "-m", "core.io.usd.usd_apart", str(path), str(out)]
         # Generous wall-clock time for busy machines: the process limits its own computing time.
         seconds = PATIENCE + path.stat().st_size / 4e6
