@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from core.atomic import write_atomically
-from core.bank.shape import BankClip, BankShape
+from core.bank.shape import BankClip, BankShape, Floats
 from core.errors import DataError
 from core.geometry.sampling import vertex_normals
 
@@ -155,7 +155,7 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
             raise ValueError("triangles of vertices that are not there")
         nodes = tensors["nodes"][rows].astype(np.float32) / 32767
         if len(triangles):
-            normals = vertex_normals(nodes, triangles).astype(np.float32)
+            normals: Floats = vertex_normals(nodes, triangles).astype(np.float32)
         else:
             normals = tensors["normals"][bare : bare + len(nodes)].astype(np.float32) / 127
             bare += len(nodes)

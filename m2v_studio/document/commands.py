@@ -125,9 +125,11 @@ def with_handles(state: State, handles: Iterable[Handle]) -> State:
 
 
 def key_frame_for_drag(state: State) -> int:
-    """The frame a drag writes to: the current one, or the last one when the rest pose is shown."""
-    frame = frame_shown(state)
-    return frame if frame > 0 else state.document.frames - 1
+    """The frame a drag writes to: the current one; when the rest pose is shown, the last one, or a loop's middle."""
+    frame, document = frame_shown(state), state.document
+    if frame > 0:
+        return frame
+    return document.frames // 2 if document.loop else document.frames - 1  # a loop ends as it begins
 
 
 def set_key(state: State, row: int, frame: int, position: ArrayLike) -> State:

@@ -78,7 +78,8 @@ class HandlesPanel:
             context.menu_asked = "view"
         if view.selected == row and self._followed != (row, len(document.handles)):
             psim.SetScrollHereY()
-        tooltip(f"Vertex {handle.vertex}. Drag it in the view; at frame 0 the drag goes to the last frame.")
+        goes = commands.key_frame_for_drag(commands.set_time(context.studio.state, 0.0))
+        tooltip(f"Vertex {handle.vertex}. Drag it in the view; at frame 0 the drag goes to frame {goes}.")
         left, top = psim.GetItemRectMin()
         middle = top + (size[1] - psim.GetFontSize()) / 2
         draw = psim.GetWindowDrawList()

@@ -44,7 +44,7 @@ class PlaceFields:
         if source is None or shape is None:
             return
         frame, place = key_place(state, row, shape)
-        where = f"frame {frame}" if frame_shown(state) else f"the last frame, {frame}: frame 0 is the rest pose"
+        where = f"frame {frame}" if frame_shown(state) else f"frame {frame}: frame 0 is the rest pose"
         handle, origin = state.document.handles[row], np.asarray(source.origin)
         why = "A pinned handle does not move." if handle.pinned else ""
         reach, step = FAR * source.size, source.size / 400

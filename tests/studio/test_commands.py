@@ -139,6 +139,7 @@ def test_a_drag_on_the_rest_pose_writes_to_the_last_frame() -> None:
     state = opened_state()
     assert commands.key_frame_for_drag(state) == 16
     assert commands.key_frame_for_drag(commands.set_time(state, 5.4)) == 5
+    assert commands.key_frame_for_drag(commands.set_loop(state, True)) == 8  # its last frame flows into the rest pose
 
 
 def test_frame_zero_has_no_key_and_far_targets_stay_possible() -> None:
