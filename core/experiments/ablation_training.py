@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial as bound
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,7 @@ def train_row(
     steps = max(1, round(clips / batch))
     for stage in stages:
         started = time.monotonic()
-        train_stage(
-            config, overrides, stage, folder, steps, seed, lambda step, stage=stage: on_step(stage, step, steps)
-        )
+        train_stage(config, overrides, stage, folder, steps, seed, bound(_counted, on_step, stage, steps))
         checkpoint = load_checkpoint(folder / f"{stage}.safetensors", stage)
         record = checkpoint.record
         measured[stage] = {
