@@ -128,7 +128,7 @@ def in_all_frames(fit: SkinFit, moving: Moving) -> SkinFit:
     at, there = moving.rest[samples], moving.moved[: moving.shown, samples]
     shifting = np.abs(fit.pose.shifts).max(axis=(0, 2)) > 0
     pose = Pose.of(fit.pose.parents, fit.pose.places, *rigid_motion(at, there, weights))
-    pose = _posed(pose, at, there, weights, 4, shifting & (fit.pose.parents >= 0))
+    pose = _posed(pose, at, there, weights, 3, shifting & (fit.pose.parents >= 0))
     return replace(
         fit, pose=pose, error=_error(moving.rest, moving.moved[: moving.shown], fit.bones, fit.weights, pose)
     )
