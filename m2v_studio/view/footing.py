@@ -24,6 +24,10 @@ SLIDING = 0.02  # of the size: the height above which a foot's way no longer cou
 MOST_FEET, SMALLEST = 12, 3  # feet; vertices of one
 MEASURED = 4000  # vertices that speed is measured at
 SOLE = 600  # vertices that a foot is measured at
+# Positions that are read in all frames, for speed and for feet: each is a miss of the cache in a motion of gigabytes,
+# and the window waits.
+POSITIONS = 80_000
+LEAST_SOLE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +43,13 @@ class Footing:
 @remembered
 def footing(sample: Sample, source: SourceMesh) -> Footing:
     """Worked out once a motion; a few milliseconds."""
-    turn, center, found, rest_heights = _feet(source)
+    turn, center, found = _feet(source)
     track, fps = sample.sequence.vertices, sample.sequence.fps
-    spread = (track[:, :: max(1, track.shape[1] // MEASURED)] - center) @ turn
+    measured = min(MEASURED, POSITIONS // len(track))
+    spread = (track[:, :: max(1, track.shape[1] // measured)] - center) @ turn
+    sole = max(LEAST_SOLE, POSITIONS // (len(track) * max(len(found), 1)))
+    found = [foot[:: max(1, len(foot) // sole)] for foot in found]
+    rest_heights = np.array([((source.vertices[foot] - center) @ turn)[:, 1].min() for foot in found])
     speed = _rate(np.linalg.norm(np.diff(spread, axis=0), axis=-1).mean(axis=1) * fps)
     feet = [(track[:, foot] - center) @ turn for foot in found]
     if not feet:
@@ -62,13 +70,13 @@ def footing(sample: Sample, source: SourceMesh) -> Footing:
 
 
 @lru_cache(maxsize=3)
-def _feet(source: SourceMesh) -> tuple[NDArray[np.float32], NDArray[np.float32], list[NDArray[np.int64]], NDArray]:
-    """The way to normalised space (turn [3, 3] after taking off centre [3]), the feet, and their heights at rest."""
+def _feet(source: SourceMesh) -> tuple[NDArray[np.float32], NDArray[np.float32], list[NDArray[np.int64]]]:
+    """The way to normalised space (turn [3, 3] after taking off centre [3]), and the vertices of the feet."""
     norm = Normalization.of(source.vertices, source.up_axis)
     turn, center = (norm.rotation.T / norm.scale).astype(np.float32), norm.center.astype(np.float32)
     rest = (source.vertices - center) @ turn
     feet = [foot[:: max(1, len(foot) // SOLE)] for foot in feet_of(rest, source.faces)]
-    return turn, center, feet, np.array([rest[foot, 1].min() for foot in feet])
+    return turn, center, feet
 
 
 def _rate(steps: NDArray) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ from m2v_studio.view.region_tints import RegionTints
 from m2v_studio.view.scan_scene import scan_box, scan_stamp
 from m2v_studio.view.strain import Strain, strain_top
 
-MEASURED = 100_000_000  # numbers of a motion that its bounds are found from
+MEASURED = 30_000_000  # numbers of a motion that its bounds are found from
 GHOSTLY = 0.4  # opacity of a body that is being fitted to scans
 UNSEEN = 0.06  # of the size: what stays so far from all scanned points is tinted fully
 

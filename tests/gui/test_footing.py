@@ -104,3 +104,16 @@ def test_the_window_shows_them(driver: Driver) -> None:
     finally:
         psim.ImDrawList.AddEllipse = original  # type: ignore[method-assign]
     assert footing_of(replace(state, results=None), 0) is None
+
+
+def test_a_long_motion_is_measured_at_fewer_places_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read grows neither with the frames nor with the vertices, so that the window does not wait."""
+    steps = np.zeros((60, 3))
+    steps[:, 0] = np.linspace(0, 2, 60)
+    whole = footing(moved(steps), table())
+    monkeypatch.setattr("m2v_studio.view.footing.POSITIONS", 60 * 4 * 2)
+    monkeypatch.setattr("m2v_studio.view.footing.LEAST_SOLE", 2)
+    few = footing(moved(steps), table())
+    np.testing.assert_allclose(few.speed, whole.speed, rtol=1e-4)
+    np.testing.assert_array_equal(few.standing, whole.standing)
+    assert few.slide == pytest.approx(whole.slide, rel=1e-3) and few.places.shape == whole.places.shape

@@ -55,6 +55,15 @@ def test_a_project_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "a.m2v"]
 
 
+def test_results_are_stored_as_they_are_and_the_rest_is_packed(tmp_path: Path) -> None:
+    """Packing floats takes a hundred times as long as writing them: a project of gigabytes would not be saved."""
+    save_project(edited_state(), tmp_path / "a.m2v")
+    with zipfile.ZipFile(tmp_path / "a.m2v") as archive:
+        kinds = {info.filename: info.compress_type for info in archive.infolist()}
+    assert kinds["results.npz"] == zipfile.ZIP_STORED
+    assert kinds["source.npz"] == kinds["project.json"] == zipfile.ZIP_DEFLATED
+
+
 def test_results_of_an_older_edit_are_still_stale_after_loading(tmp_path: Path) -> None:
     fresh = edited_state()
     stale = commands.set_key(fresh, 0, 5, [0, 0, 0])
