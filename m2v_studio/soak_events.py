@@ -78,10 +78,7 @@ class Events:
         width, height = self.driver.app._window()
         if self.random.random() < 0.55:
             region = self.driver.app.region
-            return (
-                region.x + self.random.random() * region.width,
-                region.y + self.random.random() * region.height,
-            )
+            return (region.x + self.random.random() * region.width, region.y + self.random.random() * region.height)
         return self.random.random() * width, self.random.random() * height
 
     def _click(self) -> tuple[str, Event]:

@@ -155,10 +155,7 @@ def _follower(match: Match, clip: int, end: float) -> tuple[int, float]:
 def _mixed(a: tuple[Floats, Floats], b: tuple[Floats, Floats], share: Floats) -> tuple[Floats, Floats]:
     """From `a` to `b` as `share` [T] goes from 0 to 1, without a jerk at either end."""
     smooth = (share * share * (3 - 2 * share)).astype(np.float32)
-    return (
-        a[0] + smooth[:, None, None, None] * (b[0] - a[0]),
-        a[1] + smooth[:, None, None] * (b[1] - a[1]),
-    )
+    return (a[0] + smooth[:, None, None, None] * (b[0] - a[0]), a[1] + smooth[:, None, None] * (b[1] - a[1]))
 
 
 def pose_at(match: Match, clip: int, frames: Floats) -> tuple[Floats, Floats]:

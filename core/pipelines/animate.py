@@ -117,11 +117,7 @@ class Animator:
 
     @torch.inference_mode()
     def animate(
-        self,
-        mesh: SourceMesh,
-        tracks: HandleTracks,
-        options: SamplingOptions,
-        on_step: OnStep | None = None,
+        self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None = None
     ) -> SampleSet:
         """Sample motions of `mesh` that follow `tracks` (both in the mesh's own units and axes).
 

@@ -16,10 +16,7 @@ PER_POINT = 256  # of them for each anchor that a point is blended from (flow_he
 
 
 def decode_vertices(
-    autoencoder: MotionAutoencoder,
-    mesh: PreparedMesh,
-    surface: SurfaceNodes,
-    latents: Float[Tensor, "1 T M C"],
+    autoencoder: MotionAutoencoder, mesh: PreparedMesh, surface: SurfaceNodes, latents: Float[Tensor, "1 T M C"]
 ) -> NDArray[np.float32]:
     """The mesh's vertices [1 + T, V, 3] in source units, the rest shape first."""
     config = autoencoder.config

@@ -44,10 +44,7 @@ def continue_residuals(
             continue
         values = residuals[known, column]
         if known[-1] < frames - 1:
-            known, values = (
-                np.append(known, frames - 1),
-                np.append(values, values[-1:], axis=0),
-            )
+            known, values = (np.append(known, frames - 1), np.append(values, values[-1:], axis=0))
         if len(known) == 1:
             result[:, column] = values[0]
             continue

@@ -134,11 +134,7 @@ def denoiser_calls(options: SamplingOptions, config: Config) -> int:
 
 
 def run_sampler(
-    denoise: Denoiser,
-    noise: Tensor,
-    options: SamplingOptions,
-    config: Config,
-    on_step: StepCallback,
+    denoise: Denoiser, noise: Tensor, options: SamplingOptions, config: Config, on_step: StepCallback
 ) -> Tensor:
     """normal: second-order multistep; best: Heun."""
     levels = noise_schedule(sampler_steps(options, config), config.diffusion)

@@ -290,12 +290,7 @@ class Reconstructor:
         handles, surface = scan_handles(found.mesh, found.registration, observed)
         report.step("Following the scans")
         condition = prepare_motion(
-            self.motion_diffusion,
-            self.config,
-            surface.shape_latents,
-            surface.nodes,
-            handles,
-            observed.motion(),
+            self.motion_diffusion, self.config, surface.shape_latents, surface.nodes, handles, observed.motion()
         )
         moving = observed.frames - 1
 

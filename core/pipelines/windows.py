@@ -88,11 +88,7 @@ def prepare_windows(
     if count == 1:
         return whole
     longest = float(windows.length)
-    near = FilledTracks(
-        tracks.displacements,
-        tracks.before.clamp_max(longest),
-        tracks.after.clamp_max(longest),
-    )
+    near = FilledTracks(tracks.displacements, tracks.before.clamp_max(longest), tracks.after.clamp_max(longest))
     observed = diffusion.tokens(handles, near, scans)
     patch = diffusion.denoiser.config.frames_per_token
     first = torch.tensor(windows.starts, device=nodes.device)[:, None] // patch
@@ -105,10 +101,7 @@ def prepare_windows(
         affinity = warm.affinity.expand(count, -1, -1)
         scan = diffusion.scan(nodes[:, : diffusion.latents], warm, scans)
         scan = None if scan is None else windows.split(scan)[0]
-    shape_latents, anchors = (
-        shape_latents.expand(count, -1, -1),
-        nodes[:, : diffusion.latents].expand(count, -1, -1),
-    )
+    shape_latents, anchors = (shape_latents.expand(count, -1, -1), nodes[:, : diffusion.latents].expand(count, -1, -1))
     prepared = diffusion.denoiser.prepare(shape_latents, anchors, tokens, prior_features, affinity, scan)
     return MotionCondition(prepared, warm)
 

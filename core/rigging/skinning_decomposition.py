@@ -18,11 +18,7 @@ BLUR = 4  # rounds, where there is no Dem Bones
 
 
 def region_weights(
-    rest: Floats,
-    moved: Floats,
-    faces: NDArray[np.integer],
-    label: NDArray[np.integer],
-    neighbours: sparse.csr_matrix,
+    rest: Floats, moved: Floats, faces: NDArray[np.integer], label: NDArray[np.integer], neighbours: sparse.csr_matrix
 ) -> Floats:
     """Weights [S, B] of samples at rest [S, 3], moved [T, S, 3], in regions `label` [S] numbered from 0 to B - 1."""
     hard = np.eye(label.max() + 1)[label]

@@ -9,28 +9,12 @@ import polyscope.imgui as psim
 from m2v_studio.context import EditorContext, Place
 from m2v_studio.panels.dialogs import begin_modal
 from m2v_studio.panels.samples import why_not_color
-from m2v_studio.panels.saving import (
-    LABEL,
-    chosen_rows,
-    last_rows,
-    suggested,
-    target,
-    which_row,
-    with_ending,
-)
+from m2v_studio.panels.saving import LABEL, chosen_rows, last_rows, suggested, target, which_row, with_ending
 from m2v_studio.render.shot import LARGEST, FilmOptions
 from m2v_studio.view import theme
 from m2v_studio.view.fields import float_field, label_left, number
 from m2v_studio.view.style import packed
-from m2v_studio.view.widgets import (
-    button,
-    check_box,
-    choice,
-    same_line_if_fits,
-    scale,
-    segmented,
-    tooltip,
-)
+from m2v_studio.view.widgets import button, check_box, choice, same_line_if_fits, scale, segmented, tooltip
 
 # Suffix, name, purpose; a folder has no suffix.
 KINDS: tuple[tuple[str, str, str], ...] = (

@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polyscope.imgui as psim
 
-from core.pipelines.request import (
-    MUCH_STRETCH,
-    Reconstruction,
-    ReconstructionSet,
-    Sample,
-    SampleSet,
-    stretch_warning,
-)
+from core.pipelines.request import MUCH_STRETCH, Reconstruction, ReconstructionSet, Sample, SampleSet, stretch_warning
 from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.looks import own_looks

@@ -11,10 +11,7 @@ from m2v_studio.view import theme
 from m2v_studio.view.camera import Projection, Region
 from m2v_studio.view.scan_gizmo import FIRST_CORNER, FIRST_SIDE, BoxInView, box_in_view, is_gizmo_shown
 from m2v_studio.view.style import packed
-from m2v_studio.view.widgets import (
-    WHITE,
-    scale,
-)
+from m2v_studio.view.widgets import WHITE, scale
 
 EDGES = tuple((i, i | bit) for i in range(8) for bit in (1, 2, 4) if not i & bit)
 BOTTOM = (0, 1, 5, 4)  # corners of the side that lies below, in order around it

@@ -15,10 +15,7 @@ from m2v_studio.document import commands
 from m2v_studio.document.scan_document import OpenedScans
 from m2v_studio.view import theme
 from m2v_studio.view.style import packed
-from m2v_studio.view.widgets import (
-    scale,
-    shorten,
-)
+from m2v_studio.view.widgets import scale, shorten
 
 ROWS = 2
 Place = tuple[float, float, float, float, float, float]  # x of the name, first and last frame, y, width, height
@@ -53,12 +50,7 @@ def _counts(scans: OpenedScans) -> NDArray[np.float64]:
 
 
 def _row(
-    context: EditorContext,
-    name: str,
-    color: theme.Color,
-    values: NDArray,
-    tip: Callable[[int], str],
-    place: Place,
+    context: EditorContext, name: str, color: theme.Color, values: NDArray, tip: Callable[[int], str], place: Place
 ) -> None:
     """Bars, one for each frame, as high as the largest value; a press goes to the frame."""
     s = scale()

@@ -27,12 +27,7 @@ class Apart:
     """
 
     def __init__(
-        self,
-        work: Callable[[Any, Say], Any],
-        request: Any,
-        title: str,
-        advice: str,
-        failure: type[M2VError] = M2VError,
+        self, work: Callable[[Any, Say], Any], request: Any, title: str, advice: str, failure: type[M2VError] = M2VError
     ) -> None:
         self._work, self._request = work, request
         self._title, self._advice, self._failure = title, advice, failure

@@ -22,12 +22,7 @@ class ExportJob(NamedTuple):
 
 
 def export_job(
-    results: Results | None,
-    rows: Sequence[int],
-    out: Path,
-    document: Document,
-    options: Any,
-    rig: Windows | None,
+    results: Results | None, rows: Sequence[int], out: Path, document: Document, options: Any, rig: Windows | None
 ) -> ExportJob:
     """Several results get the seed in their names, or are the actions of one `rig` beside borrowed motions."""
     chosen = [] if results is None else [results.samples.samples[row] for row in rows]
