@@ -1,8 +1,9 @@
 """Which bodies of the bank, in which pose and where, a partial scan may show: many are tried coarsely, few are kept.
 
-Every pose under every heading is laid into frame 0's box and compared with the seen points; the best are then moved,
-turned and sized until the points lie on them, and judged by that and by what contradicts the scan: a surface where the
-camera looked through, outside the shape's box, or on the seen side of a half body where nothing was seen.
+Every pose under every heading is laid into frame 0's box and compared with the seen points; where a whole shape fits
+none upright, under all turns that lay main axes onto each other. The best are then moved, turned and sized until the
+points lie on them, and judged by that and by what contradicts the scan: a surface where the camera looked through,
+outside the shape's box, or on the seen side of a half body where nothing was seen.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,7 @@ INSIDE = 0.52  # half the side of frame 0's box, with a margin
 FREE_VERTICES = 100
 FREE_MARGIN, MOST_FREE = 0.01, 0.2
 KEPT_OF_ONE = 3
+UPRIGHT = 0.05  # misfit beyond which no body fits upright, so that a whole shape may lie or hang
 COVERED = 2.0  # distances between points: farther from all points of a whole shape nothing can be
 
 
@@ -136,8 +139,45 @@ def find_bodies(
         return []
     cloud = np.asarray(points, dtype=np.float64)
     cloud = cloud[np.random.default_rng(0).permutation(len(cloud))]
-    rows, headings = _coarsely(poses, cloud[:COARSE_POINTS], check_cancelled)
-    matrix, offset, misfit = _moved(poses, rows, headings, cloud, free, check_cancelled, whole)
+    upright = _about_y(2 * np.pi * np.arange(HEADINGS) / HEADINGS)[None]
+    found = _found(poses, upright, cloud, free, count, check_cancelled, whole)
+    if whole and (not found or found[0].misfit > UPRIGHT):
+        found += _found(poses, _onto_axes(poses, cloud), cloud, free, count, check_cancelled, whole)
+        found.sort(key=lambda body: body.misfit)
+    return found[:count]
+
+
+def _onto_axes(poses: BodyPoses, cloud: Floats) -> Floats:
+    """The 24 rotations [P, 24, 3, 3] that lay the main axes of each usable pose onto those of points [N, 3]."""
+    signed = (
+        np.eye(3)[list(order)] * signs for order in permutations(range(3)) for signs in product((1, -1), repeat=3)
+    )
+    swaps = np.stack([swap for swap in signed if np.linalg.det(swap) > 0])
+    own = _main_axes(poses.places[poses.usable].numpy().astype(np.float64))
+    result: Floats = np.einsum("ia,hab,pjb->phij", _main_axes(cloud), swaps, own)
+    return result
+
+
+def _main_axes(points: Floats) -> Floats:
+    """Principal axes of points [..., N, 3] as the columns of a rotation [..., 3, 3], the shortest first."""
+    away = points - points.mean(axis=-2, keepdims=True)
+    axes = np.linalg.eigh(np.swapaxes(away, -1, -2) @ away)[1]
+    result: Floats = axes * np.linalg.det(axes)[..., None, None]
+    return result
+
+
+def _found(
+    poses: BodyPoses,
+    turns: Floats,
+    cloud: Floats,
+    free: FreeSpace | None,
+    count: int,
+    check_cancelled: Callable[[], None],
+    whole: bool,
+) -> list[PlacedBody]:
+    """The best bodies under the given turns [P, H, 3, 3] of each usable pose, or [1, H, 3, 3] of all."""
+    rows, turned = _coarsely(poses, turns, cloud[:COARSE_POINTS], check_cancelled)
+    matrix, offset, misfit = _moved(poses, rows, turned, cloud, free, check_cancelled, whole)
     found: list[PlacedBody] = []
     taken: dict[str, int] = {}
     for place in np.argsort(misfit):
@@ -152,20 +192,22 @@ def find_bodies(
 
 
 def _coarsely(
-    poses: BodyPoses, points: Floats, check_cancelled: Callable[[], None]
+    poses: BodyPoses, turns: Floats, points: Floats, check_cancelled: Callable[[], None]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Poses, and the heading of each, near which the points [n, 3] lie when it fills frame 0's box."""
+    """Poses, and the turn of each [C, 3, 3], near which the points [n, 3] lie when it fills frame 0's box."""
     usable = poses.usable
     cloud = torch.from_numpy(points.astype(np.float32))
-    angles = 2 * np.pi * np.arange(HEADINGS) / HEADINGS
-    turns = torch.from_numpy(_about_y(angles).astype(np.float32))
+    every = torch.from_numpy(turns.astype(np.float32)).expand(len(usable), -1, -1, -1)
+    step = CHUNK // every.shape[1]
     scores = []
-    for start in range(0, len(usable), CHUNK // HEADINGS):
+    for start in range(0, len(usable), step):
         check_cancelled()
-        some = poses.places[usable[start : start + CHUNK // HEADINGS], :COARSE]
-        laid = boxed(torch.einsum("hij,cnj->chni", turns, some).flatten(0, 1))[0]
+        some = poses.places[usable[start : start + step], :COARSE]
+        laid = boxed(torch.einsum("chij,cnj->chni", every[start : start + step], some).flatten(0, 1))[0]
         scores.append(_squared(laid, cloud).amin(dim=2).clamp_min(0).sqrt().mean(dim=1))
-    return best_poses(poses, usable, angles, torch.cat(scores).argsort().tolist(), OF_ONE, FITTED)
+    numbers = np.arange(every.shape[1])
+    rows, chosen = best_poses(poses, usable, numbers, torch.cat(scores).argsort().tolist(), OF_ONE, FITTED)
+    return rows, every[np.searchsorted(usable, rows), chosen].numpy().astype(np.float64)
 
 
 def best_poses(
@@ -192,15 +234,18 @@ def best_poses(
 def _moved(
     poses: BodyPoses,
     rows: NDArray[np.int64],
-    headings: Floats,
+    turns: Floats,
     cloud: Floats,
     free: FreeSpace | None,
     check_cancelled: Callable[[], None],
     whole: bool,
 ) -> tuple[Floats, Floats, Floats]:
-    """Where poses come to lie when the points pull: matrices [C, 3, 3], offsets [C, 3] and misfits [C]."""
+    """Where poses come to lie when the points pull: matrices [C, 3, 3], offsets [C, 3] and misfits [C].
+
+    They start under `turns` [C, 3, 3].
+    """
     seen = torch.from_numpy(cloud[:FINE_POINTS].astype(np.float32))
-    turned = torch.from_numpy(_about_y(headings).astype(np.float32))
+    turned = torch.from_numpy(turns.astype(np.float32))
     surface, size, middle = boxed(poses.places[rows] @ turned.transpose(1, 2))
     normals = poses.normals[rows] @ turned.transpose(1, 2)
     matrix, offset = turned * size, -(middle * size)[:, 0]

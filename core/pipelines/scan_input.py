@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from core.models.observation_conditioners import ScanCondition
 from core.models.shape_diffusion import ShapeObservation
 from core.observation_kinds import kind_of
 from core.pipelines.free_space import RAYS, FreeSpace
-from core.pipelines.tracked_surface import ENOUGH
+from core.pipelines.tracked_surface import ENOUGH, too_thin
 from core.pipelines.tracks import denoised_tracks
 from core.sequence import MAX_FRAMES, Normalization, ScanSequence
 
@@ -87,11 +88,13 @@ class ScanInput:
             return None
         return np.stack(self.points)
 
-    @property
+    @cached_property
     def sparse(self) -> bool:
         """Whether the whole shape was seen, but so roughly that a body that fits says more of it."""
         tracks = self.whole_tracks()
-        return self.scans.voxels is not None or (tracks is not None and tracks.shape[1] < ENOUGH)
+        if tracks is not None:
+            return tracks.shape[1] < ENOUGH or too_thin(tracks)
+        return self.scans.voxels is not None
 
     def solid(self) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
         """A field of places [Q, 3] in normalised space, positive inside frame 0's voxels; None of other scans."""

@@ -25,6 +25,8 @@ from core.geometry.point_graph import PointGraph
 MOST_POINTS = 1024  # that the Gauss field is solved for
 MODEL_SHARE = 0.2  # of the model's occupancy beside the Gauss field of ENOUGH points or more
 BESIDE_BODY = 0.5  # of it where there is a body
+LEAST_BODY_SHARE = 0.5  # of both then
+TORN = 0.03  # share of points beside broken edges from which on a body is asked for
 ENOUGH = 512  # with fewer, the model counts for as much more
 MODEL_CELLS = 64  # along a side: the model's occupancy is smooth, and asking it is what takes time
 MODEL_REACH = 0.08  # from the points within which it is asked so finely; elsewhere at half of that
@@ -64,6 +66,8 @@ def tracked_surface(
     slender = np.zeros(len(points), dtype=bool)
     broken = np.zeros(len(edges), dtype=bool)
     share = MODEL_SHARE * max(1.0, ENOUGH / len(points))
+    if body is not None:
+        share = max(share, LEAST_BODY_SHARE)
     solid: Occupancy = lambda places: np.zeros(len(places))  # noqa: E731
     for _ in range(2):  # thinner fields break more edges
         width = point_widths(points[some])
@@ -88,6 +92,16 @@ def tracked_surface(
             break
         rods |= apart
     return _kept(vertices, faces, np.isin(component, of_point))
+
+
+def too_thin(tracks: NDArray[np.floating]) -> bool:
+    """Whether points [T, N, 3] are too few for the thin parts they show: their own field tears those."""
+    points = np.asarray(tracks[0], dtype=np.float64)
+    some = np.sort(np.random.default_rng(0).permutation(len(points))[:MOST_POINTS])
+    graph = PointGraph.of(tracks)
+    edges = graph.edges[graph.joined]
+    torn = edges[_depth(GaussField(points[some]), points[edges]) < -BROKEN]
+    return len(np.unique(torn)) > TORN * len(points)
 
 
 def _sampled(model: Occupancy, points: NDArray[np.float64], check_cancelled: Callable[[], None]) -> Occupancy:

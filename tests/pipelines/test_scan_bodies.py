@@ -22,13 +22,14 @@ from core.models.diffusion_models import (
     build_shape_autoencoder,
     build_shape_diffusion,
 )
+from core.pipelines import body_search
 from core.pipelines.body_fit import NEAR, FittedBody, fit_bodies
 from core.pipelines.body_search import BodyPoses, PlacedBody, find_bodies
 from core.pipelines.free_space import FreeSpace
 from core.pipelines.reconstruct import IDENTITY, Reconstructor
 from core.pipelines.request import Progress, ReconstructionOptions, SamplingOptions
 from core.pipelines.scan_bodies import MOST_MISFIT, expected_overlap, likely_bodies
-from core.sequence import ScanSequence
+from core.sequence import Normalization, ScanSequence
 from tests.geometry.bodies import capsule
 
 UNKNOWN = lambda places: np.zeros(len(places)) - 0.1  # noqa: E731  a model that knows nothing
@@ -128,6 +129,16 @@ def test_few_points_of_a_whole_shape_find_its_body(poses: BodyPoses) -> None:
     near = few[few[:, 0] > 0]
     (same,), (cut,) = (find_bodies(poses, points, None, 1, whole=True) for points in (few, near))
     assert cut.misfit > same.misfit, "a body is not where no points are"
+
+
+def test_a_whole_shape_that_hangs_finds_its_body_too(poses: BodyPoses, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]) @ turn(0.9)
+    vertices = Normalization.of(bent(1.2) @ hanging.T).apply(bent(1.2) @ hanging.T)
+    points = sample_surface(vertices, capsule()[1], 80, np.random.default_rng(0)).at(vertices)
+    (found,) = find_bodies(poses, points, None, 1, whole=True)
+    monkeypatch.setattr(body_search, "UPRIGHT", np.inf)
+    (upright,) = find_bodies(poses, points, None, 1, whole=True)
+    assert found.name == "sausage" and found.misfit < 0.03 < 2 * found.misfit < upright.misfit
 
 
 def test_an_end_that_no_point_is_nearest_to_is_drawn_along() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from core.geometry.binding import mesh_components
-from core.pipelines.tracked_surface import tracked_surface
+from core.pipelines.tracked_surface import too_thin, tracked_surface
 
 RNG = np.random.default_rng(0)
 
@@ -45,3 +45,11 @@ def test_nothing_floats_where_no_point_lies() -> None:
     points = ball((-0.2, 0, 0))
     vertices, _ = tracked_surface(np.stack([points, points]).astype(np.float32), cloud, 64)
     assert np.linalg.norm(vertices - [-0.2, 0, 0], axis=1).max() < 0.2
+
+
+def test_points_are_too_few_for_long_thin_limbs_and_not_for_a_trunk() -> None:
+    trunk = ball((0, 0, 0), 400)
+    limbs = [np.stack([np.linspace(0.15, 0.5, 12), 0.4 * k * np.ones(12), 0 * np.ones(12)], axis=1) for k in (-1, 0, 1)]
+    assert not too_thin(np.stack([trunk, trunk]))
+    thin = np.concatenate([trunk[:60], *limbs])
+    assert too_thin(np.stack([thin, thin]))
