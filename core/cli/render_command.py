@@ -1,4 +1,4 @@
-"""`m2v render`: motions as a film, a GIF or PNG pictures; needs no display."""
+"""`m2v render`: motions as a film, a GIF or PNG images; needs no display."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of the best and worst results of handle editing: the true motion, ours and ARAP, frames side by side."""
+"""Images of the best and worst results of handle editing: the true motion, ours and ARAP, frames side by side."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def guess_normalization(scans: ScanSequence) -> Normalization:
     Only clusters with 0.5% of the points (and three) or more count, so that outliers do not. Scans from a known
     viewpoint get the hidden side added (see `hidden_side`). Partial tracked points are taken for a half body and get
     0.8 of their height added below. Voxels take the box of their grid where the shape fills it as the method's own
-    grids are filled, else that of the occupied cells. Pictures show no size: it is 1, at the origin.
+    grids are filled, else that of the occupied cells. Images show no size: it is 1, at the origin.
     """
     if scans.images is not None:
         return Normalization(np.zeros(3), 1.0, scans.up_axis)

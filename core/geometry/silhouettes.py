@@ -1,6 +1,6 @@
 """Points of a shape from images: the outline is seen, the thickness behind it guessed.
 
-One picture shows no depth, but limbs and bodies are about as thick as they are wide: the outline is filled with a
+One image shows no depth, but limbs and bodies are about as thick as they are wide: the outline is filled with a
 surface whose squared height solves a Poisson equation, which makes a half cylinder of a strip and a half ellipsoid of a
 disc (inflation, after Igarashi et al. 1999), and the far side mirrors the near one. The points are then used like a
 scan.

@@ -218,7 +218,7 @@ class _Sheet:
                         raise ValueError("too large")
                     image.thumbnail((SIDES[0], SIDES[0]))
                     self._decoded[texture.data] = np.asarray(image.convert("RGBA"))
-            except Exception:  # whatever a damaged picture makes the decoder raise
+            except Exception:  # whatever a damaged image makes the decoder raise
                 self._decoded[texture.data] = None
         return self._decoded[texture.data]
 
@@ -227,7 +227,7 @@ class _Sheet:
         return self._alpha[row]
 
     def laid_out(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """The picture of all parts, and texture coordinates [F, 3, 2] on it."""
+        """The image of all parts, and texture coordinates [F, 3, 2] on it."""
         for side in SIDES:
             pictures = [_reduced(picture, side) for picture, _ in self._tiles]
             places, (height, width) = _shelves([picture.shape[:2] for picture in pictures])

@@ -25,7 +25,7 @@ AddPicture = Callable[[NDArray[np.uint8]], None]
 
 
 def check_moving_pictures(out: Path) -> None:
-    """Raises ExportError when `out` names neither a .mp4 or .gif file nor a folder of pictures that may be replaced."""
+    """Raises ExportError when `out` names neither a .mp4 or .gif file nor a folder of images that may be replaced."""
     suffix = out.suffix.lower()
     if suffix not in (*FILES, ""):
         raise ExportError(f"{out}: its name has to end in .mp4 or .gif, or be that of a folder for PNG pictures.")
@@ -130,7 +130,7 @@ def _palette(files: Sequence[Path], size: tuple[int, int]) -> Any:
 
 
 def _pattern(size: tuple[int, int]) -> NDArray[np.float32]:
-    """[H, W, 1] an ordered dither (Bayer 1973) around 0 that stays where it is from picture to picture."""
+    """[H, W, 1] an ordered dither (Bayer 1973) around 0 that stays where it is from image to image."""
     small = np.array([[0, 2], [3, 1]])
     pattern = small
     for _ in range(2):

@@ -1,7 +1,7 @@
-"""Bends bodies of the bank to outlines in pictures, and follows the outlines from frame to frame.
+"""Bends bodies of the bank to outlines in images, and follows the outlines from frame to frame.
 
 As-rigid fits from stiff to soft: the rim of the surface is drawn to the outline and the outline draws the nearest rim,
-both in the plane of the picture only. How deep things lie, and what is hidden, stays as the body has it.
+both in the plane of the image only. How deep things lie, and what is hidden, stays as the body has it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def bend_to_outline(
     check_cancelled: Callable[[], None] = lambda: None,
     on_better: Callable[[FittedBody], None] = lambda body: None,
 ) -> list[FittedBody]:
-    """Bodies bent to a picture's outline, those that agree with it best first.
+    """Bodies bent to an image's outline, those that agree with it best first.
 
     `on_better` is called with each that agrees better than those before it.
     """
@@ -137,7 +137,7 @@ def _rim_of_surface(drawn: Raster, faces: NDArray[np.int64], count: int) -> tupl
 
 
 def _shifted(pose: Floats, faces: NDArray[np.int64], picture: Picture) -> Floats:
-    """The pose moved in the plane of the picture so that the middles of both outlines agree."""
+    """The pose moved in the plane of the image so that the middles of both outlines agree."""
     mask = drawn_by_camera(pose, faces, len(picture.mask)).face >= 0
     if not mask.any():
         return pose

@@ -1,8 +1,8 @@
-"""Which bodies of the bank, in which pose, size and direction, have the outline that a picture shows.
+"""Which bodies of the bank, in which pose, size and direction, have the outline that an image shows.
 
 Every pose under every heading is laid into frame 0's box, splatted coarsely and compared; the best are drawn properly,
 moved, sized, tilted and turned in small steps, and judged by the overlap of outlines and by how the shading of the
-picture agrees with that of their surface.
+image agrees with that of their surface.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ KEPT_OF_ONE = 3
 LIGHT = np.array([0.35, -0.70, -0.62])  # where light usually comes from, in camera axes: from above, behind the camera
 SHADING = 0.15  # weight of a perfect agreement of shadings beside that of outlines
 BOXED = 0.7  # weight of what a body leaves of frame 0's box, or what of it lies outside
-MASK_CELLS = 64  # a side of the pictures that are drawn
+MASK_CELLS = 64  # a side of the images that are drawn
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture at work: the outline and the grey inside it, in a square of VIEW_SIDE around the origin."""
+    """An image at work: the outline and the grey inside it, in a square of VIEW_SIDE around the origin."""
 
     mask: Mask  # [S, S]
     grey: Floats  # [S, S] in 0..1
@@ -52,7 +52,7 @@ class Picture:
 def find_outlined(
     poses: BodyPoses, picture: Picture, count: int, check_cancelled: Callable[[], None] = lambda: None
 ) -> list[PlacedBody]:
-    """The `count` bodies whose outline agrees best with a picture's, in normalised space, best first."""
+    """The `count` bodies whose outline agrees best with an image's, in normalised space, best first."""
     usable = poses.usable
     if not len(usable) or not picture.mask.any():
         return []
@@ -88,7 +88,7 @@ def find_outlined(
 
 
 def disagreement(vertices: Floats, faces: NDArray[np.integer], picture: Picture) -> float:
-    """How badly a surface agrees with a picture: 1 less the overlap of outlines, and a little for its shading."""
+    """How badly a surface agrees with an image: 1 less the overlap of outlines, and a little for its shading."""
     drawn = drawn_by_camera(vertices, faces, len(picture.mask))
     mask = drawn.face >= 0
     both = mask & picture.mask
@@ -98,14 +98,14 @@ def disagreement(vertices: Floats, faces: NDArray[np.integer], picture: Picture)
 
 
 def drawn_by_camera(vertices: Floats, faces: NDArray[np.integer], cells: int) -> Raster:
-    """The surface as the pictures' camera sees it, in a square of that many cells a side."""
+    """The surface as the images' camera sees it, in a square of that many cells a side."""
     focal = FRONT[2] / VIEW_SIDE * cells
     intrinsics = np.array([[focal, 0, (cells - 1) / 2], [0, focal, (cells - 1) / 2], [0, 0, 1]])
     return rasterise(in_camera(vertices), faces, intrinsics, cells)
 
 
 def in_camera(vertices: Floats) -> Floats:
-    """Places [..., 3] of normalised space in the axes of the pictures' camera: right, down, forward from it."""
+    """Places [..., 3] of normalised space in the axes of the images' camera: right, down, forward from it."""
     result: Floats = vertices @ picture_axes().T + np.array([0.0, 0.0, FRONT[2]])
     return result
 
@@ -140,7 +140,7 @@ def _coarsely(
 
 
 def _splatted(flat: Tensor) -> Tensor:
-    """Points [C, N, 2] in the plane of the picture splatted into COARSE_SIDE around the origin and closed, flat."""
+    """Points [C, N, 2] in the plane of the image splatted into COARSE_SIDE around the origin and closed, flat."""
     cell = ((flat / COARSE_SIDE + 0.5) * COARSE_CELLS).long().clamp(0, COARSE_CELLS - 1)
     grid = torch.zeros(len(flat), COARSE_CELLS * COARSE_CELLS)
     grid.scatter_(1, cell[..., 1] * COARSE_CELLS + cell[..., 0], 1.0)
@@ -197,7 +197,7 @@ def _moments(mask: Mask) -> tuple[float, Floats]:
 
 
 def _shading(vertices: Floats, faces: NDArray[np.integer], drawn: Raster, both: Mask, grey: Floats) -> float:
-    """Correlation of a picture's grey with the surface's brightness where outlines overlap."""
+    """Correlation of an image's grey with the surface's brightness where outlines overlap."""
     if both.sum() < 20:
         return 0.0
     normals = face_normals(vertices, faces)[drawn.face[both]] @ picture_axes().T

@@ -1,4 +1,4 @@
-"""Shapes for pictures: bodies of the bank whose outline is the one that is seen, followed through all frames.
+"""Shapes for images: bodies of the bank whose outline is the one that is seen, followed through all frames.
 
 Several bodies may have the same outline, so that one comes first which overlaps most with all likely ones. What it
 becomes is used like tracked points of a whole shape.
@@ -35,7 +35,7 @@ TRACKED = 512  # points of a shape that are followed
 
 @dataclass(frozen=True, eq=False)
 class OutlinedShape:
-    """What pictures show, by one body of the bank, in normalised space."""
+    """What images show, by one body of the bank, in normalised space."""
 
     name: str
     vertices: NDArray[np.float32]  # [V, 3] of frame 0
@@ -56,7 +56,7 @@ def outlined_shapes(
     check_cancelled: Callable[[], None] = lambda: None,
     on_better: Callable[[FittedBody], None] = lambda body: None,
 ) -> list[OutlinedShape]:
-    """Up to `count` shapes with the outlines of the pictures, the likeliest first; none where no body fits.
+    """Up to `count` shapes with the outlines of the images, the likeliest first; none where no body fits.
 
     `on_better` is as in `bend_to_outline`.
     """

@@ -191,7 +191,7 @@ class Reconstructor:
     def _outlined(
         self, observed: ScanInput, count: int, options: ReconstructionOptions, report: Reporter
     ) -> list[_Surface]:
-        """Surfaces of bodies with the outline that pictures show; none of other scans, and where none is alike."""
+        """Surfaces of bodies with the outline that images show; none of other scans, and where none is alike."""
         images = observed.scans.images
         if images is None or self.bodies is None:
             return []

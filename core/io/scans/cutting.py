@@ -23,7 +23,7 @@ LOOKING_DOWN = np.pi / 3  # and where the camera's pose is unknown
 
 @dataclass(frozen=True)
 class Cut:
-    """What is kept of every frame. `box`: x0, y0, z0, x1, y1, z1 in the scans' units; `mask`: a picture or a folder."""
+    """What is kept of every frame. `box`: x0, y0, z0, x1, y1, z1 in the scans' units; `mask`: an image or a folder."""
 
     box: tuple[float, float, float, float, float, float] | None = None
     mask: Path | None = None

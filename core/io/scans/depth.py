@@ -69,7 +69,7 @@ def read_depth_frames(
 
     `scale` is how many units of the files are a metre: by default 1,000 for whole numbers, 1 for
     floating-point ones (or as an array called depth_mm or depth_m says), 5,000 for TUM's layout, or where the first
-    picture is too far away otherwise; guesses are reported. Intrinsics and camera-to-world `poses` are in the file,
+    image is too far away otherwise; guesses are reported. Intrinsics and camera-to-world `poses` are in the file,
     in the argument, in the data set's `layout`, or beside the files. Only what the masks of `cut` show is kept. Raises
     DataError without intrinsics or when poses or masks do not fit.
     """

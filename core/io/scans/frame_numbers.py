@@ -27,7 +27,7 @@ def numbers_in_names(names: Sequence[str]) -> list[int] | None:
 def frame_places(numbers: Sequence[int] | None) -> list[int] | None:
     """The place of each frame in time, from 0, if some in between are missing; else None.
 
-    The unit is the smallest step: every fifth picture of a film is a sequence without gaps.
+    The unit is the smallest step: every fifth image of a film is a sequence without gaps.
     """
     if numbers is None or len(numbers) < 3:
         return None

@@ -49,7 +49,7 @@ def read_depth_image(path: Path) -> NDArray[np.float64]:
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """[H, W] of that shape, true where a picture is not black or transparent; raises SkippedError."""
+    """[H, W] of that shape, true where an image is not black or transparent; raises SkippedError."""
     from PIL import Image as Images
 
     picture = open_picture(path)
@@ -64,7 +64,7 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def open_picture(path: Path) -> Image:
-    """A fully decoded picture of a reasonable size; raises SkippedError."""
+    """A fully decoded image of a reasonable size; raises SkippedError."""
     from PIL import Image as Images
 
     data = read_bytes(path)

@@ -40,7 +40,7 @@ def read_scans(
 
     `path` is a folder with one PLY, PCD, XYZ, OBJ, NPY or NPZ file per frame in natural order (frame2 before frame10),
     or a file `.npz` / `.npy` with points [T, N, 3]; depth maps (16-bit PNGs in millimetres, or a `.npz` with `depth`
-    [T, H, W]) with `intrinsics` [3, 3] given or in a file, and optional `poses` [T, 4, 4], camera to world; pictures
+    [T, H, W]) with `intrinsics` [3, 3] given or in a file, and optional `poses` [T, 4, 4], camera to world; images
     (PNG, JPEG); voxel grids (`.npy`, `.npz`, `.binvox`). Frames may differ in their number of points. Depth maps lose
     their background (see `scan_depth`) and all beyond `depth_max` metres; they come out Y up, the camera looking along
     -z, when no poses say otherwise. `modality` "depth" with points means that they were seen from one side.
