@@ -2,8 +2,9 @@
 
 For a bare machine with torch, numpy, scipy, pyyaml, safetensors and accelerate. It trains the motion denoiser in bf16
 from the shipped weights, with all motion data on the device, and keeps copying the newest weights and the log into the
-folder, so that nothing is lost when time runs out. Then it runs the tests marked `cuda`, if pytest is installed.
-`--rigs` is what `m2v prepare rigs` wrote; packed with xz it is unpacked. The log has throughput and MFU.
+folder, so that nothing is lost when time runs out. Then it runs the tests marked `cuda` and `m2v bench`, for `small`
+and for `paper` with random weights, if the packages that these need are installed. `--rigs` is what `m2v prepare rigs`
+wrote; packed with xz it is unpacked. The log has throughput and MFU.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from core.errors import DataError
 STAGE = "motion-diffusion"
 MOST_BYTES = 16 << 20  # of a file that is kept
 KEPT_EVERY = 10.0  # seconds between two looks for newer weights
+BENCH_NEEDS = ("skimage", "igl", "rich")  # for the mesh, ARAP beside it, the bar
+M2V = "import sys; from core.cli import main; sys.exit(main())"
 SMOKE_STEPS = 3  # before the training clock starts, so that faults show at once
 
 
@@ -86,7 +89,7 @@ def _session(options: argparse.Namespace) -> int:
         report["last"] = _last_lines(folder / f"{STAGE}.log.jsonl")
         print(json.dumps(report, indent=1), flush=True)
         (options.out / "session.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-        return code or _tests()
+        return code or _tests() or benchmarks(options.out)
 
 
 def _device() -> str:
@@ -139,6 +142,20 @@ def _tests() -> int:
         print("pytest is not installed here: the tests marked cuda were not run.", flush=True)
         return 0
     return subprocess.run([sys.executable, "-m", "pytest", "-m", "cuda", "tests/cuda"], check=False).returncode
+
+
+def benchmarks(out: Path, device: str = "cuda") -> int:
+    """Run `m2v bench` on a device into `out`; the exit code is that of the first that failed."""
+    missing = [package for package in BENCH_NEEDS if find_spec(package) is None]
+    if missing:
+        print(f"{', '.join(missing)}: not installed here, so the benchmarks were not run.", flush=True)
+        return 0
+    code = 0
+    for preset, weights in (("small", ()), ("paper", ("--untrained",))):
+        command = [sys.executable, "-c", M2V, "bench", "--device", device, "--no-window", "--preset", preset]
+        report = out / f"bench-{preset}.json"
+        code = code or subprocess.run([*command, *weights, "--out", str(report)], check=False).returncode
+    return code
 
 
 if __name__ == "__main__":
