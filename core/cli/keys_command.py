@@ -54,7 +54,7 @@ class Followed(NamedTuple):
 
 def follow_clip(path: Path, mesh: SourceMesh, name: str | None, frames: int | None = None) -> Followed:
     """Keys from an animation of the mesh's file, of its first `frames` frames; raises DataError or MeshError."""
-    from core.geometry.key_fitting import at_first_pose, keys_that_follow, most_keys
+    from core.geometry.key_fitting import at_first_pose, keys_of_clip
     from core.io.gltf.clip_reader import clip_frames, find_clip, plain_name, read_clip
     from core.io.gltf.scene import GltfScene
     from core.sequence import MAX_FRAMES, MIN_FRAMES, HandleTracks
@@ -71,7 +71,7 @@ def follow_clip(path: Path, mesh: SourceMesh, name: str | None, frames: int | No
         raise DataError(f"{count} frames of {plain!r} are not possible; {MIN_FRAMES} to {MAX_FRAMES} are.")
     motion = read_clip(path, clip.name, frames=count)
     posed = at_first_pose(mesh, motion)
-    fitted = keys_that_follow(posed, motion.vertices, most=most_keys(count))
+    fitted = keys_of_clip(posed, motion.vertices)
     part = "" if count == whole else f", of which it has {whole}"
     sentence = (
         f"{fitted.keys} keys on {len(fitted.handles)} handles follow {plain!r} for {count} frames{part}, within "

@@ -13,8 +13,8 @@ from core.sequence import Handle, MeshSequence, SourceMesh, frozen_array
 
 TOLERANCE = 0.01  # of the shape's size, between a handle's path and the straight lines between its keys
 MAX_KEYS = 8  # of one handle
-EVERY = 4  # frames: a long motion may have a key this often
-HANDLES = 8  # at least this many, where the mesh has room
+EVERY = 2  # frames: an imported motion may have a key this often, where the others miss it
+HANDLES, OF_CLIPS = 8, 12  # at least this many handles, where the mesh has room; for an imported motion
 PROBES = 2000
 STILL = 0.01  # of the shape's size: handles that move less are pinned
 
@@ -66,15 +66,15 @@ class FittedKeys(NamedTuple):
 
 
 def keys_that_follow(
-    source: SourceMesh, track: NDArray, given: Sequence[Handle] = (), most: int = MAX_KEYS
+    source: SourceMesh, track: NDArray, given: Sequence[Handle] = (), most: int = MAX_KEYS, count: int = HANDLES
 ) -> FittedKeys:
     """Handles that follow the vertex positions `track` [T, V, 3], which start in the pose and units of `source`: those
-    `given` and more at spread-out places, each with at most `most` keys. Still ones are pinned.
+    `given` and more at spread-out places, `count` in all, each with at most `most` keys. Still ones are pinned.
     """
     known = {handle.vertex: handle for handle in given}
     handles: list[Handle] = []
     worst = 0.0
-    for vertex in telling_vertices(source, track, list(known), max(HANDLES, len(known))):
+    for vertex in telling_vertices(source, track, list(known), max(count, len(known))):
         handle = known.get(vertex, Handle(vertex, name=f"handle {len(handles) + 1}"))
         path = np.asarray(track[:, vertex], dtype=np.float64)
         if np.linalg.norm(path - source.vertices[vertex], axis=1).max() < STILL * source.size:
@@ -87,9 +87,9 @@ def keys_that_follow(
     return FittedKeys(tuple(handles), worst)
 
 
-def most_keys(frames: int) -> int:
-    """The most keys a handle gets for following an imported motion of that many frames."""
-    return max(MAX_KEYS, frames // EVERY)
+def keys_of_clip(source: SourceMesh, track: NDArray) -> FittedKeys:
+    """Handles that follow an imported motion: more of them and with more keys, as nothing else holds it."""
+    return keys_that_follow(source, track, most=max(MAX_KEYS, len(track) // EVERY), count=OF_CLIPS)
 
 
 def at_first_pose(source: SourceMesh, motion: MeshSequence) -> SourceMesh:

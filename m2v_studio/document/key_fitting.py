@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.geometry.key_fitting import FittedKeys, at_first_pose, keys_that_follow, most_keys
+from core.geometry.key_fitting import FittedKeys, at_first_pose, keys_of_clip, keys_that_follow
 from core.pipelines.request import SampleSet
 from core.sequence import MAX_FRAMES, MIN_FRAMES, MeshSequence
 from m2v_studio.document.selection import choose_nothing
@@ -33,7 +33,7 @@ def clip_as_keys(state: State, sequence: MeshSequence) -> State:
         return state
     posed = at_first_pose(source, sequence)
     state = replace(state, document=replace(state.document, source=posed))
-    return _with_keys(state, keys_that_follow(posed, track, most=most_keys(len(track))), len(track), sequence.fps)
+    return _with_keys(state, keys_of_clip(posed, track), len(track), sequence.fps)
 
 
 def _with_keys(state: State, fitted: FittedKeys, frames: int, fps: float) -> State:
