@@ -59,10 +59,15 @@ class FittedBody:
 
     def field(self, places: Floats) -> Floats:
         """Logits [Q] at places [Q, 3] in this body alone: positive inside, SURE at the most."""
-        every = np.ascontiguousarray(places)
-        apart = np.sqrt(igl.point_mesh_squared_distance(every, self.vertices, self.faces)[0])
-        inside = is_inside(self.vertices, self.faces, every)
-        own: Floats = np.where(inside, STEEPNESS_INSIDE * apart, -STEEPNESS * apart).clip(-SURE, SURE)
+        own = np.full(len(places), -SURE)
+        reach = SURE / STEEPNESS  # beyond it the box alone says what the field is
+        low, high = self.vertices.min(axis=0) - reach, self.vertices.max(axis=0) + reach
+        rows = np.flatnonzero(((places > low) & (places < high)).all(axis=1))
+        if len(rows):
+            near = np.ascontiguousarray(places[rows])
+            apart = np.sqrt(igl.point_mesh_squared_distance(near, self.vertices, self.faces)[0])
+            inside = is_inside(self.vertices, self.faces, near)
+            own[rows] = np.where(inside, STEEPNESS_INSIDE * apart, -STEEPNESS * apart).clip(-SURE, SURE)
         return own
 
     def with_company(self, places: Floats) -> Floats:
