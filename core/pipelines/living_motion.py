@@ -24,7 +24,8 @@ RELEASE = 0.12  # seconds of blending from a foot's stand to its free path
 CUSP_ROUNDS = 2
 PLANTING_STEPS = 5  # as-rigid steps with planted feet
 STILL = 0.15  # information of a still handle relative to a moving one
-MOST_SHARE, SHARE_POWER = 0.5, 0.7  # chosen on unseen identities whose packs were left out of the bank
+SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank, like the next
+EVEN = 3  # moving handles with which the estimate counts half
 
 
 def settle(
@@ -145,10 +146,11 @@ def moving_handles(seats: HandleSeats, targets: NDArray[np.float64], keyframe_ma
 def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.float32]:
     """Weight of the denoiser's estimate against the borrowed motion, from how much the handles determine.
 
-    One dragged point says so little that pure borrowed motion is closer to true ones and slides less; from three moving
-    handles on, half of each is best.
+    One dragged point says so little that pure borrowed motion is closer to true ones and slides less; with three moving
+    handles half of each is best, and the more there are, the more the estimate counts.
     """
-    return np.float32(MOST_SHARE * body_told(moving)) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
+    most = body_told(moving) * moving / (moving + EVEN)
+    return np.float32(most) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
 
 
 def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
