@@ -15,8 +15,9 @@ class M2VError(Exception):
         super().__init__(shortened(str(message)))
 
 
-def shortened(message: str, most: int = MAX_MESSAGE) -> str:
-    """At most `most` characters on one line, cut in the middle."""
+def shortened(message: str) -> str:
+    """At most MAX_MESSAGE characters on one line, cut in the middle."""
+    most = MAX_MESSAGE
     line = " ".join(message[: 4 * most].split()) if len(message) > 4 * most else message
     if len(message) > 4 * most:
         line += message[-most:]

@@ -62,7 +62,7 @@ def _rows(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(2, flat).view(batch, frames, *index.shape[1:], 3)
 
 
-def surface_voxels(points: Tensor, normals0: Tensor | None = None, resolution: int = 32, side: float = 1.1) -> Tensor:
+def surface_voxels(points: Tensor, normals0: Tensor | None = None) -> Tensor:
     """Cells [B, T, R, R, R] (bool, x, y, z) of the origin-centred box crossed by the surface through points [B, T, N,
     3]: those that hold a point or the midpoint of two neighbours of frame 0.
     """
@@ -70,7 +70,7 @@ def surface_voxels(points: Tensor, normals0: Tensor | None = None, resolution: i
     index, valid = neighbours(points[:, 0], normals0)
     between = (points[..., None, :] + _rows(points, index)) / 2
     between = torch.where(valid[:, None, ..., None], between, points[..., None, :])
-    return voxel_grid(torch.cat([points, between.reshape(batch, frames, -1, 3)], dim=2), resolution, side)
+    return voxel_grid(torch.cat([points, between.reshape(batch, frames, -1, 3)], dim=2))
 
 
 def voxel_grid(points: Tensor, resolution: int = 32, side: float = 1.1) -> Tensor:

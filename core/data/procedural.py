@@ -65,14 +65,13 @@ class _Posed:
 
 
 class ProceduralSource(ClipSource):
-    """A `ClipSource` without files. `kinds` restricts the mix (names of `KINDS`); `seed` changes every identity."""
+    """A `ClipSource` without files. `kinds` restricts the mix (names of `KINDS`)."""
 
-    def __init__(self, device: str | torch.device = "cpu", seed: int = 0, kinds: Sequence[str] | None = None) -> None:
+    def __init__(self, device: str | torch.device = "cpu", kinds: Sequence[str] | None = None) -> None:
         unknown = [kind for kind in kinds or () if kind not in KINDS]
         if unknown or (kinds is not None and not kinds):
             raise DataError(f"The kinds {unknown} do not exist; choose from {', '.join(KINDS)}.")
         self.device = torch.device(device)
-        self.seed = seed
         self.kinds = tuple(KINDS) if kinds is None else tuple(kinds)
         shares = torch.tensor([KINDS[kind][1] for kind in self.kinds])
         self._cumulative = (shares / shares.sum()).cumsum(0).to(self.device)
@@ -169,10 +168,10 @@ class ProceduralSource(ClipSource):
     def _pose(self, identity: Tensor, motion: Tensor, frames: int, kind: str | None = None) -> _Posed:
         """Builds the rigs kind by kind, puts them in the given order and computes their transforms."""
         identity, motion = identity.to(self.device), motion.to(self.device)
-        shape = uniforms(identity * 8191 + self.seed, _IDENTITY)
+        shape = uniforms(identity * 8191, _IDENTITY)
         # The motion's randomness is independent of the identity, so that several identities can share one motion.
-        act = uniforms(motion * 8191 + self.seed, _MOTION)
-        choice = uniforms(identity * 8191 + self.seed, _KIND, 1)[:, 0]
+        act = uniforms(motion * 8191, _MOTION)
+        choice = uniforms(identity * 8191, _KIND, 1)[:, 0]
         which = torch.searchsorted(self._cumulative, choice.contiguous()).clamp(max=len(self.kinds) - 1)
         rigs, poses, order, category = [], [], [], []
         for index, name in enumerate(self.kinds if kind is None else (kind,)):

@@ -72,7 +72,7 @@ def prepare_rigs(
     return out
 
 
-def prepared_bank(rigs: Path, on_rig: OnRig | None = None) -> Path:
+def prepared_bank(rigs: Path) -> Path:
     """The bank for `rigs`: the file itself, or for a folder of rigs a bank in the user's cache, made when needed."""
     if not rigs.is_dir():
         return rigs
@@ -86,7 +86,7 @@ def prepared_bank(rigs: Path, on_rig: OnRig | None = None) -> Path:
             cache.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"{cache} cannot be made ({error.strerror}); prepare the rigs into a file.") from None
-        prepare_rigs(rigs, bank, on_rig)
+        prepare_rigs(rigs, bank)
     return bank
 
 

@@ -140,7 +140,7 @@ def render_depth(
     return DepthScan(depth, intrinsics, poses, scans)
 
 
-def simulate_voxels(vertices: ArrayLike, faces: ArrayLike, resolution: int = 32, fps: float = FPS) -> ScanSequence:
+def simulate_voxels(vertices: ArrayLike, faces: ArrayLike) -> ScanSequence:
     """Grids [T, R, R, R] of the box of side 1.1 around the origin: the cells crossed by the surface.
 
     The surface, since that is all that training knows of moving frames and all a scanner measures; open meshes have one
@@ -151,10 +151,10 @@ def simulate_voxels(vertices: ArrayLike, faces: ArrayLike, resolution: int = 32,
     samples = sample_surface(frames[0], corners, _VOXEL_SAMPLES, rng)
     # New points each frame, and the vertices, so that no small tip or growing face is missed for long.
     dense = (torch.from_numpy(np.concatenate([samples.at(frame), frame])) for frame in frames)
-    grids = np.stack([voxel_grid(points[None, None], resolution, BOX_SIDE)[0, 0].numpy() for points in dense])
-    cell = BOX_SIDE / resolution
+    grids = np.stack([voxel_grid(points[None, None])[0, 0].numpy() for points in dense])
+    cell = BOX_SIDE / grids.shape[-1]
     points = [(np.argwhere(grid) + 0.5) * cell - BOX_SIDE / 2 for grid in grids]
-    return _scans(points, fps, name="voxels", modality="voxels", dense=grids, voxel_side=BOX_SIDE)
+    return _scans(points, FPS, name="voxels", modality="voxels", dense=grids, voxel_side=BOX_SIDE)
 
 
 def simulate_images(
@@ -165,7 +165,6 @@ def simulate_images(
     distance: float | None = None,
     size: int = 224,
     seed: int = 0,
-    fps: float = FPS,
 ) -> ScanSequence:
     """Shaded images [T, size, size, 3] on black from one camera, which looks at the origin from the front quarter.
 
@@ -187,7 +186,7 @@ def simulate_images(
     pictures = np.stack([_shaded(rasterise(view, corners, intrinsics, fine), view, corners) for view in seen])
     pictures = pictures.reshape(-1, size, 2, size, 2).mean(axis=(2, 4))
     images = np.round(255 * pictures).astype(np.uint8)[..., None].repeat(3, axis=-1)
-    return _scans([np.zeros((0, 3))] * len(frames), fps, name="images", modality="images", partial=True, dense=images)
+    return _scans([np.zeros((0, 3))] * len(frames), FPS, name="images", modality="images", partial=True, dense=images)
 
 
 def _measured(

@@ -75,9 +75,7 @@ class EvaluationClip:
         )
 
 
-def procedural_clips(
-    count: int, split: str = "unseen_identity", kinds: Sequence[str] | None = None, first_seed: int = 0
-) -> list[ClipName]:
+def procedural_clips(count: int, split: str = "unseen_identity", kinds: Sequence[str] | None = None) -> list[ClipName]:
     """`count` clips, identity and motion unseen (or the motion only for `unseen_motion`), kinds in the training mix.
 
     Clip number n has the n-th held-out seeds, and its kind is the one farthest below its share so far, so a longer
@@ -96,7 +94,7 @@ def procedural_clips(
     for number in range(count):
         row = int(np.argmax(shares / shares.sum() * (number + 1) - taken))
         taken[row] += 1
-        kind, seed = names[row], first_seed + number
+        kind, seed = names[row], number
         key = f"procedural/{split}/{kind}-{seed}"
         result.append(
             ClipName(

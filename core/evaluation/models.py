@@ -13,13 +13,13 @@ from core.models.diffusion_models import build_motion_autoencoder, build_motion_
 from core.pipelines.animate import Animator
 
 
-def animator_for(preset: str, device: str = "auto", untrained: bool = False, seed: int = 0) -> Animator:
+def animator_for(preset: str, device: str = "auto", untrained: bool = False) -> Animator:
     """A preset's animator. `untrained` initialises it at random: its draft is then the geometric warm start alone."""
     if not untrained:
         return Animator.load(preset, device)
     config = load_config(preset)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         modules = build_shape_autoencoder(config), build_motion_autoencoder(config), build_motion_diffusion(config)
     return Animator(config, *modules, "cpu" if device == "auto" else device)
 

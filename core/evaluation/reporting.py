@@ -113,9 +113,9 @@ def table(records: Iterable[Any], columns: Mapping[str, Cell], text_columns: int
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def rows_table(head: Sequence[str], rows: Iterable[Sequence[str]], text_columns: int = 1) -> str:
+def rows_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of rows whose cells are text already."""
-    return table(rows, {name: itemgetter(place) for place, name in enumerate(head)}, text_columns)
+    return table(rows, {name: itemgetter(place) for place, name in enumerate(head)})
 
 
 def spread(value: Mapping[str, Any] | None, digits: int, factor: float = 1.0, unit: str = "") -> str:

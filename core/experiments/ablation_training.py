@@ -112,8 +112,8 @@ def _counted(on_step: Callable[[str, int, int], None], stage: str, steps: int, s
     on_step(stage, step, steps)
 
 
-def last_line(log: Path, key: str = "step") -> dict[str, Any]:
-    """The last line of a training log that has `key`; {} where there is none yet."""
+def last_line(log: Path) -> dict[str, Any]:
+    """The last line of a training log that has a step; {} where there is none yet."""
     try:
         lines = log.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -123,6 +123,6 @@ def last_line(log: Path, key: str = "step") -> dict[str, Any]:
             entry = json.loads(line)
         except ValueError:  # being written
             continue
-        if isinstance(entry, dict) and key in entry:
+        if isinstance(entry, dict) and "step" in entry:
             return entry
     return {}

@@ -132,9 +132,9 @@ def _keep(folder: Path, out: Path, done: threading.Event) -> None:
             return
 
 
-def _last_lines(log: Path, count: int = 3) -> list[object]:
+def _last_lines(log: Path) -> list[object]:
     lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-    return [json.loads(line) for line in lines[-count:]]
+    return [json.loads(line) for line in lines[-3:]]
 
 
 def _tests() -> int:

@@ -44,7 +44,7 @@ class Shown:
         return self.ours / max(self.baseline, 1e-9)
 
 
-def best_and_worst(report: Mapping[str, Any], count: int = SHOWN) -> tuple[list[Shown], list[Shown]]:
+def best_and_worst(report: Mapping[str, Any]) -> tuple[list[Shown], list[Shown]]:
     """Clips with the smallest and largest error of a single seed over the better baseline's, each with the task that
     shows it.
     """
@@ -56,7 +56,7 @@ def best_and_worst(report: Mapping[str, Any], count: int = SHOWN) -> tuple[list[
             found.setdefault(clip["clip"], []).append(shown)
     mean = {clip: float(np.exp(np.mean([np.log(max(s.ratio, 1e-6)) for s in rows]))) for clip, rows in found.items()}
     order = sorted(mean, key=lambda clip: mean[clip])
-    count = min(count, (len(order) + 1) // 2)
+    count = min(SHOWN, (len(order) + 1) // 2)
     best = [min(found[clip], key=lambda shown: shown.ratio) for clip in order[:count]]
     worst = [max(found[clip], key=lambda shown: shown.ratio) for clip in order[count:][::-1][:count]]
     return best, worst

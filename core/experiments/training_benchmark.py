@@ -62,7 +62,6 @@ def benchmark_training(
     stage: str = STAGES[3],
     seconds: float = 30.0,
     rounds: int = 2,
-    processes: int | None = None,
     overrides: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
@@ -76,8 +75,8 @@ def benchmark_training(
         raise ConfigError(f"There is no stage {stage!r}; choose one of {', '.join(STAGES)}.")
     if not seconds > 0 or rounds < 1:
         raise ConfigError(f"{rounds} rounds of {seconds} seconds are not possible; ask for 1 or more, above 0.")
-    processes = processes or (1 if torch.cuda.is_available() else cores())
     several = cores()
+    processes = 1 if torch.cuda.is_available() else several
     loops = [Loop("plain", 1, several)] + ([Loop("plain", 1, 1)] if several > 1 else [])
     loops.append(Loop("ours", processes, max(1, several // processes)))
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else None

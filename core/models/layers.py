@@ -34,12 +34,12 @@ class PointEmbedding(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention; keys and values of a fixed context can be computed once and passed again."""
 
-    def __init__(self, width: int, head_dim: int, context_width: int | None = None) -> None:
+    def __init__(self, width: int, head_dim: int) -> None:
         super().__init__()
         self.heads = max(1, width // head_dim)
         inner = self.heads * head_dim
         self.query = nn.Linear(width, inner, bias=False)
-        self.key_value = nn.Linear(context_width or width, 2 * inner, bias=False)
+        self.key_value = nn.Linear(width, 2 * inner, bias=False)
         self.output = nn.Linear(inner, width)
 
     def keys_values(self, context: Float[Tensor, "*batch L C"]) -> KeysValues:

@@ -134,19 +134,19 @@ class ShapeAutoencoder(nn.Module):
         return self.to_occupancy(self.query_layer(queries, context.keys_values)).squeeze(-1)
 
 
-def smoothed_normals(anchors: Tensor, points: Tensor, normals: Tensor, neighbours: int = 4) -> Tensor:
+def smoothed_normals(anchors: Tensor, points: Tensor, normals: Tensor) -> Tensor:
     """Unit normals [B, M, 3] at the anchors: the mean over the nearest points."""
-    index = distances(anchors, points).topk(min(neighbours, points.shape[1]), dim=-1, largest=False).indices
+    index = distances(anchors, points).topk(min(4, points.shape[1]), dim=-1, largest=False).indices
     near = gather_rows(normals, index.flatten(1)).unflatten(1, index.shape[1:])
     return nn.functional.normalize(near.mean(dim=2), dim=-1)
 
 
-def tangent_distance(queries: Tensor, anchors: Tensor, normals: Tensor, neighbours: int = 8) -> Tensor:
+def tangent_distance(queries: Tensor, anchors: Tensor, normals: Tensor) -> Tensor:
     """Signed distance [B, Q] (positive outside) to the blended tangent planes of the nearest anchors.
 
     An implicit moving least squares surface (Kolluri 2008): already a fair shape before anything is learned.
     """
-    distance, index = distances(queries, anchors).topk(min(neighbours, anchors.shape[1]), dim=-1, largest=False)
+    distance, index = distances(queries, anchors).topk(min(8, anchors.shape[1]), dim=-1, largest=False)
     flat, shape = index.flatten(1), index.shape[1:]
     offset = queries[:, :, None] - gather_rows(anchors, flat).unflatten(1, shape)
     height = (offset * gather_rows(normals, flat).unflatten(1, shape)).sum(dim=-1)

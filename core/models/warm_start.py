@@ -32,6 +32,7 @@ LOCAL = 0.10
 STIFFNESS = 0.008  # screening of the Laplacian: larger lets distant parts move more independently
 MEASUREMENT = 1e-6  # variance of a handle's target relative to LOCAL squared
 TIME_SCALE = 4.0  # frames over which unconstrained motion decorrelates
+CORRELATION_FRAMES = 6.0  # of the noise over time
 SMALLEST_SCALE = 0.003
 
 
@@ -224,15 +225,15 @@ def correlation_root(covariance: Float[Tensor, "B M M"]) -> Float[Tensor, "B M M
     return torch.linalg.cholesky((1 - nugget) * (correlation + correlation.transpose(-1, -2)) / 2 + nugget * eye)
 
 
-def temporal_root(frames: int, length: float = 6.0, nugget: float = 2e-4) -> Float[Tensor, "T T"]:
+def temporal_root(frames: int) -> Float[Tensor, "T T"]:
     """Lower Cholesky factor of a squared-exponential correlation over frames.
 
     Measured residuals of the warm start stay correlated for most of a clip. Smoother noise costs some detail; rougher
     noise leaves jitter that only long training removes.
     """
     time = torch.arange(frames, dtype=torch.float64)
-    correlation = torch.exp(-0.5 * ((time[:, None] - time[None, :]) / length).square())
-    root = torch.linalg.cholesky((1 - nugget) * correlation + nugget * torch.eye(frames, dtype=torch.float64))
+    correlation = torch.exp(-0.5 * ((time[:, None] - time[None, :]) / CORRELATION_FRAMES).square())
+    root = torch.linalg.cholesky((1 - 2e-4) * correlation + 2e-4 * torch.eye(frames, dtype=torch.float64))
     return root.float()
 
 
