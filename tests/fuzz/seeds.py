@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import numpy as np
 import trimesh
 from PIL import Image
 
+from core.bank.bank_file import read_bank, write_bank
+from core.bank.shape import BankShape
 from core.checkpoint import load_checkpoint, save_checkpoint
 from core.config import Config, load_config
 from core.io.export import export_sequence
@@ -23,6 +25,7 @@ from core.io.mesh.mesh_reader import read_mesh
 from core.io.scans.scan_reader import read_scans
 from core.io.sequence_file import read_sequence
 from core.sequence import MeshSequence, ScanSequence, SourceMesh
+from tests.bank.creatures import swinging_rod
 from tests.glb_writer import arm, breathing_box
 
 FILES = Path(__file__).parents[1] / "io" / "files"
@@ -70,6 +73,12 @@ def check_sequence(sequence: MeshSequence) -> None:
     assert np.isfinite(sequence.vertices).all() and sequence.fps > 0
     assert not len(sequence.faces) or 0 <= sequence.faces.min() <= sequence.faces.max() < sequence.vertices.shape[1]
     assert sequence.uv is None or np.isfinite(sequence.uv).all()
+
+
+def check_bank(shapes: list[BankShape]) -> None:
+    for shape in shapes:
+        assert len(shape.parents) in (0, shape.parts) and shape.part_index.max() < shape.parts
+        assert np.isfinite(shape.posed(shape.clips[0])).all()
 
 
 def check_scans(scans: ScanSequence) -> None:
@@ -161,12 +170,16 @@ def _others(folder: Path) -> list[Seed]:
     save_checkpoint(weights, "shape-autoencoder", Config(), _tensors(), {"step": 1})
     project = folder / "p.m2v"
     save_project(State(document=Document(source=source)), project)
+    bank = folder / "b.safetensors"
+    skeleton = np.array([-1, 0], np.int16), np.zeros((2, 3), np.float32)
+    write_bank(bank, [replace(swinging_rod(), parents=skeleton[0], joints=skeleton[1])])
     nothing: Callable[[Any], None] = lambda value: None  # noqa: E731
     preset = b"name: a\nshape: {points: 64, width: 32}\n"
     return [
         Seed("handles", {"h.yaml": _HANDLES}, "h.yaml", lambda path: read_handle_file(path, source), nothing),
         Seed("preset", {"p.yaml": preset}, "p.yaml", lambda path: load_config(str(path)), nothing),
         Seed("checkpoint", {"w.safetensors": weights.read_bytes()}, "w.safetensors", load_checkpoint, nothing),
+        Seed("bank", {"b.safetensors": bank.read_bytes()}, "b.safetensors", read_bank, check_bank),
         Seed("project", {"p.m2v": project.read_bytes()}, "p.m2v", load_project, nothing),
     ]  # fmt: skip
 
