@@ -226,6 +226,7 @@ class App:
             self.studio.show(commands.notify, notice)
 
     def _draw(self) -> None:
+        self._rest.takes_in()
         window = self.context.window = self._window()
         if theme.use(self.studio.settings.theme):
             self.viewport.recolor()

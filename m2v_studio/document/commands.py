@@ -238,7 +238,12 @@ def with_view(state: State, **changes: Any) -> State:
 
 def set_time(state: State, time: float) -> State:
     """Scrub; stops playback."""
-    return with_view(state, time=float(min(max(time, 0.0), state.document.frames - 1)), playing=False)
+    return with_view(state, time=float(min(max(time, 0.0), state.document.frames - 1)), playing=False, resume=False)
+
+
+def hold_still(state: State) -> State:
+    """Stop playback while something is done to the creature; the draft of it plays again."""
+    return with_view(state, playing=False, resume=state.view.playing or state.view.resume)
 
 
 def step_frame(state: State, by: int) -> State:
@@ -250,12 +255,12 @@ def step_frame(state: State, by: int) -> State:
 
 def toggle_play(state: State) -> State:
     if why_not_play(state):
-        return with_view(state, playing=False)
+        return with_view(state, playing=False, resume=False)
     at_end = not state.view.loop and frame_shown(state) == state.document.frames - 1
     playing = not state.view.playing
     time = 0.0 if playing and at_end else state.view.time
     watched = state.results is not None and (state.view.played or playing)
-    return with_view(state, playing=playing, time=time, played=watched)
+    return with_view(state, playing=playing, time=time, played=watched, resume=False)
 
 
 def advance(state: State, seconds: float) -> State:

@@ -34,7 +34,8 @@ def set_pose(state: State, figure: str, frame: int, vertices: NDArray[np.float32
 
 
 def job_finished(state: State, request: int, samples: SampleSet | ReconstructionSet, held: bool = False) -> State:
-    """Take over the results unless a newer request replaced this one; a draft starts to play.
+    """Take over the results unless a newer request replaced this one, and play them. A draft, except for the first,
+    leaves a playhead that was put somewhere where it is: keys are often set one after the other.
 
     While a handle is `held`, the dragged pose stays visible.
     """
@@ -43,12 +44,14 @@ def job_finished(state: State, request: int, samples: SampleSet | Reconstruction
         return state
     results = with_kept(state, Results(samples=samples, key=job.key, quality=job.quality))
     several = len(results.samples.samples) > 1
+    moving = job.quality != "draft" or state.results is None or state.view.playing or state.view.resume
     view = replace(
         state.view,
         solo=min(state.view.solo, len(samples.samples) - 1),  # of the new ones
         layout=state.view.layout if several else "one",
         color=_color(state, results.samples),
-        playing=state.document.frames > 1 and not held,
+        playing=state.document.frames > 1 and moving and not held,
+        resume=held and moving,
         played=False,
     )
     pose = state.pose if held else None

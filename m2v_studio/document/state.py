@@ -74,6 +74,7 @@ class View:
 
     time: float = 0.0  # frames; the frame shown is its whole part
     playing: bool = False
+    resume: bool = False  # it was stopped by a hand on the creature alone, so the next draft plays again
     loop: bool = True
     speed: float = 1.0
     selected: int | None = None  # index into Document.handles

@@ -60,7 +60,7 @@ class Brush:
             if context.studio.state.document.source is not None and self._under(context, stroke).any():
                 self._count += 1
                 context.mouse.mode = "brush"
-                context.studio.show(commands.with_view, playing=False)
+                context.studio.show(commands.hold_still)
                 self._paint(context, stroke)
                 return stroke
         return None

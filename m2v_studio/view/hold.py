@@ -19,8 +19,9 @@ def take_hold(context: EditorContext, figure: Figure) -> int:
     """The mesh is in the hand from now on, as this figure shows it; the frame that the gesture writes to."""
     studio = context.studio
     frame = commands.key_frame_for_drag(studio.state)
+    studio.show(commands.hold_still)
     if frame_shown(studio.state) != frame:
-        studio.show(commands.set_time, float(frame))
+        studio.show(commands.with_view, time=float(frame))
     studio.posing.take(figure.track[min(frame, len(figure.track) - 1)])
     return frame
 

@@ -62,7 +62,7 @@ class Lasso:
             pixels, seen = seen_in_image(context, figure)
             found = circled(source, within(pixels, line), seen)
             best = found if len(found) > len(best) else best
-        studio.show(commands.with_view, playing=False)
+        studio.show(commands.hold_still)
         if self._how == "new" or row is None:
             studio.do("add region", regions.add_region, best)
         else:

@@ -84,7 +84,7 @@ class Pointer:
             if row not in selection.chosen_rows(studio.state):
                 studio.show(commands.select_handle, row)
             self._take(context, row, figure)
-            studio.show(commands.with_view, playing=False)
+            studio.show(commands.hold_still)
         elif psim.IsMouseClicked(1) or psim.IsMouseClicked(2):
             context.mouse.mode = "pan"
             self._row = -1 if hit is None else hit[0]
@@ -166,7 +166,7 @@ class Pointer:
             studio.show(commands.select_handle, None)
             return
         pinned = bool(psim.GetIO().KeyShift)
-        studio.show(commands.with_view, playing=False)
+        studio.show(commands.hold_still)
         studio.do("pin a vertex" if pinned else "add handle", commands.add_handle, vertex, pinned)
         if pinned:
             studio.request_draft()

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
+import polyscope.imgui as psim
+
 AWAKE_SECONDS = 0.7  # drawn for so long after the last change: tooltips wait, and Dear ImGui settles
 LOOK_SECONDS = 0.05  # how long a result may wait before it is noticed
 REFRESH_SECONDS = 2.0  # drawn at least so often, whatever was missed
@@ -20,12 +22,23 @@ class Rest:
         self._awake_until = 0.0
         self._drawn = 0.0
         self._state: object = None
+        self._vertices = 0  # of the interface, as last drawn
 
     def changed(self, state: object) -> None:
         """Called with what the window shows: a new value wakes it."""
         if state is not self._state:
             self._state = state
             self.wake()
+
+    def takes_in(self) -> None:
+        """Called inside of a frame before anything is drawn. Dear ImGui deals with one letter, key or click a frame,
+        so where this one has a click to deal with, or the last one drew more or less than before, more may be waiting.
+        """
+        vertices = int(psim.GetIO().MetricsRenderVertices)
+        clicked = any(psim.IsMouseClicked(button) or psim.IsMouseReleased(button) for button in range(3))
+        if clicked or vertices != self._vertices:
+            self.wake()
+        self._vertices = vertices
 
     def wake(self) -> None:
         self._awake_until = time.perf_counter() + AWAKE_SECONDS

@@ -23,6 +23,7 @@ from m2v_studio.view.widgets import WHITE, icon_button, panel, scale, tooltip
 LABELS = 132.0  # width of the names, pixels at scale 1
 LABELS_SHARE = 0.42  # of the timeline's width, at most
 RULER = 24.0
+NO_FIELD = "This window is too narrow for the number of the frame: press on the ruler, or make the window wider."
 
 
 class Timeline:
@@ -65,23 +66,26 @@ class Timeline:
         psim.SameLine()
         if icon_button("##last", _last, "Last frame (End)"):
             studio.show(commands.set_time, float(last))
-        if self._room() < 80 * scale():
-            return
-        psim.SameLine(0.0, 14 * scale())
-        if widgets.button("Repeat", "Start again at the end (L)", active=view.loop):
-            studio.show(commands.with_view, loop=not view.loop)
-        if self._room() > 126 * scale():
+        if self._room() >= 80 * scale():
             psim.SameLine(0.0, 14 * scale())
-            self._frame_field(context, last)
+            if widgets.button("Repeat", "Start again at the end (L)", active=view.loop):
+                studio.show(commands.with_view, loop=not view.loop)
+        if self._room() > 88 * scale():
+            psim.SameLine(0.0, 14 * scale() if self._room() > 126 * scale() else 8 * scale())
+            self._frame_field(context, last, with_word=self._room() > 126 * scale())
+        elif context.focus_frame:
+            context.focus_frame = False
+            studio.show(commands.say, NO_FIELD)
 
     def _room(self) -> float:
         """Pixels between the last control and the panel's edge."""
         return float(psim.GetWindowPos()[0] + psim.GetWindowSize()[0] - psim.GetItemRectMax()[0])
 
-    def _frame_field(self, context: EditorContext, last: int) -> None:
-        psim.AlignTextToFramePadding()
-        psim.TextUnformatted("frame")
-        psim.SameLine()
+    def _frame_field(self, context: EditorContext, last: int, with_word: bool) -> None:
+        if with_word:
+            psim.AlignTextToFramePadding()
+            psim.TextUnformatted("frame")
+            psim.SameLine()
         psim.SetNextItemWidth(64 * scale())
         if context.focus_frame:
             psim.SetKeyboardFocusHere()

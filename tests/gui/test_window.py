@@ -188,7 +188,7 @@ def timeline_geometry(driver: Driver) -> tuple[float, float, float, float]:
     region = driver.app._regions(*ps.get_window_size())["timeline"]
     style = psim.GetStyle()
     x = region.x + style.WindowPadding[0]
-    width = region.width - 2 * style.WindowPadding[0]
+    width = region.width - 2 * style.WindowPadding[0] - style.ScrollbarSize
     bar = style.FontSizeBase + 2 * style.FramePadding[1]
     top = region.y + style.WindowPadding[1] + 2 * bar + 3 * style.ItemSpacing[1] + 1
     return x + LABELS, x + width - 16, top + 8, top + RULER + ROW / 2

@@ -213,6 +213,21 @@ def test_reports_of_an_older_request_change_nothing() -> None:
     assert job_commands.job_stopped(state, 1) is state
 
 
+def drafted(state: State) -> State:
+    return job_commands.job_finished(job_commands.job_started(state, 1, "draft", 1), 1, sample_set(state, 1))
+
+
+def test_a_draft_plays_unless_the_playhead_was_put_somewhere() -> None:
+    state = drafted(commands.set_key(commands.add_handle(opened_state(), 3), 0, 16, [0, 1, 0]))
+    assert state.view.playing, "the first one shows what this is about"
+    assert drafted(commands.hold_still(state)).view.playing, "it was stopped by taking hold of a handle"
+    still = drafted(commands.set_time(commands.hold_still(state), 8.0))
+    assert not still.view.playing and still.view.time == 8.0
+    assert not drafted(commands.toggle_play(state)).view.playing
+    every = job_commands.job_finished(job_commands.job_started(still, 2, "normal", 4), 2, sample_set(still, 4))
+    assert every.view.playing, "what was asked for is shown"
+
+
 def test_solo_and_layouts_need_results_that_exist() -> None:
     state = commands.set_key(commands.add_handle(opened_state(), 3), 0, 16, [0, 1, 0])
     assert commands.set_layout(state, "side").view.layout == "one"
