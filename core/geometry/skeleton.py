@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from core.quaternions import Floats, quaternions_of, rotation_matrices, slerp
 
@@ -126,15 +127,20 @@ def skinned(
 ) -> NDArray[np.float32]:
     """Vertices [T, V, 3] by linear blending: bones [V, K] with weights [V, K], maps as of `bone_maps`."""
     frames, count = rotations.shape[:2]
-    maps = np.concatenate([rotations.reshape(frames, count, 9), translations], axis=-1)
-    table = np.ascontiguousarray(maps.transpose(1, 0, 2)).reshape(count, frames * 12)
+    maps = np.concatenate([rotations, translations[..., None]], axis=-1)
+    table = np.ascontiguousarray(maps.transpose(1, 3, 0, 2)).reshape(4 * count, frames * 3)
     result = np.empty((frames, len(rest), 3), np.float32)
     for start in range(0, len(rest), BLOCK):
         rows = slice(start, start + BLOCK)
-        dense = np.zeros((len(rest[rows]), count))
-        np.add.at(dense, (np.arange(len(dense))[:, None], bones[rows]), weights[rows])
-        blend = (dense @ table).reshape(len(dense), frames, 12)
-        linear = blend[..., :9].reshape(-1, frames, 3, 3)
-        moved = np.einsum("vtij,vj->vti", linear, np.asarray(rest[rows], np.float64), optimize=True) + blend[..., 9:]
-        result[:, rows] = moved.transpose(1, 0, 2)
+        moved = skin_matrix(rest[rows], bones[rows], weights[rows], count) @ table
+        result[:, rows] = moved.reshape(-1, frames, 3).transpose(1, 0, 2)
     return result
+
+
+def skin_matrix(rest: Floats, bones: NDArray[np.int64], weights: NDArray, count: int) -> sparse.csr_matrix:
+    """[V, 4 B]: rows w_b (x, y, z, 1), which times the columns of `count` bones' maps [4 B, ...] are the vertices."""
+    rows, slots = bones.shape
+    values = weights[:, :, None] * np.concatenate([rest, np.ones((rows, 1))], axis=1)[:, None]
+    columns = 4 * bones[:, :, None] + np.arange(4)
+    ends = np.arange(0, 4 * rows * slots + 1, 4 * slots)
+    return sparse.csr_matrix((values.ravel(), columns.ravel(), ends), shape=(rows, 4 * count))

@@ -24,7 +24,7 @@ from core.pipelines.request import OnStep, Progress
 from core.quaternions import quaternions_of
 from core.rigging.coarse_surface import coarse_surface
 from core.rigging.guide import Guide, guided_regions
-from core.rigging.skin_fit import Moving, SkinFit, fit_skin, in_all_frames, with_shifts
+from core.rigging.skin_fit import Moving, SkinFit, fit_bones, in_all_frames, on_vertices, with_shifts
 from core.rigging.sparse_keys import sparse_keys
 from core.rigging.weight_fit import dense_weights
 from core.sequence import MeshSequence, Normalization
@@ -38,6 +38,7 @@ FIRST_TRIES, GUIDED_TRIES = (18,), (22, 27)  # bones: more only where these leav
 # aimed at, and what must be met by more bones, shifts and keys where that is possible.
 AIM_SIZE, AIM_MOTION = 1.5e-3, 0.045
 BOUND_SIZE, BOUND_MOTION = 1.9e-3, 0.057
+NEARLY = 1.1  # times what the samples may miss before the weights of all vertices are worth finding
 FIT_SHARE = 0.8  # of the aim that bones and weights may miss, so that keys can be left out
 KEY_SHARE = 0.3  # of the aim that leaving out keys may cost
 WELD = 1e-6  # of the size
@@ -128,9 +129,13 @@ def make_rig(
     for count, divide in _tries(options, guide):
         step(f"Fitting {count} bones")
         regions = None if guide is None else guided_regions(guide, first[surface.samples], surface.neighbours, count)
-        fit = fit_skin(moving, count, options.exactly, regions, divide)
+        fit = fit_bones(moving, count, options.exactly, regions, divide)
         enough = FIT_SHARE * (aim if guide is None else bound)  # a skeleton that is known is divided only where it must
-        if fit.error <= enough or (divide and len(fit.pose.parents) < count):
+        last = divide and (count == options.bones or len(fit.pose.parents) < count)
+        if not last and fit.error > NEARLY * enough:
+            continue
+        fit = on_vertices(fit, moving)
+        if last or fit.error <= enough:
             break
     assert fit is not None
     if fit.error > bound:

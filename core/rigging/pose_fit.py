@@ -1,12 +1,14 @@
 """The pose of a skeleton in every frame from where its skin goes: Gauss-Newton on all joints at once.
 
-A turn about a joint moves everything below it, so a vertex's Jacobian is a sum over its bones. All products over the
-vertices are matrix products; the frames are independent and solved together.
+A skinned sample is linear in the bones' maps, with factors that no frame changes: its weights times (x, y, z, 1). All
+that the equations of a frame need of the samples is the Gram matrix of these factors and their products with the places
+to be reached, both found once; a step then costs the same for any number of samples.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from core.quaternions import turned_by
 
 Floats = NDArray[np.float64]
 DAMPING = 1e-4  # of each unknown, in units of the mean
-FRAMES = 8  # solved together: bounds the memory
+FRAMES = 16  # solved together: bounds the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,14 @@ class Pose:
         return bone_maps(self.parents, self.places, self.rotations, offsets + self.shifts)
 
 
+class _Moments(NamedTuple):
+    """What the samples are to the bones: each has factors w_b (x, y, z, 1) [4 B] and goes to a place in each frame."""
+
+    gram: Floats  # [4 B, 4 B] sum of the factors' products
+    reached: Floats  # [T, 4 B, 3] sum of the factors times the places
+    samples: int
+
+
 def fit_pose(
     pose: Pose, rest: Floats, moved: Floats, weights: Floats, rounds: int, shifting: NDArray[np.bool_], price: float
 ) -> Pose:
@@ -53,48 +63,49 @@ def fit_pose(
     The root and the joints named by `shifting` [B] may shift; a joint other than the root pays `price` times its
     squared shift, where a sample that is missed by the same distance pays 1 / S.
     """
+    placed = np.concatenate([rest, np.ones((len(rest), 1))], axis=1)
+    factors = (weights[:, :, None] * placed[:, None]).reshape(len(rest), -1)
+    gram, below = factors.T @ factors, _below(pose.parents)
     parts = []
     for start in range(0, len(moved), FRAMES):
         rows = slice(start, start + FRAMES)
+        moments = _Moments(gram, factors.T @ moved[rows], len(rest))
         part = replace(pose, rotations=pose.rotations[rows], shifts=pose.shifts[rows])
         for _ in range(rounds):
-            part = _step(part, rest, moved[rows], weights, shifting, price)
+            part = _step(part, moments, below, shifting, price)
         parts.append(part)
     joined = (np.concatenate([getattr(part, name) for part in parts]) for name in ("rotations", "shifts"))
     return Pose(pose.parents, pose.places, *joined)
 
 
-def _step(pose: Pose, rest: Floats, moved: Floats, weights: Floats, shifting: NDArray[np.bool_], price: float) -> Pose:
-    frames, samples, bones = len(moved), len(rest), weights.shape[1]
+def _step(pose: Pose, moments: _Moments, below: Floats, shifting: NDArray[np.bool_], price: float) -> Pose:
     rotation, translation = pose.maps()
-    below = _below(pose.parents)
-    # Each bone's share of each sample's place, and what of a sample a joint moves, counted from the joint.
-    carried = np.einsum("tbij,sj->tsbi", rotation, rest, optimize=True) + translation[:, None]
-    carried *= weights[None, :, :, None]
-    residual = moved - carried.sum(axis=2)
-    moves = weights @ below.T
-    joints = np.einsum("tbij,bj->tbi", rotation, pose.places) + translation
-    arms = np.einsum("jb,tsbi->tsji", below, carried, optimize=True) - moves[None, :, :, None] * joints[:, None]
-    flat = arms.reshape(frames, samples, 3 * bones)
-    gram = (flat.transpose(0, 2, 1) @ flat).reshape(frames, bones, 3, bones, 3)
+    frames, bones, size = len(rotation), len(pose.parents), 3 * len(pose.parents)
+    maps = np.concatenate([rotation, translation[..., None]], axis=-1)  # [T, B, 3, 4]
+    # A joint's arm to a sample, what of it the joint moves, counted from the joint: linear in the factors too.
+    arms = np.repeat(maps[:, None], bones, axis=1)  # [T, J, B, 3, 4]
+    arms[..., 3] -= (np.einsum("tbij,bj->tbi", rotation, pose.places) + translation)[:, :, None]
+    arms *= below[None, :, :, None, None]
+    arms = arms.transpose(0, 1, 3, 2, 4).reshape(frames, size, 4 * bones)
+    spread = arms @ moments.gram  # [T, 3 J, 4 B]
+    gram = (spread @ arms.transpose(0, 2, 1)).reshape(frames, bones, 3, bones, 3)
     turning = np.einsum("tiaja->tij", gram)[:, :, None, :, None] * np.eye(3)[None, None, :, None, :]
     turning = turning - gram.transpose(0, 1, 4, 3, 2)
     free = np.flatnonzero(shifting | (pose.parents < 0))
-    lever = np.einsum("tsja,sk->tjka", arms, moves[:, free], optimize=True)
-    mixed = _cross(lever).transpose(0, 1, 3, 2, 4)  # [T, B, 3, K, 3]
-    sliding = np.einsum("sj,sk->jk", moves[:, free], moves[:, free])[:, None, :, None] * np.eye(3)[None, :, None, :]
-    size = 3 * bones
+    lever = (spread[..., 3::4] @ below[free].T).reshape(frames, bones, 3, len(free)).transpose(0, 1, 3, 2)
+    mixed = _cross(lever).transpose(0, 1, 3, 2, 4)  # [T, J, 3, K, 3]
+    weight = below[free] @ moments.gram[3::4, 3::4] @ below[free].T
+    sliding = weight[:, None, :, None] * np.eye(3)[None, :, None, :]
     matrix = np.empty((frames, size + 3 * len(free), size + 3 * len(free)))
     matrix[:, :size, :size] = turning.reshape(frames, size, size)
     matrix[:, :size, size:] = mixed.reshape(frames, size, -1)
     matrix[:, size:, :size] = matrix[:, :size, size:].transpose(0, 2, 1)
     matrix[:, size:, size:] = sliding.reshape(3 * len(free), -1)
-    cross = np.cross(arms, residual[:, :, None])
-    right = np.concatenate(
-        [cross.sum(axis=1).reshape(frames, -1), np.einsum("sk,tsi->tki", moves[:, free], residual).reshape(frames, -1)],
-        axis=1,
-    )
-    paid = np.where(pose.parents[free] < 0, 0.0, price * samples)
+    missed = moments.reached - moments.gram @ maps.transpose(0, 1, 3, 2).reshape(frames, 4 * bones, 3)
+    pulled = (arms @ missed).reshape(frames, bones, 3, 3)
+    torque = np.stack([pulled[..., a, b] - pulled[..., b, a] for a, b in ((1, 2), (2, 0), (0, 1))], axis=-1)
+    right = np.concatenate([torque.reshape(frames, -1), (below[free] @ missed[:, 3::4]).reshape(frames, -1)], axis=1)
+    paid = np.where(pose.parents[free] < 0, 0.0, price * moments.samples)
     matrix[:, np.arange(size, matrix.shape[1]), np.arange(size, matrix.shape[1])] += np.repeat(paid, 3)
     above = np.where(pose.parents < 0, 0, pose.parents)
     frame = np.where((pose.parents < 0)[None, :, None, None], np.eye(3), rotation[:, above])  # axes of each parent

@@ -21,7 +21,6 @@ from core.rigging.skinning_decomposition import region_weights
 from core.rigging.weight_fit import carried_weights, dense_weights, fit_weights
 
 Floats = NDArray[np.float64]
-POSE_SAMPLES = 800  # of the samples, that poses are fitted to
 FRAMES_READ = 32  # frames, as different as possible, that bones and weights are found from; poses are of all
 RIGID_ENOUGH = 2e-4  # of the size: regions this rigid are not divided
 TURNS = 2  # of weights and poses, alternating
@@ -68,15 +67,16 @@ class SkinFit:
     error: float  # mean distance from the motion, over all frames, or what it is likely to be there
 
 
-def fit_skin(moving: Moving, count: int, exactly: bool, regions: Regions | None = None, divide: bool = True) -> SkinFit:
-    """Up to `count` bones, with poses in the chosen frames.
+def fit_bones(
+    moving: Moving, count: int, exactly: bool, regions: Regions | None = None, divide: bool = True
+) -> SkinFit:
+    """Up to `count` bones with weights of the samples, and poses in the chosen frames.
 
     With `regions` of the samples they are what the bones are modelled on: those as they are, or with `divide` pieces of
     them where the motion asks for more, and where it does not `exactly` so many.
     """
-    surface, rest, gone = moving.surface, moving.rest, moving.moved[moving.chosen]
-    samples, neighbours = surface.samples, surface.neighbours
-    at, there = rest[samples], gone[:, samples]
+    surface, samples, neighbours = moving.surface, moving.surface.samples, moving.surface.neighbours
+    at, there = moving.rest[samples], moving.moved[np.ix_(moving.chosen, samples)]
     label = None if regions is None else regions.label
     if label is None or divide:
         label = rigid_clusters(at, there, neighbours, count, 0.0 if exactly else RIGID_ENOUGH, label)
@@ -90,17 +90,25 @@ def fit_skin(moving: Moving, count: int, exactly: bool, regions: Regions | None 
         named = tuple(regions.named[region] for region in known.region[order])
     fixed = np.zeros(len(parents), bool)
     pose = Pose.of(parents, places, *rigid_motion(at, there, weights))
-    pose = _posed(pose, at, there, weights, 4, fixed)
+    pose = fit_pose(pose, at, there, weights, 4, fixed, SHIFT_PRICE)
     mean = sparse.diags(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
     for _ in range(TURNS):
         bones, few = fit_weights(at, there, *pose.maps(), mean @ weights, mean, 1)
         weights = dense_weights(bones, few, len(parents))
-        pose = _posed(pose, at, there, weights, 2, fixed)
-    guess = carried_weights(weights, surface.owner, surface.near, BLUR)
-    bones, few = fit_weights(rest, gone, *pose.maps(), guess, surface.near)
-    weights = dense_weights(bones[samples], few[samples], len(parents))
-    pose = _posed(pose, at, there, weights, 2, fixed)
-    return SkinFit(pose, bones, few, weights, named, moving.usual * _error(rest, gone, bones, few, pose))
+        pose = fit_pose(pose, at, there, weights, 2, fixed, SHIFT_PRICE)
+    owned = np.bincount(surface.owner, minlength=len(samples)).astype(np.float64)
+    return SkinFit(pose, bones, few, weights, named, moving.usual * _error(at, there, bones, few, pose, owned))
+
+
+def on_vertices(fit: SkinFit, moving: Moving) -> SkinFit:
+    """The bones with weights of all vertices."""
+    surface, rest, gone = moving.surface, moving.rest, moving.moved[moving.chosen]
+    samples, count = surface.samples, len(fit.pose.parents)
+    guess = carried_weights(fit.sample_weights, surface.owner, surface.near, BLUR)
+    bones, few = fit_weights(rest, gone, *fit.pose.maps(), guess, surface.near)
+    weights = dense_weights(bones[samples], few[samples], count)
+    pose = fit_pose(fit.pose, rest[samples], gone[:, samples], weights, 2, np.zeros(count, bool), SHIFT_PRICE)
+    return SkinFit(pose, bones, few, weights, fit.named, moving.usual * _error(rest, gone, bones, few, pose))
 
 
 def with_shifts(fit: SkinFit, moving: Moving) -> SkinFit:
@@ -109,7 +117,7 @@ def with_shifts(fit: SkinFit, moving: Moving) -> SkinFit:
     surface, rest, gone = moving.surface, moving.rest, moving.moved[moving.chosen]
     samples, all_joints = surface.samples, np.ones(count, bool)
     for _ in range(TURNS):
-        pose = _posed(pose, rest[samples], gone[:, samples], weights, 3, all_joints)
+        pose = fit_pose(pose, rest[samples], gone[:, samples], weights, 3, all_joints, SHIFT_PRICE)
         guess = dense_weights(fit.bones, fit.weights, count)
         for _ in range(BLUR_AGAIN):
             guess = surface.near @ guess
@@ -128,7 +136,8 @@ def in_all_frames(fit: SkinFit, moving: Moving) -> SkinFit:
     at, there = moving.rest[samples], moving.moved[: moving.shown, samples]
     shifting = np.abs(fit.pose.shifts).max(axis=(0, 2)) > 0
     pose = Pose.of(fit.pose.parents, fit.pose.places, *rigid_motion(at, there, weights))
-    pose = _posed(pose, at, there, weights, 3, shifting & (fit.pose.parents >= 0))
+    shifting &= fit.pose.parents >= 0
+    pose = fit_pose(pose, at, there, weights, 3, shifting, SHIFT_PRICE)
     return replace(
         fit, pose=pose, error=_error(moving.rest, moving.moved[: moving.shown], fit.bones, fit.weights, pose)
     )
@@ -141,15 +150,13 @@ def _known(regions: Regions, label: NDArray[np.int64]) -> Known:
     return Known(votes.argmax(axis=1), regions.parents, regions.places)
 
 
-def _posed(pose: Pose, at: Floats, gone: Floats, weights: Floats, rounds: int, shifting: NDArray[np.bool_]) -> Pose:
-    """By the first samples, which are spread over the surface as all are."""
-    few = slice(0, POSE_SAMPLES)
-    return fit_pose(pose, at[few], gone[:, few], weights[few], rounds, shifting, SHIFT_PRICE)
-
-
-def _error(rest: Floats, moved: Floats, bones: NDArray[np.int64], weights: Floats, pose: Pose) -> float:
+def _error(
+    rest: Floats, moved: Floats, bones: NDArray[np.int64], weights: Floats, pose: Pose, counts: Floats | None = None
+) -> float:
+    """Mean distance from the motion; each point counts as many times as `counts` [V] says."""
     made = skinned(rest, bones, weights, *pose.maps())
-    return float(np.mean([np.linalg.norm(a - b, axis=-1).mean() for a, b in zip(made, moved, strict=True)]))
+    apart = np.mean([np.linalg.norm(a - b, axis=-1) for a, b in zip(made, moved, strict=True)], axis=0)
+    return float(np.average(apart, weights=counts))
 
 
 def _different_frames(moved: Floats, most: int) -> NDArray[np.int64]:

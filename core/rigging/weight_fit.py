@@ -73,17 +73,29 @@ def _strongest(weights: Floats, count: int) -> NDArray[np.int64]:
 def _solve(
     rest: Floats, moved: Floats, rotation: Floats, translation: Floats, bones: NDArray[np.int64], guess: Floats
 ) -> Floats:
-    """Least squares on the simplex, all vertices together: accelerated projected gradient (Beck and Teboulle 2009)."""
+    """Least squares on the simplex, all vertices together: accelerated projected gradient (Beck and Teboulle 2009).
+
+    The products of the candidates' misses, summed over frames, are quadratic in the vertex at rest with coefficients
+    that depend on the two bones alone.
+    """
+    frames, count = rotation.shape[:2]
+    maps = np.concatenate([rotation, translation[..., None]], axis=-1)  # [T, B, 3, 4]
+    flat = maps.transpose(0, 2, 1, 3).reshape(3 * frames, 4 * count)
+    pairs = (flat.T @ flat / frames).reshape(count, 4, count, 4).transpose(0, 2, 1, 3)  # [B, B, 4, 4]
+    pairs = np.ascontiguousarray(pairs).reshape(count, count, 16)
+    placed = np.concatenate([rest, np.ones((len(rest), 1))], axis=1)
     result = np.empty_like(guess)
     for start in range(0, len(rest), BLOCK):
         rows = slice(start, start + BLOCK)
-        own = bones[rows]
-        # [v, K, T, 3]: where each candidate would take the vertex, from where it is.
-        apart = np.einsum("tvkij,vj->vkti", rotation[:, own], rest[rows], optimize=True)
-        apart += translation[:, own].transpose(1, 2, 0, 3)
-        apart -= moved[:, rows].transpose(1, 0, 2)[:, None]
-        flat = apart.reshape(*own.shape, -1)
-        gram = flat @ flat.transpose(0, 2, 1) / len(moved)
+        own, x = bones[rows], placed[rows]
+        there = moved[:, rows].transpose(1, 0, 2).reshape(len(x), -1)
+        both = np.einsum(
+            "vklc,vc->vkl", pairs[own[:, :, None], own[:, None]], np.einsum("vi,vj->vij", x, x).reshape(-1, 16)
+        )
+        reached = np.einsum("vbi,vi->vb", (there @ flat / frames).reshape(len(x), count, 4), x)
+        reached = np.take_along_axis(reached, own, axis=1)
+        far = np.square(there).sum(axis=1)[:, None, None] / frames
+        gram = both - reached[:, :, None] - reached[:, None] + far
         result[rows] = _on_simplex(gram + HOLD * np.eye(own.shape[1]), HOLD * guess[rows], guess[rows])
     return result
 
