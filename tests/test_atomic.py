@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ from core.cli import main
 from core.config import Config
 from core.errors import CheckpointError
 from core.io.staging import PREFIX, staged
+from m2v_studio.document import project
+from tests.studio.shapes import opened_state
 
 
 def dead_mark() -> str:
@@ -74,13 +77,57 @@ def test_the_next_start_removes_what_killed_exports_left_anywhere(
     notes, far = tmp_path / "config" / "exports", tmp_path / "far"
     with staged(far / "run.glb") as living:
         (note,) = notes.iterdir()
-        killed = far / f"{PREFIX}{dead_mark()}x"
+        gone = dead_mark()
+        killed, save = far / f"{PREFIX}{gone}x", far / f".walk.m2v.{gone}x.tmp"
         killed.mkdir()
+        save.write_bytes(b"half")
         (notes / killed.name).write_text(str(far))
-        (notes / f"{PREFIX}{dead_mark()}y").write_text(str(tmp_path / "a disk that is gone"))
+        (notes / f"{PREFIX}{gone}y").write_text(str(tmp_path / "a disk that is gone"))
+        (notes / f"{PREFIX}{gone}a").write_bytes(b"\xff cut")
         assert main(["info", "small"]) == 0
-        assert not killed.exists() and living.exists() and list(notes.iterdir()) == [note]
+        assert not killed.exists() and not save.exists() and living.exists()
+        assert sorted(notes.iterdir()) == sorted([note, notes / f"{PREFIX}{gone}a"])
+        (notes / f"{PREFIX}{gone}a").unlink()
     assert not list(notes.iterdir()) and not list(far.iterdir())
+
+
+def test_a_save_says_where_it_writes_until_it_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("M2V_CONFIG_DIR", str(tmp_path / "config"))
+    seen: list[str] = []
+    original = project.write_atomically
+
+    def watched(*given: Any) -> None:
+        seen.extend(note.read_text() for note in (tmp_path / "config" / "exports").iterdir())
+        original(*given)
+
+    monkeypatch.setattr(project, "write_atomically", watched)
+    project.save_project(opened_state(), tmp_path / "far" / "walk.m2v")
+    assert seen == [str(tmp_path / "far")]
+    assert not list((tmp_path / "config" / "exports").iterdir()) and len(list((tmp_path / "far").iterdir())) == 1
+
+
+def test_a_full_disk_ends_a_training_with_one_sentence_and_its_last_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system itself refuses, in the middle of the file."""
+    resource = pytest.importorskip("resource")
+    out = tmp_path / "run"
+    train = ["train", "motion-autoencoder", "--config", "tiny", "--out", str(out), "--steps"]
+    assert main([*train, "1"]) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.suffix == ".safetensors"}
+    assert len(before) == 2
+    capsys.readouterr()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (min(map(len, before.values())) // 2, limits[1]))
+    try:
+        code = main([*train, "2"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert code == 2 and "cannot be written (File too large)" in said and said.endswith("free some space.")
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix == ".safetensors"} == before
+    assert not list(out.glob("*.tmp"))
+    assert main([*train, "2"]) == 0  # goes on from there
 
 
 def test_frames_that_a_killed_export_was_replacing_come_back(tmp_path: Path) -> None:

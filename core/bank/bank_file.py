@@ -52,7 +52,7 @@ def read_contents(path: str | Path) -> list[Listed]:
             name, pack, category, author = (str(shape[key]) for key in ("name", "pack", "category", "author"))
             result.append(Listed(name, pack, category, author, clips))
         return result
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+    except Exception:  # whatever safetensors and json raise, or a value of another kind
         raise DataError(f"{path.name} is damaged or not a bank of motions; build it again.") from None
 
 
@@ -135,7 +135,7 @@ def read_bank(path: str | Path) -> list[BankShape]:
         raise DataError(f"{path.name} is not a bank of motions of this version; build it again with 'm2v bank build'.")
     try:
         return _shapes(json.loads(header["shapes"]), tensors)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except Exception as error:  # values of another kind, nested too deeply, out of range
         raise DataError(f"{path.name} is damaged ({type(error).__name__}); build it again.") from None
 
 

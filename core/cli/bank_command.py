@@ -30,9 +30,8 @@ def add_command(command: AddCommand) -> None:
     build.add_argument("rigs", nargs="+", metavar="RIGS", help="folders or files: glTF, USD, .npz, .pc2, .mdd")
     build.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bank, .safetensors")
     build.add_argument("--processes", type=int, metavar="N", help="files read at once; all cores, if left out")
-    build.add_argument(
-        "--procedural", type=int, default=0, metavar="N", help="also N procedural creatures or appliances of each kind"
-    )
+    text = "also N procedural creatures or appliances of each kind, 100 at most"
+    build.add_argument("--procedural", type=int, default=0, metavar="N", help=text)
     add = action("add", run_add, "Add animated models to your own motions, which every animation may borrow from.")
     add.add_argument("files", nargs="+", metavar="FILE", help="files or folders: glTF, USD, .npz, .pc2, .mdd")
     for made in (build, add):
@@ -48,20 +47,20 @@ def run_build(options: argparse.Namespace) -> None:
     """`m2v bank build`."""
     from core.bank.bank_file import write_bank
     from core.bank.building import build_shapes, motion_files
-    from core.experiments.procedural_shapes import procedural_shapes
+    from core.experiments.procedural_shapes import check_count, procedural_shapes
     from core.pipelines.part_descriptions import PartDescriptions
 
     if options.out.suffix != ".safetensors":
         raise DataError(f"The bank {options.out} has to end in .safetensors; change its name.")
-    if options.procedural < 0:
-        raise DataError(f"{options.procedural} procedural creatures are not possible; ask for 0 or more.")
+    check_count(options.procedural)
     if options.processes is not None and options.processes < 1:
         raise DataError(f"{options.processes} processes are not possible; ask for 1 or more.")
     paths, describe = motion_files(options.rigs), PartDescriptions.load(options.preset)
     with counting_bar() as on_progress:
         built = build_shapes(paths, describe.described, on_progress=on_progress, processes=options.processes)
+        made = procedural_shapes(options.procedural, on_progress=on_progress)
+        built.shapes += map(describe.described, made)
     _say_skipped(built)
-    built.shapes += map(describe.described, procedural_shapes(options.procedural))
     write_bank(options.out, built.shapes)
     size = options.out.stat().st_size / 1e6
     print(f"{options.out}: {_clips(built.shapes)} of {len(built.shapes)} models, {size:.1f} MB.")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from core.bank.building import OnProgress
 from core.bank.credits import credit_of
 from core.bank.read_sequence import MeshMotion, shape_of_motions
 from core.bank.shape import BankShape
 from core.data.procedural import ProceduralSource
+from core.errors import DataError
 
+MOST_EACH = 100  # 1,100 shapes: more than all rigs that are shipped, in the search of every drag
 FRAMES = 49
 CELLS = 64  # along the longest side of the mesh that nodes are sampled on
 SEED = 1000  # of the first motion
@@ -21,13 +24,31 @@ DOING = {
 }  # fmt: skip
 
 
-def procedural_shapes(each: int, kinds: Sequence[str] = tuple(DOING)) -> Iterator[BankShape]:
-    """`each` members of every kind with one clip each, of identities and motions that evaluation does not hold out."""
-    source = ProceduralSource()
+def check_count(each: int) -> None:
+    """Raises DataError where `each` members of every kind are not possible."""
+    if not 0 <= each <= MOST_EACH:
+        raise DataError(f"{each:,} procedural members of each kind are not possible; ask for 0 to {MOST_EACH}.")
+
+
+def procedural_shapes(
+    each: int, kinds: Sequence[str] = tuple(DOING), on_progress: OnProgress | None = None
+) -> Iterator[BankShape]:
+    """`each` members of every kind with one clip each, of identities and motions that evaluation does not hold out.
+
+    `on_progress` hears of each member before it is made (some take seconds) and of the end; what it raises stops the
+    work. Raises DataError for a negative number or more than `MOST_EACH`.
+    """
+    check_count(each)
+    source, total, done = ProceduralSource(), each * len(kinds), 0
     for kind in kinds:
         for number in range(each):
-            member = source.mesh_sequence(number, SEED + number, FRAMES, CELLS, kind)
             name = f"procedural_{kind}_{number + 1}"
+            if on_progress is not None:
+                on_progress(done, total, name)
+            member = source.mesh_sequence(number, SEED + number, FRAMES, CELLS, kind)
             clip = MeshMotion(DOING[kind], member.vertices, member.fps)
             shape = shape_of_motions(name, member.vertices[0], member.faces, [clip], credit_of(name), kind)
             yield replace(shape, source=name)
+            done += 1
+    if on_progress is not None and total:
+        on_progress(total, total, "Procedural members")

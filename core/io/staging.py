@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.assets import config_folder
-from core.atomic import is_orphan, owner_mark
+from core.atomic import is_orphan, owner_mark, remove_unfinished
 from core.errors import ExportError
 
 PREFIX = ".m2v-export-"
@@ -40,32 +40,47 @@ def check_target(out: Path, folder_of_frames: bool, own_files: re.Pattern[str]) 
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
     """A temporary folder on the same disk as `out`; raises ExportError when it cannot be written."""
-    folder: Path | None = None
-    note: Path | None = None
+    folder = out.parent / _fresh_name()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         remove_orphans(out.parent)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX + owner_mark(), dir=out.parent))
-        note = _noted(folder)
-        yield folder
+        with noted(out.parent):
+            try:
+                folder.mkdir(mode=0o700)
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ExportError(f"{out} cannot be written ({reason}); choose another folder or free some space.") from error
+
+
+@contextmanager
+def noted(place: Path) -> Iterator[None]:
+    """While the block writes in the folder `place`, a note in the settings folder says so to the next start.
+
+    Without room for notes, what a killed process leaves goes with the next write there.
+    """
+    note = _notes() / _fresh_name()
+    with suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(str(place.resolve()), encoding="utf-8")
+    try:
+        yield
     finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        if note is not None:
+        with suppress(OSError):
             note.unlink(missing_ok=True)
 
 
 def remove_left_behind() -> None:
-    """Delete what killed exports of this machine left anywhere; called at program start."""
-    with suppress(OSError):
-        for note in sorted(_notes().glob(f"{PREFIX}*")):
-            if is_orphan(note.name[len(PREFIX) :]):
+    """Delete what killed exports and saves of this machine left anywhere; called at program start."""
+    for note in sorted(_notes().glob(f"{PREFIX}*")):
+        if is_orphan(note.name[len(PREFIX) :]):
+            with suppress(OSError, ValueError):  # a disk that refuses, a note that was cut short
                 place = Path(note.read_text(encoding="utf-8"))
                 if place.is_dir():
                     remove_orphans(place)
+                    remove_unfinished(place)
                 note.unlink(missing_ok=True)
 
 
@@ -73,15 +88,8 @@ def _notes() -> Path:
     return config_folder() / "exports"
 
 
-def _noted(folder: Path) -> Path | None:
-    """Writes a file that tells the next start about a staging folder; None if that is impossible."""
-    note = _notes() / folder.name
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(str(folder.parent.resolve()), encoding="utf-8")
-    except OSError:
-        return None
-    return note
+def _fresh_name() -> str:
+    return f"{PREFIX}{owner_mark()}{secrets.token_hex(6)}"
 
 
 def remove_orphans(place: Path) -> None:

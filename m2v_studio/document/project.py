@@ -21,6 +21,7 @@ from core.atomic import write_atomically
 from core.errors import DataError
 from core.handle_record import handle_from_record, handle_record
 from core.io.material_record import material_from_record, material_record
+from core.io.staging import noted
 from core.pipelines.request import QUALITIES, Quality, ReconstructionSet, Sample, SampleSet
 from core.sequence import HandleTracks, MeshPart, MeshSequence, SourceMesh, Texture, frozen_array
 from m2v_studio.document.reference import motion_from, motion_record, reference_from, reference_record
@@ -80,7 +81,8 @@ def save_project(state: State, path: Path) -> None:
                 with archive.open(entry, "w", force_zip64=True) as place:
                     np.savez(place, **cast(Any, arrays))
 
-    write_atomically(path, write, DataError)
+    with noted(path.parent):
+        write_atomically(path, write, DataError)
 
 
 def load_project(path: Path) -> tuple[Document, Results | None]:

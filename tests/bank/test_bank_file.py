@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
-from core.bank.bank_file import read_bank, write_bank
+from core.bank.bank_file import FORMAT, VERSION, read_bank, read_contents, write_bank
 from core.bank.shape import mirrored
 from core.errors import DataError
 from tests.bank.creatures import swinging_rod
@@ -35,6 +36,16 @@ def test_a_damaged_bank_is_named(tmp_path):
             read_bank(path)
     with pytest.raises(DataError, match="no bank of motions at"):
         read_bank(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("shapes", ["[" * 100_000, '[{"clips": [["a", "b", Infinity, 0]]}]', "[7]", "{"])
+def test_a_bank_whose_heading_is_nonsense_is_named(tmp_path, shapes):
+    path = tmp_path / "bank.safetensors"
+    header = {"format": FORMAT, "version": str(VERSION), "shapes": shapes}
+    path.write_bytes(save({"nodes": np.zeros((2, 3), np.int16)}, header))
+    for read in (read_bank, read_contents):
+        with pytest.raises(DataError, match=r"bank\.safetensors is damaged"):
+            read(path)
 
 
 def test_a_bank_without_shapes_is_refused(tmp_path):

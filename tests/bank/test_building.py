@@ -16,7 +16,7 @@ from core.bank.read_motion import read_motion
 from core.bank.read_sequence import rigid_parts
 from core.bank.shape import BankShape
 from core.cli.command_line import main
-from core.errors import DataError, M2VError
+from core.errors import Cancelled, DataError, M2VError
 from core.experiments.procedural_shapes import procedural_shapes
 from core.io.export import export_sequence
 from core.sequence import MeshSequence
@@ -156,7 +156,7 @@ def test_the_command_builds_lists_adds_and_removes(
 def test_the_command_adds_procedural_members(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(procedural_shapes, "__defaults__", (("laptop", "fish"),))
+    monkeypatch.setattr(procedural_shapes, "__defaults__", (("laptop", "fish"), None))
     (tmp_path / "in").mkdir()
     files(tmp_path / "in")
     bank = tmp_path / "bank.safetensors"
@@ -168,7 +168,22 @@ def test_the_command_adds_procedural_members(
     turned = np.degrees(2 * np.arccos(np.abs(laptop.clips[0].quaternions[..., 0]).clip(0, 1))).max(axis=0)
     assert turned.max() > 20 and laptop.clips[0].frames >= 20
     assert fish.clips[0].behaviour == "swim" and fish.source != laptop.source
-    assert main([*build, "-1"]) == 2
+    for count in ("-1", "101"):
+        assert main([*build, count]) == 2 and "ask for 0 to 100" in capsys.readouterr().err
+
+
+def test_procedural_members_are_counted_as_they_are_made_and_can_be_stopped() -> None:
+    told: list[tuple[int, int, str]] = []
+    made = procedural_shapes(2, ("laptop",), lambda *progress: told.append(progress))
+    assert [shape.name for shape in made] == ["procedural_laptop_1", "procedural_laptop_2"]
+    assert [(done, total) for done, total, _ in told] == [(0, 2), (1, 2), (2, 2)]
+    assert told[1][2] == "procedural_laptop_2"
+
+    def stop(*_: object) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(procedural_shapes(1, ("fish",), stop))
 
 
 def test_a_damaged_bank_of_ones_own_is_not_written_over(tmp_path: Path, own: Path) -> None:

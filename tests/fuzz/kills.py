@@ -3,7 +3,7 @@
 A child process writes one file (or folder) again and again, each time with the next number in it, and says after each
 that it is done. It is killed within one of the writes: Python tells of every file that is opened, renamed or deleted,
 and the child dies at one of these calls that touch what is unfinished, or at a moment between it and the next. Then
-what lies there must be whole and no older than what the child had finished, and after the next write nothing else may
+what lies there must be whole and no older than what the child had finished, and after the next start nothing else may
 lie beside it. A killed training must go on as if it had not been.
 """
 
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import trimesh
 
+from core.atomic import remove_unfinished
 from core.checkpoint import STAGES, load_checkpoint, save_checkpoint
 from core.config import Config
 from core.io import staging
@@ -60,6 +61,7 @@ class Kind:
     write: Callable[[Path, int], object]
     read: Callable[[Path], int]
     beside: tuple[str, ...] = ()
+    start: Callable[[Path], object] = lambda folder: staging.remove_left_behind()  # what the next start does
 
 
 def write_motion(out: Path, number: int) -> None:
@@ -102,7 +104,7 @@ KINDS = (
     Kind("motion.glb", write_motion, least_x, ("import_motion_glb.py",)),
     Kind("motion.usdc", write_motion, least_x, ("import_motion_usdc.py",)),
     Kind("motion.obj", write_motion, read_frames, ("import_motion_obj.py",)),
-    Kind(f"{STAGE}.safetensors", write_checkpoint, read_checkpoint),
+    Kind(f"{STAGE}.safetensors", write_checkpoint, read_checkpoint, start=remove_unfinished),
 )
 
 
@@ -136,10 +138,12 @@ class FileCalls:
 
 
 def moment(times: list[float], luck: random.Random) -> tuple[int, float]:
-    """One of these calls, and how long after it: as often at a call as between it and the next."""
-    last = luck.randrange(len(times))
-    gap = times[last + 1] - times[last] if last + 1 < len(times) else 0.0
-    return last, luck.choice((0.0, luck.uniform(0.0, gap)))
+    """One of these calls, and how long after it: as often at a call as at any time from the first to the last."""
+    if luck.random() < 0.5:
+        return luck.randrange(len(times)), 0.0
+    when = luck.uniform(times[0], times[-1])
+    last = max(number for number, time in enumerate(times) if time <= when)
+    return last, when - times[last]
 
 
 @dataclass
@@ -177,8 +181,10 @@ def kill_writers(kind: Kind, count: int, luck: random.Random, calls: FileCalls) 
             )
             tally.kills += 1
             tally.in_the_middle += {path.name for path in folder.iterdir()} != beside
-            staging.remove_orphans(folder)  # as the next start does first
             try:
+                kind.start(folder)
+                if (left := {path.name for path in folder.iterdir()}) != beside:
+                    tally.faults.append(f"{sorted(left ^ beside)} stayed or is missing after the next start")
                 found = kind.read(target)
                 finished = max(number, done)
                 if found not in (finished, finished + 1):  # it may have been killed before it could say so
@@ -188,7 +194,7 @@ def kill_writers(kind: Kind, count: int, luck: random.Random, calls: FileCalls) 
                 if kind.read(target) != number:
                     tally.faults.append("the next write is not what is there")
                 if (left := {path.name for path in folder.iterdir()}) != beside:
-                    tally.faults.append(f"{sorted(left - beside)} stayed")
+                    tally.faults.append(f"{sorted(left ^ beside)} stayed or is missing after the next write")
             except Exception as error:  # whatever it is, it is a fault
                 tally.faults.append(f"{type(error).__name__}: {error}")
     return tally
@@ -257,12 +263,15 @@ def _killed(work: Callable[[Callable[[int], object]], object]) -> int:
             os.close(reading)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             work(lambda number: os.write(writing, b"%d\n" % number))
+            time.sleep(5.0)  # a quick one may be done before its time has come
         finally:
             os._exit(1)
     os.close(writing)
     with os.fdopen(reading, "rb") as said:
         numbers = [int(line) for line in said.read().splitlines()]
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        raise RuntimeError("the child ended before it was killed")
     return max(numbers, default=0)
 
 
@@ -273,13 +282,20 @@ def main() -> int:
     parser.add_argument("--only", default="", help="kinds whose name holds this; `training` is one")
     options = parser.parse_args()
     torch.set_num_threads(1)  # a child must not need threads that only its parent has
+    with tempfile.TemporaryDirectory() as settings:
+        os.environ["M2V_CONFIG_DIR"] = settings
+        return kill_all(options.count, options.seed, options.only)
+
+
+def kill_all(count: int, seed: int, only: str) -> bool:
+    """Kill writers of each kind whose name holds `only`; whether anything went wrong."""
     failed = False
-    luck = random.Random(options.seed)
+    luck = random.Random(seed)
     calls = FileCalls()
-    runs = {kind.name: lambda kind=kind: kill_writers(kind, options.count, luck, calls) for kind in KINDS}
-    runs["training"] = lambda: kill_trainings(options.count, luck, calls)
+    runs = {kind.name: lambda kind=kind: kill_writers(kind, count, luck, calls) for kind in KINDS}
+    runs["training"] = lambda: kill_trainings(count, luck, calls)
     for name, run in runs.items():
-        if options.only in name:
+        if only in name:
             tally = run()
             failed |= bool(tally.faults)
             print(
