@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -9,6 +14,7 @@ import numpy as np
 import pytest
 from pxr import Usd, UsdGeom, UsdShade
 
+from core.assets import search_path
 from core.errors import ExportError
 from core.io.export import export_sequence
 from core.io.export_clip import ExportOptions
@@ -100,3 +106,36 @@ def test_long_text_is_written_by_a_process_that_ctrl_c_ends(separate, tmp_path, 
     short, long = (np.array(mesh.GetPointsAttr().Get(2)) for _, mesh in opened)
     np.testing.assert_array_equal(short, long)
     assert not list(tmp_path.glob("*.usdc"))
+
+
+SLOW_USD = """#!{python}
+import sys, time
+open(sys.argv[-1], "w").write("half")
+time.sleep(600)
+"""
+INTERRUPTED = """
+import sys
+from core.cli import main
+from core.io.usd import usd_writer
+usd_writer.LONG_TEXT = 0
+usd_writer.sys = type("sys", (), dict(executable=sys.argv[1]))  # its child never ends by itself
+sys.exit(main(["export", sys.argv[2], sys.argv[3]]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is not sent to another process there")
+def test_ctrl_c_ends_the_command_while_usd_writes_and_leaves_nothing(separate, tmp_path):
+    export_sequence(separate.sequence, tmp_path / "walk.npz")
+    python, out = tmp_path / "slow_python", tmp_path / "out"
+    python.write_text(SLOW_USD.format(python=sys.executable))
+    python.chmod(0o755)
+    command = [sys.executable, "-c", INTERRUPTED, python, tmp_path / "walk.npz", out / "walk.usda"]
+    environment = {**os.environ, "PYTHONPATH": search_path(), "M2V_CONFIG_DIR": str(tmp_path / "config")}
+    # Its own group, as a terminal's: Ctrl-C reaches all of it.
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and not list(out.glob("*/walk.usda")):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130 and "nothing is left half-written" in said
+    assert not list(out.iterdir()) and not list((tmp_path / "config" / "exports").iterdir())
