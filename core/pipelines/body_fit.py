@@ -29,6 +29,8 @@ POINTS = 500  # seen points that pull
 # Weight of the points beside the cotangent weights of edges, and distance at which a match counts half, in turn.
 LEVELS = ((0.05, 0.1), (0.1, 0.08), (0.3, 0.06), (1.0, 0.04), (3.0, 0.03), (8.0, 0.02))
 ROUNDS = 3  # of matching at each level
+STIFF = 2  # levels that all bodies go through
+FINISHED = 4  # bodies that go through the rest; the best of more on validation clips is a worse one
 ITERATIONS = 4
 UNCOVERED = 1.0  # distances between points: farther from all points of a whole shape a vertex is drawn to them
 MISPLACED = 0.005  # of the size inside the empty space
@@ -130,41 +132,64 @@ def fit_bodies(
 ) -> list[FittedBody]:
     """Bodies bent to the seen points [N, 3] of frame 0, which lie all over a `whole` shape; the most likely first.
 
-    `on_better` is called with each that is likelier than those before it.
+    All are bent stiffly, and of them the FINISHED likeliest also softly. `on_better` is called with each of these that
+    is likelier than those before it.
     """
     every = np.asarray(points, dtype=np.float64)
     cloud = every[np.random.default_rng(0).permutation(len(every))[:POINTS]]
     tree = KDTree(every)
-    fitted = []
+    begun = []
     for body in placed:
-        check_cancelled()
-        faces = body.faces.astype(np.int64)
-        vertices, stretch = _bent(body.vertices, faces, cloud, free, whole)
-        vertices = np.ascontiguousarray(vertices)
-        apart = np.sqrt(igl.point_mesh_squared_distance(np.ascontiguousarray(cloud), vertices, faces)[0])
-        wrong = float(contradictions(vertices[None], cloud, free, whole)[0])
-        misfit = float(apart.mean()) + wrong + STRETCHED * stretch
-        fitted.append(FittedBody(body.name, vertices, faces, misfit, tree))
-        if misfit == min(one.misfit for one in fitted):
+        bending = _Bending(body, cloud, free, whole)
+        bending.go_through(LEVELS[:STIFF], check_cancelled)
+        begun.append(bending)
+    begun.sort(key=lambda bending: bending.misfit())
+    fitted: list[FittedBody] = []
+    for bending in begun[:FINISHED]:
+        bending.go_through(LEVELS[STIFF:], check_cancelled)
+        fitted.append(
+            FittedBody(bending.name, np.ascontiguousarray(bending.pose), bending.faces, bending.misfit(), tree)
+        )
+        if fitted[-1].misfit == min(one.misfit for one in fitted):
             on_better(fitted[-1])
     return sorted(fitted, key=lambda body: body.misfit)
 
 
-def _bent(
-    vertices: Floats, faces: NDArray[np.int64], cloud: Floats, free: FreeSpace | None, whole: bool
-) -> tuple[Floats, float]:
-    """The surface's vertices [V, 3] drawn to the points [N, 3], and by what share its edges changed their length."""
-    body = SoftArap(vertices, faces)
-    pose = body.rest
-    tree = KDTree(cloud)
-    spacing = float(np.median(np.asarray(tree.query(cloud, k=2)[0])[:, 1])) if whole else np.inf
-    for weight, reach in np.repeat(LEVELS, ROUNDS, axis=0):
-        attachment, distance = closest(pose, _facing(pose, faces, free), cloud)
+class _Bending:
+    """A body on its way from where it was placed to the points [N, 3]."""
+
+    def __init__(self, body: PlacedBody, cloud: Floats, free: FreeSpace | None, whole: bool) -> None:
+        self.name, self.faces = body.name, body.faces.astype(np.int64)
+        self._cloud, self._free, self._whole = cloud, free, whole
+        self._solver = SoftArap(body.vertices, self.faces)
+        self.pose = self._solver.rest
+
+    def go_through(self, levels: Sequence[tuple[float, float]], check_cancelled: Callable[[], None]) -> None:
+        """Draw the surface to the points with these weights and reaches, in turn."""
+        tree = KDTree(self._cloud)
+        spacing = float(np.median(np.asarray(tree.query(self._cloud, k=2)[0])[:, 1])) if self._whole else np.inf
+        for weight, reach in np.repeat(levels, ROUNDS, axis=0):
+            check_cancelled()
+            self._draw(weight, reach, tree, spacing)
+
+    def misfit(self) -> float:
+        """Distance of the points, contradictions, and by what share edges changed their length."""
+        vertices = np.ascontiguousarray(self.pose)
+        apart = np.sqrt(igl.point_mesh_squared_distance(np.ascontiguousarray(self._cloud), vertices, self.faces)[0])
+        wrong = float(contradictions(vertices[None], self._cloud, self._free, self._whole)[0])
+        solver = self._solver
+        length = np.linalg.norm(vertices[solver.start] - vertices[solver.end], axis=1)
+        stretch = float(np.abs(length / np.linalg.norm(solver.edges, axis=1).clip(1e-9) - 1).mean())
+        return float(apart.mean()) + wrong + STRETCHED * stretch
+
+    def _draw(self, weight: float, reach: float, tree: KDTree, spacing: float) -> None:
+        pose, cloud = self.pose, self._cloud
+        attachment, distance = closest(pose, _facing(pose, self.faces, self._free), cloud)
         point = weight * min(1.0, POINTS / len(cloud))
         share = [point / (1 + (distance / reach) ** 2)]
         rows, targets = [attachment], [cloud]
-        moves = [(moved, where, np.full(len(moved), 0.5 * weight)) for moved, where in _to_move(pose, free)]
-        if whole:
+        moves = [(moved, where, np.full(len(moved), 0.5 * weight)) for moved, where in _to_move(pose, self._free)]
+        if self._whole:
             # Else a part that no point is nearest to stays where it is.
             away, near = (np.asarray(found) for found in tree.query(pose))
             lost = np.flatnonzero(away > UNCOVERED * spacing)
@@ -176,10 +201,8 @@ def _bent(
             rows.append(sparse.csr_matrix(picks, (len(moved), len(pose))))
             targets.append(where)
             share.append(pull)
-        attached = body.attached(sparse.vstack(rows).tocsr(), np.concatenate(share))
-        pose = body.fit(pose, attached, np.concatenate(targets), ITERATIONS)
-    length = np.linalg.norm(pose[body.start] - pose[body.end], axis=1)
-    return pose, float(np.abs(length / np.linalg.norm(body.edges, axis=1).clip(1e-9) - 1).mean())
+        attached = self._solver.attached(sparse.vstack(rows).tocsr(), np.concatenate(share))
+        self.pose = self._solver.fit(pose, attached, np.concatenate(targets), ITERATIONS)
 
 
 def _facing(pose: Floats, faces: NDArray[np.int64], free: FreeSpace | None) -> NDArray[np.int64]:

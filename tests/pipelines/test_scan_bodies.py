@@ -22,7 +22,7 @@ from core.models.diffusion_models import (
     build_shape_autoencoder,
     build_shape_diffusion,
 )
-from core.pipelines import body_search
+from core.pipelines import body_fit, body_search
 from core.pipelines.body_fit import NEAR, FittedBody, fit_bodies
 from core.pipelines.body_search import BodyPoses, PlacedBody, find_bodies
 from core.pipelines.free_space import FreeSpace
@@ -139,6 +139,18 @@ def test_a_whole_shape_that_hangs_finds_its_body_too(poses: BodyPoses, monkeypat
     monkeypatch.setattr(body_search, "UPRIGHT", np.inf)
     (upright,) = find_bodies(poses, points, None, 1, whole=True)
     assert found.name == "sausage" and found.misfit < 0.03 < 2 * found.misfit < upright.misfit
+
+
+def test_only_the_likeliest_bodies_are_bent_to_the_end(
+    poses: BodyPoses, half: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed = find_bodies(poses, half, None, 6)
+    monkeypatch.setattr(body_fit, "FINISHED", 6)
+    every = fit_bodies(placed, half, None)
+    monkeypatch.setattr(body_fit, "FINISHED", 2)
+    some = fit_bodies(placed[::-1], half, None)
+    assert len(every) == 6 and len(some) == 2
+    assert some[0].misfit == pytest.approx(every[0].misfit), "the best of all is among them, in whatever order"
 
 
 def test_an_end_that_no_point_is_nearest_to_is_drawn_along() -> None:
