@@ -20,10 +20,10 @@ from m2v_studio.view.widgets import (
     gap,
     heading,
     muted,
+    notes_line,
     rule,
     scale,
     segmented,
-    shorten,
     tooltip,
 )
 
@@ -119,12 +119,9 @@ class ScansPanel:
         if most:
             text = f"{text}, {most:,} a frame" if least == most else f"{text}, {least:,} to {most:,} a frame"
         text += ", tracked" if sequence.tracked else ", seen in part" if sequence.partial else ""
-        width = psim.GetContentRegionAvail()[0]
         muted(text)  # wrapped if necessary: cut in the middle it would be useless
         tooltip("Large parts of the surface were not seen, as from one side." if sequence.partial else "")
-        if sequence.notes:
-            psim.TextUnformatted(shorten(sequence.notes[0], width))
-            tooltip("\n".join(sequence.notes))
+        notes_line(sequence.notes)
 
     @staticmethod
     def _three(label: str, values: NDArray[np.float64], size: float, low: float, high: float, tip: str) -> Edited:

@@ -14,7 +14,19 @@ from m2v_studio.document.scan_files import KINDS, bundled_scans
 from m2v_studio.document.state import next_step
 from m2v_studio.document.up_axis import likely_up, mesh_notes, set_up_axis
 from m2v_studio.document.words import counted
-from m2v_studio.view.widgets import button, fitting, gap, heading, muted, popup, rule, scale, shorten, tooltip
+from m2v_studio.view.widgets import (
+    button,
+    fitting,
+    gap,
+    heading,
+    muted,
+    notes_line,
+    popup,
+    rule,
+    scale,
+    shorten,
+    tooltip,
+)
 
 TURN_UP = "The file does not say which way is up, and it likely lies on its back. Edit > Up axis has all."
 
@@ -61,12 +73,9 @@ class SourcePanel:
             notes = "\n".join(mesh_notes(source))
             size = f"Longest side {source.size:.4g} file units, {source.up_axis.upper()} up."
             tooltip(f"{source.path}\n{len(source.faces):,} triangles. {size}\n{notes}".strip())
-        if up := likely_up(source):
-            if button(f"Turn {up.upper()} up", TURN_UP, width=width):
-                context.studio.do("up axis", set_up_axis, up)
-        elif source.notes:
-            psim.TextUnformatted(shorten(source.notes[0], width))
-            tooltip("\n".join(source.notes))
+        if (up := likely_up(source)) and button(f"Turn {up.upper()} up", TURN_UP, width=width):
+            context.studio.do("up axis", set_up_axis, up)
+        notes_line(source.notes)
 
     def _scans(self, scans: OpenedScans) -> None:
         width = psim.GetContentRegionAvail()[0]

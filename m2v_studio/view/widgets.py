@@ -151,6 +151,14 @@ def tooltip(text: str, why: str = "") -> None:
     psim.EndTooltip()
 
 
+def notes_line(notes: Sequence[str]) -> None:
+    """A reader's notes on a file, on one line; the tooltip has them in full."""
+    if notes:
+        count = f"{len(notes)} notes: " if len(notes) > 1 else ""
+        psim.TextUnformatted(shorten(count + notes[0], psim.GetContentRegionAvail()[0]))
+        tooltip("\n".join(notes))
+
+
 def heading(text: str) -> None:
     """A small muted title of a section."""
     draw = psim.GetWindowDrawList()

@@ -10,9 +10,11 @@ import pytest
 
 from core.io.mesh.mesh_reader import read_mesh
 from core.sequence import MeshSequence
+from m2v_studio.document import commands
 from m2v_studio.document.looks import own_looks
 from m2v_studio.document.project import load_project, save_project
 from m2v_studio.driver import Driver
+from m2v_studio.view import widgets
 from tests.cases import MESHES, SCANS, MeshCase, ScanCase, mesh_file, standing
 
 from .hands import CTRL, button_at, generate
@@ -82,6 +84,23 @@ def test_scans_open_as_they_are_laid_out(driver: Driver, case: ScanCase, tmp_pat
     assert (scans.sequence.frames, scans.sequence.fps) == (studio.state.document.frames, studio.state.document.fps)
     for words in case.notes:
         assert words in studio.state.message
+
+
+def test_several_notes_are_counted_and_kept_in_sight(
+    driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line at the bottom goes with the next message; the panel keeps them."""
+    drawn: list[str] = []
+    monkeypatch.setattr(widgets, "shorten", lambda text, width: drawn.append(text) or text)
+    for case in (SCANS[1], SCANS[2]):
+        open_file(driver, case.write(tmp_path))
+        driver.app.studio.show(commands.say, "Something else.")
+        drawn.clear()
+        driver.tick(1)
+        scans = driver.app.studio.state.document.scans
+        assert scans is not None
+        notes, count = scans.sequence.notes, len(scans.sequence.notes)
+        assert (f"{count} notes: {notes[0]}" if count > 1 else notes[0]) in drawn
 
 
 def test_another_depth_unit_is_chosen_and_kept(driver: Driver, tmp_path: Path) -> None:
