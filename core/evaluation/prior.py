@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.bank.behaviours import behaviour_of
+from core.bank.library import MotionLibrary
 from core.data.rig_files import clip_author, rig_files
 from core.errors import DataError
 from core.evaluation.baselines import classical_motions
@@ -29,8 +30,9 @@ from core.sequence import Handle, HandleTracks
 ABOUT = (
     "Error alone rewards statues, so six measures are shown together. Every clip is judged with a bank that holds "
     "nothing of its pack: no model that shares its rig or its clips. Rows: borrowing and denoiser together, as the "
-    "program does it (with one handle it leaves the denoiser out), and either alone; with several full tracks also "
-    "ARAP and biharmonic deformation on the same handles. size: mean displacement over the true one. best: error of "
+    "program does it (with one handle it leaves the denoiser out), either alone, and what a shape gets that nothing in "
+    "the bank is like: as-rigid-as-possible deformation with articulated noise; with several full tracks also ARAP and "
+    "biharmonic deformation of the mesh on the same handles. size: mean displacement over the true one. best: error of "
     "the best seed; a statue has 1. apart: mean distance between seeds. mean: error of the seeds' mean. strain, skate: "
     "over the true clips'. energy: distance of all samples of an identity from all its clips, 0 to 1, at the mean over "
     "identities with enough clips to tell (all, where none has); floor: what a perfect prior would show there, as "
@@ -39,14 +41,16 @@ ABOUT = (
 FRAMES = 17
 GROUND = 0.02  # of the size: what is below this counts as on the ground
 MEASURES = ("size", "best", "apart", "strain", "energy", "skate")
-SHARES: dict[str, Callable[[NDArray[np.float32], int], NDArray[np.float32]]] = {
+Share = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
+SHARES: dict[str, Share] = {
     "borrowing and denoiser": estimate_share,
     "borrowing alone": lambda certainty, _: np.zeros_like(certainty),
     "denoiser alone": lambda certainty, _: np.ones_like(certainty),
 }
+NOISE_ROW = "ARAP with articulated noise"
 _ENERGY_POINTS = 64
 _ENOUGH = 6  # clips of an identity, for the energy distance to say more than that they are few
-FIGURES_VERSION = 2  # figures kept from an interrupted run are used again only if they mean the same
+FIGURES_VERSION = 3  # figures kept from an interrupted run are used again only if they mean the same
 
 
 @dataclass(frozen=True)
@@ -206,14 +210,23 @@ def _rows(animator: Animator, clip: EvaluationClip, task: PriorTask, seeds: int)
         if row == "borrowing alone" and not estimate_share(np.ones(1, np.float32), task.count).any():
             result[row] = result["borrowing and denoiser"]  # which leaves the denoiser out
             continue
-        animator.share = share
-        found = animator.animate(clip.mesh, tracks, SamplingOptions(seeds=seeds))
-        result[row] = np.stack([sample.sequence.vertices for sample in found.samples])
+        result[row] = _samples(animator, clip, tracks, seeds, share)
+    bank, animator.library = animator.library, MotionLibrary(())
+    try:
+        result[NOISE_ROW] = _samples(animator, clip, tracks, seeds, SHARES["borrowing alone"])
+    finally:
+        animator.library = bank
     if task.full:
         targets = clip.vertices[:, vertices].swapaxes(0, 1)
         classical = classical_motions(clip.vertices[0], clip.faces, vertices, targets, keyframe_mask)
         result |= {name: classical[name][None] for name in ("biharmonic", "arap")}
     return result
+
+
+def _samples(animator: Animator, clip: EvaluationClip, tracks: HandleTracks, seeds: int, share: Share) -> NDArray:
+    animator.share = share
+    found = animator.animate(clip.mesh, tracks, SamplingOptions(seeds=seeds))
+    return np.stack([sample.sequence.vertices for sample in found.samples])
 
 
 def _measure(samples: NDArray, clip: EvaluationClip) -> dict[str, float]:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.bank.borrowing import Borrowed
-from core.bank.library import MotionLibrary, Proposals
+from core.bank.library import MotionLibrary
 from core.bank.matching import Match
 from core.bank.user_bank import bank_files
 from core.checkpoint import PART_DESCRIPTOR, checkpoint_path
@@ -31,7 +31,7 @@ from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_request import Request, handle_condition, request_on
 from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, where_it_fits
 from core.pipelines.exact_handles import meet_handles
-from core.pipelines.handle_posterior import follow_handles
+from core.pipelines.leads import MOST_UNLIKE, NOTHING_ALIKE, NOTHING_LEFT, find_lead
 from core.pipelines.living_motion import blend, estimate_share, settle
 from core.pipelines.looping import check_loop
 from core.pipelines.memory_room import check_room, return_freed_memory
@@ -50,10 +50,6 @@ from core.sequence import HandleTracks, MeshSequence, SourceMesh
 # Largest preview in positions: sending more costs too much.
 PREVIEW_LIMIT = 4_000_000
 FACE_KNOWN = 1.0  # matching cost up to which the estimated heading is trusted
-MOST_UNLIKE = 1.6  # matching cost beyond which no shape of the bank is similar
-NOTHING_ALIKE = "The bank holds no body like this shape, so its motions come from the handles alone."
-NOT_SHOWN = "No motion shows the behaviour {!r} on a shape like this; choose another, or switch more motions on."
-NOTHING_LEFT = "Of the motions that are switched on none is of a body like this, so these come from the handles alone."
 
 
 class Animator:
@@ -155,15 +151,15 @@ class Animator:
         prepared = self._meshes.of(mesh)
         request = request_on(prepared, self._describe, tracks, options)
         report.start("Searching the motions")
-        borrowed, sources = self._borrow(prepared, request, seeds)
+        lead = None if self.library is None else find_lead(self.library, prepared, request, seeds)
         show = None
-        if borrowed is not None and options.quality != "draft" and len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT:
-            show = lambda: self._preview(prepared, request, borrowed, tracks, options)  # noqa: E731
+        if lead is not None and options.quality != "draft" and len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT:
+            show = lambda: self._preview(prepared, request, lead.motions, tracks, options)  # noqa: E731
         report.step("Searching the motions", show)
-        share = np.ones_like(request.certainty) if borrowed is None else self.share(request.certainty, request.moving)
+        share = np.ones_like(request.certainty) if lead is None else self.share(request.certainty, request.moving)
         few: tuple[str, ...] = ()
-        led = borrowed
-        if led is None or share.any():
+        if lead is None or share.any():
+            borrowed = lead.motions if lead is not None and lead.borrowed else None
             parts, few = in_smaller_batches(
                 lambda some: self._estimate(
                     prepared, request, borrowed and borrowed.of(some), tracks, options, seeds[some], report
@@ -171,8 +167,11 @@ class Animator:
                 len(seeds),
                 self.device,
             )
-            estimated = Borrowed(*map(torch.cat, zip(*parts, strict=True)))
-            led = estimated if borrowed is None else blend(borrowed, estimated, share)
+            led = Borrowed(*map(torch.cat, zip(*parts, strict=True)))
+            if lead is not None:
+                led = lead.checked_by_handles(request, blend(lead.motions, led, share))
+        else:
+            led = lead.motions
         settled, missed = self._settle(request, led, tracks, options, options.contacts)
         if len(mesh.vertices) * tracks.frames > PREVIEW_LIMIT:
             return_freed_memory()  # from search and denoiser, before allocating all frames' vertices
@@ -189,10 +188,11 @@ class Animator:
             motions.append(vertices)
             report.step("Moving the surface")
         samples = self._collect(prepared, tracks, seeds, motions, errors, started)
+        sources = [""] * len(seeds) if lead is None else lead.sources
         named = zip(samples.samples, sources, stretches, strict=True)
         kept = tuple(replace(sample, source=source, stretch=stretch) for sample, source, stretch in named)
         alone = NOTHING_LEFT if options.without else NOTHING_ALIKE
-        notes = () if borrowed is not None or self.library is None else (alone,)
+        notes = () if lead is None or lead.borrowed else (alone,)
         return replace(samples, samples=kept, notes=(*notes, *few))
 
     @torch.inference_mode()
@@ -203,24 +203,6 @@ class Animator:
         """
         matches = self.matches(mesh)
         return float(self.body_of(mesh).body.heading) if matches and matches[0].cost <= FACE_KNOWN else None
-
-    def _borrow(
-        self, prepared: PreparedMesh, request: Request, seeds: Sequence[int]
-    ) -> tuple[Borrowed | None, list[str]]:
-        """A motion borrowed from the bank for every seed, with their names; None without a similar shape."""
-        library, without = self.library, request.wish.without
-        matches = [] if library is None else prepared.matches(library, request.body, without)
-        if not matches or matches[0].cost > MOST_UNLIKE:
-            return None, [""] * len(seeds)
-        proposals = Proposals(request.body.body, matches, request.wish)
-        if not proposals.windows:
-            if request.wish.behaviour:
-                raise M2VError(NOT_SHOWN.format(request.wish.behaviour))
-            return None, [""] * len(seeds)  # all clips of similar shapes are switched off
-        windows, borrowed = proposals.of(seeds)
-        seats, targets, mask = request.seats, request.targets, request.keyframe_mask
-        borrowed = follow_handles(request.body, borrowed, proposals.poses, seats, targets, mask, request.wish.loop)
-        return borrowed, [window.name for window in windows]
 
     def _settle(
         self, request: Request, motions: Borrowed, tracks: HandleTracks, options: SamplingOptions, contacts: bool

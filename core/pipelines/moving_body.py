@@ -103,6 +103,10 @@ class MovingBody:
         surface = RigidSurface.of(torch.from_numpy(self.nodes)[None], torch.from_numpy(self.body.weight)[None])
         return surface._replace(together=self._together)
 
+    def held_by(self, hold: float) -> RigidSurface:
+        """The surface whose nodes are held at their targets by `hold`, in units of the mean degree."""
+        return RigidSurface.of(self._free.rest, self._free.weight, hold)._replace(together=self._together)
+
     @cached_property
     def _planted(self) -> RigidSurface:
         hold = self._free.hold.clone()

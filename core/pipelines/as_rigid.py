@@ -1,0 +1,213 @@
+"""Motion without a model: the body as rigid as its handles allow, with slow bending of its own.
+
+It is what a shape gets that nothing in the bank is like. Where many handles tell nearly everything, it is also a second
+opinion beside the borrowed motion: each handle is left out once, and what foretells it better counts more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from core.bank.borrowing import Borrowed
+from core.geometry.farthest_points import farthest_point_indices
+from core.geometry.rigid import polar_rotation
+from core.pipelines.handle_posterior import follow_handles
+from core.pipelines.living_motion import handle_regression, moving_handles, through_keys
+from core.pipelines.moving_body import HandleSeats, MovingBody
+
+Doubles = NDArray[np.float64]
+
+STEPS = 30
+LOOSE = 1e-4  # of the mean degree: hold of the nodes where only handles say where they are
+STAY = (
+    0.1  # the same where one handle moves, which would drag the whole body along; less with the square of their number
+)
+MODES = 24  # of bending, the smoothest ones
+SWAY = 0.5  # seconds in which the bending changes
+BEND = 1.5  # radians, root mean square over the body, for a handle that moves by the body's size
+LEAST_BEND, MOST_BEND = 0.03, 0.5
+ENOUGH_HANDLES = 6  # moving ones, for leaving one out to say something of them all
+LEFT_OUT = 8  # handles that are left out in turn
+ASKED_FRAMES = 6  # in which the left out handle is foretold
+TRIAL_STEPS = 15
+SHARPNESS = 8.0  # power of the errors that decides between two motions
+
+
+def as_rigid(
+    body: MovingBody,
+    shares: NDArray[np.floating],
+    places: NDArray[np.floating],
+    paths: Doubles,
+    hold: float = LOOSE,
+    steps: int = STEPS,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As-rigid-as-possible positions [B, T, P, 3] of the nodes and their rotations, handles exact in every frame.
+
+    B sets of handles: `shares` [B, K, P] of the nodes, `places` [B, K, 3], `paths` [B, K, T, 3]. The nodes are held at
+    rest by `hold`, or where next to nothing holds them, at a smooth guess.
+    """
+    surface = body.held_by(hold).with_handles(torch.from_numpy(shares).float(), torch.from_numpy(places).float())
+    start = []
+    for share, place, path in zip(shares, places, paths, strict=True):
+        gain = handle_regression(body, HandleSeats(place, share))[0]
+        turn, shift = _rigid_fit(place, path)
+        whole = np.einsum("tab,pb->pta", turn, body.nodes) + shift
+        start.append(whole + np.einsum("pk,kta->pta", gain, path - np.einsum("tab,kb->kta", turn, place) - shift))
+    moved = torch.from_numpy(np.stack(start)).float()
+    targets = moved if hold <= LOOSE else torch.from_numpy(body.nodes)[None, :, None].expand_as(moved)
+    moved, rotations = surface.settle(moved, targets, torch.from_numpy(paths).float(), steps=steps)
+    return moved.transpose(1, 2), rotations.transpose(1, 2)
+
+
+def _rigid_fit(places: NDArray[np.floating], paths: Doubles) -> tuple[Doubles, Doubles]:
+    """Rotations [T, 3, 3] and shifts [T, 3] that bring `places` [K, 3] nearest to `paths` [K, T, 3]; none for two."""
+    frames = paths.shape[1]
+    if len(places) < 3:
+        return np.tile(np.eye(3), (frames, 1, 1)), np.zeros((frames, 3))
+    middle, middles = places.mean(axis=0), paths.mean(axis=0)
+    covariance = np.einsum("kta,kb->tab", paths - middles, places - middle)
+    turn = polar_rotation(torch.from_numpy(covariance)).numpy().astype(np.float64)
+    return turn, middles - turn @ middle
+
+
+def handle_paths(seats: HandleSeats, targets: Doubles, keyframe_mask: NDArray[np.bool_], loop: bool = False) -> Doubles:
+    """Smooth paths [K, T, 3] of handles from rest through `targets` [K, T, 3] where `keyframe_mask` [K, T]."""
+    resting = np.broadcast_to(seats.places.astype(np.float64), (1, targets.shape[1], *seats.places.shape))
+    result: Doubles = through_keys(resting, targets, keyframe_mask, loop)[0].swapaxes(0, 1)
+    return result
+
+
+def bending_motions(
+    body: MovingBody,
+    seats: HandleSeats,
+    targets: Doubles,
+    keyframe_mask: NDArray[np.bool_],
+    fps: float,
+    seeds: Sequence[int],
+    loop: bool = False,
+) -> Borrowed:
+    """A motion for every seed [S, T, P, ...]: as rigid as possible, bent at random where the body bends most easily.
+
+    The bending begins at rest, is slow and smooth, and grows with how far the handles are to move. Same seed, same
+    bending.
+    """
+    frames, rest = targets.shape[1], torch.from_numpy(body.nodes)
+    paths = handle_paths(seats, targets, keyframe_mask, loop)
+    hold = STAY / max(moving_handles(seats, targets, keyframe_mask), 1) ** 2
+    moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None], hold)
+    far = float(np.linalg.norm(paths - seats.places[:, None], axis=-1).max(initial=0.0))
+    bend = float(np.clip(BEND * far, LEAST_BEND, MOST_BEND))
+    modes, sway = _bending_modes(body), _sway(frames, fps)
+    turned = []
+    for seed in seeds:
+        amounts = np.random.default_rng([seed, 0xBE4D]).standard_normal((frames - 1, len(modes), 3))
+        field = np.zeros((frames, len(body.nodes), 3))
+        field[1:] = bend * np.einsum("ts,smx,mp->tpx", sway, amounts, modes, optimize=True)
+        turned.append(Rotation.from_rotvec(field.reshape(-1, 3)).as_matrix().reshape(*field.shape, 3))
+    bent = torch.from_numpy(np.stack(turned)).float() @ rotations
+    surface = body.held_by(hold)
+    if surface.together is not None:  # what turns as one is bent as one
+        mixed = (surface.together @ bent.movedim(2, 0).flatten(1)[None])[0]
+        bent = polar_rotation(mixed.unflatten(1, (len(seeds), frames, 3, 3)).movedim(0, 2).contiguous())
+    surface = surface.with_handles(torch.from_numpy(seats.shares)[None], torch.from_numpy(seats.places)[None])
+    every = moved.expand(len(seeds), -1, -1, -1)
+    wanted = torch.from_numpy(np.tile(paths, (1, len(seeds), 1))).float()[None]
+    positions = surface.positions(_columns(bent), _columns(every), wanted)[0].unflatten(1, (len(seeds), frames))
+    positions = positions.movedim(0, 2).contiguous()
+    positions[:, 0], bent[:, 0] = rest, torch.eye(3)
+    return Borrowed(positions, bent.contiguous())
+
+
+def _columns(motions: torch.Tensor) -> torch.Tensor:
+    """[S, T, P, ...] -> [1, P, S T, ...]"""
+    return motions.movedim(2, 0).flatten(1, 2)[None]
+
+
+def _bending_modes(body: MovingBody) -> Doubles:
+    """[M, P] smooth fields on the nodes, larger where they bend the body less; their mean square over nodes is 1."""
+    weight = body.body.weight.astype(np.float64)
+    values, vectors = np.linalg.eigh(np.diag(weight.sum(axis=1)) - weight)
+    usable = values > 1e-6 * values[-1]  # pieces on their own turn as the handles say
+    values, vectors = values[usable][:MODES], vectors[:, usable][:, :MODES]
+    modes: Doubles = (vectors / values).T
+    modes /= np.sqrt(np.square(modes).sum(axis=0).mean().clip(1e-12))
+    return modes
+
+
+def _sway(frames: int, fps: float) -> Doubles:
+    """[T - 1, T - 1] that makes white noise slow, starting from nothing in frame 0."""
+    time = np.arange(frames) / (SWAY * fps)
+    correlation = np.exp(-0.5 * np.square(time[:, None] - time[None]))
+    from_rest = correlation[1:, 1:] - np.outer(correlation[1:, 0], correlation[0, 1:])
+    result: Doubles = np.linalg.cholesky(from_rest + 1e-6 * np.eye(frames - 1))
+    return result
+
+
+def with_second_opinion(
+    body: MovingBody,
+    led: Borrowed,
+    borrowed: Borrowed,
+    poses: NDArray[np.floating],
+    seats: HandleSeats,
+    targets: Doubles,
+    keyframe_mask: NDArray[np.bool_],
+    loop: bool = False,
+) -> Borrowed:
+    """`led` motions [S, T, P, ...], blended with the as-rigid one as far as that foretells handles better.
+
+    `borrowed` and `poses` as they were before `follow_handles`, which is tried on all handles but one.
+    """
+    if moving_handles(seats, targets, keyframe_mask) < ENOUGH_HANDLES:
+        return led
+    share = as_rigid_share(body, borrowed, poses, seats, targets, keyframe_mask)
+    paths = handle_paths(seats, targets, keyframe_mask, loop)
+    moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None])
+    positions = led.positions + share * (moved - led.positions)
+    turned = polar_rotation(led.rotations + share * (rotations - led.rotations))
+    positions[:, 0], turned[:, 0] = torch.from_numpy(body.nodes), torch.eye(3)
+    return Borrowed(positions, turned)
+
+
+def as_rigid_share(
+    body: MovingBody,
+    borrowed: Borrowed,
+    poses: NDArray[np.floating],
+    seats: HandleSeats,
+    targets: Doubles,
+    keyframe_mask: NDArray[np.bool_],
+) -> float:
+    """0 to 1: how much better the other handles foretell each by as-rigid deformation than by borrowed motion."""
+    rest = seats.places[:, None]
+    far = np.where(keyframe_mask, np.linalg.norm(targets - rest, axis=-1), 0.0).max(axis=1)
+    rows = np.flatnonzero(far > 1e-4)
+    if len(rows) > LEFT_OUT:
+        rows = np.sort(rows[farthest_point_indices(torch.from_numpy(seats.places[rows])[None], LEFT_OUT)[0].numpy()])
+    keyed = np.flatnonzero(keyframe_mask[:, 1:].any(axis=0)) + 1
+    frames = np.r_[0, keyed[np.unique(np.linspace(0, len(keyed) - 1, ASKED_FRAMES).round().astype(int))]]
+    paths = handle_paths(seats, targets, keyframe_mask)[:, frames]
+    mask = keyframe_mask[:, frames].copy()
+    mask[:, 0] = True
+    others = np.array([np.delete(np.arange(len(seats.places)), row) for row in rows])
+    rigid = as_rigid(body, seats.shares[others], seats.places[others], paths[others], steps=TRIAL_STEPS)[0].numpy()
+    mean = Borrowed(
+        borrowed.positions[:, frames].mean(dim=0, keepdim=True),
+        polar_rotation(borrowed.rotations[:, frames].mean(dim=0, keepdim=True)),
+    )
+    shares = seats.shares / seats.shares.sum(axis=1, keepdims=True).clip(1e-9)
+    errors = np.zeros(2)
+    for number, (row, kept) in enumerate(zip(rows, others, strict=True)):
+        some = HandleSeats(seats.places[kept], seats.shares[kept])
+        ours = follow_handles(body, mean, poses, some, paths[kept], np.ones_like(mask[kept])).positions[0].numpy()
+        asked = mask[row].copy()
+        asked[0] = False
+        for which, moved in enumerate((rigid[number], ours)):
+            found = np.einsum("p,tpa->ta", shares[row], moved - body.nodes) + seats.places[row]
+            if asked.any():
+                errors[which] += np.linalg.norm(found - paths[row], axis=-1)[asked].mean()
+    of_rigid, of_ours = np.maximum(errors, 1e-9) ** SHARPNESS
+    return float(of_ours / (of_rigid + of_ours))
