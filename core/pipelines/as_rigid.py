@@ -24,14 +24,12 @@ Doubles = NDArray[np.float64]
 
 STEPS = 30
 LOOSE = 1e-4  # of the mean degree: hold of the nodes where only handles say where they are
-STAY = (
-    0.1  # the same where one handle moves, which would drag the whole body along; less with the square of their number
-)
+STAY = 0.03  # the same where one handle moves, lest it drag the body along; less with the square of their number
 MODES = 24  # of bending, the smoothest ones
 SWAY = 0.5  # seconds in which the bending changes
 BEND = 1.5  # radians, root mean square over the body, for a handle that moves by the body's size
 LEAST_BEND, MOST_BEND = 0.03, 0.5
-ENOUGH_HANDLES = 6  # moving ones, for leaving one out to say something of them all
+ENOUGH_HANDLES = 5  # moving ones, for leaving one out to say something of them all
 LEFT_OUT = 8  # handles that are left out in turn
 ASKED_FRAMES = 6  # in which the left out handle is foretold
 TRIAL_STEPS = 15

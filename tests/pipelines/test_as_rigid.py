@@ -95,7 +95,7 @@ def test_motion_that_foretells_the_handles_is_kept(body):  # noqa: F811
     assert as_rigid_share(body, exact, no_poses(body), seats, targets.astype(float), mask) < 0.1
 
 
-@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("count", [1, 4])
 def test_few_handles_have_no_second_opinion(body, count):  # noqa: F811
     seats = body.seats(np.linspace(5, len(body.rest) - 5, count).round().astype(int))
     targets = np.repeat(seats.places[:, None].astype(float), 9, axis=1)
