@@ -36,7 +36,7 @@ from m2v_studio.panels.scans import ScansPanel
 from m2v_studio.panels.source import SourcePanel
 from m2v_studio.studio import Studio
 from m2v_studio.view import keymap, layout, overlay, shortcuts, style, theme
-from m2v_studio.view.actions import BY_NAME
+from m2v_studio.view.actions import ACTIONS, BY_NAME
 from m2v_studio.view.brush import Brush
 from m2v_studio.view.camera import Region
 from m2v_studio.view.ghost import Ghost
@@ -127,7 +127,8 @@ class App:
 
     def _read_keys(self) -> None:
         """Read the user's own keys; unusable lines of the file are ignored and reported once."""
-        self.context.bindings, self._key_faults = keymap.read_bindings(config_folder() / keymap.FILE, BY_NAME)
+        own, self._key_faults = keymap.read_bindings(config_folder() / keymap.FILE, BY_NAME)
+        self.context.keys = keymap.resolved(own, {action.name: action.keys for action in ACTIONS})
 
     def _tell_key_faults(self) -> None:
         """Report faults in the keys file once the first file is open, which clears earlier messages."""

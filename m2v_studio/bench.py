@@ -1,7 +1,8 @@
 """Measures the smoothness of the real window without a display; `m2v bench` runs this in its own process.
 
 `python -m m2v_studio.bench MESH.npz PRESET DEVICE` prints one line of JSON. The file holds rest vertices [V, 3],
-faces [F, 3], handles [K] and their targets [K, 3] in the last frame.
+faces [F, 3], handles [K] and their targets [K, 3] in the last frame, and the same surface with many more vertices:
+`large_vertices`, whose first are `vertices`, and `large_faces`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
+from core.geometry.drag_solve import DragSystem
 from core.io.mesh.source_mesh import build_source_mesh
 from core.sequence import SourceMesh
 from m2v_studio.app import FRAME_SECONDS, App, FrameTimes
 from m2v_studio.document import commands
-from m2v_studio.document.state import frame_shown
+from m2v_studio.document.history import Session
+from m2v_studio.document.state import State, frame_shown
 from m2v_studio.studio import Studio
+from m2v_studio.work.posing import Posing
 from m2v_studio.work.worker import AnimatorFactory, load_animator
 
 PLAYED_FRAMES = 150
@@ -99,18 +103,40 @@ def _drag(app: App, vertex: int, frame: int) -> list[float]:
     deadline = time.perf_counter() + PATIENCE
     while studio.posing.system is None and time.perf_counter() < deadline:
         _paced_frame(app)
-    base = results.samples.samples[0].sequence.vertices[frame]
-    studio.posing.take(base)
+    return _one_drag(studio.session, studio.posing, results.samples.samples[0].sequence.vertices[frame], vertex, frame)
+
+
+def measure_large_drag(mesh: SourceMesh, handles: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Seconds from an event to the vertices on a mesh of many more, without a window."""
+    session, posing = Session(commands.open_source(State(), mesh)), Posing()
+    last = session.state.document.frames - 1
+    for row, (vertex, target) in enumerate(zip(handles, targets, strict=True)):
+        session.do("handle", commands.add_handle, int(vertex))
+        session.do("key", commands.set_key, row, last, target)
+    posing.system = DragSystem.of(mesh.vertices, mesh.faces)
+    taken = _one_drag(session, posing, mesh.vertices, int(handles[0]), last)
+    return {
+        "large_vertices": float(len(mesh.vertices)),
+        "large_drag_event": float(np.median(taken)),
+        "large_drag_event_99": float(np.quantile(taken, 0.99)),
+    }
+
+
+def _one_drag(session: Session, posing: Posing, base: np.ndarray, vertex: int, frame: int) -> list[float]:
+    """Drag the first handle once around, from the pose `base` [V, 3]; seconds of each event."""
+    source = session.state.document.source
+    assert source is not None
+    posing.take(base)
     taken = []
     for event in range(DRAG_EVENTS):
         angle = 2 * np.pi * event / DRAG_EVENTS
         goal = base[vertex] + 0.15 * source.size * np.array([np.sin(angle), 1 - np.cos(angle), 0.0])
         start = time.perf_counter()
-        studio.drag("bench", "move handle", commands.set_key, 0, frame, goal)
-        if studio.posing.pose(studio.state.document, frame) is None:
+        session.drag("bench", "move handle", commands.set_key, 0, frame, goal)
+        if posing.pose(session.state.document, frame) is None:
             raise RuntimeError("the mesh cannot be posed")
         taken.append(time.perf_counter() - start)
-    studio.posing.release()
+    posing.release()
     return taken
 
 
@@ -143,6 +169,8 @@ def main(path: str, preset: str, device: str) -> None:
     mesh = build_source_mesh(arrays["vertices"], arrays["faces"], name="benchmark")
     handles = mesh.file_to_vertex[arrays["handles"]]
     figures = measure_window(mesh, handles, arrays["targets"], partial(load_animator, preset, device))
+    large = build_source_mesh(arrays["large_vertices"], arrays["large_faces"], name="large benchmark")
+    figures |= measure_large_drag(large, large.file_to_vertex[arrays["handles"]], arrays["targets"])
     print(json.dumps(figures))
 
 

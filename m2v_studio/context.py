@@ -89,7 +89,7 @@ class EditorContext:
         self.films = Films()
         self.help_open = False
         self.help_words = ""  # what is searched for under F1
-        self.bindings: dict[str, tuple[Chord, ...]] = {}  # the user's own keys, by command
+        self.keys: dict[str, tuple[Chord, ...]] = {}  # by command, the user's own among them
         self.clip: KeyClip | None = None  # copied keys
         self.menu_asked = ""  # "view" or "timeline": open the menu of a right click
         self.focus_frame = False  # key G: put the cursor into the timeline's frame field
@@ -114,6 +114,15 @@ class EditorContext:
     @property
     def is_modal(self) -> bool:
         return bool(self.top_dialog)
+
+    def keys_text(self, command: str, between: str = " or ") -> str:
+        """A command's keys in words; empty when it has none."""
+        return between.join(str(chord) for chord in self.keys.get(command, ()))
+
+    def with_keys(self, text: str, command: str) -> str:
+        """A tooltip that ends with the keys that do the same."""
+        keys = self.keys_text(command)
+        return f"{text} ({keys})" if keys else text
 
     def set_text_scale(self, value: float) -> None:
         self.studio.change_settings(text_scale=value)

@@ -14,9 +14,14 @@ import polyscope.imgui as psim
 
 from m2v_studio.app import App
 from m2v_studio.view.figure import Figure
+from m2v_studio.view.keymap import KEYS, Chord
 
 Point = tuple[float, float]
+Corners = tuple[Point, Point]
 FRAME = 1 / 60
+# What Dear ImGui draws that a hand can be laid on.
+CONTROLS = ("Button", "BeginCombo", "BeginMenu", "Checkbox", "DragFloat", "DragInt", "InputInt", "InputText",
+            "InputTextWithHint", "InvisibleButton", "MenuItem", "RadioButton", "Selectable")  # fmt: skip
 
 
 class Driver:
@@ -45,6 +50,11 @@ class Driver:
                 raise TimeoutError("The editor did not get there in time.")
             self.app.frame(FRAME)
             time.sleep(0.02)  # what is waited for needs the processor too
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Make the window as large as a person would drag it."""
+        ps.set_window_size(*size)
+        self.tick(4)
 
     # ---- mouse and keys -----------------------------------------------------------------------------------
 
@@ -106,7 +116,62 @@ class Driver:
         psim.GetIO().AddInputCharactersUTF8(text)
         self.tick()
 
+    def press_keys(self, chord: str) -> None:
+        """Press keys written as in "Ctrl+Shift+Z"."""
+        keys = Chord.parse(chord)
+        self.key(KEYS[keys.key], *(self.modifier(name) for name in sorted(keys.modifiers)))
+
+    def type_into(self, at: Point, text: str, enter: bool = True) -> None:
+        """Ctrl+click a number field, or click a text field, and type over what is in it."""
+        self.move(at)
+        self.hold(self.modifier("Ctrl"), True)
+        self.press()
+        self.release()
+        self.key(KEYS["A"])
+        self.hold(self.modifier("Ctrl"), False)
+        self.type(text)
+        if enter:
+            self.key(KEYS["Enter"])
+            self.tick()
+
     # ---- looking ------------------------------------------------------------------------------------------
+
+    def controls(self) -> dict[tuple[str, str], Corners]:
+        """The corners of every control that is drawn now, by its kind and its label in Dear ImGui; of equal ones the
+        last."""
+        found: dict[tuple[str, str], Corners] = {}
+
+        def watched(kind: str, draw: Callable[..., object]) -> Callable[..., object]:
+            def call(label: str, *given: object) -> object:
+                result = draw(label, *given)
+                low, high = psim.GetItemRectMin(), psim.GetItemRectMax()
+                found[kind, label] = (float(low[0]), float(low[1])), (float(high[0]), float(high[1]))
+                return result
+
+            return call
+
+        drawing = {kind: getattr(psim, kind) for kind in CONTROLS}
+        for kind, draw in drawing.items():
+            setattr(psim, kind, watched(kind, draw))
+        try:
+            self.tick(1)
+        finally:
+            for kind, draw in drawing.items():
+                setattr(psim, kind, draw)
+        return found
+
+    def control(self, kind: str, label: str) -> Point | None:
+        """The middle of a control with this label, which may lack what follows its ##; None when it is not drawn."""
+        for (drawn, name), ((left, top), (right, bottom)) in reversed(self.controls().items()):
+            if drawn == kind and (name == label or (not label.startswith("##") and name.split("##")[0] == label)):
+                return (left + right) / 2, (top + bottom) / 2
+        return None
+
+    def at_key(self, row: int, frame: float) -> Point:
+        """Where a frame of a handle's row is in the timeline."""
+        strip = self.app.timeline.strip
+        assert strip is not None
+        return strip.x_of(frame), strip.middle_of(row)
 
     def at_vertex(self, vertex: int, figure: int = 0) -> Point:
         """Where a vertex is on the screen."""

@@ -160,7 +160,7 @@ def _progress(context: EditorContext, region: Region) -> None:
         draw.AddRectFilled((x, top), (x + filled, bottom), packed(theme.ACCENT), 4 * s)
     psim.Dummy((width, height))
     psim.SameLine(0.0, 14 * s)
-    if button("Cancel", "Stop generating (Esc); editing goes on meanwhile"):
+    if button("Cancel", context.with_keys("Stop generating; editing goes on meanwhile", "escape")):
         context.studio.cancel()
 
 

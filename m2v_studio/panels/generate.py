@@ -90,14 +90,14 @@ class GeneratePanel:
         state = studio.state
         why = why_not_generate(state)
         if is_generating(state):
-            if button("Cancel", "Stop generating (Esc)", width=-1.0, height=38 * scale()):
+            if button("Cancel", context.with_keys("Stop generating", "escape"), width=-1.0, height=38 * scale()):
                 studio.cancel()
             return
         count = state.document.seeds
-        what, tip = ("motion", "Sample the motions (Ctrl+Enter)")
+        what, tip = ("motion", "Sample the motions")
         if state.document.scans is not None:
-            what, tip = ("mesh", "Complete the scans into tracked meshes (Ctrl+Enter)")
+            what, tip = ("mesh", "Complete the scans into tracked meshes")
         label = f"Generate {counted(count, what)}"
         primary = next_step(state) == "generate"
-        if button(label, tip, why, primary, width=-1.0, height=38 * scale()):
+        if button(label, context.with_keys(tip, "generate"), why, primary, width=-1.0, height=38 * scale()):
             studio.generate()

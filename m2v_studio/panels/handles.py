@@ -25,7 +25,7 @@ from m2v_studio.view.widgets import (
 )
 
 HOLD = "Move straight from key to key. Without it the motion is free between keys."
-GIZMO = "Show arrows at the selected handle, to drag it along one axis (W)"
+GIZMO = "Show arrows at the selected handle, to drag it along one axis"
 TALL = 960.0  # pixels at scale 1: a window with room for a longer list
 EMPTY = "Click the creature to add one. Shift-click pins a vertex where it is."
 
@@ -97,7 +97,7 @@ class HandlesPanel:
             context.studio.request_draft()
         psim.PopStyleVar()
         psim.PopStyleColor()
-        tooltip("Delete this handle (Del)")
+        tooltip("Delete this handle")
         psim.PopID()
 
     def _details(self, context: EditorContext, row: int) -> None:
@@ -110,7 +110,7 @@ class HandlesPanel:
             studio.drag(f"rename {row}", "rename handle", commands.rename_handle, row, name)
         if psim.IsItemDeactivated():
             studio.session.end_gesture()
-        pinned = check_box("Pinned", handle.pinned, "Stays where it is in every frame (P)")
+        pinned = check_box("Pinned", handle.pinned, context.with_keys("Stays where it is in every frame", "pin"))
         if pinned is not None:
             studio.do("pin" if pinned else "unpin", commands.set_pinned, row, pinned)
             studio.request_draft()
@@ -121,7 +121,7 @@ class HandlesPanel:
             studio.do("hold" if hold else "free", commands.set_hold, row, hold)
             studio.request_draft()
         same_line_if_fits("Gizmo")
-        gizmo = check_box("Gizmo", studio.state.view.gizmo, GIZMO)
+        gizmo = check_box("Gizmo", studio.state.view.gizmo, context.with_keys(GIZMO, "gizmo"))
         if gizmo is not None:
             studio.show(commands.with_view, gizmo=gizmo)
         self._place.draw(context, row)
@@ -133,8 +133,8 @@ class HandlesPanel:
         chosen = view.key is not None and view.key in handle.keys
         why = "" if chosen else "Choose a key in the timeline first."
         half = (psim.GetContentRegionAvail()[0] - 6 * scale()) / 2
-        tip = f"Delete the selected key at frame {view.key} (Del)" if chosen else "Delete the selected key (Del)"
-        if button("Delete key", tip, why, width=half):
+        tip = f"Delete the selected key at frame {view.key}" if chosen else "Delete the selected key"
+        if button("Delete key", context.with_keys(tip, "delete"), why, width=half):
             studio.delete_selected()
         psim.SameLine(0.0, 6 * scale())
         psim.SetNextItemWidth(-1.0)

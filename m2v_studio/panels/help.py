@@ -10,7 +10,7 @@ from core.assets import config_folder
 from m2v_studio.context import EditorContext
 from m2v_studio.panels.dialogs import card, card_end, search_field
 from m2v_studio.view import theme
-from m2v_studio.view.actions import ACTIONS, keys_text
+from m2v_studio.view.actions import ACTIONS
 from m2v_studio.view.keymap import FILE
 from m2v_studio.view.style import rgba
 from m2v_studio.view.widgets import heading, muted, scale
@@ -50,7 +50,12 @@ def draw_help(context: EditorContext) -> None:
         psim.EndChild()
         # A tooltip shows the full path, which can be long.
         where = str(config_folder() / FILE)
-        closed = card_end(f"Keys of your own: {where}", f"{where}\n{KEY_FILE}", width, "Close this list (F1 or Esc)")
+        closed = card_end(
+            f"Keys of your own: {where}",
+            f"{where}\n{KEY_FILE}",
+            width,
+            context.with_keys("Close this list (Esc)", "help"),
+        )
         if closed or left:
             context.help_open = False
 
@@ -81,7 +86,7 @@ def _list(context: EditorContext, width: float) -> None:
 def lines(context: EditorContext) -> list[tuple[str, str, str, str]]:
     """All lines: group, keys, meaning and the command's name in the keys file."""
     mouse = [(group, keys, meaning, "") for group, keys, meaning in MOUSE]
-    return mouse + [(act.group, keys_text(context, act), act.title.rstrip("…"), act.name) for act in ACTIONS]
+    return mouse + [(act.group, context.keys_text(act.name, "  "), act.title.rstrip("…"), act.name) for act in ACTIONS]
 
 
 @lru_cache(maxsize=2048)

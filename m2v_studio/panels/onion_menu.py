@@ -8,6 +8,7 @@ import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
 from m2v_studio.document.settings import Settings
+from m2v_studio.view.fields import number
 from m2v_studio.view.onion import MOST, WIDEST, Skins
 from m2v_studio.view.widgets import menu, muted, scale
 
@@ -38,6 +39,7 @@ def draw_onion_menu(context: EditorContext) -> None:
 
 def _slider(name: str, value: int, low: int, high: int, form: str, change: Callable[[int], None]) -> None:
     psim.SetNextItemWidth(WIDTH * scale())
-    changed, new = psim.SliderInt(f"##{name}", value, low, high, form, psim.ImGuiSliderFlags_AlwaysClamp)
-    if changed and new != value:
-        change(int(new))
+    clamp = psim.ImGuiSliderFlags_AlwaysClamp
+    edited = number(f"onion {name}", value, lambda now: psim.SliderInt(f"##{name}", now, low, high, form, clamp))
+    if edited.changed and edited.value != value:
+        change(int(edited.value))

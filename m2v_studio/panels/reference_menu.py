@@ -13,7 +13,7 @@ from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.reference import MOST_OFFSET, PLANES, Reference
 from m2v_studio.document.state import State
-from m2v_studio.view.fields import Edited, int_field
+from m2v_studio.view.fields import Edited, int_field, number
 from m2v_studio.view.menus import draw_command
 from m2v_studio.view.widgets import menu, muted, scale, shorten, tooltip
 
@@ -70,11 +70,11 @@ def _motion(context: EditorContext) -> None:
 
 def _opacity(context: EditorContext, reference: Reference) -> None:
     psim.SetNextItemWidth(WIDTH * scale())
-    moved, percent = psim.SliderInt(
-        "##opacity", round(100 * reference.opacity), 5, 100, "opacity %d %%", psim.ImGuiSliderFlags_AlwaysClamp
-    )
-    later = replace(reference, opacity=percent / 100)
-    _edit(context, "opacity", Edited(moved, later), commands.set_reference)
+    clamp = psim.ImGuiSliderFlags_AlwaysClamp
+    draw = lambda now: psim.SliderInt("##opacity", now, 5, 100, "opacity %d %%", clamp)  # noqa: E731
+    edited = number("reference opacity", round(100 * reference.opacity), draw)
+    edited.value = replace(reference, opacity=edited.value / 100)
+    _edit(context, "opacity", edited, commands.set_reference)
 
 
 def _offset(context: EditorContext, reference: Any, name: str, unit: str, command: Command) -> None:

@@ -43,7 +43,7 @@ from m2v_studio.view.widgets import (
     tooltip,
 )
 
-SEED = ("seed", "The number this result was started from; the key 1 to 9 shows it alone.")
+SEED = ("seed", "The number this result was started from.")
 MOTION = ("motion", "What the motion was borrowed from. The handles are met exactly, whatever it was.")
 SCAN_COLUMNS = (
     ("fit", "Mean distance of the scanned points from this surface over all frames, in per cent of the shape's size."),
@@ -53,6 +53,7 @@ STRETCH = "Mean change of the lengths of the mesh's edges: how far the surface i
 SLIDE = "How far feet slide over the ground in a second while they touch it, in per cent of the size."
 ANOTHER = "Generate again, completing what was not seen with anything but {}"
 ANY = "Not used so far: {}"
+EXPORT = "Write the motion for Blender, Maya, Houdini or a game engine"
 EXPORT_SPACE = 9.0  # between the settings and the button below them, pixels at scale 1
 OBSERVED = "What was observed in this frame, with the meshes"
 OLDER = "\nKept from an older edit."
@@ -99,7 +100,7 @@ class SamplesPanel:
             draw_easing(context)
         psim.SetCursorPosY(psim.GetWindowSize()[1] - psim.GetStyle().WindowPadding[1] - height)
         why = why_not_results(state)
-        if button("Export…", "Write the motion for Blender, Maya, Houdini or a game engine (Ctrl+E)", why,
+        if button("Export…", context.with_keys(EXPORT, "export"), why,
                   next_step(state) == "export", width=-1.0, height=height):  # fmt: skip
             context.open_export()
 
@@ -171,7 +172,7 @@ class SamplesPanel:
         if psim.IsItemHovered() and psim.IsMouseReleased(1):
             ask_menu(context, row)
         name = result_label(state.results, row)
-        tooltip(f"Show {name} alone" + (f" (key {row + 1})" if row < 9 else "") + "; right-click for more")
+        tooltip(context.with_keys(f"Show {name} alone; right-click for more", f"result_{row + 1}"))
         center = x + 8 * s, y + height / 2 + 1 * s
         psim.GetWindowDrawList().AddCircleFilled(center, 5.5 * s, packed(theme.result_color(row)), 20)
         mark = mark_of(state.results, row)
@@ -211,9 +212,14 @@ class SamplesPanel:
         pressed = segmented(
             "layout",
             (
-                ("Solo", "One result alone (1 to 9)", none, now == "one"),
-                (fitting("Side by side", "Side", third), "All results beside each other (S)", single, now == "side"),
-                ("Overlay", "All results in one place (O)", single, now == "overlay"),
+                ("Solo", "One result alone", none, now == "one"),
+                (
+                    fitting("Side by side", "Side", third),
+                    context.with_keys("All results beside each other", "side_by_side"),
+                    single,
+                    now == "side",
+                ),
+                ("Overlay", context.with_keys("All results in one place", "overlay"), single, now == "overlay"),
             ),
         )
         if pressed is not None:

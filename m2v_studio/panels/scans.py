@@ -42,7 +42,7 @@ DEPTH_SCALES: dict[float | None, str] = {
     256.0: " (KITTI)",
     1.0: " (metres)",
 }
-MOVE = "Take hold of the box in the view: its middle, its arrows, its corners or its sides (W)"
+MOVE = "Take hold of the box in the view: its middle, its arrows, its corners or its sides"
 
 
 class ScansPanel:
@@ -70,7 +70,7 @@ class ScansPanel:
         edited = self._three("Centre", place.center, guess, 0.0, 0.0, CENTER)
         self._edited(context, "move the box", edited, center=np.array(edited.value))
         half = (psim.GetContentRegionAvail()[0] - psim.GetStyle().ItemSpacing[0]) / 2
-        if button("Move the box", MOVE, width=half, active=state.view.gizmo):
+        if button("Move the box", context.with_keys(MOVE, "gizmo"), width=half, active=state.view.gizmo):
             context.studio.show(commands.with_view, gizmo=not state.view.gizmo)
         psim.SameLine()
         why = (

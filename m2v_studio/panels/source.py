@@ -40,11 +40,12 @@ class SourcePanel:
         state = studio.state
         heading("Source")
         half = (psim.GetContentRegionAvail()[0] - psim.GetStyle().ItemSpacing[0]) / 2
-        tip = f"Open a mesh ({', '.join(MESH_SUFFIXES)}) or a project (.m2v)   Ctrl+O"
+        tip = f"Open a mesh ({', '.join(MESH_SUFFIXES)}) or a project (.m2v)"
+        tip = context.with_keys(tip, "open")
         if button(fitting("Open mesh…", "Mesh…", half), tip, primary=next_step(state) == "open", width=half):
             context.ask_open()
         psim.SameLine()
-        if button(fitting("Open scans…", "Scans…", half), f"Open {KINDS}   Ctrl+Shift+O", width=half):
+        if button(fitting("Open scans…", "Scans…", half), context.with_keys(f"Open {KINDS}", "open_scans"), width=half):
             context.ask_open_scans()
         width = 92 * scale()
         psim.SetNextItemWidth(-width - psim.GetStyle().ItemSpacing[0])

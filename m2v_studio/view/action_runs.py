@@ -29,7 +29,7 @@ from m2v_studio.view.brush import resize
 
 Run = Callable[[EditorContext], None]
 CIRCLE = "Circle a part of the shape. Shift adds to the chosen region, Ctrl takes away."
-PAINT = "Paint on the shape. Ctrl takes away, the wheel changes the brush, Esc puts it away."
+PAINT = "Paint on the shape. Ctrl takes away, the wheel changes the brush, {} puts it away."
 AROUND = 0.1  # of the shape's size, beside the handles that are framed
 
 
@@ -116,7 +116,8 @@ def circle_region(context: EditorContext) -> None:
 def paint_region(context: EditorContext) -> None:
     mouse = context.mouse
     mouse.brush, mouse.lasso_next = not mouse.brush, False
-    context.studio.show(commands.say, PAINT if mouse.brush else "The brush is put away.")
+    away = context.keys_text("escape") or "the same command"
+    context.studio.show(commands.say, PAINT.format(away) if mouse.brush else "The brush is put away.")
 
 
 def brush_size(steps: float) -> Run:

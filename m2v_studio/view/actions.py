@@ -45,20 +45,6 @@ class Action:
     label: Callable[[EditorContext], str] | None = None  # a menu's label instead of the title
 
 
-def chords_of(context: EditorContext, action: Action) -> tuple[Chord, ...]:
-    """A command's keys: the user's, else the default ones that are not bound elsewhere."""
-    if not context.bindings:
-        return action.keys
-    if action.name in context.bindings:
-        return context.bindings[action.name]
-    taken = {chord for chords in context.bindings.values() for chord in chords}
-    return tuple(chord for chord in action.keys if chord not in taken)
-
-
-def keys_text(context: EditorContext, action: Action) -> str:
-    return "  ".join(str(chord) for chord in chords_of(context, action))
-
-
 # ---- the table --------------------------------------------------------------------------------------------
 
 
@@ -228,6 +214,7 @@ ACTIONS: tuple[Action, ...] = (
     *(_solo(row) for row in range(9)),
 )  # fmt: skip
 BY_NAME = {action.name: action for action in ACTIONS}
+ESC = Chord("Esc")
 
 
 def do_pressed(context: EditorContext, typing: bool = False) -> None:
@@ -235,12 +222,10 @@ def do_pressed(context: EditorContext, typing: bool = False) -> None:
     keys alone."""
     held = held_modifiers()
     for action in ACTIONS:
-        if any(
-            chord.modifiers == held and chord.pressed(action.repeat)
-            for chord in chords_of(context, action)
-            if not typing or chord.is_function_key
-        ):
-            if action.name == "escape" and not escape_pressed():
+        for chord in context.keys.get(action.name, ()):
+            if chord.modifiers != held or (typing and not chord.is_function_key) or not chord.pressed(action.repeat):
+                continue
+            if chord == ESC and not escape_pressed():
                 return
             why = action.why(context)
             if why:

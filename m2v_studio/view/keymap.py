@@ -115,4 +115,16 @@ def read_bindings(path: Path, commands: Iterable[str]) -> tuple[dict[str, tuple[
         for chord in chords:
             if taken.setdefault(chord, name) != name:
                 faults.append(f"{path.name}: {chord} is given to {taken[chord]} and to {name}; the first has it.")
+        found[name] = tuple(chord for chord in chords if taken[chord] == name)
     return found, faults[:20]
+
+
+def resolved(
+    own: Mapping[str, tuple[Chord, ...]], given: Mapping[str, tuple[Chord, ...]]
+) -> dict[str, tuple[Chord, ...]]:
+    """The keys of every command in `given`: the user's own, else the given ones that are not bound elsewhere."""
+    taken = {chord for chords in own.values() for chord in chords}
+    return {
+        name: own[name] if name in own else tuple(chord for chord in chords if chord not in taken)
+        for name, chords in given.items()
+    }

@@ -11,7 +11,7 @@ import polyscope.imgui as psim
 
 from m2v_studio.context import EditorContext
 from m2v_studio.document.state import SPEEDS
-from m2v_studio.view.actions import BY_NAME, keys_text
+from m2v_studio.view.actions import BY_NAME
 from m2v_studio.view.widgets import menu, tooltip
 
 
@@ -89,7 +89,7 @@ def draw_command(context: EditorContext, name: str) -> None:
     action = BY_NAME[name]
     why = action.why(context)
     title = action.title if action.label is None else action.label(context)
-    if psim.MenuItem(title, keys_text(context, action), action.on(context), not why):
+    if psim.MenuItem(title, context.keys_text(name, "  "), action.on(context), not why):
         action.run(context)
     tooltip(action.about, why)
 

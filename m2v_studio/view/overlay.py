@@ -25,7 +25,7 @@ from m2v_studio.view.widgets import WHITE, scale
 
 HANDLE_RADIUS = 7.0
 RING, WIDE_RING = 42.0, 96.0  # the radius of the ring that turns; with the gizmo
-SCAN_HINT = "Press Generate, or fit the box to the shape first (W)."
+SCAN_HINT = "Press Generate, or fit the box to the shape first{keys}."
 HINTS = {
     "open": "Open a mesh or scans, choose a sample on the left, or drop a file here.",
     "add_handle": "Click the creature to add a handle, then drag it.",
@@ -223,7 +223,8 @@ def _hint(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> No
     if state.busy.startswith("Opening"):
         text = f"{state.busy} …"
     elif step == "generate" and state.document.scans is not None and state.results is None:
-        text = SCAN_HINT if context.studio.settings.hints else ""
+        keys = context.with_keys("", "gizmo")
+        text = SCAN_HINT.format(keys=keys) if context.studio.settings.hints else ""
     elif step in HINTS and (context.studio.settings.hints or step == "open"):
         text = HINTS[step].format(when=_when(state))
     else:

@@ -23,12 +23,14 @@ from m2v_studio.view.widgets import WHITE, icon_button, panel, scale, tooltip
 LABELS = 132.0  # width of the names, pixels at scale 1
 LABELS_SHARE = 0.42  # of the timeline's width, at most
 RULER = 24.0
+FRAME = "The frame shown; frame 0 is the rest pose. Type a number and press Enter to go there"
 NO_FIELD = "This window is too narrow for the number of the frame: press on the ruler, or make the window wider."
 
 
 class Timeline:
     def __init__(self) -> None:
         self.rows = KeyRows()
+        self.strip: Strip | None = None  # where rows and frames were drawn last
         self._followed: tuple[int | None, int] = (None, 0)  # the chosen row and the number of rows last seen
 
     def draw(self, context: EditorContext, region: Region) -> None:
@@ -51,24 +53,26 @@ class Timeline:
         state, view = studio.state, studio.state.view
         why = why_not_play(state)
         last = state.document.frames - 1
-        if icon_button("##first", _first, "First frame, the rest pose (Home)"):
+        if icon_button("##first", _first, context.with_keys("First frame, the rest pose", "first_frame")):
             studio.show(commands.set_time, 0.0)
         psim.SameLine()
-        if icon_button("##back", _back, "One frame back ( , )"):
+        if icon_button("##back", _back, context.with_keys("One frame back", "back")):
             studio.show(commands.step_frame, -1)
         psim.SameLine()
         icon = _pause if view.playing else _play
-        if icon_button("##play", icon, "Play or pause (Space)", why, primary=next_step(state) == "play"):
+        if icon_button(
+            "##play", icon, context.with_keys("Play or pause", "play"), why, primary=next_step(state) == "play"
+        ):
             studio.play()
         psim.SameLine()
-        if icon_button("##forward", _forward, "One frame forward ( . )"):
+        if icon_button("##forward", _forward, context.with_keys("One frame forward", "forward")):
             studio.show(commands.step_frame, 1)
         psim.SameLine()
-        if icon_button("##last", _last, "Last frame (End)"):
+        if icon_button("##last", _last, context.with_keys("Last frame", "last_frame")):
             studio.show(commands.set_time, float(last))
         if self._room() >= 80 * scale():
             psim.SameLine(0.0, 14 * scale())
-            if widgets.button("Repeat", "Start again at the end (L)", active=view.loop):
+            if widgets.button("Repeat", context.with_keys("Start again at the end", "repeat"), active=view.loop):
                 studio.show(commands.with_view, loop=not view.loop)
         if self._room() > 88 * scale():
             psim.SameLine(0.0, 14 * scale() if self._room() > 126 * scale() else 8 * scale())
@@ -92,7 +96,7 @@ class Timeline:
             context.focus_frame = False
         state = context.studio.state
         edited = number("##frame", frame_shown(state), lambda now: psim.InputInt("##frame", now, 0, 0))
-        tooltip("The frame shown; type a number and press Enter to go there (G). Frame 0 is the rest pose.")
+        tooltip(context.with_keys(FRAME, "go_to_frame"))
         if edited.changed:
             context.studio.show(commands.set_time, float(edited.value))
         document = state.document
@@ -113,6 +117,7 @@ class Timeline:
         left, right = x + min(LABELS * s, LABELS_SHARE * width), x + width - 16 * s
         document = context.studio.state.document
         strip = Strip(x, left, right, y + RULER * s, width, document.frames)
+        self.strip = strip
         self._ruler(context, strip, y)
         rows = len(document.handles)
         self._follow(context.studio.state.view.selected, rows)

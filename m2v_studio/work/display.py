@@ -14,15 +14,21 @@ LEAST, MOST = 1.0, 2.0
 
 def display_scale() -> float:
     """1 on a usual display, 2 on one of twice the density; what cannot be found out counts as usual."""
-    with contextlib.suppress(OSError, AttributeError, ValueError):
+    with contextlib.suppress(OSError, AttributeError, ValueError, OverflowError):
         if sys.platform == "win32":
             return _within(ctypes.windll.shcore.GetScaleFactorForDevice(0) / 100.0)  # type: ignore[attr-defined]
         if sys.platform == "darwin":
             return 1.0  # the system scales the whole window
-        named = os.environ.get("GDK_SCALE") or os.environ.get("GDK_DPI_SCALE")
-        if named:
-            return _within(float(named))
-        return _within(dots_per_inch(_x_resources()) / USUAL_DPI)
+        # As GTK has it: desktops that double everything by GDK_SCALE halve the text of it by GDK_DPI_SCALE.
+        named = _number("GDK_SCALE") * _number("GDK_DPI_SCALE")
+        return _within(named * dots_per_inch(_x_resources()) / USUAL_DPI)
+    return 1.0
+
+
+def _number(variable: str) -> float:
+    """A scale in the environment; 1 where it is missing or no number."""
+    with contextlib.suppress(ValueError):
+        return float(os.environ.get(variable) or 1.0)
     return 1.0
 
 

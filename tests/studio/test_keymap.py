@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import DataError
-from m2v_studio.view.keymap import Chord, read_bindings
+from m2v_studio.view.keymap import Chord, read_bindings, resolved
 
 NAMES = ("play", "copy", "overlay")
 
@@ -67,4 +67,14 @@ def test_no_file_and_an_empty_file_change_nothing(tmp_path: Path) -> None:
 def test_a_hostile_or_wrong_file_is_named_and_does_no_harm(tmp_path: Path, text: str | bytes, part: str) -> None:
     found, faults = read(tmp_path, text)
     assert len(faults) == 1 and part in faults[0]
-    assert "copy" not in found or str(found["copy"][0]) == "K"
+    assert not found.get("copy"), "what cannot be used binds nothing"
+
+
+def test_own_keys_take_the_given_ones_away_from_other_commands() -> None:
+    def chords(*texts: str) -> tuple[Chord, ...]:
+        return tuple(Chord.parse(text) for text in texts)
+
+    given = {"play": chords("Space"), "copy": chords("Ctrl+C", "K"), "overlay": chords("O")}
+    own = {"play": chords("K"), "overlay": ()}
+    assert resolved(own, given) == {"play": chords("K"), "copy": chords("Ctrl+C"), "overlay": ()}
+    assert resolved({}, given) == given
