@@ -153,7 +153,7 @@ def evaluate_prior(
                 "floor": float(np.mean([0.5 / len(samples) + 0.5 / len(true) for samples, true in pairs])),
                 "identities": len(pairs),
             }
-            summary.append({"task": task.name, "row": row, "clips": len(mine), **_summarise(mine), **energy})
+            summary.append({"task": task.name, "row": row, "clips": len(mine), **summarise(mine), **energy})
     report = {
         "protocol": "prior",
         "settings": {"seeds": seeds, "frames": FRAMES},
@@ -192,7 +192,7 @@ def _clip_rows(animator: Animator, name: ClipName, task: PriorTask, seeds: int) 
     flat = lambda vectors: vectors.round(5).tolist()  # noqa: E731
     truth = flat(_displacements(clip.vertices[None]))
     return {
-        row: {"figures": _measure(samples, clip), "samples": flat(_displacements(samples)), "truth": truth}
+        row: {"figures": measure(samples, clip), "samples": flat(_displacements(samples)), "truth": truth}
         for row, samples in rows.items()
     }
 
@@ -200,20 +200,16 @@ def _clip_rows(animator: Animator, name: ClipName, task: PriorTask, seeds: int) 
 def _rows(animator: Animator, clip: EvaluationClip, task: PriorTask, seeds: int) -> dict[str, NDArray]:
     """Samples [S, T, V, 3] of every row."""
     vertices, keyframe_mask = task.keys(clip)
-    handles = tuple(
-        Handle(int(vertex), {int(frame): clip.vertices[frame, vertex] for frame in np.flatnonzero(mask) if frame})
-        for vertex, mask in zip(vertices, keyframe_mask, strict=True)
-    )
-    tracks = HandleTracks(handles, len(clip.vertices), clip.fps)
+    tracks = tracks_of(clip, vertices, keyframe_mask)
     result: dict[str, NDArray] = {}
     for row, share in SHARES.items():
         if row == "borrowing alone" and not estimate_share(np.ones(1, np.float32), task.count).any():
             result[row] = result["borrowing and denoiser"]  # which leaves the denoiser out
             continue
-        result[row] = _samples(animator, clip, tracks, seeds, share)
+        result[row] = samples_of(animator, clip, tracks, seeds, share)
     bank, animator.library = animator.library, MotionLibrary(())
     try:
-        result[NOISE_ROW] = _samples(animator, clip, tracks, seeds, SHARES["borrowing alone"])
+        result[NOISE_ROW] = samples_of(animator, clip, tracks, seeds, SHARES["borrowing alone"])
     finally:
         animator.library = bank
     if task.full:
@@ -223,13 +219,23 @@ def _rows(animator: Animator, clip: EvaluationClip, task: PriorTask, seeds: int)
     return result
 
 
-def _samples(animator: Animator, clip: EvaluationClip, tracks: HandleTracks, seeds: int, share: Share) -> NDArray:
+def tracks_of(clip: EvaluationClip, vertices: NDArray[np.int64], keyframe_mask: NDArray[np.bool_]) -> HandleTracks:
+    """Handles at `vertices` [K], keyed at the clip's own positions where `keyframe_mask` [K, T]."""
+    handles = tuple(
+        Handle(int(vertex), {int(frame): clip.vertices[frame, vertex] for frame in np.flatnonzero(mask) if frame})
+        for vertex, mask in zip(vertices, keyframe_mask, strict=True)
+    )
+    return HandleTracks(handles, len(clip.vertices), clip.fps)
+
+
+def samples_of(animator: Animator, clip: EvaluationClip, tracks: HandleTracks, seeds: int, share: Share) -> NDArray:
+    """Samples [S, T, V, 3] with `share` as the denoiser's weight."""
     animator.share = share
     found = animator.animate(clip.mesh, tracks, SamplingOptions(seeds=seeds))
     return np.stack([sample.sequence.vertices for sample in found.samples])
 
 
-def _measure(samples: NDArray, clip: EvaluationClip) -> dict[str, float]:
+def measure(samples: NDArray, clip: EvaluationClip) -> dict[str, float]:
     """The figures of one request; lengths over the true motion's mean displacement."""
     truth = clip.vertices
     scale = float(np.linalg.norm(truth[1:] - truth[:1], axis=-1).mean())
@@ -286,7 +292,7 @@ def _displacements(motions: NDArray) -> NDArray:
     return (chosen[:, 1:] - chosen[:, :1]).reshape(len(motions), -1)
 
 
-def _summarise(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def summarise(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Geometric means over clips; strain and skate as ratios of sums, since some true clips have none at all."""
     geometric = lambda name: float(np.exp(np.mean([np.log(max(f[name], 1e-4)) for f in figures])))  # noqa: E731
     ratio = lambda name: sum(f[name] for f in figures) / max(sum(f[f"true_{name}"] for f in figures), 1e-9)  # noqa: E731
@@ -311,12 +317,13 @@ def _groups(figures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def prior_tables(report: Mapping[str, Any]) -> list[str]:
     """The tables of the report, each with a line that says what it shows."""
     blocks = []
-    names = (*MEASURES[:5], "floor", "skate", "mean")
+    every = (*MEASURES[:5], "floor", "skate", "mean")
     for task in dict.fromkeys(row["task"] for row in report["summary"]):
         mine = [row for row in report["summary"] if row["task"] == task]
+        names = [name for name in every if name in mine[0]]
         rows = [[row["row"], *(f"{row[name]:.3f}" for name in names)] for row in mine]
         blocks.append(rows_table([f"{task.capitalize()}, {mine[0]['clips']} clips", *names], rows))
-    for group in dict.fromkeys(row["group"] for row in report["groups"]):
+    for group in dict.fromkeys(row["group"] for row in report.get("groups", ())):
         rows = [
             [row["value"], str(row["clips"]), *(f"{row[name]:.3f}" for name in MEASURES[:3])]
             for row in report["groups"]

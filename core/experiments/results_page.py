@@ -12,7 +12,7 @@ from pathlib import Path
 from core.errors import DataError
 from core.evaluation import autoencoder, handles_report, part_matching, prior, reconstruction_report
 from core.evaluation.reporting import Report, group_title, origin, page, rows_table, write_text
-from core.experiments import training_benchmark
+from core.experiments import rigid_trials, training_benchmark
 from core.experiments.ablations_report import ablations_markdown, plot_ablations
 from core.experiments.pipeline_benchmark import benchmark_table
 from core.experiments.plots import plot_groups
@@ -21,10 +21,11 @@ from core.observation_kinds import SCAN_PROTOCOLS
 
 PAGE = "RESULTS.md"
 SCANS = tuple(SCAN_PROTOCOLS)
-ALL = ("handles", "prior", "parts", "autoencoders", *SCANS, "ablations", "bench", "training-bench")
+ALL = ("handles", "prior", "rigid-trials", "parts", "autoencoders", *SCANS, "ablations", "bench", "training-bench")
 HEADINGS = {
     "handles": "Handle editing",
     "prior": "One drag, several motions",
+    "rigid-trials": "Other ways to the rigid surface",
     "parts": "Which part is which",
     "autoencoders": "The autoencoders alone",
     "bench": "Speed and memory",
@@ -33,6 +34,7 @@ HEADINGS = {
 ABOUT = {
     "handles": handles_report.ABOUT,
     "prior": prior.ABOUT,
+    "rigid-trials": rigid_trials.ABOUT,
     "parts": part_matching.ABOUT,
     "autoencoders": autoencoder.ABOUT,
     SCANS[0]: reconstruction_report.ABOUT,
@@ -99,6 +101,7 @@ def _section(protocol: str, report: Report, path: Path) -> list[str]:
     tables: dict[str, Callable[[Report], list[str]]] = {
         "handles": handles_report.handles_tables,
         "prior": prior.prior_tables,
+        "rigid-trials": rigid_trials.trial_tables,
         "parts": part_matching.parts_tables,
         "autoencoders": autoencoder.autoencoder_tables,
     }

@@ -8,11 +8,11 @@ from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.prior import (
     TASKS,
     _groups,
-    _measure,
     _some_of_each_rig,
     energy_distance,
     mean_skate,
     mean_strain,
+    measure,
     prior_markdown,
 )
 from tests.bank.creatures import swinging_rod
@@ -27,7 +27,7 @@ def clip() -> EvaluationClip:
 
 
 def test_the_truth_itself_is_perfect(clip):
-    found = _measure(np.repeat(clip.vertices[None], 3, 0), clip)
+    found = measure(np.repeat(clip.vertices[None], 3, 0), clip)
     assert (
         found["size"] == pytest.approx(1) and found["best"] == pytest.approx(0) and found["apart"] == pytest.approx(0)
     )
@@ -35,7 +35,7 @@ def test_the_truth_itself_is_perfect(clip):
 
 
 def test_a_statue_has_size_zero_and_error_one(clip):
-    found = _measure(np.repeat(clip.vertices[None, :1], len(clip.vertices), 1), clip)
+    found = measure(np.repeat(clip.vertices[None, :1], len(clip.vertices), 1), clip)
     assert found["size"] == 0 and found["best"] == pytest.approx(1)
 
 
@@ -59,7 +59,7 @@ def test_energy_is_judged_where_there_are_clips_enough(clip, tmp_path, monkeypat
 
     def measured(_animator, name, _task, _seeds):
         true = np.random.default_rng(int(name.key.rsplit("/", 1)[1])).normal(size=(1, 5))
-        figures = _measure(clip.vertices[None], clip)
+        figures = measure(clip.vertices[None], clip)
         samples = true if name.path == "/many.glb" else true + 100
         return {"borrowing and denoiser": {"figures": figures, "samples": samples.tolist(), "truth": true.tolist()}}
 
@@ -103,7 +103,7 @@ def test_a_clip_is_judged_without_its_own_pack(clip):
 
 def test_the_report_reads_as_a_table(clip):
     figures = {"clip": "rod", "behaviour": "walk", "category": "objects", "task": "one handle"}
-    figures |= {"row": "borrowing and denoiser", **_measure(clip.vertices[None], clip)}
+    figures |= {"row": "borrowing and denoiser", **measure(clip.vertices[None], clip)}
     summary = {"task": "one handle", "row": "borrowing and denoiser", "clips": 1, "energy": 0.01, "floor": 0.0}
     summary |= {name: figures[name] for name in ("size", "best", "apart", "strain", "skate", "mean")}
     text = prior_markdown({"summary": [summary], "groups": _groups([figures])})
@@ -123,7 +123,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(clip, tmp_path, monkeypatch
         samples = np.repeat(clip.vertices[None], 2, 0) * 1.01
         vectors = prior._displacements(samples)
         truth = prior._displacements(clip.vertices[None])
-        found = {"figures": _measure(samples, clip), "samples": vectors.tolist(), "truth": truth.tolist()}
+        found = {"figures": measure(samples, clip), "samples": vectors.tolist(), "truth": truth.tolist()}
         return {"borrowing and denoiser": found}
 
     monkeypatch.setattr(prior, "_clip_rows", measured)
