@@ -22,6 +22,7 @@ STANDING_HEIGHT = 0.02  # of the size: a foot this far above its rest height is 
 STANDING_SPEED = 0.25  # of the size a second: a faster foot is not standing
 RELEASE = 0.12  # seconds of blending from a foot's stand to its free path
 CUSP_ROUNDS = 2
+FEW = 3  # moving handles; the more there are beyond, the more they know better than the ground where feet are
 PLANTING_STEPS = 5  # as-rigid steps with planted feet
 STILL = 0.15  # information of a still handle relative to a moving one
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank, like the next
@@ -80,7 +81,13 @@ def settle(
     moved, rotated = surface.settle(positions, positions, paths, rotations, turned=turned)
     if contacts and len(body.feet) > 0:
         # Feet in the air keep the free solution, so that planting affects standing feet only.
-        planted = columns(plant_feet(body, back(moved), held, fps, loop))
+        free = back(moved)
+        planted = plant_feet(body, free, held, fps, loop)
+        overruled = max(moving_handles(seats, targets, keyframe_mask) - FEW, 0) / FEW
+        if overruled > 0:
+            sure = torch.from_numpy(handle_certainty(body, seats, targets, keyframe_mask)).sqrt()[None, :, :, None]
+            planted = planted + min(overruled, 1.0) * sure * (free - planted)
+        planted = columns(planted)
         firm = body.surface(held, True)
         moved, rotated = firm.settle(moved, planted, paths, rotations, steps=PLANTING_STEPS, turned=turned)
     moved, rotated = back(moved).contiguous(), back(rotated).contiguous()

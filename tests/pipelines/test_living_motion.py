@@ -125,3 +125,17 @@ def test_the_share_of_the_estimate_passes_a_key_without_a_cusp(body):
     assert np.abs(np.diff(mixed, n=2)).max() < 0.5 * sharp
     even = blend(borrowed, estimated, np.full_like(share, 0.4)).positions - borrowed.positions
     np.testing.assert_allclose(even.numpy(), 0.04, atol=1e-6)
+
+
+def test_many_tracks_know_better_than_the_ground_where_feet_are(body):
+    """A body that slides slowly along the ground: its own ground points may not hold it back."""
+    slide = np.linspace(0, 0.04, 9)[:, None]
+
+    def off(count: int) -> float:
+        seats = body.seats(np.linspace(5, len(body.rest) - 5, count).round().astype(int))
+        targets = seats.places[:, None] + slide * np.array([1.0, 0.0, 0.0])
+        moved = settle(body, still(body), seats, targets.astype(float), np.ones((count, 9), bool), 24.0)[0].positions[0]
+        return float((moved[-1] - torch.from_numpy(body.nodes) - torch.tensor([0.04, 0, 0])).norm(dim=-1).mean())
+
+    assert len(body.feet) > 3
+    assert off(10) < 0.5 * off(3)
