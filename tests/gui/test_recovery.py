@@ -58,6 +58,13 @@ if __name__ == "__main__":
     print("READY", flush=True)
     time.sleep(600)
 """
+BESIDE = """
+if __name__ == "__main__":
+    studio, app, hands = start()
+    told = dict(offered=studio.recovery is not None, own=str(autosave_path()))
+    app.close()
+    tell(**told)
+"""
 SECOND = """
 if __name__ == "__main__":
     studio, app, hands = start()
@@ -97,6 +104,13 @@ def test_a_studio_that_was_killed_offers_its_work_and_its_size_next_time(tmp_pat
             skip_without_drawing()
         assert line.strip() == "READY"
         before = json.loads(told.read_text())
+        kept = {path: path.read_bytes() for path in (tmp_path / "config").glob("autosave-*.m2v")}
+        with studio_process(tmp_path, BESIDE, isolate=False) as beside:
+            assert beside.wait(PATIENCE) == 0
+        other = json.loads(told.read_text())
+        assert not other["offered"], "what another studio is at is not offered"
+        assert kept and Path(other["own"]) not in kept
+        assert kept == {path: path.read_bytes() for path in (tmp_path / "config").glob("autosave-*.m2v")}
         first.send_signal(signal.SIGKILL)
     assert before["size"] == [1010, 650]
     assert len(list((tmp_path / "config").glob("autosave-*.m2v"))) == 1
