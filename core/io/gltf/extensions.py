@@ -14,6 +14,7 @@ from core.quaternions import Floats, unit_quaternions
 DRACO = "KHR_draco_mesh_compression"
 MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")  # the same, before and after it was ratified
 INSTANCING, TRANSFORM, UNLIT = "EXT_mesh_gpu_instancing", "KHR_texture_transform", "KHR_materials_unlit"
+LIGHTS, VARIANTS = "KHR_lights_punctual", "KHR_materials_variants"
 SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 # Images of other kinds than PNG and JPEG, kept as they are: the extension by the image's kind.
 PICTURE_EXTENSIONS = {"image/webp": "EXT_texture_webp", "image/ktx2": "KHR_texture_basisu"}
@@ -21,7 +22,7 @@ MAX_INSTANCES = 100_000
 MAX_UNPACKED = 1 << 28  # bytes of all of a file's compressed buffers
 _READ = {DRACO, *MESHOPT, INSTANCING, TRANSFORM, "KHR_mesh_quantization", *PICTURE_EXTENSIONS.values()}
 # They say nothing about the surface or its look.
-_NEUTRAL = {"KHR_lights_punctual", "KHR_xmp", "KHR_xmp_json_ld", "EXT_structural_metadata", "EXT_mesh_features"}
+_NEUTRAL = {LIGHTS, "KHR_xmp", "KHR_xmp_json_ld", "EXT_structural_metadata", "EXT_mesh_features"}
 
 
 def check_required(names: object, file: str) -> None:
@@ -35,12 +36,21 @@ def check_required(names: object, file: str) -> None:
             )
 
 
-def unknown_extensions(names: object) -> list[str]:
-    """A note naming the optional extensions that are ignored."""
+def left_out(document: dict[str, Any]) -> list[str]:
+    """Notes on a file's optional extensions that are ignored, and on what it holds besides surfaces."""
+    names = document.get("extensionsUsed")
     used = [str(name)[:60] for name in names] if isinstance(names, list) else []
     known = _READ | _NEUTRAL
     left = [name for name in dict.fromkeys(used) if name not in known and not name.startswith("KHR_materials_")]
-    return [f"The glTF extensions {', '.join(left[:6])} are not understood and left out."] if left else []
+    notes = [f"The glTF extensions {', '.join(left[:6])} are not understood and left out."] if left else []
+    present = {
+        "cameras": bool(document.get("cameras")),
+        "lights": LIGHTS in used,
+        "variants of materials": VARIANTS in used,
+    }
+    if other := [name for name, there in present.items() if there]:
+        notes.append(f"Only surfaces are read; its {', '.join(other)} are left out.")
+    return notes
 
 
 def draco_primitive(data: bytes, ids: dict[str, Any], file: str) -> tuple[NDArray[np.int64], dict[str, NDArray]]:

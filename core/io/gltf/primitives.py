@@ -17,6 +17,7 @@ from core.sequence import Material
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 MAX_MORPHS = 4096
+LINES_NOTE = "Points and lines are left out; only surfaces are read."
 
 
 @dataclass(eq=False)
@@ -35,13 +36,15 @@ class PrimitiveData:
     colors: Floats | None
     morphs: tuple[Floats, ...]
     material: Material | None
+    left_out: frozenset[str] = frozenset()  # names of attributes that are not kept
 
 
 def read_primitive(file: GltfFile, info: Json, name: str, look: Look | None, notes: list[str]) -> PrimitiveData | None:
     """Read one primitive; None (with a note) for points and lines. Raises MeshError when damaged."""
     mode = info.get("mode", _TRIANGLES)
     if mode not in (_TRIANGLES, _STRIP, _FAN):
-        notes.append(f"{name[:80]} consists of points or lines and was left out.")
+        if LINES_NOTE not in notes:
+            notes.append(LINES_NOTE)
         return None
     data = _Attributes(file, info)
     if not data.has("POSITION"):
@@ -66,7 +69,17 @@ def read_primitive(file: GltfFile, info: Json, name: str, look: Look | None, not
     lies = look.lies if look is not None and look.lies else (Lie(),)
     uv, uv1 = (_texture_coordinates(data, lie) for lie in (*lies, None, None)[:2])
     material = None if look is None else look.material
-    return PrimitiveData(name, positions, triangles, joints, weights, uv, uv1, _colors(data), tuple(morphs), material)
+    left = data.left_out({f"TEXCOORD_{lie.channel}" for lie in lies[:2]})
+    return PrimitiveData(
+        name, positions, triangles, joints, weights, uv, uv1, _colors(data), tuple(morphs), material, left
+    )
+
+
+def attributes_note(primitives: list[PrimitiveData]) -> list[str]:
+    """A note naming the vertex attributes that are not kept."""
+    left = sorted(frozenset[str]().union(*(primitive.left_out for primitive in primitives)))
+    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+    return [f"Vertex attributes without a use here are left out: {', '.join(left[:5])}{more}."] if left else []
 
 
 class _Attributes:
@@ -85,6 +98,12 @@ class _Attributes:
 
     def has(self, name: str) -> bool:
         return name in self._decoded or self._listed.get(name) is not None
+
+    def left_out(self, used: set[str]) -> frozenset[str]:
+        """Names of attributes besides `used` ones; normals and tangents are computed."""
+        used = used | {"POSITION", "NORMAL", "TANGENT", "COLOR_0"}
+        listed = {str(name)[:40] for name in self._listed if name not in used}
+        return frozenset(name for name in listed if not name.startswith(("JOINTS_", "WEIGHTS_")))
 
     def columns(self, name: str, *widths: int) -> NDArray:
         """Values [n, width] with one of the allowed `widths`; raises MeshError when the accessor does not fit."""

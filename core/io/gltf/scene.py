@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from core.errors import MeshError
 from core.io.gltf.animation import Clip, Track, compose
-from core.io.gltf.extensions import INSTANCING, instance_transforms, unknown_extensions
+from core.io.gltf.extensions import INSTANCING, instance_transforms, left_out
 from core.io.gltf.file import DAMAGE, GltfFile, Json
 from core.io.gltf.material_reader import Look, read_look
-from core.io.gltf.primitives import PrimitiveData, read_primitive
+from core.io.gltf.primitives import PrimitiveData, attributes_note, read_primitive
 from core.io.mesh.source_mesh import build_source_mesh
 from core.quaternions import Floats, unit_quaternions
 from core.sequence import MeshPart, SourceMesh
@@ -51,7 +51,7 @@ class GltfScene:
     def __init__(self, path: str | Path) -> None:
         self.file = GltfFile(path)
         self.path = self.file.path
-        self.notes: list[str] = unknown_extensions(self.file.json.get("extensionsUsed"))
+        self.notes: list[str] = left_out(self.file.json)
         self._looks: dict[int, Look] = {}
         try:
             self._read_nodes()
@@ -230,6 +230,7 @@ class GltfScene:
         defaults: list[float],
         morphs: list[MorphTarget],
     ) -> None:
+        self.notes += attributes_note(found)
         width = max(index.shape[1] for index in indices)
         self.rest = np.concatenate([p.positions for p in found])
         self.bone_index = np.concatenate([_padded(index, width) for index in indices])

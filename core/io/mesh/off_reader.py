@@ -46,7 +46,8 @@ def _mesh(path: Path, data: bytes) -> SourceMesh:
     vertices, faces = int(words[1]), int(words[2])
     if vertices < 0 or faces < 0 or 3 * vertices > len(words):
         raise ValueError(f"it declares {vertices:,} vertices, more than it holds")
-    table, rings = _by_words(words[4:], vertices, faces) or _by_lines(lines, vertices, faces, path)
+    notes: list[str] = []
+    table, rings = _by_words(words[4:], vertices, faces) or _by_lines(lines, vertices, faces, path, notes)
     counts = np.array([len(ring) for ring in rings], np.int64)
     corners = np.concatenate([np.zeros(0, np.int64), *rings])
     if corners.size and (corners.min() < 0 or corners.max() >= vertices):
@@ -58,7 +59,7 @@ def _mesh(path: Path, data: bytes) -> SourceMesh:
         colors = colors / 255.0 if np.nanmax(colors, initial=0.0) > 1 else colors
     points = table[:, :3]
     triangles = corners[triangulate(points, corners, counts)]
-    return build_source_mesh(points, triangles, name=path.stem, path=path, colors=colors)
+    return build_source_mesh(points, triangles, name=path.stem, path=path, notes=notes, colors=colors)
 
 
 def _by_words(words: list[bytes], vertices: int, faces: int) -> Rows | None:
@@ -79,8 +80,8 @@ def _by_words(words: list[bytes], vertices: int, faces: int) -> Rows | None:
     return (table, rings) if at == len(numbers) else None
 
 
-def _by_lines(lines: list[list[bytes]], vertices: int, faces: int, path: Path) -> Rows:
-    """One line per vertex and face, ignoring whatever follows a face's corners."""
+def _by_lines(lines: list[list[bytes]], vertices: int, faces: int, path: Path, notes: list[str]) -> Rows:
+    """One line per vertex and face; what follows a face's corners is its colour, which a note says is left out."""
     first = 1 if len(lines[0]) > 1 else 2  # the counts may be on the heading's line
     rows, rest = lines[first : first + vertices], lines[first + vertices : first + vertices + faces]
     width = min((len(row) for row in rows), default=0)
@@ -93,4 +94,6 @@ def _by_lines(lines: list[list[bytes]], vertices: int, faces: int, path: Path) -
             f"{path.name} declares {faces:,} faces but holds {max(len(rings) - 1, 0):,} whole ones; it is cut short or "
             "damaged, so copy or export it again."
         )
+    if any(len(row) > 1 + int(row[0]) for row in rest):
+        notes.append("Colours of faces are left out; only those of vertices are kept.")
     return table, rings

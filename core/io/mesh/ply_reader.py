@@ -17,6 +17,13 @@ from core.sequence import Material, MeshPart, SourceMesh, Texture, frozen_array
 _UV_NAMES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"))
 _CORNER_NAMES = ("vertex_indices", "vertex_index")
 _COLOR_NAMES = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
+_NORMALS, _ALPHAS = ("nx", "ny", "nz"), ("alpha", "a", "diffuse_alpha")  # normals are computed
+_COMMON = {*_NORMALS, *_ALPHAS, *(name for names in _COLOR_NAMES for name in names)}
+_READ = {
+    "vertex": {*"xyz", *_COMMON, *(name for names in _UV_NAMES for name in names)},
+    "face": {*_CORNER_NAMES, *_COMMON, "texcoord", "texnumber"},
+    "tristrips": {*_CORNER_NAMES},
+}
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
@@ -50,8 +57,18 @@ def read_ply(path: Path) -> SourceMesh:
         notes.append("The texture coordinates are not finite numbers, so they are left out.")
     if colors is None and any(name in face for names in _COLOR_NAMES for name in names[:1]):
         notes.append("Colours of faces are left out; only those of vertices are kept.")
+    notes += _left_out(tables)
     part = MeshPart(path.stem, faces.astype(np.int32), _material(path, comments, notes), corner_uv)
     return build_source_mesh(points, uv=uv, parts=(part,), name=path.stem, path=path, notes=notes, colors=colors)
+
+
+def _left_out(tables: dict[str, Table]) -> list[str]:
+    """A note naming elements, and values of vertices and faces, that no mesh here has."""
+    left = [f"'{name[:24]}'" for name, table in tables.items() if name not in _READ and len(table)]
+    for name, read in _READ.items():
+        left += [f"'{value[:24]}' of {name}" for value in tables.get(name, {}) if value not in read]
+    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+    return [f"What is neither place, colour nor texture is left out: {', '.join(left[:5])}{more}."] if left else []
 
 
 def read_ply_points(path: Path) -> NDArray[np.float64]:
@@ -84,7 +101,7 @@ def _colors(vertex: Table, kinds: dict[str, str]) -> NDArray[np.float64] | None:
     for names in _COLOR_NAMES:
         if not all(isinstance(vertex.get(name), np.ndarray) for name in names):
             continue
-        alpha = next((name for name in ("alpha", "a", "diffuse_alpha") if name in vertex), None)
+        alpha = next((name for name in _ALPHAS if name in vertex), None)
         columns: list[NDArray[np.float64]] = []
         for name in (*names, alpha):
             if name is None:

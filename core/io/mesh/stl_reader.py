@@ -28,7 +28,16 @@ def read_stl(path: Path) -> SourceMesh:
             f"{path.name} is not an STL file that can be read, or it is cut short ({error}); export it again."
         ) from error
     faces = np.arange(len(corners)).reshape(-1, 3)
-    return build_source_mesh(corners, faces, name=path.stem, path=path)
+    notes = ["The colours of its facets are left out; a .ply or .glb can hold them."] if _coloured(data) else []
+    return build_source_mesh(corners, faces, name=path.stem, path=path, notes=notes)
+
+
+def _coloured(data: bytes) -> bool:
+    """Whether a binary file has colours, in either of the two ways that programs store them."""
+    if data.lstrip().startswith(b"solid") or len(data) < 84:
+        return False
+    facets = np.frombuffer(data, _FACET, offset=84, count=(len(data) - 84) // _FACET.itemsize)
+    return b"COLOR=" in data[:80] or bool((facets["attributes"] & 0x8000).any())
 
 
 def _corners(data: bytes) -> NDArray[np.float64]:

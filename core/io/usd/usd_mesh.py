@@ -20,6 +20,8 @@ from core.io.usd.usd_material import read_usd_material
 from core.sequence import Material, MeshPart, SourceMesh
 
 MAX_MESHES = 10_000
+_UV = ("st", "UVMap", "st0", "map1", "uv")  # the first that is there
+_OTHER = ("displayColor", "displayOpacity", "normals", "tangents")  # the last two are computed
 
 
 def read_usd_mesh(path: Path) -> SourceMesh:
@@ -97,21 +99,36 @@ class _StageReader:
     def _meshes(self) -> Iterator[Any]:
         from pxr import Usd, UsdGeom
 
-        left: dict[str, None] = {}
+        left: dict[str, None] = {}  # could be meshes
+        other: dict[str, None] = {}
         for prim in self.stage.Traverse(Usd.TraverseInstanceProxies()):
-            kind = prim.GetTypeName()
-            if kind in ("PointInstancer", "BasisCurves", "NurbsCurves", "NurbsPatch", "Points"):
-                left[str(kind)] = None
+            kind = str(prim.GetTypeName())
+            if kind == "PointInstancer" or (prim.IsA(UsdGeom.Gprim) and not prim.IsA(UsdGeom.Mesh)):
+                left[kind] = None
             if kind == "SkelRoot":
                 left["the pose of a skeleton"] = None
+            if kind == "Camera" or kind.endswith("Light"):
+                other["cameras and lights"] = None
             if not prim.IsA(UsdGeom.Mesh):
                 continue
             image = UsdGeom.Imageable(prim)
             hidden = image.ComputeVisibility() == UsdGeom.Tokens.invisible
             if not hidden and image.ComputePurpose() in (UsdGeom.Tokens.default_, UsdGeom.Tokens.render):
+                other |= dict.fromkeys(self._unread_primvars(prim))
                 yield prim
         if left:
             self.notes.append(f"Left out: {', '.join(left)}; bake or convert them to meshes to keep them.")
+        if other:
+            more = f" and {len(other) - 5} more" if len(other) > 5 else ""
+            self.notes.append(f"Only surfaces are read; left out are {', '.join([*other][:5])}{more}.")
+
+    def _unread_primvars(self, prim: Any) -> list[str]:
+        from pxr import UsdGeom
+
+        names = [str(primvar.GetPrimvarName()) for primvar in UsdGeom.PrimvarsAPI(prim).GetPrimvarsWithValues()]
+        read = next((name for name in _UV if name in names), "")
+        left = [name for name in names if name not in (read, *_OTHER) and not name.startswith("skel:")]
+        return [f"the primvar {name[:40]}" for name in left]
 
     def _moments(self) -> int:
         """The number of time samples of the points or a transform; 0 if nothing moves."""
@@ -204,7 +221,7 @@ class _StageReader:
 
     def _coordinates(self, mesh: Any, ring: NDArray, count: int) -> tuple[NDArray | None, NDArray | None]:
         """uv [n, 2], and for each corner [C, 2] where the primvar is by corner."""
-        found = self._primvar(mesh, ("st", "UVMap", "st0", "map1", "uv"), 2)
+        found = self._primvar(mesh, _UV, 2)
         if found is None:
             return None, None
         values, by_corner = found
