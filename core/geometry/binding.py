@@ -1,8 +1,8 @@
 """Binds a mesh's vertices to nodes of its surface: an embedded deformation that keeps loose parts whole.
 
 A vertex follows the rotations and positions of the nodes nearest to it along the surface (Sumner et al. 2007). A loose
-part with too few nodes of its own (an eye, a button, a plate) rides on one node, so that it moves rigidly with what it
-touches.
+part with few nodes of its own (a shin, an eye, a plate) rides on one of them, so that it moves rigidly; one without any
+(a screw) on the node of what it touches.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _whole_parts(
     components: NDArray[np.integer],
     node_component: NDArray[np.integer],
 ) -> sparse.csr_matrix:
-    """Bind each loose part with too few nodes to one node: the one that carries most of what it touches.
+    """Bind each loose part with few nodes to that of its own which carries most of it, or most of what it touches.
 
     Several nodes would blend several rotations, and a blend of rotations shrinks.
     """
@@ -92,6 +92,10 @@ def _whole_parts(
     touching = [tree.query(vertices[mine]) for mine in members]
     carrier = np.zeros(len(vertices), dtype=np.int64)
     for part, host in _hosts([vertices[mine] for mine in members], [float(apart.min()) for apart, _ in touching]):
+        own = np.flatnonzero(node_component == small[part])
+        if len(own):
+            carrier[members[part]] = own[np.asarray(weights[members[part]][:, own].mean(axis=0)).argmax()]
+            continue
         if host >= 0:
             carrier[members[part]] = carrier[members[host][0]]
             continue

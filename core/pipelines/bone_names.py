@@ -34,11 +34,15 @@ _WORDS = {
 _WORD_OF_CLASS = [_WORDS.get(part, part) for part, _ in CLASSES]
 WORDS = tuple(dict.fromkeys(_WORD_OF_CLASS))
 _TO_WORDS = np.array([[word == other for other in WORDS] for word in _WORD_OF_CLASS], dtype=np.float64)
-IN_PAIRS = ("leg", "arm", "hand", "finger", "wing", "fin", "ear", "horn")
+IN_PAIRS = ("leg", "arm", "hand", "finger", "wing", "fin", "tail fin", "ear", "horn")
 FOOT = 0.15  # of the size: what ends higher is not a whole leg
 LIMBS = ("leg", "arm", "wing")
 ENDS = ("hand", "finger")  # of an arm; where the arm turns out to be a leg, of that
-COUNTED = ("finger",)  # that are told apart by numbers alone
+COUNTED = ("hand", "finger")  # that are told apart by numbers alone
+FISH = {"body", "head", "tail", "fin", "mouth", "neck"}  # what a swimmer is made of
+# A fin is a sheet no thicker than this, of at most this share of the surface, and lies over, under or beside the middle
+# by so much, in units of the size.
+FIN_SHEET, FIN_MOST, FIN_AWAY = 0.72, 0.2, 0.04
 # A wing is a sheet at one side: how much of its normals is along one axis (a leg has half), where its middle lies and
 # how far it reaches out, in units of the size, and the share of it that is on that side.
 SHEET, ASIDE, REACHES, ONE_SIDED = 0.66, 0.12, 0.12, 0.95
@@ -91,11 +95,16 @@ def bone_names(
         places = ["body", *(f"part {_place(middle)}" for middle in middles[1:])]
         return _numbered([f"wing {wings[bone]}" if bone in wings else place for bone, place in enumerate(places)])
     lows = np.array([facing[column > 0.3, 1].min(initial=np.inf) for column in weights.T]) - facing[:, 1].min()
+    highs = np.array([facing[column > 0.3, 1].max(initial=-np.inf) for column in weights.T]) - facing[:, 1].min()
     sides = [said or ("left" if x > 0 else "right") for x, (_, said) in zip(middles[:, 0], known, strict=True)]
     words = ["arm" if word in ENDS and not named else word for word, named in zip(fine, sure, strict=True)]
     for bone in wings:
         words[bone], sure[bone] = "wing", True
+    if any(sure) and normals is not None and {"body", "tail"} <= set(words) <= FISH:
+        for bone, (word, side) in _fins(parents, facing, weights, normals @ yaw(heading), words).items():
+            words[bone], sides[bone], sure[bone] = word, side, True
     _mend(words, parents, sides, sure)
+    _part_legs(words, parents, lows, highs)
     limbs = _limbs(parents, words, sides)
     for members in limbs.values():
         upright = words[members[0]] not in ("arm", "wing") or min(lows[bone] for bone in members) >= GROUND
@@ -161,6 +170,17 @@ def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str], sure: 
             words[bone] = above
 
 
+def _part_legs(words: list[str], parents: NDArray[np.int64], lows: Floats, highs: Floats) -> None:
+    """What two whole legs hang on is the body (in place), whatever a borrowed rig takes it for."""
+    stands = [False] * len(words)
+    for bone in range(len(words) - 1, -1, -1):
+        below = np.flatnonzero(parents == bone)
+        legs = [other for other in below if words[other] == "leg" and stands[other] and highs[other] > FOOT + GROUND]
+        if words[bone] == "leg" and len(legs) > 1:
+            words[bone] = "body"
+        stands[bone] = bool(lows[bone] < FOOT or any(stands[other] for other in below))
+
+
 def _wings(parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: Floats) -> dict[int, str]:
     """The bones of two sheets that stick out at either side, each with its side; none where there are no two."""
     count = len(parents)
@@ -185,6 +205,32 @@ def _wings(parents: NDArray[np.int64], facing: Floats, weights: Floats, normals:
     if len(found) < 2:
         return {}
     return {bone: side for side, members in found.items() for bone in members}
+
+
+def _fins(
+    parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: Floats, words: Sequence[str]
+) -> dict[int, tuple[str, str]]:
+    """The bones of a fish that are sheets at the end of the tree, and where: ("fin", "top") or ("tail fin", "")."""
+    mass = weights.sum(axis=0).clip(1e-9)
+    middles = weights.T @ facing / mass[:, None]
+    spread = np.einsum("sb,si,sj->bij", weights, normals, normals) / mass[:, None, None]
+    thin = (np.linalg.eigvalsh(spread)[:, -1] > FIN_SHEET) & (mass < FIN_MOST * mass.sum())
+    found: dict[int, tuple[str, str]] = {}
+    for bone in range(len(parents) - 1, 0, -1):
+        word = "tail fin" if words[bone] == "tail" else "fin"
+        below = np.flatnonzero(parents == bone)
+        if not thin[bone] or any(other not in found or found[other][0] != word for other in map(int, below)):
+            continue
+        trunk = next(above for above in _ancestry(parents, bone)[1:] if not thin[above] or above == 0)
+        x, y, _ = middles[bone] - middles[trunk]
+        height = "" if abs(y) < FIN_AWAY else "top" if y > 0 else "bottom"
+        if words[bone] == "tail":
+            found[bone] = word, "" if len(below) else height
+        elif abs(x) > max(FIN_AWAY, abs(y) / 2):
+            found[bone] = word, "left" if x > 0 else "right"
+        elif height:
+            found[bone] = word, height
+    return found
 
 
 def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str]) -> dict[int, list[int]]:

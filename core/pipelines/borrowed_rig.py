@@ -173,14 +173,19 @@ def _carried(body: MovingBody, match: Match, joint: int) -> Floats:
     weight = near * (0.05 + match.parts[:, joint] + (match.parts[:, parent] if parent >= 0 else 0.0))
     weight /= weight.sum()
     their_middle, my_middle = weight @ theirs, weight @ mine
-    apart, own = theirs - their_middle, mine - my_middle
-    spread = (weight[:, None] * apart).T @ apart
+    their_own, own = theirs - their_middle, mine - my_middle
+    spread = (weight[:, None] * their_own).T @ their_own
     # Turned as the shapes are, and as the limbs around are; as large as they are.
-    covariance = (weight[:, None] * own).T @ apart + 0.1 * np.trace(spread) * match.turn.T
+    covariance = (weight[:, None] * own).T @ their_own + 0.1 * np.trace(spread) * match.turn.T
     u, _, v = np.linalg.svd(covariance)
     u[:, 2] *= np.sign(np.linalg.det(u @ v))
     scale = np.sqrt(float(weight @ np.square(own).sum(axis=1)) / max(float(np.trace(spread)), 1e-9))
-    result: Floats = my_middle + np.clip(scale, 0.5, 2.0) * (u @ v) @ (place - their_middle)
+    found = my_middle + np.clip(scale, 0.5, 2.0) * (u @ v) @ (place - their_middle)
+    # A joint lies in the body or near it: where the shapes differ much, it would be carried far out.
+    away = mine - found
+    apart = np.linalg.norm(away, axis=1)
+    nearest = int(apart.argmin())
+    result: Floats = found + away[nearest] * max(0.0, 1.0 - AROUND / max(float(apart[nearest]), 1e-9))
     return result
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ from core.pipelines.bone_names import NameParts, PartChances, bone_names
 from core.pipelines.request import OnStep, Progress
 from core.quaternions import quaternions_of
 from core.rigging.coarse_surface import coarse_surface
-from core.rigging.guide import Guide, guided_regions
+from core.rigging.guide import Guide, Regions, guided_regions
+from core.rigging.rigid_clusters import rigid_clusters, rigid_motion, squared_errors
 from core.rigging.skin_fit import Moving, SkinFit, fit_bones, in_all_frames, on_vertices, with_shifts
 from core.rigging.sparse_keys import sparse_keys
 from core.rigging.weight_fit import dense_weights
@@ -33,7 +35,10 @@ Floats = NDArray[np.float64]
 
 MOST_BONES = 128
 SAMPLES = 1500  # vertices that stand for the others where bones are found
-FIRST_TRIES, GUIDED_TRIES = (18,), (22, 27)  # bones: more only where these leave too much
+FIRST_TRIES = (18,)  # bones: more only where these leave too much
+GUIDED_STEPS = (3, 6, 12)  # bones more than those that the mesh is modelled on
+# Bones of a thing that is made of rigid parts, a laptop or a lever: as few as leave this share of every motion.
+RIGID_PARTS, RIGID_SHARE = (2, 3, 4), 0.06
 # Mean distance of the skinned vertices from the motion, in units of the size and of the mean displacement: what is
 # aimed at, and what must be met by more bones, shifts and keys where that is possible.
 AIM_SIZE, AIM_MOTION = 1.5e-3, 0.045
@@ -125,21 +130,8 @@ def make_rig(
     surface = coarse_surface(rest[first], welded, SAMPLES)
     shown = sum(sequence.frames for sequence in sequences)
     moving = Moving.of(rest[first], moved[:, first], surface, shown)
-    fit: SkinFit | None = None
-    for count, divide in _tries(options, guide):
-        step(f"Fitting {count} bones")
-        regions = None if guide is None else guided_regions(guide, first[surface.samples], surface.neighbours, count)
-        fit = fit_bones(moving, count, options.exactly, regions, divide)
-        enough = FIT_SHARE * (aim if guide is None else bound)  # a skeleton that is known is divided only where it must
-        last = divide and (count == options.bones or len(fit.pose.parents) < count)
-        if not last and fit.error > NEARLY * enough:
-            continue
-        fit = on_vertices(fit, moving)
-        if last or fit.error <= enough:
-            break
-    assert fit is not None
-    if fit.error > bound:
-        fit = with_shifts(fit, moving)
+    regions = None if guide is None else partial(guided_regions, guide, first[surface.samples], surface.neighbours)
+    fit = _fitted(moving, options, [sequence.frames for sequence in every], regions, aim, bound, step)
     step("Posing every frame")
     fit, moved = in_all_frames(fit, moving), moved[:shown]
     motion = float(np.linalg.norm(moved[:, on_faces] - rest[on_faces], axis=-1).mean())
@@ -163,13 +155,61 @@ def _steps(on_step: OnStep | None) -> Callable[[str], None]:
     return step
 
 
-def _tries(options: RigOptions, guide: Guide | None) -> list[tuple[int, bool]]:
+def _fitted(
+    moving: Moving,
+    options: RigOptions,
+    frames: Sequence[int],
+    regions: Callable[[int], Regions] | None,
+    aim: float,
+    bound: float,
+    step: Callable[[str], None],
+) -> SkinFit:
+    """As few bones as follow the motions, of so many `frames` each, in the chosen frames; on at most so many `regions`
+    of a known skeleton if there is one.
+    """
+    enough = FIT_SHARE * (aim if regions is None else bound)  # a skeleton that is known is divided only where it must
+    few = None if regions is not None or options.exactly else _rigid_parts(moving, options.bones, frames)
+    tries = [(few, True)] if few else _tries(options, None if regions is None else regions(options.bones))
+    for number, (count, divide) in enumerate(tries):
+        step(f"Fitting {count} bones")
+        known = None if regions is None else regions(count)
+        fit = fit_bones(moving, count, options.exactly or bool(few), known, divide)
+        last = number == len(tries) - 1 or (divide and len(fit.pose.parents) < count)
+        if last or fit.error <= NEARLY * enough:
+            fit = on_vertices(fit, moving)
+            if last or fit.error <= enough:
+                break
+    return with_shifts(fit, moving) if fit.error > bound and not few else fit
+
+
+def _tries(options: RigOptions, regions: Regions | None) -> list[tuple[int, bool]]:
     """How many bones are tried one after the other, and whether what they are modelled on is divided further."""
     if options.exactly:
         return [(options.bones, True)]
-    if guide is not None:
-        return [(options.bones, False), *((n, True) for n in (*GUIDED_TRIES, options.bones) if n <= options.bones)]
-    return [(count, True) for count in (*FIRST_TRIES, options.bones) if count <= options.bones]
+    if regions is None:
+        return [(count, True) for count in (*FIRST_TRIES, options.bones) if count <= options.bones]
+    more = [len(regions.parents) + step for step in GUIDED_STEPS]
+    counts = [count for count in more if count < options.bones]
+    return [(options.bones, False), *((count, True) for count in (*counts, options.bones))]
+
+
+def _rigid_parts(moving: Moving, most: int, frames: Sequence[int]) -> int | None:
+    """How many rigid parts explain each motion, of so many `frames`, up to `RIGID_SHARE` of it; None if many."""
+    surface = moving.surface
+    at, gone = moving.rest[surface.samples], moving.moved[:, surface.samples]
+    for count in RIGID_PARTS:
+        if count > most:
+            break
+        label = rigid_clusters(at, gone[moving.chosen], surface.neighbours, count, 0.0)
+        member = np.eye(label.max() + 1)[label]
+        shares = []
+        for there in np.split(gone, np.cumsum(frames)[:-1]):
+            missed = squared_errors(at, there, *rigid_motion(at, there, member))[np.arange(len(label)), label]
+            moved = np.square(there - at).sum(axis=(0, 2)).mean()
+            shares.append(np.sqrt(missed.mean() / max(moved, 1e-12)))
+        if max(shares) <= RIGID_SHARE:
+            return count
+    return None
 
 
 def _check(sequences: Sequence[MeshSequence]) -> None:

@@ -55,16 +55,21 @@ def bone_tree(
     mean = sparse.diags(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
     beside = mean @ weights
     mass = weights.sum(axis=0).clip(1e-9)
+    owner = weights.argmax(axis=1)
     cost, joints = np.zeros((count, count)), np.zeros((count, count, 3))
     for a in range(count):
         for b in range(a):
             shared = weights[:, a] * beside[:, b] + weights[:, b] * beside[:, a]
             border = max(shared.sum(), 1e-9)
             link = -1 if known is None else known.link(a, b)
-            if border < 1e-6 and link < 0:
+            if border < 1e-6 and link == -1:
                 continue
             turning, apart = rotation[:, a] - rotation[:, b], translation[:, a] - translation[:, b]
-            middle = shared @ rest / border if known is None or link < 0 else known.places[link]
+            middle = shared @ rest / border
+            if known is not None and link >= 0 and np.isfinite(known.places[link]).all():
+                middle = known.places[link]
+            elif border < 1e-6:  # loose pieces of one region
+                middle = _between(rest[owner == a], rest[owner == b])
             joint, slip = _joint(middle, turning, apart)
             joints[a, b] = joints[b, a] = joint
             cost[a, b] = (slip + TOLERATED) * min(mass[a], mass[b]) / max(border, FEW * min(mass[a], mass[b]))
@@ -84,6 +89,15 @@ def bone_tree(
     middle = weights[:, root] @ rest / mass[root]
     places = np.array([middle, *(joints[bone, before[bone]] for bone in order[1:])])
     return parents, places, order.astype(np.int64)
+
+
+def _between(one: Floats, other: Floats) -> Floats:
+    """The middle of the gap between two sets of points, where it is narrowest; the others' middle if one is empty."""
+    if not len(one) or not len(other):
+        return np.concatenate([one, other]).mean(axis=0)
+    near = np.unravel_index(cdist(one, other).argmin(), (len(one), len(other)))
+    result: Floats = (one[near[0]] + other[near[1]]) / 2
+    return result
 
 
 def _joint(middle: Floats, turning: Floats, apart: Floats) -> tuple[Floats, float]:

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 Floats = NDArray[np.float64]
 LEAST = 6  # samples that a part must have to become a bone
 ABSORBED = 8 * LEAST  # samples of a joint that a smaller one above it takes in
+APART = 20  # samples of an island that is a limb of its own
 SMOOTH = 2  # rounds of the mean over neighbours before each sample takes its part
 
 
@@ -43,7 +44,7 @@ class Regions(NamedTuple):
 
     label: NDArray[np.int64]  # [S]
     parents: NDArray[np.int64]  # [B]
-    places: Floats  # [B, 3]
+    places: Floats  # [B, 3] where each turns, not a number where the guide does not know
     named: tuple[tuple[str, str], ...]  # [B]
 
 
@@ -82,7 +83,47 @@ def guided_regions(guide: Guide, vertices: NDArray[np.int64], neighbours: sparse
     number = np.full(len(parents) + 1, -1)
     number[kept] = np.arange(len(kept))
     named = tuple(guide.named[joint] for joint in kept)
-    return Regions(number[label], number[parents[kept]], guide.places[kept], named)
+    return _limbs_apart(Regions(number[label], number[parents[kept]], guide.places[kept], named), neighbours, most)
+
+
+def _limbs_apart(regions: Regions, neighbours: sparse.csr_matrix, most: int) -> Regions:
+    """Two limbs that were taken for one of the known skeleton, a spider's neighbouring legs, become two.
+
+    An island of a region that adjoins another one is a region of its own, below what it adjoins nearest to the root.
+    """
+    label, parents, named = regions.label, list(regions.parents), list(regions.named)
+    rows, columns = neighbours.nonzero()
+    same = label[rows] == label[columns]
+    graph = sparse.csr_matrix((np.ones(same.sum()), (rows[same], columns[same])), shape=neighbours.shape)
+    island = connected_components(graph, directed=False)[1]
+    size = np.bincount(island)
+    home = np.zeros(len(size), np.int64)
+    home[island] = label
+    depth = np.array([len(_line(regions.parents, region)) for region in range(len(parents))])
+    largest = {int(max(np.flatnonzero(home == region), key=lambda one: size[one])) for region in np.unique(home)}
+    region_of = home.copy()
+    for one in sorted(range(len(size)), key=lambda one: (depth[home[one]], -size[one])):
+        around = np.unique(island[columns[(island[rows] == one) & ~same]])
+        if one in largest or size[one] < APART or not len(around) or len(parents) >= most:
+            continue
+        if not named[home[one]][1]:  # of the middle of a body there is one
+            continue
+        upper = min(around, key=lambda other: (depth[home[other]], -size[other]))
+        if depth[home[upper]] >= depth[home[one]]:
+            continue
+        region_of[one] = len(parents)
+        parents.append(region_of[upper])
+        named.append(named[home[one]])
+    places = np.concatenate([regions.places, np.full((len(parents) - len(regions.parents), 3), np.nan)])
+    return Regions(region_of[island], np.array(parents, np.int64), places, tuple(named))
+
+
+def _line(parents: NDArray[np.int64], region: int) -> list[int]:
+    """A region, what it hangs on, and so on to the root."""
+    line = [region]
+    while parents[line[-1]] >= 0:
+        line.append(int(parents[line[-1]]))
+    return line
 
 
 def _without_specks(label: NDArray[np.int64], neighbours: sparse.csr_matrix) -> NDArray[np.int64]:

@@ -120,6 +120,19 @@ def test_a_loose_part_moves_as_one_piece():
     np.testing.assert_allclose(lengths(moved[0, 300:]), lengths(button), atol=1e-6)  # though the body bends under it
 
 
+def test_a_loose_part_with_a_node_of_its_own_goes_where_that_goes():
+    """A shin with two nodes hangs on the body but swings by itself, and the screw in it, which has none, goes along."""
+    random = np.random.default_rng(4)
+    box = lambda size, at: random.random((40, 3)) * size + at  # noqa: E731
+    body, shin, screw = box([1, 1, 1], [0, 0, 0]), box([0.1, 0.3, 0.1], [0.4, -0.31, 0]), box(0.02, [0.45, -0.2, 0.1])
+    vertices, nodes = np.concatenate([body, shin, screw]), np.concatenate([body[::5], shin[:2]])
+    distance = np.linalg.norm(nodes[:, None] - vertices[None], axis=-1)
+    weights = bind_vertices(vertices, nodes, distance, np.repeat([0, 1, 2], 40), np.repeat([0, 1], [8, 2])).toarray()
+    assert weights[40:80, 8:].max(axis=0).max() == 1 and weights[40:80, :8].sum() == 0
+    np.testing.assert_array_equal(weights[80:], np.tile(weights[40], (40, 1)))
+    np.testing.assert_array_equal(weights[40:80], np.tile(weights[40], (40, 1)))
+
+
 def test_a_finger_hangs_on_its_palm_though_the_thigh_is_near():
     random = np.random.default_rng(3)
     box = lambda size, at: random.random((40, 3)) * size + at  # noqa: E731

@@ -106,3 +106,35 @@ def test_sheets_at_both_sides_are_wings_and_rods_are_not(thick) -> None:
     names = bone_names(parents, np.concatenate(points), weights, None, normals=np.concatenate(normals))
     wings = ("wing left 1", "wing left 2", "wing right 1", "wing right 2")
     assert names[0] == "body" and (names[1:] == wings) == (thick < 1)
+
+
+def test_a_fishs_fins_are_told_by_where_they_are() -> None:
+    """Thin sheets at the end of the tree, whose rest is a round body and a tail."""
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    ring = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+    sheet = np.stack(np.meshgrid([0.0], np.linspace(0, 0.1, 4), np.linspace(-0.05, 0.05, 3)), axis=-1).reshape(-1, 3)
+    trunk = [0.1 * ring + [0, 0, z] for z in (0.3, 0.1, -0.1)]
+    places = [
+        *trunk,
+        np.add(sheet, (0, 0.1, 0.1)),
+        sheet * [1, -1, 1] + [0, -0.1, -0.1],
+        sheet[:, [1, 0, 2]] + [0.1, 0, 0.1],
+    ]
+    places += [sheet[:, [1, 0, 2]] * [-1, 1, 1] + [-0.1, 0, 0.1], sheet * [1, 0.5, 1] + [0, -0.02, -0.3]]
+    outward = [ring] * 3 + [np.tile(axis, (12, 1)) for axis in np.eye(3)[[0, 0, 1, 1, 0]]]
+    parents = np.array([-1, 0, 1, 1, 2, 1, 1, 2])
+    known = [("body", "")] * 7 + [("tail", "")]
+    weights = np.repeat(np.eye(8), 12, axis=0)
+    names = bone_names(parents, np.concatenate(places), weights, None, known, 0.0, np.concatenate(outward))
+    assert names[:3] == ("body 1", "body 2", "body 3")
+    assert names[3:] == ("fin top", "fin bottom", "fin left", "fin right", "tail fin")
+
+
+def test_what_two_legs_hang_on_is_the_body_and_the_hands_of_one_arm_have_numbers() -> None:
+    parents, rest, weights, _ = body()
+    known = [("body", ""), ("leg", "left"), ("body", ""), ("neck", ""), ("head", ""), ("tail", "")] + [("leg", "")] * 8
+    names = bone_names(parents, rest, weights, None, known, 0.0)
+    assert names[1].startswith("body") and list(names[6:]) == WANTED[6:]
+    hands = [("body", "")] * 6 + [("arm", "left"), ("hand", "left")] + [("arm", "left"), ("hand", "left")] * 3
+    named = bone_names(parents, rest, weights, None, hands, 0.0)
+    assert len(set(named)) == len(named) and "hand 1 left" in named and not any("hand front" in name for name in named)

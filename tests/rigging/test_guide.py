@@ -77,3 +77,24 @@ def test_small_joints_go_with_what_they_hang_on(most) -> None:
     assert np.bincount(regions.label).min() >= LEAST
     assert (regions.parents < 0).sum() == 1
     assert NAMES[1] in regions.named
+
+
+def test_two_limbs_taken_for_one_come_apart() -> None:
+    """A row of samples: a limb, the body, and the same limb again."""
+    label = np.repeat([1, 0, 1], [30, 40, 25])
+    path = sparse.diags([1.0, 1.0, 1.0], [-1, 0, 1], shape=(95, 95)).tocsr()
+    shares = np.eye(2)
+    guide = Guide(
+        "pair",
+        np.array([-1, 0]),
+        np.zeros((2, 3)),
+        sparse.csr_matrix(shares[label]),
+        shares,
+        (("body", ""), ("leg", "left")),
+        0.0,
+    )
+    found = guided_regions(guide, np.arange(95), path, 8)
+    assert found.parents.tolist() == [-1, 0, 0] and found.named[1:] == (("leg", "left"),) * 2
+    assert len({found.label[0], found.label[50], found.label[94]}) == 3
+    assert np.isfinite(found.places[:2]).all() and np.isnan(found.places[2]).all()
+    assert len(guided_regions(guide, np.arange(95), path, 2).parents) == 2

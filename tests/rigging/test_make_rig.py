@@ -134,3 +134,25 @@ def test_what_cannot_be_rigged_is_said(sequence, fault) -> None:
     words = {"still": "Nothing moves", "one frame": "one frame only", "other mesh": "another mesh", "bones": "2 to 128"}
     with pytest.raises(ExportError, match=words[fault]):
         make_rig(sequences, ["a", "b"][: len(sequences)], options)
+
+
+def test_a_thing_of_two_rigid_parts_has_two_bones() -> None:
+    """A lid that turns on its box, and bends a little as it does, is no reason for twenty bones."""
+    side = np.stack(np.meshgrid(np.linspace(0, 1, 16), np.linspace(0, 1, 12), indexing="ij"), -1).reshape(-1, 2)
+    box = np.stack([side[:, 0], 0 * side[:, 0], side[:, 1]], axis=1)
+    row = np.arange(15 * 12).reshape(15, 12)[:, :-1].ravel()
+    faces = np.concatenate([np.stack([row, row + 12, row + 13], 1), np.stack([row, row + 13, row + 1], 1)])
+    rest = np.concatenate([box, box * [-1, 1, 1] - [1e-3, 0, 0]])
+    frames = []
+    for angle in np.linspace(0, 1.5, 13):
+        turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+        lid = rest[len(box) :] @ turn.T
+        lid[:, 1] += 0.04 * angle * np.sin(3 * rest[len(box) :, 2])
+        frames.append(np.concatenate([box, lid]))
+    thing = MeshSequence(
+        np.stack(frames).astype(np.float32), np.concatenate([faces, faces + len(box)]).astype(np.int32)
+    )
+    result = make_rig([thing], ["open"])
+    assert len(result.rig.names) == 2 and result.share < 0.06 and result.error > AIM_SIZE
+    assert "bends the surface more" in result.sentence
+    assert len(make_rig([thing], ["open"], RigOptions(8, exactly=True)).rig.names) == 8
