@@ -16,11 +16,11 @@ from core.pipelines.body_search import BodyPoses, find_bodies
 from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.outline_fit import bend_to_outline, follow_outlines
 from core.pipelines.outline_search import find_outlined
+from core.pipelines.outlined_bodies import TRIED as OUTLINED
 from core.pipelines.outlined_bodies import pictures_of
+from core.pipelines.scan_bodies import TRIED
 from core.pipelines.tracked_surface import ENOUGH
 from core.sequence import MeshSequence, ScanSequence
-
-TRIED = 16  # bodies that are bent
 
 
 def uses_bodies(scans: ScanSequence) -> bool:
@@ -32,7 +32,7 @@ def reconstruct_by_body(poses: BodyPoses, scans: ScanSequence, settings: Baselin
     """The body that fits best, through all frames, of scans in normalised space. Raises MeshError where none is."""
     if scans.images is not None:
         pictures = pictures_of(scans.images)
-        bent = bend_to_outline(find_outlined(poses, pictures[0], TRIED), pictures[0])
+        bent = bend_to_outline(find_outlined(poses, pictures[0], OUTLINED), pictures[0])
         if bent:
             return _sequence(follow_outlines(bent[0], pictures), bent[0].faces, scans)
     else:

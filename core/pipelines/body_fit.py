@@ -29,8 +29,9 @@ POINTS = 500  # seen points that pull
 # Weight of the points beside the cotangent weights of edges, and distance at which a match counts half, in turn.
 LEVELS = ((0.05, 0.1), (0.1, 0.08), (0.3, 0.06), (1.0, 0.04), (3.0, 0.03), (8.0, 0.02))
 ROUNDS = 3  # of matching at each level
-STIFF = 2  # levels that all bodies go through
-FINISHED = 4  # bodies that go through the rest; the best of more on validation clips is a worse one
+# Levels after which only so many bodies go on, those that agree best. A fit that is soft from the start on makes any
+# body agree: finishing more chose worse ones on validation scans.
+CHOSEN = ((1, 16), (2, 4))
 ITERATIONS = 4
 UNCOVERED = 1.0  # distances between points: farther from all points of a whole shape a vertex is drawn to them
 MISPLACED = 0.005  # of the size inside the empty space
@@ -132,21 +133,22 @@ def fit_bodies(
 ) -> list[FittedBody]:
     """Bodies bent to the seen points [N, 3] of frame 0, which lie all over a `whole` shape; the most likely first.
 
-    All are bent stiffly, and of them the FINISHED likeliest also softly. `on_better` is called with each of these that
-    is likelier than those before it.
+    All are bent stiffly, and of them fewer and fewer, the likeliest, ever more softly (CHOSEN). `on_better` is called
+    with each of the last that is likelier than those before it.
     """
     every = np.asarray(points, dtype=np.float64)
     cloud = every[np.random.default_rng(0).permutation(len(every))[:POINTS]]
     tree = KDTree(every)
-    begun = []
-    for body in placed:
-        bending = _Bending(body, cloud, free, whole)
-        bending.go_through(LEVELS[:STIFF], check_cancelled)
-        begun.append(bending)
-    begun.sort(key=lambda bending: bending.misfit())
+    bent = [_Bending(body, cloud, free, whole) for body in placed]
+    done = 0
+    for level, count in CHOSEN:
+        for bending in bent:
+            bending.go_through(LEVELS[done:level], check_cancelled)
+        bent = sorted(bent, key=lambda bending: bending.misfit())[:count]
+        done = level
     fitted: list[FittedBody] = []
-    for bending in begun[:FINISHED]:
-        bending.go_through(LEVELS[STIFF:], check_cancelled)
+    for bending in bent:
+        bending.go_through(LEVELS[done:], check_cancelled)
         fitted.append(
             FittedBody(bending.name, np.ascontiguousarray(bending.pose), bending.faces, bending.misfit(), tree)
         )

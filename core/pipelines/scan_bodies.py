@@ -17,7 +17,7 @@ from core.pipelines.body_fit import FittedBody, fit_bodies, in_company
 from core.pipelines.body_search import BodyPoses, Floats, find_bodies
 from core.pipelines.free_space import FreeSpace
 
-TRIED = 16  # bodies that are bent to the points
+TRIED = 32  # bodies that are bent to the points
 PROBES = 6000  # places at which insides are compared
 LIKELIHOOD = 0.006  # misfit by which a body is less likely by a factor of e
 MODEL_SHARE = 0.25  # of the belief that the shape model's own answer has

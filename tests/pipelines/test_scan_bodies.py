@@ -145,9 +145,9 @@ def test_only_the_likeliest_bodies_are_bent_to_the_end(
     poses: BodyPoses, half: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     placed = find_bodies(poses, half, None, 6)
-    monkeypatch.setattr(body_fit, "FINISHED", 6)
+    monkeypatch.setattr(body_fit, "CHOSEN", ())
     every = fit_bodies(placed, half, None)
-    monkeypatch.setattr(body_fit, "FINISHED", 2)
+    monkeypatch.setattr(body_fit, "CHOSEN", ((1, 4), (2, 2)))
     some = fit_bodies(placed[::-1], half, None)
     assert len(every) == 6 and len(some) == 2
     assert some[0].misfit == pytest.approx(every[0].misfit), "the best of all is among them, in whatever order"
