@@ -19,7 +19,7 @@ import yaml
 
 from core.assets import asset_path
 from core.errors import ConfigError
-from core.safe_yaml import MAX_YAML_BYTES, BudgetError, parse_yaml
+from core.safe_yaml import MAX_YAML_BYTES, BudgetError, parse_yaml, read_within
 
 T = TypeVar("T")
 
@@ -238,13 +238,11 @@ def load_config(preset_or_path: str, overrides: Sequence[str] = ()) -> Config:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file whose top is a mapping; raises ConfigError otherwise."""
     try:
-        if path.stat().st_size > MAX_YAML_BYTES:
-            raise ConfigError(f"{path} is too large to be a preset; check the path.")
-        tree = parse_yaml(path.read_text(encoding="utf-8-sig"))
+        tree = parse_yaml(read_within(path, MAX_YAML_BYTES).decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({error.__class__.__name__}); check the path.") from error
     except BudgetError as error:
-        raise ConfigError(f"{path} {error}.") from error
+        raise ConfigError(f"{path} {error}; check the path.") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" near line {where.line + 1}" if where else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,6 +14,15 @@ FastLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 class BudgetError(ValueError):
     """Why a YAML text is not read, as a part of a sentence that begins with its name."""
+
+
+def read_within(path: Path, most: int) -> bytes:
+    """A file's bytes; BudgetError for more than `most`, also of a pipe or a device that never ends."""
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise BudgetError(f"is larger than {MAX_YAML_BYTES / (1 << 20):g} MB")
+    return data
 
 
 def parse_yaml(text: str, loader: Any = FastLoader) -> Any:

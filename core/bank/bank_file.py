@@ -44,6 +44,7 @@ def read_contents(path: str | Path) -> list[Listed]:
     """What a bank holds, from its header alone. Raises DataError when it is missing or damaged."""
     path = Path(path)
     try:
+        _check_regular(path)
         with safe_open(str(path), framework="np") as handle:
             shapes = json.loads((handle.metadata() or {})["shapes"])
         result = []
@@ -54,6 +55,11 @@ def read_contents(path: str | Path) -> list[Listed]:
         return result
     except Exception:  # whatever safetensors and json raise, or a value of another kind
         raise DataError(f"{path.name} is damaged or not a bank of motions; build it again.") from None
+
+
+def _check_regular(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise OSError("a pipe would be waited for without end")
 
 
 def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
@@ -124,6 +130,7 @@ def read_bank(path: str | Path) -> list[BankShape]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise DataError(f"{path.name} is larger than 1 GB, more than any bank of motions; give another file.")
+        _check_regular(path)
         with safe_open(str(path), framework="np") as handle:
             header = handle.metadata() or {}
             tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (not a dict)

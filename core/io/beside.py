@@ -10,6 +10,7 @@ import codecs
 import stat
 from pathlib import Path
 
+MAX_FILE_BYTES = 1 << 29  # of a mesh file
 MAX_BESIDE_BYTES = 1 << 28  # of one image, material file or buffer
 MAX_TOTAL_BYTES = 1 << 29  # of all files that one mesh names
 _MARKS = (

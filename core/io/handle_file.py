@@ -34,7 +34,7 @@ from core.errors import HandleError
 from core.handle_record import handle_record
 from core.io.beside import utf8
 from core.key_easing import Easing, easing_from
-from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, parse_yaml
+from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, parse_yaml, read_within
 from core.sequence import NO_REGION, Handle, HandleTracks, SourceMesh
 
 _TOP_KEYS = ("frames", "fps", "handles")
@@ -99,9 +99,7 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _u
 
 def _parse(path: Path) -> Mapping[str, Any]:
     try:
-        if path.stat().st_size > 4 * MAX_YAML_BYTES:  # UTF-32 takes four bytes a letter
-            raise BudgetError(f"is larger than {MAX_YAML_BYTES / (1 << 20):g} MB")
-        text = utf8(path.read_bytes()).decode("utf-8")
+        text = utf8(read_within(path, 4 * MAX_YAML_BYTES)).decode("utf-8")  # UTF-32 takes four bytes a letter
     except BudgetError as error:
         raise HandleError(f"{path.name} {error}; a handle file has up to 64 handles.") from error
     except (OSError, ValueError) as error:

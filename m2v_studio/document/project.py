@@ -89,6 +89,8 @@ def load_project(path: Path) -> tuple[Document, Results | None]:
     """Read a project; raises DataError with what is wrong with the file."""
     if not path.exists():
         raise DataError(f"{path} does not exist; check the name.")
+    if not path.is_file():
+        raise DataError(f"{path} is not a file; give the path of a project.")
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())

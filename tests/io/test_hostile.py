@@ -5,21 +5,28 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.bank.bank_file import read_bank, read_contents
+from core.checkpoint import load_checkpoint
 from core.config import load_config
 from core.errors import ConfigError, DataError, HandleError, M2VError, MeshError
 from core.geometry.polygons import MAX_CORNERS, triangulate
 from core.io.beside import OutsideError, read_beside, utf8
+from core.io.gltf.scene import GltfScene
 from core.io.handle_file import read_handle_file
 from core.io.mesh.mesh_reader import read_mesh
+from core.io.reference_frames import read_reference
 from core.io.scans.scan_reader import read_scans
 from core.io.sequence_file import read_sequence
+from m2v_studio.document.project import load_project
 from tests.glb_writer import GlbWriter, box, breathing_box
 from tests.io.conftest import png
 
@@ -85,6 +92,55 @@ def test_no_format_embeds_a_picture_from_elsewhere(folder: Path, name: str) -> N
     (folder / "m.gltf").write_text(json.dumps(document))
     with pytest.raises(MeshError, match="outside"):
         read_mesh(folder / "m.gltf")
+
+
+@pytest.fixture
+def patience() -> Iterator[None]:
+    """Whoever waits for a pipe is interrupted."""
+
+    def waited(*_: object) -> None:
+        raise AssertionError("it waits for what never comes")
+
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("p.obj", read_mesh), ("p.usda", read_mesh), ("p.glb", GltfScene), ("p.npz", read_sequence),
+        ("p.npy", read_scans), ("p.m2v", load_project), ("p.safetensors", load_checkpoint),
+        ("p.safetensors", read_bank), ("p.safetensors", read_contents),
+        ("p.mp4", lambda path: read_reference(path, 24)),
+    ],
+)  # fmt: skip
+def test_no_reader_waits_for_a_pipe_or_reads_a_device(
+    name: str, read: Callable[[Path], object], tmp_path: Path, patience: None
+) -> None:
+    """A project may name any file as its scans or as what it is animated after."""
+    os.mkfifo(tmp_path / name)
+    (tmp_path / f"zero{name}").symlink_to("/dev/zero")
+    for path in (tmp_path / name, tmp_path / f"zero{name}"):
+        with pytest.raises(M2VError):
+            read(path)
+
+
+def test_yaml_from_a_pipe_is_read_as_far_as_it_may_go(tmp_path: Path, patience: None) -> None:
+    """As a shell's <(...) gives it."""
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="larger than"):
+        load_config(str(tmp_path / "zero.yaml"))
+    with pytest.raises(HandleError, match="larger than"):
+        read_handle_file(tmp_path / "zero.yaml", read_mesh(FILES / "coloured.obj"))
+    reading, writing = os.pipe()
+    os.write(writing, b"frames: 3\nhandles: [{vertex: 0, pinned: true}]\n")
+    os.close(writing)
+    tracks = read_handle_file(Path(f"/dev/fd/{reading}"), read_mesh(FILES / "coloured.obj"))
+    os.close(reading)
+    assert tracks.frames == 3
 
 
 def test_messages_have_300_characters_at_most(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MeshError
-from core.io.beside import FilesBeside, OutsideError, utf8
+from core.io.beside import MAX_FILE_BYTES, FilesBeside, OutsideError, utf8
 from core.io.gltf.extensions import MAX_UNPACKED, check_required, packed_view, unpacked_view
 
 Json = dict[str, Any]
@@ -41,6 +41,10 @@ class GltfFile:
         self.path = Path(path)
         self._beside = FilesBeside(self.path.parent)
         try:
+            if self.path.exists() and not self.path.is_file():
+                raise OSError("it is not a file")
+            if self.path.stat().st_size > MAX_FILE_BYTES:
+                raise MeshError(f"{self.path.name} is larger than {MAX_FILE_BYTES >> 20} MB; reduce it first.")
             data = self.path.read_bytes()
         except OSError as error:
             raise MeshError(f"{self.path} cannot be read ({error.strerror or error}); check the path.") from None

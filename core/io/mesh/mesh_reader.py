@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.errors import MeshError
+from core.io.beside import MAX_FILE_BYTES
 from core.io.gltf.scene import read_gltf_mesh
 from core.io.mesh.mesh_formats import READABLE_SUFFIXES, USD, blender_sentence
 from core.io.mesh.obj_reader import read_obj
@@ -14,8 +15,6 @@ from core.io.mesh.ply_reader import read_ply
 from core.io.mesh.stl_reader import read_stl
 from core.io.usd.usd_apart import read_usd_apart
 from core.sequence import SourceMesh
-
-MAX_FILE_BYTES = 1 << 29
 
 _SIGNATURES = (
     (b"glTF", (".glb",)),
