@@ -27,14 +27,14 @@ CONTROLS = ("Button", "BeginCombo", "BeginMenu", "Checkbox", "DragFloat", "DragI
 class Driver:
     """One pair of hands on one App."""
 
-    def __init__(self, app: App) -> None:
-        self.app = app
+    def __init__(self, app: App, pace: int = 2) -> None:
+        self.app, self.pace = app, pace  # frames after each event
 
     # ---- time ---------------------------------------------------------------------------------------------
 
-    def tick(self, frames: int = 2, seconds: float = FRAME) -> None:
+    def tick(self, frames: int | None = None, seconds: float = FRAME) -> None:
         """Draw frames, each `seconds` apart on the playback clock."""
-        for _ in range(frames):
+        for _ in range(self.pace if frames is None else frames):
             self.app.frame(seconds)
 
     def settle(self) -> None:
@@ -58,7 +58,7 @@ class Driver:
 
     # ---- mouse and keys -----------------------------------------------------------------------------------
 
-    def move(self, at: Point, frames: int = 2) -> None:
+    def move(self, at: Point, frames: int | None = None) -> None:
         psim.GetIO().AddMousePosEvent(float(at[0]), float(at[1]))
         self.tick(frames)
 
@@ -86,7 +86,7 @@ class Driver:
         for step in range(1, steps + 1):
             share = step / steps
             at = start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
-            self.move(at, frames=2 if step == steps else 1)
+            self.move(at, frames=None if step == steps else 1)
         if release:
             self.release()
 

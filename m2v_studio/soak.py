@@ -1,7 +1,7 @@
-"""`m2v-studio soak`: operates a window at random for minutes or hours, including bad files.
+"""`m2v-studio soak`: operates a window at random for minutes or hours, including bad files, or by an animator's habits.
 
 Off-screen, with separate settings; the same seed gives the same events. Checks that there is no exception, no frame
-over half a second, and no growth of memory.
+over half a second, and no growth of memory; habits are checked for what should come of each.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Report:
     seed: int
     events: int = 0
     frames: int = 0
+    clock: float = 0.0  # seconds that passed for who works the window; thinking takes no time to draw
     worst_wall: float = 0.0
     worst_cpu: float = 0.0
     worst_event: str = ""
@@ -64,7 +65,7 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report as text."""
-        shown = [f"seed {self.seed}: {self.events} events, {self.frames} frames"]
+        shown = [f"seed {self.seed}: {self.events} events, {self.frames} frames, {self.clock / 60:.1f} minutes of work"]
         shown += [f"  {count:5d} {kind}" for kind, count in sorted(self.kinds.items())]
         busiest = f"{self.worst_wall:.2f} s ({self.worst_cpu:.2f} s of it computing), after {self.worst_event}"
         shown.append(f"longest frame {busiest}")
@@ -78,14 +79,17 @@ class Report:
 
 
 class Soak:
-    """Operates one window. `by_cpu` measures frames in CPU time of the window's thread, for busy machines."""
+    """Operates one window, by `habits` or at random. `by_cpu` measures frames in CPU time of the window's thread, for
+    busy machines."""
 
-    def __init__(self, driver: Driver, folder: Path, seed: int, by_cpu: bool = False) -> None:
+    def __init__(self, driver: Driver, folder: Path, seed: int, by_cpu: bool = False, habits: bool = False) -> None:
         from m2v_studio.soak_events import Events
+        from m2v_studio.soak_habits import Habits
 
         self.driver, self.report, self._by_cpu = driver, Report(seed), by_cpu
         self.random = random.Random(seed)
-        self.events = Events(driver, folder, self.random)
+        self.habits = habits
+        self.events: Events | Habits = (Habits if habits else Events)(driver, folder, self.random)
         self._last: deque[str] = deque(maxlen=REMEMBERED)
         self._watch()
 
@@ -95,7 +99,7 @@ class Soak:
         while going(report):
             name, event = self.events.draw()
             self._last.append(name)
-            report.kinds[name.split(" ")[0]] += 1
+            report.kinds[name if self.habits else name.split(" ")[0]] += 1
             try:
                 event()
             except Exception as error:
@@ -116,6 +120,7 @@ class Soak:
             wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
             report = self.report
             report.frames += 1
+            report.clock += wall if seconds is None else seconds
             report.worst_cpu = max(report.worst_cpu, cpu)
             if wall > report.worst_wall:
                 report.worst_wall, report.worst_event = wall, self._last[-1] if self._last else "the start"
@@ -179,8 +184,15 @@ def resident_bytes() -> int | None:
         return None
 
 
-def soak(seed: int, minutes: float, factory: AnimatorFactory, isolate: bool = True, by_cpu: bool = False) -> Report:
-    """Open a window off-screen and operate it for `minutes`."""
+def soak(
+    seed: int,
+    minutes: float,
+    factory: AnimatorFactory,
+    isolate: bool = True,
+    by_cpu: bool = False,
+    habits: bool = False,
+) -> Report:
+    """Open a window off-screen and operate it for `minutes`: of the wall's clock, or of an animator's for habits."""
     from m2v_studio.app import App
     from m2v_studio.driver import Driver
     from m2v_studio.studio import Studio
@@ -193,7 +205,9 @@ def soak(seed: int, minutes: float, factory: AnimatorFactory, isolate: bool = Tr
         try:
             studio.worker.start()
             limit = time.monotonic() + 60.0 * minutes
-            return Soak(Driver(app), Path(folder), seed, by_cpu).run(lambda _: time.monotonic() < limit)
+            return Soak(Driver(app), Path(folder), seed, by_cpu, habits).run(
+                lambda report: report.clock < 60.0 * minutes if habits else time.monotonic() < limit
+            )
         finally:
             app.close()
             if before is None:
@@ -207,6 +221,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="m2v-studio soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="which events (default: 0)")
     parser.add_argument("--minutes", type=float, default=1.0, help="for how long (default: 1)")
+    parser.add_argument("--habits", action="store_true", help="an animator's habits instead of random events; --minutes"
+                        " are then the animator's")  # fmt: skip
     parser.add_argument("--preset", default="small", help="the model to load (default: small)")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
     arguments = parser.parse_args(argv)
@@ -215,6 +231,7 @@ def main(argv: list[str]) -> int:
         return 2
     from m2v_studio.work.worker import load_animator
 
-    report = soak(arguments.seed, arguments.minutes, partial(load_animator, arguments.preset, arguments.device))
+    factory = partial(load_animator, arguments.preset, arguments.device)
+    report = soak(arguments.seed, arguments.minutes, factory, habits=arguments.habits)
     print("\n".join(report.lines()))
     return 0 if report.is_good else 1

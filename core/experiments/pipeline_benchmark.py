@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.pipelines.animate import Animator
 
 VERTICES = 7000
-LARGE = 200_000  # vertices of a mesh that is posed at least ten times a second
+LARGE = 200_000  # vertices, nearly, of a mesh that is posed at least ten times a second
 TASK = HandleTask(5, "last")  # five dragged handles, as in the editor
 # Limits on two cores without a GPU.
 LIMITS = {
@@ -208,12 +208,14 @@ def _goals(clip: EvaluationClip) -> tuple[np.ndarray, np.ndarray]:
     return handles, clip.vertices[-1, handles]
 
 
-def _divided(vertices: np.ndarray, faces: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same surface with at least so many vertices: every triangle in four, as often as it takes."""
+def _divided(vertices: np.ndarray, faces: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same surface with nearly `most` vertices: every triangle in four, as often as there is room, then some."""
     from trimesh.remesh import subdivide
 
-    while len(vertices) < least:
+    while 4 * len(vertices) < most:
         vertices, faces = subdivide(vertices, faces)
+    some = np.arange(min(int(0.6 * (most - len(vertices))), len(faces)))  # each adds at least 1.5 vertices
+    vertices, faces = subdivide(vertices, faces, some)
     return np.asarray(vertices, dtype=np.float32), np.asarray(faces, dtype=np.int32)
 
 

@@ -33,6 +33,7 @@ from m2v_studio.view.widgets import (
     fitting,
     gap,
     heading,
+    in_two_lines,
     muted,
     outlined,
     rule,
@@ -54,6 +55,7 @@ SLIDE = "How far feet slide over the ground in a second while they touch it, in 
 ANOTHER = "Generate again, completing what was not seen with anything but {}"
 ANY = "Not used so far: {}"
 EXPORT = "Write the motion for Blender, Maya, Houdini or a game engine"
+STAR_SPACE = 20.0  # width of the column of stars, pixels at scale 1
 EXPORT_SPACE = 9.0  # between the settings and the button below them, pixels at scale 1
 OBSERVED = "What was observed in this frame, with the meshes"
 OLDER = "\nKept from an older edit."
@@ -82,6 +84,9 @@ SCAN_COLORS: tuple[Coloring, ...] = (
 
 
 class SamplesPanel:
+    def __init__(self) -> None:
+        self._name_width = 0.0  # pixels for the names of motions
+
     def draw(self, context: EditorContext) -> None:
         state = context.studio.state
         height = psim.GetFrameHeight() * 1.35
@@ -117,11 +122,16 @@ class SamplesPanel:
         if len(samples) > rows:
             flags |= psim.ImGuiTableFlags_ScrollY
         outer = (0.0, line + rows * high if len(samples) > rows else 0.0)
+        seeds = psim.CalcTextSize("     00")[0]
+        around = seeds + STAR_SPACE * s + 6 * psim.GetStyle().CellPadding[0]
+        bar = psim.GetStyle().ScrollbarSize if len(samples) > rows else 0.0
+        self._name_width = psim.GetContentRegionAvail()[0] - around - bar
         if not psim.BeginTable("##results", len(columns) + 1, flags, outer):
             return
-        for (name, _), weight in zip(columns, (0.45, 2.4) if of_motions else (0.8, 1.0, 1.1), strict=True):
-            psim.TableSetupColumn(name, psim.ImGuiTableColumnFlags_WidthStretch, weight)
-        psim.TableSetupColumn("star", psim.ImGuiTableColumnFlags_WidthFixed, 20 * s)
+        psim.TableSetupColumn("seed", psim.ImGuiTableColumnFlags_WidthFixed, seeds)
+        for name, _ in columns[1:]:
+            psim.TableSetupColumn(name, psim.ImGuiTableColumnFlags_WidthStretch, 1.0)
+        psim.TableSetupColumn("star", psim.ImGuiTableColumnFlags_WidthFixed, STAR_SPACE * s)
         psim.TableNextRow()
         for name, tip in columns:
             psim.TableNextColumn()
@@ -166,8 +176,10 @@ class SamplesPanel:
         height = psim.GetTextLineHeight()
         chosen = state.view.layout == "one" and row in shown_samples(state)
         span = psim.ImGuiSelectableFlags_SpanAllColumns | psim.ImGuiSelectableFlags_AllowOverlap
-        lines = 2 * height + psim.GetStyle().ItemSpacing[1] if isinstance(sample, Sample) else height
-        if psim.Selectable(f"     {sample.seed}##row{row}", chosen, span, (0.0, lines)):
+        mark = mark_of(state.results, row)
+        called = in_two_lines(motion_name(sample, mark.name), self._name_width) if isinstance(sample, Sample) else ()
+        tall = height + len(called) * (height + psim.GetStyle().ItemSpacing[1])
+        if psim.Selectable(f"     {sample.seed}##row{row}", chosen, span, (0.0, tall)):
             context.studio.show(commands.solo, row)
         if psim.IsItemHovered() and psim.IsMouseReleased(1):
             ask_menu(context, row)
@@ -175,23 +187,13 @@ class SamplesPanel:
         tooltip(context.with_keys(f"Show {name} alone; right-click for more", f"result_{row + 1}"))
         center = x + 8 * s, y + height / 2 + 1 * s
         psim.GetWindowDrawList().AddCircleFilled(center, 5.5 * s, packed(theme.result_color(row)), 20)
-        mark = mark_of(state.results, row)
         ink, about = theme.TEXT_MUTED if mark.older else theme.TEXT, about_sample(sample, several)
         if isinstance(sample, Sample):
             psim.TableNextColumn()
-            called = mark.name or sample.source or "from the handles"
-            psim.TextColored(rgba(ink), shorten(called, psim.GetContentRegionAvail()[0]))
-            tooltip(about + (OLDER if mark.older else ""))
-            much = stretches_much(sample)
-            psim.TextColored(
-                rgba(theme.DANGER if much else theme.TEXT_MUTED), f"stretch {short_percent(sample.stretch)}"
-            )
-            tooltip(STRETCH)
-            slides = footing_of(state, row)
-            if slides is not None:
-                psim.SameLine()
-                psim.TextColored(rgba(theme.TEXT_MUTED), f"slide {short_percent(slides.slide)}")
-                tooltip(SLIDE)
+            for line in called:
+                psim.TextColored(rgba(ink), line)
+                tooltip(about + (OLDER if mark.older else ""))
+            self._quality(state, row, sample)
         else:
             for at, figure in enumerate(figures_of(sample, several)):
                 psim.TableNextColumn()
@@ -200,6 +202,20 @@ class SamplesPanel:
                 tooltip(about)
         psim.TableNextColumn()
         star_button(context, row)
+
+    def _quality(self, state: State, row: int, sample: Sample) -> None:
+        """How far a motion stretches the mesh and its feet slide; in a narrow panel the figures alone."""
+        slides = footing_of(state, row)
+        stretch, slide = short_percent(sample.stretch), "" if slides is None else short_percent(slides.slide)
+        space = psim.GetStyle().ItemSpacing[0]
+        if psim.CalcTextSize(f"stretch {stretch}slide {slide}")[0] + space <= self._name_width:
+            stretch, slide = f"stretch {stretch}", slide and f"slide {slide}"
+        psim.TextColored(rgba(theme.DANGER if stretches_much(sample) else theme.TEXT_MUTED), stretch)
+        tooltip(STRETCH)
+        if slide:
+            psim.SameLine()
+            psim.TextColored(rgba(theme.TEXT_MUTED), slide)
+            tooltip(SLIDE)
 
     def _layout(self, context: EditorContext) -> None:
         heading("Show")
@@ -279,6 +295,11 @@ def figures_of(sample: Reconstruction, several: bool) -> tuple[str, str]:
 
 def stretches_much(sample: Sample) -> bool:
     return sample.stretch > MUCH_STRETCH
+
+
+def motion_name(sample: Sample, own: str) -> str:
+    """The user's name of a motion, else what it was borrowed from."""
+    return own or sample.source or "from the handles"
 
 
 @remembered

@@ -131,7 +131,7 @@ def _knob(canvas: psim.ImDrawList, context: EditorContext, figure: Figure, row: 
     if figure is context.viewport.figures[0] and figure.cell is None and (row == state.view.selected or hovered):
         ringed = row == state.view.selected and state.view.ring and not handle.pinned
         beside = (ring_radius(state) - 4) * s if ringed else radius
-        _chip(canvas, (center[0] + beside + 12 * s, center[1] - 11 * s), handle_label(state.document, row), color)
+        _chip(canvas, center, beside + 12 * s, handle_label(state.document, row), color)
 
 
 def ring_radius(state: State) -> float:
@@ -272,9 +272,12 @@ def _wrapped(text: str, size: float, width: float) -> list[str]:
     return lines
 
 
-def _chip(canvas: psim.ImDrawList, at: tuple[float, float], text: str, color: Color) -> None:
+def _chip(canvas: psim.ImDrawList, center: Pixel, beside: float, text: str, color: Color) -> None:
+    """A label at the right of `center`, or at its left where the view ends."""
     s = scale()
     wide = _width(text, 15 * s)
+    left, room = center[0] + beside, canvas.GetClipRectMax()[0]
+    at = (left if left + wide + 16 * s <= room else center[0] - beside - wide - 16 * s, center[1] - 11 * s)
     canvas.AddRectFilled(at, (at[0] + wide + 16 * s, at[1] + 23 * s), packed(theme.CARD, 0.92), 6 * s)
     canvas.AddText(
         psim.GetFont(), 15 * s, (at[0] + 8 * s, at[1] + 3 * s), packed(theme.mix(color, theme.TEXT, 0.25)), text

@@ -319,3 +319,13 @@ def shorten(text: str, width: float) -> str:
         if psim.CalcTextSize(short)[0] <= width:
             return short
     return text[:3] + "…"
+
+
+def in_two_lines(text: str, width: float) -> tuple[str, ...]:
+    """The text, in two lines where one is too short; what the second has no room for is cut out of its middle."""
+    words = text.split(" ")
+    fitting_words = len(words)
+    while fitting_words > 1 and psim.CalcTextSize(" ".join(words[:fitting_words]))[0] > width:
+        fitting_words -= 1
+    lines = " ".join(words[:fitting_words]), " ".join(words[fitting_words:])
+    return tuple(shorten(line, width) for line in lines if line)

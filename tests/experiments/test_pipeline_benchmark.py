@@ -12,6 +12,7 @@ from core.errors import DataError
 from core.evaluation.reporting import PartialResults, write_text
 from core.experiments import pipeline_benchmark
 from core.experiments.benchmark_memory import peak_gigabytes
+from core.io.mesh.source_mesh import build_source_mesh
 
 
 def test_report_has_times_phases_and_ratios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +39,14 @@ def test_report_has_times_phases_and_ratios(tmp_path: Path, monkeypatch: pytest.
     assert rows["one seed, draft, warm"][3] == f"{ratio:.2f}"
     assert rows["peak memory of four seeds"][1] == "0.50 GB"
     assert "torch" in out.with_suffix(".md").read_text()
+
+
+def test_the_large_mesh_is_the_same_surface_and_can_be_opened() -> None:
+    clip = pipeline_benchmark.benchmark_clip(300, 5)
+    vertices, faces = pipeline_benchmark._divided(clip.vertices[0], clip.faces, 9_000)
+    assert 8_000 < len(vertices) <= 9_000 and faces.max() == len(vertices) - 1
+    np.testing.assert_array_equal(vertices[: len(clip.vertices[0])], clip.vertices[0].astype(np.float32))
+    assert len(build_source_mesh(vertices, faces, name="large").vertices) == len(vertices)
 
 
 def test_a_part_that_cannot_be_measured_is_said_in_the_report() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polyscope.imgui as psim
 import pytest
 from PIL import Image
 
@@ -141,3 +142,18 @@ def _looked_at(driver: Driver, mesh: SourceMesh, folder: Path) -> tuple[np.ndarr
     driver.app.studio.do("open", commands.open_source, mesh)
     driver.settle()
     return seen(driver, folder)
+
+
+def test_a_motions_name_is_whole_in_a_narrow_panel(driver: Driver) -> None:
+    generate(driver)
+    size = driver.app._window()
+    seen: list[str] = []
+    original = psim.TextColored
+    driver.resize((720, 480))
+    psim.TextColored = lambda color, text: (seen.append(text), original(color, text))[1]  # type: ignore[assignment]
+    try:
+        driver.tick(1, 0.0)
+    finally:
+        psim.TextColored = original  # type: ignore[assignment]
+        driver.resize(size)
+    assert "from the handles" in " ".join(seen)
