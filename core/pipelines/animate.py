@@ -169,7 +169,7 @@ class Animator:
             )
             led = Borrowed(*map(torch.cat, zip(*parts, strict=True)))
             if lead is not None:
-                led = lead.checked_by_handles(request, blend(lead.motions, led, share))
+                led = blend(lead.motions, led, share)
         else:
             led = lead.motions
         settled, missed = self._settle(request, led, tracks, options, options.contacts)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.bank.borrowing import Borrowed
 from core.bank.library import MotionLibrary, Proposals
 from core.errors import M2VError
@@ -23,26 +20,15 @@ NOT_SHOWN = "No motion shows the behaviour {!r} on a shape like this; choose ano
 
 
 class Lead(NamedTuple):
-    """The motions that lead each seed, what a person calls them, and what they were before the handles told more."""
+    """The motion that leads each seed, and what a person calls it; empty for random bending."""
 
     motions: Borrowed
     sources: list[str]
-    before: Borrowed
-    poses: (
-        NDArray[np.floating] | None
-    )  # displacements [N, P, 3] of the nodes in all fitting windows; None: random bending
 
     @property
     def borrowed(self) -> bool:
         """Whether the bank leads, rather than random bending."""
-        return self.poses is not None
-
-    def checked_by_handles(self, request: Request, motions: Borrowed) -> Borrowed:
-        """`motions`, blended with as-rigid deformation as far as that foretells handles from each other better."""
-        if self.poses is None:
-            return motions
-        given = request.seats, request.targets, request.keyframe_mask, request.wish.loop
-        return with_second_opinion(request.body, motions, self.before, self.poses, *given)
+        return any(self.sources)
 
 
 def find_lead(library: MotionLibrary, prepared: PreparedMesh, request: Request, seeds: Sequence[int]) -> Lead:
@@ -54,9 +40,11 @@ def find_lead(library: MotionLibrary, prepared: PreparedMesh, request: Request, 
         proposals = Proposals(request.body.body, matches, wish)
     if proposals is not None and proposals.windows:
         windows, before = proposals.of(seeds)
-        motions = follow_handles(request.body, before, proposals.poses, seats, targets, mask, wish.loop)
-        return Lead(motions, [window.name for window in windows], before, proposals.poses)
+        given = proposals.poses, seats, targets, mask, wish.loop
+        motions = follow_handles(request.body, before, *given)
+        motions = with_second_opinion(request.body, motions, before, *given)
+        return Lead(motions, [window.name for window in windows])
     if proposals is not None and wish.behaviour:
         raise M2VError(NOT_SHOWN.format(wish.behaviour))
     bent = bending_motions(request.body, seats, targets, mask, wish.fps, seeds, wish.loop)
-    return Lead(bent, [""] * len(seeds), bent, None)
+    return Lead(bent, [""] * len(seeds))
