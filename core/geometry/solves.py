@@ -16,6 +16,7 @@ from core.geometry.operators import ScreenedSolver, edge_graph, surface_operator
 # Screening of the biharmonic solve (squared, units of 1 / size^2): keeps it regular, far below any shape's own scale.
 _BIHARMONIC_KAPPA = 1e-3
 _FOLLOW_NEIGHBOURS = 12
+COLUMNS = 16  # solved at a time: bounds the memory on large meshes
 
 
 def biharmonic(vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike, targets: ArrayLike) -> NDArray:
@@ -73,7 +74,8 @@ class ResidualSolver:
             return
         operator = surface_operator(rest, np.asarray(faces))
         columns = _green_columns(ScreenedSolver(operator, 2.0 / radius), self.handles, free_constant=False)
-        self.columns = columns / np.abs(columns[self.handles]).max()
+        columns /= np.abs(columns[self.handles]).max()
+        self.columns = columns
 
     def weights(self, keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """[V, S] for the S handles where `keyframe_mask` [K] is true; identity at those handles."""
@@ -185,14 +187,18 @@ def _follow(points: NDArray, size: float, low: NDArray, settled: NDArray[np.bool
 def _green_columns(solver: ScreenedSolver, handles: NDArray[np.int64], free_constant: bool) -> NDArray[np.float64]:
     """Columns [V, K] of A^-1 M A^-1 at the handles; with `free_constant` on the space of zero mean."""
     mass = solver.mass[:, None]
-    sources = np.zeros((len(mass), len(handles)))
-    sources[handles, np.arange(len(handles))] = 1.0
-    if free_constant:
-        sources -= mass / mass.sum()
-    first = solver.solve(sources)
-    if free_constant:
-        first -= (mass * first).sum(axis=0) / mass.sum()
-    return solver.solve(mass * first)
+    columns = np.empty((len(mass), len(handles)))
+    for start in range(0, len(handles), COLUMNS):
+        some = handles[start : start + COLUMNS]
+        sources = np.zeros((len(mass), len(some)))
+        sources[some, np.arange(len(some))] = 1.0
+        if free_constant:
+            sources -= mass / mass.sum()
+        first = solver.solve(sources)
+        if free_constant:
+            first -= (mass * first).sum(axis=0) / mass.sum()
+        columns[:, start : start + COLUMNS] = solver.solve(mass * first)
+    return columns
 
 
 def _proper_faces(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.int64]:

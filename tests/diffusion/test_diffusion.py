@@ -34,6 +34,16 @@ def test_samplers_reach_the_distribution(sampler, steps: int) -> None:
     assert float(sample.std()) == pytest.approx(STD, rel=0.02)
 
 
+@pytest.mark.parametrize("sampler", [heun, multistep])
+def test_no_sampler_waits_for_the_device(sampler) -> None:
+    """The meta device stands in for a GPU: it computes shapes only, and reading a number from it fails."""
+    noise = torch.zeros(2, 1, device="meta")
+    with pytest.raises(RuntimeError):
+        noise.sum().item()
+    assert sampler(ideal, noise, noise_schedule(6, CONFIG)).device.type == "meta"
+    assert posterior_mean(ideal, noise, CONFIG.sigma_max).shape == noise.shape
+
+
 def test_samplers_agree_with_each_other_in_the_limit() -> None:
     noise = torch.randn(50, 1)
     fine = heun(ideal, noise, noise_schedule(200, CONFIG))
