@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from core.errors import ExportError
+from core.io.export import export_sequence
+from core.io.rig_export import export_rig
 from core.pipelines.make_rig import AIM_MOTION, AIM_SIZE, RigOptions, make_rig
 from core.sequence import MeshSequence
 from tests.rigging.bent_tube import JOINTS, bent_tube
@@ -156,3 +158,10 @@ def test_a_thing_of_two_rigid_parts_has_two_bones() -> None:
     assert len(result.rig.names) == 2 and result.share < 0.06 and result.error > AIM_SIZE
     assert "bends the surface more" in result.sentence
     assert len(make_rig([thing], ["open"], RigOptions(8, exactly=True)).rig.names) == 8
+
+
+def test_the_file_is_at_most_a_fifth_of_one_with_every_vertex(tmp_path) -> None:
+    moving = bent_tube(frames=49)
+    morphs = export_sequence(moving, tmp_path / "morphs.glb")[0].stat().st_size
+    rig = make_rig([moving], ["bend"], RigOptions(3, exactly=True))
+    assert export_rig(rig.rig, rig.rest, tmp_path / "rig.glb")[0].stat().st_size <= morphs / 5
