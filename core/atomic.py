@@ -51,7 +51,7 @@ def folder_lock(folder: Path, error: type[M2VError] = CheckpointError) -> Iterat
     except OSError as refused:
         raise error(f"{folder} cannot be written ({refused.strerror or refused}); choose another folder.") from refused
     if file is None:
-        raise error(f"Another process is writing to {folder}; wait until it ends, or give another folder.")
+        raise error(f"Another process is writing to {folder}; wait for it to finish, or choose another folder.")
     with file:
         try:
             yield

@@ -137,7 +137,9 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
             "train it again or install the matching version."
         )
     if stage is not None and header.get("stage") != stage:
-        raise CheckpointError(f"{path} holds the stage {header.get('stage')!r}, but {stage!r} is needed.")
+        raise CheckpointError(
+            f"{path} holds the stage {header.get('stage')!r}, not {stage!r}; give the file of that stage."
+        )
     try:
         config = config_from_dict(_current(json.loads(header["config"])), str(path))
         record = json.loads(header["record"])

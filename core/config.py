@@ -250,7 +250,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path} has to hold names and values at its top level.")
+        raise ConfigError(f"{path} must contain names and values at its top level.")
     return tree
 
 
@@ -282,7 +282,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 def _build(kind: type[T], tree: Any, where: str, prefix: str) -> T:
     if not isinstance(tree, Mapping):
-        raise ConfigError(f"{where}: {prefix.rstrip('.') or 'the top level'} has to hold names and values.")
+        raise ConfigError(f"{where}: {prefix.rstrip('.') or 'the top level'} must contain names and values.")
     hints = typing.get_type_hints(kind)
     values = {}
     for key, value in tree.items():
@@ -311,7 +311,7 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
     if origin is tuple:
         kinds = typing.get_args(hint)
         if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
-            raise ConfigError(f"{where}: {name} has to be a list of {len(kinds)} values.")
+            raise ConfigError(f"{where}: {name} must be a list of {len(kinds)} values.")
         return tuple(_convert(kind, item, where, name) for kind, item in zip(kinds, value, strict=True))
     if origin in (types.UnionType, typing.Union):
         return value
@@ -323,5 +323,5 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
         except ValueError:
             pass
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where}: {name} is {value!r}, but a value of type {hint.__name__} is needed.")
+        raise ConfigError(f"{where}: {name} must be of type {hint.__name__}, not {value!r}.")
     return value

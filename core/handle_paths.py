@@ -135,7 +135,9 @@ def checked_pins(pins: Iterable[tuple[int, int]], vertex: int) -> tuple[tuple[in
     found: list[tuple[int, int]] = []
     for first, last in sorted(pins):
         if not 0 <= first <= last:
-            raise HandleError(f"A pin of vertex {vertex} goes from frame {first} to {last}; it has to go on.")
+            raise HandleError(
+                f"A pin of vertex {vertex} goes from frame {first} to {last}; it must end after it starts."
+            )
         if found and first <= found[-1][1]:
             found[-1] = (found[-1][0], max(found[-1][1], last))
         else:

@@ -26,7 +26,7 @@ class Easing:
         if self.kind not in EASING_KINDS:
             raise HandleError(f"{self.kind!r} is not an easing; choose one of {', '.join(EASING_KINDS)}.")
         if not 0.0 <= self.bend <= 1.0:
-            raise HandleError(f"The bend of an easing is {self.bend:g}, but 0 to 1 are possible.")
+            raise HandleError(f"The bend of an easing is {self.bend:g}, but it must be from 0 to 1.")
 
     def share(self, time: ArrayLike) -> NDArray[np.float64]:
         """The fraction of the path covered after a fraction of the time; may exceed 1 when overshooting."""
@@ -46,11 +46,11 @@ def easing_from(value: object) -> Easing:
     """From a file: a kind, or a kind and its bend, as `smooth` or `[overshoot, 0.4]`; raises HandleError."""
     kind, bend = value if isinstance(value, (list, tuple)) and len(value) == 2 else (value, None)
     if not isinstance(kind, str) or kind not in EASING_KINDS:
-        raise HandleError(f"an easing is {str(value)[:40]!r}, but one of {', '.join(EASING_KINDS)} is needed.")
+        raise HandleError(f"an easing is {str(value)[:40]!r}, but it must be one of {', '.join(EASING_KINDS)}.")
     if bend is None:
         return Easing(kind, BENDS[kind])
     if isinstance(bend, bool) or not isinstance(bend, (int, float)):
-        raise HandleError("the bend of an easing has to be a number from 0 to 1.")
+        raise HandleError("the bend of an easing must be a number from 0 to 1.")
     return Easing(kind, float(bend))
 
 

@@ -207,7 +207,7 @@ def seen_points(scans: ScanSequence) -> Seen:
 def surface_cells(scans: ScanSequence) -> Seen:
     """Centres of the occupied cells that touch an empty one."""
     if scans.voxels is None:
-        raise DataError("The scans should be voxel grids, but none were read; open the folder of grids again.")
+        raise DataError("No voxel grid was read from these scans; open the folder of grids again.")
     centre, side = np.asarray(scans.voxel_center, dtype=np.float64), scans.voxel_side
     frames = []
     for grid in scans.voxels:
@@ -229,12 +229,12 @@ def voxel_grids(points: Sequence[NDArray]) -> dict[str, Tensor]:
 def lifted_outlines(scans: ScanSequence) -> Seen:
     """Points of the shape inflated from its outline; the camera sees the near half."""
     if scans.images is None:
-        raise DataError("The scans should be images, but none were read; open the folder of images again.")
+        raise DataError("No image was read from these scans; open the folder of images again.")
     lifted = lifted_points(scans.images)
     if lifted is None:
         raise DataError(
-            f"No shape stands out from its background in the first picture of {scans.name}; give pictures of one "
-            "shape before an even background."
+            f"No shape stands out from the background in the first image of {scans.name}; give images of one "
+            "shape in front of a plain background."
         )
     points, camera = lifted
     return Seen(points, points[0][: len(points[0]) // 2], camera)

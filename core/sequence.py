@@ -34,7 +34,7 @@ def frozen_array(values: ArrayLike, dtype: type, shape: tuple[int | None, ...], 
         array = array.copy()
     if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
         wanted = "x".join("any" if side is None else str(side) for side in shape)
-        raise MeshError(f"{name} has shape {array.shape}, but {wanted} is needed.")
+        raise MeshError(f"{name} has shape {array.shape}, expected {wanted}.")
     array.setflags(write=False)
     return array
 
@@ -141,7 +141,7 @@ class Normalization:
         low, high = points.min(0), points.max(0)
         scale = float((high - low).max())
         if scale <= 0.0:
-            raise MeshError("All vertices lie at one point, so the mesh has zero size; open another file.")
+            raise MeshError("All vertices coincide, so the mesh has no size; open another file.")
         return cls(center=(low + high) / 2, scale=scale, up_axis=up_axis)
 
     @property
@@ -153,7 +153,7 @@ class Normalization:
             return np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
         if self.up_axis == "x":  # z stays, x becomes y
             return np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
-        raise MeshError(f"The up axis is {self.up_axis!r}, but it has to be x, y or z.")
+        raise MeshError(f"The up axis is {self.up_axis!r}, but it must be x, y or z.")
 
     def apply(self, points: ArrayLike) -> NDArray[np.float64]:
         """File units to normalised space; any shape that ends in 3."""
@@ -226,11 +226,11 @@ class HandleTracks:
         """Check against rest vertices [V, 3] (source units); raises HandleError with the first fault."""
         if not MIN_FRAMES <= self.frames <= MAX_FRAMES:
             raise HandleError(
-                f"The animation has {self.frames} frame(s), but {MIN_FRAMES} to {MAX_FRAMES} are possible; "
+                f"The animation has {self.frames} frame(s), but {MIN_FRAMES} to {MAX_FRAMES} are supported; "
                 "change the number of frames, or make it in parts."
             )
         if not (np.isfinite(self.fps) and self.fps > 0):
-            raise HandleError(f"{self.fps} frames per second is not possible; give a positive number.")
+            raise HandleError(f"{self.fps} frames per second is out of range; give a positive number.")
         size = float(np.ptp(rest, axis=0).max())
         seen: set[int] = set()
         for handle in self.handles:
@@ -238,7 +238,7 @@ class HandleTracks:
             if not 0 <= handle.vertex < len(rest):
                 raise HandleError(f"{where}: the mesh has vertices 0 to {len(rest) - 1} only.")
             if handle.vertex in seen:
-                raise HandleError(f"{where}: this vertex already has a handle; merge the two into one.")
+                raise HandleError(f"{where}: this vertex already has a handle; merge them.")
             seen.add(handle.vertex)
             if len(handle.region) and not 0 <= handle.region[0] <= handle.region[-1] < len(rest):
                 raise HandleError(f"{where}: its region names vertices beyond {len(rest) - 1}, the last one.")

@@ -227,7 +227,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
     arguments = parser.parse_args(argv)
     if not 0.0 < arguments.minutes < 1e5:
-        print("--minutes has to be a positive number.", file=sys.stderr)
+        print("--minutes must be a positive number.", file=sys.stderr)
         return 2
     from m2v_studio.work.worker import load_animator
 

@@ -76,7 +76,7 @@ def test_a_pin_over_a_range_stays_where_its_first_frame_is() -> None:
 def test_pins_that_touch_are_one_and_easing_needs_its_key() -> None:
     handle = Handle(0, {3: UP}, pins=((5, 9), (2, 5)), easing={3: Easing(), 7: Easing()})
     assert handle.pins == ((2, 9),) and list(handle.easing) == [3]
-    with pytest.raises(HandleError, match="has to go on"):
+    with pytest.raises(HandleError, match="must end after it starts"):
         Handle(0, {}, pins=((5, 2),))
     with pytest.raises(HandleError, match="a pin ends at frame 20"):
         HandleTracks((Handle(0, {}, pins=((2, 20),)),), 17).validate(ball().vertices)
@@ -92,11 +92,11 @@ def test_a_handle_file_says_pins_and_easing(tmp_path: Path) -> None:
     assert handle.pins == ((12, 15),)
     assert dict(handle.easing) == {0: Easing("smooth", 0.6), 8: Easing("overshoot", 0.3)}
     for wrong, part in (
-        ("pins: [3]", "have to be written"),
-        ("pins: [[9, 3]]", "has to go on"),
+        ("pins: [3]", "must be written"),
+        ("pins: [[9, 3]]", "must end after it starts"),
         ("easing: {5: smooth}", "where it has no key"),
         ("easing: {8: gentle}", "linear, smooth"),
-        ("easing: smooth", "has to be written"),
+        ("easing: smooth", "must be written"),
     ):
         path.write_text(f"handles:\n  - vertex: 3\n    keys: {{8: [0, 1, 0]}}\n    {wrong}\n")
         with pytest.raises(HandleError, match=part):

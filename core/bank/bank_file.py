@@ -101,7 +101,7 @@ def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
         weight.append((shape.part_weight * 255).round().astype(np.uint8))
         descriptors.append((shape.descriptors * 127).round().astype(np.int8))
     if not every:
-        raise DataError("There is no motion to write into a bank; give animated models.")
+        raise DataError("None of these models is animated, so the bank would be empty; give animated models.")
     tensors = {
         "nodes": np.concatenate(nodes),
         "normals": np.concatenate([np.zeros((0, 3), np.int8), *normals]),

@@ -38,7 +38,7 @@ def motion_files(places: Iterable[str | Path]) -> list[Path]:
         else:
             raise DataError(f"There is no file or folder {place}; check the path.")
     if not found:
-        raise DataError(f"There is no animated model ({', '.join(SUFFIXES)}) there; give another folder.")
+        raise DataError(f"No animated model ({', '.join(SUFFIXES)}) was found there; give another folder.")
     return list(found)
 
 

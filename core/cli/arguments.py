@@ -102,7 +102,7 @@ def check_output(out: Path) -> None:
 
     suffix = out.suffix.lower()
     if suffix not in FORMATS:
-        raise ExportError(f"{out}: its name has to end in one of {', '.join(FORMATS)}; change the suffix.")
+        raise ExportError(f"{out}: its name must end in one of {', '.join(FORMATS)}; change the suffix.")
     check_target(out, suffix in FOLDERS, re.compile(FRAME_FILES))
     check_writable(out, ExportError)
 

@@ -51,10 +51,10 @@ def run_build(options: argparse.Namespace) -> None:
     from core.pipelines.part_descriptions import PartDescriptions
 
     if options.out.suffix != ".safetensors":
-        raise DataError(f"The bank {options.out} has to end in .safetensors; change its name.")
+        raise DataError(f"The bank {options.out} must end in .safetensors; change its name.")
     check_count(options.procedural)
     if options.processes is not None and options.processes < 1:
-        raise DataError(f"{options.processes} processes are not possible; ask for 1 or more.")
+        raise DataError(f"{options.processes} processes is out of range; ask for 1 or more.")
     paths, describe = motion_files(options.rigs), PartDescriptions.load(options.preset)
     with counting_bar() as on_progress:
         built = build_shapes(paths, describe.described, on_progress=on_progress, processes=options.processes)

@@ -32,7 +32,7 @@ def run_keys(options: argparse.Namespace) -> None:
     from core.io.mesh.mesh_reader import read_mesh
 
     if options.out.suffix.lower() not in (".yaml", ".yml"):
-        raise HandleError(f"The handle file {options.out} has to end in .yaml; change its name.")
+        raise HandleError(f"The handle file {options.out} must end in .yaml; change its name.")
     check_writable(options.out, HandleError)
     mesh = read_mesh(options.source)
     print_mesh_notes(options.source, mesh)
@@ -68,7 +68,7 @@ def follow_clip(path: Path, mesh: SourceMesh, name: str | None, frames: int | No
     whole, plain = clip_frames(clip), plain_name(clip.name)
     count = min(whole, MAX_FRAMES if frames is None else frames)
     if not MIN_FRAMES <= count <= MAX_FRAMES:
-        raise DataError(f"{count} frames of {plain!r} are not possible; {MIN_FRAMES} to {MAX_FRAMES} are.")
+        raise DataError(f"{plain!r} would give {count} frames; {MIN_FRAMES} to {MAX_FRAMES} are supported.")
     motion = read_clip(path, clip.name, frames=count)
     posed = at_first_pose(mesh, motion)
     fitted = keys_of_clip(posed, motion.vertices)

@@ -146,7 +146,7 @@ def check_placement(center: Sequence[float] | None, scale: float | None) -> None
     if center is not None and not all(map(math.isfinite, center)):
         raise DataError("The centre needs three finite numbers, in the scans' units; correct --center.")
     if scale is not None and not (math.isfinite(scale) and scale > 0):
-        raise DataError(f"The scale {scale} is not possible; give the shape's longest side, a positive number.")
+        raise DataError(f"The scale {scale} is out of range; give the shape's longest side, a positive number.")
 
 
 def placement(scans: ScanSequence, center: Sequence[float] | None, scale: float | None) -> Normalization | None:

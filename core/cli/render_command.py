@@ -21,7 +21,7 @@ def add_command(command: AddCommand) -> None:
     render.add_argument(
         "motions", type=Path, nargs="+", metavar="SEQ", help="a sequence (.npz), an animated glTF file, or a mesh"
     )
-    render.add_argument("out", type=Path, metavar="OUT", help="a .mp4 or .gif, or a folder for PNG pictures")
+    render.add_argument("out", type=Path, metavar="OUT", help="a .mp4 or .gif, or a folder for PNG images")
     render.add_argument("--source", type=Path, metavar="MESH", help="the mesh of the .npz sequences, for its looks")
     render.add_argument("--clip", default="0", metavar="NAME", help="which animation of a glTF file, by name or number")
     render.add_argument("--up", choices=("x", "y", "z"), help="a mesh's up axis, when it is not the format's own")
@@ -63,7 +63,7 @@ def picture_size(text: str) -> tuple[int, int]:
     """Width and height of "1280x720"; raises ExportError."""
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip().lower())
     if found is None:
-        raise ExportError(f"The size {text!r} is not possible; give width and height, such as 1280x720.")
+        raise ExportError(f"The size {text!r} cannot be read; give width and height, such as 1280x720.")
     return int(found[1]), int(found[2])
 
 

@@ -101,9 +101,9 @@ class ClipSource:
         Raises DataError for an unknown split or an impossible number.
         """
         if split not in self.splits:
-            raise DataError(f"The split {split!r} does not exist; choose {', '.join(SPLITS)}.")
+            raise DataError(f"Unknown split {split!r}; choose {', '.join(SPLITS)}.")
         if batch < 1 or frames < 1 or points < 1 or occupancy_queries < 0:
-            raise DataError(f"{batch} clips of {frames} frames, {points} points, are not possible; ask for 1 or more.")
+            raise DataError(f"{batch} clips of {frames} frames, {points} points, is out of range; ask for 1 or more.")
         return self.draw(ClipRequest(batch, frames, points, split, occupancy_queries), generator)
 
     def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:

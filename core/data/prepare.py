@@ -58,13 +58,13 @@ class PrepareOptions:
     def check(self) -> None:
         """Raises DataError for impossible options."""
         if not 16 <= self.points <= 1_000_000 or not 0 <= self.references <= 64 or self.clips_per_shard < 1:
-            raise DataError("16 to 1,000,000 points, 0 to 64 references and 1 or more clips per shard are possible.")
+            raise DataError("Give 16 to 1,000,000 points, 0 to 64 references and at least 1 clip per shard.")
         if self.jobs < 1 or (self.fps is not None and not 0 < self.fps < 1e6):
-            raise DataError("The number of jobs and the frames per second have to be positive.")
+            raise DataError("The number of jobs and the frames per second must be positive.")
         if self.up_axis not in (None, "x", "y", "z"):
-            raise DataError(f"The up axis is {self.up_axis!r}, but it has to be x, y or z.")
+            raise DataError(f"The up axis is {self.up_axis!r}, but it must be x, y or z.")
         if self.backend not in ("joblib", "dask"):
-            raise DataError(f"The backend {self.backend!r} is not known; choose joblib or dask.")
+            raise DataError(f"Unknown backend {self.backend!r}; choose joblib or dask.")
 
 
 @dataclass(frozen=True)
@@ -170,10 +170,12 @@ def with_splits(
         return _distinct([dataclasses.replace(entry, split=OVERRIDES[splits]) for entry in given])
     if splits != "own":
         if not Path(splits).exists():
-            raise DataError(f"The splits {splits!r} are not known; give own, train, test, or a list file or folder.")
+            raise DataError(f"Unknown splits {splits!r}; give own, train, test, or a list file or folder.")
         lists = published_splits(splits)
         if not lists:
-            raise DataError(f"{splits} holds no lists named train, val, test, ...; give a folder with .lst or .json.")
+            raise DataError(
+                f"{splits} contains no lists named train, val, test, ...; give a folder with .lst or .json."
+            )
         given = [dataclasses.replace(entry, split=None) for entry in given]
     else:
         lists = {} if all(entry.split for entry in given) else _lists_beside(given, source)

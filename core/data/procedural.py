@@ -134,7 +134,7 @@ class ProceduralSource(ClipSource):
         from skimage.measure import marching_cubes
 
         if kind is not None and kind not in KINDS:
-            raise DataError(f"The kind {kind!r} does not exist; choose from {', '.join(KINDS)}.")
+            raise DataError(f"Unknown kind {kind!r}; choose from {', '.join(KINDS)}.")
         if frames < 1 or resolution < 8:
             raise DataError("A mesh sequence needs at least one frame and a resolution of 8.")
         identity, motion = (torch.tensor([seed], device=self.device) for seed in (identity_seed, motion_seed))

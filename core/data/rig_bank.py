@@ -46,7 +46,7 @@ class RigSource(ClipSource):
         """
         batch, frames, points, split, queries = request
         if points > self.pool:
-            raise DataError(f"{points} points are not possible; this rig bank gives 1 to {self.pool}.")
+            raise DataError(f"{points} points is out of range; this rig bank gives 1 to {self.pool}.")
         choices = (self.tables.references if queries else self.tables.clips)[split]
         if not len(choices.items):
             raise DataError(f"{self.path.name} has no clips of the split {split!r}; prepare it from more rigs.")

@@ -109,7 +109,7 @@ def render_depth(
     """
     frames, corners = _checked(vertices, faces, sigma)
     if not 8 <= resolution <= 2048:
-        raise DataError(f"Depth maps of {resolution} pixels a side are not possible; ask for 8 to 2048.")
+        raise DataError(f"Depth maps of {resolution} pixels a side is out of range; ask for 8 to 2048.")
     rng = np.random.default_rng(seed)
     drawn = rng.uniform([-math.pi, LOWEST, NEAREST], [math.pi, HIGHEST, FARTHEST])
     turn = rng.uniform(0.5, 1.0) * LONGEST_ORBIT * rng.choice([-1, 1]) if moving else 0.0
@@ -248,7 +248,7 @@ def _checked(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     frames, corners = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)
     if frames.ndim != 3 or frames.shape[-1] != 3 or 0 in frames.shape:
-        raise DataError(f"The vertices have shape {frames.shape}, but frames x vertices x 3 is needed.")
+        raise DataError(f"The vertices have shape {frames.shape}, expected frames x vertices x 3.")
     if corners.ndim != 2 or corners.shape[1] != 3 or len(corners) == 0:
         raise DataError("The mesh has no triangles, so it cannot be scanned; give faces of three vertices.")
     if corners.min() < 0 or corners.max() >= frames.shape[1]:
@@ -256,5 +256,5 @@ def _checked(
     if not np.isfinite(frames).all():
         raise DataError("The sequence has vertices that are not finite numbers, so it cannot be scanned.")
     if not (np.isfinite(sigma) and sigma >= 0) or count < 1:
-        raise DataError(f"{count} points with noise {sigma} are not possible; ask for 1 or more, noise 0 or more.")
+        raise DataError(f"{count} points with noise {sigma} is out of range; ask for 1 or more, noise 0 or more.")
     return frames, corners

@@ -161,7 +161,9 @@ def _stored(
     reached = ((near >= start) & (near <= end)).all(1)
     near, near_inside = near[reached], near_inside[reached]
     if len(near) == 0:
-        raise DataError("The given near-surface queries are nowhere near the tracked points; they are of another clip.")
+        raise DataError(
+            "The given near-surface queries are nowhere near the tracked points; they belong to another clip."
+        )
     chosen = _pick(len(near), NEAR_QUERIES, random)
     places = np.concatenate([given.uniform[uniform], near[chosen]])
     stored = np.clip(np.rint((places - start) / (end - start) * 65535), 0, 65535).astype("<u2")

@@ -76,7 +76,7 @@ class ShardSource(ClipSource):
         """
         batch, frames, points, split, queries = request
         if points > self.pool:
-            raise DataError(f"{points} points are not possible; these shards give 1 to {self.pool}.")
+            raise DataError(f"{points} points is out of range; these shards give 1 to {self.pool}.")
         cumulative, items = self._table(split, queries > 0)
         draw = torch.rand((5, batch), generator=generator, device=generator.device).cpu().double().numpy()
         seeds = torch.randint(1 << 62, (batch,), generator=generator, device=generator.device).tolist()

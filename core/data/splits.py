@@ -86,7 +86,7 @@ def drawn_splits(override: str, split: str) -> tuple[str, ...]:
     if override == "own":
         return (split,)
     if override not in OVERRIDES:
-        raise DataError(f"The splits {override!r} are not known; choose own, {' or '.join(OVERRIDES)}.")
+        raise DataError(f"Unknown splits {override!r}; choose own, {' or '.join(OVERRIDES)}.")
     return STORED_SPLITS if split == OVERRIDES[override] else ()
 
 
@@ -123,7 +123,7 @@ def _read_list(path: Path) -> dict[str, list[str]]:
     lists = tree if isinstance(tree, dict) else {"": tree}
     for items in lists.values():
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-            raise DataError(f"{path} has to be a list of clip names, or lists by name; correct it.")
+            raise DataError(f"{path} must be a list of clip names, or lists by name; correct it.")
     return {str(name): items for name, items in lists.items()}
 
 

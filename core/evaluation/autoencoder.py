@@ -77,7 +77,7 @@ def evaluate_autoencoders(
         if on_progress is not None:
             on_progress(number + 1, len(names), clip.name.key)
     if not rows:
-        raise DataError("None of the clips moves enough to be evaluated; choose other clips.")
+        raise DataError("None of these clips moves enough to be evaluated; choose others.")
     report = {
         "protocol": "autoencoders",
         "settings": {"frames": frames, "vertices": vertices, "occupancy_points": occupancy_points},

@@ -104,7 +104,7 @@ def evaluate_handles(
         if result is not None:
             results.append(result)
     if not results:
-        raise DataError("None of the clips moves enough to be evaluated; choose other clips.")
+        raise DataError("None of these clips moves enough to be evaluated; choose others.")
     report = {
         "protocol": "handles",
         "settings": asdict(settings),

@@ -35,12 +35,14 @@ def describe(animator: Animator, preset: str, untrained: bool = False) -> dict[s
 
 
 def describe_files(preset: str, device: str) -> dict[str, Any]:
-    """Preset, device, and a hash of all weight files of a preset or folder."""
+    """Preset, device, and a hash of all tensors in the files of a preset or folder; their headers do not count."""
     digest = hashlib.sha256()
     for stage in (*EVERY_STAGE, SCAN_MOTION):
         path = checkpoint_path(preset, stage)
         if path.is_file():
-            digest.update(stage.encode() + path.read_bytes())
+            content = path.read_bytes()
+            header = 8 + int.from_bytes(content[:8], "little")
+            digest.update(stage.encode() + content[header:])
     return _about(preset, device, False, digest.hexdigest())
 
 

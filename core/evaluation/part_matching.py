@@ -72,7 +72,7 @@ def evaluate_parts(
     entries = [BankEntry(shape, side) for shape in named for side in (False, True)]
     rigs = [rig for rig in rigs if class_weights(rig.part_names).any()]
     if not rigs or not entries:
-        raise DataError("There are no rigs with named joints by one author and models by another; give other rigs.")
+        raise DataError("Rigs with named joints by at least two authors are needed; give other rigs.")
     names = [_names(entry.shape, entry.reflected) for entry in entries]
     rows: list[dict[str, Any]] = []
     for number, rig in enumerate(rigs):

@@ -140,7 +140,7 @@ def evaluate_prior(
         if on_progress is not None:
             on_progress(number + 1, len(clips), name.key)
     if not figures:
-        raise DataError("None of the clips moves enough to be evaluated; choose other clips.")
+        raise DataError("None of these clips moves enough to be evaluated; choose others.")
     summary = []
     for task in tasks:
         for row in dict.fromkeys(f["row"] for f in figures if f["task"] == task.name):

@@ -91,7 +91,7 @@ class Truth:
     def score(self, sequence: MeshSequence) -> SequenceScores:
         """Compare a predicted sequence in normalised space; raises ValueError for another number of frames."""
         if sequence.frames != self.frames:
-            raise ValueError(f"The prediction has {sequence.frames} frames, but the truth {self.frames}.")
+            raise ValueError(f"The prediction has {sequence.frames} frames, but the truth has {self.frames}.")
         iou, distance = np.empty(self.frames), np.empty(self.frames)
         for frame, vertices in enumerate(sequence.vertices):
             inside = is_inside(vertices, sequence.faces, self.box_points)
@@ -127,7 +127,7 @@ def correspondence_error(predicted: ArrayLike, true_tracks: ArrayLike) -> float:
     """
     vertices, tracks = np.asarray(predicted), np.asarray(true_tracks)
     if len(vertices) != len(tracks):
-        raise ValueError(f"The prediction has {len(vertices)} frames, but the truth {len(tracks)}.")
+        raise ValueError(f"The prediction has {len(vertices)} frames, but the truth has {len(tracks)}.")
     _, nearest = cKDTree(tracks[0]).query(vertices[0], workers=-1)
     return float(
         np.mean([np.linalg.norm(vertices[t] - tracks[t, nearest], axis=-1).mean() for t in range(len(tracks))])

@@ -82,7 +82,7 @@ def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
     methods = [name for name in methods if failures[name] < len(clips)]
     clips = [clip for clip in clips if not any("failed" in clip["tasks"][task][name] for name in methods)]
     if "ours" not in methods or not clips:
-        raise DataError(f"No clip has a surface by every method for {task}; the model needs more training.")
+        raise DataError(f"No clip has a surface from every method for {task}; the model needs more training.")
     result: dict[str, Any] = {
         "clips": len(clips),
         "failures": failures,

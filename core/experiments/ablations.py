@@ -46,7 +46,7 @@ class AblationSettings:
 
     def validate(self) -> None:
         if self.train_clips < 1 or self.seeds < 1:
-            raise M2VError("An ablation needs one training clip and one seed at least; ask for more.")
+            raise M2VError("An ablation needs at least one training clip and one seed.")
 
     def handles(self, row: Row, seed: int) -> HandleSettings:
         """How the motions of a run are sampled. Other seeds of a sampling row are other noise."""
@@ -92,7 +92,7 @@ def evaluate_ablations(
     chosen = choose_rows(rows)
     clips = list(load_all(names, settings.frames, settings.vertices))
     if not clips:
-        raise DataError("None of the clips moves enough to be evaluated; choose other clips.")
+        raise DataError("None of these clips moves enough to be evaluated; choose others.")
     run = _Ablations(config, weights, clips, out, settings, tuple(overrides), device, train_stage, on_progress)
     results = run.all(chosen)
     report: dict[str, Any] = {

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from core.evaluation.reporting import Cell, page, spread, table
+from core.experiments.ablation_rows import ROWS
 from core.experiments.plots import plot_ratios
 
 Run = Mapping[str, Any]
 Row = Mapping[str, Any]
 Spread = dict[str, float | None]  # mean and std over seeds; no std of a single one
 DENOISER = "motion-diffusion"
+HISTORIC = "†"  # behind the title of a row that `ablation_rows` no longer holds
 STEADY = 1.0  # standard deviations below which a difference is insignificant
 
 
@@ -125,6 +127,11 @@ def ablations_markdown(report: Mapping[str, Any], plot: Path | None = None) -> s
         f"All training rows learn handle tasks only (`{', '.join(report['handles_only'])}`)"
         + (f", and have `{', '.join(report['overrides'])}`." if report["overrides"] else "."),
     ]
+    if any(row["name"] not in ROWS for row in rows):
+        blocks.append(
+            f"Rows marked {HISTORIC} are historic: they turn switches that the code no longer has"
+            + (f", and can be run again at commit {report['commit']} only." if report.get("commit") else ".")
+        )
     if plot is not None:
         blocks.append(f"![Draft error of every row over its control]({plot.name})")
     if trained:
@@ -144,7 +151,7 @@ def _trained_table(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
         return summary[row["name"]]["groups"]["all"]
 
     columns: dict[str, Cell] = {
-        "Row": lambda row: row["title"],
+        "Row": _title,
         "changes": lambda row: " ".join(f"`{change}`" for change in row["changes"]) or "none",
     }
     for task in tasks:
@@ -171,7 +178,7 @@ def _sampled_table(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
     def figures(row: Row, task: str, method: str, key: str) -> Spread:
         return summary[row["name"]]["groups"]["all"][task][method][key]
 
-    columns: dict[str, Cell] = {"Row": lambda row: row["title"]}
+    columns: dict[str, Cell] = {"Row": _title}
     titles = {"single": "sample", "mean_of_seeds": "mean of samples", "best_of_seeds": "best of samples"}
     for method, what in titles.items():
         for task in tasks:
@@ -186,7 +193,7 @@ def _sampled_table(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
 def _by_source(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """Draft errors per source of clips, where there are several."""
     summary = report["summary"]
-    columns: dict[str, Cell] = {"Draft error by source": lambda row: row["title"]}
+    columns: dict[str, Cell] = {"Draft error by source": _title}
     for source in [name for name in summary[rows[0]["name"]]["groups"] if name != "all"]:
         for task in report["settings"]["tasks"]:
             columns[f"{source} {task}"] = lambda row, s=source, t=task: spread(
@@ -195,8 +202,12 @@ def _by_source(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
     return table(rows, columns) if len(columns) > 1 else ""
 
 
+def _title(row: Row) -> str:
+    return row["title"] if row["name"] in ROWS else f"{row['title']} {HISTORIC}"
+
+
 def _notes(rows: Sequence[Row]) -> str:
-    return "\n".join(f"- {row['title']}: {row['note']}" for row in rows if row["note"])
+    return "\n".join(f"- {_title(row)}: {row['note']}" for row in rows if row["note"])
 
 
 def _over(figures: Mapping[str, Any]) -> str:
@@ -214,5 +225,5 @@ def plot_ablations(report: Mapping[str, Any], path: Path) -> Path | None:
         over = report["summary"].get(row["name"], {}).get("over_control", {})
         value = over.get("draft" if row["stages"] else "single")
         if value is not None:
-            points.append((row["title"], value["mean"], value["std"] or 0.0))
+            points.append((_title(row), value["mean"], value["std"] or 0.0))
     return plot_ratios(path, points, "Ablations", "vertex error over the control's, ± std over seeds; below 1 helps")

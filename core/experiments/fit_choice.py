@@ -144,7 +144,9 @@ def gather(animator: Animator, rigs: Path, clips: int) -> list[Evidence]:
     """Evidence of up to `clips` clips of every rig."""
     result: list[Evidence] = []
     if animator.library is None:
-        raise DataError("These weights have no bank of motions or no part descriptor: there is nothing to choose from.")
+        raise DataError(
+            "These weights lack a bank of motions or a part descriptor, so there is nothing to choose from."
+        )
     packs = {shape.name: shape.pack for shape in animator.library.shapes}
     for path in rig_files(rigs):
         if clip_author(path.stem) in UNSEEN_AUTHORS:

@@ -124,9 +124,9 @@ def run_protocol(
     if name not in PROTOCOLS:
         raise M2VError(f"There is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}.")
     if path.suffix != ".json":
-        raise M2VError(f"The report {path} has to end in .json; a readable .md is written beside it.")
+        raise M2VError(f"The report {path} must end in .json; a readable .md is written beside it.")
     if asked.seeds is not None and not 1 <= asked.seeds <= MAX_SEEDS:
-        raise M2VError(f"{asked.seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
+        raise M2VError(f"{asked.seeds} seeds is out of range; ask for 1 to {MAX_SEEDS}.")
     runs = {"prior": _prior, "parts": _parts, "handles": _handles, "ablations": _ablations,
             "autoencoders": _autoencoders}  # fmt: skip
     return runs.get(name, _scans)(_Run(name, asked, path, None if raw is None else Path(raw), on_progress))

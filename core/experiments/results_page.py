@@ -55,7 +55,7 @@ def read_reports(folder: Path) -> dict[str, list[tuple[Path, Report]]]:
         try:
             tree = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"{path} is not a whole JSON file; run its evaluation again or take it away.") from error
+            raise DataError(f"{path} is not a complete JSON file; run its evaluation again or delete it.") from error
         if isinstance(tree, dict) and tree.get("protocol") in ALL:
             found.setdefault(tree["protocol"], []).append((path, tree))
     return found

@@ -74,7 +74,7 @@ def benchmark_training(
     if stage not in STAGES:
         raise ConfigError(f"There is no stage {stage!r}; choose one of {', '.join(STAGES)}.")
     if not seconds > 0 or rounds < 1:
-        raise ConfigError(f"{rounds} rounds of {seconds} seconds are not possible; ask for 1 or more, above 0.")
+        raise ConfigError(f"{rounds} rounds of {seconds} seconds is out of range; ask for 1 or more, above 0.")
     several = cores()
     processes = 1 if torch.cuda.is_available() else several
     loops = [Loop("plain", 1, several)] + ([Loop("plain", 1, 1)] if several > 1 else [])

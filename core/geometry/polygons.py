@@ -21,7 +21,7 @@ def triangulate(points: NDArray[np.float64], corners: ArrayLike, counts: ArrayLi
     ring, sizes = np.asarray(corners, dtype=np.int64), np.asarray(counts, dtype=np.int64)
     if sizes.size and sizes.max() > MAX_CORNERS:
         raise MeshError(
-            f"The mesh has a polygon with {sizes.max():,} corners, at most {MAX_CORNERS:,} are possible; cut it up."
+            f"The mesh has a polygon with {sizes.max():,} corners, more than the {MAX_CORNERS:,} supported; split it."
         )
     starts = np.cumsum(sizes) - sizes
     found: list[NDArray[np.int64]] = [np.zeros((0, 3), np.int64)]

@@ -44,7 +44,7 @@ def guess_normalization(scans: ScanSequence) -> Normalization:
         return Normalization(np.zeros(3), 1.0, scans.up_axis)
     first = next((points for points in scans.points if len(points)), None)
     if first is None:
-        raise DataError(f"{scans.name} has no points in any frame, so its size cannot be guessed; give other scans.")
+        raise DataError(f"{scans.name} has no points in any frame, so its size is unknown; give other scans.")
     points = first.astype(np.float64)
     if scans.voxels is not None:
         return _voxel_box(scans, points)
@@ -142,5 +142,5 @@ def _voxel_box(scans: ScanSequence, points: NDArray[np.float64]) -> Normalizatio
 def _of_box(low: NDArray[np.float64], high: NDArray[np.float64], scans: ScanSequence) -> Normalization:
     size = float((high - low).max())
     if not (np.isfinite(size) and size > 0):
-        raise DataError(f"The points of {scans.name} lie at one place, so there is no size to guess; give other scans.")
+        raise DataError(f"The points of {scans.name} coincide, so the shape has no size; give other scans.")
     return Normalization((low + high) / 2, size, scans.up_axis)

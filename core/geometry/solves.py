@@ -65,7 +65,7 @@ class ResidualSolver:
 
     def __init__(self, vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike, radius: float = 0.25) -> None:
         if not radius > 0:
-            raise ValueError(f"The radius of a residual solve has to be positive, but it is {radius}.")
+            raise ValueError(f"The radius of a residual solve must be positive, but it is {radius}.")
         rest = np.asarray(vertices, dtype=np.float64)
         self.handles = _checked_handles(handle_indices, len(rest))
         self.vertex_count = len(rest)

@@ -33,7 +33,7 @@ def export_sequence(
     if suffix not in FORMATS:
         *some, last = (f"{suffix}/" if suffix in FOLDERS else suffix for suffix in FORMATS)
         raise ExportError(
-            f"{out} cannot be written: its name has to end in {', '.join(some)} or {last} "
+            f"{out} cannot be written: its name must end in {', '.join(some)} or {last} "
             "(FBX and Alembic can be exported from Blender after importing one of these)."
         )
     staging.check_target(out, suffix in FOLDERS, re.compile(FRAME_FILES))

@@ -31,11 +31,11 @@ class ExportOptions:
     def validate(self, frames: int) -> None:
         """Check against the number of frames of a sequence; raises ExportError with the first fault."""
         if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
-            raise ExportError(f"{self.fps} frames per second is not possible; give a positive number.")
+            raise ExportError(f"{self.fps} frames per second is out of range; give a positive number.")
         if not (np.isfinite(self.scale) and self.scale > 0):
-            raise ExportError(f"The scale {self.scale} is not possible; give a positive number.")
+            raise ExportError(f"The scale {self.scale} is out of range; give a positive number.")
         if self.up_axis not in ("x", "y", "z"):
-            raise ExportError(f"The up axis is {self.up_axis!r}, but it has to be x, y or z.")
+            raise ExportError(f"The up axis is {self.up_axis!r}, but it must be x, y or z.")
         last = frames - 1 if self.end is None else self.end
         if not 0 <= self.start <= last < frames:
             raise ExportError(

@@ -89,7 +89,7 @@ def _unique_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
         key = str(key_node.value)
         if key in seen:
             line = key_node.start_mark.line + 1
-            raise HandleError(f"the key {key!r} is there twice near line {line}; remove one.")
+            raise HandleError(f"the key {key!r} appears twice near line {line}; remove one.")
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 
@@ -136,10 +136,10 @@ def _tracks(tree: Mapping[str, Any], mesh: SourceMesh) -> HandleTracks:
 def _handle(entry: Any, number: int, mesh: SourceMesh) -> Handle:
     where = f"handle {number}"
     if not isinstance(entry, dict):
-        raise HandleError(f"{where} has to hold names and values, such as 'vertex: 12'.")
+        raise HandleError(f"{where} must contain names and values, such as 'vertex: 12'.")
     _check_keys(entry, _HANDLE_KEYS, f"{where}: ")
     if ("vertex" in entry) == ("position" in entry):
-        raise HandleError(f"{where} needs either a vertex or a position (one of the two).")
+        raise HandleError(f"{where} needs either a vertex or a position (not both).")
     if "vertex" in entry:
         vertex = _whole(entry["vertex"], f"{where}: vertex")
     else:
@@ -148,7 +148,7 @@ def _handle(entry: Any, number: int, mesh: SourceMesh) -> Handle:
     pinned = _flag(entry.get("pinned", False), f"{where}: pinned")
     keys = entry.get("keys") or {}
     if not isinstance(keys, dict):
-        raise HandleError(f"{where}: keys have to be written as {{frame: [x, y, z], ...}}.")
+        raise HandleError(f"{where}: keys must be written as {{frame: [x, y, z], ...}}.")
     if pinned and keys:
         raise HandleError(f"{where} is pinned and has keys; remove one of the two.")
     points = {_whole(frame, f"{where}: the frame of a key"): at for frame, at in keys.items()}
@@ -167,13 +167,13 @@ def _handle(entry: Any, number: int, mesh: SourceMesh) -> Handle:
 
 def _pins(value: Any, where: str) -> tuple[tuple[int, int], ...]:
     if not isinstance(value, list) or any(not isinstance(pin, list) or len(pin) != 2 for pin in value):
-        raise HandleError(f"{where}: pins have to be written as [[first frame, last frame], ...].")
+        raise HandleError(f"{where}: pins must be written as [[first frame, last frame], ...].")
     return tuple((_whole(a, f"{where}: a frame of a pin"), _whole(b, f"{where}: a frame of a pin")) for a, b in value)
 
 
 def _easing(value: Any, keys: Mapping[int, Any], where: str) -> dict[int, Easing]:
     if not isinstance(value, dict):
-        raise HandleError(f"{where}: easing has to be written as {{frame: smooth, ...}}.")
+        raise HandleError(f"{where}: easing must be written as {{frame: smooth, ...}}.")
     found = {}
     for frame, kind in value.items():
         if _whole(frame, f"{where}: the frame of an easing") not in (0, *keys):
@@ -187,7 +187,7 @@ def _easing(value: Any, keys: Mapping[int, Any], where: str) -> dict[int, Easing
 
 def _turns(value: Any, keys: Mapping[int, Any], where: str) -> dict[int, NDArray[np.float64]]:
     if not isinstance(value, dict):
-        raise HandleError(f"{where}: turns have to be written as {{frame: [x, y, z], ...}}, an axis times degrees.")
+        raise HandleError(f"{where}: turns must be written as {{frame: [x, y, z], ...}}, an axis times degrees.")
     for frame in value:
         if _whole(frame, f"{where}: the frame of a turn") not in keys:
             raise HandleError(f"{where}: there is a turn at frame {frame}, where it has no key.")
@@ -208,7 +208,7 @@ def _check_first_frame(tracks: HandleTracks, mesh: SourceMesh) -> None:
         at = handle.keys.get(0)
         if at is not None and np.abs(at - mesh.vertices[handle.vertex]).max() > _REST_TOLERANCE * mesh.size:
             raise HandleError(
-                f"the handle at vertex {handle.vertex} has a key at frame 0, which is always the mesh as it is; "
+                f"the handle at vertex {handle.vertex} has a key at frame 0, which always shows the mesh unchanged; "
                 "move the key to a later frame."
             )
 
@@ -225,7 +225,7 @@ def _nearest_vertex(position: NDArray[np.float64], mesh: SourceMesh) -> int:
 
 def _whole(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise HandleError(f"{what} is {value!r}, but a whole number is needed.")
+        raise HandleError(f"{what} must be a whole number, not {value!r}.")
     return value
 
 
@@ -236,11 +236,11 @@ def _number(value: Any, what: str) -> float:
         except ValueError:
             pass
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise HandleError(f"{what} is {value!r}, but a number is needed.")
+        raise HandleError(f"{what} must be a number, not {value!r}.")
     try:
         return float(value)
     except OverflowError:
-        raise HandleError(f"{what} is too large a number.") from None
+        raise HandleError(f"{what} is too large.") from None
 
 
 def _point(value: Any, what: str) -> NDArray[np.float64]:
@@ -254,11 +254,11 @@ def _point(value: Any, what: str) -> NDArray[np.float64]:
 
 def _flag(value: Any, what: str) -> bool:
     if not isinstance(value, bool):
-        raise HandleError(f"{what} is {value!r}, but true or false is needed.")
+        raise HandleError(f"{what} must be true or false, not {value!r}.")
     return value
 
 
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
-        raise HandleError(f"{what} is {value!r}, but a text is needed.")
+        raise HandleError(f"{what} must be text, not {value!r}.")
     return value

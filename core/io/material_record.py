@@ -43,13 +43,13 @@ def material_from_record(record: Mapping[str, Any], pictures: Sequence[bytes]) -
             elif isinstance(field.default, tuple):
                 value = tuple(float(number) for number in value)
                 if len(value) != len(field.default) or not all(0 <= number <= 1 for number in value):
-                    raise ValueError(f"{field.name} has to be {len(field.default)} numbers from 0 to 1")
+                    raise ValueError(f"{field.name} must be {len(field.default)} numbers from 0 to 1")
             elif isinstance(field.default, float):
                 value = float(value)
                 if not abs(value) <= 1e6:
                     raise ValueError(f"{field.name} is not a finite number")
             elif not isinstance(value, type(field.default)):
-                raise ValueError(f"{field.name} is of another type")
+                raise ValueError(f"{field.name} has the wrong type")
             values[field.name] = value
         material = Material(**values)
         if material.alpha_mode not in ("OPAQUE", "MASK", "BLEND"):
@@ -65,5 +65,5 @@ def _texture(record: Mapping[str, Any], pictures: Sequence[bytes]) -> Texture:
     s, t = record["wrap"]
     uv_set, place = int(record["uv_set"]), int(record["picture"])
     if {s, t} - {"repeat", "clamp", "mirror"} or uv_set not in (0, 1) or place < 0:
-        raise ValueError("a texture lies on the surface in no known way")
+        raise ValueError("a texture lies on the surface with an unknown mapping")
     return Texture(pictures[place], str(record["mime"]), (s, t), bool(record["nearest"]), uv_set)

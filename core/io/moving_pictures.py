@@ -28,7 +28,7 @@ def check_moving_pictures(out: Path) -> None:
     """Raises ExportError when `out` names neither a .mp4 or .gif file nor a folder of images that may be replaced."""
     suffix = out.suffix.lower()
     if suffix not in (*FILES, ""):
-        raise ExportError(f"{out}: its name has to end in .mp4 or .gif, or be that of a folder for PNG pictures.")
+        raise ExportError(f"{out}: its name must end in .mp4 or .gif, or be that of a folder for PNG images.")
     staging.check_target(out, suffix == "", re.compile(PICTURES))
     if suffix == ".mp4":
         _ffmpeg()
@@ -39,7 +39,7 @@ def moving_pictures(out: Path, size: tuple[int, int], fps: float) -> Iterator[Ad
     """Yields a function that takes images one by one: [H, W, 3], for a folder also [H, W, 4], of `size` (width,
     height). The file appears when the block ends; nothing does after an exception.
 
-    Width and height have to be even for .mp4. Raises ExportError.
+    Width and height must be even for .mp4. Raises ExportError.
     """
     check_moving_pictures(out)
     suffix = out.suffix.lower()

@@ -36,7 +36,7 @@ def read_pc2(path: Path) -> tuple[NDArray[np.float32], float]:
             raise ValueError("no point cache")
         values = np.frombuffer(content, "<f4", count * points * 3, 32)
     except (OSError, struct.error, ValueError):
-        raise DataError(f"{path.name} is damaged or no PC2 file; export it again.") from None
+        raise DataError(f"{path.name} is damaged or not a PC2 file; export it again.") from None
     return _checked(values.reshape(count, points, 3), path), 24.0 / rate
 
 
@@ -51,9 +51,9 @@ def read_mdd(path: Path) -> tuple[NDArray[np.float32], float]:
         values = np.frombuffer(content, ">f4", count * points * 3, 8 + 4 * count)
         step = float(times[-1] - times[0]) / (count - 1)
         if not step > 0:
-            raise ValueError("times that stand still")
+            raise ValueError("times that do not increase")
     except (OSError, struct.error, ValueError):
-        raise DataError(f"{path.name} is damaged or no MDD file; export it again.") from None
+        raise DataError(f"{path.name} is damaged or not an MDD file; export it again.") from None
     return _checked(values.reshape(count, points, 3).astype(np.float32), path), 1.0 / step
 
 

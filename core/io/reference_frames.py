@@ -31,10 +31,10 @@ def read_reference(path: Path, fps: float) -> NDArray[np.uint8]:
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
-        raise DataError(f"The reference {path} is not there; choose it again under View > Reference.")
+        raise DataError(f"The reference {path} is missing; choose it again under View > Reference.")
     if not is_reference(path):
         kinds = ", ".join(VIDEO_SUFFIXES)
-        raise DataError(f"{path.name} is no video ({kinds}) and no folder of pictures; choose another reference.")
+        raise DataError(f"{path.name} is neither a video ({kinds}) nor a folder of images; choose another reference.")
     return _video(path, fps)
 
 
@@ -43,7 +43,7 @@ def _video(path: Path, fps: float) -> NDArray[np.uint8]:
         import imageio_ffmpeg
     except ImportError:
         raise DataError(
-            "A reference video needs the package imageio-ffmpeg; install it, or choose a folder of pictures."
+            "A reference video needs the package imageio-ffmpeg; install it, or choose a folder of images."
         ) from None
     logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of every change of size
     fit = f"fps={fps:g},scale={SIDE}:{SIDE}:force_original_aspect_ratio=decrease:force_divisible_by=2"
@@ -63,7 +63,7 @@ def _video(path: Path, fps: float) -> NDArray[np.uint8]:
     finally:
         reader.close()
     if not frames:
-        raise DataError(f"{path.name} has no pictures in it; choose another reference.")
+        raise DataError(f"{path.name} contains no images; choose another reference.")
     return np.stack(frames)
 
 
@@ -76,7 +76,7 @@ def _folder(path: Path) -> NDArray[np.uint8]:
         try:
             picture = open_picture(file)
         except SkippedError as error:
-            raise DataError(f"{file.name} {error}; take it out of the folder.") from error
+            raise DataError(f"{file.name} {error}; remove it from the folder.") from error
         picture = picture.convert("RGB")
         picture.thumbnail((SIDE, SIDE))
         if frames:  # one texture for all
@@ -85,7 +85,7 @@ def _folder(path: Path) -> NDArray[np.uint8]:
         frames.append(np.asarray(picture, dtype=np.uint8))
     if not frames:
         kinds = ", ".join(IMAGE_SUFFIXES)
-        raise DataError(f"There are no pictures ({kinds}) in {path}; choose another folder.")
+        raise DataError(f"There are no images ({kinds}) in {path}; choose another folder.")
     return np.stack(frames)
 
 

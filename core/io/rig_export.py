@@ -20,7 +20,7 @@ def check_rig_output(out: Path) -> None:
     """Raises ExportError when `out` does not end in a format that holds bones, or is a folder."""
     if out.suffix.lower() not in RIG_FORMATS:
         *some, last = RIG_FORMATS
-        raise ExportError(f"{out} cannot hold bones: its name has to end in {', '.join(some)} or {last}.")
+        raise ExportError(f"{out} cannot hold bones: its name must end in {', '.join(some)} or {last}.")
     if out.is_dir():
         raise ExportError(f"{out} is a folder; give the name of a file.")
 

@@ -68,21 +68,21 @@ def read_sequence(path: Path | str) -> MeshSequence:
 def _sequence(arrays: dict[str, NDArray], name: str) -> MeshSequence:
     for key, kinds in (("vertices", "fiu"), ("faces", "iu"), ("fps", "fiu")):
         if key not in arrays:
-            raise MeshError(f"It has no {key!r}, which every sequence file has.")
+            raise MeshError(f"It has no {key!r}, which every sequence file needs.")
         if arrays[key].dtype.kind not in kinds:
-            raise MeshError(f"Its {key!r} has the type {arrays[key].dtype}, which is not possible there.")
+            raise MeshError(f"Its {key!r} has the type {arrays[key].dtype}, which is not allowed there.")
     vertices, faces = arrays["vertices"], arrays["faces"]
     if vertices.ndim != 3 or vertices.shape[2] != 3 or 0 in vertices.shape:
-        raise MeshError(f"Its vertices have the shape {vertices.shape}, but frames x vertices x 3 is needed.")
+        raise MeshError(f"Its vertices have the shape {vertices.shape}, expected frames x vertices x 3.")
     fps = float(arrays["fps"].flat[0]) if arrays["fps"].size == 1 else 0.0
     if not (np.isfinite(fps) and fps > 0):
         raise MeshError("Its 'fps' is not one positive number.")
     if faces.size and not 0 <= int(faces.min()) <= int(faces.max()) < vertices.shape[1]:
         raise MeshError(f"Its faces name vertices outside 0 to {vertices.shape[1] - 1}.")
     if faces.ndim != 2 or faces.shape[1] != 3:
-        raise MeshError(f"Its faces have the shape {faces.shape}, but faces x 3 is needed.")
+        raise MeshError(f"Its faces have the shape {faces.shape}, expected faces x 3.")
     if "uv" in arrays and arrays["uv"].dtype.kind not in "fiu":
-        raise MeshError(f"Its 'uv' has the type {arrays['uv'].dtype}, which is not possible there.")
+        raise MeshError(f"Its 'uv' has the type {arrays['uv'].dtype}, which is not allowed there.")
     origin = arrays.get("origin", np.zeros(3))
     if origin.shape != (3,) or origin.dtype.kind != "f" or not np.isfinite(origin).all():
         raise MeshError("Its 'origin' is not three finite numbers.")

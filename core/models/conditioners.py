@@ -22,7 +22,7 @@ class ConditionTokens(NamedTuple):
 
 
 class HandleConditioner(nn.Module):
-    """Handle tracks as corresponding points (paper Eq. 4): where each handle is in frame 0 and where it has to be.
+    """Handle tracks as corresponding points (paper Eq. 4): where each handle is in frame 0 and where it must be.
 
     A track is filled linearly in time; whether a frame is really given, and how far the given frames before and
     after it are, goes in beside the position, so that the network can tell a key from an in-between. One token per

@@ -189,7 +189,7 @@ def per_head(reach: Tensor | None, affinity: Tensor | None, frames: int) -> Tens
 class MotionDenoiser(nn.Module):
     """Denoises the motion latents of all frames together (paper 3.2.2).
 
-    T here counts moving frames (1 .. T-1 of the sequence) and has to be a multiple of `frames_per_token`.
+    T here counts moving frames (1 .. T-1 of the sequence) and must be a multiple of `frames_per_token`.
     """
 
     def __init__(

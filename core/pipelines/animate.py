@@ -291,7 +291,7 @@ class Animator:
         started: float,
     ) -> SampleSet:
         if not all(np.isfinite(frame).all() for motion in motions for frame in motion):
-            raise M2VError("The model gave numbers that are not finite for these handles; move them less far.")
+            raise M2VError("The result for these handles is not finite; move them a shorter distance.")
         differences, disagreement = compare_motions(motions, mesh.size)
         samples = []
         for number, seed in enumerate(seeds):

@@ -95,7 +95,7 @@ def _resting(sequences: Sequence[MeshSequence], mesh: SourceMesh | None) -> Sour
     """The mesh as the first sequence begins."""
     if not sequences:
         if mesh is None:
-            raise ExportError("There is neither a mesh nor a motion to make a rig from.")
+            raise ExportError("A rig needs a mesh or a motion; give one.")
         return mesh
     first = sequences[0]
     rest, same = first.vertices[0], mesh is not None and np.array_equal(mesh.faces, first.faces)

@@ -30,12 +30,12 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
-            raise M2VError("There is no CUDA device on this machine; choose cpu or auto.")
+            raise M2VError("This machine has no CUDA device; choose cpu or auto.")
         if device.index is not None and device.index >= count:
             last = f"has {count}, cuda:0 to cuda:{count - 1}" if count > 1 else "has one, cuda:0"
             raise M2VError(f"There is no device {name!r}: this machine {last}; choose one of them, or auto.")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise M2VError("There is no MPS device on this machine (a GPU of Apple's); choose cpu or auto.")
+        raise M2VError("This machine has no MPS device (an Apple GPU); choose cpu or auto.")
     return device
 
 
@@ -62,7 +62,7 @@ def in_smaller_batches(
             parts.append(part)
             done = some.stop
         elif size == 1:
-            raise MemoryError(f"The memory of {device} does not suffice.")
+            raise MemoryError(f"The memory of {device} is too small.")
         else:
             size = (size + 1) // 2
     fit = f"The memory of {device} did not suffice for {count} seeds at once, so they were made {size} at a time."
@@ -84,13 +84,13 @@ Pipeline = TypeVar("Pipeline", bound=Movable)
 def on_cpu_at_need(pipeline: Pipeline, run: Callable[[Pipeline], Made]) -> Made:
     """What `run` makes with the pipeline; with its twin on the CPU and a note if the device's memory runs out.
 
-    The result is a dataclass with `notes`. Raises MemoryError when the machine's own memory does not suffice.
+    The result is a dataclass with `notes`. Raises MemoryError when the machine's own memory is too small.
     """
     result = _unless_memory_runs_out(lambda: run(pipeline))
     if result is not None:
         return result
     if pipeline.device.type == "cpu":
-        raise MemoryError("The machine's memory does not suffice.")
+        raise MemoryError("The machine's memory is too small.")
     result = _unless_memory_runs_out(lambda: run(pipeline.on_cpu()))
     if result is None:
         raise MemoryError(f"Neither the memory of {pipeline.device} nor the machine's suffices.")

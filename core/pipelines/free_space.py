@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 
 MARGIN = 0.025  # of the shape's size in front of a measured point that may still be inside: noise, grazing surfaces
 BESIDE = 3.0  # typical angles between neighbouring points, beyond which a ray is taken to have passed the shape
-RAYS = 3  # measured neighbours of a ray that all have to be farther away
+RAYS = 3  # measured neighbours of a ray that all must be farther away
 STEEPNESS = 100.0  # logits per unit of length
 SURE = 4.0  # logits below which a place is outside whatever the camera saw
 

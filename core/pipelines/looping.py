@@ -22,7 +22,9 @@ OVERSHOOT = 1.05  # splines may reach this times the motion's extent
 def check_loop(frames: int) -> None:
     """Raises M2VError for a loop that is too short."""
     if frames < SHORTEST_LOOP:
-        raise M2VError(f"A loop of {frames} frames is too short to flow; make it {SHORTEST_LOOP} frames or longer.")
+        raise M2VError(
+            f"A loop of {frames} frames is too short to close smoothly; make it {SHORTEST_LOOP} frames or longer."
+        )
 
 
 def closed_loop(motions: Borrowed) -> Borrowed:

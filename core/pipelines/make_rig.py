@@ -61,7 +61,7 @@ class RigOptions:
     def validate(self) -> None:
         """Raises ExportError with what is possible."""
         if not 2 <= self.bones <= MOST_BONES:
-            raise ExportError(f"{self.bones} bones are not possible; ask for 2 to {MOST_BONES}.")
+            raise ExportError(f"{self.bones} bones is out of range; ask for 2 to {MOST_BONES}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ def make_rig(
     on_faces = np.unique(faces)
     motion = float(np.linalg.norm(moved[:, on_faces] - rest[on_faces], axis=-1).mean())
     if motion < 1e-7:
-        raise ExportError("Nothing moves in this, so it needs no bones; give a motion.")
+        raise ExportError("Nothing moves here, so there is nothing to rig; give a motion.")
     copies, first = _surface_points(rest, moved, faces)
     welded = copies[faces]
     welded = welded[(welded[:, 0] != welded[:, 1]) & (welded[:, 1] != welded[:, 2]) & (welded[:, 2] != welded[:, 0])]
@@ -214,15 +214,15 @@ def _rigid_parts(moving: Moving, most: int, frames: Sequence[int]) -> int | None
 
 def _check(sequences: Sequence[MeshSequence]) -> None:
     if not sequences:
-        raise ExportError("There is no motion to make a rig from.")
+        raise ExportError("A rig needs a motion; give one.")
     first = sequences[0]
     for sequence in sequences:
         if sequence.frames < 2:
-            raise ExportError(f"{sequence.name!r} has one frame only, so nothing moves; give a motion.")
+            raise ExportError(f"{sequence.name!r} has only one frame, so nothing moves; give a motion.")
         same = sequence.vertices.shape[1] == first.vertices.shape[1] and np.array_equal(sequence.faces, first.faces)
         if not same:
             raise ExportError(
-                f"{sequence.name!r} is of another mesh than {first.name!r}; one rig is for motions of one mesh."
+                f"{sequence.name!r} belongs to another mesh than {first.name!r}; one rig is for motions of one mesh."
             )
 
 

@@ -58,5 +58,5 @@ def _check_fit(part: Checkpoint, whole: Checkpoint, sections: Sequence[str]) -> 
         if changed:
             raise CheckpointError(
                 f"{part.path} and {whole.path} belong to different models ({section}.{changed[0]} differs); "
-                "use the files of one training."
+                "use files from the same training run."
             )

@@ -118,7 +118,7 @@ class Reconstructor:
         """Sample complete surfaces of frame 0 and their motion through all frames.
 
         `on_step` is called between denoiser calls and parts of longer work, on this thread; Cancelled raised in it
-        passes through. Where the device's memory does not suffice, fewer shapes are made at a time, or all on the CPU,
+        passes through. Where the device's memory is too small, fewer shapes are made at a time, or all on the CPU,
         and a note says so. Raises DataError for scans that cannot be used, M2VError for other bad input, MemoryError.
         """
         return on_cpu_at_need(self, lambda models: models._reconstruct(scans, options, on_step))
@@ -314,7 +314,7 @@ class Reconstructor:
         )
         vertices = decode_vertices(self.motion_autoencoder, mesh, surface, latents)
         if not np.isfinite(vertices).all():
-            raise M2VError("The model gave numbers that are not finite for these scans; check their centre and size.")
+            raise M2VError("The result for these scans is not finite; check their centre and size.")
         if observed.kind.on_surface:
             vertices = found.registration.settle(vertices).astype(np.float32)
         report.step("Moving the surface")

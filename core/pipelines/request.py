@@ -35,13 +35,13 @@ class SamplingOptions:
     def validate(self) -> None:
         """Raises M2VError with what is wrong and what is possible."""
         if not 1 <= self.seeds <= MAX_SEEDS:
-            raise M2VError(f"{self.seeds} seeds are not possible; ask for 1 to {MAX_SEEDS}.")
+            raise M2VError(f"{self.seeds} seeds is out of range; ask for 1 to {MAX_SEEDS}.")
         if self.quality not in QUALITIES:
-            raise M2VError(f"The quality {self.quality!r} does not exist; choose {', '.join(QUALITIES)}.")
+            raise M2VError(f"Unknown quality {self.quality!r}; choose {', '.join(QUALITIES)}.")
         if self.steps is not None and not 1 <= self.steps <= 1000:
-            raise M2VError(f"{self.steps} sampler steps are not possible; ask for 1 to 1000.")
+            raise M2VError(f"{self.steps} sampler steps is out of range; ask for 1 to 1000.")
         if self.behaviour and self.behaviour not in BEHAVIOURS:
-            raise M2VError(f"The behaviour {self.behaviour!r} is not known; choose {', '.join(BEHAVIOURS)}.")
+            raise M2VError(f"Unknown behaviour {self.behaviour!r}; choose {', '.join(BEHAVIOURS)}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +119,9 @@ class ReconstructionOptions:
         """Raises M2VError with what is wrong and what is possible."""
         self.sampling.validate()
         if self.resolution not in (32, 64, 128, 256):
-            raise M2VError(f"The resolution {self.resolution} is not possible; choose 32, 64, 128 or 256.")
+            raise M2VError(f"The resolution {self.resolution} is out of range; choose 32, 64, 128 or 256.")
         if self.faces is not None and not 100 <= self.faces <= 2_000_000:
-            raise M2VError(f"A budget of {self.faces} faces is not possible; ask for 100 to 2,000,000.")
+            raise M2VError(f"A budget of {self.faces} faces is out of range; ask for 100 to 2,000,000.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,7 @@ class ScanInput:
         )
         if len(self.points[0]) < 3:
             raise DataError(
-                "The first frame of the scans has fewer than 3 usable points; begin at a frame that has more."
+                "The first frame of the scans has fewer than 3 usable points; start at a frame that has more."
             )
 
     @property
@@ -164,6 +164,6 @@ def _thinned(tracks: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _check(scans: ScanSequence) -> None:
     if scans.frames < 2:
-        raise DataError("One frame of scans has no motion; give 2 or more.")
+        raise DataError("A single frame of scans has no motion; give 2 or more.")
     if scans.frames > MAX_FRAMES:
-        raise DataError(f"The scans have {scans.frames} frames, but up to {MAX_FRAMES} are possible; split them.")
+        raise DataError(f"The scans have {scans.frames} frames, more than the {MAX_FRAMES} supported; split them.")

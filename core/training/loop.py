@@ -56,11 +56,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
-            raise ConfigError("Say how long to train: --minutes M or --steps N.")
+            raise ConfigError("Give the length of training: --minutes M or --steps N.")
         if self.steps is not None and self.steps < 1:
-            raise ConfigError(f"{self.steps} training steps are not possible; ask for 1 or more.")
+            raise ConfigError(f"{self.steps} training steps is out of range; ask for 1 or more.")
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
-            raise ConfigError(f"{self.minutes} minutes of training are not possible; give a positive number.")
+            raise ConfigError(f"{self.minutes} minutes of training is out of range; give a positive number.")
 
     def fraction(self, step: int, seconds: float) -> float:
         """The used fraction of the budget, 1 or more at the end. `seconds` are those of this run."""

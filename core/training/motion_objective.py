@@ -64,7 +64,7 @@ class MotionDiffusionObjective(Objective):
         """Without `lenders`, or with a model that cannot use them, nothing is borrowed."""
         super().__init__(config)
         if config.training.reuse < 1:
-            raise ConfigError(f"training.reuse: {config.training.reuse} is not possible; give 1 or more steps.")
+            raise ConfigError(f"training.reuse: {config.training.reuse} is out of range; give 1 or more steps.")
         self.trained = build_motion_diffusion(config)
         self.loss = EdmLoss(config.diffusion)
         self._frozen = (shape_autoencoder.eval().requires_grad_(False), motion_autoencoder.eval().requires_grad_(False))

@@ -78,7 +78,7 @@ class PartViewSource(ClipSource):
         """`batch` views, an even number, on the generator's device."""
         rigs = self._rigs[split] or self._rigs["train"]
         if not rigs:
-            raise DataError("All of these rigs are held out for evaluation; give others to train on.")
+            raise DataError("All of these rigs are held out for evaluation; give other rigs to train on.")
         chances = self._chances[split] if self._rigs[split] else self._chances["train"]
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         random = np.random.default_rng(seed)

@@ -140,7 +140,7 @@ def mean_checkpoint(stage: str, weights: Sequence[str]) -> Checkpoint:
             if not _same_weights(below, weights[0], folder):
                 raise CheckpointError(
                     f"The weights of {stage} in {weights[0]} and {folder} were trained on different weights of "
-                    f"{below}, so they cannot be averaged; give trainings that continued one another."
+                    f"{below}, so they cannot be averaged; give runs that continue one another."
                 )
     longest = max(checkpoints, key=lambda checkpoint: int(checkpoint.record.get("clips", 0)))
     mean = {

@@ -172,11 +172,11 @@ def partial_load(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], where:
             tensors[name] = stored[name].to(value)
         else:
             raise CheckpointError(
-                f"{where}: {name} has the shape {tuple(stored[name].shape)}, but {tuple(value.shape)} is needed; the "
-                "preset's sizes have to be those of the earlier training."
+                f"{where}: {name} has the shape {tuple(stored[name].shape)}, expected {tuple(value.shape)}; the "
+                "preset's sizes must be those of the earlier training run."
             )
     if len(fresh) == len(own):
-        raise CheckpointError(f"{where} has nothing in common with this network; choose weights of the same stage.")
+        raise CheckpointError(f"{where} does not fit this network; choose weights of the same stage.")
     return Fitted(tensors, tuple(fresh), tuple(sorted(set(stored) - set(own))))
 
 

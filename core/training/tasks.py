@@ -104,5 +104,7 @@ def draw_kind(tasks: TaskConfig, generator: torch.Generator, prefix: str = "") -
     """One of TASK_KINDS by the shares in the configuration, whose fields have that prefix (those missing count 0)."""
     shares = torch.tensor([float(getattr(tasks, prefix + kind, 0.0)) for kind in TASK_KINDS], device=generator.device)
     if not bool(shares.sum() > 0):
-        raise ConfigError(f"All shares tasks.{prefix}... are 0; give at least one kind of observation a share.")
+        raise ConfigError(
+            f"All shares tasks.{prefix}... are 0; give at least one kind of observation a positive share."
+        )
     return TASK_KINDS[int(torch.multinomial(shares, 1, generator=generator))]

@@ -130,7 +130,7 @@ def paste_keys(state: State, clip: KeyClip, frame: int) -> State:
     """
     document = state.document
     if document.source is not clip.source:
-        raise HandleError("These keys were copied from another mesh; copy keys of this one.")
+        raise HandleError("These keys were copied from another mesh; copy keys from this one.")
     rows = chosen_rows(state)
     onto_chosen = len(clip.offsets) == 1 and len(rows) == 1
     by = max(frame, 1) - clip.first

@@ -66,7 +66,7 @@ def add_handle(state: State, vertex: int, pinned: bool = False) -> State:
             selected = select_handle(state, row)
             return set_pinned(selected, row, True) if pinned and not handle.pinned else selected
     if len(document.handles) >= MAX_HANDLES:
-        raise HandleError(f"There are {MAX_HANDLES} handles already, the most one motion can have; delete one first.")
+        raise HandleError(f"A motion can have at most {MAX_HANDLES} handles; delete one first.")
     handle = Handle(vertex=int(vertex), pinned=pinned, name=_free_name(document))
     changed = replace(document, handles=(*document.handles, handle))
     added = "Pinned" if pinned else "Added"

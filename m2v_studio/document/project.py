@@ -58,7 +58,7 @@ _STALE = ("an older edit",)
 def save_project(state: State, path: Path) -> None:
     """Write the document and its results; raises DataError when the place cannot be written."""
     if not is_open(state.document):
-        raise DataError("There is nothing to save yet; open a mesh or scans first.")
+        raise DataError("There is nothing to save; open a mesh or scans first.")
     groups: dict[str, dict[str, NDArray]] = {}
     if state.document.source is not None:
         groups["source.npz"] = _source_arrays(state.document.source)
@@ -68,7 +68,7 @@ def save_project(state: State, path: Path) -> None:
     if size > MAX_BYTES - MAX_JSON_BYTES:
         raise DataError(
             f"A project holds up to {MAX_BYTES >> 20:,} MB, but this one would take {size >> 20:,} MB; export the "
-            "results that are to be kept, and remove them here."
+            "results worth keeping and remove them from the project."
         )
 
     def write(file: Path) -> None:
@@ -98,7 +98,7 @@ def load_project(path: Path) -> tuple[Document, Results | None]:
             reasonable = min(MAX_BYTES, max(256 << 20, 100 * path.stat().st_size))
             if unpacked > reasonable or document_size > MAX_JSON_BYTES:
                 raise DataError(
-                    f"{path} unpacks to {unpacked >> 20:,} MB, more than a project holds; it is not opened."
+                    f"{path} unpacks to {unpacked >> 20:,} MB, more than a project holds; open another file."
                 )
             description = json.loads(archive.read("project.json"))
             if description.get("format") != FORMAT:

@@ -67,7 +67,7 @@ def shares_of(sides: ArrayLike) -> tuple[float, Shares]:
     """The longest of a box's three sides, and all three as fractions of it. Raises DataError unless they are finite."""
     lengths = np.array(sides, dtype=np.float64)
     if lengths.shape != (3,) or not np.isfinite(lengths).all() or not lengths.max() > 0:
-        raise DataError("The sides of the box have to be three finite numbers above 0; type them again.")
+        raise DataError("The sides of the box must be three finite numbers above 0; type them again.")
     x, y, z = (lengths / lengths.max()).clip(SMALLEST_SHARE, 1.0).tolist()
     return float(lengths.max()), (x, y, z)
 
@@ -84,9 +84,9 @@ def checked_alignment(guess: Normalization, center: ArrayLike, scale: float, up_
     """
     middle = np.array(center, dtype=np.float64)
     if middle.shape != (3,) or not np.isfinite(middle).all() or not np.isfinite(scale):
-        raise DataError("The centre and the size of the box have to be finite numbers; type them again.")
+        raise DataError("The centre and the size of the box must be finite numbers; type them again.")
     if up_axis not in UP_AXES:
-        raise DataError(f"The up axis is {up_axis!r}, but it has to be x, y or z.")
+        raise DataError(f"The up axis is {up_axis!r}, but it must be x, y or z.")
     scale = float(np.clip(scale, guess.scale / MAX_RESIZE, guess.scale * MAX_RESIZE))
     reach = MAX_SHIFT * guess.scale
     middle = np.clip(middle, guess.center - reach, guess.center + reach)

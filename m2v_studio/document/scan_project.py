@@ -65,7 +65,7 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
     found = next((path for path in places if path.exists()), None)
     if found is None:
         raise DataError(
-            f"The scans of this project, {saved}, are not there; put them back there or beside the project."
+            f"The scans of this project, {saved}, are missing; restore them, or put them beside the project."
         )
     scans = read_scan_document(found, _reading(raw))
     place = raw["alignment"]

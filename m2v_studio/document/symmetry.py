@@ -55,7 +55,7 @@ def mirror_of(source: SourceMesh) -> Mirror:
     """The better of the two upright planes; raises HandleError when the sides are not alike in either."""
     best = min(_candidates(source), key=lambda mirror: mirror.difference)
     if best.difference > LIKE:
-        raise HandleError("The left and right sides of this mesh are not alike, so nothing can be mirrored.")
+        raise HandleError("The left and right sides of this mesh do not match, so nothing can be mirrored.")
     return best
 
 

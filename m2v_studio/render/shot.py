@@ -53,17 +53,17 @@ class FilmOptions:
     def validate(self, transparent_possible: bool = True) -> None:
         """Raises ExportError with what is wrong and what is possible."""
         if not (64 <= self.width <= LARGEST and 64 <= self.height <= LARGEST):
-            raise ExportError(f"{self.width} x {self.height} pixels are not possible; ask for 64 to {LARGEST} a side.")
+            raise ExportError(f"{self.width} x {self.height} pixels is out of range; ask for 64 to {LARGEST} a side.")
         if self.fps is not None and not (np.isfinite(self.fps) and 1.0 <= self.fps <= 240.0):
-            raise ExportError(f"{self.fps} frames per second are not possible; ask for 1 to 240.")
+            raise ExportError(f"{self.fps} frames per second is out of range; ask for 1 to 240.")
         if not (np.isfinite(self.yaw) and 0.0 <= self.pitch <= 85.0):
-            raise ExportError("The camera looks from 0 to 85 degrees above the ground; give other angles.")
+            raise ExportError("The camera must be 0 to 85 degrees above the ground; give another angle.")
         if not (np.isfinite(self.turntable) and 0.0 <= self.turntable <= 120.0):
-            raise ExportError(f"A turn of {self.turntable} seconds is not possible; ask for up to 120.")
+            raise ExportError(f"A turn of {self.turntable} seconds is out of range; ask for up to 120.")
         if not 1 <= self.repeat <= 1000:
-            raise ExportError(f"{self.repeat} repeats are not possible; ask for 1 to 1000.")
+            raise ExportError(f"{self.repeat} repeats is out of range; ask for 1 to 1000.")
         if self.transparent and not transparent_possible:
-            raise ExportError("Only PNG pictures can be transparent; give the name of a folder instead of a film.")
+            raise ExportError("Only PNG images can be transparent; give a folder instead of a film.")
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ def moments(actors: tuple[Actor, ...], options: FilmOptions) -> tuple[Moment, ..
         repeats = max(repeats, round(options.turntable * rate_of(actors, options) / len(once)), 1)
     total = repeats * len(once)
     if total > LONGEST:
-        raise ExportError(f"The film would have {total:,} pictures, but {LONGEST:,} are possible; repeat less often.")
+        raise ExportError(
+            f"The film would have {total:,} frames, more than the {LONGEST:,} supported; repeat it fewer times."
+        )
     turn = 360.0 / total if options.turntable else 0.0
     return tuple(Moment(once[number % len(once)], number * turn) for number in range(total))

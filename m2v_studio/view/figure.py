@@ -39,5 +39,5 @@ class Figure:
 
     @property
     def stamp(self) -> Hashable:
-        """Changes exactly when the positions have to be sent again."""
+        """Changes exactly when the positions must be sent again."""
         return Same(self.track), self.frame

@@ -31,7 +31,7 @@ class Cloud:
 
     @property
     def stamp(self) -> Hashable:
-        """Changes exactly when the points have to be sent again."""
+        """Changes exactly when the points must be sent again."""
         return Same(self.points)
 
 

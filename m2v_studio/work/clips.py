@@ -29,5 +29,5 @@ def clip_motion(path: Path, name: str, fps: float, vertices: int) -> MeshSequenc
     frames = min(clip_length(path, name, fps), max(MOST_POSITIONS // vertices, 2))
     motion = read_clip(path, name, fps, frames)
     if motion.vertices.shape[1] != vertices:
-        raise DataError(f"{path.name} now holds another mesh than the one that is open; open it again.")
+        raise DataError(f"{path.name} no longer holds the mesh that is open; open it again.")
     return motion

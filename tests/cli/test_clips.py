@@ -79,10 +79,10 @@ def test_animations_that_are_not_used_are_named(
     ("arguments", "sentence"),
     [
         ([], "3 animations (bend0, bend1, bend2); choose one with --clip"),
-        (["--clip", "walk"], "no clip 'walk'; it has: bend0, bend1, bend2"),
+        (["--clip", "walk"], "no clip 'walk'; its clips are: bend0, bend1, bend2"),
         (["--clip", "7"], "no clip 7"),
         (["--clip", "bend0", "--frames", "1"], "1 frames of 'bend0' are not possible"),
-        (["--clip", "bend0", "--out", "keys.txt"], "has to end in .yaml"),
+        (["--clip", "bend0", "--out", "keys.txt"], "must end in .yaml"),
     ],
 )
 def test_what_cannot_be_followed_is_one_sentence(

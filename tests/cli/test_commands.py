@@ -94,7 +94,7 @@ BAD_MESHES = {
         obj_text(vertices=np.where(np.arange(80)[:, None] == 5, np.nan, VERTICES)).encode(),
         "not a finite|nan",
     ),
-    "point.obj": (obj_text(vertices=np.ones((80, 3))).encode(), "zero size"),
+    "point.obj": (obj_text(vertices=np.ones((80, 3))).encode(), "no size"),
 }
 
 
@@ -158,8 +158,8 @@ def test_bad_options_are_one_sentence(place, weights, capsys, arguments, sentenc
 @pytest.mark.parametrize(
     "out, sentence",
     [
-        ("out", "has to end in one of"),
-        ("out.fbx", "has to end in one of"),
+        ("out", "must end in one of"),
+        ("out.fbx", "must end in one of"),
         ("tube.obj/frames.glb", "cannot be written"),
         ("/proc/nowhere/out.glb", "cannot be written"),
         ("folder.glb", "is a folder"),

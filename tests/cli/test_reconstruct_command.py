@@ -126,7 +126,7 @@ def test_bad_options_are_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("out", "sentence"), [("out", "has to end in one of"), ("/proc/no/out.glb", "cannot be written")]
+    ("out", "sentence"), [("out", "must end in one of"), ("/proc/no/out.glb", "cannot be written")]
 )
 def test_bad_outputs_are_one_sentence(
     scans: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str, sentence: str

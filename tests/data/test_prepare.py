@@ -174,7 +174,7 @@ def test_whole_sets_and_lists_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(json.dumps({"train": ["bear_run"], "unseen_motion": ["elk_run"]}))
     options = PrepareOptions(points=64, references=1, splits=str(tmp_path / "mine.json"))
     assert prepare("anime", source, tmp_path / "mine", options).splits["unseen_motion"] == (1, 6)
-    for splits, word in ((str(tmp_path / "none"), "not known"), (str(source), "no lists")):
+    for splits, word in ((str(tmp_path / "none"), "Unknown splits"), (str(source), "no lists")):
         with pytest.raises(DataError, match=word):
             prepare("anime", source, tmp_path / "no", PrepareOptions(splits=splits))
     assert not (tmp_path / "no").exists()

@@ -193,7 +193,7 @@ def test_bad_requests_say_what_to_do() -> None:
         ProceduralSource(kinds=["dragon"])
     with pytest.raises(DataError, match="unseen_motion"):
         ProceduralSource().sample(1, 2, 8, generator(), split="test")
-    with pytest.raises(DataError, match="not possible"):
+    with pytest.raises(DataError, match="out of range"):
         ProceduralSource().sample(0, 2, 8, generator())
 
 

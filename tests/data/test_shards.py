@@ -202,7 +202,7 @@ def test_splits_do_not_meet_and_can_be_overridden(folder: Path, source: ShardSou
 
 def test_what_cannot_be_drawn_is_said(source: ShardSource, tmp_path: Path) -> None:
     for wrong in ({"points": 513}, {"points": 0}, {"batch": 0}, {"frames": 0}, {"split": "test"}):
-        with pytest.raises(DataError, match=r"possible|choose"):
+        with pytest.raises(DataError, match=r"out of range|choose"):
             source.sample(**{"batch": 1, "frames": 3, "points": 8, "generator": generator(), **wrong})
     for place in (tmp_path, tmp_path / "missing"):
         with pytest.raises(DataError, match="holds no shards"):

@@ -87,7 +87,7 @@ def test_pictures_and_nothing() -> None:
     assert (found.scale, found.center.tolist()) == (1.0, [0, 0, 0])
     with pytest.raises(DataError, match="no points in any frame"):
         guess_normalization(scans_of(nothing))
-    with pytest.raises(DataError, match="one place"):
+    with pytest.raises(DataError, match="coincide"):
         guess_normalization(scans_of(np.ones((9, 3))))
 
 

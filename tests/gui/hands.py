@@ -45,7 +45,7 @@ def generate(driver: Driver) -> State:
 
 
 def rest(driver: Driver) -> State:
-    """Let the motion stand still: a frame in which nothing moves costs a tenth of one that has to be drawn anew."""
+    """Let the motion stand still: a frame in which nothing moves costs a tenth of one that must be drawn anew."""
     driver.app.studio.show(commands.with_view, playing=False)
     driver.settle()
     return driver.app.studio.state

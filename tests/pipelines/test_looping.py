@@ -79,5 +79,5 @@ def test_a_loop_that_flows_already_stays_as_it_is():
 
 def test_a_loop_of_few_frames_is_refused_with_a_sentence(animator, mesh):
     tracks = HandleTracks((), SHORTEST_LOOP - 1)
-    with pytest.raises(M2VError, match="too short to flow"):
+    with pytest.raises(M2VError, match="too short to close"):
         animator.animate(mesh, tracks, SamplingOptions(seeds=1, loop=True))

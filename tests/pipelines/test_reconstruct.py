@@ -147,7 +147,7 @@ def test_one_shape_and_a_face_budget(reconstructor: Reconstructor) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"points": tuple(blob(1))}, "One frame"),
+        ({"points": tuple(blob(1))}, "A single frame"),
         ({"points": (np.zeros((0, 3)), *blob()[1:])}, "first frame"),
         ({"points": tuple(np.full((5, 3), np.nan) for _ in range(3))}, "first frame"),
         ({"modality": "images"}, "images"),

@@ -59,7 +59,7 @@ def test_a_motion_plays_there_and_back_and_turns_once() -> None:
     turning = moments((actor,), FilmOptions(turntable=1.0))
     assert len(turning) == 24 and turning[0].turn == 0 and turning[-1].turn == 345
     assert [m.frame for m in turning[:5]] == [0, 1, 2, 3, 0]
-    with pytest.raises(ExportError, match="repeat less"):
+    with pytest.raises(ExportError, match="repeat it fewer"):
         moments((ball(200),), FilmOptions(repeat=100))
 
 

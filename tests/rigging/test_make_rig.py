@@ -133,7 +133,7 @@ def test_what_cannot_be_rigged_is_said(sequence, fault) -> None:
         sequences = [sequence, replace(sequence, faces=sequence.faces[:-1])]
     if fault == "bones":
         options = RigOptions(1)
-    words = {"still": "Nothing moves", "one frame": "one frame only", "other mesh": "another mesh", "bones": "2 to 128"}
+    words = {"still": "Nothing moves", "one frame": "only one frame", "other mesh": "another mesh", "bones": "2 to 128"}
     with pytest.raises(ExportError, match=words[fault]):
         make_rig(sequences, ["a", "b"][: len(sequences)], options)
 

@@ -137,7 +137,7 @@ def test_a_mesh_without_sides_says_so() -> None:
     bent = vertices + np.array([0.35, 0.0, 0.0]) * np.sin(2.0 * vertices[:, 2:]) + 0.3 * vertices[:, [0]] ** 2
     crooked = build_source_mesh(bent, faces, name="crooked")
     mirror_of(ball())
-    with pytest.raises(HandleError, match="not alike"):
+    with pytest.raises(HandleError, match="do not match"):
         mirror_of(crooked)
 
 

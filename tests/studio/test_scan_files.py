@@ -91,7 +91,7 @@ def test_scans_that_moved_are_found_beside_the_project_or_asked_for(tmp_path: Pa
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     folder.rename(elsewhere / "scans")
-    with pytest.raises(DataError, match="are not there; put them back"):
+    with pytest.raises(DataError, match="are missing; restore them"):
         load_project(tmp_path / "a.m2v")
     (tmp_path / "a.m2v").rename(elsewhere / "a.m2v")
     document, results = load_project(elsewhere / "a.m2v")

@@ -85,7 +85,7 @@ def objective(tmp_path: Path) -> MotionDiffusionObjective:
 def test_less_than_one_use_is_refused(tmp_path: Path) -> None:
     config = tiny(training={"reuse": 0})
     train(STAGES[:2], config, tmp_path, steps=1, source=FixedClips())
-    with pytest.raises(ConfigError, match=r"training.reuse: 0 is not possible"):
+    with pytest.raises(ConfigError, match=r"training.reuse: 0 is out of range"):
         build_objective(STAGES[3], config, tmp_path)
 
 

@@ -28,7 +28,7 @@ _READERS = {
 def reader(name: str) -> Reader:
     """The reader of a layout by name; raises DataError and names the layouts there are."""
     if name not in _READERS:
-        raise DataError(f"The format {name!r} is not known; choose one of {', '.join(DATA_SETS)}.")
+        raise DataError(f"Unknown format {name!r}; choose one of {', '.join(DATA_SETS)}.")
     module = _READERS[name]
     licence = getattr(module, "LICENCE", "not stated")
     return Reader(name, licence, module.list_clips, module.read_clip)

@@ -49,7 +49,7 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
         with path.open("rb") as file:
             head = file.read(HEADER_BYTES)
             if len(head) < HEADER_BYTES:
-                raise DataError(f"{path} has {size} bytes, which is no .anime file; copy it again.")
+                raise DataError(f"{path} has {size} bytes, so it is not an .anime file; copy it again.")
             frames, vertices, faces = (int(number) for number in np.frombuffer(head, dtype="<i4"))
             if frames < 1 or not 1 <= vertices <= MAX_CLIP_VERTICES or faces < 1:
                 raise DataError(
@@ -59,7 +59,7 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
             expected = HEADER_BYTES + 12 * (frames * vertices + faces)
             if size != expected:  # checked before anything of that size is read
                 raise DataError(
-                    f"{path} has {size:,} bytes, but its head asks for {expected:,}; it is cut short or damaged, "
+                    f"{path} has {size:,} bytes, but its header implies {expected:,}; it is cut short or damaged, "
                     "copy it again."
                 )
             first = np.frombuffer(file.read(12 * vertices), dtype="<f4").reshape(vertices, 3)

@@ -70,7 +70,7 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
             kept = choose(sum(sizes), points, entry.name)
         if [len(part) for part in parts] != sizes:
             raise DataError(
-                f"{folder / TRACKS}: frame {number} has other chunks than frame 0; copy the sequence again."
+                f"{folder / TRACKS}: frame {number} has different chunks from frame 0; copy the sequence again."
             )
         tracks.append(np.concatenate(parts)[kept])
     if not tracks:

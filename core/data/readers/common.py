@@ -97,16 +97,16 @@ def make_clip(
     """A TrackedClip whose arrays are checked; raises DataError that names `label`."""
     moved = np.ascontiguousarray(tracks, dtype=np.float32)
     if moved.ndim != 3 or moved.shape[2] != 3 or moved.shape[1] < 4:
-        raise DataError(f"{label}: its tracks have the shape {moved.shape}, but frames x points x 3 is needed.")
+        raise DataError(f"{label}: its tracks have the shape {moved.shape}, expected frames x points x 3.")
     if len(moved) < MIN_FRAMES:
         raise DataError(f"{label} has {len(moved)} frame, but a motion needs {MIN_FRAMES}; leave it out.")
     if not np.isfinite(moved).all() or np.abs(moved).max() > _SIZE_LIMIT:
         raise DataError(f"{label} has positions that are not finite numbers of a possible size; export it again.")
     low, high = moved[0].min(0), moved[0].max(0)
     if (high - low).max() <= 1e-6 * np.abs(moved[0]).max():
-        raise DataError(f"{label}: all points of frame 0 lie at one place, so it has no size; export it again.")
+        raise DataError(f"{label}: all points of frame 0 coincide, so the shape has no size; export it again.")
     if not (np.isfinite(fps) and fps > 0):
-        raise DataError(f"{label} has {fps} frames per second, which is not possible; correct it.")
+        raise DataError(f"{label} has {fps} frames per second, which is out of range; correct it.")
     return TrackedClip(moved, None if faces is None else _checked_faces(faces, moved.shape[1], label), float(fps),
                        up_axis, tuple(queries))  # fmt: skip
 
@@ -114,7 +114,7 @@ def make_clip(
 def _checked_faces(faces: ArrayLike, vertices: int, label: str) -> NDArray[np.int32]:
     corners = np.asarray(faces)
     if corners.ndim != 2 or corners.shape[1] != 3 or corners.dtype.kind not in "iu" or len(corners) == 0:
-        raise DataError(f"{label}: its faces have the shape {corners.shape}, but three vertex numbers each are needed.")
+        raise DataError(f"{label}: its faces have the shape {corners.shape}, expected faces x 3.")
     if int(corners.min()) < 0 or int(corners.max()) >= vertices:
         raise DataError(f"{label}: a face names a vertex outside 0 to {vertices - 1}; the file is damaged.")
     return np.ascontiguousarray(corners, dtype=np.int32)
@@ -174,7 +174,7 @@ def in_clip_order(paths: Iterable[Path]) -> list[Path]:
 def load_npz(path: Path, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
     """The arrays of an `.npz` (or the one of an `.npy` as "arr_0"), never unpickled, of bounded size.
 
-    `wanted` limits it to those names, which all have to be there. Raises DataError.
+    `wanted` limits it to those names, which all must be there. Raises DataError.
     """
     try:
         if path.suffix.lower() == ".npy":
@@ -194,16 +194,14 @@ def load_npz(path: Path, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path} does not exist; the clip is incomplete, copy it again.") from None
     except Exception as error:  # damaged archives raise whatever zipfile, zlib, struct or numpy's header parser meets
         raise DataError(
-            f"{path} is damaged, cut short or no NumPy file ({type(error).__name__}); copy it again."
+            f"{path} is damaged, cut short or not a NumPy file ({type(error).__name__}); copy it again."
         ) from None
 
 
 def points_of(array: NDArray[Any], path: Path, what: str = "points") -> NDArray[np.float32]:
     """`array` as float32 [N, 3]; raises DataError."""
     if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "fiu" or len(array) == 0:
-        raise DataError(
-            f"{path}: its {what} have the shape {array.shape} ({array.dtype}), but N x 3 numbers are needed."
-        )
+        raise DataError(f"{path}: its {what} have the shape {array.shape} ({array.dtype}), expected N x 3 numbers.")
     with np.errstate(over="ignore"):
         points = np.asarray(array, dtype=np.float32)
     if not np.isfinite(points).all():

@@ -46,7 +46,7 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
         faces, stored = _member(file, "faces", path), _member(file, entry.key, path)
         label = f"{path.name}: {entry.key}"
         if len(stored.shape) != 3 or stored.shape[1] != 3 or stored.dtype.kind not in "fiu":
-            raise DataError(f"{label} has the shape {stored.shape}, but vertices x 3 x frames is needed.")
+            raise DataError(f"{label} has the shape {stored.shape}, expected vertices x 3 x frames.")
         for dataset in (stored, faces):
             if dataset.size * max(dataset.dtype.itemsize, 8) > MAX_CLIP_BYTES:
                 raise DataError(f"{label} claims {dataset.size:,} numbers, which no clip has; the file is damaged.")
@@ -55,7 +55,7 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
         except (OSError, ValueError, RuntimeError, TypeError, MemoryError) as error:
             raise DataError(f"{label} cannot be read ({type(error).__name__}); download the file again.") from None
     if np.asarray(corners).dtype.kind not in "iu":
-        raise DataError(f"{path.name}: its faces are {corners.dtype}, but vertex numbers are needed.")
+        raise DataError(f"{path.name}: its faces are {corners.dtype}, expected vertex numbers.")
     with np.errstate(over="ignore"):
         return make_clip(tracks, np.asarray(corners).astype(np.int64), FPS, label)
 
@@ -70,7 +70,7 @@ def _open(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError:
-        raise DataError(f"{path} is damaged, cut short or no HDF5 file; download it again.") from None
+        raise DataError(f"{path} is damaged, cut short or not an HDF5 file; download it again.") from None
 
 
 def _member(file: Any, name: str, path: Path) -> Any:

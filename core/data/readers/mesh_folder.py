@@ -55,7 +55,9 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
     for number, path in enumerate(frames):
         mesh = read_mesh(path) if number else first
         if len(mesh.file_to_vertex) != tracks.shape[1] or not np.array_equal(_file_faces(mesh), corners):
-            raise DataError(f"{path} has other vertices or faces than {frames[0].name}; export all frames of one mesh.")
+            raise DataError(
+                f"{path} has different vertices or faces from {frames[0].name}; export all frames of one mesh."
+            )
         tracks[number] = mesh.vertices[mesh.file_to_vertex]
     return make_clip(tracks, corners, FPS, entry.path)
 

@@ -21,6 +21,6 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
     arrays = load_npz(path, ("vertices", "faces", "fps"))
     fps = np.asarray(arrays["fps"]).reshape(-1)
     if len(fps) != 1 or fps.dtype.kind not in "fiu" or arrays["vertices"].dtype.kind not in "fiu":
-        raise DataError(f"{path}: its 'fps' has to be one number and its 'vertices' numbers; export it again.")
+        raise DataError(f"{path}: its 'fps' must be one number and its 'vertices' numbers; export it again.")
     with np.errstate(over="ignore"):
         return make_clip(arrays["vertices"], arrays["faces"], float(fps[0]), str(path))

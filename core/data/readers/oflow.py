@@ -83,10 +83,10 @@ def _placed(path: Path) -> NDArray[np.float32]:
 def _in_world(cloud: NDArray[np.float32], loc: NDArray, scale: NDArray, path: Path) -> NDArray[np.float32]:
     if loc.size != 3 or scale.size != 1 or loc.dtype.kind not in "fiu" or scale.dtype.kind not in "fiu":
         raise DataError(
-            f"{path}: its loc and scale have the shapes {loc.shape} and {scale.shape}; three and one needed."
+            f"{path}: its loc and scale have the shapes {loc.shape} and {scale.shape}; expected three numbers and one."
         )
     if not float(scale.reshape(-1)[0]) > 0:
-        raise DataError(f"{path}: its scale is {scale.reshape(-1)[0]}, but it has to be positive; copy it again.")
+        raise DataError(f"{path}: its scale is {scale.reshape(-1)[0]}, but it must be positive; copy it again.")
     return (loc.reshape(3).astype(np.float64) + float(scale.reshape(-1)[0]) * cloud.astype(np.float64)).astype(
         np.float32
     )

@@ -110,4 +110,4 @@ def _labels(arrays: dict[str, NDArray[Any]], near: bool, count: int, path: Path)
             if len(flat) == count and flat.dtype.kind in "fi":
                 return np.asarray(flat < 0)
             return unpack_bits(flat, count, path)
-    raise DataError(f"{path} has queries without their occupancy; copy it again.")
+    raise DataError(f"{path} has query points but no occupancy; copy it again.")

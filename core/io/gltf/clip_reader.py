@@ -46,7 +46,7 @@ def find_clip(scene: GltfScene, clip: int | str) -> int:
     if len(found) == 1:
         return found[0]
     known = ", ".join(plain_name(name) for name in names[:20]) or "none"
-    raise DataError(f"{scene.path.name} has no clip {clip!r}; it has: {known}.")
+    raise DataError(f"{scene.path.name} has no clip {clip!r}; its clips are: {known}.")
 
 
 def plain_name(name: str) -> str:
@@ -65,7 +65,9 @@ def read_clip(
     scene = GltfScene(path)
     number = find_clip(scene, clip)
     if not (np.isfinite(fps) and fps > 0) or start < 0 or (frames is not None and frames < 1):
-        raise DataError(f"{frames} frames from {start} at {fps} frames per second is not possible; give positive ones.")
+        raise DataError(
+            f"{frames} frames from {start} at {fps} frames per second is out of range; give positive numbers."
+        )
     mesh = source_mesh(scene)
     first = first_file_vertices(mesh.file_to_vertex)
     bones_at = clip_times(scene.clips[number], fps, frames, start)

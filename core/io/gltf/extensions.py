@@ -80,7 +80,7 @@ def unpacked_view(data: bytes, packed: dict[str, Any], file: str) -> bytes:
     assert meshopt is not None
     count, stride, mode = int(packed["count"]), int(packed["byteStride"]), str(packed["mode"])
     if count < 0 or not 0 < stride <= 256 or count * stride > MAX_UNPACKED:
-        raise MeshError(f"{file} has {count:,} times {stride:,} bytes in one compressed buffer; export it in parts.")
+        raise MeshError(f"{file} has {count:,} x {stride:,} bytes in one compressed buffer; export it in parts.")
     if not count:
         return b""
     try:
@@ -97,7 +97,7 @@ def instance_transforms(attributes: dict[str, Floats]) -> Floats:
         raise ValueError("its instances have attributes of different lengths")
     count = counts.pop()
     if count > MAX_INSTANCES:
-        raise ValueError(f"it has {count:,} instances, but {MAX_INSTANCES:,} are possible")
+        raise ValueError(f"it has {count:,} instances, more than the {MAX_INSTANCES:,} supported")
     neutral = {"TRANSLATION": np.zeros(3), "ROTATION": np.array([0.0, 0, 0, 1]), "SCALE": np.ones(3)}
     move, turn, scale = (
         np.asarray(attributes.get(name, np.tile(usual, (count, 1))), dtype=np.float64)

@@ -71,7 +71,7 @@ class GltfFile:
             raise MeshError(f"{self.path.name} is cut short ({len(data)} bytes); export or copy it again.")
         version, length = struct.unpack_from("<II", data, 4)
         if version != 2:
-            raise MeshError(f"{self.path.name} is glTF version {version}, but only version 2 can be read; convert it.")
+            raise MeshError(f"{self.path.name} is glTF version {version}, but only version 2 is supported; convert it.")
         if length > len(data):
             raise MeshError(
                 f"{self.path.name} is cut short: it says {length} bytes but has {len(data)}; export or copy it again."
@@ -92,7 +92,7 @@ class GltfFile:
     def _parse(self, text: bytes) -> Json:
         text = utf8(text)
         if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_JSON_VALUES:
-            raise MeshError(f"{self.path.name} describes over {MAX_JSON_VALUES:,} values in JSON; simplify it.")
+            raise MeshError(f"{self.path.name} has more than {MAX_JSON_VALUES:,} JSON values; simplify it.")
         try:
             document = json.loads(text.decode("utf-8"))
         except (ValueError, RecursionError):

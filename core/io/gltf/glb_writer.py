@@ -92,7 +92,7 @@ def _one_uv_per_vertex(clip: ExportClip) -> tuple[ExportClip, NDArray[np.int64]]
 def write_glb(clip: ExportClip, path: Path) -> None:
     """Write the clip; raises ExportError when the axes are not glTF's or the file would pass 4 GB."""
     if clip.up_axis != "y":
-        raise ExportError(f"A GLB file always has Y up, but {clip.up_axis} was asked for; choose y or another format.")
+        raise ExportError(f"A GLB file always has Y up, not {clip.up_axis}; choose y or another format.")
     if 2 * clip.frames.nbytes > MAX_BYTES:
         raise ExportError(TOO_LONG)
     layout = arrange(clip)

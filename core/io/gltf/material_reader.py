@@ -128,7 +128,7 @@ class _LookReader:
             lie = self.lie(info)
             if lie not in self.lies:
                 if len(self.lies) == UV_SETS:
-                    raise MeshError("a third way to lie on the surface")
+                    raise MeshError("a material uses an unknown texture mapping")
                 self.lies.append(lie)
             return Texture(data, mime, wrap, sampler.get("magFilter") == NEAREST, self.lies.index(lie))
         except MeshError as error:

@@ -136,7 +136,7 @@ class GltfScene:
         roots = [i for i in range(count) if self._parent[i] < 0]
         self._order = self._descend(roots, nodes)
         if len(self._order) != count:
-            raise self.file.damaged("its nodes form a circle")
+            raise self.file.damaged("its nodes form a cycle")
         shown = self.file.item("scenes", self.file.json.get("scene", 0)).get("nodes") if scenes else roots
         self._shown = set(self._descend(list(shown or ()), nodes))
         self._trs = {

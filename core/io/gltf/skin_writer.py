@@ -25,7 +25,7 @@ MESH, HANGER, JOINTS = 0, 1, 2  # nodes: the mesh, the parent of the joints, the
 def write_skinned_glb(clip: ExportClip, rig: Rig, path: Path) -> None:
     """Write the clip's first frame, bound to the rig, which has its vertices; raises ExportError for X or Z up."""
     if clip.up_axis != "y":
-        raise ExportError(f"A GLB file always has Y up, but {clip.up_axis} was asked for; choose y or another format.")
+        raise ExportError(f"A GLB file always has Y up, not {clip.up_axis}; choose y or another format.")
     buffer = Buffer(path.parent)
 
     def influences(rows: NDArray[np.int64]) -> dict[str, int]:

@@ -39,7 +39,7 @@ def read_mesh(path: str | Path, up_axis: str | None = None) -> SourceMesh:
     path = Path(path)
     suffix = path.suffix.lower()
     if up_axis not in (None, "x", "y", "z"):
-        raise MeshError(f"The up axis is {up_axis!r}, but it has to be x, y or z.")
+        raise MeshError(f"The up axis is {up_axis!r}, but it must be x, y or z.")
     _check_file(path, suffix)
     if suffix in (".glb", ".gltf"):
         mesh = read_gltf_mesh(path)

@@ -30,7 +30,7 @@ def read_off(path: Path) -> SourceMesh:
     except (ValueError, IndexError, OverflowError) as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise MeshError(
-            f"{path.name} is not an OFF file that can be read, or it is cut short ({reason}); export it again."
+            f"{path.name} is not an OFF file that can be read, or is cut short ({reason}); export it again."
         ) from error
 
 
@@ -40,7 +40,7 @@ def _mesh(path: Path, data: bytes) -> SourceMesh:
     heading = words[0].decode("ascii", errors="replace").upper() if words else ""
     letters = heading.removesuffix("OFF").replace("ST", "")
     if not heading.endswith("OFF") or letters not in ("", "C", "N", "CN", "NC"):
-        raise ValueError("the heading OFF is missing")
+        raise ValueError("the header OFF is missing")
     if words[1:2] and words[1].upper() == b"BINARY":
         raise ValueError("it is binary, and only text can be read")
     vertices, faces = int(words[1]), int(words[2])

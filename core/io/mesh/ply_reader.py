@@ -143,7 +143,7 @@ def _triangles(points: NDArray[np.float64], face: Table) -> tuple[NDArray[np.int
     texture = face.get("texcoord")
     if isinstance(corners, np.ndarray):
         if corners.ndim != 2:
-            raise DamagedError("its faces are single numbers")
+            raise DamagedError("its faces are not lists of vertices")
         counts, flat = np.full(len(corners), corners.shape[1], np.int64), corners.reshape(-1)
     else:
         counts = np.array([np.size(polygon) for polygon in corners], np.int64)

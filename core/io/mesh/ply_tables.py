@@ -45,7 +45,7 @@ def _header(data: bytes) -> tuple[str, list[Element], list[str], int]:
     """The format, the declared elements, the comments and where the body starts."""
     end = data.find(b"end_header")
     if not data.startswith(b"ply") or end < 0:
-        raise DamagedError("its heading is missing or cut short")
+        raise DamagedError("its header is missing or cut short")
     line_end = data.find(b"\n", end)
     if line_end < 0:
         line_end = len(data)
@@ -72,7 +72,7 @@ def _header(data: bytes) -> tuple[str, list[Element], list[str], int]:
         except (IndexError, KeyError, ValueError) as error:
             if isinstance(error, DamagedError):
                 raise
-            raise DamagedError(f"its heading has the line {line.strip()[:60]!r}") from error
+            raise DamagedError(f"its header has the line {line.strip()[:60]!r}") from error
     if form not in ("ascii", "binary_little_endian", "binary_big_endian"):
         raise DamagedError(f"its format {form!r} is unknown")
     return form, elements, comments, line_end + 1

@@ -47,7 +47,7 @@ def build_source_mesh(
     if points.size == 0:
         raise MeshError(f"{label} has no vertices; export it again from a modelling tool.")
     if points.ndim != 2 or points.shape[1] != 3:
-        raise MeshError(f"{label}: its vertices have shape {points.shape}, but three numbers per vertex are needed.")
+        raise MeshError(f"{label}: its vertices have shape {points.shape}, expected vertices x 3.")
     if parts is None:
         if faces is None:
             raise MeshError(f"{label} has no faces; open a triangle mesh.")
@@ -68,7 +68,7 @@ def build_source_mesh(
     file_to_vertex, first = weld(points, WELD_TOLERANCE * size)
     if len(first) > MAX_VERTICES:
         raise MeshError(
-            f"{label} has {len(first):,} vertices, but {MAX_VERTICES:,} are possible; reduce (decimate) it first."
+            f"{label} has {len(first):,} vertices, over the limit of {MAX_VERTICES:,}; reduce (decimate) it first."
         )
     welded = points[first]
     surface = file_to_vertex[triangles]
@@ -113,7 +113,7 @@ def guess_up_axis(source: SourceMesh) -> str:
     """Suggest the up axis: "z" for an STL, or for a PLY or OFF that stands on the plane z = 0, else "y".
 
     Only a suggestion to show: these formats do not store it, so `read_mesh` never applies it by itself. STL comes
-    from machining and printing, where z points up; a PLY or OFF has to be centred in y too. A mesh that stands on
+    from machining and printing, where z points up; a PLY or OFF must be centred in y too. A mesh that stands on
     y = 0 and not on z = 0 has Y up whatever its format.
     """
     kind = Path(source.path).suffix.lower()
@@ -165,7 +165,7 @@ def _index_array(faces: ArrayLike, label: str) -> NDArray[np.int32]:
     if array.size == 0:
         array = np.zeros((0, 3), np.int32)
     if array.ndim != 2 or array.shape[1] != 3 or not np.issubdtype(array.dtype, np.integer):
-        raise MeshError(f"{label}: its faces have shape {array.shape}, but three vertex numbers per face are needed.")
+        raise MeshError(f"{label}: its faces have shape {array.shape}, expected faces x 3.")
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
         raise MeshError(f"{label}: a face names a vertex that does not exist; the file is damaged or cut short.")
     return frozen_array(array, np.int32, (None, 3), f"{label}: faces")
@@ -194,4 +194,4 @@ def _check_geometry(points: NDArray[np.float64], faces: NDArray, label: str) -> 
         raise MeshError(f"{label}: its coordinates are too large to be a shape; check its units.")
     # Below double precision's spacing there, the file's numbers are rounding steps, not a shape.
     if (high - low).max() <= max(1e-30, 1e-12 * max(abs(low).max(), abs(high).max())):
-        raise MeshError(f"{label}: all vertices lie at one point, so it has zero size; open another file.")
+        raise MeshError(f"{label}: all vertices coincide, so it has no size; open another file.")

@@ -25,7 +25,7 @@ def read_stl(path: Path) -> SourceMesh:
         corners = _corners(data)
     except (ValueError, OverflowError) as error:
         raise MeshError(
-            f"{path.name} is not an STL file that can be read, or it is cut short ({error}); export it again."
+            f"{path.name} is not an STL file that can be read, or is cut short ({error}); export it again."
         ) from error
     faces = np.arange(len(corners)).reshape(-1, 3)
     notes = ["The colours of its facets are left out; a .ply or .glb can hold them."] if _coloured(data) else []
@@ -47,7 +47,7 @@ def _corners(data: bytes) -> NDArray[np.float64]:
         return np.frombuffer(data, _FACET, offset=84)["corners"].reshape(-1, 3).astype(np.float64)
     text = utf8(data).lower()
     if not (text.lstrip().startswith(b"solid") and b"facet" in text):
-        raise ValueError(f"its length should be {size:,} bytes" if size > 0 else "the heading is missing")
+        raise ValueError(f"its length should be {size:,} bytes" if size > 0 else "the header is missing")
     if b"endsolid" not in text[-400:]:
         raise ValueError("the closing endsolid is missing")
     # A file may hold several solids, whose names may be any words: only what follows `vertex` in a facet counts.

@@ -47,9 +47,9 @@ def read_intrinsics(source: ArrayLike | str | Path) -> NDArray[np.float64]:
     if numbers.ndim in (2, 3) and numbers.shape[-2:] == (4, 4):  # as ScanNet writes it
         numbers = numbers[..., :3, :3]
     if numbers.ndim not in (2, 3) or numbers.shape[-2:] != (3, 3):
-        raise DataError(f"{label}: {numbers.size} numbers of shape {numbers.shape} are no camera matrix; {_HOW}.")
+        raise DataError(f"{label}: {numbers.size} numbers of shape {numbers.shape} are not a camera matrix; {_HOW}.")
     if not np.isfinite(numbers).all() or (numbers[..., 0, 0] <= 0).any() or (numbers[..., 1, 1] <= 0).any():
-        raise DataError(f"{label}: the focal lengths have to be positive numbers; {_HOW}.")
+        raise DataError(f"{label}: the focal lengths must be positive numbers; {_HOW}.")
     with np.errstate(all="ignore"):
         scale = np.abs(numbers).max(axis=(-2, -1))
         if not (np.abs(np.linalg.det(numbers / scale[..., None, None])) > 1e-12).all() or scale.max() > 1e9:
@@ -83,7 +83,7 @@ def read_poses(source: ArrayLike | str | Path, frames: int) -> NDArray[np.float6
         rigid[rigid] &= np.linalg.det(turns[rigid]) > 0
     if not rigid.all():
         raise DataError(
-            f"{label}: the matrix of frame {int(np.flatnonzero(~rigid)[0])} is not a turn and a shift; "
+            f"{label}: the matrix of frame {int(np.flatnonzero(~rigid)[0])} is not a rotation with a translation; "
             "give camera-to-world matrices, row by row."
         )
     return poses

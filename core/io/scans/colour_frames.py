@@ -59,7 +59,7 @@ def read_image_frames(files: list[Path]) -> tuple[NDArray[np.uint8], list[str], 
                 size = max(1, round(first[0] * factor)), max(1, round(first[1] * factor))
             if abs(picture.size[0] * first[1] / (picture.size[1] * first[0]) - 1) > SAME_ASPECT:
                 raise SkippedError(
-                    f"has {picture.size[0]} x {picture.size[1]} pixels, which are other proportions than the first's "
+                    f"has {picture.size[0]} x {picture.size[1]} pixels, another aspect ratio than the first image's "
                     f"{first[0]} x {first[1]}"
                 )
             scaled += int(picture.size != first)
@@ -85,7 +85,7 @@ def _image_array(path: Path) -> tuple[NDArray[np.uint8], list[str], list[tuple[s
     if images.ndim == 3:
         images = images[None]
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or 0 in images.shape:
-        raise DataError(f"{path.name}: images of shape [T, H, W, 3] with numbers 0 to 255 (uint8) are needed.")
+        raise DataError(f"{path.name}: images must have shape [T, H, W, 3] and type uint8 (0 to 255).")
     step = -(-max(images.shape[1:3]) // MAX_SIDE)
     notes = [f"Pictures were reduced to every {step}th pixel."] if step > 1 else []
     return images[:, ::step, ::step], [f"frame {frame}" for frame in range(len(images))], [], notes

@@ -44,7 +44,7 @@ class Cut:
         else:
             found = [self.mask] if self.mask.is_file() else []
         if not found:
-            raise DataError(f"There are no masks at {self.mask}; give a picture, or a folder with one for each frame.")
+            raise DataError(f"There are no masks at {self.mask}; give an image, or a folder with one image per frame.")
         self.masks.extend(found)
 
     def masked(self, depth: NDArray[np.float64], frame: int, total: int) -> NDArray[np.float64]:

@@ -230,7 +230,7 @@ def _arrays(path: Path, scale: float | None) -> tuple[int, NDArray[np.float64], 
     if depth.ndim == 2:
         depth = depth[None]
     if depth.ndim != 3 or 0 in depth.shape:
-        raise DataError(f"{path.name}: its depth has shape {depth.shape}, but [T, H, W] is needed.")
+        raise DataError(f"{path.name}: its depth has shape {depth.shape}, expected [T, H, W].")
     factor = 1.0 / scale if scale else _DEPTH_NAMES[name] or (1.0 if depth.dtype.kind == "f" else 0.001)
     return len(depth), depth.astype(np.float64) * factor, arrays
 

@@ -44,7 +44,7 @@ def read_depth_image(path: Path) -> NDArray[np.float64]:
     """The numbers [H, W] of a depth PNG; raises SkippedError."""
     picture = open_picture(path)
     if picture.mode not in ("I;16", "I;16B", "I", "L"):
-        raise SkippedError(f"is a colour picture ({picture.mode}), not a depth map of one channel with 16 bits")
+        raise SkippedError(f"is a colour image ({picture.mode}), not a depth map of one channel with 16 bits")
     return np.asarray(picture, dtype=np.float64)
 
 
@@ -54,7 +54,7 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
     picture = open_picture(path)
     if abs(picture.size[0] * shape[0] / (picture.size[1] * shape[1]) - 1) > SAME_ASPECT:
-        raise SkippedError(f"has other proportions than the depth maps' {shape[1]} x {shape[0]}")
+        raise SkippedError(f"has a different aspect ratio from the depth maps' {shape[1]} x {shape[0]}")
     picture = picture.resize((shape[1], shape[0]), Images.Resampling.NEAREST)
     values = np.asarray(picture if picture.mode != "P" else picture.convert("RGBA"))
     if values.ndim == 2:

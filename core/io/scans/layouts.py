@@ -31,7 +31,7 @@ def scan_kind(name: str) -> ScanKind:
     found = next((kind for kind in KINDS if kind.name == name), None)
     if found is None:
         names = ", ".join(kind.name for kind in KINDS)
-        raise DataError(f"The modality {name!r} does not exist; choose {names}.")
+        raise DataError(f"Unknown modality {name!r}; choose {names}.")
     return found
 
 

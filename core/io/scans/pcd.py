@@ -26,7 +26,7 @@ def parse_pcd(data: bytes) -> NDArray[np.float64]:
     if not {"x", "y", "z"} <= set(names):
         raise SkippedError("has no fields x, y and z")
     if any(count != 1 for name, _, count in columns if name in ("x", "y", "z")):
-        raise SkippedError("has more than one x, y or z for each point")
+        raise SkippedError("has more than one x, y or z per point")
     points = _count(heading)
     width = sum(kind_of.itemsize * count for _, kind_of, count in columns)
     if kind == "ascii":
@@ -39,7 +39,7 @@ def parse_pcd(data: bytes) -> NDArray[np.float64]:
         return np.stack([table[f"{names.index(axis)}"][:, 0].astype(np.float64) for axis in "xyz"], axis=1)
     if kind == "binary_compressed":
         return _from_compressed(data, start, columns, points, width)
-    raise SkippedError(f"is stored as {kind[:30]!r}, but ascii, binary and binary_compressed can be read")
+    raise SkippedError(f"is stored as {kind[:30]!r}, but only ascii, binary and binary_compressed are supported")
 
 
 def decompress_lzf(data: bytes, size: int) -> bytes:
@@ -66,7 +66,7 @@ def decompress_lzf(data: bytes, size: int) -> bytes:
                 at += 1
                 length += 2
                 if place < 0:
-                    raise SkippedError("is damaged (its compressed points make no sense)")
+                    raise SkippedError("is damaged (its compressed points are invalid)")
                 piece = out[place : place + length]
                 # The repeat may reach into what it writes itself: then the piece goes round.
                 out += piece if len(piece) == length else (piece * (length // len(piece) + 1))[:length]
@@ -93,7 +93,7 @@ def _heading(data: bytes) -> tuple[dict[str, list[str]], str, int]:
         heading[words[0].upper()] = words[1:]
         if words[0].upper() == "DATA":
             return heading, (words[1].lower() if len(words) > 1 else ""), at
-    raise SkippedError("is not a PCD file, or its heading is cut short")
+    raise SkippedError("is not a PCD file, or its header is cut short")
 
 
 def _columns(heading: dict[str, list[str]]) -> _Columns:
@@ -104,9 +104,9 @@ def _columns(heading: dict[str, list[str]]) -> _Columns:
         kinds = [np.dtype(_TYPES[kind.upper(), size]) for kind, size in zip(heading["TYPE"], sizes, strict=True)]
         columns = list(zip(names, kinds, counts, strict=True))
     except (KeyError, ValueError) as error:
-        raise SkippedError("has a heading whose fields, sizes and types do not agree") from error
+        raise SkippedError("has a header whose fields, sizes and types do not agree") from error
     if not columns or any(not 0 <= count <= 100_000 for count in counts):
-        raise SkippedError("has a heading whose fields, sizes and types do not agree")
+        raise SkippedError("has a header whose fields, sizes and types do not agree")
     return columns
 
 

@@ -57,7 +57,7 @@ def points_of_arrays(arrays: dict[str, NDArray]) -> NDArray[np.float64]:
     if name is None:
         if not fitting:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in list(arrays.items())[:4]) or "nothing"
-            raise SkippedError(f"holds {shapes}, but points of shape [N, 3] or [T, N, 3] are needed")
+            raise SkippedError(f"holds {shapes}, expected points of shape [N, 3] or [T, N, 3]")
         if len(fitting) > 1:
             raise SkippedError(
                 f"holds several arrays of points ({', '.join(list(fitting)[:4])}); name one of them points"

@@ -61,9 +61,9 @@ class ReadingOptions:
 
     def __post_init__(self) -> None:
         if self.up_axis not in (None, "x", "y", "z"):
-            raise DataError(f"The up axis is {self.up_axis!r}, but it has to be x, y or z.")
+            raise DataError(f"The up axis is {self.up_axis!r}, but it must be x, y or z.")
         if self.depth_max is not None and not self.depth_max > 0:
-            raise DataError(f"The greatest depth is {self.depth_max} m, but it has to be above 0.")
+            raise DataError(f"The greatest depth is {self.depth_max} m, but it must be above 0.")
         if self.depth_scale is not None and not 0 < self.depth_scale < 1e9:
             raise DataError(f"The depth scale is {self.depth_scale}, but it is the number of units a metre, above 0.")
 

@@ -53,15 +53,13 @@ def read_scans(
     """
     path = Path(path)
     if fps is not None and not (np.isfinite(fps) and fps > 0):
-        raise DataError(f"{fps} frames per second is not possible; give a positive number.")
+        raise DataError(f"{fps} frames per second is out of range; give a positive number.")
     asked = ReadingOptions(modality, up_axis, tracked, partial, cut or Cut(), intrinsics, depth_max, depth_scale)
     try:
         return _read(path, asked, fps)
     except (ValueError, TypeError, ArithmeticError, IndexError, AttributeError, np.linalg.LinAlgError) as error:
         # What a hostile file can still provoke between the readers' own checks.
-        raise DataError(
-            f"{path} holds values that no scan can have ({type(error).__name__}); save it again."
-        ) from error
+        raise DataError(f"{path} contains impossible values ({type(error).__name__}); save it again.") from error
 
 
 def _read(path: Path, asked: ReadingOptions, fps: float | None) -> ScanSequence:
@@ -70,7 +68,7 @@ def _read(path: Path, asked: ReadingOptions, fps: float | None) -> ScanSequence:
         layout.notes.append(f"Only the first {MAX_FRAMES:,} of {len(layout.files):,} frames are used.")
         layout = replace(layout, files=layout.files[:MAX_FRAMES])
     if asked.cut.masks and not layout.kind.masks:
-        raise DataError(f"{path} holds no depth maps that masks could cut; give a box instead.")
+        raise DataError(f"{path} contains no depth maps to mask; give a box instead.")
     scans = layout.kind.read(path, layout, asked.with_settings(layout.settings))
     measured = None if layout.depth is None or layout.depth.times is None else places_of_times(layout.depth.times)[1]
     fps = fps or positive(layout.settings.get("fps")) or measured or DEFAULT_FPS

@@ -60,7 +60,7 @@ def parse_binvox(data: bytes) -> VoxelFile:
     """One grid with its place; raises SkippedError."""
     marker = data.find(b"data\n", 0, 4096)
     if not data.startswith(b"#binvox") or marker < 0:
-        raise SkippedError("is not a binvox file, or its heading is cut short")
+        raise SkippedError("is not a binvox file, or its header is cut short")
     dims, corner, scale = None, np.zeros(3), 1.0
     try:
         for line in data[:marker].decode("ascii", errors="replace").splitlines():
@@ -72,9 +72,9 @@ def parse_binvox(data: bytes) -> VoxelFile:
             elif words[:1] == ["scale"]:
                 scale = float(words[1])
     except (IndexError, ValueError) as error:
-        raise SkippedError("has a heading that makes no sense") from error
+        raise SkippedError("has an invalid header") from error
     if dims is None or len(dims) != 3 or corner.shape != (3,):
-        raise SkippedError("has a heading that makes no sense")
+        raise SkippedError("has an invalid header")
     _check_sides(dims)
     body = np.frombuffer(data, np.uint8, offset=marker + 5)
     values, counts = body[0 : len(body) // 2 * 2 : 2], body[1::2].astype(np.int64)
@@ -96,7 +96,7 @@ def cell_centers(grid: NDArray[np.bool_], center: tuple[float, float, float], si
 def _cube(grids: NDArray[np.bool_], center: NDArray[np.float64], side: float) -> VoxelFile:
     """Fill up to a cube; `side` is that of the longest side, and the cells that are there stay where they are."""
     if not (np.isfinite(center).all() and np.abs(center).max() < 1e30 and np.isfinite(side) and 1e-30 < side < 1e30):
-        raise SkippedError("has a place or a size that is not a number above 0")
+        raise SkippedError("has an invalid position or size")
     shape = np.array(grids.shape[1:])
     longest = int(shape.max())
     before = (longest - shape) // 2
@@ -108,7 +108,7 @@ def _cube(grids: NDArray[np.bool_], center: NDArray[np.float64], side: float) ->
 
 def _check_sides(shape: tuple[int, ...]) -> None:
     if not 4 <= min(shape) <= max(shape) <= MAX_SIDE:
-        raise SkippedError(f"has {' x '.join(map(str, shape))} cells, but 4 to {MAX_SIDE} a side are possible")
+        raise SkippedError(f"has {' x '.join(map(str, shape))} cells; 4 to {MAX_SIDE} a side are supported")
 
 
 def read_voxel_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:

@@ -38,7 +38,9 @@ def read_usd_apart(path: Path) -> SourceMesh:
         try:
             done = subprocess.run(command, capture_output=True, env=environment, timeout=seconds, check=False)
         except subprocess.TimeoutExpired:
-            raise MeshError(f"{path.name} takes too long to read, so it is likely damaged; export it again.") from None
+            raise MeshError(
+                f"{path.name} takes too long to read, so it is probably damaged; export it again."
+            ) from None
         if done.returncode == REFUSED:
             raise MeshError(done.stdout.decode("utf-8", errors="replace").strip())
         if done.returncode != 0 or not out.is_file():

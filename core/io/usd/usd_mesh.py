@@ -41,9 +41,7 @@ def read_usd_mesh(path: Path) -> SourceMesh:
     except (Tf.ErrorException, RuntimeError):
         raise MeshError(f"{path.name} is damaged or not a USD file; export it again.") from None
     except (TypeError, ValueError, OverflowError, IndexError, AttributeError) as error:
-        raise MeshError(
-            f"{path.name} holds values that no mesh can have ({type(error).__name__}); export it again."
-        ) from error
+        raise MeshError(f"{path.name} contains impossible values ({type(error).__name__}); export it again.") from error
 
 
 class _StageReader:
@@ -78,7 +76,7 @@ class _StageReader:
             if start > MAX_FILE_VERTICES or len(points) > MAX_MESHES:
                 raise MeshError(f"{self.path.name} has too many vertices or meshes; reduce (decimate) it first.")
         if not points:
-            raise MeshError(f"{self.path.name} holds no mesh that is shown; export the surface as a USD mesh.")
+            raise MeshError(f"{self.path.name} contains no visible mesh; export the surface as a USD mesh.")
         if samples := self._moments():
             self.notes.append(f"It moves over {samples:,} time samples; the mesh is the first of them.")
         up = "z" if UsdGeom.GetStageUpAxis(self.stage) == UsdGeom.Tokens.z else "y"

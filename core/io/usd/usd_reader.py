@@ -50,9 +50,7 @@ def read_point_cache(path: Path) -> PointCache:
     except Tf.ErrorException:
         raise DataError(f"{path} is damaged or not a USD file; export it again.") from None
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
-        raise DataError(
-            f"{path} holds values that no mesh can have ({type(error).__name__}); export it again."
-        ) from None
+        raise DataError(f"{path} contains impossible values ({type(error).__name__}); export it again.") from None
     step = float(np.median(np.diff(times)))
     fps = rate / step if step > 0 else 0.0
     return PointCache(np.concatenate(placed, axis=1), np.concatenate(corners), fps, up)
@@ -69,7 +67,9 @@ def _times(meshes: list[Any], path: Path) -> list[float]:
             prim = prim.GetParent()
         for attribute in (mesh.GetFaceVertexIndicesAttr(), mesh.GetFaceVertexCountsAttr()):
             if attribute.GetNumTimeSamples() > 1:
-                raise DataError(f"{path}: the faces of {mesh.GetPath()} change in time; export a mesh of one topology.")
+                raise DataError(
+                    f"{path}: the faces of {mesh.GetPath()} change over time; export a mesh of constant topology."
+                )
     if not meshes:
         raise DataError(f"{path} holds no mesh; export the animated mesh as a USD point cache.")
     if len(found) < MIN_FRAMES:
@@ -78,7 +78,7 @@ def _times(meshes: list[Any], path: Path) -> list[float]:
             "(skeletons are not baked here)."
         )
     if len(found) > MAX_FRAMES:
-        raise DataError(f"{path} has {len(found)} time samples, which is too many for one clip; cut it.")
+        raise DataError(f"{path} has {len(found)} time samples, too many for one clip; shorten it.")
     return sorted(found)
 
 
@@ -101,7 +101,7 @@ def _positions(mesh: Any, times: list[float], path: Path) -> NDArray[np.float32]
         local = np.asarray(values, dtype=np.float64).reshape(-1, 3)
         if frames and len(local) != len(frames[0]):
             raise DataError(
-                f"{path}: {mesh.GetPath()} changes its number of points at time {time:g}; export one topology."
+                f"{path}: {mesh.GetPath()} changes its number of points at time {time:g}; export a constant topology."
             )
         matrix = np.asarray(mesh.ComputeLocalToWorldTransform(code), dtype=np.float64)  # acts on row vectors
         frames.append(local @ matrix[:3, :3] + matrix[3, :3])

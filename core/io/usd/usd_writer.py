@@ -34,7 +34,7 @@ def write_usd(clip: ExportClip, path: Path, prefix: str, rig: Rig | None = None)
     With a rig on the same vertices, the first frame is the rest pose and bones move it.
     """
     if clip.up_axis == "x":
-        raise ExportError("A USD file has Y or Z up, but x was asked for; choose y or z.")
+        raise ExportError("A USD file has Y or Z up, not x; choose y or z.")
     try:
         from pxr import Sdf, Tf, UsdUtils
     except ImportError as error:

@@ -213,7 +213,7 @@ TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
         ("points.ply", POINTS_PLY, "point cloud"),
         ("nothing.obj", b"# nothing\n", "no vertices"),
         ("nan.obj", b"v nan 0 0\n" + TRIANGLE.encode() + b"f 1 2 3\n", "vertex 0 is not a finite"),
-        ("dot.obj", b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "zero size"),
+        ("dot.obj", b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "no size"),
         ("line.obj", b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "zero area"),
         ("huge.obj", b"v 1e300 0 0\n" + TRIANGLE.encode() + b"f 1 2 3\n", "too large"),
         ("cut.obj", TRIANGLE.encode() + b"f 1 2 4\n", "vertex 3"),
@@ -223,7 +223,7 @@ TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
         ("short.stl", b"\0" * 40, "STL"),
         ("text.stl", b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\n", "endsolid"),
         ("cut.off", b"OFF\n3 5 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "declares 5 faces"),
-        ("heading.ply", b"ply\nformat ascii 1.0\nelement vertex 3\n", "heading"),
+        ("heading.ply", b"ply\nformat ascii 1.0\nelement vertex 3\n", "header"),
         ("lie.ply", b"ply\nformat ascii 1.0\nelement vertex 99999999\nproperty float x\nend_header\n1\n", "cut short"),
     ],
 )  # fmt: skip

@@ -52,7 +52,7 @@ def write_depth_maps(
     """
     maps = np.asarray(depth, dtype=np.float64)
     if maps.ndim != 3 or 0 in maps.shape:
-        raise DataError(f"The depth maps have shape {maps.shape}, but [T, H, W] is needed.")
+        raise DataError(f"The depth maps have shape {maps.shape}, expected [T, H, W].")
     millimetres = np.round(np.nan_to_num(maps, nan=0.0, posinf=0.0, neginf=0.0) * 1000)
     if millimetres.max() > _MOST_MILLIMETRES:
         raise DataError(f"A depth of {maps.max():.1f} m does not fit in 16 bits of millimetres; give metres.")

@@ -232,7 +232,7 @@ def test_lzf_repeats_reach_back_and_into_themselves() -> None:
         ("lie2.pcd", pcd(cloud(), "ascii").replace(b"POINTS 40", b"POINTS 99999999999"), "declares 99,999,999,999"),
         ("lie3.pcd", pcd(cloud(), "binary_compressed").replace(b"POINTS 40", b"POINTS 99999999"), "declares 99"),
         ("fields.pcd", pcd(cloud(), "ascii").replace(b"SIZE 2 4", b"SIZE 2"), "do not agree"),
-        ("none.pcd", b"VERSION 0.7\n", "heading is cut short"),
+        ("none.pcd", b"VERSION 0.7\n", "header is cut short"),
         ("word.xyz", b"1 2 3\na b c\n4 5 6\n", "line 2"),
         ("binary.xyz", b"\x00\x01", "binary data"),
         ("nothing.obj", b"# nothing\n", "has no points"),
