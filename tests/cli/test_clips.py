@@ -81,7 +81,7 @@ def test_animations_that_are_not_used_are_named(
         ([], "3 animations (bend0, bend1, bend2); choose one with --clip"),
         (["--clip", "walk"], "no clip 'walk'; its clips are: bend0, bend1, bend2"),
         (["--clip", "7"], "no clip 7"),
-        (["--clip", "bend0", "--frames", "1"], "1 frames of 'bend0' are not possible"),
+        (["--clip", "bend0", "--frames", "1"], "would give 1 frames"),
         (["--clip", "bend0", "--out", "keys.txt"], "must end in .yaml"),
     ],
 )

@@ -53,8 +53,8 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
             frames, vertices, faces = (int(number) for number in np.frombuffer(head, dtype="<i4"))
             if frames < 1 or not 1 <= vertices <= MAX_CLIP_VERTICES or faces < 1:
                 raise DataError(
-                    f"{path} says it has {frames} frames, {vertices} vertices and {faces} faces, which is not "
-                    "possible; it is damaged or no .anime file, copy it again."
+                    f"{path} says it has {frames} frames, {vertices} vertices and {faces} faces, which is "
+                    "impossible; copy the file again."
                 )
             expected = HEADER_BYTES + 12 * (frames * vertices + faces)
             if size != expected:  # checked before anything of that size is read
