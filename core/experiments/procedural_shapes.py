@@ -27,7 +27,7 @@ DOING = {
 def check_count(each: int) -> None:
     """Raises DataError where `each` members of every kind are not possible."""
     if not 0 <= each <= MOST_EACH:
-        raise DataError(f"{each:,} procedural members of each kind are not possible; ask for 0 to {MOST_EACH}.")
+        raise DataError(f"{each:,} procedural members of each kind is out of range; ask for 0 to {MOST_EACH}.")
 
 
 def procedural_shapes(

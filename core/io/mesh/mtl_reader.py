@@ -44,10 +44,11 @@ def read_libraries(path: Path, libraries: list[str], notes: list[str]) -> dict[s
 
 
 def parse_mtl(text: str, beside: FilesBeside, notes: list[str]) -> dict[str, Material]:
-    """Materials by name; lines that make no sense are skipped, images are read from the OBJ's folder."""
+    """Materials by name; images are read from the OBJ's folder. Damaged lines are skipped, which a note says."""
     materials: dict[str, Material] = {}
     current: Material | None = None
     dropped: dict[str, None] = {}
+    damaged = ""
     for line in text.splitlines():
         words = line.split()
         if not words:
@@ -63,11 +64,13 @@ def parse_mtl(text: str, beside: FilesBeside, notes: list[str]) -> dict[str, Mat
             try:
                 current = _with_line(current, keyword, words, line, beside, notes)
             except (IndexError, ValueError):
-                continue
+                damaged = damaged or line.strip()[:60]
         if current is not None:
             materials[current.name] = current
     if dropped:
-        notes.append(f"Pictures of {', '.join(dropped)} in the material file are left out.")
+        notes.append(f"Images of {', '.join(dropped)} in the material file are left out.")
+    if damaged:
+        notes.append(f"Damaged lines of the material file, such as {damaged!r}, were skipped.")
     return materials
 
 

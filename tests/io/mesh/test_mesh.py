@@ -78,6 +78,7 @@ def test_obj_keeps_polygons_materials_pictures_seams_and_unused_vertices(tmp_pat
     (tmp_path / "wood.png").write_bytes(PNG)
     mesh = read_mesh(tmp_path / "board.obj", up_axis="z")
     check(mesh)
+    assert any("'Kd 1 0 bad'" in note for note in mesh.notes)
     assert mesh.up_axis == "z"
     assert len(mesh.file_to_vertex) == 6
     assert mesh.vertices[mesh.file_to_vertex[4]].tolist() == [9, 9, 9]

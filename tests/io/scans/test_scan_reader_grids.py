@@ -104,7 +104,7 @@ def test_poses_put_frames_into_one_world(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"poses.txt: 3 numbers"):
         read_scans(folder)
     np.savetxt(folder / "poses.txt", np.concatenate([first, 2 * second]))
-    with pytest.raises(DataError, match="frame 1 is not a turn"):
+    with pytest.raises(DataError, match="frame 1 is not a rotation"):
         read_scans(folder)
 
 
