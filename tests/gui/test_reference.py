@@ -74,6 +74,6 @@ def test_the_side_plane_is_seen_from_the_right(driver: Driver, tmp_path: Path) -
 def test_a_reference_that_is_gone_is_named_in_one_sentence(driver: Driver, tmp_path: Path) -> None:
     driver.app.studio.do("reference", commands.set_reference, Reference(tmp_path / "gone.mp4"))
     driver.until(lambda: driver.app.studio.state.notice is not None, 60.0)
-    assert "gone.mp4 is not there" in driver.app.studio.state.notice.message  # type: ignore[union-attr]
+    assert "gone.mp4 is missing" in driver.app.studio.state.notice.message  # type: ignore[union-attr]
     driver.app.studio.do("remove", commands.set_reference, None)
     driver.settle()
