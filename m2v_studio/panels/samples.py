@@ -55,6 +55,7 @@ SLIDE = "How far feet slide over the ground in a second while they touch it, in 
 ANOTHER = "Generate again, completing what was not seen with anything but {}"
 ANY = "Not used so far: {}"
 EXPORT = "Write the motion for Blender, Maya, Houdini or a game engine"
+ROOMY = 0.45  # of the panel's height: names of motions take two lines if all of them then fit in
 STAR_SPACE = 20.0  # width of the column of stars, pixels at scale 1
 EXPORT_SPACE = 9.0  # between the settings and the button below them, pixels at scale 1
 OBSERVED = "What was observed in this frame, with the meshes"
@@ -86,6 +87,7 @@ SCAN_COLORS: tuple[Coloring, ...] = (
 class SamplesPanel:
     def __init__(self) -> None:
         self._name_width = 0.0  # pixels for the names of motions
+        self._roomy = False  # whether long names may take two lines
 
     def draw(self, context: EditorContext) -> None:
         state = context.studio.state
@@ -126,6 +128,7 @@ class SamplesPanel:
         around = seeds + STAR_SPACE * s + 6 * psim.GetStyle().CellPadding[0]
         bar = psim.GetStyle().ScrollbarSize if len(samples) > rows else 0.0
         self._name_width = psim.GetContentRegionAvail()[0] - around - bar
+        self._roomy = len(samples) * 3 * line <= ROOMY * psim.GetWindowSize()[1]
         if not psim.BeginTable("##results", len(columns) + 1, flags, outer):
             return
         psim.TableSetupColumn("seed", psim.ImGuiTableColumnFlags_WidthFixed, seeds)
@@ -177,7 +180,10 @@ class SamplesPanel:
         chosen = state.view.layout == "one" and row in shown_samples(state)
         span = psim.ImGuiSelectableFlags_SpanAllColumns | psim.ImGuiSelectableFlags_AllowOverlap
         mark = mark_of(state.results, row)
-        called = in_two_lines(motion_name(sample, mark.name), self._name_width) if isinstance(sample, Sample) else ()
+        called: tuple[str, ...] = ()
+        if isinstance(sample, Sample):
+            title = motion_name(sample, mark.name)
+            called = in_two_lines(title, self._name_width) if self._roomy else (shorten(title, self._name_width),)
         tall = height + len(called) * (height + psim.GetStyle().ItemSpacing[1])
         if psim.Selectable(f"     {sample.seed}##row{row}", chosen, span, (0.0, tall)):
             context.studio.show(commands.solo, row)
@@ -204,12 +210,14 @@ class SamplesPanel:
         star_button(context, row)
 
     def _quality(self, state: State, row: int, sample: Sample) -> None:
-        """How far a motion stretches the mesh and its feet slide; in a narrow panel the figures alone."""
+        """How far a motion stretches the mesh and its feet slide; in a narrow panel with as few words as fit."""
         slides = footing_of(state, row)
         stretch, slide = short_percent(sample.stretch), "" if slides is None else short_percent(slides.slide)
         space = psim.GetStyle().ItemSpacing[0]
-        if psim.CalcTextSize(f"stretch {stretch}slide {slide}")[0] + space <= self._name_width:
-            stretch, slide = f"stretch {stretch}", slide and f"slide {slide}"
+        for first, second in ((f"stretch {stretch}", slide and f"slide {slide}"), (f"stretch {stretch}", slide)):
+            if psim.CalcTextSize(first + second)[0] + space <= self._name_width:
+                stretch, slide = first, second
+                break
         psim.TextColored(rgba(theme.DANGER if stretches_much(sample) else theme.TEXT_MUTED), stretch)
         tooltip(STRETCH)
         if slide:

@@ -149,7 +149,7 @@ def test_a_motions_name_is_whole_in_a_narrow_panel(driver: Driver) -> None:
     size = driver.app._window()
     seen: list[str] = []
     original = psim.TextColored
-    driver.resize((720, 480))
+    driver.resize((720, 900))
     psim.TextColored = lambda color, text: (seen.append(text), original(color, text))[1]  # type: ignore[assignment]
     try:
         driver.tick(1, 0.0)

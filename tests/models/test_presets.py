@@ -100,7 +100,7 @@ def test_unknown_key_names_the_nearest() -> None:
         ({"training": {"batch": True}}, "training.batch"),
         ({"diffusion": {"noise": "pink"}}, "white, smooth"),
         ({"training": {"shares": [1, 2]}}, "4 values"),
-        ({"shape": 3}, "shape has to hold"),
+        ({"shape": 3}, "shape must contain"),
     ],
 )
 def test_wrong_values_are_named(tree: dict, said: str) -> None:
