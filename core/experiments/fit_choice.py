@@ -36,7 +36,7 @@ from core.io.gltf.clip_reader import clip_frames
 from core.io.gltf.scene import GltfScene
 from core.pipelines.animate import Animator
 from core.pipelines.living_motion import through_keys
-from core.pipelines.moving_body import MovingBody, wish_for
+from core.pipelines.moving_body import KeyedHandles, MovingBody, as_columns, from_columns, wish_for
 
 NAMES = (
     "missed", "missed x log keys", "missed by far", "log amplitude", "pose", "unlike", "log motion", "slow", "fast"
@@ -96,8 +96,8 @@ def evidence(
     """Energy terms of some windows for one request, and their distances from the truth."""
     mask = np.zeros((len(vertices), len(clip.vertices)), dtype=bool)
     mask[:, [0, *frames]] = True
-    targets, seats = clip.vertices[:, vertices].swapaxes(0, 1), body.seats(vertices)
-    wish = wish_for(seats, targets, mask, clip.fps)
+    handles = KeyedHandles(body.seats(vertices), clip.vertices[:, vertices].swapaxes(0, 1), mask)
+    wish = wish_for(handles, clip.fps)
     asked = Asked.of(body.body, wish, position_functional(body.body))
     rows, places, energies = [], [], []
     for number, match in enumerate(matches):
@@ -128,12 +128,10 @@ def evidence(
     effort = (positions - torch.from_numpy(body.nodes)).norm(dim=-1).mean(dim=(1, 2)).numpy()
     table = table[chosen]
     table[:, NAMES.index("log motion")] = np.maximum(log_motion(effort, asked.size), STILLEST)
-    columns_of = lambda x: x.movedim(2, 0).flatten(1, 2)[None]  # noqa: E731
-    surface, turned = body.surface(seats, False), columns_of(motions.rotations)
-    carried = surface.carried(columns_of(positions), turned)[0].unflatten(1, positions.shape[:2])
-    paths = through_keys(carried.permute(1, 2, 0, 3).double().numpy(), targets, mask, False)
-    goals = torch.from_numpy(paths).float().permute(2, 0, 1, 3).flatten(1, 2)[None]
-    met = surface.meet(columns_of(positions), turned, goals)[0].unflatten(1, positions.shape[:2]).movedim(0, 2)
+    surface, turned = body.surface(handles.seats, False), as_columns(motions.rotations)
+    carried = from_columns(surface.carried(as_columns(positions), turned), *positions.shape[:2])
+    goals = as_columns(torch.from_numpy(through_keys(carried.double().numpy(), handles)).float())
+    met = from_columns(surface.meet(as_columns(positions), turned, goals), *positions.shape[:2])
     truth = torch.from_numpy(node_tracks(body, clip))
     usual = (truth[1:] - truth[:1]).norm(dim=-1).mean()
     distance = (met - truth)[:, 1:].norm(dim=-1).mean(dim=(1, 2)) / usual

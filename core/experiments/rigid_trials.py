@@ -34,7 +34,7 @@ from core.geometry.rigid import RigidSurface, polar_rotation
 from core.models.warm_start import WarmStart, graph_weights
 from core.pipelines import animate, motion_sampling
 from core.pipelines.animate import Animator
-from core.pipelines.moving_body import MovingBody
+from core.pipelines.moving_body import MovingBody, as_columns, from_columns
 
 ABOUT = (
     "Short trials of two ways that do not ship. (a) The denoiser's estimate is projected to the rigid surface in every "
@@ -70,9 +70,9 @@ def projected_estimates(animator: Animator) -> Iterator[None]:
             estimate = denoise(x, sigma)
             warm = WarmStart(*(part.expand(len(estimate), *part.shape[1:]) for part in known["warm"]))
             places = diffusion.unwhiten(estimate, warm) + known["anchors"][:, None]
-            columns = places.movedim(2, 0).flatten(1, 2)[None]
-            moved = known["surface"].settle(columns, columns, steps=STEPS)[0][0].unflatten(1, places.shape[:2])
-            return diffusion.whiten(moved.movedim(0, 2) - known["anchors"][:, None], warm)
+            columns = as_columns(places)
+            moved = from_columns(known["surface"].settle(columns, columns, steps=STEPS)[0], *places.shape[:2])
+            return diffusion.whiten(moved - known["anchors"][:, None], warm)
 
         return project
 
@@ -87,7 +87,7 @@ def projected_estimates(animator: Animator) -> Iterator[None]:
 def decoding_errors(body: MovingBody, clip: EvaluationClip) -> tuple[float, float]:
     """Error of a true motion decoded from its nodes over its size: rotations found from the nodes, and true ones."""
     nodes = torch.from_numpy(node_tracks(body, clip))
-    found = body.surface(body.seats(np.zeros(0, np.int64)), False).rotations(nodes.movedim(0, 1)[None])[0].movedim(0, 1)
+    found = body.rotations(nodes[None])[0]
     true, by_node = found.clone(), body.binding.tocsc()
     for node in range(len(body.nodes)):
         column = by_node[:, node]

@@ -32,7 +32,7 @@ from core.pipelines.body_request import Request, handle_condition, request_on
 from core.pipelines.devices import choose_device, in_smaller_batches, on_cpu_at_need, where_it_fits
 from core.pipelines.exact_handles import meet_handles
 from core.pipelines.leads import MOST_UNLIKE, NOTHING_ALIKE, NOTHING_LEFT, find_lead
-from core.pipelines.living_motion import blend, estimate_share, settle
+from core.pipelines.living_motion import blend, estimate_share
 from core.pipelines.looping import check_loop
 from core.pipelines.memory_room import check_room, return_freed_memory
 from core.pipelines.model_files import load_modules
@@ -154,9 +154,11 @@ class Animator:
         lead = None if self.library is None else find_lead(self.library, prepared, request, seeds)
         show = None
         if lead is not None and options.quality != "draft" and len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT:
-            show = lambda: self._preview(prepared, request, lead.motions, tracks, options)  # noqa: E731
+            show = lambda: self._preview(prepared, request, lead.motions, options.contacts)  # noqa: E731
         report.step("Searching the motions", show)
-        share = np.ones_like(request.certainty) if lead is None else self.share(request.certainty, request.moving)
+        share = (
+            np.ones_like(request.certainty) if lead is None else self.share(request.certainty, request.handles.moving)
+        )
         few: tuple[str, ...] = ()
         if lead is None or share.any():
             borrowed = lead.motions if lead is not None and lead.borrowed else None
@@ -172,7 +174,7 @@ class Animator:
                 led = blend(lead.motions, led, share)
         else:
             led = lead.motions
-        settled, missed = self._settle(request, led, tracks, options, options.contacts)
+        settled, missed = request.settled(led, options.contacts)
         if len(mesh.vertices) * tracks.frames > PREVIEW_LIMIT:
             return_freed_memory()  # from search and denoiser, before allocating all frames' vertices
         motions, errors, stretches = [], [], []
@@ -182,7 +184,7 @@ class Animator:
             vertices = request.body.carry(*nodes, prepared.normalization)
             vertices[0] = mesh.vertices
             stretches.append(request.body.stretch(vertices))
-            after = self._meet(prepared, vertices, request, options.loop)[1]
+            after = self._meet(prepared, vertices, request)[1]
             errors.append((float(missed[number]) * prepared.size, after))
             hold_regions(vertices, mesh.vertices, tracks)
             motions.append(vertices)
@@ -204,23 +206,11 @@ class Animator:
         matches = self.matches(mesh)
         return float(self.body_of(mesh).body.heading) if matches and matches[0].cost <= FACE_KNOWN else None
 
-    def _settle(
-        self, request: Request, motions: Borrowed, tracks: HandleTracks, options: SamplingOptions, contacts: bool
-    ) -> tuple[Borrowed, NDArray[np.float64]]:
-        """Node motions that meet the request's keys, see `core.pipelines.living_motion.settle`."""
-        seats, targets, mask = request.seats, request.targets, request.keyframe_mask
-        return settle(request.body, motions, seats, targets, mask, tracks.fps, contacts, options.loop, request.turning)
-
     def _preview(
-        self,
-        prepared: PreparedMesh,
-        request: Request,
-        borrowed: Borrowed,
-        tracks: HandleTracks,
-        options: SamplingOptions,
+        self, prepared: PreparedMesh, request: Request, borrowed: Borrowed, contacts: bool
     ) -> NDArray[np.float32]:
         """The first seed's borrowed motion [T, V, 3], in source units, as an immediate preview."""
-        moved, _ = self._settle(request, borrowed.of(slice(0, 1)), tracks, options, options.contacts)
+        moved, _ = request.settled(borrowed.of(slice(0, 1)), contacts)
         return request.body.carry(moved.positions[0], moved.rotations[0], prepared.normalization)
 
     def _estimate(
@@ -245,7 +235,7 @@ class Animator:
             distance=surface.distance,
         )
         if borrowed is not None and condition.warm is not None and self.motion_diffusion.denoiser.config.borrowed:
-            led, missed = self._settle(request, borrowed, tracks, options, contacts=False)
+            led, missed = request.settled(borrowed, contacts=False)
             proposed = proposed_motion(request.body, led, surface)
             guide = borrowed_guide(self.motion_diffusion, condition.warm, proposed, missed)
             condition = replace(condition, borrowed=guide)
@@ -267,19 +257,15 @@ class Animator:
         moved = torch.stack(queried).float().cpu()  # [S, T - 1, P, 3]
         rest = torch.from_numpy(body.nodes).expand(len(moved), 1, -1, -1)
         positions = torch.cat([rest, moved], dim=1)
-        columns = positions.movedim(2, 0).flatten(1, 2)[None]
-        rotations = body.surface(body.seats(np.zeros(0, np.int64)), False).rotations(columns)[0]
-        return Borrowed(positions, rotations.unflatten(1, positions.shape[:2]).movedim(0, 2).contiguous())
+        return Borrowed(positions, body.rotations(positions))
 
-    def _meet(
-        self, mesh: PreparedMesh, vertices: NDArray[np.float32], request: Request, loop: bool
-    ) -> tuple[float, float]:
+    def _meet(self, mesh: PreparedMesh, vertices: NDArray[np.float32], request: Request) -> tuple[float, float]:
         """Make the handles exact in place; their error before (mean) and after (largest) in source units."""
-        handles, wanted, mask = request.vertices, request.wanted, request.keyframe_mask
-        if len(handles) == 0:
+        held, handles = request.vertices, request.handles
+        if len(held) == 0:
             return 0.0, 0.0
-        solver = lambda: mesh.solver(handles)  # noqa: E731
-        return meet_handles(vertices, handles, wanted.swapaxes(0, 1), mask.T, solver, mesh.size, loop)
+        wanted, mask = request.wanted.swapaxes(0, 1), handles.keyframe_mask.T
+        return meet_handles(vertices, held, wanted, mask, lambda: mesh.solver(held), mesh.size, handles.loop)
 
     def _collect(
         self,

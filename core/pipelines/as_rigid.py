@@ -17,8 +17,8 @@ from core.bank.borrowing import Borrowed
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.rigid import polar_rotation
 from core.pipelines.handle_posterior import follow_handles
-from core.pipelines.living_motion import handle_regression, moving_handles, through_keys
-from core.pipelines.moving_body import HandleSeats, MovingBody
+from core.pipelines.living_motion import handle_regression, through_keys
+from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody, as_columns, from_columns
 
 Doubles = NDArray[np.float64]
 
@@ -73,30 +73,23 @@ def _rigid_fit(places: NDArray[np.floating], paths: Doubles) -> tuple[Doubles, D
     return turn, middles - turn @ middle
 
 
-def handle_paths(seats: HandleSeats, targets: Doubles, keyframe_mask: NDArray[np.bool_], loop: bool = False) -> Doubles:
-    """Smooth paths [K, T, 3] of handles from rest through `targets` [K, T, 3] where `keyframe_mask` [K, T]."""
-    resting = np.broadcast_to(seats.places.astype(np.float64), (1, targets.shape[1], *seats.places.shape))
-    result: Doubles = through_keys(resting, targets, keyframe_mask, loop)[0].swapaxes(0, 1)
+def handle_paths(handles: KeyedHandles) -> Doubles:
+    """Smooth paths [K, T, 3] of handles from rest through their keys."""
+    places = handles.seats.places.astype(np.float64)
+    resting = np.broadcast_to(places, (1, handles.targets.shape[1], *places.shape))
+    result: Doubles = through_keys(resting, handles)[0].swapaxes(0, 1)
     return result
 
 
-def bending_motions(
-    body: MovingBody,
-    seats: HandleSeats,
-    targets: Doubles,
-    keyframe_mask: NDArray[np.bool_],
-    fps: float,
-    seeds: Sequence[int],
-    loop: bool = False,
-) -> Borrowed:
+def bending_motions(body: MovingBody, handles: KeyedHandles, fps: float, seeds: Sequence[int]) -> Borrowed:
     """A motion for every seed [S, T, P, ...]: as rigid as possible, bent at random where the body bends most easily.
 
     The bending begins at rest, is slow and smooth, and grows with how far the handles are to move. Same seed, same
     bending.
     """
-    frames, rest = targets.shape[1], torch.from_numpy(body.nodes)
-    paths = handle_paths(seats, targets, keyframe_mask, loop)
-    hold = STAY / max(moving_handles(seats, targets, keyframe_mask), 1) ** 2
+    seats, frames, rest = handles.seats, handles.targets.shape[1], torch.from_numpy(body.nodes)
+    paths = handle_paths(handles)
+    hold = STAY / max(handles.moving, 1) ** 2
     moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None], hold)
     far = float(np.linalg.norm(paths - seats.places[:, None], axis=-1).max(initial=0.0))
     bend = float(np.clip(BEND * far, LEAST_BEND, MOST_BEND))
@@ -115,15 +108,10 @@ def bending_motions(
     surface = surface.with_handles(torch.from_numpy(seats.shares)[None], torch.from_numpy(seats.places)[None])
     every = moved.expand(len(seeds), -1, -1, -1)
     wanted = torch.from_numpy(np.tile(paths, (1, len(seeds), 1))).float()[None]
-    positions = surface.positions(_columns(bent), _columns(every), wanted)[0].unflatten(1, (len(seeds), frames))
-    positions = positions.movedim(0, 2).contiguous()
+    positions = surface.positions(as_columns(bent), as_columns(every), wanted)
+    positions = from_columns(positions, len(seeds), frames).contiguous()
     positions[:, 0], bent[:, 0] = rest, torch.eye(3)
     return Borrowed(positions, bent.contiguous())
-
-
-def _columns(motions: torch.Tensor) -> torch.Tensor:
-    """[S, T, P, ...] -> [1, P, S T, ...]"""
-    return motions.movedim(2, 0).flatten(1, 2)[None]
 
 
 def _bending_modes(body: MovingBody) -> Doubles:
@@ -151,19 +139,16 @@ def with_second_opinion(
     led: Borrowed,
     borrowed: Borrowed,
     poses: NDArray[np.floating],
-    seats: HandleSeats,
-    targets: Doubles,
-    keyframe_mask: NDArray[np.bool_],
-    loop: bool = False,
+    handles: KeyedHandles,
 ) -> Borrowed:
     """`led` motions [S, T, P, ...], blended with the as-rigid one as far as that foretells handles better.
 
     `borrowed` and `poses` as they were before `follow_handles`, which is tried on all handles but one.
     """
-    if moving_handles(seats, targets, keyframe_mask) < ENOUGH_HANDLES:
+    if handles.moving < ENOUGH_HANDLES:
         return led
-    share = as_rigid_share(body, borrowed, poses, seats, targets, keyframe_mask)
-    paths = handle_paths(seats, targets, keyframe_mask, loop)
+    share = as_rigid_share(body, borrowed, poses, handles)
+    seats, paths = handles.seats, handle_paths(handles)
     moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None])
     positions = led.positions + share * (moved - led.positions)
     turned = polar_rotation(led.rotations + share * (rotations - led.rotations))
@@ -171,23 +156,15 @@ def with_second_opinion(
     return Borrowed(positions, turned)
 
 
-def as_rigid_share(
-    body: MovingBody,
-    borrowed: Borrowed,
-    poses: NDArray[np.floating],
-    seats: HandleSeats,
-    targets: Doubles,
-    keyframe_mask: NDArray[np.bool_],
-) -> float:
+def as_rigid_share(body: MovingBody, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles) -> float:
     """0 to 1: how much better the other handles foretell each by as-rigid deformation than by borrowed motion."""
-    rest = seats.places[:, None]
-    far = np.where(keyframe_mask, np.linalg.norm(targets - rest, axis=-1), 0.0).max(axis=1)
-    rows = np.flatnonzero(far > 1e-4)
+    seats, keyframe_mask = handles.seats, handles.keyframe_mask
+    rows = np.flatnonzero(handles.distances.max(axis=1) > 1e-4)
     if len(rows) > LEFT_OUT:
         rows = np.sort(rows[farthest_point_indices(torch.from_numpy(seats.places[rows])[None], LEFT_OUT)[0].numpy()])
     keyed = np.flatnonzero(keyframe_mask[:, 1:].any(axis=0)) + 1
     frames = np.r_[0, keyed[np.unique(np.linspace(0, len(keyed) - 1, ASKED_FRAMES).round().astype(int))]]
-    paths = handle_paths(seats, targets, keyframe_mask)[:, frames]
+    paths = handle_paths(handles._replace(loop=False))[:, frames]
     mask = keyframe_mask[:, frames].copy()
     mask[:, 0] = True
     others = np.array([np.delete(np.arange(len(seats.places)), row) for row in rows])
@@ -199,8 +176,8 @@ def as_rigid_share(
     shares = seats.shares / seats.shares.sum(axis=1, keepdims=True).clip(1e-9)
     errors = np.zeros(2)
     for number, (row, kept) in enumerate(zip(rows, others, strict=True)):
-        some = HandleSeats(seats.places[kept], seats.shares[kept])
-        ours = follow_handles(body, mean, poses, some, paths[kept], np.ones_like(mask[kept])).positions[0].numpy()
+        some = KeyedHandles(seats.of(kept), paths[kept], np.ones_like(mask[kept]))
+        ours = follow_handles(body, mean, poses, some).positions[0].numpy()
         asked = mask[row].copy()
         asked[0] = False
         for which, moved in enumerate((rigid[number], ours)):

@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.bank.borrowing import Borrowed
 from core.bank.search import Wish
 from core.models.warm_start import HandleCondition
-from core.pipelines.living_motion import handle_certainty, moving_handles
-from core.pipelines.moving_body import Describe, HandleSeats, MovingBody, wish_for
+from core.pipelines.living_motion import handle_certainty, settle
+from core.pipelines.moving_body import Describe, KeyedHandles, MovingBody, wish_for
 from core.pipelines.prepared_mesh import PreparedMesh
 from core.pipelines.request import SamplingOptions
 from core.pipelines.turned_handles import TurnedHandles
@@ -24,18 +25,15 @@ class Request(NamedTuple):
 
     body: MovingBody
     vertices: NDArray[np.int64]  # [K] of the mesh, that the handles hold
-    seats: HandleSeats
-    wanted: NDArray[np.float64]  # [K, T, 3] targets in the mesh's own units
-    targets: NDArray[np.float64]  # [K, T, 3]
-    keyframe_mask: NDArray[np.bool_]  # [K, T]
+    handles: KeyedHandles
+    wanted: NDArray[np.float64]  # [K, T, 3] the handles' targets in the mesh's own units
     wish: Wish
     certainty: NDArray[np.float32]  # [T, P] how much the handles determine
     turning: TurnedHandles
 
-    @property
-    def moving(self) -> int:
-        """The number of handles that have to move."""
-        return moving_handles(self.seats, self.targets, self.keyframe_mask)
+    def settled(self, motions: Borrowed, contacts: bool) -> tuple[Borrowed, NDArray[np.float64]]:
+        """Node motions that meet the request's keys, see `core.pipelines.living_motion.settle`."""
+        return settle(self.body, motions, self.handles, self.wish.fps, contacts, self.turning)
 
 
 def request_on(prepared: PreparedMesh, describe: Describe, tracks: HandleTracks, options: SamplingOptions) -> Request:
@@ -44,17 +42,15 @@ def request_on(prepared: PreparedMesh, describe: Describe, tracks: HandleTracks,
     vertices = np.array([handle.vertex for handle in tracks.handles], dtype=np.int64)
     wanted, keyframe_mask = tracks.constraints(prepared.source.vertices)
     targets = prepared.normalization.apply(wanted)
-    seats = body.seats(vertices)
+    handles = KeyedHandles(body.seats(vertices), targets, keyframe_mask, options.loop)
     return Request(
         body,
         vertices,
-        seats,
+        handles,
         wanted,
-        targets,
-        keyframe_mask,
-        wish_for(seats, targets, keyframe_mask, tracks.fps, options.behaviour, options.loop, options.without),
-        handle_certainty(body, seats, targets, keyframe_mask),
-        TurnedHandles.of(body, seats, tracks, prepared.normalization),
+        wish_for(handles, tracks.fps, options.behaviour, options.without),
+        handle_certainty(body, handles),
+        TurnedHandles.of(body, handles.seats, tracks, prepared.normalization),
     )
 
 
@@ -64,7 +60,8 @@ def handle_condition(mesh: PreparedMesh, request: Request, slots: int, device: t
     Padded with absent handles to at least `slots`, as the model saw them in training.
     """
     rest = mesh.normalization.apply(mesh.source.vertices[request.vertices])
-    displacements = np.where(request.keyframe_mask[..., None], request.targets - rest[:, None], 0.0)
+    keyframe_mask = request.handles.keyframe_mask
+    displacements = np.where(keyframe_mask[..., None], request.handles.targets - rest[:, None], 0.0)
     free = max(0, slots - len(rest))
 
     def batch(array: NDArray[Any], dtype: type, axis: int) -> Tensor:
@@ -74,6 +71,6 @@ def handle_condition(mesh: PreparedMesh, request: Request, slots: int, device: t
     return HandleCondition(
         positions=batch(rest, np.float32, 0),
         displacements=batch(displacements[:, 1:].swapaxes(0, 1), np.float32, 1),
-        keyframe_mask=batch(request.keyframe_mask[:, 1:].T, np.bool_, 1),
+        keyframe_mask=batch(keyframe_mask[:, 1:].T, np.bool_, 1),
         present=batch(np.ones(len(rest)), np.bool_, 0),
     )

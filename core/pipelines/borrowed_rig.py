@@ -203,8 +203,7 @@ def _chosen(body: MovingBody, matches: Sequence[Match]) -> list[Window]:
 
 
 def _wish(body: MovingBody, frames: int, behaviour: str = "", loop: bool = False) -> Wish:
-    nobody = body.seats(np.zeros(0, np.int64))
-    return wish_for(nobody, np.zeros((0, frames, 3)), np.zeros((0, frames), bool), FPS, behaviour, loop)
+    return wish_for(body.without_handles(frames, loop), FPS, behaviour)
 
 
 def _moved(body: MovingBody, window: Window, mesh: SourceMesh) -> BorrowedWindow:
@@ -216,9 +215,7 @@ def _moved(body: MovingBody, window: Window, mesh: SourceMesh) -> BorrowedWindow
     wish = _wish(body, frames, clip.behaviour, loop)
     borrowed = borrow(body.body, [window], wish)
     borrowed = borrowed._replace(positions=lead_by_feet([window], wish, borrowed.positions))
-    nobody = body.seats(np.zeros(0, np.int64))
-    none = np.zeros((0, frames, 3)), np.zeros((0, frames), bool)
-    settled, _ = settle(body, borrowed, nobody, *none, FPS, loop=loop)
+    settled, _ = settle(body, borrowed, body.without_handles(frames, loop), FPS)
     normalization = Normalization.of(mesh.vertices, mesh.up_axis)
     vertices = body.carry(settled.positions[0], settled.rotations[0], normalization)
     vertices[0] = mesh.vertices

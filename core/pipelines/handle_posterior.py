@@ -19,9 +19,9 @@ from scipy.spatial.transform import Rotation
 from core.bank.borrowing import Borrowed
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.rigid import polar_rotation
-from core.pipelines.living_motion import biharmonic_kernel, moving_handles, through_keys
+from core.pipelines.living_motion import biharmonic_kernel, through_keys
 from core.pipelines.looping import closed_loop
-from core.pipelines.moving_body import HandleSeats, MovingBody
+from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody
 
 Doubles = NDArray[np.float64]
 
@@ -44,30 +44,24 @@ class _Spread(NamedTuple):
 
 
 def follow_handles(
-    body: MovingBody,
-    borrowed: Borrowed,
-    poses: NDArray[np.floating],
-    seats: HandleSeats,
-    targets: NDArray[np.float64],
-    keyframe_mask: NDArray[np.bool_],
-    loop: bool = False,
+    body: MovingBody, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles
 ) -> Borrowed:
-    """The motions [S, T, P, ...] that are likeliest given `targets` [K, T, 3] where `keyframe_mask` [K, T].
+    """The motions [S, T, P, ...] that are likeliest given the keys.
 
     `poses` [N, P, 3] are displacements of the nodes in windows that fit the request. One moving handle says too little
     about the rest of a body: then motions stay as they are. Handles are met nearly, not exactly.
     """
-    if moving_handles(seats, targets, keyframe_mask) < 2:
+    if handles.moving < 2:
         return borrowed
-    if loop:
+    if handles.loop:
         borrowed = closed_loop(borrowed)
-    rows = _telling(seats)
-    seats = HandleSeats(seats.places[rows], seats.shares[rows])
+    handles = handles.of(_telling(handles.seats))
+    seats = handles.seats
     rest = body.nodes.astype(np.float64)
     moved = borrowed.positions.double().numpy()
     shares = seats.shares / seats.shares.sum(axis=1, keepdims=True).clip(1e-9)
     carried = np.einsum("kp,stpa->stka", shares, moved - rest, optimize=True) + seats.places
-    missing = through_keys(carried, targets[rows], keyframe_mask[rows], loop) - carried
+    missing = through_keys(carried, handles) - carried
     missing = missing.reshape(*missing.shape[:2], -1)  # [S, T, 3K]
     far = float(np.sqrt(np.square(carried + missing.reshape(carried.shape) - seats.places)[:, 1:].sum(axis=-1).mean()))
     noise = np.square(NOISE * max(far, 1e-6)) * np.eye(missing.shape[-1])
@@ -79,17 +73,17 @@ def follow_handles(
 
     among, across = np.square(posed) * spread.among + noise, np.square(posed) * spread.across
     turned = np.broadcast_to(np.eye(3), (*moved.shape[:2], 3, 3))
-    handles = carried
+    places = carried
     for number in range(ROUNDS + 1 if rigid else 1):
-        lever = rigid * _rigid_lever(handles - centres[:, :, None], far)
+        lever = rigid * _rigid_lever(places - centres[:, :, None], far)
         told_by = np.linalg.solve(among + lever @ lever.swapaxes(-1, -2), missing[..., None])[..., 0]
         shift, turn = _rigid_motion(rigid, far, lever, told_by)
         last = number == (ROUNDS if rigid else 0)
         if last:
             moved = moved + (told_by @ across.T).reshape(moved.shape)
         moved = _turned(moved, turn, centres, shift)
-        handles_before, handles = handles, _turned(handles, turn, centres, shift)
-        missing = missing - (handles - handles_before).reshape(missing.shape)
+        before, places = places, _turned(places, turn, centres, shift)
+        missing = missing - (places - before).reshape(missing.shape)
         centres, turned = centres + shift, turn @ turned
     moved[:, 0] = rest
     positions = torch.from_numpy(moved).float()
@@ -155,9 +149,7 @@ def _turned(points: Doubles, turn: Doubles, centres: Doubles, shift: Doubles) ->
 
 def _rotations(body: MovingBody, positions: torch.Tensor, turned: torch.Tensor, borrowed: torch.Tensor) -> torch.Tensor:
     """Rotations of the nodes between those of the positions and the borrowed ones."""
-    columns = positions.movedim(2, 0).flatten(1, 2)[None]
-    free = body.surface(body.seats(np.zeros(0, np.int64)), False)
-    own = free.rotations(columns)[0].unflatten(1, positions.shape[:2]).movedim(0, 2)
+    own = body.rotations(positions)
     result = polar_rotation(own + BELIEF * (turned[:, :, None] @ borrowed - own))
     result[:, 0] = torch.eye(3)
     return result.contiguous()

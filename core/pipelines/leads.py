@@ -33,18 +33,17 @@ class Lead(NamedTuple):
 
 def find_lead(library: MotionLibrary, prepared: PreparedMesh, request: Request, seeds: Sequence[int]) -> Lead:
     """The lead of every seed. Raises M2VError where no window of a similar body shows the behaviour asked for."""
-    seats, targets, mask, wish = request.seats, request.targets, request.keyframe_mask, request.wish
+    handles, wish = request.handles, request.wish
     matches = prepared.matches(library, request.body, wish.without)
     proposals = None
     if matches and matches[0].cost <= MOST_UNLIKE:
         proposals = Proposals(request.body.body, matches, wish)
     if proposals is not None and proposals.windows:
         windows, before = proposals.of(seeds)
-        given = proposals.poses, seats, targets, mask, wish.loop
-        motions = follow_handles(request.body, before, *given)
-        motions = with_second_opinion(request.body, motions, before, *given)
+        motions = follow_handles(request.body, before, proposals.poses, handles)
+        motions = with_second_opinion(request.body, motions, before, proposals.poses, handles)
         return Lead(motions, [window.name for window in windows])
     if proposals is not None and wish.behaviour:
         raise M2VError(NOT_SHOWN.format(wish.behaviour))
-    bent = bending_motions(request.body, seats, targets, mask, wish.fps, seeds, wish.loop)
+    bent = bending_motions(request.body, handles, wish.fps, seeds)
     return Lead(bent, [""] * len(seeds))

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.bank.borrowing import Borrowed
-from core.bank.search import AWAY, body_told
+from core.bank.search import body_told
 from core.geometry.rigid import polar_rotation
 from core.geometry.surroundings import TOUCHED
 from core.models.warm_start import STIFFNESS, TIME_SCALE
 from core.pipelines.exact_handles import continue_residuals
 from core.pipelines.looping import closed_loop, smooth_seam
-from core.pipelines.moving_body import HandleSeats, MovingBody
+from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody, as_columns, from_columns
 from core.pipelines.temporal import binomial_smooth
 from core.pipelines.turned_handles import TurnedHandles
 
@@ -32,20 +32,18 @@ EVEN = 3  # moving handles with which the estimate counts half
 def settle(
     body: MovingBody,
     borrowed: Borrowed,
-    seats: HandleSeats,
-    targets: NDArray[np.float64],
-    keyframe_mask: NDArray[np.bool_],
+    handles: KeyedHandles,
     fps: float,
     contacts: bool = True,
-    loop: bool = False,
     turning: TurnedHandles | None = None,
 ) -> tuple[Borrowed, NDArray[np.float64]]:
     """Node motions [S, T, P, ...] on the rigid surface that follow the borrowed ones, meet the keys and stand.
 
-    A handle follows its own borrowed path, corrected smoothly so as to be at `targets` [K, T, 3] where `keyframe_mask`
-    [K, T], and takes its surroundings along as `turning` asks. Also returns each motion's mean distance of handles from
-    their keys beforehand [S].
+    A handle follows its own borrowed path, corrected smoothly so as to be where its keys say, and takes its
+    surroundings along as `turning` asks. Also returns each motion's mean distance of handles from their keys beforehand
+    [S].
     """
+    seats, loop = handles.seats, handles.loop
     missed = np.zeros(len(borrowed.positions))
     if loop:
         borrowed = closed_loop(borrowed)
@@ -54,67 +52,55 @@ def settle(
     held = seats if turning is None else turning.seats(body, seats)
     surface = body.surface(held, False)
 
-    def columns(x: Tensor) -> Tensor:
-        """[S, T, P, ...] -> [1, P, S T, ...]"""
-        return x.movedim(2, 0).flatten(1, 2)[None]
-
-    def back(x: Tensor) -> Tensor:
-        rows: Tensor = x[0].unflatten(1, (seeds, frames))
-        return rows.movedim(0, 2)
-
-    positions, rotations = columns(borrowed.positions), columns(borrowed.rotations)
+    positions, rotations = as_columns(borrowed.positions), as_columns(borrowed.rotations)
     paths, turned = None, None
     if len(seats.places):
-        carried = surface.carried(positions, rotations)
-        carried = carried[0, : len(seats.places)].unflatten(1, (seeds, frames)).permute(1, 2, 0, 3).double().numpy()
-        keyed = keyframe_mask.T[1:]
+        at_handles = surface.carried(positions, rotations)[:, : len(seats.places)]
+        carried = from_columns(at_handles, seeds, frames).double().numpy()
+        keyed = handles.keyframe_mask.T[1:]
         if keyed.any():
-            apart = np.linalg.norm(carried - targets.swapaxes(0, 1), axis=-1)[:, 1:]
+            apart = np.linalg.norm(carried - handles.targets.swapaxes(0, 1), axis=-1)[:, 1:]
             missed = apart[:, keyed].mean(axis=1)
-        through = through_keys(carried, targets, keyframe_mask, loop)
+        through = through_keys(carried, handles)
         if turning is not None:
             turns = turning.follow(borrowed.rotations, loop)
             through = np.concatenate([through, turning.paths(body, through, seats.places, turns)], axis=2)
             fixed = torch.from_numpy(turning.of_nodes(turns)).float()
-            turned = torch.from_numpy(turning.every_node), columns(fixed)
-        paths = columns(torch.from_numpy(through).float())
+            turned = torch.from_numpy(turning.every_node), as_columns(fixed)
+        paths = as_columns(torch.from_numpy(through).float())
     moved, rotated = surface.settle(positions, positions, paths, rotations, turned=turned)
     if contacts and len(body.feet) > 0:
         # Feet in the air keep the free solution, so that planting affects standing feet only.
-        free = back(moved)
+        free = from_columns(moved, seeds, frames)
         planted = plant_feet(body, free, held, fps, loop)
-        overruled = max(moving_handles(seats, targets, keyframe_mask) - FEW, 0) / FEW
+        overruled = max(handles.moving - FEW, 0) / FEW
         if overruled > 0:
-            sure = torch.from_numpy(handle_certainty(body, seats, targets, keyframe_mask)).sqrt()[None, :, :, None]
+            sure = torch.from_numpy(handle_certainty(body, handles)).sqrt()[None, :, :, None]
             planted = planted + min(overruled, 1.0) * sure * (free - planted)
-        planted = columns(planted)
         firm = body.surface(held, True)
-        moved, rotated = firm.settle(moved, planted, paths, rotations, steps=PLANTING_STEPS, turned=turned)
-    moved, rotated = back(moved).contiguous(), back(rotated).contiguous()
+        moved, rotated = firm.settle(moved, as_columns(planted), paths, rotations, steps=PLANTING_STEPS, turned=turned)
+    moved, rotated = (from_columns(x, seeds, frames).contiguous() for x in (moved, rotated))
     moved[:, 0] = torch.from_numpy(body.nodes)
     rotated[:, 0] = torch.eye(3)
     settled = Borrowed(moved, rotated)
     return smooth_seam(settled) if loop else settled, missed
 
 
-def handle_certainty(
-    body: MovingBody, seats: HandleSeats, targets: NDArray[np.float64], keyframe_mask: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """How much of each node's motion [T, P] the handles alone determine, 0 to 1; `targets` where `keyframe_mask`.
+def handle_certainty(body: MovingBody, handles: KeyedHandles) -> NDArray[np.float32]:
+    """How much of each node's motion [T, P] the handles alone determine, 0 to 1.
 
     The share of the prior variance that `handle_regression` loses to the handles; between keys a handle itself becomes
     uncertain, like a bridge. A handle that hardly moves, such as a pin, says little about the rest: the body may do
     anything with that foot on the ground.
     """
-    frames, count = keyframe_mask.shape[1], len(body.nodes)
-    if not len(seats.places):
-        return np.zeros((frames, count), np.float32)
-    gain, explained = handle_regression(body, seats)
+    if not len(handles.targets):
+        return np.zeros((handles.targets.shape[1], len(body.nodes)), np.float32)
+    gain, explained = handle_regression(body, handles.seats)
     influence = np.abs(gain) + 1e-9
     share = influence / influence.sum(axis=1, keepdims=True)
-    moved = np.where(keyframe_mask, np.linalg.norm(targets - seats.places[:, None], axis=-1), 0.0).max(axis=1)
+    moved = handles.distances.max(axis=1)
     telling = STILL + (1 - STILL) * np.clip(2 * moved / max(moved.max(), 1e-9), 0, 1)
-    sure = certainty_in_time(keyframe_mask) * telling[:, None]
+    sure = certainty_in_time(handles.keyframe_mask) * telling[:, None]
     result: NDArray[np.float32] = (explained[None] * (sure.T @ share.T)).astype(np.float32)
     return result
 
@@ -142,12 +128,6 @@ def biharmonic_kernel(body: MovingBody) -> NDArray[np.float64]:
     deviation = np.sqrt(np.diag(kernel))
     result: NDArray[np.float64] = kernel / (deviation[:, None] * deviation[None])
     return result
-
-
-def moving_handles(seats: HandleSeats, targets: NDArray[np.float64], keyframe_mask: NDArray[np.bool_]) -> int:
-    """The number of handles that have to move."""
-    away = np.linalg.norm(targets - seats.places[:, None], axis=-1) > AWAY
-    return int((away & keyframe_mask).any(axis=1).sum())
 
 
 def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.float32]:
@@ -188,17 +168,15 @@ def blend(borrowed: Borrowed, estimated: Borrowed, share: NDArray[np.float32]) -
     return Borrowed(positions, polar_rotation(rotations))
 
 
-def through_keys(
-    paths: NDArray[np.float64], targets: NDArray[np.float64], keyframe_mask: NDArray[np.bool_], loop: bool
-) -> NDArray[np.float64]:
+def through_keys(paths: NDArray[np.float64], handles: KeyedHandles) -> NDArray[np.float64]:
     """Paths [S, T, K, 3] corrected to pass through the keys; in a loop the correction is gone when it starts again."""
-    goal, mask = targets.swapaxes(0, 1), keyframe_mask.T.copy()  # [T, K, 3], [T, K]
+    goal, mask = handles.targets.swapaxes(0, 1), handles.keyframe_mask.T.copy()  # [T, K, 3], [T, K]
     mask[0] = True
     result = paths.copy()
     for seed in range(len(paths)):
         residual = np.where(mask[..., None], goal - paths[seed], 0.0)
         residual[0] = 0.0
-        result[seed] += continue_residuals(residual, mask, loop)
+        result[seed] += continue_residuals(residual, mask, handles.loop)
     return result
 
 

@@ -13,7 +13,7 @@ from scipy import sparse
 from torch import Tensor
 
 from core.bank.matching import Body
-from core.bank.search import Wish
+from core.bank.search import AWAY, Wish
 from core.geometry.binding import NEAREST, bind_vertices, carry_vertices, mesh_components
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.loose_pieces import loose_pieces, stiffened, turning_together
@@ -42,6 +42,34 @@ class HandleSeats(NamedTuple):
 
     places: NDArray[np.float32]  # [K, 3]
     shares: NDArray[np.float32]  # [K, P]
+
+    def of(self, rows: NDArray[np.int64]) -> HandleSeats:
+        """Only these handles."""
+        return HandleSeats(self.places[rows], self.shares[rows])
+
+
+class KeyedHandles(NamedTuple):
+    """Handles seated on a body, and where they have to be in the frames that have a key. Normalised space."""
+
+    seats: HandleSeats
+    targets: NDArray[np.float64]  # [K, T, 3]
+    keyframe_mask: NDArray[np.bool_]  # [K, T]
+    loop: bool = False  # the motion ends as it begins
+
+    def of(self, rows: NDArray[np.int64]) -> KeyedHandles:
+        """Only these handles."""
+        return KeyedHandles(self.seats.of(rows), self.targets[rows], self.keyframe_mask[rows], self.loop)
+
+    @property
+    def distances(self) -> NDArray[np.float64]:
+        """How far from rest each handle has to be [K, T]; 0 in frames without a key."""
+        away = np.linalg.norm(self.targets - self.seats.places[:, None], axis=-1)
+        return np.where(self.keyframe_mask, away, 0.0)
+
+    @property
+    def moving(self) -> int:
+        """The number of handles that have to move."""
+        return int((self.distances > AWAY).any(axis=1).sum())
 
 
 class MovingBody:
@@ -93,6 +121,11 @@ class MovingBody:
         """The seats of handles at these vertices [K]."""
         return HandleSeats(self.rest[vertices], self.binding[vertices].toarray().astype(np.float32))
 
+    def without_handles(self, frames: int, loop: bool = False) -> KeyedHandles:
+        """A request of no handle at all."""
+        nobody = self.seats(np.zeros(0, np.int64))
+        return KeyedHandles(nobody, np.zeros((0, frames, 3)), np.zeros((0, frames), bool), loop)
+
     def surface(self, seats: HandleSeats, planted: bool) -> RigidSurface:
         """The rigid surface with these handles; `planted`: with feet held firmly at their targets."""
         system = self._planted if planted else self._free
@@ -102,6 +135,11 @@ class MovingBody:
     def _free(self) -> RigidSurface:
         surface = RigidSurface.of(torch.from_numpy(self.nodes)[None], torch.from_numpy(self.body.weight)[None])
         return surface._replace(together=self._together)
+
+    def rotations(self, positions: Tensor) -> Tensor:
+        """How the surface is turned around each node [S, T, P, 3, 3], with nodes at [S, T, P, 3]."""
+        turned = self._free.rotations(as_columns(positions))
+        return from_columns(turned, *positions.shape[:2]).contiguous()
 
     def held_by(self, hold: float) -> RigidSurface:
         """The surface whose nodes are held at their targets by `hold`, in units of the mean degree."""
@@ -134,24 +172,28 @@ class MovingBody:
         return float(np.mean(change)) if change else 0.0
 
 
-def wish_for(
-    seats: HandleSeats,
-    targets: NDArray[np.float64],
-    keyframe_mask: NDArray[np.bool_],
-    fps: float,
-    behaviour: str = "",
-    loop: bool = False,
-    without: Collection[str] = (),
-) -> Wish:
-    """The request to the bank: `targets` [K, T, 3] in normalised space where `keyframe_mask` [K, T]."""
+def as_columns(motions: Tensor) -> Tensor:
+    """Motions [S, T, P, ...] as the columns [1, P, S T, ...] of one solve on the rigid surface."""
+    return motions.movedim(2, 0).flatten(1, 2)[None]
+
+
+def from_columns(columns: Tensor, seeds: int, frames: int) -> Tensor:
+    """Motions [S, T, P, ...] out of columns [1, P, S T, ...]."""
+    rows: Tensor = columns[0].unflatten(1, (seeds, frames))
+    return rows.movedim(0, 2)
+
+
+def wish_for(handles: KeyedHandles, fps: float, behaviour: str = "", without: Collection[str] = ()) -> Wish:
+    """The request to the bank."""
+    seats, frame_count = handles.seats, handles.targets.shape[1]
     count = min(NEAREST, seats.shares.shape[1])
     nodes = np.argsort(-seats.shares, axis=1)[:, :count]
     shares = np.take_along_axis(seats.shares, nodes, 1)
-    rows, frames = np.nonzero(keyframe_mask)
+    rows, frames = np.nonzero(handles.keyframe_mask)
     keys = tuple(
-        (int(handle), int(frame), tuple(map(float, targets[handle, frame])))
+        (int(handle), int(frame), tuple(map(float, handles.targets[handle, frame])))
         for handle, frame in zip(rows, frames, strict=True)
         if frame > 0
     )
     mixed = shares / shares.sum(axis=1, keepdims=True)
-    return Wish(targets.shape[1], fps, seats.places, nodes, mixed, keys, behaviour, loop, frozenset(without))
+    return Wish(frame_count, fps, seats.places, nodes, mixed, keys, behaviour, handles.loop, frozenset(without))

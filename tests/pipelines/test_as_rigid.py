@@ -7,21 +7,21 @@ import torch
 from core.bank.borrowing import Borrowed
 from core.pipelines.as_rigid import as_rigid_share, bending_motions, with_second_opinion
 from core.pipelines.handle_posterior import follow_handles
-from core.pipelines.moving_body import MovingBody
+from core.pipelines.moving_body import KeyedHandles, MovingBody
 
 from .test_living_motion import body, still  # noqa: F401  a fixture
 
 FPS = 24.0
 
 
-def dragged(body: MovingBody):  # noqa: F811
+def dragged(body: MovingBody) -> KeyedHandles:  # noqa: F811
     """One end of the tube, moved by a fifth of its length in the middle of the clip."""
     seats = body.seats(np.array([5]))
     targets = np.repeat(seats.places[:, None].astype(float), 9, axis=1)
     targets[0, 4] += [0.0, 0.15, 0.1]
     mask = np.zeros((1, 9), bool)
     mask[0, [0, 4]] = True
-    return seats, targets, mask
+    return KeyedHandles(seats, targets, mask)
 
 
 def curled(body: MovingBody):  # noqa: F811
@@ -37,7 +37,7 @@ def curled(body: MovingBody):  # noqa: F811
     angles = np.linspace(0, np.pi, 9)
     targets = np.stack([curl(seats.places, angle) for angle in angles], axis=1)
     truth = np.stack([curl(body.nodes, angle) for angle in angles])
-    return (seats, targets, np.ones((8, 9), bool)), truth
+    return KeyedHandles(seats, targets, np.ones((8, 9), bool)), truth
 
 
 def no_poses(body: MovingBody) -> np.ndarray:  # noqa: F811
@@ -45,28 +45,27 @@ def no_poses(body: MovingBody) -> np.ndarray:  # noqa: F811
 
 
 def test_a_dragged_end_bends_the_body_without_carrying_it_along(body):  # noqa: F811
-    seats, targets, mask = dragged(body)
-    bent = bending_motions(body, seats, targets, mask, FPS, range(4))
+    handles = dragged(body)
+    bent = bending_motions(body, handles, FPS, range(4))
     np.testing.assert_allclose(bent.positions[:, 0], np.broadcast_to(body.nodes, (4, *body.nodes.shape)), atol=1e-6)
-    surface = body.surface(seats, False)
+    surface = body.surface(handles.seats, False)
     carried = surface.carried(bent.positions[:, 4].movedim(1, 0)[None], bent.rotations[:, 4].movedim(1, 0)[None])
-    np.testing.assert_allclose(carried[0, 0], np.broadcast_to(targets[0, 4], (4, 3)), atol=1e-4)
+    np.testing.assert_allclose(carried[0, 0], np.broadcast_to(handles.targets[0, 4], (4, 3)), atol=1e-4)
     away = np.linalg.norm(bent.positions[:, 4] - body.nodes, axis=-1)
     assert away.mean() < 0.7 * np.linalg.norm([0.15, 0.1])
     assert body.stretch(body.carry(bent.positions[0], bent.rotations[0])) < 0.1
 
 
 def test_seeds_bend_differently_and_the_same_seed_the_same(body):  # noqa: F811
-    seats, targets, mask = dragged(body)
-    first = bending_motions(body, seats, targets, mask, FPS, [3, 4])
-    again = bending_motions(body, seats, targets, mask, FPS, [4])
+    handles = dragged(body)
+    first = bending_motions(body, handles, FPS, [3, 4])
+    again = bending_motions(body, handles, FPS, [4])
     assert torch.equal(first.rotations[1], again.rotations[0])
     assert (first.positions[0] - first.positions[1]).norm(dim=-1).mean() > 0.005
 
 
 def test_without_handles_the_body_sways_where_it_is(body):  # noqa: F811
-    seats = body.seats(np.zeros(0, np.int64))
-    bent = bending_motions(body, seats, np.zeros((0, 9, 3)), np.zeros((0, 9), bool), FPS, [0])
+    bent = bending_motions(body, body.without_handles(9), FPS, [0])
     away = (bent.positions[0] - torch.from_numpy(body.nodes)).norm(dim=-1)
     assert 0 < away[1:].mean() < 0.05 and not away[0].any()
     steps = (bent.positions[0, 1:] - bent.positions[0, :-1]).norm(dim=-1).mean(dim=1)
@@ -74,10 +73,10 @@ def test_without_handles_the_body_sways_where_it_is(body):  # noqa: F811
 
 
 def test_where_handles_foretell_each_other_as_on_a_rigid_body_it_is_believed(body):  # noqa: F811
-    given, truth = curled(body)
-    assert as_rigid_share(body, still(body), no_poses(body), *given) > 0.9
-    told = follow_handles(body, still(body), no_poses(body), *given)
-    checked = with_second_opinion(body, told, still(body), no_poses(body), *given)
+    handles, truth = curled(body)
+    assert as_rigid_share(body, still(body), no_poses(body), handles) > 0.9
+    told = follow_handles(body, still(body), no_poses(body), handles)
+    checked = with_second_opinion(body, told, still(body), no_poses(body), handles)
     before, after = (np.linalg.norm(x.positions[0, -1].numpy() - truth[-1], axis=-1).mean() for x in (told, checked))
     assert after < 0.7 * before
 
@@ -92,7 +91,7 @@ def test_motion_that_foretells_the_handles_is_kept(body):  # noqa: F811
     carried = np.einsum("kp,tpa->kta", seats.shares / seats.shares.sum(1, keepdims=True), positions[0].numpy())
     targets = carried - carried[:, :1] + seats.places[:, None]
     mask = np.ones((8, 9), bool)
-    assert as_rigid_share(body, exact, no_poses(body), seats, targets.astype(float), mask) < 0.1
+    assert as_rigid_share(body, exact, no_poses(body), KeyedHandles(seats, targets.astype(float), mask)) < 0.1
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -100,5 +99,5 @@ def test_few_handles_have_no_second_opinion(body, count):  # noqa: F811
     seats = body.seats(np.linspace(5, len(body.rest) - 5, count).round().astype(int))
     targets = np.repeat(seats.places[:, None].astype(float), 9, axis=1)
     targets[:, 1:] += 0.1
-    led = still(body)
-    assert with_second_opinion(body, led, led, no_poses(body), seats, targets, np.ones((count, 9), bool)) is led
+    handles, led = KeyedHandles(seats, targets, np.ones((count, 9), bool)), still(body)
+    assert with_second_opinion(body, led, led, no_poses(body), handles) is led
