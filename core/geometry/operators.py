@@ -11,23 +11,27 @@ import igl
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components, dijkstra
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-# Above this many vertices a direct factorisation takes seconds, and the two-level solver takes over.
+from core.geometry.coarse_basis import coarse_basis
+
+# Above this many vertices a factorisation takes seconds; fields are then found at so many of them.
 DIRECT_VERTICES = 30_000
 _COARSE_VERTICES = 6_000
 # Components closer than this (fraction of size) are tied vertex by vertex, as a shirt is to a body.
 _LINK_DISTANCE = 0.03
 _LINKS_PER_LOOSE_GROUP = 8
-_STEPS, _TOLERANCE = 4, 1e-3  # of the conjugate gradients
 
 
 @dataclass(frozen=True, eq=False)
 class SurfaceOperator:
-    """`laplacian` [V, V] (positive semi-definite, kernel = constants), lumped `mass` [V], unit-size `points` [V, 3]."""
+    """`laplacian` [V, V] (positive semi-definite, kernel = constants), lumped `mass` [V], unit-size `points` [V, 3] and
+    `faces` [F, 3] without those that name a vertex twice.
+    """
 
     points: NDArray[np.float64]
+    faces: NDArray[np.int64]
     laplacian: sparse.csr_matrix
     mass: NDArray[np.float64]
     size: float
@@ -60,55 +64,49 @@ def surface_operator(vertices: NDArray, faces: NDArray) -> SurfaceOperator:
         link = sparse.coo_matrix((weight, (first, second)), shape=(count, count)).tocsr()
         link = link + link.T
         laplacian = laplacian + sparse.diags(np.asarray(link.sum(axis=1)).reshape(-1)) - link
-    return SurfaceOperator(points, laplacian.tocsr(), mass, size)
+    return SurfaceOperator(points, corners, laplacian.tocsr(), mass, size)
 
 
 class ScreenedSolver:
-    """Solves (L + kappa^2 M) x = b for many right-hand sides; a length of 1 / kappa is where sources fade."""
+    """Green's functions of the screened bending energy |(L + kappa^2 M) u|^2; a length of 1 / kappa is where they fade.
 
-    def __init__(self, operator: SurfaceOperator, kappa: float) -> None:
-        self.mass = operator.mass
-        self.matrix = (operator.laplacian + sparse.diags(kappa**2 * operator.mass)).tocsr()
-        count = len(operator.mass)
-        self.prolong: sparse.csr_matrix | None = None
-        if count <= DIRECT_VERTICES:
-            self._direct = _Factor(self.matrix)
-            return
-        self.prolong = _prolongation(operator)
-        self.restrict = self.prolong.T.tocsr()
-        self._direct = _Factor(self.restrict @ self.matrix @ self.prolong)
-        self._relax = 0.6 / self.matrix.diagonal()[:, None]
+    On large meshes they are found among mixtures of a few thousand vertices' values, the handles' among them; the
+    columns are these values, and `spread` makes them fields.
+    """
 
-    def solve(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
-        """x [V, C] for right [V, C]: to rounding when direct; on large meshes to under one percent."""
-        if self.prolong is None:
-            return self._direct.solve(right)
-        return np.concatenate([self._iterate(right[:, at : at + 16]) for at in range(0, right.shape[1], 16)], axis=1)
+    def __init__(self, operator: SurfaceOperator, kappa: float, handles: NDArray[np.int64]) -> None:
+        self.handles = handles
+        self._basis: sparse.csr_matrix | None = None
+        matrix = operator.laplacian + sparse.diags(kappa**2 * operator.mass)
+        mass = sparse.diags(operator.mass).tocsr()
+        if len(operator.mass) > DIRECT_VERTICES:
+            basis = coarse_basis(operator.points, operator.faces, operator.laplacian, handles, _COARSE_VERTICES)
+            matrix, mass = (basis.T @ (whole @ basis) for whole in (matrix, mass))
+            self._basis = basis
+        self._factor, self._mass = _Factor(matrix), mass
 
-    def _iterate(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Conjugate gradients, all columns at once, preconditioned by one two-level cycle."""
-        x = np.zeros_like(right)
-        residual = right.copy()
-        target = _TOLERANCE * np.linalg.norm(right, axis=0)
-        direction, old = np.zeros_like(right), np.ones(right.shape[1])
-        for step in range(_STEPS):
-            z = self._cycle(residual)
-            new = (residual * z).sum(axis=0)
-            direction = z + (new / old if step else 0.0) * direction
-            image = self.matrix @ direction
-            scale = new / np.maximum((direction * image).sum(axis=0), np.finfo(float).tiny)
-            x += scale * direction
-            residual -= scale * image
-            old = np.maximum(new, np.finfo(float).tiny)
-            if (np.linalg.norm(residual, axis=0) <= target).all():
-                break
-        return x
+    def columns(self, free_constant: bool) -> NDArray[np.float64]:
+        """[N, K] columns of A^-1 M A^-1 at the handles; with `free_constant` on the space of zero mean."""
+        weight = np.asarray(self._mass.sum(axis=1))  # [N, 1]
+        sources = np.zeros((len(weight), len(self.handles)))
+        if self._basis is None:
+            sources[self.handles, np.arange(len(self.handles))] = 1.0
+        else:
+            sources[:] = self._basis[self.handles].T.toarray()
+        if free_constant:
+            sources -= weight / weight.sum()
+        first = self._factor.solve(sources)
+        if free_constant:
+            first -= (weight * first).sum(axis=0) / weight.sum()
+        return self._factor.solve(self._mass @ first)
 
-    def _cycle(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
-        assert self.prolong is not None
-        x = self._relax * right
-        x += self.prolong @ self._direct.solve(self.restrict @ (right - self.matrix @ x))
-        return x + self._relax * (right - self.matrix @ x)
+    def spread(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[V, C] the fields of columns [N, C]."""
+        return columns if self._basis is None else self._basis @ columns
+
+    def at_handles(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[K, C] the values of columns [N, C] at the handles."""
+        return columns[self.handles] if self._basis is None else self._basis[self.handles] @ columns
 
 
 class _Factor:
@@ -202,27 +200,3 @@ def _areas(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
     """Heron's formula in Kahan's stable order."""
     c, b, a = np.sort(lengths, axis=1).T
     return 0.25 * np.sqrt(np.maximum((a + (b + c)) * (c - (a - b)) * (c + (a - b)) * (a + (b - c)), 0.0))
-
-
-def _prolongation(operator: SurfaceOperator) -> sparse.csr_matrix:
-    """[V, V_coarse] smoothed aggregation: patches around evenly spread seeds, along the surface."""
-    points, count = operator.points, len(operator.points)
-    graph = operator.laplacian.copy()
-    graph.setdiag(0)
-    graph.eliminate_zeros()
-    rows, columns = graph.nonzero()
-    lengths = np.linalg.norm(points[rows] - points[columns], axis=1) + 1e-9
-    graph = sparse.csr_matrix((lengths, (rows, columns)), shape=(count, count))
-    # One seed per occupied cell; an area A holds about A / h^2 cells of side h.
-    cell = float(np.sqrt(operator.mass.sum() / _COARSE_VERTICES))
-    seeds = np.arange(count)
-    while len(seeds) > 2 * _COARSE_VERTICES:  # a mesh of loose scraps has little area: take larger cells
-        seeds = np.unique(np.floor(points / cell).astype(np.int64), axis=0, return_index=True)[1]
-        cell *= 1.5
-    _, _, source = dijkstra(graph, directed=True, indices=seeds, min_only=True, return_predecessors=True)
-    patch = np.searchsorted(np.sort(seeds), source)
-    prolong = sparse.csr_matrix((np.ones(count), (np.arange(count), patch)), shape=(count, len(seeds)))
-    smoother = sparse.diags(0.6 / operator.laplacian.diagonal()) @ operator.laplacian
-    for _ in range(2):
-        prolong = prolong - smoother @ prolong
-    return prolong.tocsr()

@@ -16,7 +16,6 @@ from core.geometry.operators import ScreenedSolver, edge_graph, surface_operator
 # Screening of the biharmonic solve (squared, units of 1 / size^2): keeps it regular, far below any shape's own scale.
 _BIHARMONIC_KAPPA = 1e-3
 _FOLLOW_NEIGHBOURS = 12
-COLUMNS = 16  # solved at a time: bounds the memory on large meshes
 
 
 def biharmonic(vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike, targets: ArrayLike) -> NDArray:
@@ -38,14 +37,14 @@ def biharmonic_weights(vertices: ArrayLike, faces: ArrayLike, handle_indices: Ar
     """
     rest = np.asarray(vertices, dtype=np.float64)
     handles = _checked_handles(handle_indices, len(rest))
-    operator = surface_operator(rest, np.asarray(faces))
-    columns = _green_columns(ScreenedSolver(operator, _BIHARMONIC_KAPPA), handles, free_constant=True)
+    solver = ScreenedSolver(surface_operator(rest, np.asarray(faces)), _BIHARMONIC_KAPPA, handles)
+    columns = solver.columns(free_constant=True)
     count = len(handles)
     system = np.zeros((count + 1, count + 1))
-    system[:count, :count] = columns[handles]
+    system[:count, :count] = solver.at_handles(columns)
     system[:count, count] = system[count, :count] = 1.0
     inverse = np.linalg.pinv(system, rcond=1e-14)[:, :count]
-    weights = columns @ inverse[:count] + inverse[count]
+    weights = solver.spread(columns @ inverse[:count]) + inverse[count]
     weights[handles] = np.eye(count)
     return weights
 
@@ -59,8 +58,7 @@ class ResidualSolver:
     rest of the body alone. The default of a quarter is about a limb's length. Without screening, a single
     residual would carry the whole shape with it.
 
-    Green's columns C [V, K] are solved once; for any subset S of handles that a frame constrains, the
-    weights are C[:, S] inv(C[S, S]): a K x K inverse per distinct mask, then one product for all frames.
+    The weights of the handles are C inv(C at the handles) for the Green's columns C.
     """
 
     def __init__(self, vertices: ArrayLike, faces: ArrayLike, handle_indices: ArrayLike, radius: float = 0.25) -> None:
@@ -70,51 +68,31 @@ class ResidualSolver:
         self.handles = _checked_handles(handle_indices, len(rest))
         self.vertex_count = len(rest)
         if len(self.handles) == 0:
-            self.columns = np.zeros((len(rest), 0))
             return
-        operator = surface_operator(rest, np.asarray(faces))
-        columns = _green_columns(ScreenedSolver(operator, 2.0 / radius), self.handles, free_constant=False)
-        columns /= np.abs(columns[self.handles]).max()
-        self.columns = columns
-
-    def weights(self, keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """[V, S] for the S handles where `keyframe_mask` [K] is true; identity at those handles."""
-        chosen = self.handles[keyframe_mask]
-        weights = self.columns[:, keyframe_mask] @ self._inverse(keyframe_mask)
-        weights[chosen] = np.eye(len(chosen))
-        return weights
-
-    def _inverse(self, keyframe_mask: NDArray[np.bool_]) -> NDArray:
+        self._solver = ScreenedSolver(surface_operator(rest, np.asarray(faces)), 2.0 / radius, self.handles)
+        columns = self._solver.columns(free_constant=False)
+        self.table = self._solver.at_handles(columns)  # [K, K] of each handle's column at all handles
+        size = np.abs(self.table).max()
         # The pseudo-inverse bears handles so close together that their columns are equal to rounding.
-        return np.linalg.pinv(self.columns[np.ix_(self.handles[keyframe_mask], keyframe_mask)], rcond=1e-13)
+        self._weights = columns @ (np.linalg.pinv(self.table / size, rcond=1e-13) / size)
 
-    def solve(self, residuals: ArrayLike, keyframe_mask: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Displacements [T, V, 3] that equal residuals [T, K, 3] in their keyframes [T, K] (all, if left out).
+    def solve(self, residuals: ArrayLike) -> NDArray[np.float64]:
+        """Displacements [T, V, 3] that equal residuals [T, K, 3] at the handles.
 
-        Handles without a key in a frame are free there; a frame without any stays as it is. Raises ValueError when a
-        shape does not fit or a residual is not finite.
+        Raises ValueError when the shape does not fit or a residual is not finite.
         """
         values = np.asarray(residuals, dtype=np.float64)
         count = len(self.handles)
         if values.ndim != 3 or values.shape[1:] != (count, 3):
             raise ValueError(f"Residuals need the shape [T, {count}, 3], but have {values.shape}.")
-        mask = np.ones(values.shape[:2], bool) if keyframe_mask is None else np.asarray(keyframe_mask, dtype=bool)
-        if mask.shape != values.shape[:2]:
-            raise ValueError(f"The mask needs the shape {values.shape[:2]}, but has {mask.shape}.")
-        if not np.isfinite(values[mask]).all():
+        if not np.isfinite(values).all():
             raise ValueError("A residual is not a finite number.")
-        strength = np.zeros((count, len(values), 3))  # of each handle's column in each frame
-        masks, which = np.unique(mask, axis=0, return_inverse=True)
-        for row, chosen in enumerate(masks):
-            frames = np.flatnonzero(which.reshape(-1) == row)
-            if chosen.any():
-                pulls = values[np.ix_(frames, chosen)]  # [t, S, 3]
-                strength[np.ix_(chosen, frames)] = np.einsum("rs,tsc->rtc", self._inverse(chosen), pulls)
-        moved = (self.columns @ strength.reshape(count, 3 * len(values))).reshape(self.vertex_count, len(values), 3)
-        moved = moved.transpose(1, 0, 2).copy()
-        # Handles on neighbouring vertices leave rounding errors; at the handles themselves there are none.
-        frames, rows = np.nonzero(mask)
-        moved[frames, self.handles[rows]] = values[frames, rows]
+        moved = np.zeros((len(values), self.vertex_count, 3))
+        if count:
+            for frame, pulls in enumerate(values):
+                moved[frame] = self._solver.spread(self._weights @ pulls)
+            # Handles on neighbouring vertices leave rounding errors; at the handles themselves there are none.
+            moved[:, self.handles] = values
         return moved
 
 
@@ -182,23 +160,6 @@ def _follow(points: NDArray, size: float, low: NDArray, settled: NDArray[np.bool
         left[..., 2] *= np.sign(np.linalg.det(left @ right))[:, None]
         moved = np.einsum("fij,fj->fi", left @ right, points[followers] - center[:, 0]) + middle[:, 0]
         result[frame, followers] = moved * size + low
-
-
-def _green_columns(solver: ScreenedSolver, handles: NDArray[np.int64], free_constant: bool) -> NDArray[np.float64]:
-    """Columns [V, K] of A^-1 M A^-1 at the handles; with `free_constant` on the space of zero mean."""
-    mass = solver.mass[:, None]
-    columns = np.empty((len(mass), len(handles)))
-    for start in range(0, len(handles), COLUMNS):
-        some = handles[start : start + COLUMNS]
-        sources = np.zeros((len(mass), len(some)))
-        sources[some, np.arange(len(some))] = 1.0
-        if free_constant:
-            sources -= mass / mass.sum()
-        first = solver.solve(sources)
-        if free_constant:
-            first -= (mass * first).sum(axis=0) / mass.sum()
-        columns[:, start : start + COLUMNS] = solver.solve(mass * first)
-    return columns
 
 
 def _proper_faces(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -35,21 +35,19 @@ def continue_residuals(
         frames = len(residuals)
         around = continue_residuals(np.tile(residuals, (3, 1, 1)), np.tile(keyframe_mask, (3, 1)))
         return around[frames : 2 * frames]
-    frames, count, _ = residuals.shape
+    frames = len(residuals)
     result = residuals.copy()
-    every = np.arange(frames)
-    for column in range(count):
-        known = np.flatnonzero(keyframe_mask[:, column])
+    patterns, pattern = np.unique(keyframe_mask, axis=1, return_inverse=True)
+    for number, keyed in enumerate(patterns.T):
+        columns = np.flatnonzero(pattern.reshape(-1) == number)
+        known = np.flatnonzero(keyed)
         if len(known) == frames:
             continue
-        values = residuals[known, column]
+        values = residuals[np.ix_(known, columns)]
         if known[-1] < frames - 1:
-            known, values = (np.append(known, frames - 1), np.append(values, values[-1:], axis=0))
-        if len(known) == 1:
-            result[:, column] = values[0]
-            continue
-        continued = PchipInterpolator(known, values, axis=0)(every)
-        result[:, column] = np.where(keyframe_mask[:, column, None], residuals[:, column], continued)
+            known, values = np.append(known, frames - 1), np.append(values, values[-1:], axis=0)
+        continued = values if len(known) == 1 else PchipInterpolator(known, values, axis=0)(np.flatnonzero(~keyed))
+        result[np.ix_(~keyed, columns)] = continued
     return result
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
+from core.geometry.coarse_basis import contracted_faces
+
 Floats = NDArray[np.float64]
 CANDIDATES = 20_000  # vertices among which the samples are chosen
 
@@ -41,11 +43,8 @@ def coarse_surface(rest: Floats, faces: NDArray[np.integer], count: int) -> Coar
         from scipy.spatial import KDTree
 
         owner[lost] = KDTree(rest[samples]).query(rest[lost])[1]
-    corners = np.sort(owner[faces], axis=1)
-    whole = (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2])
-    first = np.unique(corners[whole], axis=0, return_index=True)[1]
     degree = np.asarray(graph.sum(axis=1)).ravel()
-    return CoarseSurface(samples, owner[faces][whole][first], owner, sparse.diags(1 / degree) @ graph)
+    return CoarseSurface(samples, contracted_faces(owner, faces), owner, sparse.diags(1 / degree) @ graph)
 
 
 def adjacency(faces: NDArray[np.integer], count: int) -> sparse.csr_matrix:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.geometry import operators
-from core.geometry.operators import ScreenedSolver, surface_operator
+from core.geometry.operators import surface_operator
 from core.geometry.solves import ResidualSolver, arap, biharmonic, biharmonic_weights
 
 HANDLES = np.array([0, 40, 100, 160])
@@ -109,24 +109,23 @@ SOLVERS = {name: ResidualSolver(*mesh, np.array([3, 7, 40, 100, 160])) for name,
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(sorted(SOLVERS)), st.integers(0, 2**31), st.integers(1, 6))
-def test_residuals_are_met_for_any_mask(mesh: str, seed: int, frames: int) -> None:
+def test_residuals_are_met(mesh: str, seed: int, frames: int) -> None:
     solver = SOLVERS[mesh]
-    rng = np.random.default_rng(seed)
-    residuals, given_ = rng.normal(size=(frames, 5, 3)), rng.random((frames, 5)) < 0.6
-    masked = np.where(given_[..., None], residuals, np.nan)  # what is not given is not looked at
-    moved = solver.solve(masked, given_)
+    residuals = np.random.default_rng(seed).normal(size=(frames, 5, 3))
+    moved = solver.solve(residuals)
     assert np.isfinite(moved).all()
-    assert np.array_equal(moved[:, solver.handles][given_], residuals[given_])
-    assert not moved[~given_.any(axis=1)].any()
+    assert np.array_equal(moved[:, solver.handles], residuals)
+    assert not solver.solve(0 * residuals).any()
 
 
-def test_weights_meet_the_handles_by_themselves() -> None:
-    """The identity rows written at the handles only remove rounding: the field leads there without a step."""
-    for solver in SOLVERS.values():
-        table = solver.columns[solver.handles]
-        assert np.allclose(table, table.T, atol=1e-9)
-        assert np.linalg.eigvalsh(table).min() > 0
-        assert np.allclose(solver.columns[solver.handles] @ np.linalg.inv(table), np.eye(5), atol=1e-9)
+def test_the_field_leads_to_the_handles_without_a_step() -> None:
+    """The values written at the handles only remove rounding: the vertices beside them move nearly as far."""
+    assert np.allclose(SOLVERS["ball"].table, SOLVERS["ball"].table.T, atol=1e-9)
+    vertices, faces = ball(4)
+    handles = np.array([3, 700, 1900])
+    field = ResidualSolver(vertices, faces, handles).solve(np.ones((1, 3, 3)))[0]
+    beside = np.unique(faces[np.isin(faces, handles).any(axis=1)])
+    assert np.abs(field[beside] - 1).max() < 0.15
 
 
 def test_the_field_is_linear_in_the_residuals_and_frames_are_independent() -> None:
@@ -141,11 +140,11 @@ def test_a_residual_fades_with_the_radius() -> None:
     vertices, faces = np.asarray(rod.vertices), np.asarray(rod.faces)
     tip = int(vertices[:, 2].argmax())
     along = (vertices[tip, 2] - vertices[:, 2]) / np.ptp(vertices, axis=0).max()
-    weight = ResidualSolver(vertices, faces, [tip], radius=0.2).weights(np.array([True]))[:, 0]
+    weight = ResidualSolver(vertices, faces, [tip], radius=0.2).solve(np.ones((1, 1, 3)))[0, :, 0]
     assert weight.max() == pytest.approx(1.0)
     assert 0.2 < weight[np.abs(along - 0.2).argmin()] < 0.7
     assert abs(weight[along > 0.6]).max() < 0.1
-    wide = ResidualSolver(vertices, faces, [tip], radius=0.8).weights(np.array([True]))[:, 0]
+    wide = ResidualSolver(vertices, faces, [tip], radius=0.8).solve(np.ones((1, 1, 3)))[0, :, 0]
     assert wide[along > 0.6].min() > weight[along > 0.6].max()
 
 
@@ -163,24 +162,21 @@ def test_without_handles_nothing_moves() -> None:
     assert not ResidualSolver(vertices, faces, []).solve(np.zeros((2, 0, 3))).any()
 
 
-def test_two_level_solver_agrees_with_the_direct_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_meshes_are_solved_at_a_few_vertices(monkeypatch: pytest.MonkeyPatch) -> None:
     vertices, faces = ball(4)
-    operator = surface_operator(vertices * [1, 0.5, 0.3], faces)
-    right = np.zeros((len(vertices), 3))
-    right[[0, 700, 1900], [0, 1, 2]] = 1
-    direct = ScreenedSolver(operator, 8.0).solve(operator.mass[:, None] * ScreenedSolver(operator, 8.0).solve(right))
+    vertices = vertices * [1, 0.5, 0.3]
+    handles = np.array([0, 5, 700, 1900])
+    residuals = np.random.default_rng(0).normal(size=(2, 4, 3))
+    exact = ResidualSolver(vertices, faces, handles).solve(residuals)
+    exact_weights = biharmonic_weights(vertices, faces, handles)
     monkeypatch.setattr(operators, "DIRECT_VERTICES", 100)
     monkeypatch.setattr(operators, "_COARSE_VERTICES", 250)
-    solver = ScreenedSolver(operator, 8.0)
-    assert solver.prolong is not None
-    assert solver.prolong.shape[1] < 600
-    error = np.abs(solver.solve(operator.mass[:, None] * solver.solve(right)) - direct)
-    assert (error.max(axis=0) < 0.03 * np.abs(direct).max(axis=0)).all()
-    handles = np.array([0, 5, 700, 1900])
-    field = ResidualSolver(vertices, faces, handles).solve(np.ones((1, 4, 3)))
-    assert np.array_equal(field[0, handles], np.ones((4, 3)))
+    field = ResidualSolver(vertices, faces, handles).solve(residuals)
+    assert np.array_equal(field[:, handles], residuals)
+    assert np.abs(field - exact).max() < 0.05 * np.abs(residuals).max()
     weights = biharmonic_weights(vertices, faces, handles)
     assert np.allclose(weights.sum(axis=1), 1)
+    assert np.abs(weights - exact_weights).max() < 0.05
 
 
 def test_laplacian_has_the_constants_as_its_only_kernel() -> None:
