@@ -83,6 +83,72 @@ def test_the_skin_is_what_the_specification_asks_for(rig, sequence, tmp_path) ->
             assert (np.diff(times) > 0).all() and len(times) == gltf["accessors"][sampler["output"]]["count"]
 
 
+def world_maps(gltf, binary, animation, seconds):
+    """[N, 4, 4] of all nodes at one time, by the specification alone: linear in places, on the arc in rotations."""
+    local = {}
+    for number, node in enumerate(gltf["nodes"]):
+        local[number] = {
+            "rotation": np.array([0.0, 0, 0, 1]),
+            "translation": np.array(node.get("translation", [0, 0, 0])),
+        }
+    for channel in animation["channels"]:
+        sampler = animation["samplers"][channel["sampler"]]
+        times, keys = (values(gltf, binary, sampler[end]).astype(np.float64) for end in ("input", "output"))
+        after = int(np.searchsorted(times[:, 0], seconds).clip(1, max(len(times) - 1, 1)))
+        before = after - 1
+        if len(keys) == 1:
+            value = keys[0]
+        else:
+            share = np.clip((seconds - times[before, 0]) / (times[after, 0] - times[before, 0]), 0, 1)
+            a, b = keys[before], keys[after]
+            value = (1 - share) * a + share * b
+            if channel["target"]["path"] == "rotation":
+                cosine = float(a @ b)
+                b, angle = b * np.sign(cosine), np.arccos(min(abs(cosine), 1.0))
+                value = a
+                if angle > 1e-6:
+                    value = (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
+        local[channel["target"]["node"]][channel["target"]["path"]] = value
+    maps = {}
+
+    def place(number, above):
+        x, y, z, w = local[number]["rotation"]
+        own = np.eye(4)
+        own[:3, 3] = local[number]["translation"]
+        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        own[:3, :3] += 2 * w * cross + 2 * cross @ cross
+        maps[number] = above @ own
+        for child in gltf["nodes"][number].get("children", ()):
+            place(child, maps[number])
+
+    for root in gltf["scenes"][gltf["scene"]]["nodes"]:
+        place(root, np.eye(4))
+    return np.stack([maps[number] for number in range(len(gltf["nodes"]))])
+
+
+def test_whoever_follows_the_specification_sees_the_motions(rig, sequence, tmp_path) -> None:
+    gltf, binary = document(export_rig(rig, sequence, tmp_path / "rig.glb")[0])
+    (holder,) = [node for node in gltf["nodes"] if "mesh" in node]
+    skin = gltf["skins"][holder["skin"]]
+    assert skin["skeleton"] in skin["joints"]
+    assert not any(joint in gltf["scenes"][0]["nodes"] for joint in skin["joints"])
+    (primitive,) = gltf["meshes"][holder["mesh"]]["primitives"]
+    assert gltf["accessors"][primitive["attributes"]["JOINTS_0"]]["componentType"] in (5121, 5123)
+    assert gltf["accessors"][primitive["attributes"]["WEIGHTS_0"]]["normalized"] is True
+    position, bones, weights = (
+        values(gltf, binary, primitive["attributes"][name]) for name in ("POSITION", "JOINTS_0", "WEIGHTS_0")
+    )
+    back = values(gltf, binary, skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
+    places = np.c_[position, np.ones(len(position))]
+    for number, motion in enumerate((sequence, bent_tube(9, 1.0))):
+        for frame in range(motion.frames):
+            maps = world_maps(gltf, binary, gltf["animations"][number], frame / motion.fps)[skin["joints"]] @ back
+            moved = np.einsum("vb,vbij,vj->vi", weights / 65535, maps[bones], places)[:, :3]
+            assert np.linalg.norm(moved - motion.vertices[frame], axis=-1).mean() < 5e-3 * 3
+            wanted = rig.vertices(sequence.vertices[0].astype(np.float64), rig.actions[number])[frame]
+            np.testing.assert_allclose(moved, wanted, atol=2e-4)
+
+
 def test_materials_seams_and_places_of_the_input_stay(case, tmp_path) -> None:
     """The mesh's own vertices, also where a file far from 0 counts from elsewhere; scaled as asked."""
     source = replace(case.source, origin=(1e6, 0.0, -5.0))
