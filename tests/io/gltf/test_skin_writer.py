@@ -87,7 +87,8 @@ def world_maps(gltf, binary, animation, seconds):
     """[N, 4, 4] of all nodes at one time, by the specification alone: linear in places, on the arc in rotations."""
     local = {}
     for number, node in enumerate(gltf["nodes"]):
-        local[number] = {
+        rest = node.get("translation", [0, 0, 0])
+        local[number] = {"rotation": np.array([0.0, 0, 0, 1]), "translation": np.array(rest)}
             "rotation": np.array([0.0, 0, 0, 1]),
             "translation": np.array(node.get("translation", [0, 0, 0])),
         }
