@@ -89,9 +89,6 @@ def world_maps(gltf, binary, animation, seconds):
     for number, node in enumerate(gltf["nodes"]):
         rest = node.get("translation", [0, 0, 0])
         local[number] = {"rotation": np.array([0.0, 0, 0, 1]), "translation": np.array(rest)}
-            "rotation": np.array([0.0, 0, 0, 1]),
-            "translation": np.array(node.get("translation", [0, 0, 0])),
-        }
     for channel in animation["channels"]:
         sampler = animation["samplers"][channel["sampler"]]
         times, keys = (values(gltf, binary, sampler[end]).astype(np.float64) for end in ("input", "output"))
