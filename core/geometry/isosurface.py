@@ -35,38 +35,9 @@ def extract_isosurface(
     is extracted. The outermost corners count as outside, so the surface is closed. Raises MeshError when nothing, or
     everything, is inside or values are not finite.
     """
-    steps = np.log2(resolution / coarse_resolution)
-    if coarse_resolution < 2 or steps < 0 or steps != int(steps):
-        raise ValueError(f"The resolution {resolution} is not {coarse_resolution} times a power of two.")
-
-    def ask(index: NDArray[np.int64], cells: int) -> NDArray[np.float64]:
-        places = (index / cells - 0.5) * BOX_SIDE
-        values = [np.asarray(occupancy(places[at : at + chunk])).reshape(-1) for at in range(0, len(places), chunk)]
-        answer = np.concatenate(values).astype(np.float64) if values else np.zeros(0)
-        if not np.isfinite(answer).all():
-            raise MeshError("The occupancy has values that are not finite numbers, so there is no surface to extract.")
-        return answer
-
-    cells = coarse_resolution
-    index = np.stack(np.meshgrid(*[np.arange(cells + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    grid = ask(index, cells).reshape((cells + 1,) * 3)
+    grid = refined_grid(occupancy, resolution, level, coarse_resolution, chunk, thin)
     if not (grid > level).any():
         raise MeshError("The occupancy is outside everywhere, so there is no surface to extract.")
-    known = np.ones(grid.shape, bool)
-    while cells < resolution:
-        near = _crossed_cells(grid > level)
-        if thin is not None:
-            cell = np.clip(np.floor((np.asarray(thin) / BOX_SIDE + 0.5) * cells), 0, cells - 1).astype(np.int64)
-            near[tuple(cell.T)] = True
-        near = binary_dilation(near, iterations=1)
-        cells *= 2
-        grid = zoom(grid, (2 * np.array(grid.shape) - 1) / grid.shape, order=1, grid_mode=False, mode="nearest")
-        spread = np.zeros(grid.shape, bool)
-        spread[::2, ::2, ::2] = known
-        known = spread
-        wanted = _corners_of(np.repeat(np.repeat(np.repeat(near, 2, 0), 2, 1), 2, 2)) & ~known
-        grid, known = _ask_until_closed(grid, known, wanted, level, partial(ask, cells=cells))
-
     if mend is not None:
         grid = mend(grid)
     low = min(float(grid.min()), level - 1.0)
@@ -82,6 +53,50 @@ def extract_isosurface(
     vertices, faces, _, _ = marching_cubes(grid, level=level, gradient_direction="ascent", allow_degenerate=True)
     vertices = (vertices / resolution - 0.5) * BOX_SIDE
     return vertices.astype(np.float32), faces.astype(np.int32)
+
+
+def refined_grid(
+    occupancy: Occupancy,
+    resolution: int,
+    level: float = 0.5,
+    coarse_resolution: int = 32,
+    chunk: int = 65_536,
+    thin: NDArray[np.floating] | None = None,
+) -> NDArray[np.float64]:
+    """Values [resolution + 1] * 3 at the grid's corners, exact near the level, elsewhere interpolated.
+
+    Arguments are as in `extract_isosurface`.
+    """
+    steps = np.log2(resolution / coarse_resolution)
+    if coarse_resolution < 2 or steps < 0 or steps != int(steps):
+        raise ValueError(f"The resolution {resolution} is not {coarse_resolution} times a power of two.")
+
+    def ask(index: NDArray[np.int64], cells: int) -> NDArray[np.float64]:
+        places = (index / cells - 0.5) * BOX_SIDE
+        values = [np.asarray(occupancy(places[at : at + chunk])).reshape(-1) for at in range(0, len(places), chunk)]
+        answer = np.concatenate(values).astype(np.float64) if values else np.zeros(0)
+        if not np.isfinite(answer).all():
+            raise MeshError("The occupancy has values that are not finite numbers, so there is no surface to extract.")
+        return answer
+
+    cells = coarse_resolution
+    index = np.stack(np.meshgrid(*[np.arange(cells + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    grid = ask(index, cells).reshape((cells + 1,) * 3)
+    known = np.ones(grid.shape, bool)
+    while cells < resolution:
+        near = _crossed_cells(grid > level)
+        if thin is not None:
+            cell = np.clip(np.floor((np.asarray(thin) / BOX_SIDE + 0.5) * cells), 0, cells - 1).astype(np.int64)
+            near[tuple(cell.T)] = True
+        near = binary_dilation(near, iterations=1)
+        cells *= 2
+        grid = zoom(grid, (2 * np.array(grid.shape) - 1) / grid.shape, order=1, grid_mode=False, mode="nearest")
+        spread = np.zeros(grid.shape, bool)
+        spread[::2, ::2, ::2] = known
+        known = spread
+        wanted = _corners_of(np.repeat(np.repeat(np.repeat(near, 2, 0), 2, 1), 2, 2)) & ~known
+        grid, known = _ask_until_closed(grid, known, wanted, level, partial(ask, cells=cells))
+    return grid
 
 
 def _ask_until_closed(

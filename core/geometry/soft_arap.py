@@ -39,50 +39,60 @@ class SoftArap:
         weight = np.clip(off.data, 1e-3, _MOST_WEIGHT)
         self.start, self.end = np.r_[off.row, off.col], np.r_[off.col, off.row]
         self.weight = np.r_[weight, weight]
-        count = len(self.rest)
         self.edges = self.rest[self.start] - self.rest[self.end]
-        self.gather = sparse.csr_matrix(
-            (np.ones(len(self.start)), (self.start, np.arange(len(self.start)))), (count, len(self.start))
-        )
-        adjacent = sparse.csr_matrix((self.weight, (self.start, self.end)), (count, count))
-        self.laplacian = sparse.diags(np.asarray(adjacent.sum(axis=1)).ravel()) - adjacent
+        count = len(self.rest)
+        diagonal = np.bincount(self.start, self.weight, count)
+        self._corner = np.r_[self.start, np.arange(count)], np.r_[self.end, np.arange(count)]
+        # A trace of mass keeps the system regular where all weights vanish.
+        self._laplacian = np.r_[-self.weight, diagonal + 1e-9]
+        self._turning = self._turned()
 
     def at_rest_in(self, pose: NDArray[np.float64]) -> SoftArap:
         """A copy whose rest shape is `pose` [V, 3]; edge weights stay."""
         other = copy(self)
         other.rest, other.edges = pose, pose[self.start] - pose[self.end]
+        other._turning = other._turned()
         return other
 
     def attached(self, attachment: sparse.csr_matrix, weights: NDArray[np.float64]) -> Attached:
-        """Factorise for attachments [N, V] with weights [N]."""
-        pull = (attachment.T @ sparse.diags(weights)).tocsr()
-        # A trace of mass keeps the system regular where all weights vanish.
-        system = self.laplacian + pull @ attachment + sparse.diags(np.full(len(self.rest), 1e-9))
+        """Factorise for attachments [N, V] with weights [N], each to at most a few vertices."""
+        count = len(self.rest)
+        pull = attachment.T.multiply(weights).tocsr()
+        held = (pull @ attachment).tocoo()
+        rows, columns = np.r_[self._corner[0], held.row], np.r_[self._corner[1], held.col]
+        system = sparse.csc_matrix((np.r_[self._laplacian, held.data], (rows, columns)), (count, count))
         return Attached(_factorised(system), pull)
 
     def fit(self, start: NDArray, attached: Attached, targets: NDArray, iterations: int) -> NDArray[np.float64]:
         """Positions [V, 3] after `iterations` from `start`, pulled towards targets [N, 3]."""
         positions = start
         drawn = attached.pull @ targets
+        turning = self._turning
         for _ in range(iterations):
-            turned = np.einsum("eij,ej->ei", self._edge_rotations(positions), self.edges)
-            positions = attached.factor.solve(self.gather @ (self.weight[:, None] * turned) + drawn)
+            # libigl wants all first rows, then all second, then all third; it gives rotations side by side.
+            turns = igl.fit_rotations(turning @ positions).reshape(3, -1, 3).transpose(2, 1, 0)
+            positions = attached.factor.solve(0.5 * (turning.T @ turns.reshape(-1, 3)) + drawn)
         return positions
 
-    def _edge_rotations(self, positions: NDArray) -> NDArray[np.float64]:
-        """[E, 3, 3] mean of the best rotations at both ends of every edge."""
-        moved = positions[self.start] - positions[self.end]
-        outer = (self.weight[:, None, None] * self.edges[:, :, None] * moved[:, None, :]).reshape(-1, 9)
-        covariance = (self.gather @ outer).reshape(-1, 3, 3)
-        # libigl wants all first rows, then all second, then all third; it gives rotations side by side.
-        stacked = np.ascontiguousarray(covariance.transpose(1, 0, 2).reshape(-1, 3))
-        turns = igl.fit_rotations(stacked).reshape(3, -1, 3).transpose(1, 0, 2)
-        return 0.5 * (turns[self.start] + turns[self.end])
+    def _turned(self) -> sparse.csr_matrix:
+        """[3V, V] that gives the covariances of all vertices' edges, at rest and now, from positions [V, 3].
+
+        Its transpose takes rotations of the vertices to the right side of Poisson's equation, in which each edge turns
+        by the mean of both its ends'.
+        """
+        count = len(self.rest)
+        along = self.weight[:, None] * self.edges
+        own = np.stack([np.bincount(self.start, along[:, axis], count) for axis in range(3)], axis=1)
+        axes = count * np.arange(3)
+        values = np.concatenate([-along, own])
+        rows = (self._corner[0][:, None] + axes).ravel()
+        columns = np.repeat(self._corner[1], 3)
+        return sparse.csr_matrix((values.ravel(), (rows, columns)), (3 * count, count))
 
 
-def _factorised(system: sparse.csr_matrix) -> Any:
+def _factorised(system: sparse.csc_matrix) -> Any:
     """SuperLU of a symmetric positive definite matrix: without pivoting it is ten times as fast."""
-    return splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
 
 
 def closest(vertices: NDArray, faces: NDArray, points: NDArray) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:

@@ -41,6 +41,8 @@ def one_solid(grid: Grid, points: NDArray[np.floating] | None = None) -> Grid:
     largest = cells.max()
     kept = (cells >= SMALLEST * largest) | ((seen >= SUPPORT) & (cells >= SMALLEST_SEEN * largest))
     result[~kept[part]] = np.minimum(result[~kept[part]], -1.0)
+    if kept.sum() == 1:
+        return result
     return _bridged(result, part, np.flatnonzero(kept), int(cells.argmax()), seen, step)
 
 

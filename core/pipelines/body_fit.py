@@ -13,17 +13,15 @@ import igl
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.ndimage import map_coordinates, spline_filter
 from scipy.spatial import KDTree
 
 from core.geometry.occupancy import is_inside
+from core.geometry.sampled_field import Field, sampled_field
 from core.geometry.sampling import face_normals
 from core.geometry.soft_arap import SoftArap, closest
 from core.pipelines.body_search import Floats, PlacedBody, contradictions
 from core.pipelines.free_space import FreeSpace
 from core.sequence import BOX_SIDE
-
-Grid = Floats
 
 POINTS = 500  # seen points that pull
 # Weight of the points beside the cotangent weights of edges, and distance at which a match counts half, in turn.
@@ -58,7 +56,7 @@ class FittedBody:
     faces: NDArray[np.int64]  # [F, 3]
     misfit: float  # as a share of the size: distance of the points, contradictions and stretch
     seen: KDTree | None = None  # the points it was bent to
-    company: Grid | None = None  # [n, n, n] splines over frame 0's box: the field of all likely bodies
+    company: Field | None = None  # that of all likely bodies
 
     def field(self, places: Floats) -> Floats:
         """Logits [Q] at places [Q, 3] in this body alone: positive inside, SURE at the most."""
@@ -76,7 +74,7 @@ class FittedBody:
     def with_company(self, places: Floats) -> Floats:
         """The same with what all likely bodies have in common."""
         own = self.field(places)
-        return own if self.company is None else own + COMPANY_SHARE * (_at(self.company, places) - own)
+        return own if self.company is None else own + COMPANY_SHARE * (self.company(places) - own)
 
     def blended(self, logits: NDArray[np.floating], places: Floats, trust: float = TRUST) -> Floats:
         """Occupancy logits [Q] at places [Q, 3]: given ones near the seen points, away from them also the body's own.
@@ -90,7 +88,7 @@ class FittedBody:
         share = trust * share * share * (3 - 2 * share)
         near = is_inside(self.vertices, self.faces, every) | (share > 0)
         if self.company is not None:
-            near |= _at(self.company, every) > 0
+            near |= self.company(every) > 0
         rows = np.flatnonzero(near)
         if len(rows):
             own = self.with_company(every[rows])
@@ -112,15 +110,8 @@ def in_company(bodies: Sequence[FittedBody], likelihood: float) -> list[FittedBo
     counted = [(part, body) for part, body in zip(share, bodies, strict=True) if part > LEAST_SHARE]
     total = sum(part for part, _ in counted)
     field = sum(part / total * body.field(places) for part, body in counted)
-    company = spline_filter(np.asarray(field).reshape((COMPANY_CELLS + 1,) * 3))
+    company = sampled_field(np.asarray(field).reshape((COMPANY_CELLS + 1,) * 3))
     return [replace(body, company=company) for body in bodies]
-
-
-def _at(grid: Grid, places: Floats) -> Floats:
-    """Values [Q] of splines over frame 0's box, smooth between their corners."""
-    index = (places / BOX_SIDE + 0.5) * (len(grid) - 1)
-    result: Floats = map_coordinates(grid, index.T, order=3, mode="nearest", prefilter=False)
-    return result
 
 
 def fit_bodies(

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from core.errors import MeshError
 from core.geometry.closed_surface import large_parts
-from core.geometry.isosurface import extract_isosurface
+from core.geometry.isosurface import extract_isosurface, refined_grid
+from core.geometry.sampled_field import sampled_field
 from core.geometry.solid_parts import one_solid
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_fit import FittedBody
@@ -22,6 +23,7 @@ from core.pipelines.free_space import FreeSpace
 from core.pipelines.tracked_surface import tracked_surface
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray[Any]]
+MODEL_CELLS = 64  # along a side: the model's occupancy is smooth, and asking it is what takes time
 MODEL_BESIDE, BODY_BESIDE = 0.3, 0.3  # weight of the model's and of a body's word beside that of voxels
 
 
@@ -47,9 +49,16 @@ def latents_to_mesh(
     """
     asked = model_occupancy(autoencoder, latents)
 
+    def known(points: NDArray[np.float64]) -> NDArray[Any]:
+        check_cancelled()
+        return asked(points)
+
+    # `tracked_surface` samples what it is told by itself.
+    model = known if tracks is not None else _sampled(known, resolution)
+
     def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
         check_cancelled()
-        logits = asked(points)
+        logits = model(points)
         if solid is not None:
             own = 0.0 if body is None else BODY_BESIDE * _chance(body.with_company(points))
             return solid(points) + MODEL_BESIDE * _chance(logits) + own
@@ -73,6 +82,11 @@ def latents_to_mesh(
             "The model found no closed surface in the first frame; check the scans' centre, size and up axis."
         ) from error
     return within_budget(vertices, triangles, faces)
+
+
+def _sampled(model: Occupancy, resolution: int) -> Occupancy:
+    """The model's logits, asked only at the corners of a coarser grid."""
+    return sampled_field(refined_grid(model, min(MODEL_CELLS, resolution), level=0.0, chunk=16_384))
 
 
 def _chance(logits: NDArray[Any]) -> NDArray[np.float64]:
