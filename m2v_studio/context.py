@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from core.io.gltf.clip_reader import FPS
 from core.io.reference_frames import VIDEO_SUFFIXES
@@ -17,10 +18,11 @@ from m2v_studio.document.names import default_export_name
 from m2v_studio.document.reference import Reference, ReferenceMotion
 from m2v_studio.document.scan_document import OpenedScans, Reading, cut_box
 from m2v_studio.document.scan_files import KINDS, read_scan_document
-from m2v_studio.document.state import Notice, is_open, why_not_results, why_not_rig
+from m2v_studio.document.state import Notice, State, is_open, why_not_results, why_not_rig
 from m2v_studio.render.shot import FilmOptions
 from m2v_studio.studio import Studio
 from m2v_studio.view import layout, theme
+from m2v_studio.view.fields import Edited
 from m2v_studio.view.keymap import Chord
 from m2v_studio.view.viewport import Viewport
 from m2v_studio.work.clips import clip_length, clip_motion
@@ -123,6 +125,20 @@ class EditorContext:
         """A tooltip that ends with the keys that do the same."""
         keys = self.keys_text(command)
         return f"{text} ({keys})" if keys else text
+
+    def take_menu(self, place: str) -> bool:
+        """Whether a right click has just asked for the menu of this place; asked once, it is answered."""
+        asked = self.menu_asked == place
+        if asked:
+            self.menu_asked = ""
+        return asked
+
+    def apply(self, edited: Edited, label: str, command: Callable[..., State], *values: Any, **named: Any) -> None:
+        """Carry out what was done to a field; one gesture on it is one undo step."""
+        if edited.changed:
+            self.studio.drag(f"number {label}", label, command, *values, **named)
+        if edited.ended:
+            self.studio.session.end_gesture()
 
     def set_text_scale(self, value: float) -> None:
         self.studio.change_settings(text_scale=value)

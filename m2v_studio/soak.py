@@ -1,7 +1,7 @@
-"""`m2v-studio soak`: operates a window at random for minutes or hours, including bad files, or by an animator's habits.
+"""`m2v-studio soak`: operates a window at random for minutes or hours, including bad files.
 
 Off-screen, with separate settings; the same seed gives the same events. Checks that there is no exception, no frame
-over half a second, and no growth of memory; habits are checked for what should come of each.
+over half a second, and no growth of memory.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from m2v_studio.driver import Driver
+    from m2v_studio.soak_events import Event
     from m2v_studio.work.engine import AnimatorFactory
 
 SLOW_SECONDS = 0.5
@@ -78,18 +79,24 @@ class Report:
         return [*shown, "good" if self.is_good else "not good"]
 
 
+class EventSource(Protocol):
+    """Where a soak's events come from."""
+
+    def draw(self) -> tuple[str, Event]:
+        """The next event: what it is, a kind first, and the function that performs it."""
+
+    def dismiss(self) -> None:
+        """Close open dialogs."""
+
+    def start_over(self) -> None:
+        """Go back to a fresh document."""
+
+
 class Soak:
-    """Operates one window, by `habits` or at random. `by_cpu` measures frames in CPU time of the window's thread, for
-    busy machines."""
+    """Operates one window by `events`. `by_cpu`: only frames that compute for long are slow, for busy machines."""
 
-    def __init__(self, driver: Driver, folder: Path, seed: int, by_cpu: bool = False, habits: bool = False) -> None:
-        from m2v_studio.soak_events import Events
-        from m2v_studio.soak_habits import Habits
-
-        self.driver, self.report, self._by_cpu = driver, Report(seed), by_cpu
-        self.random = random.Random(seed)
-        self.habits = habits
-        self.events: Events | Habits = (Habits if habits else Events)(driver, folder, self.random)
+    def __init__(self, driver: Driver, events: EventSource, seed: int, by_cpu: bool = False) -> None:
+        self.driver, self.events, self.report, self._by_cpu = driver, events, Report(seed), by_cpu
         self._last: deque[str] = deque(maxlen=REMEMBERED)
         self._watch()
 
@@ -99,7 +106,7 @@ class Soak:
         while going(report):
             name, event = self.events.draw()
             self._last.append(name)
-            report.kinds[name if self.habits else name.split(" ")[0]] += 1
+            report.kinds[name.split(":")[0]] += 1
             try:
                 event()
             except Exception as error:
@@ -184,17 +191,11 @@ def resident_bytes() -> int | None:
         return None
 
 
-def soak(
-    seed: int,
-    minutes: float,
-    factory: AnimatorFactory,
-    isolate: bool = True,
-    by_cpu: bool = False,
-    habits: bool = False,
-) -> Report:
-    """Open a window off-screen and operate it for `minutes`: of the wall's clock, or of an animator's for habits."""
+def soak(seed: int, minutes: float, factory: AnimatorFactory, isolate: bool = True, by_cpu: bool = False) -> Report:
+    """Open a window off-screen and operate it for `minutes`."""
     from m2v_studio.app import App
     from m2v_studio.driver import Driver
+    from m2v_studio.soak_events import Events
     from m2v_studio.studio import Studio
 
     with tempfile.TemporaryDirectory(prefix="m2v-soak-") as folder:
@@ -205,9 +206,9 @@ def soak(
         try:
             studio.worker.start()
             limit = time.monotonic() + 60.0 * minutes
-            return Soak(Driver(app), Path(folder), seed, by_cpu, habits).run(
-                lambda report: report.clock < 60.0 * minutes if habits else time.monotonic() < limit
-            )
+            driver = Driver(app)
+            events = Events(driver, Path(folder), random.Random(seed))
+            return Soak(driver, events, seed, by_cpu).run(lambda report: time.monotonic() < limit)
         finally:
             app.close()
             if before is None:
@@ -221,8 +222,6 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="m2v-studio soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="which events (default: 0)")
     parser.add_argument("--minutes", type=float, default=1.0, help="for how long (default: 1)")
-    parser.add_argument("--habits", action="store_true", help="an animator's habits instead of random events; --minutes"
-                        " are then the animator's")  # fmt: skip
     parser.add_argument("--preset", default="small", help="the model to load (default: small)")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
     arguments = parser.parse_args(argv)
@@ -232,6 +231,6 @@ def main(argv: list[str]) -> int:
     from m2v_studio.work.worker import load_animator
 
     factory = partial(load_animator, arguments.preset, arguments.device)
-    report = soak(arguments.seed, arguments.minutes, factory, habits=arguments.habits)
+    report = soak(arguments.seed, arguments.minutes, factory)
     print("\n".join(report.lines()))
     return 0 if report.is_good else 1

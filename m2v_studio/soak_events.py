@@ -51,7 +51,7 @@ class Events:
         weights = [weight for weight, _, _ in self._kinds]
         _, kind, make = self.random.choices(self._kinds, weights)[0]
         detail, event = make()
-        return f"{kind} {detail}".strip(), event
+        return f"{kind}: {detail}" if detail else kind, event
 
     def dismiss(self) -> None:
         """Close open dialogs."""

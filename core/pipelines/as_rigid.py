@@ -135,11 +135,7 @@ def _sway(frames: int, fps: float) -> Doubles:
 
 
 def with_second_opinion(
-    body: MovingBody,
-    led: Borrowed,
-    borrowed: Borrowed,
-    poses: NDArray[np.floating],
-    handles: KeyedHandles,
+    body: MovingBody, led: Borrowed, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles
 ) -> Borrowed:
     """`led` motions [S, T, P, ...], blended with the as-rigid one as far as that foretells handles better.
 

@@ -28,11 +28,7 @@ class Session:
         self._gesture: str | None = None
 
     def do(
-        self,
-        label: str,
-        command: Callable[Concatenate[State, P], State],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        self, label: str, command: Callable[Concatenate[State, P], State], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """Apply an edit as one undo step; nothing is recorded when the document did not change."""
         self._apply(label, None, command, *args, **kwargs)

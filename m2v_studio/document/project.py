@@ -40,17 +40,7 @@ VERSION = 1
 SCANS_VERSION = 2  # of a project of scans, which an older studio cannot read
 MAX_JSON_BYTES = 64 << 20
 MAX_BYTES = 8 << 30  # of all arrays; beyond 256 MB, 100 times the size of the archive at most
-SETTINGS = (
-    "frames",
-    "fps",
-    "seeds",
-    "seed",
-    "quality",
-    "behaviour",
-    "loop",
-    "contacts",
-    "without",
-)
+SETTINGS = ("frames", "fps", "seeds", "seed", "quality", "behaviour", "loop", "contacts", "without")
 RESULTS = "results.npz"
 _STALE = ("an older edit",)
 

@@ -16,7 +16,7 @@ from m2v_studio.view import theme
 from m2v_studio.view.camera import Region
 from m2v_studio.view.menus import FILE_FIRST, FILE_REST, MENUS, draw_entries
 from m2v_studio.view.style import packed, rgba
-from m2v_studio.view.widgets import button, menu, panel, scale, shorten, tooltip
+from m2v_studio.view.widgets import button, menu, panel, progress_bar, scale, shorten, tooltip
 
 TEXT_SCALES = (1.0, 1.25, 1.5, 1.75, 2.0)
 
@@ -148,17 +148,7 @@ def _progress(context: EditorContext, region: Region) -> None:
     psim.TextUnformatted(text)
     tooltip(job.message)
     psim.SameLine(0.0, 14 * s)
-    fraction = job.done / job.total if job.total else 0.0
-    x, y = psim.GetCursorScreenPos()
-    height = psim.GetFrameHeight()
-    width = min(300 * s, region.width * 0.3)
-    draw = psim.GetWindowDrawList()
-    top, bottom = y + height / 2 - 4 * s, y + height / 2 + 4 * s
-    draw.AddRectFilled((x, top), (x + width, bottom), packed(theme.BUTTON_ACTIVE), 4 * s)
-    if fraction > 0:
-        filled = max(width * min(fraction, 1.0), 8 * s)
-        draw.AddRectFilled((x, top), (x + filled, bottom), packed(theme.ACCENT), 4 * s)
-    psim.Dummy((width, height))
+    progress_bar(job.done, job.total, region.width)
     psim.SameLine(0.0, 14 * s)
     if button("Cancel", context.with_keys("Stop generating; editing goes on meanwhile", "escape")):
         context.studio.cancel()

@@ -36,9 +36,8 @@ def draw_easing(context: EditorContext) -> None:
     now = pin_commands.easing_of(studio.state, keys[0])
     kinds = ("", *EASING_KINDS)
     current = "" if now is None else now.kind
-    pressed = segmented("easing", tuple((NAMES[kind], TIPS[kind], "", kind == current) for kind in kinds))
-    if pressed is not None:
-        kind = kinds[pressed]
+    kind = kinds[segmented("easing", [(NAMES[kind], TIPS[kind], "") for kind in kinds], kinds.index(current))]
+    if kind != current:
         easing = None if kind == "" else Easing(kind, BENDS[kind])  # type: ignore[arg-type]
         studio.do("easing", pin_commands.set_easing, keys, easing)
         studio.request_draft()

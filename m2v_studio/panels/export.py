@@ -12,15 +12,7 @@ from core.pipelines.request import Windows
 from m2v_studio.context import EditorContext, Place
 from m2v_studio.document.state import why_not_results
 from m2v_studio.panels.dialogs import begin_modal
-from m2v_studio.panels.saving import (
-    LABEL,
-    chosen_rows,
-    last_rows,
-    suggested,
-    target,
-    which_row,
-    with_ending,
-)
+from m2v_studio.panels.saving import LABEL, chosen_rows, last_rows, suggested, target, which_row, with_ending
 from m2v_studio.view.actions import RIG
 from m2v_studio.view.fields import float_field, label_left, number
 from m2v_studio.view.widgets import close_on_escape, muted, scale, segmented, tooltip
@@ -88,12 +80,8 @@ class ExportDialog:
         self._range(state.document.frames - 1, context.export_rig)
         label_left("Up axis", "The axis that points up in the file", LABEL)
         tips = ("Y up: glTF, Maya, Houdini, Unity", "Z up: Blender, 3ds Max, Unreal", "X up")
-        axes = tuple(
-            (f"{axis.upper()} up", tip, "", index == self.axis)
-            for index, (axis, tip) in enumerate(zip(AXES, tips, strict=True))
-        )
-        pressed = segmented("axis", axes)
-        self.axis = self.axis if pressed is None else pressed
+        axes = [(f"{axis.upper()} up", tip, "") for axis, tip in zip(AXES, tips, strict=True)]
+        self.axis = segmented("axis", axes, self.axis)
         label_left("Scale", "Factor on all positions; 1 keeps the units of the opened file", LABEL)
         self.scale = float_field("##scale", self.scale, 0.01, 1e-3, 1e3, "x %.4g").value
         tooltip("Factor on all positions; 1 keeps the units of the opened file")
@@ -107,21 +95,19 @@ class ExportDialog:
     def _borrowed(self, alone: bool) -> None:
         """What motions of the bank are for; a shape without results has no others."""
         label_left("Borrowed", "What motions of the bank are for, beside the results", LABEL)
-        now = "actions" if alone else self.windows
         why = "There are no results, so the actions are borrowed." if alone else ""
-        rows = tuple((label, tip, why if kind != "actions" else "", kind == now) for kind, label, tip in BORROWED)
-        pressed = segmented("borrowed", rows)
-        self.windows = self.windows if pressed is None or alone else BORROWED[pressed][0]
+        kinds = [kind for kind, *_ in BORROWED]
+        options = [(label, tip, "" if kind == "actions" else why) for kind, label, tip in BORROWED]
+        pressed = segmented("borrowed", options, kinds.index("actions" if alone else self.windows))
+        self.windows = self.windows if alone else kinds[pressed]
 
     def _range(self, last: int, whole: bool) -> None:
         label_left("Frames", "The first and last frame to write", LABEL)
         if whole:
             muted("All, with as few keys as keep the motion")
             return
-        edited = number(
-            "##range", (self.start, self.end), lambda now: psim.DragInt2("##range", now, 0.2, 0, last, "frame %d")
-        )
-        self.start, self.end = edited.value
+        draw = lambda now: psim.DragInt2("##range", now, 0.2, 0, last, "frame %d")  # noqa: E731
+        self.start, self.end = number("##range", (self.start, self.end), draw).value
         tooltip("The first and last frame to write")
         self.start = min(max(self.start, 0), last)
         self.end = min(max(self.end, self.start), last)
@@ -141,10 +127,9 @@ class ExportDialog:
         bones = SUFFIXES[self.format] in RIG_FORMATS
         before, context.export_rig = context.export_rig, context.export_rig and bones
         label_left("As", "Every vertex of every frame, or bones that move them", LABEL)
-        rig, why = context.export_rig, "" if bones else "This format holds no bones; glTF and USD do."
-        still = why_not_results(context.studio.state)
-        pressed = segmented("as", (("Vertices", VERTICES, still, not rig), ("A rig", RIG, why, rig)))
-        context.export_rig = rig if pressed is None else pressed == 1
+        why = "" if bones else "This format holds no bones; glTF and USD do."
+        options = (("Vertices", VERTICES, why_not_results(context.studio.state)), ("A rig", RIG, why))
+        context.export_rig = segmented("as", options, int(context.export_rig)) == 1
         if context.export_rig != before:
             self._say_rig(context.export_rig)
 

@@ -11,7 +11,7 @@ from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_commands import RESOLUTIONS
 from m2v_studio.document.state import MAX_STUDIO_SEEDS, is_generating, next_step, why_not_generate
 from m2v_studio.document.words import counted
-from m2v_studio.view.fields import Edited, int_row, label_left
+from m2v_studio.view.fields import int_row, label_left
 from m2v_studio.view.widgets import button, check_box, choice, gap, heading, scale, tooltip
 
 SEEDS = "How many different results to generate. Each seed is one plausible motion that meets your handles or scans."
@@ -32,12 +32,11 @@ class GeneratePanel:
         document = studio.state.document
         heading("Generate")
         results = "Motions" if document.scans is None else "Meshes"
-        row = int_row(
-            results, document.seeds, 1, MAX_STUDIO_SEEDS, "%d seed" if document.seeds == 1 else "%d seeds", SEEDS
-        )
-        self._edit(context, "seeds", commands.set_seeds, row)
-        row = int_row("First seed", document.seed, 0, 999_999, "no. %d", FIRST_SEED)
-        self._edit(context, "seed", commands.set_seed, row)
+        form = "%d seed" if document.seeds == 1 else "%d seeds"
+        edited = int_row(results, document.seeds, 1, MAX_STUDIO_SEEDS, form, SEEDS)
+        context.apply(edited, "seeds", commands.set_seeds, edited.value)
+        edited = int_row("First seed", document.seed, 0, 999_999, "no. %d", FIRST_SEED)
+        context.apply(edited, "seed", commands.set_seed, edited.value)
         label_left("Quality", QUALITY)
         chosen = choice("##quality", QUALITIES.index(document.quality), QUALITIES)
         tooltip(QUALITY)
@@ -76,12 +75,6 @@ class GeneratePanel:
         one_shape = check_box("Same shape", document.one_shape, ONE_SHAPE)
         if one_shape is not None:
             studio.do("same shape", scan_commands.set_one_shape, one_shape)
-
-    def _edit(self, context: EditorContext, name: str, command: object, edited: Edited) -> None:
-        if edited.changed:
-            context.studio.drag(f"setting {name}", name, command, edited.value)  # type: ignore[arg-type]
-        if edited.ended:
-            context.studio.session.end_gesture()
 
     def draw_button(self, context: EditorContext) -> None:
         """The button alone, which stays visible when the settings above it scroll."""

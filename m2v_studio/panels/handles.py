@@ -12,17 +12,7 @@ from m2v_studio.panels.place import PlaceFields, draw_snap
 from m2v_studio.view import theme
 from m2v_studio.view.region_tints import handle_color
 from m2v_studio.view.style import packed
-from m2v_studio.view.widgets import (
-    button,
-    check_box,
-    heading,
-    muted,
-    rule,
-    same_line_if_fits,
-    scale,
-    shorten,
-    tooltip,
-)
+from m2v_studio.view.widgets import button, check_box, heading, muted, rule, same_line_if_fits, scale, shorten, tooltip
 
 HOLD = "Move straight from key to key. Without it the motion is free between keys."
 GIZMO = "Show arrows at the selected handle, to drag it along one axis"

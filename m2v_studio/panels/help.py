@@ -50,13 +50,8 @@ def draw_help(context: EditorContext) -> None:
         psim.EndChild()
         # A tooltip shows the full path, which can be long.
         where = str(config_folder() / FILE)
-        closed = card_end(
-            f"Keys of your own: {where}",
-            f"{where}\n{KEY_FILE}",
-            width,
-            context.with_keys("Close this list (Esc)", "help"),
-        )
-        if closed or left:
+        close = context.with_keys("Close this list (Esc)", "help")
+        if card_end(f"Keys of your own: {where}", f"{where}\n{KEY_FILE}", width, close) or left:
             context.help_open = False
 
 

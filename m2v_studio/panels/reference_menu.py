@@ -13,7 +13,7 @@ from m2v_studio.context import EditorContext
 from m2v_studio.document import commands
 from m2v_studio.document.reference import MOST_OFFSET, PLANES, Reference
 from m2v_studio.document.state import State
-from m2v_studio.view.fields import Edited, int_field, number
+from m2v_studio.view.fields import int_field, number
 from m2v_studio.view.menus import draw_command
 from m2v_studio.view.widgets import menu, muted, scale, shorten, tooltip
 
@@ -73,21 +73,13 @@ def _opacity(context: EditorContext, reference: Reference) -> None:
     clamp = psim.ImGuiSliderFlags_AlwaysClamp
     draw = lambda now: psim.SliderInt("##opacity", now, 5, 100, "opacity %d %%", clamp)  # noqa: E731
     edited = number("reference opacity", round(100 * reference.opacity), draw)
-    edited.value = replace(reference, opacity=edited.value / 100)
-    _edit(context, "opacity", edited, commands.set_reference)
+    changed = replace(reference, opacity=edited.value / 100)
+    context.apply(edited, "reference opacity", commands.set_reference, changed)
 
 
 def _offset(context: EditorContext, reference: Any, name: str, unit: str, command: Command) -> None:
     """Which picture or frame of a reference stands beside frame 0."""
     psim.SetNextItemWidth(WIDTH * scale())
     edited = int_field(f"##{name}", reference.offset, 0.2, -MOST_OFFSET, MOST_OFFSET, f"{unit} %+d at frame 0")
-    edited.value = replace(reference, offset=int(edited.value))
     tooltip(f"Which {unit} of it stands beside frame 0. Drag sideways, or Ctrl+click and type.")
-    _edit(context, name, edited, command)
-
-
-def _edit(context: EditorContext, name: str, edited: Edited, command: Command) -> None:
-    if edited.changed:
-        context.studio.drag(name, f"reference {name.rsplit(' ', 1)[-1]}", command, edited.value)
-    if edited.ended:
-        context.studio.session.end_gesture()
+    context.apply(edited, f"reference {name}", command, replace(reference, offset=int(edited.value)))

@@ -11,10 +11,17 @@ from m2v_studio.panels.dialogs import begin_modal
 from m2v_studio.panels.samples import why_not_color
 from m2v_studio.panels.saving import LABEL, chosen_rows, last_rows, suggested, target, which_row, with_ending
 from m2v_studio.render.shot import LARGEST, FilmOptions
-from m2v_studio.view import theme
 from m2v_studio.view.fields import float_field, label_left, number
-from m2v_studio.view.style import packed
-from m2v_studio.view.widgets import button, check_box, choice, same_line_if_fits, scale, segmented, tooltip
+from m2v_studio.view.widgets import (
+    button,
+    check_box,
+    choice,
+    progress_bar,
+    same_line_if_fits,
+    scale,
+    segmented,
+    tooltip,
+)
 
 # Suffix, name, purpose; a folder has no suffix.
 KINDS: tuple[tuple[str, str, str], ...] = (
@@ -62,24 +69,19 @@ class RenderDialog:
     def _body(self, context: EditorContext) -> None:
         state = context.studio.state
         label_left("Kind", "What is written", LABEL)
-        pressed = segmented(
-            "kind", tuple((name, tip, "", row == self.kind) for row, (_, name, tip) in enumerate(KINDS))
-        )
-        if pressed is not None:
-            self._choose(pressed)
+        kind = segmented("kind", [(name, tip, "") for _, name, tip in KINDS], self.kind)
+        if kind != self.kind:
+            self._choose(kind)
         label = ("Motions", "Which results are in it")
         self.every = which_row(state, label, self.every, "All {}, side by side", "Every result, in step")
         label_left("Looks", "How the motions are coloured", LABEL)
         without = why_not_color(state, "own") if state.document.source is not None else OF_SCANS
-        pressed = segmented(
-            "looks",
-            (
-                ("Seed colours", "One colour for each motion", "", self.looks == SEED or bool(without)),
-                ("Own looks", "Materials, textures and colours of the opened file", without,
-                 self.looks == OWN and not without),
-            ),
-        )  # fmt: skip
-        self.looks = self.looks if pressed is None else pressed
+        looks = (
+            ("Seed colours", "One colour for each motion", ""),
+            ("Own looks", "Materials, textures and colours of the opened file", without),
+        )
+        pressed = segmented("looks", looks, SEED if without else self.looks)
+        self.looks = self.looks if without else pressed
         self._size()
         self._motion()
         closing = last_rows(context, "Render", "Make the film in the background", self.place, CAMERA)
@@ -165,15 +167,7 @@ def draw_progress(context: EditorContext, width: float) -> None:
     count = f"picture {films.done} of {films.total}" if films.total else "starting"
     psim.TextUnformatted(f"Rendering {films.out.name}: {count}")
     psim.SameLine(0.0, 14 * s)
-    x, y = psim.GetCursorScreenPos()
-    height, wide = psim.GetFrameHeight(), min(300 * s, width * 0.3)
-    draw = psim.GetWindowDrawList()
-    top, bottom = y + height / 2 - 4 * s, y + height / 2 + 4 * s
-    draw.AddRectFilled((x, top), (x + wide, bottom), packed(theme.BUTTON_ACTIVE), 4 * s)
-    if films.total:
-        filled = max(wide * films.done / films.total, 8 * s)
-        draw.AddRectFilled((x, top), (x + filled, bottom), packed(theme.ACCENT), 4 * s)
-    psim.Dummy((wide, height))
+    progress_bar(films.done, films.total, width)
     psim.SameLine(0.0, 14 * s)
     if button("Cancel##film", "Stop rendering; nothing half-written is left"):
         context.stop_film()

@@ -12,7 +12,7 @@ from m2v_studio.document.result_commands import mark_of
 from m2v_studio.view import theme
 from m2v_studio.view.menus import RESULT, draw_entries
 from m2v_studio.view.style import packed
-from m2v_studio.view.widgets import popup, scale, tooltip
+from m2v_studio.view.widgets import right_click_menu, scale, tooltip
 
 STAR = "Keep this one: it stays when others are generated, and when the others are deleted."
 NAME = "A name for this result instead of its seed; files that are exported keep the seed's number."
@@ -40,17 +40,10 @@ def ask_menu(context: EditorContext, row: int) -> None:
 
 def draw_result_menu(context: EditorContext) -> None:
     """The menu of the shown result, once requested."""
-    if context.menu_asked == "result":
-        psim.OpenPopup("##menu result")
-        context.menu_asked = ""
-    s = scale()
-    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (10 * s, 8 * s))
-    psim.PushStyleVar(psim.ImGuiStyleVar_ItemSpacing, (8 * s, 7 * s))
-    with popup("##menu result") as opened:
+    with right_click_menu("result", context.take_menu("result")) as opened:
         if opened:
             _name(context)
             draw_entries(context, RESULT)
-    psim.PopStyleVar(2)
 
 
 def _name(context: EditorContext) -> None:

@@ -75,11 +75,7 @@ SCAN_COLORS: tuple[Coloring, ...] = (
     PLAIN,
     ("unseen", "what was not seen", "Tinted where no frame's points came near: borrowed from a body, or guessed"),
     ("to_scan", "distance to the scan", "How far each point is from the nearest scanned point of this frame"),
-    (
-        "disagreement",
-        "where is it guessing?",
-        "How far each point is from the surfaces of the other seeds (disagreement)",
-    ),
+    ("disagreement", "where is it guessing?", "How far each point is from the surfaces of the other seeds"),
     ("truth_error", "true error", "How far each point is from the true surface that came with the scans"),
 )
 
@@ -231,23 +227,15 @@ class SamplesPanel:
         none = why_not_results(state)
         single = none or ("" if len(state.results.samples.samples) > 1 else "There is only one result; generate more.")  # type: ignore[union-attr]
         layouts: tuple[Layout, ...] = ("one", "side", "overlay")
-        now = state.view.layout
-        third = psim.GetContentRegionAvail()[0] / 3 + 6 * scale()
-        pressed = segmented(
-            "layout",
-            (
-                ("Solo", "One result alone", none, now == "one"),
-                (
-                    fitting("Side by side", "Side", third),
-                    context.with_keys("All results beside each other", "side_by_side"),
-                    single,
-                    now == "side",
-                ),
-                ("Overlay", context.with_keys("All results in one place", "overlay"), single, now == "overlay"),
-            ),
+        beside = fitting("Side by side", "Side", psim.GetContentRegionAvail()[0] / 3 + 6 * scale())
+        options = (
+            ("Solo", "One result alone", none),
+            (beside, context.with_keys("All results beside each other", "side_by_side"), single),
+            ("Overlay", context.with_keys("All results in one place", "overlay"), single),
         )
-        if pressed is not None:
-            context.studio.show(commands.set_layout, layouts[pressed])
+        layout = layouts[segmented("layout", options, layouts.index(state.view.layout))]
+        if layout != state.view.layout:
+            context.studio.show(commands.set_layout, layout)
         if state.document.scans is not None:
             of_pictures = state.document.scans.sequence.images is not None
             points = check_box("Pictures" if of_pictures else "Scanned points", state.view.points, OBSERVED)

@@ -31,14 +31,9 @@ def which_row(state: State, label: tuple[str, str], every: bool, all_of: str, ti
     label_left(*label, LABEL)
     why = "" if count > 1 else "There is only one result."
     shown = f"Seed {samples[min(state.view.solo, count - 1)].seed}"
-    pressed = segmented(
-        "which",
-        (
-            (shown, "Only the result chosen in the table", "", not every or count < 2),
-            (all_of.format(count), tip, why, every and count > 1),
-        ),
-    )
-    return every if pressed is None else pressed == 1
+    options = ((shown, "Only the result chosen in the table", ""), (all_of.format(count), tip, why))
+    pressed = segmented("which", options, int(every and count > 1))
+    return pressed == 1 if count > 1 else every
 
 
 def chosen_rows(state: State, every: bool) -> tuple[int, ...]:

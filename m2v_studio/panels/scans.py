@@ -14,18 +14,7 @@ from m2v_studio.context import EditorContext
 from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_document import UP_AXES, OpenedScans, is_guessed
 from m2v_studio.view.fields import TYPE, Edited, label_left, number
-from m2v_studio.view.widgets import (
-    button,
-    choice,
-    gap,
-    heading,
-    muted,
-    notes_line,
-    rule,
-    scale,
-    segmented,
-    tooltip,
-)
+from m2v_studio.view.widgets import button, choice, gap, heading, muted, notes_line, rule, scale, segmented, tooltip
 
 UP = "The axis that points up in the scans."
 SIDES = "Size of the whole shape in the first frame along X, Y and Z, in the units of the scans."
@@ -60,22 +49,21 @@ class ScansPanel:
         gap(2)
         heading("Box of the whole shape")
         label_left("Up axis", UP)
-        pressed = segmented("up", tuple((f"{axis.upper()}", UP, "", axis == place.up_axis) for axis in UP_AXES))
-        if pressed is not None:
-            context.studio.do("up axis", scan_commands.set_alignment, up_axis=UP_AXES[pressed])
+        up = UP_AXES[segmented("up", [(axis.upper(), UP, "") for axis in UP_AXES], UP_AXES.index(place.up_axis))]
+        if up != place.up_axis:
+            context.studio.do("up axis", scan_commands.set_alignment, up_axis=up)
         guess = scans.guess.scale
         sides = place.scale * np.array(state.document.box_shares)
         edited = self._three("Sides", sides, guess, guess / 1000, guess * 1000, SIDES)
-        self._edited(context, "resize the box", edited, sides=np.array(edited.value))
+        context.apply(edited, "resize the box", scan_commands.set_alignment, sides=np.array(edited.value))
         edited = self._three("Centre", place.center, guess, 0.0, 0.0, CENTER)
-        self._edited(context, "move the box", edited, center=np.array(edited.value))
+        context.apply(edited, "move the box", scan_commands.set_alignment, center=np.array(edited.value))
         half = (psim.GetContentRegionAvail()[0] - psim.GetStyle().ItemSpacing[0]) / 2
         if button("Move the box", context.with_keys(MOVE, "gizmo"), width=half, active=state.view.gizmo):
             context.studio.show(commands.with_view, gizmo=not state.view.gizmo)
         psim.SameLine()
-        why = (
-            "" if not is_guessed(scans, place, state.document.box_shares) else "The box is where it was guessed to be."
-        )
+        guessed = is_guessed(scans, place, state.document.box_shares)
+        why = "The box is where it was guessed to be." if guessed else ""
         if button("Guess again", "Put the box back to where the scans say the shape is", why, width=half):
             context.studio.do("guess the box", scan_commands.reset_alignment)
         self._cutting(context, scans, half)
@@ -95,13 +83,8 @@ class ScansPanel:
     def _cutting(self, context: EditorContext, scans: OpenedScans, half: float) -> None:
         """Settings for cutting away what is not the shape."""
         points = scans.sequence.modality in ("points", "depth")
-        if button(
-            "Cut by the box",
-            CUT,
-            "" if points else "Only points and depth maps can be cut.",
-            width=half,
-            active=scans.reading.box is not None,
-        ):
+        why = "" if points else "Only points and depth maps can be cut."
+        if button("Cut by the box", CUT, why, width=half, active=scans.reading.box is not None):
             context.cut_by_box()
         psim.SameLine()
         why = "" if scans.sequence.modality == "depth" else "Only depth maps can have masks."
@@ -134,12 +117,6 @@ class ScansPanel:
         psim.PopStyleVar()
         tooltip(f"{tip}\n{TYPE}")
         return edited
-
-    def _edited(self, context: EditorContext, label: str, edited: Edited, **values: object) -> None:
-        if edited.changed:
-            context.studio.drag(f"number {label}", label, scan_commands.set_alignment, **values)
-        if edited.ended:
-            context.studio.session.end_gesture()
 
 
 @lru_cache(maxsize=2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from m2v_studio.context import EditorContext
 from m2v_studio.document import block_edits, result_commands, selection
 from m2v_studio.document.state import State, frame_shown, is_open, why_not_results
@@ -12,10 +10,6 @@ NO_KEY = "Choose a key in the timeline, or a handle that has keys, first."
 NO_HANDLE = "Choose a handle first."
 NO_HANDLES = "Click the creature to add a handle first."
 NOT_OPEN = "Open a mesh or scans first."
-
-
-def of_state(why: Callable[[State], str]) -> Callable[[EditorContext], str]:
-    return lambda context: why(context.studio.state)
 
 
 def no_keys(state: State) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polyscope.imgui as psim
 
-from m2v_studio.view.widgets import button, disabled, scale, tooltip
+from m2v_studio.view.widgets import button, scale, tooltip
 
 TYPE = "Drag sideways to change it, Ctrl+click to type a number."
 _typed: dict[str, Any] = {}  # what is being typed into a field, by the field's name
@@ -47,23 +47,19 @@ def label_left(text: str, tip: str, width: float = 92.0) -> None:
     psim.SetNextItemWidth(-1.0)
 
 
-def int_row(label: str, value: int, low: int, high: int, form: str, tip: str, why: str = "") -> Edited:
+def int_row(label: str, value: int, low: int, high: int, form: str, tip: str) -> Edited:
     """A labelled whole number between a minus and a plus button; the unit is in `form`."""
     label_left(label, tip)
     side, space = psim.GetFrameHeight(), 3 * scale()
     psim.PushID(label)
-    with disabled(why):
-        less = button("-", "One less", width=side)
-        psim.SameLine(0.0, space)
-        psim.SetNextItemWidth(psim.GetContentRegionAvail()[0] - side - space)
-        edited = number(
-            label,
-            value,
-            lambda now: psim.DragInt("##value", now, 0.25, low, high, form, psim.ImGuiSliderFlags_AlwaysClamp),
-        )
-        tooltip(f"{tip}\n{TYPE}", why)
-        psim.SameLine(0.0, space)
-        more = button("+", "One more", width=side)
+    less = button("-", "One less", width=side)
+    psim.SameLine(0.0, space)
+    psim.SetNextItemWidth(psim.GetContentRegionAvail()[0] - side - space)
+    clamp = psim.ImGuiSliderFlags_AlwaysClamp
+    edited = number(label, value, lambda now: psim.DragInt("##value", now, 0.25, low, high, form, clamp))
+    tooltip(f"{tip}\n{TYPE}")
+    psim.SameLine(0.0, space)
+    more = button("+", "One more", width=side)
     psim.PopID()
     if less or more:
         edited.changed, edited.ended = True, True

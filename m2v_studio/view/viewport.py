@@ -210,12 +210,7 @@ class Viewport:
             self._floor.height = level
 
     def _place_camera(
-        self,
-        state: State,
-        norm: Normalization,
-        figures: tuple[Figure, ...],
-        region: Region,
-        window: tuple[int, int],
+        self, state: State, norm: Normalization, figures: tuple[Figure, ...], region: Region, window: tuple[int, int]
     ) -> None:
         stamp = (self.camera, region, window, tuple((figure.name, figure.cell) for figure in figures))
         if self._box is not None and stamp == self._camera_stamp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import polyscope.imgui as psim
 
@@ -63,13 +63,11 @@ def fixed(identifier: str, below: float) -> Iterator[None]:
         psim.EndChild()
 
 
-def disabled(why: str) -> AbstractContextManager[None]:
-    """Grey out what is inside when there is a reason."""
-    return _Disabled(why)
+class disabled:  # noqa: N801  used like the functions around it
+    """Grey out what is inside when there is a reason.
 
-
-class _Disabled:
-    """Entered dozens of times a frame: a generator would take several times as long."""
+    Entered dozens of times a frame: a generator would take several times as long.
+    """
 
     def __init__(self, why: str) -> None:
         self._why = bool(why)
@@ -121,6 +119,21 @@ def popup(identifier: str) -> Iterator[bool]:
         if opened:
             close_on_escape()
             psim.EndPopup()
+
+
+@contextmanager
+def right_click_menu(name: str, asked: bool) -> Iterator[bool]:
+    """The menu of a right click, opened when it is asked for; yields whether it is open."""
+    s = scale()
+    psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (10 * s, 8 * s))
+    psim.PushStyleVar(psim.ImGuiStyleVar_ItemSpacing, (8 * s, 7 * s))
+    if asked:
+        psim.OpenPopup(f"##menu {name}")
+    try:
+        with popup(f"##menu {name}") as opened:
+            yield opened
+    finally:
+        psim.PopStyleVar(2)
 
 
 def choice(identifier: str, current: int, labels: Sequence[str]) -> int | None:
@@ -224,28 +237,38 @@ def _button_colors(fill: Color, hovered: Color, ink: Color) -> tuple[tuple[int, 
     )
 
 
-def segmented(identifier: str, options: tuple[tuple[str, str, str, bool], ...]) -> int | None:
-    """Equal buttons in a row: (label, tooltip, why disabled, chosen). Returns the index just pressed."""
-    available = psim.GetContentRegionAvail()[0]
+def segmented(identifier: str, options: Sequence[tuple[str, str, str]], chosen: int) -> int:
+    """Equal buttons in a row, one of them chosen: (label, tooltip, why disabled). Returns the one chosen now."""
     space = 4 * scale()
-    width = (available - space * (len(options) - 1)) / len(options)
-    pressed = None
+    width = (psim.GetContentRegionAvail()[0] - space * (len(options) - 1)) / len(options)
+    now = chosen
     psim.PushStyleVar(psim.ImGuiStyleVar_FramePadding, (2 * scale(), 5 * scale()))
-    for index, (label, tip, why, chosen) in enumerate(options):
+    for index, (label, tip, why) in enumerate(options):
         if index:
             psim.SameLine(0.0, space)
-        if button(f"{label}##{identifier}", tip, why, width=width, active=chosen):
-            pressed = index
+        if button(f"{label}##{identifier}", tip, why, width=width, active=index == chosen):
+            now = index
     psim.PopStyleVar()
-    return pressed
+    return now
 
 
-def outlined() -> AbstractContextManager[None]:
+def progress_bar(done: int, total: int, width: float) -> None:
+    """How much of something is done, at most `width` pixels wide; nothing while `total` is 0, as it is unknown."""
+    s, width = scale(), min(300 * scale(), 0.3 * width)
+    x, y = psim.GetCursorScreenPos()
+    height = psim.GetFrameHeight()
+    top, bottom = y + height / 2 - 4 * s, y + height / 2 + 4 * s
+    draw = psim.GetWindowDrawList()
+    draw.AddRectFilled((x, top), (x + width, bottom), packed(theme.BUTTON_ACTIVE), 4 * s)
+    if done and total:
+        filled = max(width * min(done / total, 1.0), 8 * s)
+        draw.AddRectFilled((x, top), (x + filled, bottom), packed(theme.ACCENT), 4 * s)
+    psim.Dummy((width, height))
+
+
+class outlined:  # noqa: N801
     """Check boxes and radio buttons get an outline and less padding, so that empty ones can be seen."""
-    return _Outlined()
 
-
-class _Outlined:
     def __enter__(self) -> None:
         s = scale()
         psim.PushStyleVar(psim.ImGuiStyleVar_FrameBorderSize, 1.0)
@@ -279,9 +302,7 @@ def same_line_if_fits(text: str) -> None:
 Icon = Callable[[psim.ImDrawList, tuple[float, float], float, int], None]
 
 
-def icon_button(
-    identifier: str, icon: Icon, tip: str, why: str = "", primary: bool = False, active: bool = False
-) -> bool:
+def icon_button(identifier: str, icon: Icon, tip: str, why: str = "", primary: bool = False) -> bool:
     """A square button with a drawn icon, since the font has no symbols."""
     size = psim.GetFrameHeight()
     x, y = psim.GetCursorScreenPos()
@@ -290,8 +311,6 @@ def icon_button(
     hovered = psim.IsItemHovered() and not why
     if primary:
         fill, ink = (theme.ACCENT_HOVER if hovered else theme.ACCENT), WHITE
-    elif active:
-        fill, ink = theme.ACCENT_SOFT, theme.ACCENT
     else:
         fill, ink = (theme.BUTTON_HOVER if hovered else theme.BUTTON), theme.TEXT
     alpha = 0.45 if why else 1.0

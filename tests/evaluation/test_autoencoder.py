@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
 from core.evaluation import metrics
 from core.evaluation.autoencoder import evaluate_autoencoders, reconstruct_motion
 from core.evaluation.evaluation_clips import EvaluationClip, load, procedural_clips
 from core.evaluation.models import animator_for
+from tests.report_tables import ReportTables
 
 
 def test_a_rigid_motion_is_reconstructed_almost_exactly() -> None:
@@ -38,4 +40,7 @@ def test_report_has_both_autoencoders_per_category(tmp_path: Path) -> None:
     assert both["clips"] == 2
     assert 0 < both["vertex_error"]["mean"] < both["motion"]["mean"]
     assert 0 <= both["shape_iou"]["mean"] <= 1
-    assert "laptop" in out.with_suffix(".md").read_text()
+    tables, row = ReportTables(out.with_suffix(".md").read_text()), "Procedural, unseen individual, laptop"
+    laptop = report["summary"]["procedural/unseen_identity/laptop"]
+    assert tables.value(row, "motion") == pytest.approx(laptop["motion"]["mean"], abs=5e-5)
+    assert tables.value(row, "shape IoU") == pytest.approx(laptop["shape_iou"]["mean"], abs=5e-4)

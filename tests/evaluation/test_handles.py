@@ -20,6 +20,7 @@ from core.evaluation.models import animator_for, describe
 from core.experiments.handle_pictures import COLUMNS, HANDLE, TILE, best_and_worst, write_pictures
 from core.experiments.protocols import run_protocol
 from core.pipelines.animate import Animator
+from tests.report_tables import ReportTables
 
 KINDS = ("laptop", "stapler")
 SETTINGS = HandleSettings(tasks=(HandleTask(3, "full"), HandleTask(2, "last")), seeds=2, frames=5, vertices=150)
@@ -86,12 +87,16 @@ def test_summary_is_the_ratio_of_means(report_file: Path) -> None:
     assert figures["by_category"]["laptop"]["clips"] == 1
 
 
-def test_markdown_names_the_lines_asked_for(report_file: Path) -> None:
+def test_the_page_has_the_figures_of_every_task_and_category(report_file: Path) -> None:
     text = report_file.with_suffix(".md").read_text()
-    assert "ratios of means" in text
-    assert "untrained" in text
-    assert "3 full tracks" in text and "2 handles in the last frame only" in text
-    assert "| laptop (1) |" in text
+    assert "ratios of means" in text and "untrained" in text
+    tables, (group,) = ReportTables(text), json.loads(report_file.read_text())["summary"].values()
+    for task, title in (("full_3", "3 full tracks"), ("last_2", "2 handles in the last frame only")):
+        errors = group[task]["errors"]
+        assert tables.value(title, "ARAP") == pytest.approx(1000 * errors["arap"]["mean"], abs=0.05)
+        assert tables.value(title, "draft") == pytest.approx(1000 * errors["draft"]["mean"], abs=0.05)
+    laptop = group["full_3"]["by_category"]["laptop"]["over_better_baseline"]
+    assert tables.value("laptop (1)", "3 full tracks") == pytest.approx(laptop, abs=0.005)
 
 
 def test_pictures_show_the_best_and_the_worst(animator: Animator, report_file: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from core.evaluation.part_matching import METHODS, evaluate_parts, left_out_rigs
 from core.experiments.results_page import write_results
 from core.pipelines.part_descriptions import PartDescriptions
 from tests.bank.creatures import swinging_rod
+from tests.report_tables import ReportTables
 
 PROGRAM, ALONE, BOX = METHODS
 
@@ -49,7 +50,8 @@ def test_a_report_counts_nodes_on_the_right_part(tmp_path: Path) -> None:
     assert whole["heading"] == pytest.approx(0.25), "it says +Z whichever way the rod faces"
     stored = json.loads((tmp_path / "parts.json").read_text())
     assert "clips" not in stored and len(json.loads((tmp_path / "raw.json").read_text())["clips"]) == 8
-    assert PROGRAM in (tmp_path / "parts.md").read_text()
+    shown = ReportTables((tmp_path / "parts.md").read_text())
+    assert shown.value("every rig", PROGRAM) == pytest.approx(whole[PROGRAM]["limb and side"], abs=5e-4)
     assert "Which part is which" in write_results(tmp_path).read_text()
 
 

@@ -16,6 +16,7 @@ from core.evaluation.prior import (
     prior_markdown,
 )
 from tests.bank.creatures import swinging_rod
+from tests.report_tables import ReportTables
 
 
 @pytest.fixture
@@ -107,7 +108,10 @@ def test_the_report_reads_as_a_table(clip):
     summary = {"task": "one handle", "row": "borrowing and denoiser", "clips": 1, "energy": 0.01, "floor": 0.0}
     summary |= {name: figures[name] for name in ("size", "best", "apart", "strain", "skate", "mean")}
     text = prior_markdown({"summary": [summary], "groups": _groups([figures])})
-    assert "| borrowing and denoiser | 1.000 |" in text and "One handle, by behaviour" in text
+    tables = ReportTables(text)
+    for name in ("size", "best", "strain", "energy"):
+        assert tables.value("borrowing and denoiser", name) == pytest.approx(summary[name], abs=5e-4)
+    assert tables.value("walk", "size") == pytest.approx(figures["size"], abs=5e-4)
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(clip, tmp_path, monkeypatch):

@@ -29,6 +29,7 @@ from core.pipelines.request import (
     ReconstructionSet,
 )
 from core.sequence import MeshSequence, ScanSequence
+from tests.report_tables import ReportTables
 
 FRAMES = 4
 TASK = ScanTask("few_points", "A few tracked points", "tracked", 60, 0.001, FRAMES)
@@ -113,13 +114,20 @@ def test_every_method_is_scored_on_the_same_input(clips: list[EvaluationClip], t
 @pytest.mark.usefixtures("no_baseline")
 def test_the_table_has_the_papers_scores_and_both_splits(clips: list[EvaluationClip], tmp_path: Path) -> None:
     out = tmp_path / "report.json"
-    evaluate_reconstruction("sparse-points", Models(Oracle(clips)), CLIPS, out, settings(TASK))
-    text = out.with_suffix(".md").read_text()
-    head = next(line for line in text.splitlines() if line.startswith("| Clips, method"))
-    assert [cell.strip() for cell in head.split("|")[3:8]] == ["IoU", "CD", "Corr", "CD x10", "Corr x10"]
-    for words in ("unseen motion, ours |", "unseen individual, ours |", "sampling floor",
-                  "ours w/o diffusion", "| >= 0.75 | yes |"):  # fmt: skip
-        assert words in text
+    report = evaluate_reconstruction("sparse-points", Models(Oracle(clips)), CLIPS, out, settings(TASK))
+    tables = ReportTables(out.with_suffix(".md").read_text())
+    for split, title in (("unseen_motion", "unseen motion"), ("unseen_identity", "unseen individual")):
+        group = report["summary"][f"procedural/{split}"]["few_points"]
+        for method, row in (("ours", "ours"), ("without_diffusion", "ours w/o diffusion (one call)")):
+            scores, name = group["methods"][method], f"Procedural, {title}, {row}"
+            assert tables.value(name, "IoU") == pytest.approx(scores["iou"]["mean"], abs=5e-4)
+            assert tables.value(name, "CD") == pytest.approx(scores["cd"]["mean"], abs=5e-5)
+            assert tables.value(name, "Corr x10") == pytest.approx(10 * scores["corr"]["mean"], abs=5e-4)
+        assert tables.value(f"{title}, sampling floor", "CD") == pytest.approx(group["cd_floor"], abs=5e-5)
+    asked = "Procedural, unseen individual, few points: IoU, raw"
+    ours = report["summary"]["procedural/unseen_identity"]["few_points"]["methods"]["ours"]["iou"]["mean"]
+    assert tables.value(asked, "Measured") == pytest.approx(ours, abs=1e-4)
+    assert (tables.cell(asked, "Asked for"), tables.cell(asked, "Reached")) == (">= 0.75", "yes")
 
 
 @pytest.mark.usefixtures("no_baseline")
@@ -173,7 +181,8 @@ def test_half_bodies_are_compared_seed_with_seed(clips: list[EvaluationClip], tm
     assert spread["seeds"] == 3 and max(options.sampling.seeds for options in oracle.calls) == 3
     assert spread["unseen"] > 0
     assert "spread" not in report["clips"][0]["tasks"]["half"]["without_diffusion"]
-    assert "spread of the unseen half" in out.with_suffix(".md").read_text()
+    asked = ReportTables(out.with_suffix(".md").read_text()).value("spread of the unseen half", "Measured")
+    assert asked == pytest.approx(spread["unseen"] / spread["seen"], rel=1e-3)
 
 
 @pytest.mark.usefixtures("no_baseline")
@@ -194,7 +203,8 @@ def test_partial_scans_are_also_left_to_each_half_of_the_method(
     assert set(methods) == {"ours", "without_bodies", "body_alone", "poisson_arap"}
     assert had == [bank, None] and oracle.bodies is bank
     assert methods["body_alone"]["iou"] < methods["ours"]["iou"]
-    assert "best body alone" in out.with_suffix(".md").read_text()
+    shown = ReportTables(out.with_suffix(".md").read_text()).value("best body alone", "IoU")
+    assert shown == pytest.approx(methods["body_alone"]["iou"], abs=5e-4)
 
 
 @pytest.mark.usefixtures("no_baseline")
@@ -208,7 +218,9 @@ def test_long_sequences_report_drift_and_seams(tmp_path: Path) -> None:
     figures = report["clips"][0]["tasks"]["long"]["ours"]
     assert figures["drift"] == pytest.approx(1.0, abs=0.2)
     assert figures["seam_jump"] == pytest.approx(report["clips"][0]["seam_jump"], rel=1e-3)
-    assert "CD of the last 17 frames over the first 17" in out.with_suffix(".md").read_text()
+    tables = ReportTables(out.with_suffix(".md").read_text())
+    asked = tables.value("CD of the last 17 frames over the first 17", "Measured")
+    assert asked == pytest.approx(figures["drift"], rel=1e-3)
 
 
 def test_an_observation_is_the_same_in_every_run(clips: list[EvaluationClip]) -> None:

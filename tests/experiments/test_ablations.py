@@ -21,6 +21,7 @@ from core.experiments.training_benchmark import save_first_weights
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
 from core.training import loop
 from core.training.stages import build_objective, train
+from tests.report_tables import ReportTables
 from tests.training.fixed import FixedClips
 
 SETTINGS = AblationSettings(
@@ -122,7 +123,10 @@ def test_the_table_has_means_and_spreads_over_seeds(report_file: Path) -> None:
     assert "`diffusion.posterior_mean_fraction=1.0`" in text and "**A small budget**" in text and " 8 clips " in text
     assert "Trained on rigs only: not run, training has one source of clips only" in text
     assert "Handle guidance through the decoder while sampling: not in the table" in text
-    assert "| 4 steps |" in text
+    tables, four = ReportTables(text), report["summary"]["steps_4"]
+    sampled = four["groups"]["all"]["full_3"]["single"]["error"]["mean"]
+    assert tables.value("4 steps", "sample full_3") == pytest.approx(1000 * sampled, abs=0.05)
+    assert tables.value("4 steps", "seconds") == pytest.approx(four["seconds"]["mean"], abs=0.005)
 
 
 def test_a_second_run_trains_nothing_and_another_budget_does(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,17 @@ from ..studio.fake_animator import FakeAnimator
 from ..studio.shapes import ball
 
 WINDOW = (1040, 660)
+
+
+@pytest.fixture(scope="session")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The name of a display that nobody looks at, and the file that holds its pixels."""
+    if any(shutil.which(name) is None for name in ("Xvfb", "xdotool")):
+        pytest.skip("needs Xvfb and xdotool")
+    from .real_hands import xvfb
+
+    with xvfb(tmp_path_factory.mktemp("screen")) as display:
+        yield display
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,23 @@ SETTLED = 2  # frames after an event in which Dear ImGui has dealt with it
 ROOT = Path(__file__).parents[2]
 Told = dict[str, Any]
 Spot = tuple[float, float]
+
+
+@contextmanager
+def xvfb(folder: Path) -> Iterator[tuple[str, Path]]:
+    """A display that nobody looks at: its name, and the file in `folder` that holds its pixels."""
+    name = f":{6000 + os.getpid() % 3000}"
+    command = ["Xvfb", name, "-screen", "0", "1100x840x24", "-fbdir", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        limit = time.monotonic() + PATIENCE
+        while not Path(f"/tmp/.X11-unix/X{name[1:]}").exists():
+            assert time.monotonic() < limit and server.poll() is None, "the display does not start"
+            time.sleep(0.05)
+        yield name, folder / "Xvfb_screen0"
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 class RealHands:
@@ -105,6 +123,26 @@ class RealHands:
         told = self.told()
         left, right, top = told["strip"]
         return left + (right - left) * frame / (told["length"] - 1), top + (row + 0.5) * ROW
+
+    def until_seen(self, ready: Callable[[np.ndarray], object]) -> np.ndarray:
+        """The view's pixels once they are as wanted: the screen takes a frame in after the window has drawn it."""
+        limit = time.monotonic() + PATIENCE
+        while not ready(pixels := self.pixels()):
+            assert time.monotonic() < limit, "it was not seen in time"
+            time.sleep(0.02)
+        return pixels
+
+    def still_pixels(self) -> np.ndarray:
+        """The view's pixels once nothing in them has moved for a while."""
+        last, since = self.pixels(), time.monotonic()
+
+        def rests(now: np.ndarray) -> bool:
+            nonlocal last, since
+            if (now != last).any():
+                last, since = now, time.monotonic()
+            return time.monotonic() - since > RESTING
+
+        return self.until_seen(rests)
 
     def pixels(self) -> np.ndarray:
         """[H, W, 3] the window's picture of the view."""

@@ -45,7 +45,7 @@ def test_the_same_seed_draws_the_same_events(driver: Driver, tmp_path: Path) -> 
 
     first = drawn()
     assert first == drawn()
-    kinds = Counter(name.split(" ")[0] for name in first)
+    kinds = Counter(name.split(":")[0] for name in first)
     assert {"click", "drag", "handle", "key", "menu", "type", "bad", "undo"} <= set(kinds)
 
 
@@ -70,14 +70,14 @@ def test_an_exception_a_slow_frame_and_a_leak_are_found(driver: Driver, tmp_path
     app = driver.app
     frame, studio = app.frame, app.studio
     try:
-        soak = Soak(driver, tmp_path, 1)
+        soak = Soak(driver, Events(driver, tmp_path, random.Random(1)), 1)
         try:
             raise ZeroDivisionError("by zero")
         except ZeroDivisionError as error:
             caught = error
         soak.events._kinds = ((1, "break", lambda: ("it", lambda: studio.fail("Broken", caught))),)
         report = soak.run(lambda report: report.events < 2)
-        assert report.faults and "ZeroDivisionError" in report.faults[0] and "break it" in report.faults[0]
+        assert report.faults and "ZeroDivisionError" in report.faults[0] and "break: it" in report.faults[0]
         assert not report.is_good and studio.state.notice is None
     finally:
         app.frame = frame  # type: ignore[method-assign]

@@ -6,9 +6,10 @@ import math
 
 from m2v_studio.document.selection import chosen_keys, chosen_rows
 from m2v_studio.driver import Point
-from m2v_studio.soak_hands import AnimatorsHands
 from m2v_studio.view.key_strip import ROW
 from m2v_studio.view.widgets import scale
+
+from .animators_hands import AnimatorsHands
 
 MANY = 10  # handles; above, some are deleted first
 LENGTHS = (12, 17, 24, 40, 60)

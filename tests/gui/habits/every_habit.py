@@ -14,9 +14,10 @@ from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.selection import chosen_rows
 from m2v_studio.driver import Driver
 from m2v_studio.soak_events import Event
-from m2v_studio.soak_key_habits import KeyHabits
 from m2v_studio.view.widgets import scale
 from m2v_studio.work.autosave import autosave_path
+
+from .key_habits import KeyHabits
 
 THINK = (2, 10.0)  # frames and seconds of each, between two habits
 SMALL = (660, 420)  # pixels, a window with hardly any room
