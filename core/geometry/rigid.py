@@ -10,6 +10,7 @@ Everything is batched: `B` shapes, each with `P` nodes; the columns `T` are fram
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ TOWARDS_IDENTITY = 1e-5  # added to a neighbourhood's normalised covariance: dec
 SOFT = 0.01  # weight of soft targets, in units of the graph's mean degree
 PULL = 0.2  # of given rotations on those that the positions imply
 STEPS = 8
+REMEMBERED = 6  # steps that Anderson acceleration extrapolates from
 DEPENDENT = 0.1  # singular value of handles' shares of the nodes, as unit vectors, below which they are not told apart
 
 
@@ -168,6 +170,30 @@ class RigidSurface(NamedTuple):
             moved = self.positions(rotation, targets, handle_targets)
         return moved, rotation
 
+    def converge(
+        self,
+        moved: Float[Tensor, "B P T 3"],
+        targets: Float[Tensor, "B P T 3"],
+        handle_targets: Float[Tensor, "B K T 3"],
+        steps: int,
+    ) -> tuple[Float[Tensor, "B P T 3"], Float[Tensor, "B P T 3 3"]]:
+        """As `settle`, of free rotations, but every step is extrapolated from those before (Anderson acceleration).
+
+        Large turns need hundreds of plain steps; thirty of these come as far (Peng et al. 2018).
+        """
+        results: list[Tensor] = []
+        misfits: list[Tensor] = []
+        for step in range(steps):
+            rotation = self.rotations(moved)
+            found = self.positions(rotation, targets, handle_targets)
+            if step == steps - 1:
+                break
+            results.append(found)
+            misfits.append(found - moved)
+            results, misfits = results[-REMEMBERED:], misfits[-REMEMBERED:]
+            moved = _extrapolated(results, misfits)
+        return found, rotation
+
     def stretch(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T"]:
         """Mean relative change of length of each node's edges."""
         size = lambda x: distances(x, x)  # noqa: E731
@@ -179,6 +205,22 @@ class RigidSurface(NamedTuple):
 
     def _spread(self, x: Tensor) -> Tensor:
         return (self.weight @ x.flatten(2)).unflatten(2, (x.shape[2], -1))
+
+
+def _extrapolated(results: list[Tensor], misfits: list[Tensor]) -> Tensor:
+    """The combination of results [B, P, T, 3] whose misfits, combined likewise, are least; every frame on its own."""
+    if len(results) < 2:
+        return results[-1]
+    frames = lambda x: x.transpose(1, 2).flatten(2)  # noqa: E731
+    last = frames(misfits[-1]).double()
+    steps = torch.stack([frames(b - a) for a, b in itertools.pairwise(results)], dim=-1)
+    changes = torch.stack([frames(b - a) for a, b in itertools.pairwise(misfits)], dim=-1).double()
+    normal = changes.transpose(-1, -2) @ changes
+    trace = normal.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
+    normal = normal + (1e-8 * trace + 1e-18) * torch.eye(normal.shape[-1], dtype=normal.dtype, device=normal.device)
+    amounts = torch.linalg.solve(normal, changes.transpose(-1, -2) @ last[..., None]).to(steps.dtype)
+    moved = frames(results[-1]) - (steps @ amounts)[..., 0]
+    return moved.unflatten(2, (results[-1].shape[1], 3)).transpose(1, 2)
 
 
 def dependence(shares: Float[Tensor, "B K P"]) -> Float[Tensor, "B K K"]:

@@ -33,6 +33,7 @@ ENOUGH_HANDLES = 5  # moving ones, for leaving one out to say something of them 
 LEFT_OUT = 8  # handles that are left out in turn
 ASKED_FRAMES = 6  # in which the left out handle is foretold
 TRIAL_STEPS = 15
+ALIKE = 0.07  # difference of two nodes' turning, of the mean over the body, within which they turn as one
 SHARPNESS = 8.0  # power of the errors that decides between two motions
 
 
@@ -43,13 +44,17 @@ def as_rigid(
     paths: Doubles,
     hold: float = LOOSE,
     steps: int = STEPS,
+    alike: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As-rigid-as-possible positions [B, T, P, 3] of the nodes and their rotations, handles exact in every frame.
 
     B sets of handles: `shares` [B, K, P] of the nodes, `places` [B, K, 3], `paths` [B, K, T, 3]. The nodes are held at
     rest by `hold`, or where next to nothing holds them, at a smooth guess.
     """
-    surface = body.held_by(hold).with_handles(torch.from_numpy(shares).float(), torch.from_numpy(places).float())
+    surface = body.held_by(hold)
+    if alike is not None:
+        surface = surface._replace(together=alike if surface.together is None else torch.maximum(alike, surface.together))
+    surface = surface.with_handles(torch.from_numpy(shares).float(), torch.from_numpy(places).float())
     start = []
     for share, place, path in zip(shares, places, paths, strict=True):
         gain = handle_regression(body, HandleSeats(place, share))[0]
@@ -58,7 +63,7 @@ def as_rigid(
         start.append(whole + np.einsum("pk,kta->pta", gain, path - np.einsum("tab,kb->kta", turn, place) - shift))
     moved = torch.from_numpy(np.stack(start)).float()
     targets = moved if hold <= LOOSE else torch.from_numpy(body.nodes)[None, :, None].expand_as(moved)
-    moved, rotations = surface.settle(moved, targets, torch.from_numpy(paths).float(), steps=steps)
+    moved, rotations = surface.converge(moved, targets, torch.from_numpy(paths).float(), steps)
     return moved.transpose(1, 2), rotations.transpose(1, 2)
 
 
@@ -143,16 +148,23 @@ def with_second_opinion(
     """
     if handles.moving < ENOUGH_HANDLES:
         return led
-    share = as_rigid_share(body, borrowed, poses, handles)
+    alike = turning_alike(body, poses)
+    share = as_rigid_share(body, borrowed, poses, handles, alike)
     seats, paths = handles.seats, handle_paths(handles)
-    moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None])
+    moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None], alike=alike)
     positions = led.positions + share * (moved - led.positions)
     turned = polar_rotation(led.rotations + share * (rotations - led.rotations))
     positions[:, 0], turned[:, 0] = torch.from_numpy(body.nodes), torch.eye(3)
     return Borrowed(positions, turned)
 
 
-def as_rigid_share(body: MovingBody, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles) -> float:
+def as_rigid_share(
+    body: MovingBody,
+    borrowed: Borrowed,
+    poses: NDArray[np.floating],
+    handles: KeyedHandles,
+    alike: torch.Tensor | None = None,
+) -> float:
     """0 to 1: how much better the other handles foretell each by as-rigid deformation than by borrowed motion."""
     seats, keyframe_mask = handles.seats, handles.keyframe_mask
     rows = np.flatnonzero(handles.distances.max(axis=1) > 1e-4)
@@ -164,7 +176,7 @@ def as_rigid_share(body: MovingBody, borrowed: Borrowed, poses: NDArray[np.float
     mask = keyframe_mask[:, frames].copy()
     mask[:, 0] = True
     others = np.array([np.delete(np.arange(len(seats.places)), row) for row in rows])
-    rigid = as_rigid(body, seats.shares[others], seats.places[others], paths[others], steps=TRIAL_STEPS)[0].numpy()
+    rigid = as_rigid(body, seats.shares[others], seats.places[others], paths[others], steps=TRIAL_STEPS, alike=alike)[0].numpy()
     mean = Borrowed(
         borrowed.positions[:, frames].mean(dim=0, keepdim=True),
         polar_rotation(borrowed.rotations[:, frames].mean(dim=0, keepdim=True)),
@@ -182,3 +194,11 @@ def as_rigid_share(body: MovingBody, borrowed: Borrowed, poses: NDArray[np.float
                 errors[which] += np.linalg.norm(found - paths[row], axis=-1)[asked].mean()
     of_rigid, of_ours = np.maximum(errors, 1e-9) ** SHARPNESS
     return float(of_ours / (of_rigid + of_ours))
+
+
+def turning_alike(body: MovingBody, poses: NDArray[np.floating]) -> torch.Tensor:
+    """[1, P, P] between 0 and 1: how much pairs of nodes turn as one in `poses` [N, P, 3], displacements."""
+    moved = torch.from_numpy(poses).float() + torch.from_numpy(body.nodes)
+    turned = body.surface(body.seats(np.zeros(0, np.int64)), False).rotations(moved.transpose(0, 1)[None])[0]
+    apart = (3 - torch.einsum("pnij,qnij->pq", turned, turned) / len(poses)).clamp_min(0)
+    return torch.exp(-apart / (ALIKE * apart.mean()).clamp_min(1e-9))[None]
