@@ -17,7 +17,7 @@ from core.bank.borrowing import Borrowed
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.rigid import polar_rotation
 from core.pipelines.handle_posterior import follow_handles
-from core.pipelines.living_motion import handle_regression, through_keys
+from core.pipelines.living_motion import ENOUGH_HANDLES, handle_regression, through_keys
 from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody, as_columns, from_columns
 
 Doubles = NDArray[np.float64]
@@ -29,7 +29,6 @@ MODES = 24  # of bending, the smoothest ones
 SWAY = 0.5  # seconds in which the bending changes
 BEND = 1.5  # radians, root mean square over the body, for a handle that moves by the body's size
 LEAST_BEND, MOST_BEND = 0.03, 0.5
-ENOUGH_HANDLES = 5  # moving ones, for leaving one out to say something of them all
 LEFT_OUT = 8  # handles that are left out in turn
 ASKED_FRAMES = 6  # in which the left out handle is foretold
 TRIAL_STEPS = 15
@@ -176,7 +175,8 @@ def as_rigid_share(
     mask = keyframe_mask[:, frames].copy()
     mask[:, 0] = True
     others = np.array([np.delete(np.arange(len(seats.places)), row) for row in rows])
-    rigid = as_rigid(body, seats.shares[others], seats.places[others], paths[others], steps=TRIAL_STEPS, alike=alike)[0].numpy()
+    without = seats.shares[others], seats.places[others], paths[others]
+    rigid = as_rigid(body, *without, steps=TRIAL_STEPS, alike=alike)[0].numpy()
     mean = Borrowed(
         borrowed.positions[:, frames].mean(dim=0, keepdim=True),
         polar_rotation(borrowed.rotations[:, frames].mean(dim=0, keepdim=True)),

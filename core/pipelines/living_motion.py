@@ -26,7 +26,9 @@ FEW = 3  # moving handles; the more there are beyond, the more they know better 
 PLANTING_STEPS = 5  # as-rigid steps with planted feet
 STILL = 0.15  # information of a still handle relative to a moving one
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank, like the next
-EVEN = 3  # moving handles with which the estimate counts half
+EVEN = 2  # moving handles with which the estimate counts half
+ENOUGH_HANDLES = 5  # moving ones, for leaving one out to say something of them all
+COMPARED = 0.6  # how much less the estimate counts where handles have compared what leads it
 
 
 def settle(
@@ -133,11 +135,13 @@ def biharmonic_kernel(body: MovingBody) -> NDArray[np.float64]:
 def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.float32]:
     """Weight of the denoiser's estimate against the borrowed motion, from how much the handles determine.
 
-    One dragged point says so little that pure borrowed motion is closer to true ones and slides less; with three moving
-    handles half of each is best, and the more there are, the more the estimate counts.
+    One dragged point says so little that pure borrowed motion is closer to true ones and slides less; with more handles
+    the estimate counts more. Where enough of them move to compare borrowed motion with as-rigid deformation, the better
+    of these two is as good as the estimate wherever the handles determine the body, so that there it counts less.
     """
     most = body_told(moving) * moving / (moving + EVEN)
-    return np.float32(most) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
+    share = np.float32(most) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
+    return share * (1 - np.float32(COMPARED) * certainty) if moving >= ENOUGH_HANDLES else share
 
 
 def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
