@@ -179,7 +179,7 @@ class RigidSurface(NamedTuple):
     ) -> tuple[Float[Tensor, "B P T 3"], Float[Tensor, "B P T 3 3"]]:
         """As `settle`, of free rotations, but every step is extrapolated from those before (Anderson acceleration).
 
-        Large turns need hundreds of plain steps; thirty of these come as far (Peng et al. 2018).
+        Large turns need hundreds of plain steps and tens of these (Peng et al. 2018).
         """
         results: list[Tensor] = []
         misfits: list[Tensor] = []

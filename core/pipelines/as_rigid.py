@@ -33,6 +33,7 @@ LEFT_OUT = 8  # handles that are left out in turn
 ASKED_FRAMES = 6  # in which the left out handle is foretold
 TRIAL_STEPS = 15
 ALIKE = 0.07  # difference of two nodes' turning, of the mean over the body, within which they turn as one
+HARDLY = 1e-3  # squared radians between nodes, in the mean
 SHARPNESS = 8.0  # power of the errors that decides between two motions
 
 
@@ -52,7 +53,9 @@ def as_rigid(
     """
     surface = body.held_by(hold)
     if alike is not None:
-        surface = surface._replace(together=alike if surface.together is None else torch.maximum(alike, surface.together))
+        surface = surface._replace(
+            together=alike if surface.together is None else torch.maximum(alike, surface.together)
+        )
     surface = surface.with_handles(torch.from_numpy(shares).float(), torch.from_numpy(places).float())
     start = []
     for share, place, path in zip(shares, places, paths, strict=True):
@@ -201,4 +204,6 @@ def turning_alike(body: MovingBody, poses: NDArray[np.floating]) -> torch.Tensor
     moved = torch.from_numpy(poses).float() + torch.from_numpy(body.nodes)
     turned = body.surface(body.seats(np.zeros(0, np.int64)), False).rotations(moved.transpose(0, 1)[None])[0]
     apart = (3 - torch.einsum("pnij,qnij->pq", turned, turned) / len(poses)).clamp_min(0)
-    return torch.exp(-apart / (ALIKE * apart.mean()).clamp_min(1e-9))[None]
+    told = apart.mean() / (apart.mean() + HARDLY)  # poses that hardly turn anything do not tell what turns as one
+    alike = told * torch.exp(-apart / (ALIKE * apart.mean()).clamp_min(1e-9))
+    return alike.fill_diagonal_(1.0)[None]

@@ -85,6 +85,20 @@ def test_as_rigid_steps_take_strain_away():
     assert float(surface.stretch(settled).mean()) < 0.3 * float(surface.stretch(stretched).mean())
 
 
+def test_extrapolated_steps_come_further_than_plain_ones():
+    rest, weight = sheet()
+    seats = [0, 20, rest.shape[1] - 1]
+    handles = torch.eye(rest.shape[1])[None, seats]
+    surface = RigidSurface.of(rest, weight, 1e-4, handles, rest[:, seats])
+    raised = (rest[:, seats] @ turned(1.2).T + torch.tensor([0.0, 0.3, 0.0]))[:, :, None]
+    start = rest[:, :, None]
+    far, _ = surface.settle(start, start, raised, steps=600)
+    plain, _ = surface.settle(start, start, raised, steps=30)
+    quick, rotation = surface.converge(start, start, raised, steps=30)
+    assert (quick - far).norm() < 0.5 * (plain - far).norm()
+    torch.testing.assert_close(surface.carried(quick, rotation), raised, atol=1e-4, rtol=0)
+
+
 def test_polar_rotations_are_rotations():
     generator = torch.Generator().manual_seed(0)
     matrices = torch.randn(200, 3, 3, generator=generator)

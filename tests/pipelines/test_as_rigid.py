@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from core.bank.borrowing import Borrowed
-from core.pipelines.as_rigid import as_rigid_share, bending_motions, with_second_opinion
+from core.pipelines.as_rigid import as_rigid_share, bending_motions, turning_alike, with_second_opinion
 from core.pipelines.handle_posterior import follow_handles
 from core.pipelines.moving_body import KeyedHandles, MovingBody
 
@@ -92,6 +93,20 @@ def test_motion_that_foretells_the_handles_is_kept(body):  # noqa: F811
     targets = carried - carried[:, :1] + seats.places[:, None]
     mask = np.ones((8, 9), bool)
     assert as_rigid_share(body, exact, no_poses(body), KeyedHandles(seats, targets.astype(float), mask)) < 0.1
+
+
+def test_nodes_that_turned_alike_in_poses_are_found_and_still_ones_tell_nothing(body):  # noqa: F811
+    upper = body.nodes[:, 0] > 0
+    bent = [
+        np.where(upper[:, None], body.nodes @ Rotation.from_euler("z", angle).as_matrix().T, body.nodes) - body.nodes
+        for angle in (0.5, 1.0)
+    ]
+    alike = turning_alike(body, np.stack(bent))[0].numpy()
+    inner = np.abs(body.nodes[:, 0]) > 0.2  # away from the bend
+    same = (upper[:, None] == upper[None]) & inner[:, None] & inner[None]
+    apart = (upper[:, None] != upper[None]) & inner[:, None] & inner[None]
+    assert alike[same].min() > 0.5 > 0.05 > alike[apart].max()
+    assert np.array_equal(turning_alike(body, no_poses(body))[0].numpy(), np.eye(len(body.nodes)))
 
 
 @pytest.mark.parametrize("count", [1, 4])
