@@ -19,7 +19,7 @@ import yaml
 
 from core.assets import asset_path
 from core.errors import ConfigError
-from core.safe_yaml import MAX_YAML_BYTES, BudgetError, parse_yaml, read_within
+from core.safe_yaml import MAX_YAML_BYTES, BudgetError, number_in, parse_yaml, read_within
 
 T = TypeVar("T")
 
@@ -317,11 +317,8 @@ def _convert(hint: Any, value: Any, where: str, name: str) -> Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-4 as a string
-        try:
-            return float(value)
-        except ValueError:
-            pass
+    if hint is float:
+        value = number_in(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{where}: {name} must be of type {hint.__name__}, not {value!r}.")
     return value

@@ -25,6 +25,14 @@ def read_within(path: Path, most: int) -> bytes:
     return data
 
 
+def number_in(value: Any) -> Any:
+    """The number that a text is, as YAML 1.1 reads 1e-4 as text; anything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def parse_yaml(text: str, loader: Any = FastLoader) -> Any:
     """The values of a YAML text; raises BudgetError beyond the budgets, and what PyYAML raises for damaged text."""
     if len(text) > MAX_YAML_BYTES:

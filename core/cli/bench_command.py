@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from core.atomic import check_writable
-from core.cli.arguments import AddCommand, add_model_arguments, counting_bar
+from core.cli.arguments import AddCommand, add_model_arguments, counting_bar, print_table
 from core.errors import ExportError
 
 
@@ -34,10 +34,10 @@ def run_bench(options: argparse.Namespace) -> None:
     if options.training:
         _run_training_bench(options)
         return
-    from core.experiments.pipeline_benchmark import run_benchmark
+    from core.experiments.pipeline_benchmark import HEAD, benchmark_rows, run_benchmark
 
     with counting_bar() as on_progress:
-        run_benchmark(
+        report = run_benchmark(
             options.out,
             preset=options.preset,
             device=options.device,
@@ -46,6 +46,8 @@ def run_bench(options: argparse.Namespace) -> None:
             window=not options.no_window,
             on_progress=on_progress,
         )
+    title = f"{report['mesh']['vertices']:,} vertices, preset {report['preset']} on {report['device']}"
+    print_table(title, HEAD, benchmark_rows(report))
     print(options.out)
 
 

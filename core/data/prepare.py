@@ -196,7 +196,7 @@ def with_splits(
 def make_shard(job: ShardJob) -> ShardResult:
     """Make one shard unless an intact one exists; called in worker processes."""
     path = Path(job.path)
-    with contextlib.suppress(DataError):
+    with contextlib.suppress(DataError):  # a damaged one is made again
         if path.exists():
             there = open_shard(path, verify=True)
             if there.meta.get("recipe") == job.meta["recipe"]:

@@ -147,6 +147,6 @@ def _processor() -> str:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
-    except OSError:
+    except OSError:  # not Linux
         pass
     return platform.processor() or "unknown"

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,6 @@ def run_benchmark(
             report["window"] = _window(clip, weights, device, Path(folder))
             report_step(6, "window")
     write_report(path, report, benchmark_markdown(report))
-    _print_table(report)
     return report
 
 
@@ -294,18 +293,3 @@ def benchmark_markdown(report: Mapping[str, Any]) -> str:
 
 def benchmark_table(report: Mapping[str, Any]) -> str:
     return rows_table(HEAD, benchmark_rows(report))
-
-
-def _print_table(report: Mapping[str, Any]) -> None:
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        return
-    table = Table(title=f"{report['mesh']['vertices']:,} vertices, preset {report['preset']} on {report['device']}")
-    justify: Callable[[int], Any] = lambda column: "left" if column == 0 else "right"  # noqa: E731
-    for number, column in enumerate(HEAD):
-        table.add_column(column, justify=justify(number))
-    for row in benchmark_rows(report):
-        table.add_row(*row)
-    Console(stderr=True).print(table)

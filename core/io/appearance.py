@@ -218,7 +218,7 @@ class _Sheet:
                         raise ValueError("too large")
                     image.thumbnail((SIDES[0], SIDES[0]))
                     self._decoded[texture.data] = np.asarray(image.convert("RGBA"))
-            except Exception:  # whatever a damaged image makes the decoder raise
+            except Exception:  # whatever a damaged image makes the decoder raise: shown without it, kept for export
                 self._decoded[texture.data] = None
         return self._decoded[texture.data]
 

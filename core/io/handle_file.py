@@ -34,7 +34,7 @@ from core.errors import HandleError
 from core.handle_record import handle_record
 from core.io.beside import utf8
 from core.key_easing import Easing, easing_from
-from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, parse_yaml, read_within
+from core.safe_yaml import MAX_YAML_BYTES, BudgetError, FastLoader, number_in, parse_yaml, read_within
 from core.sequence import NO_REGION, Handle, HandleTracks, SourceMesh
 
 _TOP_KEYS = ("frames", "fps", "handles")
@@ -230,11 +230,7 @@ def _whole(value: Any, what: str) -> int:
 
 
 def _number(value: Any, what: str) -> float:
-    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
-        try:
-            return float(value)
-        except ValueError:
-            pass
+    value = number_in(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise HandleError(f"{what} must be a number, not {value!r}.")
     try:

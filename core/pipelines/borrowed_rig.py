@@ -21,7 +21,7 @@ from core.pipelines.bone_names import word_and_side
 from core.pipelines.living_motion import settle
 from core.pipelines.make_rig import RigOptions, RigResult, make_rig
 from core.pipelines.moving_body import MovingBody, wish_for
-from core.pipelines.part_descriptions import name_parts
+from core.pipelines.part_descriptions import PartDescriptions
 from core.pipelines.request import OnStep, Progress, Windows
 from core.rigging.guide import Guide
 from core.sequence import MeshSequence, Normalization, SourceMesh
@@ -87,7 +87,7 @@ def rig_with_bank(
     others = [window.sequence for window in lent.windows]
     if windows == "actions":
         moved, named, others = [*moved, *others], [*named, *(window.name for window in lent.windows)], []
-    parts = name_parts(preset) if lent.cost <= NAMED else None
+    parts = PartDescriptions.load(preset).chances if lent.cost <= NAMED else None
     return make_rig(moved, named, options, mesh.up_axis, parts, on_step, lent.guide, others)
 
 

@@ -24,7 +24,7 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        device = torch.device("meta")
+        device = torch.device("meta")  # refused with the others below
     if device.type not in ("cpu", "cuda", "mps"):
         raise M2VError(f"There is no device {name[:40]!r}; choose auto, cpu, cuda, cuda:N or mps.")
     if device.type == "cuda":

@@ -14,21 +14,11 @@ from torch import Tensor
 from core.bank.matching import yaw
 from core.bank.shape import BankShape
 from core.checkpoint import PART_DESCRIPTOR
-from core.errors import CheckpointError
 from core.models.part_descriptor import AROUND, PartDescriptor, boxed, look_around
-from core.pipelines.bone_names import NameParts
 from core.pipelines.devices import choose_device
 from core.pipelines.model_files import load_modules
 
 Floats = NDArray[np.floating]
-
-
-def name_parts(preset: str = "small") -> NameParts | None:
-    """The bone-naming function with the weights of a preset or folder; None without a part descriptor."""
-    try:
-        return PartDescriptions.load(preset).chances
-    except CheckpointError:
-        return None
 
 
 class PartDescriptions:

@@ -6,6 +6,7 @@ The rigs are read once into a bank file with more nodes than the editor's; drawi
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,8 +115,8 @@ def prepared_shapes(rigs: Path) -> Path:
         for path in files:
             try:
                 shapes.append(read_rig(path, count=POOL))
-            except M2VError:
-                continue  # without motion there is no pose to learn from
+            except M2VError as error:  # damaged, or without motion: there is no pose to learn from
+                print(f"{path.name} is left out: {error}", file=sys.stderr)
         write_bank(bank, shapes)
     return bank
 

@@ -40,7 +40,7 @@ class ProjectLock:
         if own and (self._held is not None or self._take()):
             save_project(state, path)
             return
-        with suppress(OSError):
+        with suppress(OSError):  # where no lock can be written, nobody holds one
             file = None if own else try_lock(_lock_path(path))
             if file is None:
                 raise DataError(ELSEWHERE.format(name=path.name, so=", whose work this would overwrite"))

@@ -190,7 +190,7 @@ def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout |
     for file in files[:3]:
         try:
             depth = read_depth_image(file)
-        except SkippedError:
+        except SkippedError:  # reading the frames says why
             continue
         seen = depth[depth > 0]
         if len(seen) and np.median(seen) > _TOO_FAR * MILLIMETRES:

@@ -29,7 +29,7 @@ def _png_heading(path: Path) -> bytes | None:
     try:
         with path.open("rb") as stream:
             head = stream.read(26)
-    except OSError:
+    except OSError:  # its reader says why
         return None
     return head if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) == 26 else None
 

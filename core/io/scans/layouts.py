@@ -125,10 +125,10 @@ def _kind(path: Path) -> ScanKind | None:
         return next((kind for kind in KINDS if suffix in kind.suffixes and kind.recognised(path)), None)
     try:
         shapes = array_shapes(path)
-    except SkippedError:
+    except SkippedError:  # damaged: whichever reader is asked for it says how
         return None
     for kind in KINDS:
-        if any(name.startswith(kind.array) for name in shapes):
+        if kind.array and any(name.startswith(kind.array) for name in shapes):
             return kind
     fitting = (kind for shape, number in shapes.values() for kind in KINDS if kind.fitting(shape, number))
     return next(fitting, None)

@@ -55,7 +55,7 @@ def measured_sequence(
     scans = ScanSequence(
         points,
         tracked=tracked,
-        modality="depth" if seen_from_one_side else "points",
+        modality="depth" if seen_from_one_side else layout.kind.name,
         notes=(*layout.notes, *skipped_notes(total, skipped), *repairs),
         origin=origin,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from PIL import Image
 from core.errors import DataError
 from core.io.arrays import SkippedError
 from core.io.scans.cutting import Cut
-from core.io.scans.measured import MAX_POINTS
+from core.io.scans.measured import MAX_POINTS, measured_sequence
 from core.io.scans.pcd import decompress_lzf
+from core.io.scans.points import POINTS, parse_text_points
+from core.io.scans.scan_kind import ReadingOptions, ScanKind, ScanLayout
 from core.io.scans.scan_reader import read_scans
 from core.sequence import ScanSequence
 
@@ -306,3 +309,25 @@ def test_settings_beside_the_frames_count_and_arguments_count_more(tmp_path: Pat
     scans = read_scans(folder)
     assert scans.modality == "points"
     assert "scan.json is not valid JSON" in scans.notes[0]
+
+
+def test_measured_points_of_another_kind_keep_its_name(tmp_path: Path) -> None:
+    """What a further kind of observation relies on: its record is found by the name of what was read."""
+    (tmp_path / "a.xyz").write_text("0 0 0\n1 0 0\n0 1 0\n0 0 1\n" * 4)
+    points = parse_text_points((tmp_path / "a.xyz").read_bytes())
+    layout = ScanLayout(replace(POINTS, name="sonar"), [tmp_path / "a.xyz"])
+    assert measured_sequence(tmp_path, layout, [("a.xyz", points)], [], ReadingOptions()).modality == "sonar"
+    seen = measured_sequence(tmp_path, layout, [("a.xyz", points)], [], ReadingOptions(), seen_from_one_side=True)
+    assert seen.modality == "depth"
+
+
+def test_a_kind_without_arrays_takes_no_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further kind may have text files alone; arrays of points stay points."""
+    from core.io.scans import layouts
+
+    sonar = ScanKind("sonar", "sonar", "sonar (.snr)", POINTS.read, suffixes=(".snr",))
+    monkeypatch.setattr(layouts, "KINDS", (sonar, *layouts.KINDS))
+    np.save(tmp_path / "a.npy", cloud())
+    (tmp_path / "b.snr").write_text("0 0 0\n")
+    assert layouts.find_scans(tmp_path / "a.npy", None).kind is POINTS
+    assert layouts.find_scans(tmp_path / "b.snr", None).kind is sonar
