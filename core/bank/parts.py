@@ -65,17 +65,22 @@ _RIGHT = re.compile(r"(^right_|^r_|_r$|_right$|_r_)")
 
 def part_of(name: str) -> tuple[str, str] | None:
     """(part, side) of a joint's name, or None where the name does not tell."""
+    bare, side = bare_name(name)
+    for part, pattern in _PATTERNS:
+        if re.search(pattern, bare):
+            return part, side
+    return None
+
+
+def bare_name(name: str) -> tuple[str, str]:
+    """A joint's name in lower case, words joined by "_", and its side: "DEF-Upper_Arm.L" is ("upper_arm", "left")."""
     plain = re.sub(r"^(DEF|ORG|MCH)-", "", name.split("|")[-1].split(":")[-1])
     plain = re.sub(r"\.\d+$", "", plain)
     plain = re.sub(r"^([LR])(?=[A-Z][a-z])", r"\1_", plain)
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
     plain = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
     side = "left" if _LEFT.search(plain) else "right" if _RIGHT.search(plain) else ""
-    bare = _RIGHT.sub("_", _LEFT.sub("_", plain)).strip("_")
-    for part, pattern in _PATTERNS:
-        if re.search(pattern, bare):
-            return part, side
-    return None
+    return _RIGHT.sub("_", _LEFT.sub("_", plain)).strip("_"), side
 
 
 CLASSES = tuple((part, side) for part in PARTS for side in SIDES)

@@ -7,8 +7,9 @@ for objects that are not animals, a bone is named by its position alone.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from core.bank.matching import yaw
-from core.bank.parts import CLASSES, part_of
+from core.bank.parts import CLASSES, bare_name, part_of
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +34,11 @@ _WORDS = {
 }  # fmt: skip
 _WORD_OF_CLASS = [_WORDS.get(part, part) for part, _ in CLASSES]
 WORDS = tuple(dict.fromkeys(_WORD_OF_CLASS))
+_PART_OF_THING = re.compile(r"chest_(top|bottom|lid)")  # not of a trunk
+_SAYS_NOTHING = {
+    *("bone", "joint", "part", "node", "main", "neutral", "armature", "null", "object", "mesh", "end", "pole"),
+    *("target", "ctrl", "control", "helper"),
+}
 _TO_WORDS = np.array([[word == other for other in WORDS] for word in _WORD_OF_CLASS], dtype=np.float64)
 IN_PAIRS = ("leg", "arm", "hand", "finger", "wing", "fin", "tail fin", "ear", "horn")
 FOOT = 0.15  # of the size: what ends higher is not a whole leg
@@ -46,6 +52,7 @@ FIN_SHEET, FIN_MOST, FIN_AWAY = 0.72, 0.2, 0.04
 # A wing is a sheet at one side: how much of its normals is along one axis (a leg has half), where its middle lies and
 # how far it reaches out, in units of the size, and the share of it that is on that side.
 SHEET, ASIDE, REACHES, ONE_SIDED = 0.66, 0.12, 0.12, 0.95
+LEG_BELOW = 0.04  # of the size: how far a bird's legs hang out below its belly
 SURE = 0.65  # mean chance of the likeliest word from which the words are believed
 GROUND = 0.06  # of the size: a limb that reaches so near to the lowest point is a leg
 
@@ -59,9 +66,15 @@ class PartChances(NamedTuple):
 
 
 def word_and_side(joint: str) -> tuple[str, str]:
-    """What a joint is and on which side, by its name in a rig: ("leg", "left"); empty where that does not tell."""
+    """What a joint is and on which side, by its name in a rig: ("leg", "left"), ("antenna", "right"); empty where that
+    does not tell.
+    """
     named = part_of(joint)
-    return ("", "") if named is None else (_WORDS.get(named[0], named[0]), named[1])
+    bare, side = bare_name(joint)
+    if named is not None and named[0] != "prop" and not _PART_OF_THING.fullmatch(bare):
+        return _WORDS.get(named[0], named[0]), side
+    words = [word for word in re.sub(r"\d+", "", bare).split("_") if len(word) > 2 and word not in _SAYS_NOTHING]
+    return (" ".join(words), side) if words else ("", "")
 
 
 def bone_names(
@@ -90,10 +103,13 @@ def bone_names(
     if any(sure):
         words = _completed([word for word, _ in known], words, parents)
     wings = {} if any(sure) or normals is None else _wings(parents, facing, weights, normals @ yaw(heading))
+    sided = [bool(side) for _, side in known]
+    if words is None and wings:
+        words = _flier(facing, weights, wings)
+        sure = sided = [True] * len(words)
     fine = words
     if words is None or fine is None:
-        places = ["body", *(f"part {_place(middle)}" for middle in middles[1:])]
-        return _numbered([f"wing {wings[bone]}" if bone in wings else place for bone, place in enumerate(places)])
+        return _numbered(["body", *(f"part {_place(middle)}" for middle in middles[1:])])
     lows = np.array([facing[column > 0.3, 1].min(initial=np.inf) for column in weights.T]) - facing[:, 1].min()
     highs = np.array([facing[column > 0.3, 1].max(initial=-np.inf) for column in weights.T]) - facing[:, 1].min()
     sides = [said or ("left" if x > 0 else "right") for x, (_, said) in zip(middles[:, 0], known, strict=True)]
@@ -105,7 +121,7 @@ def bone_names(
             words[bone], sides[bone], sure[bone] = word, side, True
     _mend(words, parents, sides, sure)
     _part_legs(words, parents, lows, highs)
-    limbs = _limbs(parents, words, sides)
+    limbs = _limbs(parents, words, sides, sided)
     for members in limbs.values():
         upright = words[members[0]] not in ("arm", "wing") or min(lows[bone] for bone in members) >= GROUND
         if not upright and not sure[members[0]]:
@@ -113,14 +129,16 @@ def bone_names(
                 words[bone] = "leg"
     if "arm" in words:
         words = [own if word == "arm" and own in ENDS else word for word, own in zip(words, fine, strict=True)]
-        limbs = _limbs(parents, words, sides)
+        limbs = _limbs(parents, words, sides, sided)
     _join_thighs(limbs, words, sides, lows, middles)
     tips = {limb: max(members, key=lambda bone: len(_ancestry(parents, bone))) for limb, members in limbs.items()}
     named = [""] * len(parents)
     groups = defaultdict(list)
     for limb, members in limbs.items():
         word = words[members[0]]
-        groups[word, sides[tips[limb]] if word in IN_PAIRS else ""].append(limb)
+        of_its_own = word not in WORDS and word not in IN_PAIRS  # that a rig gave: with a side only where that has one
+        side = known[members[0]][1] if of_its_own else sides[tips[limb]] if word in IN_PAIRS else ""
+        groups[word, side].append(limb)
     for (word, side), some in groups.items():
         some.sort(key=lambda limb: -middles[limbs[limb]][:, 2].mean())  # from the front
         for rank, limb in enumerate(some):
@@ -207,6 +225,28 @@ def _wings(parents: NDArray[np.int64], facing: Floats, weights: Floats, normals:
     return {bone: side for side, members in found.items() for bone in members}
 
 
+def _flier(facing: Floats, weights: Floats, wings: Mapping[int, str]) -> list[str]:
+    """The words of all bones of a body with wings, of which nothing else is known; it looks ahead, to +Z.
+
+    The foremost bone between the wings is the head, the rearmost the tail; legs are those that hang out below.
+    """
+    words = ["wing" if bone in wings else "body" for bone in range(weights.shape[1])]
+    owner = weights.argmax(axis=1)
+    trunk = np.array([word == "body" for word in words])
+    inside = np.flatnonzero(trunk[owner])
+    own = {bone: facing[owner == bone] for bone in np.unique(owner[inside])}
+    ends = [int(owner[inside[pick(facing[inside, 2])]]) for pick in (np.argmax, np.argmin)]
+    for bone, word in zip(ends, ("head", "tail"), strict=True):
+        words[bone] = word if bone else "body"
+    floor = np.sort([places[:, 1].min() for bone, places in own.items() if bone not in ends])
+    legs = int(np.diff(floor[:5]).argmax()) + 1 if len(floor) > 2 else 0  # the widest gap lies over them
+    if 0 < legs <= 4 and floor[legs] - floor[legs - 1] > LEG_BELOW:
+        for bone, places in own.items():
+            if bone and bone not in ends and places[:, 1].min() < floor[legs]:
+                words[bone] = "leg"
+    return words
+
+
 def _fins(
     parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: Floats, words: Sequence[str]
 ) -> dict[int, tuple[str, str]]:
@@ -233,14 +273,18 @@ def _fins(
     return found
 
 
-def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str]) -> dict[int, list[int]]:
-    """Chains of bones of one word and side, by the first of each, in the order of the tree."""
+def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str], sided: list[bool]) -> dict[int, list[int]]:
+    """Chains of bones of one word and side, by the first of each, in the order of the tree.
+
+    What hangs on a bone of its word is on its side too, unless both are known to be `sided` otherwise.
+    """
     limb = list(range(len(parents)))
     members: dict[int, list[int]] = defaultdict(list)
     for bone, parent in enumerate(parents):
         for above in _ancestry(parents, bone)[1:]:
             alike = words[above] == words[bone]
-            if alike and (above == parent or sides[above] == sides[bone] or words[bone] not in IN_PAIRS):
+            other = sides[above] != sides[bone] and words[bone] in IN_PAIRS
+            if alike and (not other or (above == parent and not (sided[above] and sided[bone]))):
                 limb[bone] = limb[above]
                 break
         members[limb[bone]].append(bone)

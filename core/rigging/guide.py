@@ -73,8 +73,9 @@ def guided_regions(guide: Guide, vertices: NDArray[np.int64], neighbours: sparse
             smallest = int(np.where(leaf, size, len(label) + 1).argmin())
         below = np.flatnonzero(left & (parents == smallest))
         middle = [joint for joint in below if not guide.named[joint][1]]
-        if parents[smallest] < 0:  # the root takes in what it carries, rather of the middle than of one side
-            join(int(max(middle or below, key=lambda joint: size[joint])), smallest)
+        if parents[smallest] < 0:  # the root takes in what it carries, rather of its own kind and of the middle
+            own = [joint for joint in middle if guide.named[joint] == guide.named[smallest]]
+            join(int(max(own or middle or below, key=lambda joint: size[joint])), smallest)
         elif len(below) and size[below].min() < ABSORBED:  # a hand its fingers
             join(int(below[size[below].argmin()]), smallest)
         else:

@@ -32,15 +32,18 @@ def rigid_clusters(
     samples, frames = len(rest), len(moved)
     home = np.zeros(samples, np.int64) if begin is None else begin
     label = home.copy()
+    whole = np.zeros(samples, bool)  # of regions that fell together again when they were divided last
     count, error = _settled(label, rest, moved, neighbours, home, 1)
     for _ in range(2 * most):
         own = error[np.arange(samples), label]
-        large = np.bincount(label, minlength=count) >= 2 * LEAST
+        large = np.bincount(label[~whole], minlength=count) >= 2 * LEAST
         if count >= most or np.sqrt(own / frames).mean() < enough or not large.any():
             break
         worst = int(np.where(large, np.bincount(label, own, count), -1.0).argmax())
-        label[_piece(label == worst, own, rest, neighbours)] = count
+        inside, before = label == worst, count
+        label[_piece(inside, own, rest, neighbours)] = count
         count, error = _settled(label, rest, moved, neighbours, home, SETTLE)
+        whole = whole | inside if count <= before else np.zeros(samples, bool)
     _settled(label, rest, moved, neighbours, home, SETTLE_LAST)
     return label
 

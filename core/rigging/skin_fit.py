@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.spatial.distance import cdist
 
 from core.geometry.skeleton import skinned
 from core.rigging.bone_tree import Known, bone_tree
@@ -135,7 +136,12 @@ def in_all_frames(fit: SkinFit, moving: Moving) -> SkinFit:
     samples, weights = moving.surface.samples, fit.sample_weights
     at, there = moving.rest[samples], moving.moved[: moving.shown, samples]
     shifting = np.abs(fit.pose.shifts).max(axis=(0, 2)) > 0
-    pose = Pose.of(fit.pose.parents, fit.pose.places, *rigid_motion(at, there, weights))
+    flat, known = (
+        there.reshape(len(there), -1),
+        moving.moved[np.ix_(moving.chosen, samples)].reshape(len(fit.pose.shifts), -1),
+    )
+    nearest = cdist(flat, known).argmin(axis=1)  # each frame begins as the chosen one most like it
+    pose = replace(fit.pose, rotations=fit.pose.rotations[nearest], shifts=fit.pose.shifts[nearest])
     shifting &= fit.pose.parents >= 0
     pose = fit_pose(pose, at, there, weights, 3, shifting, SHIFT_PRICE)
     return replace(

@@ -80,7 +80,27 @@ def test_a_borrowed_rigs_words_and_sides_are_believed() -> None:
     assert names[6:10] == ("wing left 1", "wing left 2", "wing right 1", "wing right 2")  # though they touch the ground
     assert names[10:] == ("leg left 1", "leg left 2", "leg right 1", "leg right 2")
     assert word_and_side("RightHandThumb1") == ("finger", "right") and word_and_side("Palm.L") == ("hand", "left")
-    assert word_and_side("Bone.004") == ("", "")
+    assert word_and_side("Bone.004") == ("", "") and word_and_side("neutral_bone") == ("", "")
+    assert word_and_side("Antenna2.L") == ("antenna", "left") and word_and_side("Eyebrow.R") == ("eyebrow", "right")
+    assert word_and_side("Chest_Top") == ("chest top", "") and word_and_side("Chest") == ("body", "")
+
+
+def test_words_of_a_borrowed_rig_alone_keep_the_sides_that_it_gives_them() -> None:
+    parents, rest, weights, _ = body()
+    known = [("body", "")] * 4 + [("eyebrow", ""), ("turret", "")]
+    known += [("claw", "left")] * 2 + [("claw", "right")] * 2 + [("leg", "left")] * 2 + [("leg", "right")] * 2
+    names = bone_names(parents, rest, weights, None, known, 0.0)
+    assert names[4:6] == ("eyebrow", "turret")
+    assert names[6:10] == ("claw left 1", "claw left 2", "claw right 1", "claw right 2")
+
+
+def test_a_right_leg_that_hangs_on_a_left_one_is_another_leg() -> None:
+    parents, rest, weights, _ = body()
+    parents[8] = 7
+    known = [("body", "")] * 6 + [("leg", side) for side in ("left", "right", "left", "right") for _ in range(2)]
+    assert list(bone_names(parents, rest, weights, None, known, 0.0)) == [
+        "body 1", "body 2", "body 3", "body 4", "body 5", "body 6", *WANTED[6:]
+    ]  # fmt: skip
 
 
 def test_hands_and_fingers_have_their_own_names() -> None:
@@ -138,3 +158,20 @@ def test_what_two_legs_hang_on_is_the_body_and_the_hands_of_one_arm_have_numbers
     hands = [("body", "")] * 6 + [("arm", "left"), ("hand", "left")] + [("arm", "left"), ("hand", "left")] * 3
     named = bone_names(parents, rest, weights, None, hands, 0.0)
     assert len(set(named)) == len(named) and "hand 1 left" in named and not any("hand front" in name for name in named)
+
+
+def test_a_flier_of_which_nothing_is_known_has_a_head_a_tail_and_legs_between_its_wings() -> None:
+    along = np.linspace(-0.5, 0.5, 6)
+    ring = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
+    sheet = lambda x: np.c_[x + 0.3 * ring[:, 0], 0 * ring[:, 0], 0.3 * ring[:, 1]]  # noqa: E731
+    angles = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+    circle = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+    trunk = [0.06 * circle + [0, 0, z] for z in (0.0, 0.1, -0.1, 0.3, -0.3)]
+    legs = [0.01 * circle[:, [0, 2, 1]] + [x, 0, -0.02] - np.outer(np.linspace(0.05, 0.2, 36), [0, 1, 0])
+            for x in (0.04, -0.04)]  # fmt: skip
+    rest = np.concatenate([*trunk, *legs, sheet(0.25), sheet(-0.25)])
+    normals = np.concatenate([circle] * 5 + [circle[:, [0, 2, 1]]] * 2 + [np.tile([0.0, 1, 0], (36, 1))] * 2)
+    parents = np.array([-1, 0, 0, 1, 2, 2, 5, 0, 0])
+    names = bone_names(parents, rest, np.repeat(np.eye(9), 36, axis=0), None, normals=normals)
+    assert names[:5] == ("body 1", "body 2", "body 3", "head", "tail")
+    assert names[5:] == ("leg left", "leg right", "wing left", "wing right")
