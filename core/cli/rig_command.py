@@ -54,10 +54,9 @@ def run_rig(options: argparse.Namespace) -> None:
     from core.io.mesh.mesh_reader import read_mesh
     from core.io.rig_export import export_rig
     from core.pipelines.borrowed_rig import rig_with_bank
-    from core.pipelines.make_rig import RigOptions
+    from core.pipelines.make_rig import USUAL, RigOptions
 
-    chosen = RigOptions() if options.bones is None else RigOptions(options.bones, exactly=True)
-    chosen.validate()
+    chosen = USUAL if options.bones is None else RigOptions(options.bones, exactly=True)
     meshes = [path for path in options.inputs if not _moves(path)]
     if len(meshes) > 1:
         raise ExportError(f"{meshes[0].name} and {meshes[1].name} are two meshes; a rig is for one and its motions.")

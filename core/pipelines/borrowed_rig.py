@@ -19,10 +19,10 @@ from core.errors import ExportError
 from core.pipelines.animate import Animator
 from core.pipelines.bone_names import word_and_side
 from core.pipelines.living_motion import settle
-from core.pipelines.make_rig import RigOptions, RigResult, make_rig
+from core.pipelines.make_rig import USUAL, RigOptions, RigResult, make_rig
 from core.pipelines.moving_body import MovingBody, wish_for
 from core.pipelines.part_descriptions import PartDescriptions
-from core.pipelines.request import OnStep, Progress, Windows
+from core.pipelines.request import OnStep, Windows, saying
 from core.rigging.guide import Guide
 from core.sequence import MeshSequence, Normalization, SourceMesh
 
@@ -65,7 +65,7 @@ def rig_with_bank(
     names: Sequence[str],
     mesh: SourceMesh | None = None,
     windows: Windows = "none",
-    options: RigOptions | None = None,
+    options: RigOptions = USUAL,
     preset: str = "small",
     on_step: OnStep | None = None,
 ) -> RigResult:
@@ -74,12 +74,10 @@ def rig_with_bank(
     `mesh` is what the sequences move, theirs alone if left out. Without sequences the actions are borrowed `windows`.
     Raises ExportError as `make_rig` does, and where there are no sequences and the bank holds no body like the mesh.
     """
-    (options or RigOptions()).validate()
     mesh = _resting(sequences, mesh)
     if not sequences:
         windows = "actions"
-    if on_step is not None:
-        on_step(Progress(0, 0, "Searching the motions"))
+    saying(on_step)("Searching the motions")
     lent = borrow_rig(Animator.load(preset, "cpu"), mesh, windows != "none", on_step)
     if not sequences and not lent.windows:
         raise ExportError(NOTHING_LENT.format(mesh.name))
@@ -120,8 +118,7 @@ def borrow_rig(
     guide = _guide(body, matches) if matches[0].cost <= LIKE_ENOUGH else None
     found = []
     for window in _chosen(body, matches) if windows else ():
-        if on_step is not None:
-            on_step(Progress(0, 0, f"Borrowing {window.name}"))
+        saying(on_step)(f"Borrowing {window.name}")
         found.append(_moved(body, window, mesh))
     return BorrowedRig(guide, tuple(found), matches[0].cost)
 

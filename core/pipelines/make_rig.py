@@ -21,7 +21,7 @@ from core.geometry.sampling import face_normals, orientation, sample_surface, ve
 from core.geometry.skeleton import Action, Rig
 from core.geometry.weld import weld
 from core.pipelines.bone_names import NameParts, PartChances, bone_names
-from core.pipelines.request import OnStep, Progress
+from core.pipelines.request import OnStep, saying
 from core.quaternions import quaternions_of
 from core.rigging.coarse_surface import coarse_surface
 from core.rigging.guide import Guide, Regions, guided_regions
@@ -53,15 +53,20 @@ NAMED_POINTS = 256
 
 @dataclass(frozen=True)
 class RigOptions:
-    """`bones` is the most that may be used; with `exactly` that many are used at once."""
+    """`bones` is the most that may be used; with `exactly` that many are used at once.
+
+    Raises ExportError with what is possible.
+    """
 
     bones: int = 32
     exactly: bool = False
 
-    def validate(self) -> None:
-        """Raises ExportError with what is possible."""
+    def __post_init__(self) -> None:
         if not 2 <= self.bones <= MOST_BONES:
             raise ExportError(f"{self.bones} bones is out of range; ask for 2 to {MOST_BONES}.")
+
+
+USUAL = RigOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +98,7 @@ class RigResult:
 def make_rig(
     sequences: Sequence[MeshSequence],
     names: Sequence[str],
-    options: RigOptions | None = None,
+    options: RigOptions = USUAL,
     up_axis: str = "y",
     name_parts: NameParts | None = None,
     on_step: OnStep | None = None,
@@ -107,10 +112,8 @@ def make_rig(
     Raises ExportError when the sequences differ in their faces or vertices, have fewer than two frames, or nothing
     moves.
     """
-    options = options or RigOptions()
-    options.validate()
     started = time.perf_counter()
-    step = _steps(on_step)
+    step = saying(on_step)
     every = (*sequences, *others)
     _check(every)
     normalization = Normalization.of(sequences[0].vertices[0], up_axis)
@@ -145,14 +148,6 @@ def make_rig(
     back = rig.moved(normalization.rotation.T, normalization.scale)
     rig = replace(back, places=normalization.invert(rig.places))
     return RigResult(rig, sequences[0], error, motion, time.perf_counter() - started)
-
-
-def _steps(on_step: OnStep | None) -> Callable[[str], None]:
-    def step(message: str) -> None:
-        if on_step is not None:
-            on_step(Progress(0, 0, message))
-
-    return step
 
 
 def _fitted(

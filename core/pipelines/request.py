@@ -68,6 +68,16 @@ Windows = Literal["none", "bones", "actions"]
 OnStep = Callable[[Progress], None]
 
 
+def saying(on_step: OnStep | None) -> Callable[[str], None]:
+    """Says what begins, where nobody knows how many steps there are."""
+
+    def say(message: str) -> None:
+        if on_step is not None:
+            on_step(Progress(0, 0, message))
+
+    return say
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One sampled motion. Errors and differences are fractions of the shape's longest side."""
