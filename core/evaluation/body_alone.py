@@ -19,6 +19,7 @@ from core.pipelines.outline_search import find_outlined
 from core.pipelines.outlined_bodies import TRIED as OUTLINED
 from core.pipelines.outlined_bodies import pictures_of
 from core.pipelines.scan_bodies import TRIED
+from core.pipelines.seen_side import Extent
 from core.pipelines.tracked_surface import ENOUGH
 from core.sequence import MeshSequence, ScanSequence
 
@@ -40,8 +41,8 @@ def reconstruct_by_body(poses: BodyPoses, scans: ScanSequence, settings: Baselin
         clouds = [np.asarray(points, dtype=np.float64) for points in seen.points]
         sided = seen.near is not None and seen.camera is not None and len(seen.near) > RAYS
         free = FreeSpace(seen.near, seen.camera) if sided else None  # type: ignore[arg-type]
-        whole = not scans.partial
-        fits = fit_bodies(find_bodies(poses, clouds[0], free, TRIED, whole=whole), clouds[0], free, whole=whole)
+        extent = (Extent.CUT if scans.tracked else Extent.SIDE) if scans.partial else Extent.WHOLE
+        fits = fit_bodies(find_bodies(poses, clouds[0], free, TRIED, extent=extent), clouds[0], free, extent=extent)
         if fits:
             vertices, faces = fits[0].vertices, fits[0].faces
             return _sequence(track(vertices, faces, clouds, scans.tracked, settings), faces, scans)

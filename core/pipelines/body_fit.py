@@ -21,6 +21,7 @@ from core.geometry.sampling import face_normals
 from core.geometry.soft_arap import SoftArap, closest
 from core.pipelines.body_search import Floats, PlacedBody, contradictions
 from core.pipelines.free_space import FreeSpace
+from core.pipelines.seen_side import Extent, SeenSide
 from core.sequence import BOX_SIDE
 
 POINTS = 500  # seen points that pull
@@ -31,7 +32,6 @@ ROUNDS = 3  # of matching at each level
 # body agree: finishing more chose worse ones on validation scans.
 CHOSEN = ((1, 16), (2, 4))
 ITERATIONS = 4
-UNCOVERED = 1.0  # distances between points: farther from all points of a whole shape a vertex is drawn to them
 MISPLACED = 0.005  # of the size inside the empty space
 FEWEST_FACING = 10
 EDGE = 0.51  # half the side of frame 0's box, with a margin
@@ -119,30 +119,39 @@ def fit_bodies(
     points: NDArray[np.floating],
     free: FreeSpace | None,
     check_cancelled: Callable[[], None] = lambda: None,
-    whole: bool = False,
+    extent: Extent = Extent.SIDE,
     on_better: Callable[[FittedBody], None] = lambda body: None,
 ) -> list[FittedBody]:
-    """Bodies bent to the seen points [N, 3] of frame 0, which lie all over a `whole` shape; the most likely first.
+    """Bodies bent to the seen points [N, 3] of frame 0, the most likely first; `extent` is as in `find_bodies`.
 
     All are bent stiffly, and of them fewer and fewer, the likeliest, ever more softly (CHOSEN). `on_better` is called
     with each of the last that is likelier than those before it.
     """
+    if not placed:
+        return []
     every = np.asarray(points, dtype=np.float64)
     cloud = every[np.random.default_rng(0).permutation(len(every))[:POINTS]]
     tree = KDTree(every)
-    bent = [_Bending(body, cloud, free, whole) for body in placed]
-    done = 0
+    around = SeenSide.of(cloud)
+    bent, done = [_Bending(body, cloud, free, around) for body in placed], 0
+
+    def look() -> None:
+        """Tell each where all was seen."""
+        if free is None:
+            sides = around.of_each([bending.pose for bending in bent], extent)
+            for bending, side in zip(bent, sides, strict=True):
+                bending.side = side
+
+    look()
     for level, count in CHOSEN:
         for bending in bent:
             bending.go_through(LEVELS[done:level], check_cancelled)
-        bent = sorted(bent, key=lambda bending: bending.misfit())[:count]
-        done = level
+        look()
+        bent, done = sorted(bent, key=lambda bending: bending.misfit())[:count], level
     fitted: list[FittedBody] = []
     for bending in bent:
         bending.go_through(LEVELS[done:], check_cancelled)
-        fitted.append(
-            FittedBody(bending.name, np.ascontiguousarray(bending.pose), bending.faces, bending.misfit(), tree)
-        )
+        fitted.append(bending.fitted(tree))
         if fitted[-1].misfit == min(one.misfit for one in fitted):
             on_better(fitted[-1])
     return sorted(fitted, key=lambda body: body.misfit)
@@ -151,44 +160,47 @@ def fit_bodies(
 class _Bending:
     """A body on its way from where it was placed to the points [N, 3]."""
 
-    def __init__(self, body: PlacedBody, cloud: Floats, free: FreeSpace | None, whole: bool) -> None:
+    def __init__(self, body: PlacedBody, cloud: Floats, free: FreeSpace | None, around: SeenSide) -> None:
         self.name, self.faces = body.name, body.faces.astype(np.int64)
-        self._cloud, self._free, self._whole = cloud, free, whole
+        self._cloud, self._free, self._around = np.ascontiguousarray(cloud), free, around
         self._solver = SoftArap(body.vertices, self.faces)
         self.pose = self._solver.rest
+        self.side: SeenSide | None = None  # where all was seen
 
     def go_through(self, levels: Sequence[tuple[float, float]], check_cancelled: Callable[[], None]) -> None:
         """Draw the surface to the points with these weights and reaches, in turn."""
-        tree = KDTree(self._cloud)
-        spacing = float(np.median(np.asarray(tree.query(self._cloud, k=2)[0])[:, 1])) if self._whole else np.inf
         for weight, reach in np.repeat(levels, ROUNDS, axis=0):
             check_cancelled()
-            self._draw(weight, reach, tree, spacing)
+            self._draw(weight, reach)
 
     def misfit(self) -> float:
         """Distance of the points, contradictions, and by what share edges changed their length."""
         vertices = np.ascontiguousarray(self.pose)
-        apart = np.sqrt(igl.point_mesh_squared_distance(np.ascontiguousarray(self._cloud), vertices, self.faces)[0])
-        wrong = float(contradictions(vertices[None], self._cloud, self._free, self._whole)[0])
+        apart = np.sqrt(igl.point_mesh_squared_distance(self._cloud, vertices, self.faces)[0])
+        wrong = float(contradictions(vertices[None], self._free)[0])
+        if self.side is not None:
+            wrong += float(self.side.contradicted(vertices).mean())
+        elif self._free is None:
+            wrong += self._around.beyond(vertices)
         solver = self._solver
         length = np.linalg.norm(vertices[solver.start] - vertices[solver.end], axis=1)
         stretch = float(np.abs(length / np.linalg.norm(solver.edges, axis=1).clip(1e-9) - 1).mean())
         return float(apart.mean()) + wrong + STRETCHED * stretch
 
-    def _draw(self, weight: float, reach: float, tree: KDTree, spacing: float) -> None:
+    def fitted(self, tree: KDTree) -> FittedBody:
+        return FittedBody(self.name, np.ascontiguousarray(self.pose), self.faces, self.misfit(), tree)
+
+    def _draw(self, weight: float, reach: float) -> None:
         pose, cloud = self.pose, self._cloud
         attachment, distance = closest(pose, _facing(pose, self.faces, self._free), cloud)
         point = weight * min(1.0, POINTS / len(cloud))
         share = [point / (1 + (distance / reach) ** 2)]
         rows, targets = [attachment], [cloud]
         moves = [(moved, where, np.full(len(moved), 0.5 * weight)) for moved, where in _to_move(pose, self._free)]
-        if self._whole:
+        if self.side is not None:
             # Else a part that no point is nearest to stays where it is.
-            away, near = (np.asarray(found) for found in tree.query(pose))
-            lost = np.flatnonzero(away > UNCOVERED * spacing)
-            pull = point * len(cloud) / len(pose) / (1 + (away[lost] / (2 * reach)) ** 2)
-            stay = (UNCOVERED * spacing / away[lost])[:, None]
-            moves.append((lost, stay * pose[lost] + (1 - stay) * cloud[near[lost]], pull))
+            lost, where, away = self.side.strays(pose)
+            moves.append((lost, where, point * len(cloud) / len(pose) / (1 + (away / (2 * reach)) ** 2)))
         for moved, where, pull in moves:
             picks = (np.ones(len(moved)), (np.arange(len(moved)), moved))
             rows.append(sparse.csr_matrix(picks, (len(moved), len(pose))))

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from core.bank.bodies import shipped_bodies
@@ -25,6 +24,7 @@ from core.bank.search import plain_name
 from core.bank.shape import BankShape, mirrored
 from core.geometry.sampling import vertex_normals
 from core.pipelines.free_space import FreeSpace
+from core.pipelines.seen_side import Extent, SeenSide
 
 Floats = NDArray[np.float64]
 COARSE, FINE = 64, 200  # vertices that stand for a body at first, and then
@@ -42,7 +42,6 @@ FREE_VERTICES = 100
 FREE_MARGIN, MOST_FREE = 0.01, 0.2
 KEPT_OF_ONE = 3
 UPRIGHT = 0.05  # misfit beyond which no body fits upright, so that a whole shape may lie or hang
-COVERED = 2.0  # distances between points: farther from all points of a whole shape nothing can be
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,21 +127,20 @@ def find_bodies(
     free: FreeSpace | None,
     count: int,
     check_cancelled: Callable[[], None] = lambda: None,
-    whole: bool = False,
+    extent: Extent = Extent.SIDE,
 ) -> list[PlacedBody]:
     """The `count` bodies that agree best with the seen points [N, 3] of frame 0, in normalised space, best first.
 
-    `free` is the space that the camera saw to be empty; without it the points are taken to be all that there is on
-    their side of some plane, or, where the `whole` shape was seen, all over it.
+    `free` is the space that the camera saw to be empty; without it `extent` says what the points show.
     """
     if not len(poses.usable) or len(points) < 4:
         return []
     cloud = np.asarray(points, dtype=np.float64)
     cloud = cloud[np.random.default_rng(0).permutation(len(cloud))]
     upright = _about_y(2 * np.pi * np.arange(HEADINGS) / HEADINGS)[None]
-    found = _found(poses, upright, cloud, free, count, check_cancelled, whole)
-    if whole and (not found or found[0].misfit > UPRIGHT):
-        found += _found(poses, _onto_axes(poses, cloud), cloud, free, count, check_cancelled, whole)
+    found = _found(poses, upright, cloud, free, count, check_cancelled, extent)
+    if extent is Extent.WHOLE and (not found or found[0].misfit > UPRIGHT):
+        found += _found(poses, _onto_axes(poses, cloud), cloud, free, count, check_cancelled, extent)
         found.sort(key=lambda body: body.misfit)
     return found[:count]
 
@@ -173,11 +171,14 @@ def _found(
     free: FreeSpace | None,
     count: int,
     check_cancelled: Callable[[], None],
-    whole: bool,
+    extent: Extent,
 ) -> list[PlacedBody]:
     """The best bodies under the given turns [P, H, 3, 3] of each usable pose, or [1, H, 3, 3] of all."""
     rows, turned = _coarsely(poses, turns, cloud[:COARSE_POINTS], check_cancelled)
-    matrix, offset, misfit = _moved(poses, rows, turned, cloud, free, check_cancelled, whole)
+    matrix, offset, surfaces, residual = _moved(poses, rows, turned, cloud, check_cancelled)
+    misfit = residual + contradictions(surfaces, free)
+    if free is None:
+        misfit += SeenSide.of(cloud).contradictions(surfaces, extent, np.argsort(misfit)[:count])
     found: list[PlacedBody] = []
     taken: dict[str, int] = {}
     for place in np.argsort(misfit):
@@ -236,13 +237,11 @@ def _moved(
     rows: NDArray[np.int64],
     turns: Floats,
     cloud: Floats,
-    free: FreeSpace | None,
     check_cancelled: Callable[[], None],
-    whole: bool,
-) -> tuple[Floats, Floats, Floats]:
-    """Where poses come to lie when the points pull: matrices [C, 3, 3], offsets [C, 3] and misfits [C].
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Where poses come to lie when the points pull, from `turns` [C, 3, 3] on.
 
-    They start under `turns` [C, 3, 3].
+    Matrices [C, 3, 3], offsets [C, 3], surfaces [C, V, 3] and how far the points are from each [C].
     """
     seen = torch.from_numpy(cloud[:FINE_POINTS].astype(np.float32))
     turned = torch.from_numpy(turns.astype(np.float32))
@@ -265,38 +264,18 @@ def _moved(
         surface, normals = (surface - old) @ step.transpose(1, 2) + new, normals @ rotation.transpose(1, 2)
         matrix, offset = step @ matrix, ((offset[:, None] - old) @ step.transpose(1, 2) + new)[:, 0]
     residual = (along.abs()[..., 0] + 0.15 * distance).mean(dim=1).numpy().astype(np.float64)
-    laid = surface.numpy().astype(np.float64)
-    misfit = residual + contradictions(laid, cloud, free, whole)
-    return matrix.numpy().astype(np.float64), offset.numpy().astype(np.float64), misfit
+    matrices, offsets, surfaces = (part.numpy().astype(np.float64) for part in (matrix, offset, surface))
+    return matrices, offsets, surfaces, residual
 
 
-def contradictions(surfaces: Floats, cloud: Floats, free: FreeSpace | None, whole: bool = False) -> Floats:
-    """How much of surfaces [C, V, 3] stands where nothing can be, [C], as a share of the size."""
-    beyond = np.maximum(np.abs(surfaces) - INSIDE, 0).sum(axis=2).mean(axis=1)
-    if whole:
-        every = KDTree(cloud)
-        spacing = float(np.median(np.asarray(every.query(cloud, k=2)[0])[:, 1]))
-        away = np.asarray(every.query(surfaces)[0])
-        return np.asarray(beyond + np.maximum(away - COVERED * spacing, 0).mean(axis=1))
-    if free is None:
-        tree = KDTree(cloud)
-        above: Floats = np.array([_above(cloud, tree, surface) for surface in surfaces])
-        return np.asarray(beyond + above)
-    some = surfaces[:, :FREE_VERTICES]
-    inside = np.maximum(free.clearance(some.reshape(-1, 3)) - FREE_MARGIN, 0).clip(0, MOST_FREE)
-    result: Floats = beyond + 0.5 * inside.reshape(some.shape[:2]).mean(axis=1)
+def contradictions(surfaces: Floats, free: FreeSpace | None) -> Floats:
+    """How much of surfaces [C, V, 3] is outside frame 0's box or in `free` space, [C], as a share of the size."""
+    result: Floats = np.maximum(np.abs(surfaces) - INSIDE, 0).sum(axis=2).mean(axis=1)
+    if free is not None:
+        some = surfaces[:, :FREE_VERTICES]
+        inside = np.maximum(free.clearance(some.reshape(-1, 3)) - FREE_MARGIN, 0).clip(0, MOST_FREE)
+        result = result + 0.5 * inside.reshape(some.shape[:2]).mean(axis=1)
     return result
-
-
-def _above(cloud: Floats, tree: KDTree, surface: Floats) -> float:
-    """How far what was not seen of a surface [V, 3] reaches to the side where all was seen."""
-    distance = np.asarray(tree.query(surface, distance_upper_bound=0.08)[0])
-    unseen = surface[~np.isfinite(distance)]
-    if len(unseen) < 5:
-        return 0.0
-    normal = cloud.mean(axis=0) - unseen.mean(axis=0)
-    normal /= np.linalg.norm(normal) + 1e-9
-    return float(np.maximum(unseen @ normal - np.quantile(cloud @ normal, 0.05), 0).sum() / len(surface))
 
 
 def _about_y(angles: Floats) -> Floats:

@@ -257,7 +257,7 @@ class Reconstructor:
                 free,
                 model,
                 report.check_cancelled,
-                observed.sparse,
+                observed.extent,
                 report.fitting(observed.normalization),
             )
         report.step("Finding a body that fits")

@@ -16,6 +16,7 @@ from core.geometry.occupancy import uniform_box_points
 from core.pipelines.body_fit import FittedBody, fit_bodies, in_company
 from core.pipelines.body_search import BodyPoses, Floats, find_bodies
 from core.pipelines.free_space import FreeSpace
+from core.pipelines.seen_side import Extent
 
 TRIED = 32  # bodies that are bent to the points
 PROBES = 6000  # places at which insides are compared
@@ -33,18 +34,19 @@ def likely_bodies(
     free: FreeSpace | None,
     model: Occupancy,
     check_cancelled: Callable[[], None] = lambda: None,
-    whole: bool = False,
+    extent: Extent = Extent.SIDE,
     on_better: Callable[[FittedBody], None] = lambda body: None,
 ) -> list[FittedBody]:
     """Bodies bent to frame 0's seen points [N, 3], in normalised space, the best first; none where none fits.
 
-    `model` maps places [Q, 3] to occupancy logits [Q]. `free` and `whole` are as in `find_bodies`, `on_better` as in
+    `model` maps places [Q, 3] to occupancy logits [Q]. `free` and `extent` are as in `find_bodies`, `on_better` as in
     `fit_bodies`.
     """
-    found = find_bodies(poses, points, free, TRIED, check_cancelled, whole)
-    fits = fit_bodies(found, points, free, check_cancelled, whole, on_better)
+    found = find_bodies(poses, points, free, TRIED, check_cancelled, extent)
+    fits = fit_bodies(found, points, free, check_cancelled, extent, on_better)
     if not fits:
         return []
+    whole = extent is Extent.WHOLE
     places = uniform_box_points(PROBES, np.random.default_rng(0))
     if free is not None:
         places = places[free.clearance(places) < 0]

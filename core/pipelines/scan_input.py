@@ -18,6 +18,7 @@ from core.models.observation_conditioners import ScanCondition
 from core.models.shape_diffusion import ShapeObservation
 from core.observation_kinds import kind_of
 from core.pipelines.free_space import RAYS, FreeSpace
+from core.pipelines.seen_side import Extent
 from core.pipelines.tracked_surface import ENOUGH, too_thin
 from core.pipelines.tracks import denoised_tracks
 from core.sequence import MAX_FRAMES, Normalization, ScanSequence
@@ -95,6 +96,13 @@ class ScanInput:
         if tracks is not None:
             return tracks.shape[1] < ENOUGH or too_thin(tracks)
         return self.scans.voxels is not None
+
+    @property
+    def extent(self) -> Extent:
+        """What the points of frame 0 show. Markers are on all that is above somewhere; a camera sees one side."""
+        if not self.one_sided:
+            return Extent.WHOLE
+        return Extent.CUT if self.tracked else Extent.SIDE
 
     def solid(self) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
         """A field of places [Q, 3] in normalised space, positive inside frame 0's voxels; None of other scans."""

@@ -29,6 +29,7 @@ from core.pipelines.free_space import FreeSpace
 from core.pipelines.reconstruct import IDENTITY, Reconstructor
 from core.pipelines.request import Progress, ReconstructionOptions, SamplingOptions
 from core.pipelines.scan_bodies import MOST_MISFIT, expected_overlap, likely_bodies
+from core.pipelines.seen_side import Extent
 from core.sequence import Normalization, ScanSequence
 from tests.geometry.bodies import capsule
 
@@ -118,16 +119,16 @@ def test_the_choice_has_the_largest_expected_overlap() -> None:
 def test_few_points_of_a_whole_shape_find_its_body(poses: BodyPoses) -> None:
     every = bent(1.0) @ turn(0.9).T
     few = sample_surface(every, capsule()[1], 80, np.random.default_rng(0)).at(every)
-    best = likely_bodies(poses, few, None, UNKNOWN, whole=True)[0]
+    best = likely_bodies(poses, few, None, UNKNOWN, extent=Extent.WHOLE)[0]
     places = uniform_box_points(5000, np.random.default_rng(1))
     inside, found = is_inside(every, capsule()[1], places), best.with_company(places) > 0
     assert best.name == "sausage"
     shown: list[FittedBody] = []
-    likely_bodies(poses, few, None, UNKNOWN, whole=True, on_better=shown.append)
+    likely_bodies(poses, few, None, UNKNOWN, extent=Extent.WHOLE, on_better=shown.append)
     assert shown and [body.misfit for body in shown] == sorted((body.misfit for body in shown), reverse=True)
     assert (inside & found).sum() / (inside | found).sum() > 0.6
     near = few[few[:, 0] > 0]
-    (same,), (cut,) = (find_bodies(poses, points, None, 1, whole=True) for points in (few, near))
+    (same,), (cut,) = (find_bodies(poses, points, None, 1, extent=Extent.WHOLE) for points in (few, near))
     assert cut.misfit > same.misfit, "a body is not where no points are"
 
 
@@ -135,9 +136,9 @@ def test_a_whole_shape_that_hangs_finds_its_body_too(poses: BodyPoses, monkeypat
     hanging = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]) @ turn(0.9)
     vertices = Normalization.of(bent(1.2) @ hanging.T).apply(bent(1.2) @ hanging.T)
     points = sample_surface(vertices, capsule()[1], 80, np.random.default_rng(0)).at(vertices)
-    (found,) = find_bodies(poses, points, None, 1, whole=True)
+    (found,) = find_bodies(poses, points, None, 1, extent=Extent.WHOLE)
     monkeypatch.setattr(body_search, "UPRIGHT", np.inf)
-    (upright,) = find_bodies(poses, points, None, 1, whole=True)
+    (upright,) = find_bodies(poses, points, None, 1, extent=Extent.WHOLE)
     assert found.name == "sausage" and found.misfit < 0.03 < 2 * found.misfit < upright.misfit
 
 
@@ -158,10 +159,10 @@ def test_an_end_that_no_point_is_nearest_to_is_drawn_along() -> None:
     points = sample_surface(bent(0.0), faces, 120, np.random.default_rng(0)).at(bent(0.0))
     placed = PlacedBody("sausage", bent(1.2), faces, 0.0)
     farthest = {
-        whole: KDTree(points).query(fit_bodies([placed], points, None, whole=whole)[0].vertices)[0].max()
-        for whole in (False, True)
+        extent: KDTree(points).query(fit_bodies([placed], points, None, extent=extent)[0].vertices)[0].max()
+        for extent in (Extent.SIDE, Extent.WHOLE)
     }
-    assert farthest[True] < 0.5 * farthest[False]
+    assert farthest[Extent.WHOLE] < 0.5 * farthest[Extent.SIDE]
 
 
 def test_a_scan_that_does_not_say_it_all_names_the_body_that_completed_it_and_another_none(
