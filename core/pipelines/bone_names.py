@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.spatial import KDTree
 
 from core.bank.matching import yaw
 from core.bank.parts import CLASSES, bare_name, part_of
+from core.pipelines.wings_and_fins import FISH, ancestry, fins, flier, wings
 
 Floats = NDArray[np.float64]
 
@@ -45,14 +46,6 @@ FOOT = 0.15  # of the size: what ends higher is not a whole leg
 LIMBS = ("leg", "arm", "wing")
 ENDS = ("hand", "finger")  # of an arm; where the arm turns out to be a leg, of that
 COUNTED = ("hand", "finger")  # that are told apart by numbers alone
-FISH = {"body", "head", "tail", "fin", "mouth", "neck"}  # what a swimmer is made of
-# A fin is a sheet no thicker than this, of at most this share of the surface, and lies over, under or beside the middle
-# by so much, in units of the size.
-FIN_SHEET, FIN_MOST, FIN_AWAY = 0.72, 0.2, 0.04
-# A wing is a sheet at one side: how much of its normals is along one axis (a leg has half), where its middle lies and
-# how far it reaches out, in units of the size, and the share of it that is on that side.
-SHEET, ASIDE, REACHES, ONE_SIDED = 0.66, 0.12, 0.12, 0.95
-LEG_BELOW = 0.04  # of the size: how far a bird's legs hang out below its belly
 SURE = 0.65  # mean chance of the likeliest word from which the words are believed
 GROUND = 0.06  # of the size: a limb that reaches so near to the lowest point is a leg
 
@@ -102,10 +95,10 @@ def bone_names(
     sure = [bool(word) for word, _ in known]
     if any(sure):
         words = _completed([word for word, _ in known], words, parents)
-    wings = {} if any(sure) or normals is None else _wings(parents, facing, weights, normals @ yaw(heading))
+    winged = {} if any(sure) or normals is None else wings(parents, facing, weights, normals @ yaw(heading))
     sided = [bool(side) for _, side in known]
-    if words is None and wings:
-        words = _flier(facing, weights, wings)
+    if words is None and winged:
+        words = flier(facing, weights, winged)
         sure = sided = [True] * len(words)
     fine = words
     if words is None or fine is None:
@@ -114,10 +107,10 @@ def bone_names(
     highs = np.array([facing[column > 0.3, 1].max(initial=-np.inf) for column in weights.T]) - facing[:, 1].min()
     sides = [said or ("left" if x > 0 else "right") for x, (_, said) in zip(middles[:, 0], known, strict=True)]
     words = ["arm" if word in ENDS and not named else word for word, named in zip(fine, sure, strict=True)]
-    for bone in wings:
+    for bone in winged:
         words[bone], sure[bone] = "wing", True
     if any(sure) and normals is not None and {"body", "tail"} <= set(words) <= FISH:
-        for bone, (word, side) in _fins(parents, facing, weights, normals @ yaw(heading), words).items():
+        for bone, (word, side) in fins(parents, facing, weights, normals @ yaw(heading), words).items():
             words[bone], sides[bone], sure[bone] = word, side, True
     _mend(words, parents, sides, sure)
     _part_legs(words, parents, lows, highs)
@@ -130,8 +123,9 @@ def bone_names(
     if "arm" in words:
         words = [own if word == "arm" and own in ENDS else word for word, own in zip(words, fine, strict=True)]
         limbs = _limbs(parents, words, sides, sided)
+    _fork_legs(limbs, words, parents, lows, middles)
     _join_thighs(limbs, words, sides, lows, middles)
-    tips = {limb: max(members, key=lambda bone: len(_ancestry(parents, bone))) for limb, members in limbs.items()}
+    tips = {limb: max(members, key=lambda bone: len(ancestry(parents, bone))) for limb, members in limbs.items()}
     named = [""] * len(parents)
     groups = defaultdict(list)
     for limb, members in limbs.items():
@@ -139,11 +133,12 @@ def bone_names(
         of_its_own = word not in WORDS and word not in IN_PAIRS  # that a rig gave: with a side only where that has one
         side = known[members[0]][1] if of_its_own else sides[tips[limb]] if word in IN_PAIRS else ""
         groups[word, side].append(limb)
+    most = {word: max(len(some) for (other, _), some in groups.items() if other == word) for word, _ in groups}
     for (word, side), some in groups.items():
         some.sort(key=lambda limb: -middles[limbs[limb]][:, 2].mean())  # from the front
         for rank, limb in enumerate(some):
             for bone in limbs[limb]:
-                named[bone] = " ".join(filter(None, (word, _rank(rank, len(some), word), side)))
+                named[bone] = " ".join(filter(None, (word, _rank(rank, len(some), most[word], word), side)))
     return _numbered(named)
 
 
@@ -175,7 +170,7 @@ def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str], sure: 
     for bone, word in enumerate(words):
         if sure[bone]:
             continue
-        below = [other for other in range(bone + 1, len(words)) if bone in _ancestry(parents, other)]
+        below = [other for other in range(bone + 1, len(words)) if bone in ancestry(parents, other)]
         if word in IN_PAIRS:
             both = {"left", "right"} <= {sides[other] for other in (bone, *below) if words[other] == word}
         else:
@@ -199,80 +194,6 @@ def _part_legs(words: list[str], parents: NDArray[np.int64], lows: Floats, highs
         stands[bone] = bool(lows[bone] < FOOT or any(stands[other] for other in below))
 
 
-def _wings(parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: Floats) -> dict[int, str]:
-    """The bones of two sheets that stick out at either side, each with its side; none where there are no two."""
-    count = len(parents)
-    within = np.array([[bone in _ancestry(parents, other) for other in range(count)] for bone in range(count)])
-    mass = weights.sum(axis=0).clip(1e-9)
-    spread = np.einsum("sb,si,sj->bij", weights, normals, normals) / mass[:, None, None]
-    flat = np.linalg.eigvalsh(spread)[:, -1]
-    found: dict[str, list[int]] = {}
-    for bone in range(1, count):
-        members = np.flatnonzero(within[bone])
-        share = weights[:, members].sum(axis=1)
-        x = facing[:, 0] * np.sign(share @ facing[:, 0])
-        own = x[share > 0.5]
-        if len(own) < 2 * count or share @ x / share.sum() < ASIDE or np.ptp(own) < REACHES:
-            continue
-        one_sided = share[x > 0].sum() / share.sum() > ONE_SIDED
-        if one_sided and mass[members] @ flat[members] / mass[members].sum() > SHEET:
-            side = "left" if share @ facing[:, 0] > 0 else "right"
-            larger = found.get(side)
-            if larger is None or mass[members].sum() > mass[larger].sum():
-                found[side] = members.tolist()
-    if len(found) < 2:
-        return {}
-    return {bone: side for side, members in found.items() for bone in members}
-
-
-def _flier(facing: Floats, weights: Floats, wings: Mapping[int, str]) -> list[str]:
-    """The words of all bones of a body with wings, of which nothing else is known; it looks ahead, to +Z.
-
-    The foremost bone between the wings is the head, the rearmost the tail; legs are those that hang out below.
-    """
-    words = ["wing" if bone in wings else "body" for bone in range(weights.shape[1])]
-    owner = weights.argmax(axis=1)
-    trunk = np.array([word == "body" for word in words])
-    inside = np.flatnonzero(trunk[owner])
-    own = {bone: facing[owner == bone] for bone in np.unique(owner[inside])}
-    ends = [int(owner[inside[pick(facing[inside, 2])]]) for pick in (np.argmax, np.argmin)]
-    for bone, word in zip(ends, ("head", "tail"), strict=True):
-        words[bone] = word if bone else "body"
-    floor = np.sort([places[:, 1].min() for bone, places in own.items() if bone not in ends])
-    legs = int(np.diff(floor[:5]).argmax()) + 1 if len(floor) > 2 else 0  # the widest gap lies over them
-    if 0 < legs <= 4 and floor[legs] - floor[legs - 1] > LEG_BELOW:
-        for bone, places in own.items():
-            if bone and bone not in ends and places[:, 1].min() < floor[legs]:
-                words[bone] = "leg"
-    return words
-
-
-def _fins(
-    parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: Floats, words: Sequence[str]
-) -> dict[int, tuple[str, str]]:
-    """The bones of a fish that are sheets at the end of the tree, and where: ("fin", "top") or ("tail fin", "")."""
-    mass = weights.sum(axis=0).clip(1e-9)
-    middles = weights.T @ facing / mass[:, None]
-    spread = np.einsum("sb,si,sj->bij", weights, normals, normals) / mass[:, None, None]
-    thin = (np.linalg.eigvalsh(spread)[:, -1] > FIN_SHEET) & (mass < FIN_MOST * mass.sum())
-    found: dict[int, tuple[str, str]] = {}
-    for bone in range(len(parents) - 1, 0, -1):
-        word = "tail fin" if words[bone] == "tail" else "fin"
-        below = np.flatnonzero(parents == bone)
-        if not thin[bone] or any(other not in found or found[other][0] != word for other in map(int, below)):
-            continue
-        trunk = next(above for above in _ancestry(parents, bone)[1:] if not thin[above] or above == 0)
-        x, y, _ = middles[bone] - middles[trunk]
-        height = "" if abs(y) < FIN_AWAY else "top" if y > 0 else "bottom"
-        if words[bone] == "tail":
-            found[bone] = word, "" if len(below) else height
-        elif abs(x) > max(FIN_AWAY, abs(y) / 2):
-            found[bone] = word, "left" if x > 0 else "right"
-        elif height:
-            found[bone] = word, height
-    return found
-
-
 def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str], sided: list[bool]) -> dict[int, list[int]]:
     """Chains of bones of one word and side, by the first of each, in the order of the tree.
 
@@ -281,7 +202,7 @@ def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str], sided
     limb = list(range(len(parents)))
     members: dict[int, list[int]] = defaultdict(list)
     for bone, parent in enumerate(parents):
-        for above in _ancestry(parents, bone)[1:]:
+        for above in ancestry(parents, bone)[1:]:
             alike = words[above] == words[bone]
             other = sides[above] != sides[bone] and words[bone] in IN_PAIRS
             if alike and (not other or (above == parent and not (sided[above] and sided[bone]))):
@@ -289,6 +210,23 @@ def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str], sided
                 break
         members[limb[bone]].append(bone)
     return dict(members)
+
+
+def _fork_legs(
+    limbs: dict[int, list[int]], words: list[str], parents: NDArray[np.int64], lows: Floats, middles: Floats
+) -> None:
+    """Of two legs with a common upper end, which stand in different places, each is a limb (in place)."""
+    for members in [members for limb, members in limbs.items() if words[limb] == "leg"]:
+        for fork in list(members):
+            feet: list[int] = []
+            for top in [bone for bone in members if parents[bone] == fork]:
+                branch = [bone for bone in members if top in ancestry(parents, bone)]
+                foot = min(branch, key=lambda bone: lows[bone])
+                if lows[foot] < GROUND and all(np.linalg.norm(middles[foot] - middles[other]) > FOOT for other in feet):
+                    if feet:
+                        limbs[top] = branch
+                        members[:] = [bone for bone in members if bone not in branch]
+                    feet.append(foot)
 
 
 def _join_thighs(
@@ -305,11 +243,11 @@ def _join_thighs(
             limbs[nearest] = sorted(limbs[nearest] + limbs.pop(limb))
 
 
-def _rank(rank: int, count: int, word: str) -> str:
-    """Which of several limbs of one kind and side, counted from the front."""
+def _rank(rank: int, count: int, most: int, word: str) -> str:
+    """Which of several limbs of one kind and side, counted from the front; `most` are on one side."""
     if count == 1 or word not in IN_PAIRS:
         return ""
-    if count <= 3 and word not in COUNTED:
+    if most <= 3 and word not in COUNTED:
         return ("front", "hind")[rank] if count == 2 else ("front", "middle", "hind")[rank]
     return str(rank + 1)
 
@@ -320,14 +258,6 @@ def _place(middle: Floats) -> str:
     far = [axis for axis in np.argsort(-np.abs(middle))[:2] if abs(middle[axis]) > 0.1]
     named = [words[axis][int(middle[axis] > 0)] for axis in sorted(far, key=lambda axis: (2, 0, 1)[axis])]
     return " ".join(named) or "middle"
-
-
-def _ancestry(parents: NDArray[np.int64], bone: int) -> list[int]:
-    """A bone, its parent, and so on to the root."""
-    line = [bone]
-    while parents[line[-1]] >= 0:
-        line.append(int(parents[line[-1]]))
-    return line
 
 
 def _numbered(names: list[str]) -> tuple[str, ...]:

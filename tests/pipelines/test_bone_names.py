@@ -175,3 +175,23 @@ def test_a_flier_of_which_nothing_is_known_has_a_head_a_tail_and_legs_between_it
     names = bone_names(parents, rest, np.repeat(np.eye(9), 36, axis=0), None, normals=normals)
     assert names[:5] == ("body 1", "body 2", "body 3", "head", "tail")
     assert names[5:] == ("leg left", "leg right", "wing left", "wing right")
+
+
+def test_two_legs_that_were_joined_above_are_two_and_both_sides_count_alike() -> None:
+    """Eight legs of two pieces: the second on the right hangs on the first one's upper piece."""
+    bones = [("body", -1, (0, 0.4, -0.3), (0, 0.4, 0.3))]
+    known = [("body", "")]
+    for side, x in (("left", 0.3), ("right", -0.3)):
+        for z in (0.4, 0.13, -0.13, -0.4):
+            top = len(bones)
+            above = 9 if (side, z) == ("right", 0.13) else 0
+            bones += [("leg", above, (x / 2, 0.4, z), (x, 0.2, z)), ("leg", top, (x, 0.2, z), (1.5 * x, 0, z))]
+            known += [("leg", side)] * 2
+    along = np.linspace(0, 1, 6)[:, None]
+    rest = np.concatenate([np.array(a) + along * (np.array(b) - np.array(a)) for _, _, a, b in bones])
+    parents = np.array([above for _, above, _, _ in bones])
+    names = bone_names(parents, rest, np.repeat(np.eye(len(bones)), 6, axis=0), None, known, 0.0)
+    assert names[0] == "body"
+    assert list(names[1:]) == [
+        f"leg {n} {side} {piece}" for side in ("left", "right") for n in range(1, 5) for piece in (1, 2)
+    ]
