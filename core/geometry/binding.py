@@ -19,6 +19,7 @@ NEAREST = 6  # nodes that a vertex rides on
 _CHUNK = 1 << 18  # vertices times frames a block, small enough for the cache
 _BOUND = 20_000  # vertices bound at a time
 TOUCHING, SEEN = 8, 24  # vertices of a loose part: to choose its node, and the part it hangs on
+FOREIGN = 10.0  # added to the distance of other parts' nodes; a mesh's size is 1
 OWN_NODES = 4  # a loose part with fewer nodes than this moves as one piece
 
 
@@ -46,7 +47,7 @@ def bind_vertices(
         else:
             own = node_component[None] == components[some, None]
             # Nodes of other parts count only where a part has too few.
-            table = distance[:, some].T + np.where(own | ~enough[components[some], None], 0.0, 10.0)
+            table = distance[:, some].T + np.where(own | ~enough[components[some], None], 0.0, FOREIGN)
             near = np.argpartition(table, count - 1, axis=1)[:, :count]
             apart = np.take_along_axis(table, near, axis=1)
         index[some], weight[some] = _falling_off(near, apart)
@@ -62,8 +63,9 @@ def _falling_off(
     """Nodes [V, n] in order of their distance, and weights that fall off with it and sum to 1."""
     order = np.argsort(apart, axis=1)
     near, apart = np.take_along_axis(near, order, 1), np.take_along_axis(apart, order, 1)
-    # The farthest node only sets where weights reach zero, which keeps them continuous over the surface.
-    reach = apart[:, -1:].clip(1e-9)
+    # The farthest node only sets where weights reach zero, which keeps them continuous over the surface. It is one of
+    # the part's own: as far as another part's, all of the part would move by one mean of its nodes.
+    reach = np.where(apart < FOREIGN, apart, 0.0).max(axis=1, keepdims=True).clip(1e-9)
     share = (1.0 - apart / reach).clip(0) ** 2 * np.exp(-2.0 * (apart / reach) ** 2)
     share[:, 0] += 1e-9
     return near, share / share.sum(axis=1, keepdims=True)

@@ -28,7 +28,7 @@ STILL = 0.15  # information of a still handle relative to a moving one
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank, like the next
 EVEN = 2  # moving handles with which the estimate counts half
 ENOUGH_HANDLES = 5  # moving ones, for leaving one out to say something of them all
-COMPARED = 0.6  # how much less the estimate counts where handles have compared what leads it
+COMPARED = 0.7  # how much less the estimate counts where handles have compared what leads it
 
 
 def settle(

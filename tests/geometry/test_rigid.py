@@ -147,6 +147,20 @@ def test_a_loose_part_with_a_node_of_its_own_goes_where_that_goes():
     np.testing.assert_array_equal(weights[40:80], np.tile(weights[40], (40, 1)))
 
 
+def test_a_part_with_five_nodes_bends_with_them_as_a_whole_mesh_does():
+    """A staff beside a body: its tip rides on the nodes at the tip, not on the mean of all five."""
+    random = np.random.default_rng(5)
+    staff = np.stack([np.zeros(50), np.linspace(0, 0.8, 50), np.zeros(50)], axis=-1)
+    body = random.random((60, 3)) + [0.1, 0, 0]
+    vertices, nodes = np.concatenate([staff, body]), np.concatenate([staff[[2, 13, 25, 37, 47]], body[::5]])
+    distance = np.linalg.norm(nodes[:, None] - vertices[None], axis=-1)
+    owner = np.repeat([0, 1], [5, 12])
+    weights = bind_vertices(vertices, nodes, distance, np.repeat([0, 1], [50, 60]), owner).toarray()
+    assert weights[:50, 5:].sum() == 0 and weights[50:, :5].sum() == 0
+    assert weights[2, 0] > 0.6 and weights[47, 4] > 0.6
+    assert weights[2, 4] == 0 and weights[47, 0] == 0
+
+
 def test_a_finger_hangs_on_its_palm_though_the_thigh_is_near():
     random = np.random.default_rng(3)
     box = lambda size, at: random.random((40, 3)) * size + at  # noqa: E731
