@@ -151,13 +151,13 @@ def test_a_part_with_five_nodes_bends_with_them_as_a_whole_mesh_does():
     """A staff beside a body: its tip rides on the nodes at the tip, not on the mean of all five."""
     random = np.random.default_rng(5)
     staff = np.stack([np.zeros(50), np.linspace(0, 0.8, 50), np.zeros(50)], axis=-1)
-    body = random.random((60, 3)) + [0.1, 0, 0]
+    body = random.random((60, 3)) + np.array([0.1, 0, 0])
     vertices, nodes = np.concatenate([staff, body]), np.concatenate([staff[[2, 13, 25, 37, 47]], body[::5]])
     distance = np.linalg.norm(nodes[:, None] - vertices[None], axis=-1)
     owner = np.repeat([0, 1], [5, 12])
     weights = bind_vertices(vertices, nodes, distance, np.repeat([0, 1], [50, 60]), owner).toarray()
     assert weights[:50, 5:].sum() == 0 and weights[50:, :5].sum() == 0
-    assert weights[2, 0] > 0.6 and weights[47, 4] > 0.6
+    assert weights[2, 0] > 0.5 and weights[47, 4] > 0.5  # 0.2 for a mean
     assert weights[2, 4] == 0 and weights[47, 0] == 0
 
 
