@@ -25,7 +25,7 @@ from core.geometry.point_graph import PointGraph
 MOST_POINTS = 1024  # that the Gauss field is solved for
 MODEL_SHARE = 0.2  # of the model's occupancy beside the Gauss field of ENOUGH points or more
 BESIDE_BODY = 0.5  # of it where there is a body
-LEAST_BODY_SHARE = 0.5  # of both then
+LEAST_BODY_SHARE = 1.2  # of both then: a body that was bent to the points knows how thick what is thin is
 TORN = 0.03  # share of points beside broken edges from which on a body is asked for
 ENOUGH = 512  # with fewer, the model counts for as much more
 MODEL_CELLS = 64  # along a side: the model's occupancy is smooth, and asking it is what takes time
