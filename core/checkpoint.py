@@ -118,7 +118,7 @@ def load_checkpoint(path: Path, stage: str | None = None) -> Checkpoint:
     """Read and check a file; raises CheckpointError when it is missing, damaged, of another version or stage."""
     try:
         if path.exists() and not path.is_file():
-            raise OSError("a pipe would be waited for without end")
+            raise OSError("a pipe could block forever")
         with safe_open(str(path), framework="pt") as handle:
             header = handle.metadata() or {}
             kept = [name for name in handle.keys() if not name.startswith(REMOVED_TENSORS)]  # noqa: SIM118

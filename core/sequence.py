@@ -241,7 +241,7 @@ class HandleTracks:
                 raise HandleError(f"{where}: this vertex already has a handle; merge them.")
             seen.add(handle.vertex)
             if len(handle.region) and not 0 <= handle.region[0] <= handle.region[-1] < len(rest):
-                raise HandleError(f"{where}: its region names vertices beyond {len(rest) - 1}, the last one.")
+                raise HandleError(f"{where}: its region refers to vertices beyond {len(rest) - 1}, the last one.")
             if not (handle.pinned or handle.keys or handle.pins):
                 raise HandleError(f"{where}: it has no keys; add a key or pin it.")
             if handle.pins and handle.pins[-1][1] >= self.frames:
@@ -275,9 +275,9 @@ class HandleTracks:
         """
         paths = [handle.path(np.zeros(3), self.frames) for handle in self.handles]
         with_turn = [bool(handle.turns) or len(handle.region) > 0 for handle in self.handles]
-        given = [path.turned & turns for path, turns in zip(paths, with_turn, strict=True)]
+        masks = [path.turned & turns for path, turns in zip(paths, with_turn, strict=True)]
         turns = np.array([path.turns for path in paths]).reshape(len(paths), self.frames, 4)
-        return turns, np.array(given, dtype=bool).reshape(len(paths), self.frames)
+        return turns, np.array(masks, dtype=bool).reshape(len(paths), self.frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +298,7 @@ class MeshSequence:
         if not all(np.isfinite(frame).all() for frame in self.vertices):
             raise MeshError("The sequence has vertices that are not finite numbers.")
         if len(self.faces) and (self.faces.min() < 0 or self.faces.max() >= self.vertices.shape[1]):
-            raise MeshError(f"The faces name vertices outside 0 to {self.vertices.shape[1] - 1}.")
+            raise MeshError(f"The faces refer to vertices outside 0 to {self.vertices.shape[1] - 1}.")
 
     @property
     def frames(self) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 INSTEAD = (
     "run `m2v demo --out DIR` to see the editor at work without one, or `m2v animate` to use it from the command line."
 )
-SOAK = "`m2v-studio soak --seed N --minutes M` works a window at random and says what it found."
+SOAK = "`m2v-studio soak --seed N --minutes M` operates a window at random and reports what it found."
 NO_LIBRARIES = "install what the README names for drawing, or use `m2v animate` from the command line."
 
 

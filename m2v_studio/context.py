@@ -164,7 +164,7 @@ class EditorContext:
         if not self.files_available:
             self.studio.show(commands.say, "There is no system file dialog here; paste a path under View > Reference.")
         elif folder:
-            self.files.ask("folder", "Choose a folder of pictures", self.set_reference)
+            self.files.ask("folder", "Choose a folder of images", self.set_reference)
         else:
             kinds = {"Videos": " ".join(f"*{suffix}" for suffix in VIDEO_SUFFIXES)}
             self.files.ask("open", "Choose a reference video", self.set_reference, kinds)

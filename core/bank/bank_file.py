@@ -59,7 +59,7 @@ def read_contents(path: str | Path) -> list[Listed]:
 
 def _check_regular(path: Path) -> None:
     if path.exists() and not path.is_file():
-        raise OSError("a pipe would be waited for without end")
+        raise OSError("a pipe could block forever")
 
 
 def write_bank(path: str | Path, shapes: Iterable[BankShape]) -> None:
@@ -171,7 +171,7 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
         hung = slice(joint, joint + int(info.get("joints", 0)))
         joint = hung.stop
         if hung.stop > hung.start and not _one_tree(above[hung], parts):
-            raise ValueError("joints that do not hang together")
+            raise ValueError("joints that are not connected")
         for name, behaviour, frames, period in info["clips"]:
             span = slice(frame, frame + frames * parts)
             frame = span.stop

@@ -17,7 +17,7 @@ from core.geometry.rigid import RigidSurface, polar_rotation
 
 SHORTEST_PASSAGE, LONGEST_PASSAGE = 0.25, 1.0  # seconds in which one clip passes into the next
 TURNING = 2.5  # radians a second, at the root mean square, by which a difference of poses dies away
-FINAL = ("die",)  # what nothing comes after: who lies there stays
+FINAL = ("die",)  # nothing follows these: what lies there stays
 _CHUNK = 1 << 17  # rotations that are made at a time: each takes a third of a kilobyte of work
 
 

@@ -64,7 +64,7 @@ def build_shapes(
             built.skipped.append((path, f"{path.name} cannot be read ({error.strerror}); check the file."))
             continue
         if content in seen:
-            built.skipped.append((path, f"{path.name} is there already, under this name or another."))
+            built.skipped.append((path, f"{path.name} is already there, under this name or another."))
             continue
         seen.add(content)
         wanted.append(path)
@@ -102,5 +102,5 @@ def _read_or_say(path: Path, credit: Credit | None) -> BankShape | str:
         return read_motion(path, credit)
     except M2VError as error:
         return str(error)
-    except Exception as error:  # one broken file must not end the work on hundreds
+    except Exception as error:  # one broken file must not stop the reading of hundreds
         return f"{path.name} cannot be read ({type(error).__name__}: {error}); export it again."

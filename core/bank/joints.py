@@ -1,4 +1,4 @@
-"""How the joints of a rig hang on each other, and where: what a skeleton made for another body is modelled on.
+"""How the joints of a rig are attached to each other, and where: the model of a skeleton for another body.
 
 A rig's own hierarchy serves its animator, not always its anatomy: feet that are led by inverse kinematics hang on the
 root. Such a joint leaves its place on its parent as the clips play; it is hung on the part that it stays with.

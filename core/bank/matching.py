@@ -35,7 +35,7 @@ class Body:
 
     @cached_property
     def upright(self) -> Floats:
-        """Nodes turned to face +Z."""
+        """The nodes, turned to face +Z."""
         return self.nodes @ yaw(self.heading)
 
 

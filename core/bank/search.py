@@ -101,7 +101,7 @@ class Asked(NamedTuple):
     keys: list[Key]
     place: Floats  # [n, 3]
     size: float  # of the farthest
-    told: float  # how much the handles tell of the whole body
+    told: float  # how much the handles say about the whole body
     levers: Floats  # [K, P, 3]
 
     @classmethod
@@ -115,7 +115,7 @@ class Asked(NamedTuple):
 
 
 def how_far(wish: Wish) -> tuple[float, float]:
-    """How far the farthest key lies from its handle's rest, and how much the handles tell of the whole body."""
+    """How far the farthest key lies from its handle's rest, and how much the handles say about the whole body."""
     far = [float(np.linalg.norm(np.subtract(place, wish.rest[handle]))) for handle, _, place in wish.keys]
     moving = {handle for (handle, _, _), distance in zip(wish.keys, far, strict=True) if distance > AWAY}
     return max(far, default=0.0), body_told(len(moving))

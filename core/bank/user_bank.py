@@ -57,7 +57,7 @@ def add_motions(
 
 
 def remove_motions(names: Sequence[str]) -> list[str]:
-    """Take shapes out of the user's bank by name; returns their names. Raises DataError for one that is not in it."""
+    """Remove shapes from the user's bank by name; returns their names. Raises DataError for one that is not in it."""
     mine = user_shapes()
     for name in names:
         if name not in {shape.name for shape in mine}:

@@ -39,7 +39,7 @@ def add_command(command: AddCommand) -> None:
     show = action("list", run_list, "List the motions of a bank, or all that are at hand.")
     show.add_argument("bank", nargs="?", type=Path, metavar="FILE", help="a bank; all that are at hand, if left out")
     show.add_argument("--clips", action="store_true", help="every clip of every model")
-    remove = action("remove", run_remove, "Take models out of your own motions.")
+    remove = action("remove", run_remove, "Remove models from your own motions.")
     remove.add_argument("names", nargs="+", metavar="NAME", help="as `m2v bank list` shows them")
 
 

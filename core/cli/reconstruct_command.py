@@ -57,7 +57,7 @@ def add_command(command: AddCommand) -> None:
         "--depth-scale",
         type=float,
         metavar="N",
-        help="units of the depth maps a metre: 1000, TUM 5000, when not guessed",
+        help="depth units per metre, such as 1000, or 5000 for TUM, instead of the guess",
     )
     reading.add_argument("--depth-max", type=float, metavar="M", help="metres beyond which depth is background")
     cut = reconstruct.add_argument_group("cutting the shape out")
@@ -65,7 +65,7 @@ def add_command(command: AddCommand) -> None:
         "--mask",
         type=Path,
         metavar="PNG",
-        help="what depth maps show of the shape: a picture, or a folder with one a frame",
+        help="masks of the shape in the depth maps: an image, or a folder with one per frame",
     )
     cut.add_argument(
         "--box",

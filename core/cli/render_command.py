@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_command(command: AddCommand) -> None:
     """Register `m2v render`."""
-    render = command("render", run_render, "Film motions: MP4, GIF or PNG pictures, several side by side.")
+    render = command("render", run_render, "Film motions: MP4, GIF or PNG images, several side by side.")
     render.add_argument(
         "motions", type=Path, nargs="+", metavar="SEQ", help="a sequence (.npz), an animated glTF file, or a mesh"
     )
@@ -32,7 +32,7 @@ def add_command(command: AddCommand) -> None:
     render.add_argument("--turntable", type=float, default=0.0, metavar="S", help="turn once in about S seconds")
     render.add_argument("--repeat", type=int, default=1, metavar="N", help="how often the motion is played")
     render.add_argument("--bounce", action="store_true", help="there and back")
-    render.add_argument("--transparent", action="store_true", help="no ground but its shadow; for PNG pictures")
+    render.add_argument("--transparent", action="store_true", help="no ground but its shadow; for PNG images")
     render.add_argument("--plain", action="store_true", help="one quiet colour instead of the mesh's own looks")
     render.add_argument("--no-labels", action="store_true", help="no names below motions side by side")
 

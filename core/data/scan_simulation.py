@@ -252,7 +252,7 @@ def _checked(
     if corners.ndim != 2 or corners.shape[1] != 3 or len(corners) == 0:
         raise DataError("The mesh has no triangles, so it cannot be scanned; give faces of three vertices.")
     if corners.min() < 0 or corners.max() >= frames.shape[1]:
-        raise DataError(f"The faces name vertices outside 0 to {frames.shape[1] - 1}.")
+        raise DataError(f"The faces refer to vertices outside 0 to {frames.shape[1] - 1}.")
     if not np.isfinite(frames).all():
         raise DataError("The sequence has vertices that are not finite numbers, so it cannot be scanned.")
     if not (np.isfinite(sigma) and sigma >= 0) or count < 1:

@@ -45,7 +45,7 @@ def pack_clip(
         moved = tracks[:, random.permutation(tracks.shape[1])[:points]]
         if moved.shape[1] < points:
             raise DataError(
-                f"{entry.name} has {moved.shape[1]} tracked points, but {points} are asked for; ask for less."
+                f"{entry.name} has {moved.shape[1]} tracked points, but {points} are asked for; ask for fewer."
             )
     moved, period, cyclic, motion = _looped(moved, entry.name)
     queries = _given(clip.queries, frame, len(moved))

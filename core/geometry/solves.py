@@ -173,7 +173,7 @@ def _proper_faces(points: NDArray[np.float64], faces: NDArray[np.int64]) -> NDAr
 def _checked_handles(handle_indices: ArrayLike, count: int) -> NDArray[np.int64]:
     handles = np.asarray(handle_indices, dtype=np.int64).reshape(-1)
     if len(handles) and not (handles.min() >= 0 and handles.max() < count):
-        raise ValueError(f"The handles name vertices outside 0 to {count - 1}.")
+        raise ValueError(f"The handles refer to vertices outside 0 to {count - 1}.")
     if len(np.unique(handles)) != len(handles):
         raise ValueError("Two handles are on one vertex; merge them.")
     return handles

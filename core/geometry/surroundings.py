@@ -64,14 +64,14 @@ def hold_together(
     vertex: int,
     region: Indices,
     turns: NDArray[np.float64],
-    given: NDArray[np.bool_],
+    keyframe_mask: NDArray[np.bool_],
 ) -> None:
     """Make a region [N] of vertices [T, V, 3] exactly rigid around its handle's `vertex`, in place.
 
-    It turns by `turns` [T, 3, 3] in the `given` frames [T], elsewhere as fits its vertices best.
+    It turns by `turns` [T, 3, 3] in the frames [T] of `keyframe_mask`, elsewhere as fits its vertices best.
     """
     arms = rest[region].astype(np.float64) - rest[vertex]
     now = vertices[:, region].astype(np.float64) - vertices[:, None, vertex]
     fit = nearest_rotations(np.einsum("tna,nb->tab", now, arms))
-    turn = np.where(given[:, None, None], turns, fit)
+    turn = np.where(keyframe_mask[:, None, None], turns, fit)
     vertices[:, region] = vertices[:, None, vertex] + np.einsum("tab,nb->tna", turn, arms)

@@ -78,7 +78,7 @@ def _sequence(arrays: dict[str, NDArray], name: str) -> MeshSequence:
     if not (np.isfinite(fps) and fps > 0):
         raise MeshError("Its 'fps' is not one positive number.")
     if faces.size and not 0 <= int(faces.min()) <= int(faces.max()) < vertices.shape[1]:
-        raise MeshError(f"Its faces name vertices outside 0 to {vertices.shape[1] - 1}.")
+        raise MeshError(f"Its faces refer to vertices outside 0 to {vertices.shape[1] - 1}.")
     if faces.ndim != 2 or faces.shape[1] != 3:
         raise MeshError(f"Its faces have the shape {faces.shape}, expected faces x 3.")
     if "uv" in arrays and arrays["uv"].dtype.kind not in "fiu":
@@ -108,7 +108,7 @@ def _handles_from_json(text: str, vertices: int) -> HandleTracks:
         data = json.loads(text)
         handles = tuple(handle_from_record(entry) for entry in data["handles"])
         if any(not 0 <= handle.vertex < vertices for handle in handles):
-            raise ValueError("a handle names a vertex that does not exist")
+            raise ValueError("a handle refers to a vertex that does not exist")
         return HandleTracks(handles=handles, frames=int(data["frames"]), fps=float(data["fps"]))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, HandleError) as error:
         raise MeshError("Its 'handles_json' cannot be read; remove it or export the sequence again.") from error

@@ -1,7 +1,7 @@
 """Motion without a model: the body as rigid as its handles allow, with slow bending of its own.
 
 It is what a shape gets that nothing in the bank is like. Where many handles tell nearly everything, it is also a second
-opinion beside the borrowed motion: each handle is left out once, and what foretells it better counts more.
+opinion beside the borrowed motion: each handle is left out once, and what predicts it better counts more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SWAY = 0.5  # seconds in which the bending changes
 BEND = 1.5  # radians, root mean square over the body, for a handle that moves by the body's size
 LEAST_BEND, MOST_BEND = 0.03, 0.5
 LEFT_OUT = 8  # handles that are left out in turn
-ASKED_FRAMES = 6  # in which the left out handle is foretold
+ASKED_FRAMES = 6  # in which the left out handle is predicted
 TRIAL_STEPS = 15
 ALIKE = 0.07  # difference of two nodes' turning, of the mean over the body, within which they turn as one
 HARDLY = 1e-3  # squared radians between nodes, in the mean
@@ -146,7 +146,7 @@ def _sway(frames: int, fps: float) -> Doubles:
 def with_second_opinion(
     body: MovingBody, led: Borrowed, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles
 ) -> Borrowed:
-    """`led` motions [S, T, P, ...], blended with the as-rigid one as far as that foretells handles better.
+    """`led` motions [S, T, P, ...], blended with the as-rigid one as far as that predicts handles better.
 
     `borrowed` and `poses` as they were before `follow_handles`, which is tried on all handles but one.
     """
@@ -169,7 +169,7 @@ def as_rigid_share(
     handles: KeyedHandles,
     alike: torch.Tensor | None = None,
 ) -> float:
-    """0 to 1: how much better the other handles foretell each by as-rigid deformation than by borrowed motion."""
+    """0 to 1: how much better the other handles predict each by as-rigid deformation than by borrowed motion."""
     seats, keyframe_mask = handles.seats, handles.keyframe_mask
     rows = np.flatnonzero(handles.distances.max(axis=1) > 1e-4)
     if len(rows) > LEFT_OUT:

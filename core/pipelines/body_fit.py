@@ -42,7 +42,7 @@ SURE = 6.0  # logits beyond which a place is inside or outside for certain
 STEEPNESS = 100.0  # of the body's field outside, per unit of length
 STEEPNESS_INSIDE = 300.0  # so that thin wings and legs count as much as a trunk
 COMPANY_CELLS = 44  # along a side of the grid on which what several bodies say is known
-LEAST_SHARE = 0.03  # of a body that is counted among them
+LEAST_SHARE = 0.03  # of a body that counts among them
 COMPANY_SHARE = 0.5  # of the field that all likely bodies have together, beside the chosen one's
 STRETCHED = 0.05  # of the misfit, for each share by which a body's edges had to change
 
@@ -220,7 +220,7 @@ def _facing(pose: Floats, faces: NDArray[np.int64], free: FreeSpace | None) -> N
 
 
 def _to_move(pose: Floats, free: FreeSpace | None) -> list[tuple[NDArray[np.int64], Floats]]:
-    """Vertices that stand where nothing can be, and where they might."""
+    """Vertices that stand where nothing can be, and where they could go."""
     beyond = np.flatnonzero((np.abs(pose) > EDGE).any(axis=1))
     result = [(beyond, pose[beyond].clip(-EDGE, EDGE))]
     if free is not None:

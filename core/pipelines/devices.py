@@ -65,7 +65,7 @@ def in_smaller_batches(
             raise MemoryError(f"The memory of {device} is too small.")
         else:
             size = (size + 1) // 2
-    fit = f"The memory of {device} did not suffice for {count} seeds at once, so they were made {size} at a time."
+    fit = f"{device} did not have enough memory for {count} seeds at once, so they were made {size} at a time."
     return parts, () if size >= count else (fit,)
 
 
@@ -93,8 +93,8 @@ def on_cpu_at_need(pipeline: Pipeline, run: Callable[[Pipeline], Made]) -> Made:
         raise MemoryError("The machine's memory is too small.")
     result = _unless_memory_runs_out(lambda: run(pipeline.on_cpu()))
     if result is None:
-        raise MemoryError(f"Neither the memory of {pipeline.device} nor the machine's suffices.")
-    note = f"The memory of {pipeline.device} did not suffice, so this was computed on the CPU."
+        raise MemoryError(f"Neither {pipeline.device} nor the machine has enough memory.")
+    note = f"{pipeline.device} ran out of memory, so this was computed on the CPU."
     moved: Made = replace(result, notes=(*result.notes, note))  # type: ignore[type-var, attr-defined]
     return moved
 

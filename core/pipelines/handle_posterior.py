@@ -1,9 +1,9 @@
 """Borrowed motions conditioned on the handles: what several handles miss together, the body misses too.
 
-A motion's error is taken for Gaussian: it moves like the poses of the other windows that fit the request, like a smooth
-field on the surface, and as one rigid body. How much of each is what makes the handles' own errors likeliest (type II
-maximum likelihood), so that a swimming fish is not turned by its tail, and a falling one is. Frames are independent:
-the handles' errors are continued between keys beforehand.
+A motion's error is taken to be Gaussian: it moves like the poses of the other windows that fit the request, like a
+smooth field on the surface, and as one rigid body. How much of each is what makes the handles' own errors likeliest
+(type II maximum likelihood), so that a swimming fish is not turned by its tail, and a falling one is. Frames are
+independent: the handles' errors are continued between keys beforehand.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Doubles = NDArray[np.float64]
 
 MOST_HANDLES = 16  # more say nothing new about a body of 128 nodes
 SMOOTH = 0.1  # variance of smooth fields beside that of the poses
-NOISE = 0.15  # deviation of what a handle alone does, over how far the handles are to move
+NOISE = 0.15  # deviation of of what one handle alone does, over how far the handles are to move
 POSED = (0.1, 0.3, 1.0, 3.0)  # scales of the poses' deviation that compete
 RIGID = (0.0, 0.1, 0.3, 1.0)  # of the rigid motion's: shifts over how far the handles are to move
 TURN = 0.5  # radians that a rigid motion of scale 1 turns by

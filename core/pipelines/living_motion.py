@@ -185,7 +185,7 @@ def through_keys(paths: NDArray[np.float64], handles: KeyedHandles) -> NDArray[n
 
 
 def plant_feet(body: MovingBody, moved: Tensor, seats: HandleSeats, fps: float, loop: bool = False) -> Tensor:
-    """Nodes [S, T, P, 3] with standing ones kept in place and none below the ground."""
+    """Nodes [S, T, P, 3] with those of standing feet kept in place and none below the ground."""
     feet = body.feet
     if len(seats.places):
         feet = feet[seats.shares[:, feet].max(axis=0) < TOUCHED]

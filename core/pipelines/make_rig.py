@@ -91,7 +91,7 @@ class RigResult:
         more = self.error > BOUND_SIZE or self.share > BOUND_MOTION
         return (
             f"{len(self.rig.names)} bones and {keys} keys follow the vertices within {100 * self.error:.3f}% of the "
-            f"size ({100 * self.share:.1f}% of the motion) in the mean, found in {self.seconds:.1f} s." + MORE * more
+            f"size ({100 * self.share:.1f}% of the motion) on average, found in {self.seconds:.1f} s." + MORE * more
         )
 
 

@@ -246,7 +246,7 @@ class Reconstructor:
     def _bodies(
         self, observed: ScanInput, latents: Tensor, free: FreeSpace | None, without: Collection[str], report: Reporter
     ) -> list[FittedBody]:
-        """Bodies that fit a scan which does not say it all, the best first."""
+        """Bodies that fit a scan of a part of the shape, the best first."""
         found: list[FittedBody] = []
         report.start("Finding a body that fits")
         if self.bodies is not None and (observed.one_sided or observed.sparse):

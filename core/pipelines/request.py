@@ -29,8 +29,8 @@ class SamplingOptions:
     steps: int | None = None  # overrides the quality's number of sampler steps
     behaviour: str = ""  # what the motion is to be, one of `core.bank.behaviours.BEHAVIOURS`; empty: anything
     loop: bool = False  # the last frame flows into the first
-    contacts: bool = True  # feet that stand stay where they stand
-    without: tuple[str, ...] = ()  # packs, models, clips ("Horse/Gallop"), bodies that are not borrowed from
+    contacts: bool = True  # feet on the ground stay where they are
+    without: tuple[str, ...] = ()  # packs, models, clips ("Horse/Gallop") and bodies that nothing is borrowed from
 
     def validate(self) -> None:
         """Raises M2VError with what is wrong and what is possible."""
@@ -98,7 +98,7 @@ def stretch_warning(samples: Sequence[Sample]) -> str:
         return ""
     which = f"Seed {much[0]} stretches" if len(much) == 1 else f"Seeds {', '.join(much)} stretch"
     return (
-        f"{which} the mesh more than animations usually do (over {100 * MUCH_STRETCH:.0f} % at the mean); "
+        f"{which} the mesh more than animations usually do (over {100 * MUCH_STRETCH:.0f} % on average); "
         "drag less far, give more frames or take another seed."
     )
 

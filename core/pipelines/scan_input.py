@@ -24,7 +24,7 @@ from core.pipelines.tracks import denoised_tracks
 from core.sequence import MAX_FRAMES, Normalization, ScanSequence
 
 _THINNING_SEED = 31
-FEWEST_WHOLE = 32  # tracked points from which on they say a surface themselves
+FEWEST_WHOLE = 32  # so many tracked points define a surface by themselves
 MOST_TRACKED = 2048  # points; more say little that is new, and take as much longer
 
 

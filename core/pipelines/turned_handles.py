@@ -30,20 +30,20 @@ class TurnedHandles(NamedTuple):
     rows: tuple[int, ...]  # [G] of the handles
     nodes: tuple[Indices, ...]  # [G]
     turns: Floats  # [G, T, 3, 3] from the rest pose
-    given: NDArray[np.bool_]  # [G, T]
+    keyframe_mask: NDArray[np.bool_]  # [G, T]
 
     @classmethod
     def of(
         cls, body: MovingBody, seats: HandleSeats, tracks: HandleTracks, normalization: Normalization
     ) -> TurnedHandles:
-        quaternions, given = tracks.turns()
-        rows = tuple(int(row) for row in np.flatnonzero(given.any(axis=1)))
+        quaternions, keyframe_mask = tracks.turns()
+        rows = tuple(int(row) for row in np.flatnonzero(keyframe_mask.any(axis=1)))
         regions = {row: handle.region for row, handle in enumerate(tracks.handles) if len(handle.region)}
         carrying = {row: carrying_nodes(body.binding, region) for row, region in regions.items()}
         nodes = surrounding_nodes(body.nodes, body.body.weight, seats.shares, seats.places, rows, carrying=carrying)
         axes = normalization.rotation
         turns = axes @ rotation_matrices(quaternions[list(rows)]) @ axes.T
-        return cls(rows, tuple(nodes), turns, given[list(rows)])
+        return cls(rows, tuple(nodes), turns, keyframe_mask[list(rows)])
 
     @property
     def every_node(self) -> Indices:
@@ -63,7 +63,7 @@ class TurnedHandles(NamedTuple):
         led = np.stack([group.double().numpy() for group in groups], axis=1) if groups else np.zeros((0, 0, 0, 3, 3))
         result = np.empty_like(led)
         for seed, group in np.ndindex(*led.shape[:2]):
-            result[seed, group] = _through_turns(led[seed, group], self.turns[group], self.given[group], loop)
+            result[seed, group] = _through_turns(led[seed, group], self.turns[group], self.keyframe_mask[group], loop)
         return result
 
     def paths(self, body: MovingBody, handles: Floats, places: NDArray[np.floating], turns: Floats) -> Floats:
@@ -82,16 +82,16 @@ class TurnedHandles(NamedTuple):
 
 def hold_regions(vertices: NDArray[np.float32], rest: NDArray[np.floating], tracks: HandleTracks) -> None:
     """Make the regions of handles exactly rigid in vertices [T, V, 3] of the source, in place."""
-    quaternions, given = tracks.turns()
+    quaternions, keyframe_mask = tracks.turns()
     for row, handle in enumerate(tracks.handles):
         if len(handle.region):
             turns = rotation_matrices(quaternions[row])
-            hold_together(vertices, rest, handle.vertex, handle.region, turns, given[row])
+            hold_together(vertices, rest, handle.vertex, handle.region, turns, keyframe_mask[row])
 
 
-def _through_turns(led: Floats, asked: Floats, given: NDArray[np.bool_], loop: bool) -> Floats:
-    """Turns [T, 3, 3] corrected to be the `asked` ones where they are `given`; in frame 0, that of the rest pose."""
-    mask = given.copy()
+def _through_turns(led: Floats, asked: Floats, keyframe_mask: NDArray[np.bool_], loop: bool) -> Floats:
+    """Turns [T, 3, 3] corrected to be the `asked` ones in keyed frames, and in frame 0 that of the rest pose."""
+    mask = keyframe_mask.copy()
     mask[0] = True
     asked = asked.copy()
     asked[0] = np.eye(3)
@@ -101,4 +101,4 @@ def _through_turns(led: Floats, asked: Floats, given: NDArray[np.bool_], loop: b
     if loop:
         residual, mask = np.concatenate([residual, residual[:1]]), np.concatenate([mask, mask[:1]])
     corrected = turned_by(continue_residuals(residual, mask)[: len(led), 0]) @ led
-    return np.where(given[:, None, None], asked, corrected)
+    return np.where(keyframe_mask[:, None, None], asked, corrected)

@@ -135,17 +135,17 @@ def draw_candidates(
 ) -> Candidates:
     """Random windows of every clip's shapes with the energies of `core.bank.search`."""
     batch, frames, count = handles.keyframe_mask.shape
-    given = handles.keyframe_mask & handles.present[:, None]
+    mask = handles.keyframe_mask & handles.present[:, None]
     # Frames with keys come first; with few, some repeat, and without any they do not count.
-    order = uniform(generator, (batch, frames)) - 2.0 * given.any(dim=2)
+    order = uniform(generator, (batch, frames)) - 2.0 * mask.any(dim=2)
     ranked = order.argsort(dim=1)
-    known = given.any(dim=2).sum(dim=1).clamp_min(1)
+    known = mask.any(dim=2).sum(dim=1).clamp_min(1)
     pick = torch.arange(KEYS, device=nodes.device)[None] % known[:, None]
     frame = ranked.gather(1, pick.clamp_max(frames - 1))  # [B, F]
     wide = frame[:, :, None, None].expand(-1, -1, count, 3)
     goal = handles.displacements.gather(1, wide)  # [B, F, K, 3]
-    keyed = given.gather(1, wide[..., 0]).float()  # [B, F, K]
-    away = handles.displacements.norm(dim=-1) * given  # [B, T, K]
+    keyed = mask.gather(1, wide[..., 0]).float()  # [B, F, K]
+    away = handles.displacements.norm(dim=-1) * mask  # [B, T, K]
     size = away.flatten(1).amax(dim=1)
     told = ((away > AWAY).any(dim=1).sum(dim=1) - 1).clamp(0, 2) / 2  # as `body_told`
 
@@ -264,12 +264,12 @@ def led_through(
     held = surface.with_handles(shares, handles.positions)
     carried = held.carried(moved, turned).unflatten(2, (windows, times)).permute(0, 2, 3, 1, 4)  # [B, S, T + 1, K, 3]
     own = carried[:, :, 1:] - handles.positions[:, None, None]
-    given = handles.keyframe_mask & handles.present[:, None]
-    residual = torch.where(given[:, None, ..., None], handles.displacements[:, None] - own, torch.zeros_like(own))
+    mask = handles.keyframe_mask & handles.present[:, None]
+    residual = torch.where(mask[:, None, ..., None], handles.displacements[:, None] - own, torch.zeros_like(own))
     each = HandleCondition(
         handles.positions.repeat_interleave(windows, 0),
         residual.flatten(0, 1),
-        given.repeat_interleave(windows, 0),
+        mask.repeat_interleave(windows, 0),
         handles.present.repeat_interleave(windows, 0),
     )
     filled: FilledTracks = fill_tracks(each)
@@ -277,6 +277,6 @@ def led_through(
     target[:, :, 1:] += filled.displacements.unflatten(0, (batch, windows))
     goals = target.permute(0, 3, 1, 2, 4).flatten(2, 3)  # [B, K, S (T + 1), 3]
     settled, _ = held.settle(moved, moved, goals, turned, steps=SETTLING)
-    missed = residual.norm(dim=-1).sum(dim=(2, 3)) / given.sum(dim=(1, 2)).clamp_min(1)[:, None]
+    missed = residual.norm(dim=-1).sum(dim=(2, 3)) / mask.sum(dim=(1, 2)).clamp_min(1)[:, None]
     motion = settled.unflatten(2, (windows, times)).movedim(1, 3) - surface.rest[:, None, None]
     return BorrowedGuess(motion[:, :, 1:].contiguous(), missed)

@@ -60,12 +60,12 @@ def contact_sheet(objective: Objective, source: ClipSource) -> Image | None:
         frames = clips.points.shape[1] - 1
         everywhere = torch.ones(CLIPS, dtype=torch.bool, device=device)
         index = pick_handles(clips.points[:, 0], HANDLES, everywhere, generator)
-        given = torch.ones(CLIPS, frames, HANDLES, dtype=torch.bool, device=device)
-        given[CLIPS // 2 :, :-1] = False
-        handles = handles_from_tracks(clips.points, index, given, torch.ones_like(given[:, 0]))
+        keyframe_mask = torch.ones(CLIPS, frames, HANDLES, dtype=torch.bool, device=device)
+        keyframe_mask[CLIPS // 2 :, :-1] = False
+        handles = handles_from_tracks(clips.points, index, keyframe_mask, torch.ones_like(keyframe_mask[:, 0]))
         made = objective.draft(clips, handles, generator)
         targets = (handles.positions[:, None] + handles.displacements).double().cpu().numpy()
-        known = given.cpu().numpy()
+        known = keyframe_mask.cpu().numpy()
         marks = [
             [handles.positions[clip].double().cpu().numpy()]
             + [targets[clip, frame][known[clip, frame]] for frame in range(frames)]

@@ -209,7 +209,7 @@ def set_contacts(state: State, contacts: bool) -> State:
 
 
 def set_reference(state: State, reference: Reference | None) -> State:
-    """Pictures beside the creature, or none."""
+    """Images beside the creature, or none."""
     return _setting(state, reference=reference)
 
 

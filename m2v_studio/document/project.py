@@ -180,7 +180,7 @@ def _document(description: dict[str, Any], arrays: dict[str, NDArray]) -> Docume
     sampling(document).validate()
     tracks(document).validate(source.vertices)
     if any(not 0 <= handle.vertex < len(source.vertices) for handle in handles):
-        raise ValueError("a handle names a vertex that the mesh does not have")
+        raise ValueError("a handle refers to a vertex that the mesh does not have")
     return document
 
 
@@ -210,14 +210,14 @@ def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
     if not len(vertices) or not len(faces) or not np.isfinite(vertices).all():
         raise ValueError("the mesh is empty or not finite")
     if any(index.size and not 0 <= index.min() <= index.max() < len(vertices) for index in (faces, mapping)):
-        raise ValueError("the mesh names vertices that do not exist")
+        raise ValueError("the mesh refers to vertices that do not exist")
     count = sum(name.startswith("picture") for name in arrays)
     pictures = [arrays[f"picture{number}"].astype(np.uint8).tobytes() for number in range(count)]
     parts = []
     for index, part in enumerate(raw["parts"]):
         members = frozen_array(arrays[f"part{index}"], np.int32, (None, 3), "part")
         if members.size and not 0 <= members.min() <= members.max() < len(mapping):
-            raise ValueError("a part names vertices that do not exist")
+            raise ValueError("a part refers to vertices that do not exist")
         material = None
         if part["material"] is not None:
             material = material_from_record(part["material"], pictures)

@@ -43,12 +43,12 @@ def reread_scans(state: State, scans: OpenedScans) -> State:
     if scans.reading.depth_scale != before_this.reading.depth_scale:
         document = replace(state.document, scans=scans, alignment=scans.guess)
         how = f"Depth is read with {depth_units(scans.reading.depth_scale)}."
-        return replace(state, document=document, message=f"{how} The shape is about {scans.guess.scale:.3g} large.")
+        return replace(state, document=document, message=f"{how} The shape measures about {scans.guess.scale:.3g}.")
     place = checked_alignment(scans.guess, now.center, now.scale, now.up_axis)
     document = replace(state.document, scans=scans, alignment=place)
     left = int(scans.point_counts().sum())
     before = int(before_this.point_counts().sum())
-    return replace(state, document=document, message=f"{left:,} points are used, {before:,} were before.")
+    return replace(state, document=document, message=f"{left:,} points are used instead of {before:,}.")
 
 
 def depth_units(scale: float | None) -> str:

@@ -16,7 +16,7 @@ WIDTH = 470.0
 KEYS = "A few handles with keys that follow it, to be edited like any others. The mesh starts in its first pose."
 REFERENCE = "It runs behind the creature, in step with the timeline. View > Reference shifts it in time."
 BANK = "All animations of this file join the motions that results borrow from, on this machine."
-NONE = "Work on the mesh as it rests (Esc). Motion > Animations of the file asks again."
+NONE = "Work on the mesh at rest (Esc). Motion > Animations of the file asks again."
 
 
 class ClipsDialog:
@@ -35,7 +35,7 @@ class ClipsDialog:
         with begin_modal(f"{counted(len(source.clips), 'animation')} in this file", WIDTH) as visible:
             if not visible:
                 return
-            muted(f"{Path(source.path).name} moves. What is that motion to be here?")
+            muted(f"{Path(source.path).name} moves. How should that motion be used here?")
             gap(4)
             psim.SetNextItemWidth(-1.0)
             names = [name.rsplit("|", 1)[-1].replace("_", " ") for name in source.clips]

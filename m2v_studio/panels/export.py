@@ -104,7 +104,7 @@ class ExportDialog:
     def _range(self, last: int, whole: bool) -> None:
         label_left("Frames", "The first and last frame to write", LABEL)
         if whole:
-            muted("All, with as few keys as keep the motion")
+            muted("All, with as few keys as the motion needs")
             return
         draw = lambda now: psim.DragInt2("##range", now, 0.2, 0, last, "frame %d")  # noqa: E731
         self.start, self.end = number("##range", (self.start, self.end), draw).value

@@ -20,7 +20,7 @@ QUALITY = "Draft: the average motion, one step, at once. Normal: a few steps. Be
 BEHAVIOUR = "What the creature should do. Any: whatever fits your handles best, something different for each seed."
 DETAIL = "Cells along a side of the grid that the surface is made in. More cells keep finer parts and take longer."
 ONE_SHAPE = "All seeds share the shape of the first, so that only their motions differ."
-MOTIONS = "What results are borrowed from: animals and people, on or off, and animations of your own."
+MOTIONS = "The motions that results borrow from: switch animals and people on or off, and add animations of your own."
 MOTIONS_WIDTH = 88.0
 GENERATE_HEIGHT = 62.0  # of the button with the space around it, pixels at scale 1
 

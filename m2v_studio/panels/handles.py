@@ -69,7 +69,7 @@ class HandlesPanel:
         if view.selected == row and self._followed != (row, len(document.handles)):
             psim.SetScrollHereY()
         goes = commands.key_frame_for_drag(commands.set_time(context.studio.state, 0.0))
-        tooltip(f"Vertex {handle.vertex}. Drag it in the view; at frame 0 the drag goes to frame {goes}.")
+        tooltip(f"Vertex {handle.vertex}. Drag it in the view; at frame 0, dragging sets frame {goes}.")
         left, top = psim.GetItemRectMin()
         middle = top + (size[1] - psim.GetFontSize()) / 2
         draw = psim.GetWindowDrawList()

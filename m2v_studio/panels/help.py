@@ -43,7 +43,7 @@ def draw_help(context: EditorContext) -> None:
         return
     with card("Keyboard and mouse", (WIDTH, HEIGHT), 190) as (width, height):
         context.help_words, left = search_field(
-            context.help_words, "Search: copy, frame, Ctrl …", "Words of what you want to do, or a key.", width
+            context.help_words, "Search: copy, frame, Ctrl …", "Type what you want to do, or a key.", width
         )
         psim.BeginChild("##list", (width, height))
         _list(context, width)

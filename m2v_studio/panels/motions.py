@@ -36,7 +36,7 @@ class MotionsWindow:
             return
         shelf = context.motions
         with card("Motions", (WIDTH, HEIGHT), 260) as (width, height):
-            tip = "Words of a pack, a model, a clip or a behaviour."
+            tip = "Type the name of a pack, a model, a clip or a behaviour."
             self._words, left = search_field(self._words, "Search: horse, walk, jump …", tip, width)
             psim.BeginChild("##packs", (width, height))
             if shelf.packs is None:
@@ -121,7 +121,7 @@ class MotionsWindow:
         tooltip(about)
         if removable:
             psim.SameLine()
-            if button(f"Remove##{name}", "Take it out of your own motions"):
+            if button(f"Remove##{name}", "Remove it from your own motions"):
                 context.motions.remove(removable)
         return opened
 

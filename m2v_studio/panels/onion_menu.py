@@ -34,7 +34,7 @@ def draw_onion_menu(context: EditorContext) -> None:
             "apart", settings.onion_spacing, 1, WIDEST, "every %d frames",
             lambda n: studio.change_settings(onion_spacing=n),
         )  # fmt: skip
-        muted("Of the one result that is shown alone.")
+        muted("For the result that is shown alone.")
 
 
 def _slider(name: str, value: int, low: int, high: int, form: str, change: Callable[[int], None]) -> None:

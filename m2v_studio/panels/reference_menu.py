@@ -30,7 +30,7 @@ def draw_reference_menu(context: EditorContext) -> None:
             return
         if psim.MenuItem("Choose a video…"):
             context.ask_reference(folder=False)
-        if psim.MenuItem("Choose a folder of pictures…"):
+        if psim.MenuItem("Choose a folder of images…"):
             context.ask_reference(folder=True)
         psim.SetNextItemWidth(WIDTH * scale())
         on_enter = psim.ImGuiInputTextFlags_EnterReturnsTrue

@@ -26,8 +26,8 @@ from m2v_studio.view.widgets import (
 # Suffix, name, purpose; a folder has no suffix.
 KINDS: tuple[tuple[str, str, str], ...] = (
     (".mp4", "MP4", "A film that plays everywhere"),
-    (".gif", "GIF", "Loops by itself in pages and messages"),
-    ("", "PNG pictures", "A folder with one picture a frame, which can be transparent"),
+    (".gif", "GIF", "Plays in a loop on web pages and in messages"),
+    ("", "PNG images", "A folder with one image per frame, which can be transparent"),
 )
 SIZES = ((1280, 720), (1920, 1080), (1080, 1080), (640, 360))
 SEED, OWN = 0, 1
@@ -96,14 +96,14 @@ class RenderDialog:
         self.kind = kind
 
     def _size(self) -> None:
-        label_left("Size", "Width and height of the picture", LABEL)
+        label_left("Size", "Width and height of the image", LABEL)
         psim.SetNextItemWidth(150 * scale())
         names = [*(f"{width} x {height}" for width, height in SIZES), "your own"]
         row = SIZES.index(self.size) if self.size in SIZES else len(SIZES)
         chosen = choice("##sizes", row, names)
         if chosen is not None and chosen < len(SIZES):
             self.size = SIZES[chosen]
-        tooltip("Width and height of the picture")
+        tooltip("Width and height of the image")
         psim.SameLine()
         psim.SetNextItemWidth(-1.0)
         clamp = psim.ImGuiSliderFlags_AlwaysClamp
@@ -133,7 +133,7 @@ class RenderDialog:
         else:
             psim.NewLine()
         psim.SetCursorPosX(psim.GetCursorPosX() + LABEL * scale())
-        why = "" if KINDS[self.kind][0] == "" else "Only PNG pictures can be transparent."
+        why = "" if KINDS[self.kind][0] == "" else "Only PNG images can be transparent."
         self.transparent = _box("Transparent", self.transparent, "Nothing but the figures and their shadow", why)
         same_line_if_fits("Names")
         self.labels = _box("Names", self.labels, "Seed and motion below each figure")
@@ -164,7 +164,7 @@ def _box(label: str, value: bool, tip: str, why: str = "", in_row: bool = False)
 def draw_progress(context: EditorContext, width: float) -> None:
     """The film's progress, and a button to stop it."""
     films, s = context.films, scale()
-    count = f"picture {films.done} of {films.total}" if films.total else "starting"
+    count = f"image {films.done} of {films.total}" if films.total else "starting"
     psim.TextUnformatted(f"Rendering {films.out.name}: {count}")
     psim.SameLine(0.0, 14 * s)
     progress_bar(films.done, films.total, width)

@@ -50,7 +50,7 @@ SCAN_COLUMNS = (
     ("fit", "Mean distance of the scanned points from this surface over all frames, in per cent of the shape's size."),
     ("differs", "Mean distance of this surface from those of the other seeds, in per cent of the shape's size."),
 )
-STRETCH = "Mean change of the lengths of the mesh's edges: how far the surface is pulled."
+STRETCH = "Mean change of the lengths of the mesh's edges: how much the surface is stretched."
 SLIDE = "How far feet slide over the ground in a second while they touch it, in per cent of the size."
 ANOTHER = "Generate again, completing what was not seen with anything but {}"
 ANY = "Not used so far: {}"
@@ -67,7 +67,7 @@ PLAIN: Coloring = ("none", "seed colour", "One colour per seed")
 COLORS: tuple[Coloring, ...] = (
     ("own", "own looks", "Materials, textures and colours of the opened file"),
     PLAIN,
-    ("stretch", "stretch", "How far the surface is pulled or pressed at each point and frame"),
+    ("stretch", "stretch", "How much the surface is stretched or compressed at each point and frame"),
     ("disagreement", "disagreement", "How far the seeds differ at each point and frame (standard deviation)"),
     ("handle_error", "handle error", "How far each handle is from where it should be at this frame"),
 )
@@ -237,8 +237,8 @@ class SamplesPanel:
         if layout != state.view.layout:
             context.studio.show(commands.set_layout, layout)
         if state.document.scans is not None:
-            of_pictures = state.document.scans.sequence.images is not None
-            points = check_box("Pictures" if of_pictures else "Scanned points", state.view.points, OBSERVED)
+            of_images = state.document.scans.sequence.images is not None
+            points = check_box("Images" if of_images else "Scanned points", state.view.points, OBSERVED)
             if points is not None:
                 context.studio.show(commands.with_view, points=points)
 
@@ -272,7 +272,7 @@ def why_not_color(state: State, color: ColorBy) -> str:
     if color == "own" and state.document.source is not None and own_looks(state.document.source) is None:
         return "The opened file has no colours or materials."
     if color in ("to_scan", "unseen") and scans is not None and not scans.point_counts().any():
-        return "Pictures have no points to measure from."
+        return "Images have no points to measure from."
     if color == "truth_error":
         if scans is None or scans.truth is None:
             return "There is no true surface: put it into the folder of the scans as truth.npz or truth.glb."
@@ -303,7 +303,10 @@ def about_sample(sample: Sample | Reconstruction, several: bool) -> str:
     """Further facts about a motion, for a tooltip."""
     if not isinstance(sample, Sample):
         return f"What was not seen follows a body of the bank: {sample.body}." if sample.body else ""
-    lines = [sample.source or "Made of the handles alone.", f"Handles within {_percent(sample.handle_error)} of size."]
+    lines = [
+        sample.source or "Made from the handles alone.",
+        f"Handles within {_percent(sample.handle_error)} of size.",
+    ]
     if stretches_much(sample):
         lines.append("It stretches the mesh more than animations usually do.")
     if several:

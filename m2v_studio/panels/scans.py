@@ -20,9 +20,9 @@ UP = "The axis that points up in the scans."
 SIDES = "Size of the whole shape in the first frame along X, Y and Z, in the units of the scans."
 CENTER = "Middle of the whole shape in the first frame, in the units of the scans: the middle of the box."
 CUT = "Leave out everything outside the box in every frame: tables, walls, people"
-MASKS = "Choose a folder with a black and white picture for each depth map; black is left out"
+MASKS = "Choose a folder with a black-and-white image for each depth map; black is left out"
 WHOLE = "Read everything that was scanned"
-DEPTH = "Units of the depth maps in a metre. A wrong number makes the shape too large or too small."
+DEPTH = "Units of the depth maps per metre. A wrong number makes the shape too large or too small."
 DEPTH_SCALES: dict[float | None, str] = {
     None: "",
     1000.0: " (millimetres)",
@@ -31,7 +31,7 @@ DEPTH_SCALES: dict[float | None, str] = {
     256.0: " (KITTI)",
     1.0: " (metres)",
 }
-MOVE = "Take hold of the box in the view: its middle, its arrows, its corners or its sides"
+MOVE = "Drag the box in the view by its middle, its arrows, its corners or its sides"
 
 
 class ScansPanel:

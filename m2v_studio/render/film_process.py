@@ -94,7 +94,7 @@ def _send(connection: Connection, request: object) -> None:
 
 def _why(code: int | None) -> str:
     if code in (-9, 137):
-        return "There is not enough memory for this film; ask for a smaller picture."
+        return "There is not enough memory for this film; ask for a smaller image."
     return f"Drawing stopped unexpectedly (exit code {code}); {NO_LIBRARIES[0].upper()}{NO_LIBRARIES[1:]}"
 
 
@@ -124,8 +124,8 @@ def _film(connection: Connection, on_picture: OnPicture) -> Report:
     except M2VError as error:
         return Report(error=str(error))
     except ImportError as error:
-        return Report(error=f"Pictures cannot be drawn ({error}); {NO_LIBRARIES}")
+        return Report(error=f"Images cannot be drawn ({error}); {NO_LIBRARIES}")
     except MemoryError:
-        return Report(error="There is not enough memory for this film; ask for a smaller picture.")
+        return Report(error="There is not enough memory for this film; ask for a smaller image.")
     except Exception:
         return Report(error="The film could not be made because of a fault in it.", detail=traceback.format_exc())

@@ -16,7 +16,7 @@ GAP = 0.035  # of an image's height, below a label
 
 
 def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_picture: OnPicture | None = None) -> None:
-    """Write the film; `.mp4` and `.gif` are files, any other name is a folder of PNG pictures.
+    """Write the film; `.mp4` and `.gif` are files, any other name is a folder of PNG images.
 
     Opens Polyscope off-screen, so it has to run in a process that has not: see `film_process`. Raises ExportError.
     """

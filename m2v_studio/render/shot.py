@@ -47,7 +47,7 @@ class FilmOptions:
     turntable: float = 0.0  # seconds of one turn, rounded to whole repeats of the motion; 0: no turn
     repeat: int = 1  # how often the motion is played
     bounce: bool = False  # forwards and backwards, so that any motion loops
-    transparent: bool = False  # nothing but the figures and their shadow; for PNG pictures only
+    transparent: bool = False  # nothing but the figures and their shadow; for PNG images only
     labels: bool = True
 
     def validate(self, transparent_possible: bool = True) -> None:

@@ -75,7 +75,7 @@ def no_range(state: State) -> str:
 def no_turns(state: State) -> str:
     """For commands on the turns of keys."""
     turned = any(frame in state.document.handles[row].turns for row, frame in selection.keys_in_hand(state))
-    return no_keys(state) or ("" if turned else "The chosen keys do not say how anything is turned.")
+    return no_keys(state) or ("" if turned else "The chosen keys hold no rotation.")
 
 
 def no_mesh(state: State) -> str:

@@ -47,7 +47,7 @@ def copy(context: EditorContext) -> None:
     if clip is not None:
         context.clip = clip
         noun = "key" if len(clip) == 1 else "keys"
-        context.studio.show(commands.say, f"Copied {len(clip)} {noun}; paste them where the playhead stands.")
+        context.studio.show(commands.say, f"Copied {len(clip)} {noun}; paste them at the playhead.")
 
 
 def paste(context: EditorContext) -> None:

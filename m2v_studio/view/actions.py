@@ -139,7 +139,7 @@ ACTIONS: tuple[Action, ...] = (
     _action("cut_by_box", "Cut by the box", "Scans", "", lambda c: c.cut_by_box(), why=reasons.no_points,
             about="Leave out of the scans all that lies outside the box."),
     _action("cut_by_masks", "Cut by masks…", "Scans", "", lambda c: c.ask_masks(), why=reasons.no_depth,
-            about="A black and white picture for each depth map."),
+            about="A black-and-white image for each depth map."),
     _action("whole_scans", "Whole scans again", "Scans", "", lambda c: c.whole_scans(), why=reasons.not_cut),
     _action("pin_from_here", "Pin from here", KEYS, "H", runs.pin_from_here, why=reasons.none_chosen, about=PIN),
     _action("let_go", "Let go here", KEYS, "Shift+H", runs.let_go_here, why=reasons.no_range),

@@ -114,7 +114,7 @@ def read_bindings(path: Path, commands: Iterable[str]) -> tuple[dict[str, tuple[
     for name, chords in found.items():
         for chord in chords:
             if taken.setdefault(chord, name) != name:
-                faults.append(f"{path.name}: {chord} is given to {taken[chord]} and to {name}; the first has it.")
+                faults.append(f"{path.name}: {chord} is assigned to {taken[chord]} and {name}; the first keeps it.")
         found[name] = tuple(chord for chord in chords if taken[chord] == name)
     return found, faults[:20]
 

@@ -58,7 +58,7 @@ class SceneBuilder:
         taken = next((row for row, figure in enumerate(figures) if figure.name == pose.figure), 0)
         figure = figures[taken]
         color = theme.CLAY if figure.name == "source" else theme.result_color(int(figure.name.removeprefix("result-")))
-        label = f"frame {pose.frame}, in your hand"
+        label = f"frame {pose.frame}, being dragged"
         posed = replace(figure, track=pose.track, frame=0, heat=None, color=color, label=label)
         return (*figures[:taken], posed, *figures[taken + 1 :])
 

@@ -24,7 +24,7 @@ LABELS = 132.0  # width of the names, pixels at scale 1
 LABELS_SHARE = 0.42  # of the timeline's width, at most
 RULER = 24.0
 FRAME = "The frame shown; frame 0 is the rest pose. Type a number and press Enter to go there"
-NO_FIELD = "This window is too narrow for the number of the frame: press on the ruler, or make the window wider."
+NO_FIELD = "This window is too narrow for the frame number: click the ruler, or make the window wider."
 
 
 class Timeline:

@@ -81,6 +81,6 @@ def _serve(connection: Connection, work: Callable[[Any, Say], Any], request: Any
     except M2VError as error:
         connection.send(("failed", str(error)))
     except MemoryError:
-        connection.send(("failed", "There is not enough memory for this; give it less at a time."))
+        connection.send(("failed", "There is not enough memory for this; give it fewer files at a time."))
     except Exception:
         connection.send(("fault", traceback.format_exc()))

@@ -201,7 +201,7 @@ def test_a_film_is_rendered_and_a_motion_exported(hands: RealHands) -> None:
     assert Path(told["export"]).stat().st_size > 1000
     hands.key("ctrl+r")
     hands.until(lambda told: told["dialog"] == "render")
-    hands.click(hands.item("PNG pictures"))
+    hands.click(hands.item("PNG images"))
     hands.click(hands.item("##sizes"))
     hands.click(hands.item("640 x 360"))
     hands.until(lambda told: "640 x 360" not in told["items"])

@@ -81,7 +81,7 @@ def test_a_region_is_a_distance_or_a_list_of_vertices(tmp_path):
     assert near.region.tolist() == [vertex for vertex in np.flatnonzero(away <= 0.7) if vertex != 3]
     named = read_handle_file(write(tmp_path, GOOD.replace("hold: true", "region: [9, 5, 5, 3]")), MESH).handles[0]
     assert named.region.tolist() == [5, 9]
-    with pytest.raises(HandleError, match="its region names vertices beyond"):
+    with pytest.raises(HandleError, match="its region refers to vertices beyond"):
         read_handle_file(write(tmp_path, GOOD.replace("hold: true", "region: [5, 99999]")), MESH)
 
 

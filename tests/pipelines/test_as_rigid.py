@@ -73,7 +73,7 @@ def test_without_handles_the_body_sways_where_it_is(body):  # noqa: F811
     assert steps.max() < 4 * steps.mean()  # slow: nothing jumps
 
 
-def test_where_handles_foretell_each_other_as_on_a_rigid_body_it_is_believed(body):  # noqa: F811
+def test_where_handles_predict_each_other_as_on_a_rigid_body_it_is_believed(body):  # noqa: F811
     handles, truth = curled(body)
     assert as_rigid_share(body, still(body), no_poses(body), handles) > 0.9
     told = follow_handles(body, still(body), no_poses(body), handles)
@@ -82,7 +82,7 @@ def test_where_handles_foretell_each_other_as_on_a_rigid_body_it_is_believed(bod
     assert after < 0.7 * before
 
 
-def test_motion_that_foretells_the_handles_is_kept(body):  # noqa: F811
+def test_motion_that_predicts_the_handles_is_kept(body):  # noqa: F811
     """Handles of a body of which one half shrinks: nothing rigid does that, the borrowed motion does it exactly."""
     seats = body.seats(np.linspace(5, len(body.rest) - 5, 8).round().astype(int))
     amount = np.linspace(0, 1, 9)[:, None, None]

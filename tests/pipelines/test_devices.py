@@ -63,7 +63,7 @@ def test_batches_are_halved_until_they_fit_and_nothing_is_done_twice() -> None:
     parts, notes = in_smaller_batches(compute, 7, GPU)
     assert [seed for part in parts for seed in part] == list(range(7)) and tried[:3] == [(0, 7), (0, 4), (0, 2)]
     assert tried[3:] == [(2, 4), (4, 6), (6, 7)]
-    assert notes == ("The memory of cuda:0 did not suffice for 7 seeds at once, so they were made 2 at a time.",)
+    assert notes == ("cuda:0 did not have enough memory for 7 seeds at once, so they were made 2 at a time.",)
     assert in_smaller_batches(compute, 2, GPU)[1] == ()
 
 

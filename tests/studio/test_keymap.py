@@ -60,7 +60,7 @@ def test_no_file_and_an_empty_file_change_nothing(tmp_path: Path) -> None:
         (b"\xff\xfe\x00play", "cannot be read"),
         ("[" * 50, "nested"),
         ("play: " + "x" * (2 << 20), "too large"),
-        ("play: K\ncopy: K\n", "given to play and to copy"),
+        ("play: K\ncopy: K\n", "assigned to play and copy"),
         ("1: 2", "no command '1'"),
     ],
 )

@@ -116,7 +116,7 @@ def _checked_faces(faces: ArrayLike, vertices: int, label: str) -> NDArray[np.in
     if corners.ndim != 2 or corners.shape[1] != 3 or corners.dtype.kind not in "iu" or len(corners) == 0:
         raise DataError(f"{label}: its faces have the shape {corners.shape}, expected faces x 3.")
     if int(corners.min()) < 0 or int(corners.max()) >= vertices:
-        raise DataError(f"{label}: a face names a vertex outside 0 to {vertices - 1}; the file is damaged.")
+        raise DataError(f"{label}: a face refers to a vertex outside 0 to {vertices - 1}; the file is damaged.")
     return np.ascontiguousarray(corners, dtype=np.int32)
 
 

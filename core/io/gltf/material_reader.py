@@ -106,14 +106,12 @@ class _LookReader:
             extension_textures=pictures,
         )
         if self.outside:
-            notes.append(
-                f"Factors of material {material.name[:40]!r} are outside their bounds and were put within them."
-            )
+            notes.append(f"Factors of material {material.name[:40]!r} are outside their bounds and were clamped.")
         if self.hidden and KTX2_NOTE not in notes:
             notes.append(KTX2_NOTE)
         if self.dropped:
             why = "; ".join(f"{channel} ({reason})" for channel, reason in self.dropped.items())
-            notes.append(f"Pictures of material {material.name[:40]!r} are left out: {why[:150]}.")
+            notes.append(f"Images of material {material.name[:40]!r} are left out: {why[:150]}.")
         return Look(material, tuple(self.lies))
 
     def texture(self, info: Any, channel: str) -> Texture | None:

@@ -56,7 +56,7 @@ def read_primitive(file: GltfFile, info: Json, name: str, look: Look | None, not
         raise MeshError(f"{file.path.name} has vertices that are not finite numbers; repair it in a modelling tool.")
     corners = data.corners()
     if len(corners) and (corners.min() < 0 or corners.max() >= count):
-        raise file.damaged(f"{name[:80]} has faces that name vertices beyond its {count}")
+        raise file.damaged(f"{name[:80]} has faces that refer to vertices beyond its {count}")
     triangles = _triangles(corners, mode)
     if not len(triangles):
         return None
@@ -79,7 +79,7 @@ def attributes_note(primitives: list[PrimitiveData]) -> list[str]:
     """A note naming the vertex attributes that are not kept."""
     left = sorted(frozenset[str]().union(*(primitive.left_out for primitive in primitives)))
     more = f" and {len(left) - 5} more" if len(left) > 5 else ""
-    return [f"Vertex attributes without a use here are left out: {', '.join(left[:5])}{more}."] if left else []
+    return [f"Vertex attributes that are not used here are left out: {', '.join(left[:5])}{more}."] if left else []
 
 
 class _Attributes:

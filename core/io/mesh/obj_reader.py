@@ -58,11 +58,11 @@ def read_obj(path: Path) -> SourceMesh:
         raise MeshError(f"{path.name} has no vertices, so it is not an OBJ mesh; check the file or export it again.")
     if corners.size and corners.max() >= len(points):
         raise MeshError(
-            f"{path.name}: a face names vertex {int(corners.max())}, which does not exist: the file has "
+            f"{path.name}: a face refers to vertex {int(corners.max())}, which does not exist: the file has "
             f"{len(points):,}; it is damaged or cut short."
         )
     if uvs.size and uvs.max() >= len(coordinates):
-        raise MeshError(f"{path.name}: a face names a texture coordinate that does not exist; export it again.")
+        raise MeshError(f"{path.name}: a face refers to a texture coordinate that does not exist; export it again.")
     notes = [f"{', '.join(lines.ignored)} are not surfaces and were left out."] if lines.ignored else []
     counts = np.array(lines.face_counts, np.int64)
     cut = triangulate(points, corners, counts)

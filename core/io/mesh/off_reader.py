@@ -51,7 +51,9 @@ def _mesh(path: Path, data: bytes) -> SourceMesh:
     counts = np.array([len(ring) for ring in rings], np.int64)
     corners = np.concatenate([np.zeros(0, np.int64), *rings])
     if corners.size and (corners.min() < 0 or corners.max() >= vertices):
-        raise MeshError(f"{path.name}: a face names a vertex that does not exist; the file is damaged or cut short.")
+        raise MeshError(
+            f"{path.name}: a face refers to a vertex that does not exist; the file is damaged or cut short."
+        )
     colors = None
     if "C" in letters and table.shape[1] >= 6:
         start = 6 if "N" in letters and table.shape[1] >= 9 else 3

@@ -68,7 +68,11 @@ def _left_out(tables: dict[str, Table]) -> list[str]:
     for name, read in _READ.items():
         left += [f"'{value[:24]}' of {name}" for value in tables.get(name, {}) if value not in read]
     more = f" and {len(left) - 5} more" if len(left) > 5 else ""
-    return [f"What is neither place, colour nor texture is left out: {', '.join(left[:5])}{more}."] if left else []
+    return (
+        [f"Properties other than position, colour and texture are left out: {', '.join(left[:5])}{more}."]
+        if left
+        else []
+    )
 
 
 def read_ply_points(path: Path) -> NDArray[np.float64]:
@@ -176,5 +180,5 @@ def _strips(table: Table, count: int) -> NDArray[np.int64]:
 
 def _indices(values: NDArray, count: int) -> NDArray[np.int64]:
     if values.size and not (np.isfinite(values).all() and values.min() >= 0 and values.max() < count):
-        raise DamagedError("a face names a vertex that does not exist, so it is damaged")
+        raise DamagedError("a face refers to a vertex that does not exist, so it is damaged")
     return values.astype(np.int64)

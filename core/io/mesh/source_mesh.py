@@ -167,7 +167,7 @@ def _index_array(faces: ArrayLike, label: str) -> NDArray[np.int32]:
     if array.ndim != 2 or array.shape[1] != 3 or not np.issubdtype(array.dtype, np.integer):
         raise MeshError(f"{label}: its faces have shape {array.shape}, expected faces x 3.")
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.int32).max):
-        raise MeshError(f"{label}: a face names a vertex that does not exist; the file is damaged or cut short.")
+        raise MeshError(f"{label}: a face refers to a vertex that does not exist; the file is damaged or cut short.")
     return frozen_array(array, np.int32, (None, 3), f"{label}: faces")
 
 
@@ -183,7 +183,7 @@ def _check_geometry(points: NDArray[np.float64], faces: NDArray, label: str) -> 
         )
     if faces.max() >= len(points):
         raise MeshError(
-            f"{label}: a face names vertex {int(faces.max())}, but the file has {len(points):,} vertices; "
+            f"{label}: a face refers to vertex {int(faces.max())}, but the file has {len(points):,} vertices; "
             "it is damaged or cut short."
         )
     if not np.isfinite(points).all():

@@ -69,9 +69,10 @@ def read_image_frames(files: list[Path]) -> tuple[NDArray[np.uint8], list[str], 
             skipped.append((path.name, str(error)))
     notes = []
     if scaled:
-        notes.append(f"{scaled:,} pictures were scaled to the size of the first, {first[0]} x {first[1]} pixels.")
+        counted = "1 image was" if scaled == 1 else f"{scaled:,} images were"
+        notes.append(f"{counted} scaled to the size of the first, {first[0]} x {first[1]} pixels.")
     if size is not None and size != first:
-        notes.append(f"Pictures were reduced from {first[0]} x {first[1]} to {size[0]} x {size[1]} pixels.")
+        notes.append(f"Images were reduced from {first[0]} x {first[1]} to {size[0]} x {size[1]} pixels.")
     stack = np.stack(frames) if frames else np.zeros((0, 1, 1, 3), np.uint8)
     return stack, names, skipped, notes
 
@@ -87,7 +88,7 @@ def _image_array(path: Path) -> tuple[NDArray[np.uint8], list[str], list[tuple[s
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or 0 in images.shape:
         raise DataError(f"{path.name}: images must have shape [T, H, W, 3] and type uint8 (0 to 255).")
     step = -(-max(images.shape[1:3]) // MAX_SIDE)
-    notes = [f"Pictures were reduced to every {step}th pixel."] if step > 1 else []
+    notes = [f"Images were reduced to every {step}th pixel."] if step > 1 else []
     return images[:, ::step, ::step], [f"frame {frame}" for frame in range(len(images))], [], notes
 
 
@@ -103,8 +104,8 @@ def _colours(picture: Image) -> Image:
 
 IMAGES = ScanKind(
     "images",
-    "pictures",
-    "pictures",
+    "images",
+    "images",
     read_picture_scans,
     suffixes=IMAGE_SUFFIXES,
     recognised=is_picture,

@@ -77,7 +77,7 @@ def _scannet(folder: Path) -> DepthLayout:
 def _seven_scenes(folder: Path) -> DepthLayout:
     files = sorted(folder.glob("*.depth.png"), key=natural_key)
     poses = [_matrix(file.with_name(file.name.replace(".depth.png", ".pose.txt"))) for file in files]
-    note = f"Depths of {_INVALID_DEPTH} mean that nothing was measured, as 7-Scenes writes it."
+    note = f"Depths of {_INVALID_DEPTH} mean that nothing was measured, as in 7-Scenes."
     return DepthLayout(
         "7-Scenes", files, MILLIMETRES, None, poses if any(pose is not None for pose in poses) else None, notes=[note]
     )

@@ -183,7 +183,7 @@ def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout |
     if scale is not None:
         return scale
     if layout is not None and layout.scale != MILLIMETRES:
-        said.append(f"Depth is read as {layout.scale:,.0f} units a metre, as {layout.name} has it.")
+        said.append(f"Depth is read as {layout.scale:,.0f} units a metre, as in {layout.name}.")
         return layout.scale
     if layout is not None:
         return layout.scale

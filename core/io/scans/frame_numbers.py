@@ -64,5 +64,5 @@ def with_gaps(frames: Sequence[NDArray], places: Sequence[int]) -> tuple[list[ND
     named = ", ".join(map(str, missing[:6])) + (" ..." if len(missing) > 6 else "")
     return result, (
         f"{len(missing):,} frames are missing by their numbers or times ({named}); the sequence has {len(result):,} "
-        "frames, and the model finds those."
+        "frames, and the model fills those in."
     )

@@ -155,5 +155,5 @@ def _of_one_size(frames: list[Frame]) -> tuple[list[Frame], list[tuple[str, str]
             kept.append(frame)
         else:
             comparison = f"{factor:,.0f} times larger" if factor > 1 else f"{1 / factor:,.0f} times smaller"
-            skipped.append((frame[0], f"is {comparison} than the usual frame, as if in another unit"))
+            skipped.append((frame[0], f"is {comparison} than most frames, as if in another unit"))
     return kept, skipped

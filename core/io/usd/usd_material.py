@@ -121,7 +121,7 @@ def read_usd_material(bound: Any, picture: Callable[[Any], bytes], notes: list[s
         except OutsideError as error:
             dropped.append(f"{inputs[0][0]} ({error})")
     if dropped:
-        notes.append(f"Pictures of the material {name[:60]} are left out: {'; '.join(dropped)[:150]}.")
+        notes.append(f"Images of the material {name[:60]} are left out: {'; '.join(dropped)[:150]}.")
     color = _numbers(shader, "diffuseColor", (0.18, 0.18, 0.18))
     glow = _numbers(shader, "emissiveColor", (0.0, 0.0, 0.0))
     opacity, threshold = _number(shader, "opacity", 1.0), _number(shader, "opacityThreshold", 0.0)

@@ -162,7 +162,7 @@ class _StageReader:
                 f"{self.path.name}: the face counts of {name[:60]} do not fit its indices; export it again."
             )
         if ring.size and (ring.min() < 0 or ring.max() >= count):
-            raise MeshError(f"{self.path.name}: a face of {name[:60]} names a point that does not exist.")
+            raise MeshError(f"{self.path.name}: a face of {name[:60]} refers to a point that does not exist.")
         cut = triangulate(points, ring, counts)
         owner = np.repeat(np.arange(len(counts)), counts)[cut[:, 0]] if len(cut) else np.zeros(0, np.int64)
         left_handed = mesh.GetOrientationAttr().Get() == UsdGeom.Tokens.leftHanded

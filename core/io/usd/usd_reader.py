@@ -117,7 +117,7 @@ def _triangles(mesh: Any, positions: NDArray[np.float32], path: Path) -> NDArray
     if len(counts) == 0 or counts.min() < 1 or counts.sum() != len(indices):
         raise DataError(f"{path}: the face counts of {mesh.GetPath()} do not fit its indices; export it again.")
     if indices.min() < 0 or indices.max() >= len(positions):
-        raise DataError(f"{path}: a face of {mesh.GetPath()} names a point that does not exist; export it again.")
+        raise DataError(f"{path}: a face of {mesh.GetPath()} refers to a point that does not exist; export it again.")
     triangles = indices[triangulate(positions.astype(np.float64), indices, counts)].astype(np.int32)
     if len(triangles) == 0:
         raise DataError(f"{path}: {mesh.GetPath()} has no faces with three corners; export a surface.")

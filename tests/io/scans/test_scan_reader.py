@@ -172,7 +172,7 @@ def test_unusable_frames_are_skipped_and_named(tmp_path: Path) -> None:
     said = " ".join(scans.notes)
     for name, why in {
         "f4.ply": "has no points", "f5.ply": "has one point only", "f6.ply": "all its points at one place",
-        "f7.ply": "no point with finite coordinates", "f8.ply": "times larger than the usual frame",
+        "f7.ply": "no point with finite coordinates", "f8.ply": "times larger than most frames",
         "f9.ply": "ends within", "f10.ply": "is empty",
     }.items():  # fmt: skip
         assert any(name in note and why in note for note in scans.notes), (name, said)

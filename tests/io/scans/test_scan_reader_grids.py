@@ -177,7 +177,7 @@ def test_pictures_of_one_shape_are_scaled_and_others_skipped(tmp_path: Path) -> 
     assert scans.images[0, -1, 0].tolist() == [255, 0, 0]
     assert scans.images[1].max() == 0
     assert "a10.png has 30 x 60 pixels" in scans.notes[0]
-    assert "1 pictures were scaled" in scans.notes[1]
+    assert "1 image was scaled" in scans.notes[1]
     assert read_scans(filled(tmp_path / "large", {"a.png": png(np.zeros((1024, 256, 3), np.uint8))})).images.shape == (  # type: ignore[union-attr]
         1, 512, 128, 3,
     )  # fmt: skip
