@@ -16,7 +16,8 @@ FIN_SHEET, FIN_MOST, FIN_AWAY = 0.72, 0.2, 0.04
 # A wing is a sheet at one side: how much of its normals is along one axis (a leg has half), where its middle lies and
 # how far it reaches out, in units of the size, and the share of it that is on that side.
 SHEET, ASIDE, REACHES, ONE_SIDED = 0.66, 0.12, 0.12, 0.95
-LEG_BELOW = 0.04  # of the size: how far a bird's legs hang out below its belly
+# Of the size: how far legs of a bird hang out below its belly, and on both sides of the middle where a bone moves both.
+LEG_BELOW, LEG_APART = 0.04, 0.02
 
 
 def wings(parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: Floats) -> dict[int, str]:
@@ -62,8 +63,9 @@ def flier(facing: Floats, weights: Floats, winged: Mapping[int, str]) -> list[st
     legs = int(np.diff(floor[:5]).argmax()) + 1 if len(floor) > 2 else 0  # the widest gap lies over them
     if 0 < legs <= 4 and floor[legs] - floor[legs - 1] > LEG_BELOW:
         for bone, places in own.items():
-            if bone and bone not in ends and places[:, 1].min() < floor[legs]:
-                words[bone] = "leg"
+            low = places[places[:, 1] < floor[legs]]
+            if bone and bone not in ends and len(low):
+                words[bone] = "legs" if low[:, 0].min() < -LEG_APART and low[:, 0].max() > LEG_APART else "leg"
     return words
 
 

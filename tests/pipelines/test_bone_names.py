@@ -175,6 +175,12 @@ def test_a_flier_of_which_nothing_is_known_has_a_head_a_tail_and_legs_between_it
     names = bone_names(parents, rest, np.repeat(np.eye(9), 36, axis=0), None, normals=normals)
     assert names[:5] == ("body 1", "body 2", "body 3", "head", "tail")
     assert names[5:] == ("leg left", "leg right", "wing left", "wing right")
+    joined = np.repeat(np.eye(9), 36, axis=0)
+    joined[:, 5] += joined[:, 6]
+    names = bone_names(
+        parents[[0, 1, 2, 3, 4, 5, 7, 8]], rest, joined[:, [0, 1, 2, 3, 4, 5, 7, 8]], None, normals=normals
+    )
+    assert names[4:] == ("tail", "legs", "wing left", "wing right")
 
 
 def test_two_legs_that_were_joined_above_are_two_and_both_sides_count_alike() -> None:
