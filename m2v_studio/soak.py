@@ -36,7 +36,7 @@ WINDOW = (1040, 660)
 
 
 @dataclass
-class Report:
+class SoakReport:
     """The outcome of a run, in seconds and bytes; faults are sentences with the preceding events."""
 
     seed: int
@@ -96,11 +96,11 @@ class Soak:
     """Operates one window by `events`. `by_cpu`: only frames that compute for long are slow, for busy machines."""
 
     def __init__(self, driver: Driver, events: EventSource, seed: int, by_cpu: bool = False) -> None:
-        self.driver, self.events, self.report, self._by_cpu = driver, events, Report(seed), by_cpu
+        self.driver, self.events, self.report, self._by_cpu = driver, events, SoakReport(seed), by_cpu
         self._last: deque[str] = deque(maxlen=REMEMBERED)
         self._watch()
 
-    def run(self, going: Callable[[Report], bool]) -> Report:
+    def run(self, going: Callable[[SoakReport], bool]) -> SoakReport:
         """Run while `going` returns True."""
         report = self.report
         while going(report):
@@ -191,7 +191,7 @@ def resident_bytes() -> int | None:
         return None
 
 
-def soak(seed: int, minutes: float, factory: AnimatorFactory, isolate: bool = True, by_cpu: bool = False) -> Report:
+def soak(seed: int, minutes: float, factory: AnimatorFactory, isolate: bool = True, by_cpu: bool = False) -> SoakReport:
     """Open a window off-screen and operate it for `minutes`."""
     from m2v_studio.app import App
     from m2v_studio.driver import Driver

@@ -81,7 +81,7 @@ Report = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Run:
+class _ProtocolRun:
     """One protocol on its way: what was asked, and where the report (and the rows of every clip) go."""
 
     name: str
@@ -129,10 +129,10 @@ def run_protocol(
         raise M2VError(f"{asked.seeds} seeds is out of range; ask for 1 to {MAX_SEEDS}.")
     runs = {"prior": _prior, "parts": _parts, "handles": _handles, "ablations": _ablations,
             "autoencoders": _autoencoders}  # fmt: skip
-    return runs.get(name, _scans)(_Run(name, asked, path, None if raw is None else Path(raw), on_progress))
+    return runs.get(name, _scans)(_ProtocolRun(name, asked, path, None if raw is None else Path(raw), on_progress))
 
 
-def _parts(run: _Run) -> Report:
+def _parts(run: _ProtocolRun) -> Report:
     from core.evaluation.part_matching import evaluate_parts, left_out_rigs
     from core.pipelines.part_descriptions import PartDescriptions
 
@@ -143,7 +143,7 @@ def _parts(run: _Run) -> Report:
     return evaluate_parts(network, *shapes, run.out, about, run.on_progress, run.raw)
 
 
-def _prior(run: _Run) -> Report:
+def _prior(run: _ProtocolRun) -> Report:
     from core.data.rig_files import UNSEEN_AUTHORS
     from core.evaluation.models import animator_for, describe
     from core.evaluation.prior import evaluate_prior, prior_clips
@@ -170,7 +170,7 @@ def _prior(run: _Run) -> Report:
     )
 
 
-def _ablations(run: _Run) -> Report:
+def _ablations(run: _ProtocolRun) -> Report:
     from core.experiments.ablations import AblationSettings, evaluate_ablations
 
     asked = run.asked
@@ -181,7 +181,7 @@ def _ablations(run: _Run) -> Report:
     )  # fmt: skip
 
 
-def _scans(run: _Run) -> Report:
+def _scans(run: _ProtocolRun) -> Report:
     from core.evaluation.models import describe_files
     from core.evaluation.reconstruction import Models, ReconstructionSettings, evaluate_reconstruction
     from core.pipelines.reconstruct import Reconstructor
@@ -202,7 +202,7 @@ def _scans(run: _Run) -> Report:
     return evaluate_reconstruction(run.name, models, names, run.out, settings, run.on_progress, run.raw)
 
 
-def _autoencoders(run: _Run) -> Report:
+def _autoencoders(run: _ProtocolRun) -> Report:
     from core.evaluation.autoencoder import evaluate_autoencoders
 
     names, (animator, model) = run.clips(), run.animator()
@@ -211,7 +211,7 @@ def _autoencoders(run: _Run) -> Report:
     )
 
 
-def _handles(run: _Run) -> Report:
+def _handles(run: _ProtocolRun) -> Report:
     from core.evaluation.handles import ALL_TASKS, TASKS, HandleSettings, evaluate_handles
     from core.evaluation.handles_report import handles_markdown
     from core.experiments.handle_pictures import write_pictures

@@ -23,7 +23,7 @@ def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_pic
     options.validate(out.suffix == "")
     check_moving_pictures(out)
     plan = moments(actors, options)
-    from m2v_studio.render.stage import Figure, Scene, Stage, turned
+    from m2v_studio.render.stage import FilmedFigure, Scene, Stage, turned
 
     columns, rows = grid(len(actors), options.width, options.height)
     width, height = options.width // columns // 2 * 2, options.height // rows // 2 * 2
@@ -33,7 +33,7 @@ def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_pic
     seen = [turned(scene.track, options.yaw) for scene in scenes]
     eye = frame_motion(seen, options.pitch, (width, height), bool(options.turntable))
     stage.look(eye)
-    figures = [Figure(*each, stage, eye) for each in zip(actors, scenes, strict=True)]
+    figures = [FilmedFigure(*each, stage, eye) for each in zip(actors, scenes, strict=True)]
     names = [name_tag(actor.label, (width, height)) if options.labels and actor.label else None for actor in actors]
     with moving_pictures(out, (width * columns, height * rows), rate_of(actors, options)) as add:
         for number, moment in enumerate(plan):

@@ -120,7 +120,7 @@ class Picture:
         return np.concatenate([self.body[..., :3] * share, total[..., None]], axis=-1)
 
 
-class Figure:
+class FilmedFigure:
     """One actor on a stage, seen by one eye."""
 
     def __init__(self, actor: Actor, scene: Scene, stage: Stage, eye: Eye) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from m2v_studio.__main__ import main
 from m2v_studio.driver import Driver
-from m2v_studio.soak import MAX_GROWTH, Report, Soak
+from m2v_studio.soak import MAX_GROWTH, Soak, SoakReport
 from m2v_studio.soak_events import Events
 
 EVENTS = 200
@@ -81,11 +81,11 @@ def test_an_exception_a_slow_frame_and_a_leak_are_found(driver: Driver, tmp_path
         assert not report.is_good and studio.state.notice is None
     finally:
         app.frame = frame  # type: ignore[method-assign]
-    flat = Report(0, memory=[400 << 20] * 9)
-    leaking = Report(0, memory=[int(size) << 20 for size in np.linspace(400, 800, 9)])
+    flat = SoakReport(0, memory=[400 << 20] * 9)
+    leaking = SoakReport(0, memory=[int(size) << 20 for size in np.linspace(400, 800, 9)])
     assert flat.growth == 0.0 and flat.is_good
     assert leaking.growth > MAX_GROWTH and not leaking.is_good
-    assert not Report(0, slow=["1.40 s"]).is_good
+    assert not SoakReport(0, slow=["1.40 s"]).is_good
 
 
 def test_the_command_refuses_what_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
