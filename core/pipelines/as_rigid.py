@@ -152,8 +152,7 @@ def with_second_opinion(
     """
     if handles.moving < ENOUGH_HANDLES:
         return led
-    alike = turning_alike(body, poses)
-    share = as_rigid_share(body, borrowed, poses, handles, alike)
+    share, alike = as_rigid_share(body, borrowed, poses, handles)
     seats, paths = handles.seats, handle_paths(handles)
     moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None], alike=alike)
     positions = led.positions + share * (moved - led.positions)
@@ -163,13 +162,12 @@ def with_second_opinion(
 
 
 def as_rigid_share(
-    body: MovingBody,
-    borrowed: Borrowed,
-    poses: NDArray[np.floating],
-    handles: KeyedHandles,
-    alike: torch.Tensor | None = None,
-) -> float:
-    """0 to 1: how much better the other handles predict each by as-rigid deformation than by borrowed motion."""
+    body: MovingBody, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles
+) -> tuple[float, torch.Tensor | None]:
+    """0 to 1: how much better the other handles predict each by as-rigid deformation than by borrowed motion.
+
+    Also which nodes turn as one, see `turning_alike`, if as-rigid deformation predicts handles better with it.
+    """
     seats, keyframe_mask = handles.seats, handles.keyframe_mask
     rows = np.flatnonzero(handles.distances.max(axis=1) > 1e-4)
     if len(rows) > LEFT_OUT:
@@ -181,24 +179,27 @@ def as_rigid_share(
     mask[:, 0] = True
     others = np.array([np.delete(np.arange(len(seats.places)), row) for row in rows])
     without = seats.shares[others], seats.places[others], paths[others]
+    alike = turning_alike(body, poses)
+    plain = as_rigid(body, *without, steps=TRIAL_STEPS)[0].numpy()
     rigid = as_rigid(body, *without, steps=TRIAL_STEPS, alike=alike)[0].numpy()
     mean = Borrowed(
         borrowed.positions[:, frames].mean(dim=0, keepdim=True),
         polar_rotation(borrowed.rotations[:, frames].mean(dim=0, keepdim=True)),
     )
     shares = seats.shares / seats.shares.sum(axis=1, keepdims=True).clip(1e-9)
-    errors = np.zeros(2)
+    errors = np.zeros(3)  # of as-rigid deformation without and with nodes that turn as one, of borrowed motion
     for number, (row, kept) in enumerate(zip(rows, others, strict=True)):
         some = KeyedHandles(seats.of(kept), paths[kept], np.ones_like(mask[kept]))
         ours = follow_handles(body, mean, poses, some).positions[0].numpy()
         asked = mask[row].copy()
         asked[0] = False
-        for which, moved in enumerate((rigid[number], ours)):
+        for which, moved in enumerate((plain[number], rigid[number], ours)):
             found = np.einsum("p,tpa->ta", shares[row], moved - body.nodes) + seats.places[row]
             if asked.any():
                 errors[which] += np.linalg.norm(found - paths[row], axis=-1)[asked].mean()
-    of_rigid, of_ours = (np.maximum(errors, 1e-9) * (1.0, FAVOUR)) ** SHARPNESS
-    return float(of_ours / (of_rigid + of_ours))
+    helps = errors[1] < errors[0]
+    of_rigid, of_ours = (np.array([errors[:2].min(), errors[2] * FAVOUR]).clip(1e-9)) ** SHARPNESS
+    return float(of_ours / (of_rigid + of_ours)), alike if helps else None
 
 
 def turning_alike(body: MovingBody, poses: NDArray[np.floating]) -> torch.Tensor:

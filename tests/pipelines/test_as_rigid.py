@@ -75,7 +75,7 @@ def test_without_handles_the_body_sways_where_it_is(body):  # noqa: F811
 
 def test_where_handles_predict_each_other_as_on_a_rigid_body_it_is_believed(body):  # noqa: F811
     handles, truth = curled(body)
-    assert as_rigid_share(body, still(body), no_poses(body), handles) > 0.9
+    assert as_rigid_share(body, still(body), no_poses(body), handles)[0] > 0.9
     told = follow_handles(body, still(body), no_poses(body), handles)
     checked = with_second_opinion(body, told, still(body), no_poses(body), handles)
     before, after = (np.linalg.norm(x.positions[0, -1].numpy() - truth[-1], axis=-1).mean() for x in (told, checked))
@@ -92,7 +92,7 @@ def test_motion_that_predicts_the_handles_is_kept(body):  # noqa: F811
     carried = np.einsum("kp,tpa->kta", seats.shares / seats.shares.sum(1, keepdims=True), positions[0].numpy())
     targets = carried - carried[:, :1] + seats.places[:, None]
     mask = np.ones((8, 9), bool)
-    assert as_rigid_share(body, exact, no_poses(body), KeyedHandles(seats, targets.astype(float), mask)) < 0.1
+    assert as_rigid_share(body, exact, no_poses(body), KeyedHandles(seats, targets.astype(float), mask))[0] < 0.1
 
 
 def test_nodes_that_turned_alike_in_poses_are_found_and_still_ones_tell_nothing(body):  # noqa: F811
