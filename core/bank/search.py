@@ -87,7 +87,7 @@ class Window:
 def plain_name(stem: str) -> str:
     """A rig's file name as a person would say it: "farm_Horse" is a horse."""
     words = stem.replace("-", "_").split("_")
-    kept = words[1:] if len(words) > 1 and words[0] in PREFIXES else words
+    kept = words[1:] if words[0] in PREFIXES and not "".join(words[1:]).isdigit() and len(words) > 1 else words
     return " ".join(kept).strip().capitalize() or stem
 
 

@@ -142,6 +142,7 @@ def test_choices_serve_every_group_of_candidates():
 
 def test_names_read_as_a_person_says_them():
     assert plain_name("farm_Horse") == "Horse"
+    assert plain_name("fish-2") == "Fish 2"
     assert plain_name("Velociraptor") == "Velociraptor"
 
 
