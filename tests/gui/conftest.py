@@ -91,3 +91,14 @@ def driver(_window: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     if app.studio.state.notice is not None:
         app.studio.show(commands.notify, None)
     _window.tick(2)
+
+
+@pytest.fixture
+def work(driver: object) -> object:
+    """A window with a handle that has a key, and its draft: what must not be lost."""
+    from .hands import add_and_drag, finish, rest
+
+    add_and_drag(driver)  # type: ignore[arg-type]
+    finish(driver)  # type: ignore[arg-type]
+    rest(driver)  # type: ignore[arg-type]
+    return driver

@@ -17,7 +17,7 @@ from m2v_studio.document.state import Document, Notice
 from m2v_studio.driver import Driver
 from m2v_studio.work import worker
 
-from .hands import CTRL, add_and_drag, button_at, finish, front_vertex, rest
+from .hands import CTRL, button_at, front_vertex
 
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
 FILES: dict[str, bytes | None] = {
@@ -33,15 +33,6 @@ FILES: dict[str, bytes | None] = {
     "far.obj": TRIANGLE.replace("f 1 2 3", "f 1 2 30").encode(),
     "project.m2v": b"PK\x03\x04 not really",
 }
-
-
-@pytest.fixture
-def work(driver: Driver) -> Driver:
-    """A handle with a key and its draft: what must not be lost."""
-    add_and_drag(driver)
-    finish(driver)
-    rest(driver)
-    return driver
 
 
 def told(driver: Driver, before: Document) -> Notice:

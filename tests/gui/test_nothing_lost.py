@@ -15,18 +15,9 @@ from m2v_studio.work import project_lock
 from m2v_studio.work.autosave import autosave_path
 from m2v_studio.work.project_lock import ProjectLock
 
-from .hands import CTRL, add_and_drag, button_at, finish, rest
+from .hands import CTRL, button_at
 
 PATIENCE = 30.0
-
-
-@pytest.fixture
-def work(driver: Driver) -> Driver:
-    """A handle with a key and its draft."""
-    add_and_drag(driver)
-    finish(driver)
-    rest(driver)
-    return driver
 
 
 def test_an_autosave_that_fails_is_shown_and_tried_again(work: Driver) -> None:
