@@ -31,7 +31,7 @@ BEND = 1.5  # radians, root mean square over the body, for a handle that moves b
 LEAST_BEND, MOST_BEND = 0.03, 0.5
 LEFT_OUT = 8  # handles that are left out in turn
 ASKED_FRAMES = 6  # in which the left out handle is predicted
-TRIAL_STEPS = 15
+TRIAL_STEPS = 8  # 15 make no difference to what is chosen
 ALIKE = 0.07  # difference of two nodes' turning, of the mean over the body, within which they turn as one
 HARDLY = 1e-3  # squared radians between nodes, in the mean
 # As-rigid deformation loses more with the handle that is left out than borrowed motion does.
