@@ -205,13 +205,13 @@ def test_a_file_name_stands_for_one_concept_and_a_file_stays_short() -> None:
 
 
 def test_a_class_name_stands_for_one_concept() -> None:
-    """In `core`, names of one file alone (`_Name`) among them."""
-    places: dict[str, list[str]] = {}
+    """In each of the two packages, names of one file alone (`_Name`) among them."""
+    places: dict[tuple[str, str], list[str]] = {}
     for path in modules():
-        if within(name_of(path), "core"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ClassDef):
-                    places.setdefault(node.name, []).append(name_of(path))
+        package = name_of(path).partition(".")[0]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault((package, node.name), []).append(name_of(path))
     twice = {name: where for name, where in places.items() if len(where) > 1}
     assert twice == {}
 

@@ -55,7 +55,7 @@ class BoxInView:
 
 
 @dataclass(frozen=True, eq=False)
-class _Grip:
+class _BoxGrip:
     """What was taken hold of, and how everything was at that moment."""
 
     knob: int
@@ -69,7 +69,7 @@ class BoxGizmo:
     """One press on a knob is one gesture, and one undo step."""
 
     def __init__(self) -> None:
-        self._grip: _Grip | None = None
+        self._grip: _BoxGrip | None = None
         self._count = 0
 
     @property
@@ -100,7 +100,7 @@ class BoxGizmo:
             place = context.studio.state.document.alignment
             assert place is not None
             self._count += 1
-            self._grip = _Grip(context.mouse.hovered_knob, _mouse(), place, box, projection)
+            self._grip = _BoxGrip(context.mouse.hovered_knob, _mouse(), place, box, projection)
             # The box belongs to the first frame.
             context.studio.show(commands.set_time, 0.0)
         return context.mouse.hovered_knob is not None
@@ -110,7 +110,7 @@ class BoxGizmo:
             self._grip = None
             context.studio.session.end_gesture()
 
-    def _drag(self, context: EditorContext, grip: _Grip, mouse: Pixel) -> None:
+    def _drag(self, context: EditorContext, grip: _BoxGrip, mouse: Pixel) -> None:
         moved = dragged(grip.box, grip.knob, grip.projection, grip.mouse, mouse)
         view = context.viewport.norm
         if moved is None or view is None or mouse == grip.mouse:

@@ -15,7 +15,7 @@ from m2v_studio.view.viewport import Viewport
 
 
 @dataclass
-class _Shown:
+class _ShownCloud:
     """What Polyscope was last told about one cloud."""
 
     cloud: ps.PointCloud
@@ -49,7 +49,7 @@ def picture_mesh(height: int, width: int) -> tuple[NDArray[np.float64], NDArray[
 
 class ScanView:
     def __init__(self) -> None:
-        self._shown: dict[str, _Shown] = {}
+        self._shown: dict[str, _ShownCloud] = {}
         self._picture: _Picture | None = None
 
     def show(self, clouds: tuple[Cloud, ...], picture: NDArray[np.float32] | None, viewport: Viewport) -> None:
@@ -114,7 +114,7 @@ class ScanView:
             # Polyscope keeps these by name, from a cloud of this name that was removed before.
             registered.set_transform(np.eye(4))
             registered.set_enabled(True)
-            shown = _Shown(registered, len(cloud.points), stamp, cloud.radius)
+            shown = _ShownCloud(registered, len(cloud.points), stamp, cloud.radius)
             self._shown[cloud.name] = shown
         if shown.stamp != stamp:
             shown.cloud.update_point_positions(viewport.norm.apply(cloud.points))

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 Color = tuple[float, float, float]
 
@@ -147,10 +146,3 @@ def mix(a: Color, b: Color, share: float) -> Color:
 def background_input(color: Color) -> Color:
     """The value to give Polyscope so that the background looks like `color`."""
     return tuple(float(np.interp(value, _TONE_OUT, _TONE_IN)) for value in color)  # type: ignore[return-value]
-
-
-def viridis(values: ArrayLike) -> NDArray[np.float64]:
-    """Colours [..., 3] of values between 0 and 1."""
-    table = np.array(VIRIDIS)
-    position = np.clip(np.asarray(values, dtype=np.float64), 0.0, 1.0) * (len(table) - 1)
-    return np.stack([np.interp(position, np.arange(len(table)), table[:, axis]) for axis in range(3)], axis=-1)

@@ -70,7 +70,7 @@ class Ring:
 
 
 @dataclass(eq=False)
-class _Grip:
+class _RingGrip:
     row: int
     ring: Ring
     figure: Figure
@@ -89,7 +89,7 @@ class TurnRing:
     """One press on a ring is one gesture, and one undo step."""
 
     def __init__(self) -> None:
-        self._grip: _Grip | None = None
+        self._grip: _RingGrip | None = None
         self._hovered: int | None = None
         self._count = 0
 
@@ -114,7 +114,7 @@ class TurnRing:
             self._grip = self._take(context, ring, projection, at)
         return psim.IsMouseClicked(0)
 
-    def _take(self, context: EditorContext, ring: Ring, projection: Projection, at: Pixel) -> _Grip | None:
+    def _take(self, context: EditorContext, ring: Ring, projection: Projection, at: Pixel) -> _RingGrip | None:
         state, viewport, figure = context.studio.state, context.viewport, context.viewport.figures[0]
         row, source, norm = state.view.selected, state.document.source, viewport.norm
         if row is None or source is None or norm is None:
@@ -123,14 +123,14 @@ class TurnRing:
         pixels = ring.pixels(projection)[:-1]
         near = int(np.hypot(*(pixels - at).T).argmin())
         ahead = pixels[(near + 1) % len(pixels)] - pixels[near - 1]
-        return _Grip(
+        return _RingGrip(
             row, ring, figure, projection, at,
             axis=norm.rotation.T @ ring.axis,
             tangent=ahead * len(pixels) / (4 * np.pi),
             last=ring.angle(projection, at),
         )  # fmt: skip
 
-    def _go_on(self, context: EditorContext, grip: _Grip) -> bool:
+    def _go_on(self, context: EditorContext, grip: _RingGrip) -> bool:
         studio, io = context.studio, psim.GetIO()
         if not psim.IsMouseDown(0) or context.is_modal:
             self._grip, context.mouse.mode, context.mouse.dragging = None, None, False
@@ -163,7 +163,7 @@ class TurnRing:
         return True
 
     @staticmethod
-    def _remember(context: EditorContext, source: SourceMesh, grip: _Grip, frame: int) -> None:
+    def _remember(context: EditorContext, source: SourceMesh, grip: _RingGrip, frame: int) -> None:
         """Where the chosen handles are and how they are turned: all go around the one with the ring."""
         handles, state = context.studio.state.document.handles, context.studio.state
         shape = grip.figure.track[min(frame, len(grip.figure.track) - 1)]
@@ -175,7 +175,7 @@ class TurnRing:
                 grip.turns[row] = turning.turn_shown(source, handle, frame, shape)
 
     @staticmethod
-    def _measure(grip: _Grip, at: Pixel) -> None:
+    def _measure(grip: _RingGrip, at: Pixel) -> None:
         """Add what the mouse went around since the last time."""
         angle = grip.ring.angle(grip.projection, at)
         if angle is None or grip.last is None:
@@ -206,7 +206,7 @@ class TurnRing:
             psim.SetTooltip(TIP)
 
     @staticmethod
-    def _draw_turn(canvas: psim.ImDrawList, grip: _Grip) -> None:
+    def _draw_turn(canvas: psim.ImDrawList, grip: _RingGrip) -> None:
         s, projection, ring = scale(), grip.projection, grip.ring
         color = theme.ACCENT if ring.number == 0 else AXIS_COLORS[ring.number - 1]
         middle = projection.project(ring.center)[0]

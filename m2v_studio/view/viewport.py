@@ -33,7 +33,7 @@ def is_see_through(figure: Figure) -> bool:
 
 
 @dataclass
-class _Shown:
+class _ShownMesh:
     """What Polyscope was last told about one mesh."""
 
     mesh: ps.SurfaceMesh
@@ -63,7 +63,7 @@ class Viewport:
         self.norm: Normalization | None = None
         self._opened: Hashable = None
         self._source: SourceMesh | None = None
-        self._shown: dict[str, _Shown] = {}
+        self._shown: dict[str, _ShownMesh] = {}
         self._camera_stamp: Hashable = None  # what the camera was placed for, once it had come to rest there
         self._on_screen: dict[str, tuple[Hashable, tuple[HandleOnScreen, ...]]] = {}
         self._target: NDArray[np.float64] = np.zeros(3)
@@ -269,7 +269,9 @@ class Viewport:
             mesh.set_transparency(1.0)
             mesh.set_transform(np.eye(4))
             mesh.set_enabled(True)
-            shown = _Shown(mesh, figure.faces, len(figure.positions), figure.stamp, figure.color, 1.0, (0.0, 0.0, 0.0))
+            shown = _ShownMesh(
+                mesh, figure.faces, len(figure.positions), figure.stamp, figure.color, 1.0, (0.0, 0.0, 0.0)
+            )
             self._shown[figure.name] = shown
         if shown.stamp != figure.stamp:
             shown.mesh.update_vertex_positions(self._vertices(figure))
@@ -308,7 +310,7 @@ class Viewport:
     def _fast(self, points: NDArray) -> NDArray[np.float32]:
         return (points - self._center) @ self._turn
 
-    def _show_heat(self, shown: _Shown, figure: Figure) -> None:
+    def _show_heat(self, shown: _ShownMesh, figure: Figure) -> None:
         if figure.heat is None:
             if shown.heat_on:
                 shown.mesh.remove_quantity("heat")
