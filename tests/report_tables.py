@@ -9,7 +9,7 @@ class ReportTables:
     """All tables of a text; a cell is found by words in its row's first cell and the exact name of its column."""
 
     def __init__(self, text: str) -> None:
-        lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
+        lines = [[cell.strip(" ↑↓") for cell in line.strip().strip("|").split("|")] if line.startswith("|") else []
                  for line in text.splitlines()]  # fmt: skip
         self.heads: list[list[str]] = []
         self._rows: list[tuple[list[str], list[str]]] = []
@@ -24,7 +24,10 @@ class ReportTables:
                 self._rows.append((head, cells))
 
     def cell(self, row: str, column: str) -> str:
-        """The text of the one cell in such a row and column; a row of just this name goes before longer names."""
+        """The text of the one cell in such a row and column; a row of just this name goes before longer names.
+
+        An arrow behind a column's name, which says what is better, is no part of it.
+        """
         rows = [(head, cells) for head, cells in self._rows if column in head and row in cells[0]]
         exact = [(head, cells) for head, cells in rows if cells[0] == row]
         found = [cells[head.index(column)] for head, cells in exact or rows]

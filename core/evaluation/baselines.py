@@ -1,7 +1,7 @@
-"""The classical baselines of a handle task, on the same handles: no motion, biharmonic, ARAP, and in-betweens of poses.
+"""The classical baselines of a handle task: no motion, biharmonic, ARAP, and linear in-betweens of ARAP poses.
 
-All take the rest mesh and the handles' constraints and give tracks [T, V, 3]. Where a handle is free, it moves
-linearly between its keys and stays after the last one: what a person gets from these tools in an animation package.
+All take the rest mesh and the handles' constraints and return tracks [T, V, 3]. Between its keys a handle moves
+linearly, and it stays after the last one, as these tools work in an animation package.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def linear_targets(targets: NDArray, keyframe_mask: NDArray) -> NDArray[np.float
 
 
 def linear_in_betweens(poses: NDArray, keys: NDArray, frames: int) -> NDArray[np.float64]:
-    """Vertices [frames, V, 3] linear in time between poses [P, V, 3] at frames keys [P]; constant after the last."""
+    """Vertices [frames, V, 3], linear in time between poses [P, V, 3] at frames `keys` [P]; constant after the last."""
     result = np.empty((frames, *poses.shape[1:]))
     for frame in range(frames):
         right = int(np.searchsorted(keys, frame))
@@ -42,10 +42,10 @@ def linear_in_betweens(poses: NDArray, keys: NDArray, frames: int) -> NDArray[np
 def classical_motions(
     rest: NDArray, faces: NDArray, handles: NDArray, targets: NDArray, keyframe_mask: NDArray
 ) -> dict[str, NDArray[np.float64]]:
-    """Tracks [T, V, 3] of every baseline for handles [K] with targets [K, T, 3] in their keyframes [K, T].
+    """{baseline: tracks [T, V, 3]} for handle vertices [K] with targets [K, T, 3] where `keyframe_mask` [K, T].
 
-    `arap` follows linear targets frame by frame; `arap_poses`, only where some frames are free, solves the keyed
-    frames and moves vertices linearly between those poses. ARAP is libigl's with 30 iterations from the biharmonic
+    `arap` follows the linear targets frame by frame. `arap_poses` solves the keyed frames and moves vertices linearly
+    between those poses; it is there only if some frames are free. ARAP is libigl's, 30 iterations from the biharmonic
     solution.
     """
     frames = targets.shape[1]

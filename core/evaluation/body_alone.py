@@ -1,7 +1,7 @@
-"""Reconstruction baseline with the bank but without networks: its best body, bent to the scan and tracked.
+"""A reconstruction baseline with the bank but without networks: the best body, bent to the scan and tracked.
 
-Seen points pull frame 0's surface as in `core.pipelines.body_fit`; later frames are tracked like the Poisson surface.
-Images are tracked by their outlines.
+The body is bent to frame 0's points as in `core.pipelines.body_fit` and follows later frames like the Poisson baseline.
+For images it is bent to their outlines.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from core.sequence import MeshSequence, ScanSequence
 
 
 def uses_bodies(scans: ScanSequence) -> bool:
-    """Whether a reconstruction of these scans asks the bank: what they show is a part, or rough."""
+    """Whether a reconstruction of these scans uses bodies of the bank: they show only a part, or are coarse."""
     return scans.partial or scans.voxels is not None or (scans.tracked and len(scans.points[0]) < ENOUGH)
 
 
 def reconstruct_by_body(poses: BodyPoses, scans: ScanSequence, settings: BaselineSettings) -> MeshSequence:
-    """The body that fits best, through all frames, of scans in normalised space. Raises MeshError where none is."""
+    """The best-fitting body through all frames of scans in normalised space. Raises MeshError where none fits."""
     if scans.images is not None:
         pictures = pictures_of(scans.images)
         bent = bend_to_outline(find_outlined(poses, pictures[0], OUTLINED), pictures[0])

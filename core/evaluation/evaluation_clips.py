@@ -1,6 +1,6 @@
-"""Held-out mesh sequences to evaluate on: procedural creatures and the clips of rigged glTF files.
+"""Held-out mesh sequences to evaluate on: procedural creatures and clips of rigged glTF files.
 
-Every clip is in normalised space (frame 0's box: centre 0, longest side 1) and moves on its own mesh vertices.
+Every clip is in normalised space: frame 0's box has centre 0 and longest side 1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CANDIDATES = 40  # seeds tried for one procedural clip of a kind
 
 @dataclass(frozen=True)
 class ClipName:
-    """Which clip to evaluate; cheap to list, built by `load`. `key` names it in reports and caches."""
+    """Names a clip without reading it; `load` makes the clip. `key` is its name in reports and caches."""
 
     key: str
     source: str  # "procedural" or "rigs"
@@ -46,7 +46,7 @@ class ClipName:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationClip:
-    """One true motion: vertices [T, V, 3] float64 in normalised space, faces [F, 3], and the mesh of frame 0."""
+    """One true motion: vertices [T, V, 3] float64 in normalised space and faces [F, 3]."""
 
     name: ClipName
     vertices: NDArray[np.float64]
@@ -55,19 +55,19 @@ class EvaluationClip:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes with any coordinate (to a millionth of the size) or face."""
+        """A hash of vertices (to a millionth of the size) and faces."""
         digest = hashlib.sha256(np.round(self.vertices * 1e6).astype(np.int64).tobytes())
         digest.update(np.ascontiguousarray(self.faces, dtype=np.int64).tobytes())
         return digest.hexdigest()[:12]
 
     @cached_property
     def crossing_faces(self) -> int:
-        """Faces of frame 0 that cut through others: clothes and eyes of a rig often do."""
+        """How many faces of frame 0 intersect others: clothes and eyes of a rig often do."""
         return crossing_faces(self.vertices[0], self.faces)
 
     @cached_property
     def mesh(self) -> SourceMesh:
-        """Frame 0 as a source mesh with exactly these vertices (unwelded, so that tracks keep their numbering)."""
+        """Frame 0 as a source mesh with exactly these vertices, not welded, so that tracks keep their numbering."""
         rest = frozen_array(self.vertices[0], np.float32, (None, 3), "vertices")
         faces = frozen_array(self.faces, np.int32, (None, 3), "faces")
         return SourceMesh(
@@ -76,10 +76,10 @@ class EvaluationClip:
 
 
 def procedural_clips(count: int, split: str = "unseen_identity", kinds: Sequence[str] | None = None) -> list[ClipName]:
-    """`count` clips, identity and motion unseen (or the motion only for `unseen_motion`), kinds in the training mix.
+    """`count` clips whose motion (`unseen_motion`) or identity and motion (`unseen_identity`) was not trained on.
 
-    Clip number n has the n-th held-out seeds, and its kind is the one farthest below its share so far, so a longer
-    list begins with the shorter one.
+    Kinds are as frequent as in training: each clip is of the kind farthest below its share so far. A longer list begins
+    with the shorter one. Raises DataError for an unknown kind.
     """
     from core.data.procedural import HELD_OUT, KINDS
 
@@ -107,9 +107,9 @@ def procedural_clips(count: int, split: str = "unseen_identity", kinds: Sequence
 def rig_clips(
     directory: str | Path, split: str, per_rig: int = 1, limit: int | None = None, frames: int = 17
 ) -> list[ClipName]:
-    """Clips of a split (`unseen_identity` or `unseen_motion`), of each file up to `per_rig`, evenly over the file.
+    """Up to `per_rig` clips of each file that belong to a split, evenly spaced over the file.
 
-    `limit` keeps that many, evenly over the files. Clips are long enough for `frames` at 24 frames per second.
+    Clips have at least `frames` frames at 24 per second. `limit` keeps so many in all, evenly spaced over the files.
     """
     result = []
     for path in rig_files(directory):
@@ -132,7 +132,7 @@ def rig_clips(
 
 
 def moving_rig_clips(directory: str | Path, split: str, limit: int, frames: int = 17) -> list[ClipName]:
-    """Up to `limit` clips of a split, evenly over the rigs, one of each: that in the middle of those that move."""
+    """Up to `limit` clips of a split, evenly spaced over the rigs; of each rig the middle one of those that move."""
     chosen: dict[str, ClipName] = {}
     # The list with one clip for each file has the middle one.
     for name in [*rig_clips(directory, split, 1, frames=frames), *rig_clips(directory, split, 3, frames=frames)]:
@@ -143,7 +143,7 @@ def moving_rig_clips(directory: str | Path, split: str, limit: int, frames: int 
 
 
 def load(name: ClipName, frames: int = 17, vertices: int = 1500) -> EvaluationClip | None:
-    """The clip's true motion, or None where it hardly moves. `vertices`: about so many for a procedural mesh."""
+    """The clip's true motion, or None where it hardly moves. A procedural mesh gets about `vertices` vertices."""
     if name.source == "rigs":
         return _rig_clip(name, frames)
     return _procedural_clip(name, frames, vertices)
@@ -160,9 +160,10 @@ def load_all(names: Sequence[ClipName], frames: int = 17, vertices: int = 1500) 
 def procedural_mesh_resolution(
     source: ProceduralSource, identity_seed: int, motion_seed: int, kind: str, vertices: int
 ) -> int:
-    """Grid cells along the longest side that give a mesh of about `vertices` vertices (they grow with its square).
+    """Grid cells along the longest side that give a mesh of about `vertices` vertices.
 
-    Thin parts vanish from a rough grid, so the estimate is made a second time from a mesh near the wanted one.
+    The number of vertices grows with the square of the cells. Thin parts vanish from a rough grid, so a second estimate
+    starts from the first one's mesh.
     """
     resolution = _ROUGH
     for _ in range(2):

@@ -13,10 +13,9 @@ from core.evaluation.evaluation_clips import ClipName
 
 @contextmanager
 def without_own_pack(model: Any, name: ClipName) -> Iterator[None]:
-    """Within the block, the model's banks lack this clip's rig and its whole pack; for left-out authors, everything by
-    that author.
+    """Within the block, hide this clip's rig and its pack from the model's banks; for left-out authors, all their work.
 
-    Models without a bank (a baseline, an untrained model) are unchanged.
+    A model without a bank is left as it is.
     """
     banks = {kind: getattr(model, kind, None) for kind in ("library", "bodies")}
     stem = Path(name.path).stem

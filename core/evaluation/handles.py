@@ -1,8 +1,8 @@
-"""Handle editing against true motions and classical baselines: `m2v evaluate handles` (notes/method.md, "Metrics").
+"""`m2v evaluate handles`: handle editing compared with true motions and classical baselines.
 
-For every held-out clip and task the handles are farthest-point vertices of the rest mesh with true positions in some
-frames; everything else is predicted. Ours: the draft (posterior mean), each seed, the vertex mean and the best of all
-seeds, as the pipeline returns them (exact at the handles). Baselines get the same handles in the same run.
+For every held-out clip and task, the handles are farthest-point vertices of the rest mesh, keyed at their true
+positions in some frames; everything else is predicted. Ours are the draft (posterior mean), each seed, the mean of all
+seeds and the best one, as the pipeline returns them. Baselines get the same handles in the same run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Animates(Protocol):
 
 @dataclass(frozen=True)
 class HandleTask:
-    """How many handles there are and in which frames they are given."""
+    """How many handles there are and in which frames they are keyed."""
 
     handles: int
     frames: str  # "full": every frame, "keyframes": a third, two thirds and the last, "last": the last frame only
@@ -45,7 +45,7 @@ class HandleTask:
         return f"{self.frames}_{self.handles}"
 
     def keyed(self, frames: int) -> list[int]:
-        """The moving frames in which every handle is given."""
+        """The frames after frame 0 in which every handle is keyed."""
         last = frames - 1
         if self.frames == "full":
             return list(range(1, frames))
@@ -54,7 +54,7 @@ class HandleTask:
         return [last]
 
 
-FIGURES_VERSION = 2  # of the figures of one clip and task; cached ones of other versions are ignored
+FIGURES_VERSION = 2  # cached figures of other versions are ignored
 TASKS = (HandleTask(10, "full"), HandleTask(3, "full"), HandleTask(5, "last"))
 ALL_TASKS = tuple(HandleTask(count, kind) for kind in ("full", "keyframes", "last") for count in (1, 3, 5, 10))
 
@@ -118,7 +118,7 @@ def evaluate_handles(
 
 
 def handle_vertices(rest: NDArray, count: int) -> NDArray[np.int64]:
-    """`count` farthest-point vertices [K] of the rest mesh [V, 3]; deterministic, and fewer are a prefix of more."""
+    """`count` farthest-point vertices [K] of the rest mesh [V, 3]; always the same, and more begin with fewer."""
     import torch
 
     from core.geometry.farthest_points import farthest_point_indices
@@ -146,7 +146,7 @@ def _evaluate_clip(
     done: int,
     total: int,
 ) -> dict[str, Any] | None:
-    """All tasks of one clip; figures are taken from the partial results where the same motion was evaluated before."""
+    """Figures of all tasks on one clip, from the partial results where they hold them; None where it hardly moves."""
     clip = load(name, settings.frames, settings.vertices)
     tasks: dict[str, Any] = {}
     for offset, task in enumerate(settings.tasks):
@@ -177,7 +177,7 @@ def _describe(clip: EvaluationClip) -> dict[str, Any]:
 
 
 def baseline_figures(clip: EvaluationClip, task: HandleTask) -> dict[str, Any]:
-    """{baseline: {error, jitter, volume_change, crossings_gained}} of the classical motions."""
+    """{baseline: {error, jitter, volume_change, crossings_gained}} of every classical baseline."""
     tracks = task_tracks(clip, task)
     targets, keyframe_mask = tracks.constraints(clip.vertices[0])
     handles = np.array([handle.vertex for handle in tracks.handles])
@@ -221,7 +221,7 @@ def _figures(motion: NDArray, clip: EvaluationClip, crossings: bool = True) -> d
 
 
 def crossings_gained(motion: NDArray, clip: EvaluationClip) -> float:
-    """Share of the faces that cut through others beyond those in frame 0: mean of the middle and the last frame."""
+    """Share of faces that intersect others in the middle and the last frame (mean), minus that share in frame 0."""
     frames = (len(motion) // 2, len(motion) - 1)
     counts = [crossing_faces(motion[frame], clip.faces) for frame in frames]
     return float(np.mean(counts) - clip.crossing_faces) / len(clip.faces)

@@ -22,15 +22,18 @@ TITLES = {
     "best_of_seeds": "best of seeds",
 }
 ABOUT = (
-    "Vertex error: mean distance to the true motion over the moving frames, in thousandths of the shape's longest "
-    "side. Ratios are ratios of means over clips. Handles are farthest-point vertices with true positions (the same "
-    "surface point in every frame); the baselines get the same handles in the same run: biharmonic, and ARAP with "
-    "targets linear in time where they are free. The draft is the posterior mean; a single seed of a perfect "
-    "posterior has about 1.4 times the root-mean-square error of that. Faces newly crossing: the share that cut "
-    "through other faces in the middle and the last frame beyond those that did in frame 0."
+    "Protocol: some vertices of a held-out clip (farthest points of the rest mesh) are given as handles at their true "
+    "positions, and the rest of the motion is predicted. The baselines, biharmonic deformation and ARAP, get the same "
+    "handles in the same run; where a handle is free, they move it linearly in time. Of a rig, nothing of its pack is "
+    "in the bank. Columns from *no motion* to *best of seeds* are vertex errors: mean distance from the true motion "
+    "over the moving frames, in thousandths of the shape's longest side (less is better). Ratios are ratios of means "
+    "over clips. The draft is the posterior mean; a single seed of a perfect posterior has about 1.4 times its "
+    "root-mean-square error. Jitter: third difference in time of a single seed, over the true motion's. Seeds differ "
+    "by: mean distance between seeds, over the motion. Volume change: mean |V/V0 - 1|. Faces newly crossing: the share "
+    "that intersect others in the middle and the last frame, minus that share in frame 0."
 )
-# What the handle tasks were asked to reach: {task: (method, reference, at most)}.
-ASKED = {
+# Aims of the handle tasks: {task: (method, reference, at most)}.
+AIMS = {
     "full_10": ("mean_of_seeds", "over_better_baseline", 0.8),
     "full_3": ("mean_of_seeds", "over_better_baseline", 0.7),
     "last_5": ("best_of_seeds", "over_arap_in_betweens", 0.6),
@@ -119,7 +122,7 @@ def handles_markdown(report: Report) -> str:
 
 
 def handles_tables(report: Report) -> list[str]:
-    """A table of all tasks for each group of clips, the targets, and categories; Markdown, block by block."""
+    """For each group of clips: a table of all tasks, one of the aims, and one by category; Markdown, block by block."""
     blocks = []
     if report.get("pictures"):
         blocks.append(f"[The ten best and the ten worst clips as images]({report['pictures']})")
@@ -129,16 +132,18 @@ def handles_tables(report: Report) -> list[str]:
         columns: dict[str, Cell] = {"Task": lambda row: task_title(row[0])}
         columns |= {TITLES[name]: lambda row, m=name: _thousandths(row[1]["errors"].get(m)) for name in methods}
         columns |= {
-            "mean over better baseline": lambda row: f"{row[1]['errors']['mean_of_seeds']['over_better_baseline']:.3f}",
-            "best over ARAP in-betweens": lambda row: (
+            "mean over better baseline ↓": lambda row: (
+                f"{row[1]['errors']['mean_of_seeds']['over_better_baseline']:.3f}"
+            ),
+            "best over ARAP in-betweens ↓": lambda row: (
                 f"{row[1]['errors']['best_of_seeds']['over_arap_in_betweens']:.3f}"
             ),
-            "jitter": lambda row: f"{row[1]['errors']['single']['over_jitter_of_truth']:.2f}",
+            "jitter (1 is right)": lambda row: f"{row[1]['errors']['single']['over_jitter_of_truth']:.2f}",
             "seeds differ by": lambda row: f"{row[1]['pairwise_distance_over_motion']:.2f}",
-            "volume change: ARAP, single": lambda row: _both(row[1], "volume_change"),
-            "faces newly crossing: ARAP, single": lambda row: _both(row[1], "crossings_gained", 100, "%"),
+            "volume change ↓: ARAP, single": lambda row: _both(row[1], "volume_change"),
+            "faces newly crossing ↓: ARAP, single": lambda row: _both(row[1], "crossings_gained", 100, "%"),
         }
-        blocks += [table(tasks.items(), columns), asked_table(tasks), _category_table(tasks)]
+        blocks += [table(tasks.items(), columns), aims_table(tasks), _category_table(tasks)]
     return [block for block in blocks if block]
 
 
@@ -147,16 +152,18 @@ def _thousandths(errors: Report | None) -> str:
 
 
 def _both(figures: Report, key: str, factor: float = 1.0, unit: str = "") -> str:
-    """ARAP's figure and that of a single seed; old reports lack some."""
+    """ARAP's figure and that of a single seed, or `/` where a report lacks one."""
     both = [figures["errors"][name].get(key) for name in ("arap", "single")]
     return "/" if None in both else ", ".join(f"{factor * value:.3f}{unit}" for value in both)
 
 
 def _category_table(tasks: Mapping[str, Any]) -> str:
-    """Mean of seeds over the better baseline for each category, task by task; empty with one category."""
+    """Mean of seeds over the better baseline, by category and task; empty where there is one category."""
     first = next(iter(tasks.values()))["by_category"]
     columns: dict[str, Cell] = {
-        "Mean of seeds over better baseline (clips)": lambda name: f"{name} ({first[name]['clips']})"
+        "Mean of seeds over better baseline ↓ (clips)": lambda name: (
+            f"{name.replace('_', ' ')} ({first[name]['clips']})"
+        )
     }
     columns |= {
         task_title(task): lambda name, f=figures: f"{f['by_category'][name]['over_better_baseline']:.2f}"
@@ -165,10 +172,10 @@ def _category_table(tasks: Mapping[str, Any]) -> str:
     return table(first, columns) if len(first) > 1 else ""
 
 
-def asked_table(tasks: Mapping[str, Any]) -> str:
-    """Targets and measurements for one group of clips, for the tasks that were run."""
+def aims_table(tasks: Mapping[str, Any]) -> str:
+    """Aims and measurements for one group of clips, for the tasks that were run."""
     rows: list[tuple[str, float, float]] = []
-    for task, (method, reference, most) in ASKED.items():
+    for task, (method, reference, most) in AIMS.items():
         if task in tasks:
             what = f"{task_title(task)}: {method.replace('_', ' ')} {REFERENCES[reference]}"
             rows.append((what, tasks[task]["errors"][method][reference], most))
@@ -183,7 +190,7 @@ def asked_table(tasks: Mapping[str, Any]) -> str:
         jitter = figures["errors"]["single"]["over_jitter_of_truth"]
         rows.append((f"{task_title(task)}: jitter of a single seed over the truth's", jitter, 1.3))
     cells = [(what, f"{value:.3f}", f"{most:g}", "yes" if value <= most else "no") for what, value, most in rows]
-    return rows_table(["Asked for (ratios of means over clips)", "measured", "at most", "reached"], cells)
+    return rows_table(["Aims (ratios of means over clips)", "measured", "at most", "reached"], cells)
 
 
 def task_title(task: str) -> str:

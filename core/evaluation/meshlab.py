@@ -1,4 +1,4 @@
-"""pymeshlab, which evaluation uses where it is installed."""
+"""Imports pymeshlab, an optional dependency of the evaluation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.errors import DataError
 
 
 def import_pymeshlab(user: str) -> Any:
-    """The module; raises DataError that says what `user` needs."""
+    """The module. Raises DataError where it is missing; `user` begins that sentence ("The baseline")."""
     try:
         import pymeshlab
     except ImportError as error:

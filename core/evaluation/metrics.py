@@ -23,7 +23,10 @@ def motion_size(true: ArrayLike) -> float:
 
 
 def jitter(tracks: ArrayLike) -> float:
-    """Mean norm of the third difference in time of tracks [T, V, 3], frame 0 included; needs four frames or more."""
+    """Mean norm of the third difference in time of tracks [T, V, 3], frame 0 included.
+
+    Raises ValueError for fewer than four frames.
+    """
     tracks = _tracks(tracks)
     if len(tracks) < 4:
         raise ValueError(f"A third difference needs four frames, but there are {len(tracks)}.")
@@ -58,7 +61,7 @@ def seed_errors(samples: ArrayLike, true: ArrayLike) -> NDArray[np.float64]:
 
 
 def volume_change(vertices: ArrayLike, faces: ArrayLike) -> float:
-    """Mean of |V_t / V_0 - 1| over the moving frames of [T, V, 3], by signed volume; meaningful for closed surfaces."""
+    """Mean of |V_t / V_0 - 1| over the moving frames of [T, V, 3], by signed volume; means little on open surfaces."""
     tracks, corners = _tracks(vertices), np.asarray(faces, dtype=np.int64)
     a, b, c = (tracks[:, corners[:, corner]] for corner in range(3))
     volume = np.einsum("tfi,tfi->t", a, np.cross(b, c)) / 6.0
@@ -68,7 +71,7 @@ def volume_change(vertices: ArrayLike, faces: ArrayLike) -> float:
 
 
 def ratio_of_means(values: ArrayLike, references: ArrayLike) -> float:
-    """sum(values) / sum(references): clips weigh by the size of their motion, so near-still ones cannot dominate."""
+    """sum(values) / sum(references). Unlike a mean of ratios, it is not dominated by clips that hardly move."""
     total = float(np.sum(references))
     return float(np.sum(values)) / total if total > 0 else float("nan")
 

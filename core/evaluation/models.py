@@ -1,4 +1,4 @@
-"""The models a protocol evaluates: from files or freshly initialised."""
+"""Loads or initialises the models that a protocol evaluates, and describes their weights."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import torch
 
 from core.checkpoint import EVERY_STAGE, SCAN_MOTION, checkpoint_path
 from core.config import load_config
+from core.errors import M2VError
 from core.models.diffusion_models import build_motion_autoencoder, build_motion_diffusion, build_shape_autoencoder
 from core.pipelines.animate import Animator
+from core.pipelines.part_descriptions import PartDescriptions
 
 
 def animator_for(preset: str, device: str = "auto", untrained: bool = False) -> Animator:
-    """A preset's animator. `untrained` initialises it at random: its draft is then the geometric warm start alone."""
+    """A preset's animator. With `untrained`, its weights are random; its draft is then the geometric warm start."""
     if not untrained:
         return Animator.load(preset, device)
     config = load_config(preset)
@@ -35,7 +37,7 @@ def describe(animator: Animator, preset: str, untrained: bool = False) -> dict[s
 
 
 def describe_files(preset: str, device: str) -> dict[str, Any]:
-    """Preset, device, and a hash of all tensors in the files of a preset or folder; their headers do not count."""
+    """Preset, device, and a hash of all tensors (without headers) in the files of a preset or folder."""
     digest = hashlib.sha256()
     for stage in (*EVERY_STAGE, SCAN_MOTION):
         path = checkpoint_path(preset, stage)
@@ -44,6 +46,15 @@ def describe_files(preset: str, device: str) -> dict[str, Any]:
             header = 8 + int.from_bytes(content[:8], "little")
             digest.update(stage.encode() + content[header:])
     return _about(preset, device, False, digest.hexdigest())
+
+
+def weight_hashes(preset: str) -> frozenset[str]:
+    """Every hash that a report of this preset's weights may carry; empty where the preset has no weights."""
+    try:
+        described = describe(animator_for(preset, "cpu"), preset), describe_files(preset, "cpu")
+        return frozenset({about["weights"] for about in described} | {PartDescriptions.load(preset, "cpu").version})
+    except M2VError:
+        return frozenset()
 
 
 def _about(preset: str, device: str, untrained: bool, digest: str) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""`m2v evaluate parts`: do nodes match the same part of other models, and are headings right?
+"""`m2v evaluate parts`: are nodes matched with the same part of other models, and are headings right?
 
-Rigs by authors held out of training are matched with the models of the bank by other authors. A match is right where
-both nodes belong to the part, or the limb, of the same name, on the same side. Only nodes of the body with a telling
-name count, and only where the other model has that part. Rigs are shown at rest and in poses of their clips, in four
-headings unknown to the methods. Each method is judged on the models it finds most similar.
+Protocol: rigs by authors held out of training are matched with the bank's models by other authors, at rest and in poses
+of their clips, in four headings that the methods do not know. A match is right (more is better) where both nodes belong
+to the same limb, or to the same part, on the same side, by the names of their joints. Nodes count only if their joints'
+names say a part of the body that the other model has too. Each method is judged on the five models it finds most
+similar.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from core.errors import DataError
 from core.evaluation.reporting import OnProgress, Report, machine, origin, page, rows_table, write_report
 from core.pipelines.part_descriptions import PartDescriptions
 
-MODELS = 5  # the most alike, on which a method is judged
+MODELS = 5  # most similar ones, on which a method is judged
 POSES = 3  # of clips, beside the rest pose
 QUARTERS = tuple(np.pi / 2 * turn for turn in range(4))
-NAMED = 0.3  # least share of named parts in a node's weights for it to count
+NAMED = 0.3  # least share of joints with a telling name in a node's weights
 WITHIN = 30.0  # degrees
 ABOUT = __doc__.split("\n\n")[1].replace("\n", " ").strip() if __doc__ else ""
 MEASURES = ("limb and side", "part and side")
@@ -50,7 +51,7 @@ class _Look(NamedTuple):
 
     points: NDArray
     normals: NDArray
-    forward: float | None  # the angle about Y from +Z, where names tell
+    forward: float | None  # true heading, an angle about Y from +Z; None where joint names do not tell
 
 
 def evaluate_parts(
@@ -62,9 +63,9 @@ def evaluate_parts(
     on_progress: OnProgress | None = None,
     raw: Path | None = None,
 ) -> dict[str, Any]:
-    """Match every rig with the models of `bank` by other authors; writes the report `out` (JSON, .md beside it).
+    """Match every rig with the models of `bank` by other authors; write the report `out` (JSON, .md beside it).
 
-    Raises DataError where no rig has a joint whose name tells its part, or nothing is left to match with.
+    Raises DataError where no joint of the rigs has a telling name, or the bank has no model by another author.
     """
     authors = {rig.author for rig in rigs}
     others = [describe.described(shape) for shape in bank if shape.author not in authors]
@@ -102,7 +103,7 @@ def evaluate_parts(
 
 
 def left_out_rigs(rigs: str | Path | None = None) -> tuple[list[BankShape], list[BankShape]]:
-    """Shapes by the authors held out of training, from a folder of rigs or the bank that ships, and that bank."""
+    """Shapes by authors held out of training, from a folder of rigs or the shipped bank; and the shipped bank."""
     bank = read_bank(shipped_bank())
     if rigs is None:
         return [shape for shape in bank if shape.author in UNSEEN_AUTHORS], bank
@@ -111,7 +112,7 @@ def left_out_rigs(rigs: str | Path | None = None) -> tuple[list[BankShape], list
 
 
 def parts_tables(report: Report) -> list[str]:
-    """The tables of a report: all rigs by method, then every rig."""
+    """The tables of a report: all rigs together, then each rig."""
     summary = report["summary"]
     whole = summary["every rig"]
     methods = [[method, *(f"{100 * whole[method][measure]:.1f}%" for measure in MEASURES)] for method in METHODS]
@@ -124,13 +125,13 @@ def parts_tables(report: Report) -> list[str]:
         for name, figures in summary.items()
     ]
     return [
-        rows_table(["Nodes matched with the right", *MEASURES], methods),
-        rows_table(["Limb and side, by rig", *METHODS, f"heading within {WITHIN:.0f}°"], rigs),
+        rows_table(["Nodes matched rightly ↑, by", *MEASURES], methods),
+        rows_table(["Limb and side ↑, by rig", *METHODS, f"heading within {WITHIN:.0f}°"], rigs),
     ]
 
 
 def _looks(rig: BankShape) -> Iterator[_Look]:
-    """At rest and in the middle of clips spread over the file, each facing four ways."""
+    """The rig at rest and in the middle frame of some clips, each in four headings."""
     weights = rig.weights()
     picks = np.linspace(0, len(rig.clips) - 1, min(POSES, len(rig.clips))).round().astype(int)
     poses = [rig.nodes] + [rig.posed(rig.clips[pick], [rig.clips[pick].frames // 2])[0] for pick in picks]
@@ -149,7 +150,7 @@ def _looks(rig: BankShape) -> Iterator[_Look]:
 
 
 def _names(shape: BankShape, reflected: bool) -> NDArray[np.int64]:
-    """The class of each node [N], -1 where its joints' names do not tell; sides change places in a mirror image."""
+    """The part class [N] of each node, -1 where its joints' names do not tell; `reflected` swaps left and right."""
     labels = shape.weights() @ class_weights(shape.part_names)
     if reflected:
         labels = labels[:, MIRRORED]
@@ -166,11 +167,9 @@ def _score(
     names: Sequence[NDArray[np.int64]],
     weights: tuple[float, float, float],
 ) -> dict[str, float]:
-    """Fractions of nodes matched with the right limb and the right part, both on the right side, over the most similar
-    models.
-    """
+    """{measure: fraction of nodes matched rightly}, mean over the most similar models."""
     by_descriptor, by_place, by_normal = weights
-    # Without descriptors nothing says where the body faces.
+    # Without descriptors the heading is unknown, so all four are tried.
     headings = (heading,) if by_descriptor else QUARTERS
     boxes = [_boxed(look.points @ yaw(angle)) for angle in headings]
     normals = look.normals @ yaw(heading)
@@ -187,7 +186,7 @@ def _score(
     for _, theirs, match in found[:MODELS]:
         matched = theirs[match]
         for measure, group in zip(MEASURES, (_LIMB, np.arange(len(CLASSES))), strict=True):
-            # What the other model does not have cannot be found.
+            # A part that the other model lacks cannot be matched.
             counted = (own >= 0) & (matched >= 0) & np.isin(group[own], group[theirs[theirs >= 0]])
             if counted.any():
                 shares[measure].append(float((group[matched] == group[own])[counted].mean()))

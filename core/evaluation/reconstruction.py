@@ -1,9 +1,9 @@
-"""Scans to complete tracked meshes against true motions and baselines: `m2v evaluate sparse-points` and its siblings.
+"""The scan protocols of `m2v evaluate`: reconstructions compared with true motions and baselines.
 
-For every held-out clip an observation is simulated, and every method gets the same one: ours (several seeds), the
-Poisson and ARAP pipeline, and of whole shapes the same networks in one call without diffusion (paper, Table 6); of
-those that bodies complete the networks without the bank, and its best body without networks. All get the true box of
-frame 0 (centre 0, longest side 1), as the paper's inputs are normalised by it.
+For every held-out clip a scan is simulated, and every method gets the same one. Baselines are the Poisson and ARAP
+pipeline and parts of our own method: where the bank's bodies complete the scan, the networks without bodies and the
+best body without networks; elsewhere, the networks in one call without diffusion (paper, Table 6). All get frame 0's
+true box (centre 0, longest side 1), as in the paper.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from core.pipelines.request import Quality, ReconstructionOptions, Reconstructio
 from core.sequence import MeshSequence, Normalization, ScanSequence
 
 Method = Literal["ours", "without_diffusion", "without_bodies", "body_alone", "poisson_arap"]
-METHODS = 4  # on one observation, at the most
+METHODS = 4  # most methods compared on one scan
 Compute = Callable[["Truth", ScanSequence, ScanTask], dict[str, Any]]
 WINDOW = 17  # frames that the models see at once
-FIGURES_VERSION = 4  # of the figures of one clip and task; cached ones of other versions are ignored
+FIGURES_VERSION = 4  # cached figures of other versions are ignored
 TRUE_FRAME = Normalization(center=np.zeros(3), scale=1.0)  # the clips are in normalised space already
 
 
@@ -60,8 +60,8 @@ class ReconstructionSettings:
     """Settings of the model and of the data."""
 
     tasks: tuple[ScanTask, ...]
-    seeds: int = 3  # whose figures are averaged
-    spread_seeds: int = 3  # compared with each other for half bodies
+    seeds: int = 3
+    spread_seeds: int = 3  # seeds compared with each other for half bodies
     quality: Quality = "normal"
     steps: int | None = None
     vertices: int = 1500  # of a procedural mesh, about
@@ -76,7 +76,7 @@ class ReconstructionSettings:
 
 @dataclass(frozen=True)
 class Models:
-    """The models of one run, with what the report says about each (`weights` tells them apart)."""
+    """The evaluated model and its description for the report; `weights` in it identifies the model."""
 
     ours: Reconstructs
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -135,7 +135,7 @@ def _partial(out: Path, models: Models, settings: ReconstructionSettings) -> Par
 
 @dataclass
 class _Run:
-    """One evaluation: what stays the same from clip to clip, and how far it has come."""
+    """One run of a protocol and its progress."""
 
     models: Models
     settings: ReconstructionSettings
@@ -177,7 +177,7 @@ class _Run:
         return {**identity, **about, "tasks": tasks}
 
     def _methods(self, scans: ScanSequence) -> dict[Method, Compute]:
-        """What is compared on these scans, by name."""
+        """{name: how its figures are computed} of the methods compared on these scans."""
         settings, ours = self.settings, self.models.ours
         methods: dict[Method, Compute] = {"ours": bound(sampled_figures, ours, settings, settings.quality)}
         if uses_bodies(scans) and getattr(ours, "bodies", None) is not None:
@@ -197,7 +197,7 @@ class _Run:
 
 
 def _or_failure(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The figures, or {"failed": why} where a method finds no surface in this observation."""
+    """The figures, or {"failed": reason} where a method finds no surface in this scan."""
     try:
         return compute()
     except MeshError as error:
@@ -205,7 +205,7 @@ def _or_failure(compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def describe(truth: Truth) -> dict[str, Any]:
-    """The clip's motion, and the least Chamfer distance measurable on it."""
+    """What the report says of a clip: size, motion, the sampling floor of the Chamfer distance, and so on."""
     clip = truth.clip
     about = {
         "vertices": clip.vertices.shape[1],
@@ -225,9 +225,9 @@ def sampled_figures(
     scans: ScanSequence,
     task: ScanTask,
 ) -> dict[str, Any]:
-    """Figures of every seed (a draft has one), and the processor's time for a seed.
+    """Figures of every seed (a draft has one), their means, and CPU seconds per seed.
 
-    For half bodies, also the spread of `spread_seeds` over the seen and the unseen half.
+    For half bodies, also how much `spread_seeds` seeds differ on the seen and the unseen half.
     """
     scored = 1 if quality == "draft" else settings.seeds
     spread = task.half and quality != "draft"
@@ -253,7 +253,7 @@ def classical_figures(
 def _without_bodies(
     model: Any, settings: ReconstructionSettings, truth: Truth, scans: ScanSequence, task: ScanTask
 ) -> dict[str, Any]:
-    """Figures of the networks alone, one seed."""
+    """Figures of one seed of the networks without bodies."""
     bodies, model.bodies = model.bodies, None
     try:
         return _timed_figures(truth, lambda: model.reconstruct(scans, settings.options(1)).samples[0].sequence)
@@ -277,7 +277,7 @@ def _timed_figures(truth: Truth, make: Callable[[], MeshSequence]) -> dict[str, 
 def sequence_figures(truth: Truth, sequence: MeshSequence) -> dict[str, float]:
     """IoU, CD and Corr of one sequence, its jitter over the true motion's, and its number of separate parts.
 
-    Longer than a window: also the drift and the jump at window seams (mean and largest over the seams).
+    For sequences longer than a window, also the drift and the mean and largest jump at window seams.
     """
     scores = truth.score(sequence)
     true_jitter = metrics.jitter(truth.clip.vertices)
@@ -294,13 +294,13 @@ def sequence_figures(truth: Truth, sequence: MeshSequence) -> dict[str, float]:
 
 
 def seam_figures(vertices: NDArray) -> dict[str, float]:
-    """Mean and largest step into the frames [T, V, 3] where a new window begins to count, over the median step."""
+    """Mean and largest step of vertices [T, V, 3] across a window seam, relative to the median step."""
     jumps = seam_jumps(vertices, half_overlapping_seams(len(vertices), WINDOW - 1))
     return {"seam_jump": float(jumps.mean()), "largest_seam_jump": float(jumps.max())}
 
 
 def scan_fingerprint(scans: ScanSequence) -> str:
-    """Changes with anything that was observed."""
+    """A hash of everything observed."""
     digest = hashlib.sha256(f"{scans.modality} {scans.tracked} {scans.partial}".encode())
     for values in (*scans.points, scans.dense):
         if values is not None:

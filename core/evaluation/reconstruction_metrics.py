@@ -1,8 +1,8 @@
-"""Metrics of reconstructed mesh sequences: IoU, Chamfer distance and correspondence as the paper defines them.
+"""Metrics of reconstructed mesh sequences: IoU, Chamfer distance and correspondence (paper 4, "Evaluation Metrics").
 
-All in normalised space (longest side of the true frame 0 = 1), per frame, then averaged over frames (notes/method.md,
-"Metrics, exactly"; paper 4, "Evaluation Metrics"). Published tables print CD and Corr at ten times these units:
-multiply by PUBLISHED. Faces are not shared between prediction and truth; only their surfaces are compared.
+All are in normalised space (longest side of the true frame 0 = 1), taken per frame and averaged over frames. Published
+tables print CD and Corr in tenths of that unit: multiply by PUBLISHED. Prediction and truth need not share vertices or
+faces.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class SequenceScores:
 
 
 class Truth:
-    """A true motion ready to be compared with many predictions: its inside tests and surface points are kept.
+    """A true motion with its occupancy and surface points, cached for comparison with many predictions.
 
-    `samples` is the number of points of every measure. The same clip gives the same points in every run.
+    `samples` is the number of points of every measure. A clip gets the same points in every run.
     """
 
     def __init__(self, clip: EvaluationClip, samples: int = SAMPLES) -> None:
@@ -81,15 +81,15 @@ class Truth:
         return surface_points(self.clip.vertices[frame], self.clip.faces, self.samples, [self._seed, 2, frame])
 
     def share_in_box(self) -> float:
-        """Share of the true surface, over all frames, inside the box that IoU looks at."""
+        """Share of the true surface, over all frames, inside the box in which IoU is taken."""
         return float((np.abs(self.tracked) <= BOX_SIDE / 2).all(axis=-1).mean())
 
     def chamfer_floor(self) -> float:
-        """Chamfer distance between two samples of frame 0's true surface: the lower bound for reconstructions."""
+        """Chamfer distance between two samples of frame 0's true surface: a perfect reconstruction has no less."""
         return chamfer_distance(self.surface(0), self.tracked[0])
 
     def score(self, sequence: MeshSequence) -> SequenceScores:
-        """Compare a predicted sequence in normalised space; raises ValueError for another number of frames."""
+        """Score a predicted sequence in normalised space. Raises ValueError for another number of frames."""
         if sequence.frames != self.frames:
             raise ValueError(f"The prediction has {sequence.frames} frames, but the truth has {self.frames}.")
         iou, distance = np.empty(self.frames), np.empty(self.frames)
@@ -102,7 +102,7 @@ class Truth:
 
 
 def surface_points(vertices: ArrayLike, faces: ArrayLike, count: int, seed: int | Sequence[int]) -> NDArray[np.float64]:
-    """[count, 3] points uniform by area on one mesh; the same seed, the same points."""
+    """[count, 3] points uniform by area on one mesh; a seed always gives the same points."""
     points = np.asarray(vertices, dtype=np.float64)
     return sample_surface(points, faces, count, np.random.default_rng(seed)).at(points)
 
@@ -136,25 +136,25 @@ def correspondence_error(predicted: ArrayLike, true_tracks: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class HalfSpread:
-    """Mean distance between seeds' surfaces, over the half that was observed and the half that was cut away."""
+    """Mean distance between the seeds' surfaces, on the observed half and on the half that was cut away."""
 
     seen: float
     unseen: float
 
     @property
     def ratio(self) -> float:
-        """Unseen over seen: above 1, the seeds differ where they have to guess."""
+        """Unseen over seen; above 1, seeds differ more where the scan shows nothing."""
         return self.unseen / self.seen if self.seen > 0 else float("nan")
 
 
 def half_spread(
     sequences: Sequence[MeshSequence], normal: ArrayLike, level: float, points: int = _SPREAD_POINTS
 ) -> HalfSpread:
-    """How much seeds of one observation differ on both sides of the plane p . normal = level, averaged over frames.
+    """How far seeds of one scan differ on each side of the plane p . normal = level, averaged over frames.
 
-    Points tracked on every seed's surface belong to the half they lie in in frame 0 (seen: p . normal > level); in
-    every frame their distance to each other seed's surface is taken (to triangles, so there is no sampling floor).
-    A half is NaN where no seed has points in it, and both are with fewer than two seeds.
+    `points` points are tracked on every seed's surface. A point belongs to the half where it lies in frame 0 (seen:
+    p . normal > level); its distance to the other seeds' surfaces is taken in every frame. A half without points is
+    NaN, and so are both with fewer than two seeds.
     """
     gaps: dict[bool, list[float]] = {True: [], False: []}
     drawn = []
@@ -186,15 +186,14 @@ def drift(chamfer: ArrayLike, length: int = 17) -> float:
 
 
 def frame_steps(vertices: ArrayLike) -> NDArray[np.float64]:
-    """[T - 1] mean distance that vertices [T, V, 3] go from each frame to the next."""
+    """[T - 1] mean distance that vertices [T, V, 3] move from each frame to the next."""
     return np.linalg.norm(np.diff(np.asarray(vertices, dtype=np.float64), axis=0), axis=-1).mean(axis=-1)
 
 
 def seam_jumps(vertices: ArrayLike, seams: Sequence[int]) -> NDArray[np.float64]:
-    """[S] step into each seam frame relative to the median step from frame to frame of tracks [T, V, 3].
+    """[S] step of tracks [T, V, 3] into each seam frame over the median step between frames; NaN without motion.
 
-    A seam is the first frame that only a later window covers, so that a stitching fault shows between it and the
-    frame before. NaN without motion.
+    A seam is the first frame that only a later window covers: a stitching fault shows between it and the frame before.
     """
     steps = frame_steps(vertices)
     median = float(np.median(steps))

@@ -1,7 +1,7 @@
-"""Summaries of reconstruction figures over many clips, and their tables.
+"""Summarises reconstruction figures over many clips, and makes their tables.
 
-Figures are first averaged over clips for each seed, then over seeds: `std` is the deviation of those means over seeds
-(0 for a method with one answer), `std_over_clips` that of clips.
+Figures are averaged over clips for each seed, then over seeds. `std` is the deviation of these means over seeds (0 for
+a method with one result), `std_over_clips` that over clips.
 """
 
 from __future__ import annotations
@@ -23,25 +23,29 @@ TITLES = {
     "without_diffusion": "ours w/o diffusion (one call)",
     "without_bodies": "without bodies (one seed)",
     "body_alone": "best body alone",
-    "one_latent": "one global latent (M = 1)",  # measured once, in kept reports
+    "one_latent": "one global latent (M = 1)",  # no longer run; stands in an old report
     "poisson_arap": "Poisson + ARAP registration",
 }
 SCORES = {"iou": "IoU", "cd": "CD", "corr": "Corr"}
 MORE = {
-    "iou_frame_0": "IoU of frame 0",
-    "jitter_over_truth": "jitter over truth",
+    "iou_frame_0": "IoU of frame 0 ↑",
+    "jitter_over_truth": "jitter over truth (1 is right)",
     "parts": "separate parts",
     "drift": "CD last 17 / first 17",
     "seam_jump": "seam step / median",
     "largest_seam_jump": "largest seam step / median",
 }
 ABOUT = (
-    "Mean ± standard deviation over seeds of the mean over clips. CD and Corr in units of frame 0's longest side; the "
-    f"columns x{PUBLISHED:.0f} are the units of published tables. The sampling floor is the CD of the truth from "
-    "itself. Every method gets the same input and frame 0's true centre and scale. IoU is taken in the box of side "
-    "1.1 around frame 0's centre. Tracked points: the same surface point has the same index in every frame."
+    "Protocol of all scan sections: a scan of a held-out clip is simulated, and every method gets the same scan with "
+    "frame 0's true centre and scale. Scores are means over frames and clips, ± their standard deviation over seeds. "
+    "IoU: overlap of the volumes, in the box of side 1.1 around frame 0's centre. CD: Chamfer distance of the "
+    "surfaces. Corr: distance of each vertex from the true track of the point nearest to it in frame 0. CD and Corr "
+    f"are in units of frame 0's longest side; columns x{PUBLISHED:.0f} have the units of published tables. The "
+    "sampling floor is the CD between two samples of the truth. Tracked points: the same surface point has the same "
+    "index in every frame. Jitter: third difference in time, over the true motion's. Separate parts: connected pieces "
+    "of the surface."
 )
-# Targets for procedural clips of unseen identity: {protocol: {score: (sense, threshold)}}.
+# Aims for procedural clips of unseen identity: {protocol: {score: (sense, threshold)}}.
 GOALS = {
     "sparse-points": {"iou": (">=", 0.75), "cd": ("<=", 0.010), "corr": ("<=", 0.02)},
     "depth-scans": {"iou": (">=", 0.68), "cd": ("<=", 0.014), "corr": ("<=", 0.022)},
@@ -49,7 +53,7 @@ GOALS = {
     "voxels": {"iou": (">=", 0.78)},
     "images": {"iou": (">=", 0.45), "cd": ("<=", 0.03)},
 }
-# The same for rigs of authors that the bank and the training lack.
+# The same for rigs of authors left out of the training and the bank.
 AUTHOR_GOALS = {
     "depth-scans": {"iou": (">=", 0.6), "cd": ("<=", 0.018), "corr": ("<=", 0.028)},
     "half-body": {"iou": (">=", 0.6), "corr": ("<=", 0.02)},
@@ -73,9 +77,10 @@ def summarise(clips: Sequence[Clip], tasks: Sequence[str]) -> dict[str, Any]:
 
 
 def task_summary(clips: Sequence[Clip], task: str) -> dict[str, Any]:
-    """Means and deviations of one task, method by method, over the clips on which every method found a surface.
+    """Means and deviations of every method on one task, over the clips on which every method found a surface.
 
-    A method that found none in any clip is left out instead; `failures` counts what was not found.
+    A method that never found one is left out. `failures` counts the clips in which a method found none.
+    Raises DataError where no clip is left.
     """
     methods = [name for name in TITLES if all(name in clip["tasks"][task] for clip in clips)]
     failures = {name: sum("failed" in clip["tasks"][task][name] for clip in clips) for name in methods}
@@ -122,12 +127,12 @@ def _method_summary(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def reconstruction_tables(report: Report) -> list[str]:
-    """Targets, then tables of every task; Markdown, block by block."""
+    """The aims, then the tables of every task; Markdown, block by block."""
     summary, blocks = report["summary"], []
     guessed = {kind.name: kind.files.title for kind in KINDS if not kind.measured}
     for kind in {task["kind"] for task in report["settings"]["tasks"]} & set(guessed):
         blocks.append(f"Poisson and ARAP need points, so they are left out for {guessed[kind]}.")
-    blocks.append(rows_table(["What", "Measured", "Asked for", "Reached"], _goals(report["protocol"], summary)))
+    blocks.append(rows_table(["What", "Measured", "Aim", "Reached"], _goals(report, summary)))
     for task in report["settings"]["tasks"]:
         groups = {name: tasks[task["name"]] for name, tasks in summary.items() if task["name"] in tasks}
         if groups:
@@ -135,8 +140,10 @@ def reconstruction_tables(report: Report) -> list[str]:
     return blocks
 
 
-def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
-    """One row per target of this protocol, for the clips that were run."""
+def _goals(report: Report, summary: Mapping[str, Any]) -> list[list[str]]:
+    """One row per aim of this protocol, for the clips that were run."""
+    protocol = report["protocol"]
+    titles = {task["name"]: task["title"] for task in report["settings"]["tasks"]}
     rows: list[list[str]] = []
 
     def goal(what: str, value: float, sense: str, threshold: float) -> None:
@@ -147,29 +154,29 @@ def _goals(protocol: str, summary: Mapping[str, Any]) -> list[list[str]]:
         title = group_title(group)
         for task, figures in tasks.items():
             ours = figures["methods"]["ours"]
-            what = f"{title}, {task.replace('_', ' ')}"
+            what = f"{title}, {titles[task]}" if len(titles) > 1 else title
             goals = {"procedural/unseen_identity": GOALS, "rigs/unseen_author": AUTHOR_GOALS}.get(group, {})
             if protocol in goals:
                 for score, (sense, threshold) in goals[protocol].items():
-                    goal(f"{what}: {SCORES[score]}, raw", ours[score]["mean"], sense, threshold)
+                    goal(f"{what}: {SCORES[score]}", ours[score]["mean"], sense, threshold)
             if "spread" in ours:
                 spread = ours["spread"]
-                halves = f"unseen half ({spread['unseen']:.4f}) over the seen half's ({spread['seen']:.4f})"
-                goal(f"{what}: spread of the {halves}, {spread['seeds']} seeds", spread["ratio"], ">=", 3.0)
+                halves = f"unseen half ({spread['unseen']:.4f}) over that on the seen one ({spread['seen']:.4f})"
+                goal(f"{what}: distance of {spread['seeds']} seeds on the {halves}", spread["ratio"], ">=", 3.0)
             if "drift" in ours:
                 goal(f"{what}: CD of the last 17 frames over the first 17", ours["drift"]["mean"], "<=", 1.3)
                 goal(f"{what}: step across a window seam over the median step", ours["seam_jump"]["mean"], "<=", 1.2)
             if len(figures["methods"]) > 1:
                 lead = [SCORES[score] for score, yes in figures["ours_leads"].items() if yes]
-                rows.append([f"{what}: ahead of every baseline in", ", ".join(lead) or "none", "IoU, CD, Corr",
+                rows.append([f"{what}: better than every baseline in", ", ".join(lead) or "none", "IoU, CD, Corr",
                              "yes" if len(lead) == len(SCORES) else "no"])  # fmt: skip
             if figures["frames"] == 17:
-                goal(f"{what}: seconds of one core for one sequence", ours["seconds"], "<=", 12.0)
+                goal(f"{what}: CPU seconds per sequence", ours["seconds"], "<=", 12.0)
     return rows
 
 
 def _task_tables(groups: Mapping[str, Any]) -> list[str]:
-    """Scores and further figures; one row per group and method."""
+    """A table of the scores and one of further figures, a row per group and method in each."""
     records: list[tuple[str, str, Report]] = []
     for name, group in groups.items():
         title, number = group_title(name), str(group["clips"])
@@ -178,12 +185,12 @@ def _task_tables(groups: Mapping[str, Any]) -> list[str]:
         records.append((f"{title}, sampling floor", number, {"cd": {"mean": group["cd_floor"]}, **true}))
     first: dict[str, Cell] = {"Clips, method": itemgetter(0), "number": itemgetter(1)}
     scores = first | {
-        "IoU": lambda row: spread(row[2].get("iou"), 1, 100, "%"),
-        "CD": lambda row: spread(row[2].get("cd"), 4),
-        "Corr": lambda row: spread(row[2].get("corr"), 4),
-        f"CD x{PUBLISHED:.0f}": lambda row: spread(row[2].get("cd"), 3, PUBLISHED),
-        f"Corr x{PUBLISHED:.0f}": lambda row: spread(row[2].get("corr"), 3, PUBLISHED),
-        "s of a core": lambda row: f"{row[2]['seconds']:.1f}" if "seconds" in row[2] else "/",
+        "IoU ↑": lambda row: spread(row[2].get("iou"), 1, 100, "%"),
+        "CD ↓": lambda row: spread(row[2].get("cd"), 4),
+        "Corr ↓": lambda row: spread(row[2].get("corr"), 4),
+        f"CD x{PUBLISHED:.0f} ↓": lambda row: spread(row[2].get("cd"), 3, PUBLISHED),
+        f"Corr x{PUBLISHED:.0f} ↓": lambda row: spread(row[2].get("corr"), 3, PUBLISHED),
+        "CPU s": lambda row: f"{row[2]['seconds']:.1f}" if "seconds" in row[2] else "/",
     }
     shown = [key for key in MORE if any(key in figures for _, _, figures in records)]
     more = first | {MORE[key]: lambda row, k=key: spread(row[2].get(k), 3) for key in shown}
@@ -193,7 +200,7 @@ def _task_tables(groups: Mapping[str, Any]) -> list[str]:
 def _failures(groups: Mapping[str, Any]) -> list[str]:
     """Lines on how often a method found no surface; means leave those clips out."""
     return [
-        f"{group_title(name)}: {TITLES[method]} found no surface in {count} clips, in no mean here."
+        f"{group_title(name)}: {TITLES[method]} found no surface in {count} clips; no mean here includes them."
         for name, group in groups.items()
         for method, count in group["failures"].items()
         if count

@@ -1,4 +1,4 @@
-"""Shared by all protocols' reports: files, tables, the cache of a resumable run, the machine it ran on."""
+"""What all reports share: files, tables, the cache of a resumable run, and the description of model and machine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from core.errors import DataError
 
 OnProgress = Callable[[int, int, str], None]  # steps done, steps in all, what was done; raising stops cleanly
 Report = Mapping[str, Any]
-Cell = Callable[..., str]  # a record's cell in a column
-RAW_ROWS = ("clips", "runs")  # per-clip rows of a report, left out of its summary
-DIGITS = 6  # kept of a figure
+Cell = Callable[..., str]  # makes a record's cell of a column
+RAW_ROWS = ("clips", "runs")  # per-clip rows, not in the summary
+DIGITS = 6  # significant digits of a stored figure
 SPLITS = {"unseen_motion": "unseen motion", "unseen_identity": "unseen individual", "unseen_author": "author left out"}
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all; raises DataError with a sentence when the folder cannot be written."""
+    """Write the whole file or nothing. Raises DataError where the folder cannot be written."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), DataError)
 
 
@@ -31,7 +31,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_report(path: Path, report: Report, text: str, raw: Path | None = None) -> None:
-    """Write the summary of a report to `path`, `text` to the .md beside it, and the rows of every clip to `raw`."""
+    """Write a report's summary to `path`, `text` to the .md beside it, and the rows of every clip to `raw`."""
     if raw is not None:
         write_json(raw, {key: report[key] for key in RAW_ROWS if key in report})
     write_json(path, _rounded({key: value for key, value in report.items() if key not in RAW_ROWS}))
@@ -49,8 +49,8 @@ def _rounded(value: Any) -> Any:
 class PartialResults:
     """Figures of finished clips, kept beside the report so that an interrupted run continues where it stopped.
 
-    `sections` maps a section's name to the settings its entries depend on; entries of other settings are dropped, so
-    baselines survive a change of the model but not of the data.
+    `sections` maps a section's name to the settings its entries depend on. Entries of other settings are dropped: a
+    change of the model keeps the baselines, a change of the data does not.
     """
 
     def __init__(self, path: Path, sections: Mapping[str, Mapping[str, Any]]) -> None:
@@ -67,7 +67,7 @@ class PartialResults:
             self._tree[name] = {"settings": plain, "entries": old["entries"] if same else {}}
 
     def recall(self, section: str, key: str, compute: Callable[[], Any]) -> Any:
-        """The stored value of a key, or else the computed one, written to disk before this returns."""
+        """The stored value of a key; else compute it and write it to disk first."""
         entries = self._tree[section]["entries"]
         if key not in entries:
             entries[key] = compute()
@@ -95,18 +95,18 @@ def machine() -> dict[str, Any]:
 
 
 def group_title(group: str) -> str:
-    """The words for a group of clips, `source/split` or `source/split/category`."""
+    """The title of a group of clips, `source/split` or `source/split/category`."""
     source, split, *category = group.split("/")
-    return ", ".join([source.capitalize(), SPLITS[split], *category])
+    return ", ".join([source.capitalize(), SPLITS[split], *(name.replace("_", " ") for name in category)])
 
 
 def page(title: str, *blocks: str) -> str:
-    """A page of Markdown: a title, and paragraphs or tables, of which empty ones are left out."""
+    """A page of Markdown: a title, then paragraphs or tables; empty ones are left out."""
     return "\n\n".join(block for block in (f"# {title}", *blocks) if block) + "\n"
 
 
 def table(records: Iterable[Any], columns: Mapping[str, Cell], text_columns: int = 1) -> str:
-    """A table with a line per record: `columns` maps a heading to the function of its cells. Text comes first."""
+    """A Markdown table with a line per record; `columns` maps headings to the functions of their cells."""
     rows = [columns, *([cell(record) for cell in columns.values()] for record in records)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     rule = "|" + "---|" * text_columns + "---:|" * (len(columns) - text_columns)
@@ -114,7 +114,7 @@ def table(records: Iterable[Any], columns: Mapping[str, Cell], text_columns: int
 
 
 def rows_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of rows whose cells are text already."""
+    """A Markdown table of rows whose cells are text."""
     return table(rows, {name: itemgetter(place) for place, name in enumerate(head)})
 
 

@@ -1,12 +1,11 @@
-"""The non-learned baseline of a reconstruction: a screened Poisson surface of frame 0, tracked as rigidly as possible.
+"""The classical baseline of a reconstruction: a screened Poisson surface of frame 0, tracked as rigidly as possible.
 
-A careful classical pipeline without a learned prior. Frame 0's points get normals (local planes, turned to the
-camera where it is known) and a screened Poisson surface (pymeshlab; Kazhdan and Hoppe 2013). Without a camera normals
-are oriented along a minimum spanning tree, and they are taken again from the Poisson surface several times
-(iterated Poisson, Hou et al. 2022): at 512 points the spanning tree alone turns whole limbs inside out. Voxels get a
-smoothed iso-surface. The surface then follows the later frames by as-rigid-as-possible registration (Sorkine and Alexa
-2007) with soft attachments: the same surface points where the scan is tracked, otherwise nearest points found again
-while the surface goes from stiff to soft and far matches lose weight.
+Frame 0's points get normals from local planes and a screened Poisson surface (pymeshlab; Kazhdan and Hoppe 2013).
+Normals face the camera where it is known. Otherwise they are oriented along a minimum spanning tree and estimated
+again from the Poisson surface several times (iterated Poisson, Hou et al. 2022), since at 512 points the tree alone
+turns whole limbs inside out. Voxels get a smoothed iso-surface. The surface then follows later frames by
+as-rigid-as-possible registration (Sorkine and Alexa 2007) with soft attachments: to the same surface points where the
+scan is tracked, otherwise to nearest points, found again while the surface goes from stiff to soft.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ from core.geometry.soft_arap import SoftArap, closest, compacted, simplified
 from core.observation_kinds import kind_of
 from core.sequence import MeshSequence, ScanSequence
 
-_SHELL = 0.7  # of a surface cell counts as inside: a little over half, for thin parts
+_SHELL = 0.7  # share of a surface cell that counts as inside; above a half, so that thin parts stay
 _VOXEL_BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin parts
 
 
 @dataclass(frozen=True)
 class BaselineSettings:
-    """The baseline's knobs; the defaults are the best of those tried on procedural clips of trained identities."""
+    """Settings of the baseline; the defaults did best on procedural clips of trained identities."""
 
     neighbours: int = 6  # points that a normal is estimated from
     rounds: int = 20  # rounds of re-estimating normals from the surface
     camera_neighbours: int = 10  # points per normal estimate where the camera tells the outside
-    votes: int = 2  # points that each face votes for
+    votes: int = 2  # nearest points to which each face gives its normal
     rough_depth: int = 6  # of the Poisson octree while normals are sought
     depth: int = 7  # of the Poisson octree at the end
     point_weight: float = 4.0  # of the Poisson solve: higher interpolates more closely
@@ -49,7 +48,7 @@ class BaselineSettings:
     smallest_part: float = 0.05  # smaller components, by share of faces, count as noise
     tracked_weight: float = 1.0  # weight of an attachment relative to the cotangent weights of edges
     tracked_iterations: int = 20
-    # Untracked: weight of attachments and distance (of the shape's size) at which one counts half, level by level.
+    # For untracked scans: (weight of attachments, distance at which one counts half), level by level.
     levels: tuple[tuple[float, float], ...] = ((0.02, 0.3), (0.1, 0.1), (0.5, 0.05), (2.0, 0.03), (5.0, 0.02))
     most_matched: int = 1500  # points of a frame that are used, evenly over their order
     matches_per_level: int = 3
@@ -57,9 +56,9 @@ class BaselineSettings:
 
 
 def reconstruct_classically(scans: ScanSequence, settings: BaselineSettings | None = None) -> MeshSequence:
-    """The baseline's tracked surface of a scan in normalised space (centre of the whole shape at the origin).
+    """The tracked surface of a scan in normalised space, the whole shape's centre at the origin.
 
-    Raises DataError for images, for a first frame with fewer than 10 points, and where pymeshlab is missing.
+    Raises DataError for images, for fewer than 10 points in frame 0, and where pymeshlab is missing.
     """
     chosen = settings or BaselineSettings()
     if not kind_of(scans).measured:
@@ -83,10 +82,10 @@ def reconstruct_classically(scans: ScanSequence, settings: BaselineSettings | No
 def poisson_surface(
     points: NDArray[np.float64], settings: BaselineSettings, viewpoint: tuple[float, float, float] | None = None
 ) -> tuple[NDArray, NDArray]:
-    """Closed surface (vertices [V, 3], faces [F, 3]) of points [N, 3] of a shape around the origin.
+    """Closed surface (vertices [V, 3], faces [F, 3]) of points [N, 3] around the origin.
 
-    `viewpoint` is the camera that saw the points, which their normals then face. Where the Poisson solver finds no
-    surface, the points' convex hull.
+    Normals face `viewpoint`, the camera's position, where it is known. Where the Poisson solver finds no surface, the
+    points' convex hull is returned.
     """
     if len(points) < 10:
         raise DataError(f"Frame 0 has {len(points)} points, but a Poisson surface needs 10 or more.")
@@ -115,12 +114,12 @@ def poisson_surface(
 def _voted_normals(
     points: NDArray, normals: NDArray, vertices: NDArray, faces: NDArray, settings: BaselineSettings
 ) -> NDArray[np.float64]:
-    """Unit normals [N, 3] voted for by the faces near each point; the old ones where none votes."""
+    """Unit normals [N, 3], the mean of the faces nearest to each point; the old normal where there is none."""
     count = min(settings.votes, len(points))
     near = np.asarray(cKDTree(points).query(vertices[faces].mean(axis=1), k=np.arange(1, count + 1))[1])
-    given = np.repeat(face_normals(vertices, faces), count, axis=0)
+    votes = np.repeat(face_normals(vertices, faces), count, axis=0)
     total = 1e-3 * normals + np.stack(
-        [np.bincount(near.ravel(), given[:, axis], minlength=len(points)) for axis in range(3)], axis=-1
+        [np.bincount(near.ravel(), votes[:, axis], minlength=len(points)) for axis in range(3)], axis=-1
     )
     return total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)
 
@@ -146,7 +145,7 @@ def _poisson(
 def voxel_surface(scans: ScanSequence, frame: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Smoothed surface (vertices [V, 3], faces [F, 3]) of one frame's voxel grid, in the scan's units.
 
-    The grid may be solid or hold only the cells that the surface passes, whose inside is then filled.
+    The grid may be solid, or hold only the cells that the surface passes through; its inside is then filled.
     """
     from skimage.measure import marching_cubes
 
@@ -166,9 +165,9 @@ def voxel_surface(scans: ScanSequence, frame: int) -> tuple[NDArray[np.float64],
 def track(
     vertices: NDArray, faces: NDArray, clouds: Sequence[NDArray], tracked: bool, settings: BaselineSettings
 ) -> NDArray[np.float64]:
-    """Tracks [T, V, 3] of a surface of frame 0 through the observed points [N_t, 3] of all frames, one after another.
+    """Tracks [T, V, 3] of frame 0's surface, fitted to the observed points [N_t, 3] of one frame after the other.
 
-    `tracked`: row i is the same surface point in every frame. A frame without points keeps the pose before it.
+    With `tracked`, row i is the same surface point in every frame. A frame without points keeps the pose before it.
     """
     rest = np.asarray(vertices, dtype=np.float64)
     body = SoftArap(rest, faces)
@@ -185,7 +184,7 @@ def track(
         for weight, reach in settings.levels if len(cloud) else ():
             for _ in range(settings.matches_per_level):
                 attachment, distance = closest(pose, faces, cloud)
-                # Sparse samples count as much in total as dense ones, so that weights do not depend on the density.
+                # The total weight does not grow with the number of points.
                 share = weight * min(1.0, 500 / len(cloud)) / (1 + (distance / reach) ** 2)
                 pose = body.fit(pose, body.attached(attachment, share), cloud, settings.iterations_per_match)
         poses.append(pose)
@@ -193,7 +192,7 @@ def track(
 
 
 def _main_parts(vertices: NDArray, faces: NDArray, smallest: float) -> tuple[NDArray, NDArray]:
-    """The components with at least that share of the faces, or the largest; without unused vertices."""
+    """The components with at least the share `smallest` of the faces, or the largest one; without unused vertices."""
     label = connected_components(edge_graph(faces, len(vertices)), directed=False)[1][faces[:, 0]]
     share = np.bincount(label) / len(faces)
     return compacted(vertices, faces[(share[label] >= smallest) | (share[label] == share.max())])

@@ -1,4 +1,4 @@
-"""Counts faces that intersect others, to check that results do not self-intersect more than the rest pose."""
+"""Counts intersecting faces, to check that results do not self-intersect more than the rest pose does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from core.evaluation.meshlab import import_pymeshlab
 
 
 def crossing_faces(vertices: NDArray, faces: NDArray) -> int:
-    """How many faces [F, 3] of a mesh with vertices [V, 3] are cut by another face; neighbours do not count.
+    """How many faces [F, 3] of a mesh with vertices [V, 3] intersect another face that is no neighbour.
 
     Raises DataError where pymeshlab is missing.
     """

@@ -1,4 +1,4 @@
-"""Summarises the ablation runs: means and spreads over seeds, the table, and its plot."""
+"""Summarises the ablation runs (means and deviations over seeds), and makes their tables and plot."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Run = Mapping[str, Any]
 Row = Mapping[str, Any]
 Spread = dict[str, float | None]  # mean and std over seeds; no std of a single one
 DENOISER = "motion-diffusion"
-HISTORIC = "†"  # behind the title of a row that `ablation_rows` no longer holds
-STEADY = 1.0  # standard deviations below which a difference is insignificant
+HISTORIC = "†"  # marks rows that `ablation_rows` no longer has
+STEADY = 1.0  # standard deviations; a smaller difference is insignificant
 
 
 def summarise(report: Mapping[str, Any]) -> dict[str, Any]:
-    """{row: figures} of the rows that were run; see `row_summary`."""
+    """{row: `row_summary`} of the rows that were run."""
     runs = {name: found for name, found in report["runs"].items() if found}
     rows = [row for row in report["rows"] if row["name"] in runs]
     controls = {row["name"]: runs.get(row["control"], []) if row["control"] != row["name"] else [] for row in rows}
@@ -29,7 +29,7 @@ def summarise(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def row_summary(report: Mapping[str, Any], runs: Sequence[Run], control: Sequence[Run]) -> dict[str, Any]:
-    """Held-out checks of training, errors and jitter per group of clips and task, and the ratio to the control."""
+    """One row's checks on held-out clips, errors and jitter by group of clips and task, and ratio to its control."""
     groups = {"all": report["clips"]}
     for clip in report["clips"]:
         groups.setdefault(clip["source"], [])
@@ -74,7 +74,7 @@ def _task_figures(runs: Sequence[Run], clips: Sequence[Mapping[str, Any]], task:
 
 
 def _ratio(ours: Run, theirs: Run, names: Sequence[str], tasks: Sequence[str], method: str) -> float:
-    """Vertex error over the control's of the same seed, the mean over tasks."""
+    """Vertex error over that of the control with the same seed, mean over tasks."""
     return _mean([_mean_error(ours, names, task, method) / _mean_error(theirs, names, task, method) for task in tasks])
 
 
@@ -106,31 +106,31 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def ablations_markdown(report: Mapping[str, Any], plot: Path | None = None) -> str:
-    """The report as Markdown: what the figures are, one table of trained rows, one of sampled rows, and notes."""
+    """The report as Markdown: the protocol, a table of trained rows, one of sampled rows, and notes."""
     settings, machine, summary = report["settings"], report["machine"], report["summary"]
     rows = [row for row in report["rows"] if row["name"] in summary]
     trained, sampled = [row for row in rows if row["stages"]], [row for row in rows if not row["stages"]]
     counted = " and ".join(f"{count} {name}" for name, count in report["sources"].items())
     blocks = [
-        f"Preset `{report['preset']}`, one thing changed at a time. **A small budget**: every stage a row trains sees "
-        f"{settings['train_clips']:,} clips from fresh weights (the shipped weights have seen many more), "
-        f"{settings['seeds']} seeds, batches of {report['batch']}. It shows what helps early; what pays only after "
-        f"long training can look useless here. Held out: {counted} clips of unseen identities and motions. "
-        f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}.",
-        "Vertex errors are mean distances to the true motion in thousandths of the shape's longest side, through the "
-        "whole pipeline with exact handles; mean ± standard deviation over seeds. `draft` is the posterior mean (one "
-        "call), `sample` a single sampled motion. Check: error of the posterior mean over that of the warm start at "
-        "the anchors, 64 held-out clips of training's own sources, so rows with other anchors or sources, or without a "
-        "warm start, are to be compared by vertex errors. Over control: draft error over that of its control, "
-        "seed by seed, mean over tasks; below 1 the change helps, in parentheses where it is within "
-        f"{STEADY:g} standard deviation of 1.",
+        f"One setting of the preset `{report['preset']}` is changed at a time. **The budget is small**: every stage of "
+        f"a row is trained from fresh weights on {settings['train_clips']:,} clips (the shipped weights have seen many "
+        f"more), with {settings['seeds']} seeds and batches of {report['batch']}. It shows what helps early; what "
+        f"helps only after long training can look useless here. Evaluated on {counted} clips of unseen identities and "
+        f"motions. {machine['processor']}, {machine['cores']} cores, torch {machine['torch']}.",
+        "Less is better in all columns but jitter, where 1 is right. Vertex errors are mean distances from the true "
+        "motion in thousandths of the shape's longest side, through the whole pipeline with exact handles; mean ± "
+        "standard deviation over seeds. `draft` is the posterior mean (one call), `sample` a single sampled motion. "
+        "Check: error of the posterior mean over that of the warm start at the anchors, on 64 held-out clips of the "
+        "training's own sources; rows with other anchors or sources, or without a warm start, can only be compared by "
+        "vertex errors. Over control: draft error over that of the row's control, seed by seed, mean over tasks; below "
+        f"1 the change helps. It is in parentheses where it is within {STEADY:g} standard deviation of 1.",
         f"All training rows learn handle tasks only (`{', '.join(report['handles_only'])}`)"
         + (f", and have `{', '.join(report['overrides'])}`." if report["overrides"] else "."),
     ]
     if any(row["name"] not in ROWS for row in rows):
         blocks.append(
-            f"Rows marked {HISTORIC} are historic: they turn switches that the code no longer has"
-            + (f", and can be run again at commit {report['commit']} only." if report.get("commit") else ".")
+            f"Rows marked {HISTORIC} change settings that have been removed since"
+            + (f"; they can be run again at commit {report['commit']} only." if report.get("commit") else ".")
         )
     if plot is not None:
         blocks.append(f"![Draft error of every row over its control]({plot.name})")
@@ -191,7 +191,7 @@ def _sampled_table(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 
 def _by_source(report: Mapping[str, Any], rows: Sequence[Row]) -> str:
-    """Draft errors per source of clips, where there are several."""
+    """Draft errors by source of clips, if there are several."""
     summary = report["summary"]
     columns: dict[str, Cell] = {"Draft error by source": _title}
     for source in [name for name in summary[rows[0]["name"]]["groups"] if name != "all"]:
@@ -219,7 +219,7 @@ def _over(figures: Mapping[str, Any]) -> str:
 
 
 def plot_ablations(report: Mapping[str, Any], path: Path) -> Path | None:
-    """Draft error over the control's (samples' for sampling rows), one dot per row; None without matplotlib."""
+    """A dot per row: draft error over the control's (the samples' for sampling rows). None without matplotlib."""
     points = []
     for row in report["rows"]:
         over = report["summary"].get(row["name"], {}).get("over_control", {})

@@ -1,7 +1,7 @@
-"""`m2v bench`: speed, memory and the window's smoothness on this machine, beside ARAP on the same mesh and handles.
+"""`m2v bench`: speed, memory and the window's frame times on this machine, beside ARAP's time on the same handles.
 
-Times are medians of warm calls. Memory is the peak of a fresh process that does nothing else. The window is the
-editor's own, drawn without a display in a process of its own; where that is not possible the report says so.
+Times are medians of warm calls. Memory is the peak of a fresh process. The window is the editor's own, drawn off-screen
+in another process; where that is impossible, the report says so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.pipelines.animate import Animator
 
 VERTICES = 7000
-LARGE = 200_000  # vertices, nearly, of a mesh that is posed at least ten times a second
+LARGE = 200_000  # about so many vertices has the large mesh of the drag timings
 TASK = HandleTask(5, "last")  # five dragged handles, as in the editor
 # Limits on two cores without a GPU.
 LIMITS = {
@@ -61,10 +61,10 @@ def run_benchmark(
     window: bool = True,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Measure everything, write `out` (JSON, and .md beside it), print a table; returns the report.
+    """Measure everything, write the report `out` (JSON, .md beside it) and return it.
 
-    `untrained` needs no checkpoint: speed does not depend on what the weights are. Raises M2VError for missing
-    weights or a place that cannot be written.
+    `untrained` needs no checkpoint: speed does not depend on the weights. Raises M2VError for missing weights or a
+    folder that cannot be written.
     """
     path = Path(out)
     write_text(path.with_suffix(".md"), "The benchmark is running.\n")  # fails at once if it cannot be written
@@ -117,7 +117,7 @@ def run_benchmark(
 
 
 def benchmark_clip(vertices: int = VERTICES, frames: int = 17) -> EvaluationClip:
-    """A held-out procedural quadruped with about that many vertices."""
+    """A held-out procedural quadruped with about `vertices` vertices. Raises DataError where it does not move."""
     from core.data.procedural import HELD_OUT
 
     name = ClipName(
@@ -132,7 +132,7 @@ def benchmark_clip(vertices: int = VERTICES, frames: int = 17) -> EvaluationClip
 def time_animate(
     animator: Animator, clip: EvaluationClip, seeds: int, quality: Quality, repeats: int
 ) -> dict[str, Any]:
-    """Cold and warm seconds of one request, the warm median's phases, and how many calls there were."""
+    """Seconds of one request: the first call, the warm median, all warm calls, and the median call's phases."""
     tracks, mesh = task_tracks(clip, TASK), clip.mesh
     options = SamplingOptions(seeds=seeds, quality=quality)
     runs = []
@@ -148,7 +148,7 @@ def time_animate(
 
 
 def time_baselines(clip: EvaluationClip) -> dict[str, Any]:
-    """Seconds of the biharmonic solution and ARAP (30 iterations) on all frames, same mesh and handles; one run."""
+    """Seconds of one run of biharmonic deformation and ARAP (30 iterations) on all frames, same mesh and handles."""
     tracks = task_tracks(clip, TASK)
     targets, keyframe_mask = tracks.constraints(clip.vertices[0])
     handles = np.array([handle.vertex for handle in tracks.handles])
@@ -159,7 +159,7 @@ def time_baselines(clip: EvaluationClip) -> dict[str, Any]:
 
 
 def save_weights(animator: Animator, folder: Path) -> None:
-    """The animator's models as a folder of checkpoints, for the processes that measure."""
+    """Save the animator's models as checkpoints, for the processes that measure."""
     from core.checkpoint import save_checkpoint
 
     modules = {
@@ -172,7 +172,7 @@ def save_weights(animator: Animator, folder: Path) -> None:
 
 
 class _Phases:
-    """Seconds between progress reports, by the message of the report that began them."""
+    """Seconds per phase: the time between progress reports, by the message of the first."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -190,7 +190,7 @@ class _Phases:
 
 
 def _window(clip: EvaluationClip, weights: str, device: str, folder: Path) -> dict[str, Any]:
-    """The editor's figures, measured by its own module in a process of its own (core does not import the editor)."""
+    """The editor's figures, measured by `m2v_studio.bench` in another process: core does not import the editor."""
     mesh = folder / "mesh.npz"
     (handles, targets), (finer, finer_faces) = _goals(clip), _divided(clip.vertices[0], clip.faces, LARGE)
     arrays = {"vertices": clip.vertices[0], "faces": clip.faces, "handles": handles, "targets": targets}
@@ -208,7 +208,7 @@ def _goals(clip: EvaluationClip) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _divided(vertices: np.ndarray, faces: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same surface with nearly `most` vertices: every triangle in four, as often as there is room, then some."""
+    """The same surface with nearly `most` vertices: split every triangle in four while that fits, then some of them."""
     from trimesh.remesh import subdivide
 
     while 4 * len(vertices) < most:
@@ -219,7 +219,7 @@ def _divided(vertices: np.ndarray, faces: np.ndarray, most: int) -> tuple[np.nda
 
 
 def _child(module: str, arguments: list[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Run `python -m module` and read the JSON of its last line; a failure becomes the report's `error`."""
+    """Run `python -m module` and read its last line as JSON; a failure becomes {"error": what it said}."""
     command = [sys.executable, "-m", module, *arguments]
     try:
         done = subprocess.run(
@@ -236,7 +236,7 @@ def _child(module: str, arguments: list[str], environment: Mapping[str, str] | N
 
 
 def benchmark_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """What, measured, at most, and the ratio to ARAP where it is a time of the pipeline."""
+    """Rows of (what, measured, at most, over ARAP); only times of the pipeline have the last."""
     arap = report["seconds"]["arap"]["warm"]
     rows = []
     for name, title in (
@@ -252,18 +252,18 @@ def benchmark_rows(report: Mapping[str, Any]) -> list[list[str]]:
         rows.append(["peak memory of four seeds", f"not measured: {memory['error']}", "2 GB", ""])
     else:
         rows.append(["peak memory of four seeds", f"{memory['peak_gb']:.2f} GB", "2 GB", ""])
-        rows.append(["of it after importing and loading", f"{memory['loaded_gb']:.2f} GB", "", ""])
+        rows.append(["of that, after importing and loading", f"{memory['loaded_gb']:.2f} GB", "", ""])
     window = report.get("window")
     if window and "error" in window:
         rows.append(["window", f"not measured: {window['error']}", "", ""])
     elif window:
         gap, host = window["longest_gap"], window["host_per_frame"]
         rows.append(["longest gap between window frames while generating", f"{1000 * gap:.0f} ms", "200 ms", ""])
-        rows.append(["host cost per window frame, playing, rendering aside", f"{1000 * host:.1f} ms", "5 ms", ""])
+        rows.append(["CPU time per window frame while playing, without rendering", f"{1000 * host:.1f} ms", "5 ms", ""])
         for name, title in (("drag_event", "median"), ("drag_event_99", "99th percentile")):
             if name in window:  # reports from before drags were posed have none
                 taken, most = f"{1000 * window[name]:.1f} ms", f"{1000 * LIMITS[name]:g} ms"
-                rows.append([f"from an event of a drag to the vertices, {title}", taken, most, ""])
+                rows.append([f"from a drag's mouse event to the posed vertices, {title}", taken, most, ""])
         if "large_drag_event_99" in window:
             slow, limit = 1000 * window["large_drag_event_99"], 1000 * LIMITS["large_drag_event_99"]
             what = f"the same with {window['large_vertices']:,.0f} vertices, 99th percentile"
@@ -272,7 +272,7 @@ def benchmark_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def benchmark_markdown(report: Mapping[str, Any]) -> str:
-    """The report as Markdown."""
+    """The report as a page of Markdown."""
     about, mesh = report["machine"], report["mesh"]
     untrained = ", untrained weights (speed does not depend on them)" if report["untrained"] else ""
     phases = [

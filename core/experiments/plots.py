@@ -1,5 +1,4 @@
-"""Plots of reports as PNG files. matplotlib is an extra (`pip install m2v-studio[evaluation]`); without it there are
-tables only."""
+"""Plots reports as PNG files. Without matplotlib (`pip install 'm2v-studio[evaluation]'`) there are no plots."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 OURS, NEUTRAL = "#2b6cb0", "#718096"
-BLUES, OTHERS = ("#2b6cb0", "#90b4da", "#c3d7ec"), ("#b7791f", "#718096", "#a0aec0")  # ours, and what it is beside
+BLUES, OTHERS = ("#2b6cb0", "#90b4da", "#c3d7ec"), ("#b7791f", "#718096", "#a0aec0")  # ours; baselines
 
 
 def can_plot() -> bool:
@@ -23,7 +22,7 @@ def can_plot() -> bool:
 
 
 def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Axes], None], title: str) -> Path | None:
-    """Draw on one pair of axes and write a PNG atomically; None, and no file, without matplotlib."""
+    """Draw on one pair of axes and write a PNG atomically. Without matplotlib it writes nothing and returns None."""
     if not can_plot():
         return None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -40,7 +39,7 @@ def save_figure(path: Path, size: tuple[float, float], draw: Callable[[Axes], No
 
 
 def plot_ratios(path: Path, rows: Sequence[tuple[str, float, float]], title: str, what: str) -> Path | None:
-    """One dot with its deviation per (name, value, deviation), around a line at 1; below it is better."""
+    """A dot with an error bar per row (name, value, deviation), and a line at 1."""
 
     def draw(axes: Axes) -> None:
         places = range(len(rows))
@@ -58,7 +57,7 @@ def plot_ratios(path: Path, rows: Sequence[tuple[str, float, float]], title: str
 def plot_groups(
     path: Path, groups: Sequence[str], series: Mapping[str, Sequence[float | None]], title: str, what: str
 ) -> Path | None:
-    """Bars of several methods (name -> a value per group, None: not measured) side by side."""
+    """Bars of several methods side by side. `series`: {method: a value per group, None where not measured}."""
 
     def draw(axes: Axes) -> None:
         width = 0.8 / max(len(series), 1)
@@ -81,6 +80,6 @@ def plot_groups(
 
 
 def _colours(names: Sequence[str]) -> list[str]:
-    """Blues for what is ours, other colours for its baselines."""
+    """Blues for our methods, other colours for baselines."""
     ours, baselines = iter(BLUES), iter(OTHERS)
     return [next(ours if name.startswith("ours") else baselines, NEUTRAL) for name in names]

@@ -1,16 +1,17 @@
-"""`m2v evaluate report --out FOLDER`: one page from all the JSON reports in a folder, RESULTS.md, with plots.
+"""`m2v evaluate report --out FOLDER`: makes one page, RESULTS.md with plots, of all JSON reports in a folder.
 
-Every figure comes from a report in the folder; protocols without one are listed as not run.
+Every figure comes from a report. Protocols without one are listed, and reports of earlier weights are marked.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from core.errors import DataError
 from core.evaluation import autoencoder, handles_report, part_matching, prior, reconstruction_report
+from core.evaluation.models import weight_hashes
 from core.evaluation.reporting import Report, group_title, origin, page, rows_table, write_text
 from core.experiments import rigid_trials, training_benchmark
 from core.experiments.ablations_report import ablations_markdown, plot_ablations
@@ -22,6 +23,7 @@ from core.observation_kinds import SCAN_PROTOCOLS
 PAGE = "RESULTS.md"
 SCANS = tuple(SCAN_PROTOCOLS)
 ALL = ("handles", "prior", "rigid-trials", "parts", "autoencoders", *SCANS, "ablations", "bench", "training-bench")
+EARLIER = "**Of earlier weights than the preset has today.**"
 HEADINGS = {
     "handles": "Handle editing",
     "prior": "One drag, several motions",
@@ -38,13 +40,17 @@ ABOUT = {
     "parts": part_matching.ABOUT,
     "autoencoders": autoencoder.ABOUT,
     SCANS[0]: reconstruction_report.ABOUT,
+    "ablations": "One setting of the preset is changed at a time, and trained on as many clips as its control. Shown: "
+    "vertex error over the control's, mean over tasks; below 1 the change helps.",
+    "bench": "Times are medians of warm calls; memory is the peak of a fresh process. *Over ARAP* is the time divided "
+    "by that of one ARAP solve with the same handles in the same run.",
 }
 
 
 def read_reports(folder: Path) -> dict[str, list[tuple[Path, Report]]]:
-    """{protocol: its reports with their files, by name} of a folder; other JSON files are passed over.
+    """{protocol: its reports and their files, by name} of a folder; other JSON files are skipped.
 
-    Raises DataError for a folder that is not there or a file that is damaged.
+    Raises DataError for a missing folder and a damaged file.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the one with the JSON reports of m2v evaluate.")
@@ -67,36 +73,42 @@ def write_results(folder: Path) -> Path:
     if not reports:
         raise DataError(f"There is no report of m2v evaluate or m2v bench in {folder}; put their .json files there.")
     blocks = [
-        "Made by `m2v evaluate report --out assets/results` from the JSON reports in this folder; nothing here is "
-        f"typed by hand. {WHY_NOT_COMPARABLE}"
+        "Made by `m2v evaluate report --out assets/results` from the JSON reports in this folder. In headings of "
+        "tables, ↑ means that more is better and ↓ that less is; *over* means divided by. *Unseen individual*: "
+        "neither the shape nor its motions were trained on. *Author left out*: neither the training nor the bank of "
+        f"motions and bodies has anything by that author. {WHY_NOT_COMPARABLE}"
     ]
+    models = [report.get("model", {}) for of_protocol in reports.values() for _, report in of_protocol]
+    current = {preset: weight_hashes(preset) for preset in {model["preset"] for model in models if "weights" in model}}
     for protocol in ALL:
         blocks.append(f"## {HEADINGS.get(protocol, protocol.replace('-', ' ').capitalize())}")
-        blocks.append(ABOUT.get(protocol, "") if protocol in reports else "Not run.")
+        blocks.append(ABOUT.get(protocol, "") if protocol in reports else "No report in this folder.")
         for path, report in reports.get(protocol, []):
-            blocks += _section(protocol, report, path)
+            blocks += _section(protocol, report, path, current)
         blocks += _published(protocol)
     missing = [protocol for protocol in ALL if protocol not in reports]
-    blocks += ["## Not run", "\n".join(f"- {name}" for name in missing)] if missing else []
+    blocks += ["## Protocols without a report", "\n".join(f"- {name}" for name in missing)] if missing else []
     results = folder / PAGE
     write_text(results, page("Results", *blocks))
     return results
 
 
-def _section(protocol: str, report: Report, path: Path) -> list[str]:
-    """The blocks of one report: where its figures come from, its tables, its plots."""
+def _section(protocol: str, report: Report, path: Path, current: Mapping[str, frozenset[str]]) -> list[str]:
+    """The blocks of one report: where its figures come from, its tables, its plots. `current`: hashes by preset."""
     about = f"From `{path.name}`: "
     if protocol == "training-bench":
         return [about.rstrip(": ") + ".", *training_benchmark.benchmark_tables(report)]
     about += origin(report)
+    model = report.get("model", {})
+    if model.get("weights") and current[model["preset"]] and model["weights"] not in current[model["preset"]]:
+        about += f" {EARLIER}"
     if protocol == "bench":
         mesh = report["mesh"]
         return [f"{about} {mesh['vertices']:,} vertices, {mesh['frames']} frames.", benchmark_table(report)]
     if protocol == "ablations":
         plot = plot_ablations(report, path.with_suffix(".png"))
         write_text(path.with_suffix(".md"), ablations_markdown(report, plot))
-        about += " Vertex error over the control's, mean over tasks; below 1 the change helps. "
-        about += f"[The tables]({path.with_suffix('.md').name})."
+        about += f" [The tables]({path.with_suffix('.md').name})."
         return [about, *_shown(plot, "Error of every row over its control's")]
     tables: dict[str, Callable[[Report], list[str]]] = {
         "handles": handles_report.handles_tables,
@@ -114,7 +126,7 @@ def _section(protocol: str, report: Report, path: Path) -> list[str]:
 
 
 def _handle_plots(report: Report, path: Path) -> list[str]:
-    """Vertex error over the better baseline's, a plot for each group of clips."""
+    """For each group of clips, a plot of the vertex error over the better baseline's."""
     blocks = []
     for group, tasks in report["summary"].items():
         series: dict[str, list[float | None]] = {
@@ -127,12 +139,13 @@ def _handle_plots(report: Report, path: Path) -> list[str]:
         }
         title = f"{group_title(group)}: vertex error over the better baseline's"
         file = path.with_name(f"{path.stem}-{group.replace('/', '-')}.png")
-        blocks += _shown(plot_groups(file, list(tasks), series, title, "ratio"), title)
+        names = [" ".join(reversed(task.rsplit("_", 1))) for task in tasks]  # "10 full"
+        blocks += _shown(plot_groups(file, names, series, title, "ratio, less is better"), title)
     return blocks
 
 
 def _scan_plots(report: Report, path: Path) -> list[str]:
-    """CD of every method, a plot for each task."""
+    """For each task, a plot of every method's CD."""
     blocks = []
     for task in report["settings"]["tasks"]:
         groups = {name: tasks[task["name"]] for name, tasks in report["summary"].items() if task["name"] in tasks}
@@ -152,7 +165,7 @@ def _shown(plot: Path | None, title: str) -> list[str]:
 
 
 def _published(protocol: str) -> list[str]:
-    """The paper's rows for a protocol, labelled as such."""
+    """The paper's figures for a protocol, labelled as published."""
     if protocol not in TABLES:
         return []
     title, rows = TABLES[protocol]

@@ -1,11 +1,11 @@
-"""Two other ways to keep motion on the rigid surface, as short trials beside the one that ships.
+"""Short trials of two other ways to keep motion on the rigid surface.
 
     python -m core.experiments.rigid_trials RIGS --out assets/results/rigid-trials.json
 
-(a) The denoiser's estimate is projected to the rigid surface in every step of the sampler, instead of the sample once.
-(b) Latents carry the rotations of the surface, instead of having them found from the displacements. What that could
-gain at most is how much better true motions are decoded with true rotations. Clips of rigs by authors that are not kept
-for evaluation; their own packs are left out of the bank.
+(a) The denoiser's estimate is projected to the rigid surface in every step of the sampler, not only the final sample.
+(b) Latents carry the surface's rotations, which are otherwise estimated from displacements. The trial measures the most
+that this could gain: how much better true motions are decoded with true rotations. Clips are of rigs by authors not
+held out for evaluation; their own packs are left out of the bank.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ from core.pipelines.animate import Animator
 from core.pipelines.moving_body import MovingBody, as_columns, from_columns
 
 ABOUT = (
-    "Short trials of two ways that do not ship. (a) The denoiser's estimate is projected to the rigid surface in every "
-    "step of the sampler; as shipped, a sample is brought there once, at its end. (b) Latents that carry rotations: "
-    "the error of decoding true motions of the nodes, over the true motion, with rotations found from the nodes' "
-    "positions as shipped, and with true ones, fitted to the vertices that each node carries. Their difference is the "
-    "most that rotations in the latents could gain. One clip of a rig cannot tell energy, so it is not here."
+    "Short trials of two methods that do not ship, with the measures of the section before. (a) The denoiser's "
+    "estimate is projected to the rigid surface in every step of the sampler; as shipped, only the final sample is. "
+    "(b) Latents that carry rotations: the error of decoding true motions of the nodes, over the motion, with "
+    "rotations estimated from the nodes' positions as shipped, and with true ones, fitted to the vertices that each "
+    "node carries. The difference is the most that rotations in the latents could gain. There is no energy distance, "
+    "since each rig has one clip."
 )
 HOLD = 0.1  # of the mean degree: pull of the estimate on its projection
 STEPS = 3
@@ -105,7 +106,7 @@ def _fitted_rotation(vertices: NDArray[np.floating], weights: NDArray[np.floatin
 
 
 def trial_rows(animator: Animator, clip: EvaluationClip, task: prior.PriorTask, seeds: int) -> dict[str, NDArray]:
-    """Samples [S, T, V, 3] of every row; one dragged handle leaves the denoiser out, so it is asked alone there."""
+    """{row: samples [S, T, V, 3]}. With one handle the program leaves the denoiser out, so only "alone" rows exist."""
     tracks = prior.tracks_of(clip, *task.keys(clip))
     result = {}
     for row in ROWS if task.full else ROWS[1:]:
@@ -147,8 +148,8 @@ def run_trials(animator: Animator, rigs: Path, out: Path, every: int, seeds: int
 def trial_tables(report: Mapping[str, Any]) -> list[str]:
     """The tables of the report."""
     decoding = report["decoding"]
-    head = [f"Decoding true motions, {decoding['clips']} clips", "error over the true motion"]
-    rows = [["rotations found from the nodes, as shipped", f"{decoding['found']:.4f}"]]
+    head = [f"Decoding true motions, {decoding['clips']} clips", "error over the motion ↓"]
+    rows = [["rotations estimated from the nodes, as shipped", f"{decoding['found']:.4f}"]]
     rows.append(["true rotations", f"{decoding['true']:.4f}"])
     return [*prior.prior_tables(report), rows_table(head, rows)]
 

@@ -1,9 +1,9 @@
-"""Measures how fast a stage trains on this machine, relative to the plainest loop of the same model.
+"""`m2v bench --training`: how fast a stage trains on this machine, compared with a plain loop over the same model.
 
-The plain loop is one process: draw, forward, backward, clip, step; with all threads and with one, of which the faster
-counts. Ours is `train_stage` as `m2v train` runs it, with averaged weights and everything else, in as many processes as
-there are cores (small tensors do not fill several threads). They alternate, each in fresh processes. On a shared
-machine the ratio says little; the CPU seconds per clip, also reported, say more.
+The plain loop is one process: draw, forward, backward, clip, step. It is run with all threads and with one, and the
+faster counts. Ours is `train_stage` as `m2v train` runs it, in as many processes as there are cores, since small
+tensors do not fill several threads. The loops alternate, each in fresh processes. On a busy machine, the CPU seconds
+per clip say more than the ratio.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def benchmark_training(
     overrides: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Clips per second of the plain loops and of ours, `rounds` times by turns, and ours over the faster plain one.
+    """Clips per second of the plain loops and of ours, `rounds` times in turn, and ours over the faster plain one.
 
-    Weights are fresh: speed does not depend on them. Raises ConfigError for an impossible request and DataError, with
-    what it said, when a child fails.
+    `seconds` is the time of one run. Weights are fresh, since speed does not depend on them. Raises ConfigError for an
+    impossible request, and DataError with the child's last line where a process fails.
     """
     config = load_config(preset, overrides)
     if stage not in STAGES:
@@ -114,26 +114,27 @@ def benchmark_training(
 def benchmark_tables(report: Report) -> list[str]:
     """What was timed, and the speeds of the loops; Markdown, block by block."""
     busy = report["load_average"]
-    warning = "" if busy is None or busy < 0.5 else " **The machine was busy: the ratio is not to be relied on.**"
+    load = "" if busy is None else f", load average before the run {busy:.1f}"
+    warning = "" if busy is None or busy < 0.5 else " **The machine was busy, so the ratio is unreliable.**"
     columns: dict[str, Cell] = {
         "Loop": str,
-        "clips/s": lambda title: ", ".join(f"{speed:.2f}" for speed in report["clips_per_second"][title]),
-        "median": lambda title: f"{report['median'][title]:.2f}",
-        "CPU s per clip": lambda title: f"{report['cpu_seconds_per_clip'][title]:.3f}",
+        "clips/s ↑": lambda title: ", ".join(f"{speed:.2f}" for speed in report["clips_per_second"][title]),
+        "median ↑": lambda title: f"{report['median'][title]:.2f}",
+        "CPU s per clip ↓": lambda title: f"{report['cpu_seconds_per_clip'][title]:.3f}",
     }
     return [
-        f"{report['stage']} of preset `{report['preset']}`, {report['seconds']:g} s a run by turns; "
-        f"{report['machine']}, {report['cores']} cores, load average before the run {busy}.{warning}",
+        f"Stage {report['stage']} of preset `{report['preset']}`; the loops take turns of {report['seconds']:g} s. "
+        f"{report['machine']}, {report['cores']} cores{load}.{warning}",
         table(report["median"], columns),
         f"Ours over the faster plain loop: {report['ratio']:.2f}. {report.get('note', '')}",
     ]
 
 
 def comparison_note(config: Config, stage: str) -> str:
-    """What ours does that the plain loop does not."""
+    """A sentence on what ours does that the plain loop does not."""
     reuse = config.training.reuse if stage == STAGES[3] else 1
     prepared = f"prepares each clip once for {reuse} steps and " if reuse > 1 else ""
-    counted = ", a clip counting once for each step that uses it" if reuse > 1 else ""
+    counted = "; a clip counts once for each step that uses it" if reuse > 1 else ""
     return f"Ours {prepared}computes in {chosen_precision(config)}, the plain loop in fp32{counted}."
 
 
@@ -145,7 +146,7 @@ def save_first_weights(config: Config, folder: Path) -> None:
 
 
 def _child(loop: Loop, preset: str, stage: str, seconds: float, overrides: Sequence[str], folder: str) -> Timing:
-    """Measures in a fresh process (or several)."""
+    """Time one loop in fresh processes. Raises DataError where that fails."""
     launcher = [sys.executable]
     if loop.processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(loop.processes)]
@@ -167,7 +168,7 @@ def _child(loop: Loop, preset: str, stage: str, seconds: float, overrides: Seque
 
 
 def time_plain(objective: Objective, config: Config, source: MixedSource, seconds: float) -> Timing:
-    """The plain loop, after the warm-up."""
+    """Speed of the plain loop, without its first steps."""
     parameters = [parameter for parameter in objective.trained.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.training.learning_rate)
     generator = torch.Generator(device=parameters[0].device).manual_seed(0)
@@ -188,7 +189,7 @@ def time_plain(objective: Objective, config: Config, source: MixedSource, second
 
 
 def time_ours(stage: str, objective: Objective, config: Config, source: MixedSource, seconds: float) -> Timing | None:
-    """`train_stage` between its warm-up and its end; None in processes other than the first."""
+    """Speed of `train_stage`, without its first steps; None in all processes but the first."""
     accelerator = make_accelerator(config)
     clips = config.training.batch * config.training.accumulate * accelerator.num_processes
     times: list[tuple[float, float]] = []
@@ -204,12 +205,12 @@ def time_ours(stage: str, objective: Objective, config: Config, source: MixedSou
         raise DataError(f"Only {len(times)} steps fitted into {seconds:g} s, too few to time; give more seconds.")
     (began, cpu_began), (ended, cpu_ended) = times[WARM_UP], times[-1]
     total = (len(times) - 1 - WARM_UP) * clips
-    # Every process does as much as the first one.
+    # Only this process's CPU time is known; all do the same work.
     return Timing(total / (ended - began), (cpu_ended - cpu_began) * accelerator.num_processes / total)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Entry point of the children: `KIND PRESET STAGE SECONDS FOLDER [OVERRIDE ...]`; prints one line of JSON."""
+    """Times one loop in this process; prints one line of JSON. KIND PRESET STAGE SECONDS FOLDER [OVERRIDE ...]"""
     kind, preset, stage, seconds, folder, *overrides = arguments
     config = load_config(preset, overrides)
     accelerator = make_accelerator(config)

@@ -120,7 +120,7 @@ def test_the_table_has_means_and_spreads_over_seeds(report_file: Path) -> None:
     assert report["summary"]["frames_2"]["over_control"]["draft"] == {"mean": 1.0, "std": 0.0}
     assert "single" not in report["summary"]["no_diffusion"]["groups"]["all"]["full_3"]
     text = report_file.with_suffix(".md").read_text()
-    assert "`diffusion.posterior_mean_fraction=1.0`" in text and "**A small budget**" in text and " 8 clips " in text
+    assert "`diffusion.posterior_mean_fraction=1.0`" in text and "budget is small" in text and " 8 clips " in text
     assert "Trained on rigs only: not run, training has one source of clips only" in text
     assert "Handle guidance through the decoder while sampling: not in the table" in text
     tables, four = ReportTables(text), report["summary"]["steps_4"]

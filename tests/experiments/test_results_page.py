@@ -11,9 +11,10 @@ import pytest
 from core.cli.evaluate_command import main
 from core.errors import DataError
 from core.evaluation.handles_report import summarise
+from core.experiments import results_page
 from core.experiments.plots import can_plot
 from core.experiments.published import TABLES
-from core.experiments.results_page import ALL, write_results
+from core.experiments.results_page import ALL, EARLIER, write_results
 from tests.report_tables import ReportTables
 
 MACHINE = {"processor": "a processor", "cores": 2, "torch": "2", "threads": 1}
@@ -48,6 +49,14 @@ def handles_report(error: float) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(autouse=True)
+def weights_of_today(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The hashes that count as the preset's weights."""
+    today = {"abc"}
+    monkeypatch.setattr(results_page, "weight_hashes", lambda preset: frozenset(today))
+    return today
+
+
 def write(folder: Path, name: str, report: dict[str, Any]) -> None:
     (folder / name).write_text(json.dumps(report))
 
@@ -70,8 +79,8 @@ def test_figures_come_from_the_reports_and_the_rest_is_not_run(
     assert tables.value("animals (1)", "10 full tracks") == pytest.approx(0.5)
     assert tables.value(asked, "measured") == pytest.approx(0.5) and tables.value(asked, "at most") == 0.8
     assert tables.cell(asked, "reached") == "yes"
-    assert section(text, "Voxels").strip().startswith("Not run.")
-    assert all(f"- {name}" in section(text, "Not run") for name in ALL if name != "handles")
+    assert section(text, "Voxels").strip().startswith("No report")
+    assert all(f"- {name}" in section(text, "Protocols without a report") for name in ALL if name != "handles")
     assert len(list(tmp_path.glob("*.png"))) == int(can_plot())
 
 
@@ -87,6 +96,16 @@ def test_the_paper_stands_beside_ours_as_not_comparable(tmp_path: Path) -> None:
     assert sparse.cell("S2M, Motion2VecSets", "unseen motion: IoU") == "/", "it was not published"
     for _, rows in TABLES.values():
         assert all(len(scores) in (0, 3) for row in rows for scores in row[2:])
+
+
+def test_reports_of_earlier_weights_are_marked(tmp_path: Path, weights_of_today: set[str]) -> None:
+    write(tmp_path, "rigs.json", handles_report(0.01))
+    assert EARLIER not in write_results(tmp_path).read_text()
+    weights_of_today.add("def")
+    weights_of_today.remove("abc")
+    assert EARLIER in section(write_results(tmp_path).read_text(), "Handle editing")
+    weights_of_today.clear()
+    assert EARLIER not in write_results(tmp_path).read_text(), "without the preset's weights nothing is known of them"
 
 
 def test_bad_folders_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
