@@ -93,7 +93,9 @@ class DenoiserConfig:
     output_directions: bool = fixed(
         False
     )  # the output may scale classical solutions, which are rotation-equivariant (with warm_start)
-    borrowed: bool = False  # the bank's motion is one more guess (motion; needs output_directions)
+    # The bank's motion is one more guess (motion; needs output_directions), or a body of it that was bent to what is
+    # seen is where unseen latents start from (shape; needs conditions.observed_anchors and shape.normals).
+    borrowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,8 @@ class DataConfig:
     rigs_share: float = 1.0  # relative share of rig clips when `rigs` is given
     shards: str = ""  # a folder of shards that `m2v prepare` made, or a folder of such folders; empty: none
     shards_share: float = 1.0  # relative share of their clips when `shards` is given
+    fitted: str = ""  # a folder of scans with fitted bodies (core.experiments.fitted_bodies), for shape-diffusion
+    fitted_share: float = 1.0  # relative share of these when `fitted` is given
     shards_splits: Literal["own", "train", "test"] = "own"  # train, test: all, to train on one and test on another
     mirror: bool = True  # reflect half of the clips left to right
     bank: str = ""  # motions to borrow from while training: a bank file, or `bundled`; empty: none

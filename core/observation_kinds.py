@@ -17,6 +17,7 @@ from scipy.ndimage import binary_erosion
 from torch import Tensor
 
 from core.config import Config
+from core.data.clips import FittedScan
 from core.data.observations import GRID_SIDE, Observation, above_plane, noise_levels, quantised, scan_of, tracked_points
 from core.data.point_surface import surface_voxels
 from core.errors import DataError
@@ -145,11 +146,23 @@ def tracked_motion(view: ClipView, config: Config, generator: torch.Generator) -
 
 def scanned_shape(view: ClipView, config: Config, generator: torch.Generator) -> ShapeObservation:
     """One side, or half a body, with about half of the latents on what is seen."""
-    latents = config.shape.latents
     scan = scan_of(view.points, view.normals, config.tasks.shape_points, generator)
+    return _placed(scan, config.shape.latents, _half_of(config.shape.latents, generator))
+
+
+def stored_shape(scan: FittedScan, config: Config, generator: torch.Generator) -> ShapeObservation:
+    """Some of the points of a scan that was stored."""
+    count, latents = config.tasks.shape_points, config.shape.latents
+    order = torch.rand(scan.present.shape, device=generator.device, generator=generator)
+    some = (order + ~scan.present).topk(count, dim=1, largest=False).indices
+    seen = Observation(gather_rows(scan.points, some)[:, None], scan.present.gather(1, some)[:, None])
+    return _placed(seen, latents, _half_of(latents, generator) if scan.partial else min(latents, count))
+
+
+def _half_of(latents: int, generator: torch.Generator) -> int:
+    """About half of the latents."""
     fewest, most = max(1, latents * 3 // 8), max(1, latents * 5 // 8)
-    wanted = int(torch.randint(fewest, most + 1, (), device=generator.device, generator=generator))
-    return _placed(scan, latents, wanted)
+    return int(torch.randint(fewest, most + 1, (), device=generator.device, generator=generator))
 
 
 def scanned_motion(view: ClipView, config: Config, generator: torch.Generator) -> Motion:

@@ -12,6 +12,19 @@ from core.data.splits import SPLITS as SPLITS
 from core.errors import DataError
 
 
+class FittedScan(NamedTuple):
+    """Observations of clips' frame 0, and a body of the bank that was bent to each."""
+
+    kind: str  # of all, as training calls it
+    points: Tensor  # [B, L, 3]
+    present: Tensor  # [B, L] bool: False for padding
+    partial: bool  # one side or half a body; else points are all around
+    body: Tensor  # [B, P, 3] points on its surface
+    body_normals: Tensor  # [B, P, 3]
+    misfit: Tensor  # [B] of the body, as a share of the size
+    fits: Tensor  # [B] bool: False where there is no body
+
+
 @dataclass
 class ClipBatch:
     """B clips in normalised space: frame 0's bounding box is centred at 0 with longest side 1, Y up.
@@ -21,6 +34,7 @@ class ClipBatch:
     `occupancy` [B, Q] (1 inside, 0 outside) describe frame 0 and are None unless asked for: the first half uniform in
     the box of side 1.1, the second half near the surface. `fps` [B] is the frame rate of each clip; `category` [B] a
     small integer per kind, for reports; `rig` [B] indexes the source's `rig_names`, None for a source without rigs.
+    `scan` is what was observed of frame 0, None where training simulates it.
     """
 
     points: Tensor
@@ -30,6 +44,7 @@ class ClipBatch:
     occupancy_points: Tensor | None = None
     occupancy: Tensor | None = None
     rig: Tensor | None = None
+    scan: FittedScan | None = None
 
 
 def turn_and_fit(points: Tensor, normals: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -105,6 +120,10 @@ class ClipSource:
         if batch < 1 or frames < 1 or points < 1 or occupancy_queries < 0:
             raise DataError(f"{batch} clips of {frames} frames, {points} points, is out of range; ask for 1 or more.")
         return self.draw(ClipRequest(batch, frames, points, split, occupancy_queries), generator)
+
+    def has(self, request: ClipRequest) -> bool:
+        """Whether this source has anything of that kind."""
+        return True
 
     def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
         """The clips of a valid request."""

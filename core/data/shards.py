@@ -99,9 +99,8 @@ class ShardSource(ClipSource):
             self._add_occupancy(result, windows, queries, generator, placed)
         return result
 
-    def has_split(self, split: str) -> bool:
-        """Whether a request for `split` has clips to draw from."""
-        return not self._stored.isdisjoint(drawn_splits(self.override, split))
+    def has(self, request: ClipRequest) -> bool:
+        return not self._stored.isdisjoint(drawn_splits(self.override, request.split))
 
     def names(self, split: str) -> list[str]:
         """The clips that a request for `split` draws from."""

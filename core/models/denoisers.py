@@ -22,9 +22,10 @@ from core.models.layers import (
     NoiseEmbedding,
     PointEmbedding,
     sinusoidal,
+    zero_linear,
 )
 from core.scalings import scalings, sigma_of
-from core.shapes import Float
+from core.shapes import Bool, Float
 
 GUESSES = 4  # the warm start's mean, and classical solutions as differences from it
 # Network inputs per anchor and frame: the mean displacement, the logarithm of its scale, each guess as a bounded
@@ -47,6 +48,7 @@ class Prepared(NamedTuple):
     space_affinity: Tensor | None = None  # [B, M, M] logarithm, for attention over the set
     condition_affinity: Tensor | None = None  # [B, M, L] logarithm, for the condition's attention
     directions: Tensor | None = None  # [B, T, M, guesses, 3] whitened; in frames, not time tokens
+    borrowed: Tensor | None = None  # [B, M, 1] bool: shape latents that sit on a body of the bank
 
     def repeat(self, seeds: int) -> Prepared:
         """The conditions repeated for several seeds: the whole batch for the first seed, then for the second, ..."""
@@ -96,21 +98,29 @@ class ShapeDenoiser(nn.Module):
         self.position = PointEmbedding(config.width) if anchored else None
         self.blocks = nn.ModuleList(ShapeBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
-        self.output = nn.Linear(config.width, channels)
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+        self.output = zero_linear(config.width, channels)
+        # What differs from a body is another thing than what differs from the mean.
+        self.borrowed_output = zero_linear(config.width, channels) if config.borrowed else None
 
     def _blocks(self) -> list[ShapeBlock]:
         return cast(list[ShapeBlock], list(self.blocks))
 
-    def prepare(self, condition: ConditionTokens, fixed: Float[Tensor, "B M C"] | None = None) -> Prepared:
-        """`condition` describes frame 0 only: its tokens are [B, 1, L, C]. `fixed` is added to the embedded latents."""
+    def prepare(
+        self,
+        condition: ConditionTokens,
+        fixed: Float[Tensor, "B M C"] | None = None,
+        borrowed: Bool[Tensor, "B M 1"] | None = None,
+    ) -> Prepared:
+        """`condition` describes frame 0 only: its tokens are [B, 1, L, C]. `fixed` is added to the embedded latents,
+        of which `borrowed` ones sit on a body.
+        """
         tokens = condition.tokens[:, 0]
         return Prepared(
             fixed=tokens.new_zeros(len(tokens), 1, 1) if fixed is None else fixed,
             shape=(),
             condition=tuple(block.condition_attention.keys_values(tokens) for block in self._blocks()),
             visible=condition.visible[:, 0],
+            borrowed=borrowed,
         )
 
     def forward(
@@ -121,7 +131,11 @@ class ShapeDenoiser(nn.Module):
         x = self.input(x) + place + prepared.fixed
         for block, condition in zip(self._blocks(), prepared.condition, strict=True):
             x = block(x, noise, condition, prepared.visible)
-        return self.output(self.norm(x))
+        x = self.norm(x)
+        result = self.output(x)
+        if self.borrowed_output is not None and prepared.borrowed is not None:
+            result = torch.where(prepared.borrowed, self.borrowed_output(x), result)
+        return result
 
 
 class MotionBlock(nn.Module):
@@ -212,14 +226,10 @@ class MotionDenoiser(nn.Module):
         self.anchor_embedding = PointEmbedding(width) if config.anchor_embedding else None
         self.from_time = nn.Linear(width, width) if config.time_embedding == "sinusoidal" else None
         self.from_prior_features = nn.Linear(patch * PRIOR_FEATURES, width) if guided else None
-        self.from_scan = nn.Linear(patch * scan_channels, width, bias=False) if scan_channels else None
-        if self.from_scan is not None:
-            nn.init.zeros_(self.from_scan.weight)
+        self.from_scan = zero_linear(patch * scan_channels, width, bias=False) if scan_channels else None
         self.blocks = nn.ModuleList(MotionBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(width)
-        self.output = nn.Linear(width, patch * channels)
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+        self.output = zero_linear(width, patch * channels)
         self.to_scales = nn.Linear(width, patch * GUESSES) if config.output_directions else None
         if self.to_scales is not None:
             # Initialised to the first guess besides the mean, the best of them.

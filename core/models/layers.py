@@ -193,6 +193,14 @@ class DiagonalGaussian:
         return 0.5 * (self.mean.square() + self.log_variance.exp() - 1.0 - self.log_variance).mean()
 
 
+def zero_linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    """A linear layer that begins with zero output."""
+    layer = nn.Linear(inputs, outputs, bias)
+    for weight in layer.parameters():
+        nn.init.zeros_(weight)
+    return layer
+
+
 def gather_rows(values: Float[Tensor, "*batch N C"], index: Tensor) -> Tensor:
     """Rows of `values` [..., N, C] at `index` [..., M] (leading axes equal) -> [..., M, C]."""
     return torch.gather(values, -2, index[..., None].expand(*index.shape, values.shape[-1]))

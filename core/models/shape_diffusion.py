@@ -2,7 +2,9 @@
 
 With `conditions.observed_anchors`, latents sit on the observed points. They start from the autoencoder's encoding of
 these points with estimated normals, and the denoiser models the difference. Each latent of the unseen part is paired
-with a seen one and modelled as a displacement from it.
+with a seen one and modelled as a displacement from it. Where a body of the bank was bent to the observation
+(`shape_denoiser.borrowed`), the unseen latents sit on its surface instead and start from its encoding; the denoiser
+models what the shape has different, and knows how well the body fits.
 """
 
 from __future__ import annotations
@@ -15,20 +17,34 @@ from torch import Tensor, nn
 
 from core.config import Config
 from core.errors import ConfigError
+from core.geometry.farthest_points import farthest_point_indices
 from core.models.conditioners import PointConditioner
 from core.models.denoisers import Prepared, ShapeDenoiser
-from core.models.layers import PointEmbedding, gather_rows
+from core.models.layers import PointEmbedding, gather_rows, zero_linear
 from core.models.local_attention import LocalAttention
 from core.models.observation_conditioners import NOTHING_DENSE, add_dense_conditioners, with_tokens
 from core.models.point_normals import FAR, estimate_normals
 from core.models.shape_autoencoder import ShapeAutoencoder
+from core.precision import distances
 from core.shapes import Bool, Float, Int
 
 SEEN_SCALE = 0.01  # standard deviation of a true position around an observed anchor
 PAIRED_SCALE = 0.12  # of an unseen position around the seen one it is paired with
 UNSEEN_SCALE = 0.3  # and around the centre where nothing is seen
+BORROWED_SCALE = 0.08  # and around its place on a body that was bent to what is seen
 TOKENS = 128  # points that become tokens; lookups around anchors use all points
 NEIGHBOURS = 16
+BODY_NEIGHBOURS = 8
+BODY_FEATURES = 6  # beside those of the surface around an anchor, see `ShapeDiffusion._of_body`
+
+
+class ShapeBody(NamedTuple):
+    """The surfaces of bodies that were bent to observations, in normalised space."""
+
+    points: Tensor  # [B, P, 3]
+    normals: Tensor  # [B, P, 3], outward unit normals
+    misfit: Tensor  # [B] as a share of the size; 0 is perfect
+    present: Tensor  # [B] bool: False where no body fits
 
 
 class ShapeObservation(NamedTuple):
@@ -40,6 +56,7 @@ class ShapeObservation(NamedTuple):
     seen: Tensor  # [B, M] bool
     dense: Mapping[str, Tensor] = NOTHING_DENSE  # [B, 1, ...] by its conditioner's name, as of ScanCondition
     guess: Tensor | None = None  # [B, M, Cs] latents of the observed points with estimated normals, see `guessed`
+    body: ShapeBody | None = None
 
     @classmethod
     def of(
@@ -60,13 +77,34 @@ class ShapeObservation(NamedTuple):
             anchors = gather_rows(gather_rows(points, chosen), row % count.clamp_min(1)) * (count > 0)[..., None]
         return cls(points, present, anchors, seen, dense)
 
+    @property
+    def borrowed(self) -> Bool[Tensor, "B M"]:
+        """Which latents sit on a body."""
+        if self.body is None:
+            return torch.zeros_like(self.seen)
+        return ~self.seen & (self.body.present & self.seen.any(dim=1))[:, None]
+
+    @torch.no_grad()
+    def completed(self, body: ShapeBody) -> ShapeObservation:
+        """With unseen latents on `body`, at points of its surface far from the seen ones and from each other."""
+        told = self._replace(body=body)
+        given = torch.where(self.seen[..., None], self.anchors, self.anchors[:, :1])
+        chosen = farthest_point_indices(body.points, self.seen.shape[1], given=given)
+        order = (~self.seen).cumsum(dim=1).sub(1).clamp_min(0)
+        places = gather_rows(gather_rows(body.points, chosen), order)
+        return told._replace(anchors=torch.where(told.borrowed[..., None], places, self.anchors))
+
     @torch.no_grad()
     def guessed(self, autoencoder: ShapeAutoencoder) -> ShapeObservation:
-        """Adds the autoencoder's latents of the observed points; zero for clips with no points."""
+        """Adds the autoencoder's latents of the observed points, and of the body; zero for clips with no points."""
         normals = estimate_normals(self.points, self.present)
         visible = torch.where(self.present[..., None], self.points, FAR)
         latents, _ = autoencoder.encode(visible, self.anchors, normals)
-        return self._replace(guess=latents * self.seen.any(dim=1)[:, None, None])
+        latents = latents * self.seen.any(dim=1)[:, None, None]
+        if self.body is not None:
+            of_body, _ = autoencoder.encode(self.body.points, self.anchors, self.body.normals)
+            latents = torch.where(self.borrowed[..., None], of_body, latents)
+        return self._replace(guess=latents)
 
 
 class ShapePrepared(NamedTuple):
@@ -104,6 +142,9 @@ class ShapeDiffusion(nn.Module):
         self.conditioner = PointConditioner(width, config.shape_denoiser.expansion)
         self.dense = add_dense_conditioners(self, conditions, width, 1)
         self.denoiser = ShapeDenoiser(config.shape_denoiser, config.shape.channels, self.anchored)
+        self.borrows = config.shape_denoiser.borrowed
+        if self.borrows and not (self.anchored and config.shape.normals):
+            raise ConfigError("shape_denoiser.borrowed needs conditions.observed_anchors and shape.normals: true.")
         self.register_buffer("guess_std", torch.ones(config.shape.channels))
         if self.anchored:
             self.place = PointEmbedding(width)
@@ -111,6 +152,9 @@ class ShapeDiffusion(nn.Module):
             self.local = LocalAttention(NEIGHBOURS, width // 2)
             self.from_local = nn.Linear(width // 2, width)
             self.unseen = nn.Parameter(0.02 * torch.randn(width))
+        if self.borrows:
+            self.body_local = LocalAttention(BODY_NEIGHBOURS, width // 2, 3)
+            self.from_body = zero_linear(width // 2 + BODY_FEATURES, width, bias=False)
         self.register_buffer("latent_mean", torch.zeros(config.shape.channels))
         self.register_buffer("latent_std", torch.ones(config.shape.channels))
 
@@ -121,7 +165,8 @@ class ShapeDiffusion(nn.Module):
             if name in self.dense:
                 tokens = with_tokens(tokens, self.get_submodule(name)(seen.float())[:, None])
         fixed = self._fixed(observed) if self.anchored else None
-        return ShapePrepared(self.denoiser.prepare(tokens, fixed), *self._whitening(observed))
+        borrowed = observed.borrowed[..., None] if self.borrows and observed.body is not None else None
+        return ShapePrepared(self.denoiser.prepare(tokens, fixed, borrowed), *self._whitening(observed))
 
     def _fixed(self, observed: ShapeObservation) -> Float[Tensor, "B M C"]:
         seen = observed.seen[..., None]
@@ -129,8 +174,24 @@ class ShapeDiffusion(nn.Module):
         known = self.place(observed.anchors) + self.from_local(self.local(observed.anchors, points))
         if observed.guess is not None:
             known = known + self.from_guess(observed.guess)
+        if self.borrows and observed.body is not None:
+            known = known + self._of_body(observed, observed.body)
         known = known * observed.seen.any(dim=1)[:, None, None]
         return torch.where(seen, known, known + self.unseen.to(known.dtype))
+
+    def _of_body(self, observed: ShapeObservation, body: ShapeBody) -> Float[Tensor, "B M C"]:
+        """What the body says around each anchor, and how far to trust it; zero without one."""
+        assert observed.guess is not None, "latents on a body need a guess to start from"
+        points = torch.where(observed.present[..., None], observed.points, FAR)
+        to_body, nearest = distances(observed.anchors, body.points).min(dim=-1)
+        normals = gather_rows(body.normals, nearest)
+        alike = (observed.guess[..., 3:6] * normals).sum(dim=-1)  # estimated normals may point inwards
+        to_seen = distances(observed.anchors, points).amin(dim=-1).clamp_max(1.0)
+        misfit = ((body.misfit + 1e-3).log() + 5.0)[:, None].expand_as(alike)
+        on_body = observed.borrowed.to(alike)
+        figures = torch.stack([alike, 10 * to_body, 5 * to_seen, misfit, on_body, torch.ones_like(alike)], dim=-1)
+        around = self.body_local(observed.anchors, body.points, body.normals)
+        return self.from_body(torch.cat([around, figures.to(around.dtype)], dim=-1)) * body.present[:, None, None]
 
     def _whitening(self, observed: ShapeObservation) -> tuple[Tensor, Tensor]:
         batch, count = observed.seen.shape
@@ -145,4 +206,9 @@ class ShapeDiffusion(nn.Module):
         spread = torch.cat([wide.expand(-1, count, 3), scale[..., 3:]], dim=-1)
         near = self.guess_std.clone()
         near[:3] = SEEN_SCALE
-        return torch.where(seen, observed.guess, place), torch.where(seen, near, spread)
+        start = seen
+        if self.borrows and observed.body is not None:
+            borrowed = observed.borrowed[..., None]
+            on_body = torch.cat([scale.new_full((batch, count, 3), BORROWED_SCALE), scale[..., 3:]], dim=-1)
+            start, spread = seen | borrowed, torch.where(borrowed, on_body, spread)
+        return torch.where(start, observed.guess, place), torch.where(seen, near, spread)

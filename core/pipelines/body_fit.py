@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 
 from core.geometry.occupancy import is_inside
 from core.geometry.sampled_field import Field, sampled_field
-from core.geometry.sampling import face_normals
+from core.geometry.sampling import face_normals, sample_surface
 from core.geometry.soft_arap import SoftArap, closest
 from core.pipelines.body_search import Floats, PlacedBody, contradictions
 from core.pipelines.free_space import FreeSpace
@@ -70,6 +70,11 @@ class FittedBody:
             inside = is_inside(self.vertices, self.faces, near)
             own[rows] = np.where(inside, STEEPNESS_INSIDE * apart, -STEEPNESS * apart).clip(-SURE, SURE)
         return own
+
+    def sampled(self, count: int) -> tuple[Floats, Floats]:
+        """`count` points of its surface by area [count, 3], always the same, and their normals [count, 3]."""
+        samples = sample_surface(self.vertices, self.faces, count, np.random.default_rng(0))
+        return samples.at(self.vertices), face_normals(self.vertices, self.faces)[samples.face]
 
     def with_company(self, places: Floats) -> Floats:
         """The same with what all likely bodies have in common."""

@@ -44,7 +44,7 @@ def load_modules(
     modules = []
     for stage, file in zip(stages, files, strict=True):
         _check_fit(file, files[-1], SECTIONS[stage])
-        module = BUILDERS[stage](config)
+        module = BUILDERS[stage](file.config)
         file.load_into(module)
         modules.append(module)
     return config, modules
@@ -54,7 +54,8 @@ def _check_fit(part: Checkpoint, whole: Checkpoint, sections: Sequence[str]) -> 
     """The diffusion was trained on the latents of certain autoencoders: their sections have to agree."""
     for section in sections:
         own, wanted = (dataclasses.asdict(getattr(item.config, section)) for item in (part, whole))
-        changed = [key for key in wanted if own[key] != wanted[key] and not key.endswith("weight")]
+        # A stage may have learned to borrow before the others.
+        changed = [k for k in wanted if own[k] != wanted[k] and not k.endswith("weight") and k != "borrowed"]
         if changed:
             raise CheckpointError(
                 f"{part.path} and {whole.path} belong to different models ({section}.{changed[0]} differs); "

@@ -23,8 +23,6 @@ from torch import Tensor
 from core.bank.search import plain_name
 from core.checkpoint import scan_motion_path
 from core.config import Config
-from core.diffusion.edm import Denoiser, precondition
-from core.diffusion.samplers import posterior_mean
 from core.errors import M2VError
 from core.geometry.scan_normalization import guess_normalization
 from core.models.diffusion_models import MotionDiffusion
@@ -39,12 +37,9 @@ from core.pipelines.free_space import FreeSpace
 from core.pipelines.memory_room import check_room
 from core.pipelines.model_files import load_modules
 from core.pipelines.motion_sampling import (
-    SCAN_SPREAD,
     denoiser_calls,
     prepare_motion,
-    run_sampler,
     sample_motion,
-    seeded_noise,
 )
 from core.pipelines.outlined_bodies import outlined_shapes, pictures_of
 from core.pipelines.prepared_mesh import PreparedMesh
@@ -55,6 +50,7 @@ from core.pipelines.scan_fit import measure
 from core.pipelines.scan_handles import scan_handles
 from core.pipelines.scan_input import ScanInput
 from core.pipelines.scan_registration import SurfaceRegistration
+from core.pipelines.shape_sampling import sample_shapes
 from core.pipelines.surface import latents_to_mesh, model_occupancy, within_budget
 from core.sequence import MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
 from core.shapes import Float
@@ -171,9 +167,12 @@ class Reconstructor:
         surfaces: list[_Surface] = []
         for number in range(len(latents)):
             body = bodies[number % len(bodies)] if bodies else None
+            known = latents[number : number + 1]
+            if body is not None and self.shape_diffusion.borrows:
+                known = self._shapes(observed, [shapes[number]], options.sampling, report, body)
             vertices, faces = latents_to_mesh(
                 self.shape_autoencoder,
-                latents[number : number + 1],
+                known,
                 options.resolution,
                 options.faces,
                 observed.points[0],
@@ -210,38 +209,24 @@ class Reconstructor:
         return surfaces
 
     def _shapes(
-        self, observed: ScanInput, seeds: list[int], sampling: SamplingOptions, report: Reporter
+        self,
+        observed: ScanInput,
+        seeds: list[int],
+        sampling: SamplingOptions,
+        report: Reporter,
+        body: FittedBody | None = None,
     ) -> Float[Tensor, "S M C"]:
-        """Shape latents of frame 0, a row per seed, in one batch."""
-        given = observed.shape()
-        if self.shape_diffusion.anchored:
-            given = given.guessed(self.shape_autoencoder)
-        one = self.shape_diffusion.prepare(given)
-        shape = (self.config.shape.latents, self.config.shape.channels)
-
-        def step(done: int, total: int, estimate: Tensor) -> None:
-            report.step("Finding the shape")
-
-        def denoiser(count: int) -> Denoiser:
-            network = one.network.repeat(count)
-            return precondition(
-                lambda x, level: self.shape_diffusion.denoiser(x, level, network), self.config.diffusion
-            )
-
-        # One fixed noise and its negative, as for motions.
-        once = seeded_noise([0], shape).to(self.device)
-        mean = posterior_mean(denoiser(2), torch.cat([once, -once]), self.config.diffusion.sigma_max).mean(
-            0, keepdim=True
+        """Shape latents of frame 0, a row per seed, in one batch, with what is known of a `body` that fits."""
+        return sample_shapes(
+            self.shape_diffusion,
+            self.shape_autoencoder,
+            self.config,
+            observed.shape(),
+            seeds,
+            sampling,
+            (lambda: report.step("Finding the shape")) if body is None else report.check_cancelled,
+            body,
         )
-        several = one.repeat(len(seeds))
-        if sampling.quality == "draft":
-            whitened = mean
-            step(1, 1, mean)
-        else:
-            noise = seeded_noise(seeds, shape).to(self.device)
-            whitened = run_sampler(denoiser(len(seeds)), noise, sampling, self.config, step)
-            whitened = mean + SCAN_SPREAD * (whitened - mean)
-        return self.shape_autoencoder.proper(several.unwhiten(whitened))
 
     def _bodies(
         self, observed: ScanInput, latents: Tensor, free: FreeSpace | None, without: Collection[str], report: Reporter

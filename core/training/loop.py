@@ -274,15 +274,15 @@ def averaged_check(
 ) -> Figures:
     """Held-out figures on unseen identities, with the averaged weights, on the same clips every time."""
     generator = torch.Generator(device=device).manual_seed(12_345)
-    totals: dict[str, float] = {}
+    found: dict[str, list[float]] = {}  # clips of some sources have figures that others lack
     batch = config.training.batch
     rounds = max(1, CHECK_CLIPS // batch)
     with averaged_weights(objective.trained, average):
         for _ in range(rounds):
             clips = objective.draw(source, batch, generator, "unseen_identity")
             for name, value in objective.check(clips, generator).items():
-                totals[name] = totals.get(name, 0.0) + value / rounds
-    return {name: round(value, 5) for name, value in totals.items()}
+                found.setdefault(name, []).append(value)
+    return {name: round(sum(values) / len(values), 5) for name, values in found.items()}
 
 
 def _nothing(line: str) -> None:

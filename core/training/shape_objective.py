@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
@@ -14,13 +16,14 @@ from core.geometry.farthest_points import farthest_point_indices, nearest_indice
 from core.models.diffusion_models import ShapeDiffusion, build_shape_diffusion
 from core.models.layers import gather_rows
 from core.models.shape_autoencoder import ShapeAutoencoder
-from core.models.shape_diffusion import ShapeObservation
-from core.observation_kinds import LEARNED, ClipView
+from core.models.shape_diffusion import ShapeBody, ShapeObservation
+from core.observation_kinds import LEARNED, VOXELS, ClipView, stored_shape
 from core.precision import distances
 from core.training.objectives import Figures, Objective, untouched
 from core.training.tasks import draw_kind
 
 LARGEST_ERROR = 25.0  # squared, in units of the network's output
+NORMAL_COST = 0.0015  # of a squared difference of unit normals, in squared lengths
 LARGEST_LOGIT = 12.0  # of a decoded occupancy: more certain values teach nothing
 
 
@@ -53,7 +56,8 @@ class ShapeDiffusionObjective(Objective):
             self.trained.guess_std.copy_(missed.square().mean(dim=0).sqrt().clamp_min(1e-4))
 
     def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = self.loss_of(draw_kind(self.config.tasks, generator, "shape_"), clips, generator)
+        kind = clips.scan.kind if clips.scan is not None else draw_kind(self.config.tasks, generator, "shape_")
+        loss = self.loss_of(kind, clips, generator)
         return loss + untouched(self.trained), {}
 
     def loss_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> Tensor:
@@ -89,14 +93,23 @@ class ShapeDiffusionObjective(Objective):
 
     @torch.no_grad()
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:
-        """The loss on each kind of observation, their mean, and the IoU of the posterior mean's surface."""
-        kinds = [kind for kind in LEARNED if getattr(self.config.tasks, f"shape_{kind}") > 0]
-        losses = {f"loss_{kind}": float(self.loss_of(kind, clips, generator)) for kind in kinds}
+        """The loss on each kind of observation, their mean, and the IoU of the posterior mean's surface.
+
+        Of clips with a fitted body: on their own observation, with the body and without it.
+        """
+        scan = clips.scan
+        if scan is not None:
+            bare = dataclasses.replace(clips, scan=scan._replace(fits=torch.zeros_like(scan.fits)))
+            cases = {f"{scan.kind}_with_body": (scan.kind, clips), f"{scan.kind}_without_body": (scan.kind, bare)}
+        else:
+            kinds = [kind for kind in LEARNED if getattr(self.config.tasks, f"shape_{kind}") > 0]
+            cases = {kind: (kind, clips) for kind in kinds}
+        losses = {f"loss_{name}": float(self.loss_of(*case, generator)) for name, case in cases.items()}
         figures = losses | {"loss": sum(losses.values()) / len(losses)}
         if clips.occupancy is None:
             return figures
         inside = clips.occupancy > 0.5
-        for kind in kinds:
+        for name, (kind, clips) in cases.items():
             observed, latents = self._observe(kind, clips, generator)
             prepared = self.trained.prepare(observed)
             noise = torch.randn(latents.shape, device=latents.device, generator=generator)
@@ -106,7 +119,7 @@ class ShapeDiffusionObjective(Objective):
             uniform = slice(found.shape[1] // 2)  # the other half of the queries is near the surface
             # Over all clips at once: only a few queries lie inside a thin shape.
             both, either = (found & inside)[:, uniform].sum(), (found | inside)[:, uniform].sum()
-            figures[f"iou_{kind}"] = float(both / either.clamp_min(1))
+            figures[f"iou_{name}"] = float(both / either.clamp_min(1))
         return figures
 
     def _observe(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> tuple[ShapeObservation, Tensor]:
@@ -114,7 +127,14 @@ class ShapeDiffusionObjective(Objective):
         points, count = clips.points[:, 0], self.config.shape.latents
         simulate = LEARNED[kind].simulate_shape
         assert simulate is not None, "what is learned can be simulated"
-        observed = simulate(ClipView(clips.points, clips.normals), self.config, generator)
+        view, scan = ClipView(clips.points, clips.normals), clips.scan
+        # A grid is as it is however the shape lies in it, and made again; other observations belong to their body.
+        if scan is None or kind == VOXELS.learned_as:
+            observed = simulate(view, self.config, generator)
+        else:
+            observed = stored_shape(scan, self.config, generator)
+        if scan is not None and self.trained.borrows:
+            observed = observed.completed(ShapeBody(scan.body, scan.body_normals, scan.misfit, scan.fits))
         if self.trained.anchored:
             observed = observed.guessed(self._frozen[0])
         if not self.trained.anchored:
@@ -125,22 +145,28 @@ class ShapeDiffusionObjective(Objective):
             # Unseen points start as copies of a seen one, so that they do not count as chosen.
             first = torch.where(observed.seen.any(dim=1)[:, None, None], true[:, :1], points[:, :1])
             given = torch.where(observed.seen[..., None], true, first)
-            free = gather_rows(points, farthest_point_indices(points, count, given=given))  # the unseen take the first
-            anchors = torch.where(observed.seen[..., None], true, paired_with(observed, free))
+            free = farthest_point_indices(points, count, given=given)  # the unseen take the first
+            paired = paired_with(observed, gather_rows(points, free), gather_rows(clips.normals, free))
+            anchors = torch.where(observed.seen[..., None], true, paired)
         return observed, self._frozen[0].encode(points, anchors, clips.normals)[0]
 
 
-def paired_with(observed: ShapeObservation, free: Tensor) -> Tensor:
+def paired_with(observed: ShapeObservation, free: Tensor, normals: Tensor) -> Tensor:
     """True positions of unseen latents [B, M, 3]: the first of `free` [B, M, 3], assigned near their paired places.
 
-    Minimises the total squared distance: sets have no order, and this assignment is the easiest to learn.
+    Minimises the total squared distance: sets have no order, and this assignment is the easiest to learn. On a body
+    also that of `normals` [B, M, 3]: both sides of a thin limb are near.
     """
     anchors = free.clone()
+    borrowed = observed.borrowed
     for clip, seen in enumerate(observed.seen):
         rows = (~seen).nonzero()[:, 0]
         if seen.any() and len(rows):
             candidates = free[clip, : len(rows)]
             cost = distances(observed.anchors[clip, rows], candidates).square()
+            if borrowed[clip].any() and observed.guess is not None:
+                turned = distances(observed.guess[clip, rows, 3:6], normals[clip, : len(rows)]).square()
+                cost = cost + NORMAL_COST * turned
             _, column = linear_sum_assignment(cost.cpu().numpy())
             anchors[clip, rows] = candidates[torch.from_numpy(column).to(rows.device)]
         elif len(rows):

@@ -29,6 +29,10 @@ class MixedSource(ClipSource):
             from core.data.shards import ShardSource
 
             self.sources.append((config.shards_share, ShardSource(config.shards, device, config.shards_splits)))
+        if config.fitted:
+            from core.data.fitted_scans import FittedSource
+
+            self.sources.append((config.fitted_share, FittedSource(config.fitted, device)))
 
     @property
     def rig_names(self) -> tuple[str, ...]:
@@ -37,31 +41,30 @@ class MixedSource(ClipSource):
 
     def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
         device = generator.device
-        shares = torch.tensor(self._shares(request.split), device=device)
+        shares = torch.tensor(self._shares(request), device=device)
         which = int(torch.multinomial(shares, 1, generator=generator))
         clips = self.sources[which][1].draw(request, generator)
         if self.config.mirror and request.split == "train":
             clips = mirrored(clips, torch.rand(request.batch, device=device, generator=generator) < 0.5)
         return clips
 
-    def _shares(self, split: str) -> list[float]:
-        """Prepared sets may lack splits; if no source has one, the first raises the error."""
-        shares = [share if getattr(source, "has_split", _any_split)(split) else 0.0 for share, source in self.sources]
+    def _shares(self, request: ClipRequest) -> list[float]:
+        """Prepared sets may lack splits, and scans have no motion; if no source has one, the first raises the error."""
+        shares = [share if source.has(request) else 0.0 for share, source in self.sources]
         return shares if sum(shares) > 0 else [share for share, _ in self.sources]
-
-
-def _any_split(split: str) -> bool:
-    return True
 
 
 def mirrored(clips: ClipBatch, which: Tensor) -> ClipBatch:
     """Reflect the clips chosen by `which` [B] at the plane x = 0."""
     sign = torch.ones(len(which), 3, device=which.device)
     sign[:, 0] = torch.where(which, -1.0, 1.0)
-    occupancy_points = clips.occupancy_points
+    occupancy_points, scan = clips.occupancy_points, clips.scan
+    side = sign[:, None]
     return dataclasses.replace(
         clips,
         points=clips.points * sign[:, None, None],
-        normals=clips.normals * sign[:, None],
-        occupancy_points=None if occupancy_points is None else occupancy_points * sign[:, None],
+        normals=clips.normals * side,
+        occupancy_points=None if occupancy_points is None else occupancy_points * side,
+        scan=scan
+        and scan._replace(points=scan.points * side, body=scan.body * side, body_normals=scan.body_normals * side),
     )

@@ -7,10 +7,12 @@ from core.config import load_config
 from core.errors import ConfigError
 from core.models.diffusion_models import build_motion_diffusion, build_shape_autoencoder, build_shape_diffusion
 from core.models.observation_conditioners import ScanCondition, by_time_token
-from core.models.shape_diffusion import ShapeObservation
+from core.models.shape_autoencoder import ShapeAutoencoder
+from core.models.shape_diffusion import ShapeBody, ShapeDiffusion, ShapeObservation
 from core.models.warm_start import HandleCondition
 
 CONFIG = load_config("tiny")
+BORROWING = load_config("tiny", ["shape_denoiser.borrowed=true"])
 FRAMES = 4
 
 
@@ -103,6 +105,46 @@ def test_seen_latents_are_whitened_around_what_is_observed() -> None:
     assert torch.allclose(prepared.whiten(prepared.unwhiten(latents)), latents, atol=1e-4)
 
 
+def sphere_body(present: bool = True) -> ShapeBody:
+    normals = torch.nn.functional.normalize(torch.randn(1, 200, 3, generator=torch.Generator().manual_seed(5)), dim=-1)
+    return ShapeBody(0.45 * normals, normals, torch.tensor([0.01]), torch.tensor([present]))
+
+
+def borrowing() -> tuple[ShapeDiffusion, ShapeAutoencoder]:
+    torch.manual_seed(0)
+    return build_shape_diffusion(BORROWING), build_shape_autoencoder(CONFIG).eval()
+
+
+def test_unseen_latents_sit_on_a_body_and_untrained_are_its_encoding() -> None:
+    shape, autoencoder = borrowing()
+    observed = shape_observation("points", 1).completed(sphere_body()).guessed(autoencoder)
+    assert observed.borrowed[0].tolist() == [False] * 8 + [True] * (CONFIG.shape.latents - 8)
+    places = observed.anchors[0, 8:]
+    assert torch.allclose(places.norm(dim=-1), torch.tensor(0.45)), "on the body"
+    assert float(torch.cdist(places, observed.anchors[0, :8]).min()) > 0.1, "away from what is seen"
+    prepared = shape.prepare(observed)
+    x = torch.randn(1, CONFIG.shape.latents, CONFIG.shape.channels)
+    answer = prepared.unwhiten(shape.denoiser(x, torch.zeros(1), prepared.network))
+    assert torch.allclose(answer[0, 8:], observed.guess[0, 8:])
+
+
+@torch.no_grad()
+def test_a_body_is_heard_with_its_misfit_and_not_where_none_fits() -> None:
+    shape, autoencoder = borrowing()
+    awake(shape)
+    x = torch.randn(1, CONFIG.shape.latents, CONFIG.shape.channels, generator=torch.Generator().manual_seed(9))
+
+    def answer(body: ShapeBody | None) -> torch.Tensor:
+        observed = shape_observation("points", 1)
+        prepared = shape.prepare((observed if body is None else observed.completed(body)).guessed(autoencoder))
+        return prepared.unwhiten(shape.denoiser(x, torch.zeros(1), prepared.network))
+
+    fitting, none = answer(sphere_body()), answer(None)
+    assert float((answer(sphere_body()._replace(misfit=torch.tensor([0.1]))) - fitting).abs().max()) > 1e-4
+    assert float((fitting - none).abs().max()) > 1e-2
+    assert torch.equal(answer(sphere_body(present=False)), none)
+
+
 def test_grids_are_grouped_with_the_rest_frame() -> None:
     frames = torch.arange(5.0).view(1, 5, 1)
     assert by_time_token(frames, 2)[..., 0].tolist() == [[0, 1, 2], [0, 3, 4]]
@@ -119,5 +161,7 @@ def test_longer_conditions_repeat_the_last_frame_unseen() -> None:
 def test_settings_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ConfigError, match="explicit_anchor"):
         build_shape_diffusion(load_config("paper", ["conditions.observed_anchors=true"]))
+    with pytest.raises(ConfigError, match="observed_anchors"):
+        build_shape_diffusion(load_config("paper", ["shape_denoiser.borrowed=true"]))
     with pytest.raises(ConfigError, match="warm_start"):
         build_motion_diffusion(load_config("paper", ["conditions.scan_channels=8"]))

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 
 from core.config import Config, load_config
-from core.data.clips import ClipBatch, ClipRequest, ClipSource
+from core.data.clips import ClipBatch, ClipRequest, ClipSource, FittedScan
 from core.data.procedural import ProceduralSource
 
 
@@ -24,6 +24,20 @@ class FixedClips(ClipSource):
         if training not in self.kept:
             self.kept[training] = self.source.draw(training, torch.Generator().manual_seed(self.seed))
         return self.kept[training]
+
+
+class FixedFits(FixedClips):
+    """The same clips, half seen, with a body that is the shape itself, a little too small."""
+
+    def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
+        clips = super().draw(request, generator)
+        points = clips.points[:, 0]
+        present = points[..., 1] > points[..., 1].median(dim=1, keepdim=True).values
+        scan = FittedScan(
+            "scans", points, present, True, 0.95 * points, clips.normals,
+            torch.full((len(points),), 0.01), torch.ones(len(points), dtype=torch.bool),
+        )  # fmt: skip
+        return dataclasses.replace(clips, scan=scan)
 
 
 def tiny(**sections: dict[str, object]) -> Config:

@@ -20,7 +20,7 @@ from core.training.shape_objective import ShapeDiffusionObjective
 from core.training.stages import build_objective, train
 from core.training.state import AveragedWeights
 from core.training.tasks import TASK_KINDS
-from tests.training.fixed import FixedClips, tiny
+from tests.training.fixed import FixedClips, FixedFits, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +31,11 @@ def few_check_clips(monkeypatch: pytest.MonkeyPatch) -> None:
 FAST = {"ema_decay": 0.95, "learning_rate": 5e-3}
 
 
-def learn(stage: str, config: Config, folder: Path, steps: int) -> tuple[Figures, Figures]:
+def learn(
+    stage: str, config: Config, folder: Path, steps: int, source: FixedClips | None = None
+) -> tuple[Figures, Figures]:
     """Held-out figures before and after; held out are the training clips here."""
-    source = FixedClips()
+    source = source or FixedClips()
     earlier = {"shape-diffusion": STAGES[:1], "motion-diffusion": STAGES[:2]}.get(stage, ())
     train(earlier, config, folder, steps=1, source=source)
     torch.manual_seed(0)
@@ -86,6 +88,20 @@ def test_shape_diffusion(tmp_path: Path, kind: str) -> None:
     assert after[f"loss_{kind}"] < 0.95 * before[f"loss_{kind}"]
     if kind == "tracked":  # the others say too little for a surface within so few steps
         assert after[f"iou_{kind}"] > before[f"iou_{kind}"]
+
+
+def test_shape_diffusion_on_a_body(tmp_path: Path) -> None:
+    """What was not seen is known from the body, so that nearly all of it can be learned."""
+    config = tiny(
+        training=FAST,
+        diffusion={"posterior_mean_fraction": 0.5},
+        tasks=only("scans", "shape_"),
+        shape_denoiser={"borrowed": True},
+    )
+    before, after = learn("shape-diffusion", config, tmp_path, 80, FixedFits())
+    assert after["loss_scans_with_body"] < 0.9 * before["loss_scans_with_body"]
+    assert after["loss_scans_with_body"] < after["loss_scans_without_body"]
+    assert after["iou_scans_with_body"] > after["iou_scans_without_body"]
 
 
 def test_motion_diffusion_improves_on_its_warm_start(tmp_path: Path) -> None:
@@ -159,6 +175,8 @@ def test_every_weight_of_every_preset_gets_a_gradient(tmp_path: Path, preset: st
         kinds = [kind for kind in TASK_KINDS if getattr(config.tasks, prefix + kind, 0.0) > 0]
         for kind in kinds:
             _loss_of(objective, kind, clips, generator).backward()
+        if stage == "shape-diffusion" and config.shape_denoiser.borrowed:
+            objective(objective.draw(FixedFits(), 2, generator, "train"), generator)[0].backward()
     else:
         objective(objective.example(clips, generator), generator)[0].backward()
     assert [name for name, weight in objective.trained.named_parameters() if weight.grad is None] == []
