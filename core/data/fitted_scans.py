@@ -28,7 +28,7 @@ THICKER = 0.003  # standard deviation of a body's offset along its normals
 NOISE = 0.001  # of seen points, beside that they were stored with
 
 
-class ScanKind(IntEnum):
+class StoredKind(IntEnum):
     """What a stored scan shows."""
 
     DEPTH = 0
@@ -38,8 +38,13 @@ class ScanKind(IntEnum):
 
 
 # As training calls them.
-LEARNED_AS = {ScanKind.DEPTH: "scans", ScanKind.HALF: "scans", ScanKind.TRACKED: "tracked", ScanKind.VOXELS: "voxels"}
-PARTIAL = (ScanKind.DEPTH, ScanKind.HALF)
+LEARNED_AS = {
+    StoredKind.DEPTH: "scans",
+    StoredKind.HALF: "scans",
+    StoredKind.TRACKED: "tracked",
+    StoredKind.VOXELS: "voxels",
+}
+PARTIAL = (StoredKind.DEPTH, StoredKind.HALF)
 
 
 def write_scans(path: Path, scans: Sequence[Mapping[str, NDArray]]) -> None:
@@ -83,8 +88,9 @@ class FittedSource(ClipSource):
             raise DataError(f"There are no fitted scans of {request.frames} frames and the split {request.split!r}.")
         stored, batch = self.scans[request.split], request.batch
         kinds = stored["kind"]
-        kind = LEARNED_AS[ScanKind(int(kinds[self._below(len(kinds), generator, 1)]))]
-        alike = torch.isin(kinds, kinds.new_tensor([one for one, name in LEARNED_AS.items() if name == kind]))
+        one = StoredKind(int(kinds[self._below(len(kinds), generator, 1)]))
+        kind = LEARNED_AS[one]
+        alike = torch.isin(kinds, kinds.new_tensor([other for other, name in LEARNED_AS.items() if name == kind]))
         rows = alike.nonzero()[:, 0]
         rows = rows[self._below(len(rows), generator, batch)]
         surface, seen, places = (stored[name][rows].float() for name in ("surface", "seen", "places"))
@@ -117,7 +123,7 @@ class FittedSource(ClipSource):
             surface[..., 3:],
             fps=torch.full((batch,), 24.0, device=self.device),
             category=torch.zeros(batch, dtype=torch.long, device=self.device),
-            scan=FittedScan(kind, seen, present, kind == "scans", body[..., :3], body[..., 3:], misfit, fits),
+            scan=FittedScan(kind, seen, present, one in PARTIAL, body[..., :3], body[..., 3:], misfit, fits),
         )
         if request.queries:
             half = places.shape[1] // 2  # uniform places, then near ones

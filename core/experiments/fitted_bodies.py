@@ -19,7 +19,7 @@ from torch import Tensor
 
 from core.data.cameras import random_cameras
 from core.data.clips import ClipBatch
-from core.data.fitted_scans import BODY_POINTS, CLOUD, FILE, SCAN_POINTS, ScanKind, write_scans
+from core.data.fitted_scans import BODY_POINTS, CLOUD, FILE, SCAN_POINTS, StoredKind, write_scans
 from core.data.observations import depth_scan, half_body, noise_levels, quantised, tracked_points
 from core.data.procedural import ProceduralSource
 from core.data.rig_bank import RigSource, prepared_bank
@@ -30,7 +30,7 @@ from core.pipelines.body_search import BodyPoses, find_bodies
 from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.seen_side import Extent
 
-SHARES = {ScanKind.DEPTH: 0.4, ScanKind.HALF: 0.3, ScanKind.TRACKED: 0.2, ScanKind.VOXELS: 0.1}
+SHARES = {StoredKind.DEPTH: 0.4, StoredKind.HALF: 0.3, StoredKind.TRACKED: 0.2, StoredKind.VOXELS: 0.1}
 RIGS = 0.6  # of the shapes; the others are procedural
 DENSE = 4096  # surface points from which a sensor sees some
 QUERIES = 4096  # places with known occupancy
@@ -41,19 +41,19 @@ MOST_MISFIT = 0.04  # of a body that is kept
 IN_A_FILE = 25  # scans
 
 
-def seen_of(clip: ClipBatch, kind: ScanKind, generator: torch.Generator) -> tuple[Tensor, FreeSpace | None, Extent]:
+def seen_of(clip: ClipBatch, kind: StoredKind, generator: torch.Generator) -> tuple[Tensor, FreeSpace | None, Extent]:
     """Points [N, 3] that a sensor sees of a clip of one frame, the empty space it saw, and what the points show."""
     sigma = noise_levels(1, generator)
-    if kind is ScanKind.DEPTH:
+    if kind is StoredKind.DEPTH:
         cameras = random_cameras(1, 1, generator)
         scan = depth_scan(clip.points, clip.normals, DENSE, generator, sigma, cameras=cameras)
         seen = scan.points[0, 0][scan.present[0, 0]]
         free = FreeSpace(seen.numpy(), cameras.position[0, 0].numpy()) if len(seen) > RAYS else None
         return seen, free, Extent.SIDE
-    if kind is ScanKind.HALF:
+    if kind is StoredKind.HALF:
         scan = half_body(clip.points, 512, sigma, generator)
         return scan.points[0, 0][scan.present[0, 0]], None, Extent.CUT
-    if kind is ScanKind.VOXELS:
+    if kind is StoredKind.VOXELS:
         return torch.unique(quantised(clip.points[0, 0]), dim=0), None, Extent.WHOLE
     count = int(FEW[0] * (FEW[1] / FEW[0]) ** float(torch.rand((), generator=generator)))
     return tracked_points(clip.points, count, sigma, generator).points[0, 0], None, Extent.WHOLE

@@ -10,7 +10,7 @@ import torch
 
 from core.config import DataConfig
 from core.data.clips import ClipBatch, ClipRequest
-from core.data.fitted_scans import BODY_POINTS, CLOUD, SCAN_POINTS, FittedSource, ScanKind, write_scans
+from core.data.fitted_scans import BODY_POINTS, CLOUD, SCAN_POINTS, FittedSource, StoredKind, write_scans
 from core.errors import DataError
 from core.training.sources import MixedSource
 
@@ -23,7 +23,7 @@ def ball(count: int, radius: float, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([radius * normals, normals], axis=1).astype(np.float32)
 
 
-def stored(kind: ScanKind, rng: np.random.Generator, seen: int = 200) -> dict[str, np.ndarray]:
+def stored(kind: StoredKind, rng: np.random.Generator, seen: int = 200) -> dict[str, np.ndarray]:
     """A ball of which the upper half is seen, and two bodies that are smaller balls."""
     surface = ball(CLOUD, 0.5, rng)
     scan = np.zeros((SCAN_POINTS, 3), np.float32)
@@ -46,10 +46,10 @@ def stored(kind: ScanKind, rng: np.random.Generator, seen: int = 200) -> dict[st
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place, rng = tmp_path_factory.mktemp("fitted"), np.random.default_rng(0)
-    kinds = (ScanKind.DEPTH, ScanKind.HALF, ScanKind.TRACKED, ScanKind.VOXELS)
+    kinds = (StoredKind.DEPTH, StoredKind.HALF, StoredKind.TRACKED, StoredKind.VOXELS)
     write_scans(place / "fitted-scans-train-0-000.safetensors", [stored(kind, rng) for kind in kinds])
     write_scans(place / "fitted-scans-train-0-001.safetensors", [stored(kind, rng) for kind in kinds])
-    write_scans(place / "fitted-scans-unseen_identity-0-000.safetensors", [stored(ScanKind.DEPTH, rng)])
+    write_scans(place / "fitted-scans-unseen_identity-0-000.safetensors", [stored(StoredKind.DEPTH, rng)])
     return place
 
 
