@@ -59,25 +59,28 @@ def seen_of(clip: ClipBatch, kind: StoredKind, generator: torch.Generator) -> tu
     return tracked_points(clip.points, count, sigma, generator).points[0, 0], None, Extent.WHOLE
 
 
-def fitted_scans(rigs: Path, count: int, seed: int, held_out: bool = False) -> Iterator[dict[str, NDArray]]:
-    """One scan after the other, with the bodies that were bent to it; those that none fits are left out.
+def fitted_scans(
+    rigs: Path | None, bodies: BodyPoses, count: int, seed: int, held_out: bool = False
+) -> Iterator[dict[str, NDArray]]:
+    """One scan after the other, with `bodies` that were bent to it; those that none fits are left out.
 
-    Where `held_out`, procedural shapes of unseen identity and rigs in unseen motion.
+    Shapes are procedural where there are no `rigs`; where `held_out`, of unseen identity, and rigs in unseen motion.
     """
-    rig_source = RigSource(prepared_bank(rigs))
-    procedural, bodies = ProceduralSource(), BodyPoses.shipped()
-    unseen = {*UNSEEN_IDENTITIES, *UNSEEN_AUTHORS}
+    rig_source = None if rigs is None else RigSource(prepared_bank(rigs))
+    procedural, unseen = ProceduralSource(), {*UNSEEN_IDENTITIES, *UNSEEN_AUTHORS}
     for number in range(count):
         generator = torch.Generator().manual_seed(1_000_003 * seed + number)
-        of_rig = float(torch.rand((), generator=generator)) < RIGS
-        source, split = (rig_source, "unseen_motion") if of_rig else (procedural, "unseen_identity")
-        clip = source.sample(1, 1, DENSE, generator, split if held_out else "train", QUERIES)
+        name = ""
+        if rig_source is not None and float(torch.rand((), generator=generator)) < RIGS:
+            clip = rig_source.sample(1, 1, DENSE, generator, "unseen_motion" if held_out else "train", QUERIES)
+            assert clip.rig is not None
+            name = Path(rig_source.rig_names[int(clip.rig[0])]).stem
+        else:
+            clip = procedural.sample(1, 1, DENSE, generator, "unseen_identity" if held_out else "train", QUERIES)
         assert clip.occupancy_points is not None and clip.occupancy is not None
         shares = torch.tensor(list(SHARES.values()))
         kind = list(SHARES)[int(torch.multinomial(shares, 1, generator=generator))]
         seen, free, extent = seen_of(clip, kind, generator)
-        name = rig_source.rig_names[int(clip.rig[0])] if clip.rig is not None else ""
-        name = Path(name).stem
         others = bodies.without(unseen | ({name, bodies.packs.get(name, name)} if name else set()))
         cloud = seen.numpy().astype(np.float64)
         fits = fit_bodies(find_bodies(others, cloud, free, TRIED, extent=extent), cloud, free, extent=extent)
@@ -118,7 +121,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     written = 0
     try:
-        scans = fitted_scans(options.rigs, options.scans, options.seed, options.held_out)
+        scans = fitted_scans(options.rigs, BodyPoses.shipped(), options.scans, options.seed, options.held_out)
         for number, some in enumerate(iter(lambda: list(islice(scans, IN_A_FILE)), [])):
             write_scans(options.out / f"{name}-{number:03d}.safetensors", some)
             written += len(some)
