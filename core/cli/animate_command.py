@@ -1,4 +1,4 @@
-"""`m2v animate`: from a mesh and handles to exported motions, several seeds of each."""
+"""`m2v animate`: samples motions of a mesh that follow handles, several seeds, and exports them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.pipelines.request import SampleSet
 
 
-UNUSED = "not used: take one as keys with --clip NAME, or let motions be borrowed from it with m2v bank add."
+UNUSED = "not used; --clip NAME follows one of them, and m2v bank add lets motions be borrowed from them."
 
 
 def add_command(command: AddCommand) -> None:
@@ -44,12 +44,12 @@ def add_command(command: AddCommand) -> None:
     add_sampling_arguments(animate)
     add_motion_arguments(animate)
     animate.add_argument("--frames", type=int, metavar="N", help="2 to 1000, instead of the handle file's")
-    animate.add_argument("--up", choices=("x", "y", "z"), help="the mesh's up axis, when it is not the format's own")
+    animate.add_argument("--up", choices=("x", "y", "z"), help="the mesh's up axis, if it is not the format's own")
     add_model_arguments(animate)
 
 
 def run_animate(options: argparse.Namespace) -> None:
-    """`m2v animate`: everything that can be wrong is found before the model is loaded."""
+    """`m2v animate`: all input is checked before the model is loaded."""
     from core.io.export_notes import export_notes
     from core.io.handle_file import read_handle_file
     from core.io.mesh.mesh_reader import read_mesh

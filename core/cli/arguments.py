@@ -1,4 +1,4 @@
-"""Shared by the commands: arguments, early checks of outputs, the progress bar, notes and tables."""
+"""What the commands share: arguments, checks of outputs, progress bars, notes and tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AddCommand(Protocol):
 
 
 class Help(argparse.HelpFormatter):
-    """Shows defaults of options that have one worth showing."""
+    """Shows the defaults of options that have a telling one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shown = action.default not in (None, False, argparse.SUPPRESS) and action.option_strings
@@ -42,12 +42,12 @@ def add_model_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def add_output(command: argparse.ArgumentParser) -> None:
-    """`--out`, whose suffix picks the format."""
+    """`--out`; its suffix picks the format."""
     command.add_argument("--out", type=Path, required=True, metavar="OUT", help="its suffix picks the format")
 
 
 def add_sampling_arguments(command: argparse.ArgumentParser) -> None:
-    """The fields of SamplingOptions."""
+    """Options of the sampler: seeds, quality, steps."""
     command.add_argument("--seeds", type=int, default=4, help="how many results; several are named OUT-seed0, ...")
     command.add_argument("--seed", type=int, default=0, help="the first seed")
     command.add_argument(
@@ -57,12 +57,10 @@ def add_sampling_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def add_motion_arguments(command: argparse.ArgumentParser) -> None:
-    """What kind of motion an animation is to be."""
+    """Options of the motion: behaviour, loop, what not to borrow, contacts."""
     from core.bank.behaviours import BEHAVIOURS
 
-    command.add_argument(
-        "--behaviour", choices=BEHAVIOURS, default="", help="what the motion is to be; any, if left out"
-    )
+    command.add_argument("--behaviour", choices=BEHAVIOURS, default="", help="kind of motion; any, if left out")
     command.add_argument("--loop", action="store_true", help="the last frame flows into the first")
     command.add_argument(
         "--without",
@@ -71,11 +69,11 @@ def add_motion_arguments(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="borrow nothing from a pack, model or clip (MODEL/CLIP), as `m2v bank list` has them; may be repeated",
     )
-    command.add_argument("--no-contacts", action="store_true", help="feet need not stay where they stand")
+    command.add_argument("--no-contacts", action="store_true", help="let feet slide")
 
 
 def sampling_options(options: argparse.Namespace) -> SamplingOptions:
-    """What `add_sampling_arguments` read; raises M2VError for values that are not possible."""
+    """The parsed options as SamplingOptions. Raises M2VError for impossible values."""
     from core.pipelines.request import SamplingOptions
 
     sampling = SamplingOptions(
@@ -93,7 +91,7 @@ def sampling_options(options: argparse.Namespace) -> SamplingOptions:
 
 
 def check_output(out: Path) -> None:
-    """Raises ExportError when `out` has no known suffix or lies where nothing can be written; leaves no trace."""
+    """Check that `out` has a known suffix and can be written, and leave no trace. Raises ExportError."""
     import re
 
     from core.io.export_formats import FOLDERS, FORMATS
@@ -121,24 +119,24 @@ def counting_bar() -> Iterator[Callable[[int, int, str], None]]:
 
 @contextmanager
 def progress_bar() -> Iterator[OnStep]:
-    """The same for a pipeline's progress."""
+    """A progress bar for a pipeline's `on_step`."""
     with counting_bar() as tell:
         yield lambda report: tell(report.done, report.total, report.message)
 
 
 def print_notes(path: Path, notes: Iterable[str]) -> None:
-    """Prints a reader's notes on a file to the error stream."""
+    """Print a reader's notes on a file to the error stream."""
     for note in notes:
         print(f"{path.name}: {note}", file=sys.stderr)
 
 
 def print_mesh_notes(path: Path, mesh: SourceMesh, up: str | None = None) -> None:
-    """Prints a mesh's notes, its likely up axis if none was given, and its units."""
+    """Print a mesh's notes, its likely up axis if none was given, and its units."""
     from core.io.mesh.source_mesh import guess_up_axis, units_note
 
     print_notes(path, mesh.notes)
     if up is None and (likely := guess_up_axis(mesh)) != mesh.up_axis:
-        print_notes(path, [f"It likely has {likely} up; say --up {likely} if so."])
+        print_notes(path, [f"It probably has {likely} up; if so, give --up {likely}."])
     print_notes(path, filter(None, [units_note(mesh)]))
 
 
@@ -148,7 +146,7 @@ def percent(fraction: float) -> str:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on the error stream."""
+    """Print a table to the error stream."""
     from rich.console import Console
     from rich.table import Table
 

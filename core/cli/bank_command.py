@@ -1,4 +1,4 @@
-"""`m2v bank`: build a bank of motions from a folder of animated models, and add your own to the program's."""
+"""`m2v bank`: builds a bank of motions from animated models, and adds, lists and removes a user's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def add_command(command: AddCommand) -> None:
     """Register `m2v bank` with build, add, list and remove."""
-    bank = command("bank", lambda _: bank.print_help(sys.stderr), "Motions that animations are made from.")
+    bank = command("bank", lambda _: bank.print_help(sys.stderr), "Build, extend or list the bank of motions.")
     actions = bank.add_subparsers(metavar="ACTION", required=True)
 
     def action(name: str, run: object, text: str) -> argparse.ArgumentParser:
@@ -32,12 +32,12 @@ def add_command(command: AddCommand) -> None:
     build.add_argument("--processes", type=int, metavar="N", help="files read at once; all cores, if left out")
     text = "also N procedural creatures or appliances of each kind, 100 at most"
     build.add_argument("--procedural", type=int, default=0, metavar="N", help=text)
-    add = action("add", run_add, "Add animated models to your own motions, which every animation may borrow from.")
+    add = action("add", run_add, "Add animated models to your own motions, from which animations may borrow.")
     add.add_argument("files", nargs="+", metavar="FILE", help="files or folders: glTF, USD, .npz, .pc2, .mdd")
     for made in (build, add):
         made.add_argument("--preset", default="small", metavar="P", help="whose part descriptor to use")
-    show = action("list", run_list, "List the motions of a bank, or all that are at hand.")
-    show.add_argument("bank", nargs="?", type=Path, metavar="FILE", help="a bank; all that are at hand, if left out")
+    show = action("list", run_list, "List the motions of a bank, or all available ones.")
+    show.add_argument("bank", nargs="?", type=Path, metavar="FILE", help="a bank; all available ones, if left out")
     show.add_argument("--clips", action="store_true", help="every clip of every model")
     remove = action("remove", run_remove, "Remove models from your own motions.")
     remove.add_argument("names", nargs="+", metavar="NAME", help="as `m2v bank list` shows them")

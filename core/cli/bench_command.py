@@ -1,4 +1,4 @@
-"""`m2v bench`: how fast the pipeline, or training, is on this machine."""
+"""`m2v bench`: times the pipeline, or training, on this machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def add_command(command: AddCommand) -> None:
     """Register `m2v bench`."""
     bench = command("bench", run_bench, "Time the pipeline or the training on this machine and write a report.")
     bench.add_argument("--out", type=Path, required=True, metavar="BENCH.json", help="a .md is written beside it")
-    bench.add_argument("--repeats", type=int, default=3, help="calls of which the median counts")
+    bench.add_argument("--repeats", type=int, default=3, help="timed calls, of which the median counts")
     bench.add_argument("--untrained", action="store_true", help="fresh weights: speed does not depend on them")
-    bench.add_argument("--no-window", action="store_true", help="leave the editor's window out")
+    bench.add_argument("--no-window", action="store_true", help="do not time the editor's window")
     add_model_arguments(bench)
     training = bench.add_argument_group("training")
-    training.add_argument("--training", action="store_true", help="time a stage's training, over the plainest loop")
-    training.add_argument("--stage", default="motion-diffusion", help="which one")
+    training.add_argument("--training", action="store_true", help="time a stage's training beside a plain loop")
+    training.add_argument("--stage", default="motion-diffusion", help="which stage")
     training.add_argument("--seconds", type=float, default=30.0, metavar="S", help="of each run")
     training.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="as for m2v train"

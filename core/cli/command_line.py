@@ -1,4 +1,4 @@
-"""The `m2v` command. Heavy imports wait until a command needs them, so that `--help` answers at once.
+"""The `m2v` command. Heavy modules are imported only when a command runs, so that `--help` is quick.
 
 Exit codes: 0 done, 1 an internal fault, 2 bad input or usage, 130 interrupted.
 """
@@ -29,12 +29,12 @@ from core.errors import Cancelled, M2VError
 from core.io.staging import remove_left_behind
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-# Commands whose arguments belong to another module; they are passed on as they are.
+# Commands whose arguments another module parses.
 _PASSED_ON = ("train", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; messages go to the error stream."""
+    """Run one command and return its exit code. Messages go to the error stream."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments and arguments[0] in _PASSED_ON:

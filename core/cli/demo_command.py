@@ -1,4 +1,4 @@
-"""`m2v demo`: the editor at work, without a display."""
+"""`m2v demo`: runs the editor's whole workflow without a display."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.errors import ExportError
 
 def add_command(command: AddCommand) -> None:
     """Register `m2v demo`."""
-    demo = command("demo", run_demo, "Drive the editor through its whole story, with screenshots; needs no display.")
+    demo = command("demo", run_demo, "Run the editor's whole workflow, with screenshots; needs no display.")
     demo.add_argument("--out", type=Path, required=True, metavar="DIR")
 
 

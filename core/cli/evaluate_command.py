@@ -1,4 +1,4 @@
-"""`python -m core.evaluation PROTOCOL --out REPORT.json`: the evaluation without the rest of the command line."""
+"""`m2v evaluate PROTOCOL --out REPORT.json` runs a protocol and writes its report. Also `python -m core.evaluation`."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from core.pipelines.request import QUALITIES
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns 0, or 2 for bad input, with one sentence on the error stream."""
+    """Run a protocol; returns 0, or 2 for bad input, with one sentence on the error stream."""
     parser = argparse.ArgumentParser(prog="python -m core.evaluation", description=__doc__)
     parser.add_argument("protocol", choices=sorted((*PROTOCOLS, "report")), help="report: one page from all reports")
     parser.add_argument(
         "--out", required=True, help="report, .json; a .md is written beside it. For `report` the folder of the reports"
     )
     parser.add_argument(
-        "--raw", metavar="FILE", help="the rows of every clip too, as .json; otherwise they are not kept"
+        "--raw", metavar="FILE", help="write the rows of every clip too, as .json; otherwise they are not kept"
     )
     parser.add_argument("--preset", default="small", help="bundled preset, or a folder with one file per stage")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--untrained", action="store_true", help="fresh weights: the geometric warm start alone")
+    parser.add_argument("--untrained", action="store_true", help="random weights: the geometric warm start alone")
     parser.add_argument("--clips", type=int, default=24, help="procedural clips")
     parser.add_argument("--clips-unseen-motion", type=int, help="procedural clips of trained identities")
     parser.add_argument("--rigs", help="folder of rigged GLB files")
     parser.add_argument("--rigs-per-identity", type=int, default=1, help="clips of each unseen identity")
-    parser.add_argument("--tracks-per-identity", type=int, metavar="N", help="prior: full tracks on so many of these")
+    parser.add_argument("--tracks-per-identity", type=int, metavar="N", help="prior: of these, so many get full tracks")
     parser.add_argument("--rigs-unseen-motion", type=int, default=0, help="unseen-motion clips over all rigs")
     parser.add_argument("--rigs-left-out", type=int, default=0, help="scans: clips of authors left out of training")
     parser.add_argument("--samples", type=int, default=100_000, help="scans: points of every measure")
-    parser.add_argument("--seeds", type=int, help="8 for handles, 3 for scans, where it is left out")
+    parser.add_argument("--seeds", type=int, help="default: 8 for handles and prior, 3 for scans and ablations")
     parser.add_argument("--quality", choices=QUALITIES, default="normal")
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--vertices", type=int, default=1500, help="of a procedural mesh, about")
+    parser.add_argument("--vertices", type=int, default=1500, help="of a procedural mesh, roughly")
     parser.add_argument("--all-tasks", action="store_true", help="1, 3, 5, 10 handles x full, keyframes, last frame")
     parser.add_argument("--pictures", metavar="DIR", help="handles: the ten best and worst clips; prior: eight drags")
     ablations = parser.add_argument_group("ablations")
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     ablations.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="for every row"
     )
-    ablations.add_argument("--config", help="the preset or YAML file that rows change; --preset where left out")
+    ablations.add_argument("--config", help="the preset or YAML file that rows change (default: --preset)")
     options = vars(parser.parse_args(arguments))
     name, out, raw = options.pop("protocol"), Path(options.pop("out")), options.pop("raw")
     try:

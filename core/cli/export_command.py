@@ -1,4 +1,4 @@
-"""`m2v export`: a sequence file into another format."""
+"""`m2v export`: converts a sequence file to another format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def add_command(command: AddCommand) -> None:
     export.add_argument("sequence", type=Path, metavar="SEQ.npz")
     export.add_argument("out", type=Path, metavar="OUT", help="its suffix picks the format")
     export.add_argument(
-        "--source", type=Path, metavar="MESH", help="the mesh it was made from: its vertices and materials"
+        "--source", type=Path, metavar="MESH", help="the mesh it was made from, for its vertices and materials"
     )
     export.add_argument("--fps", type=float, help="instead of the sequence's own")
     export.add_argument("--start", type=int, default=0, metavar="N", help="first frame")

@@ -31,7 +31,7 @@ def run_info(options: argparse.Namespace) -> None:
 
 
 def show_info(name: str) -> None:
-    """Print what `name` is: a .safetensors file, a folder with stages, or a preset. Raises CheckpointError."""
+    """Describe a .safetensors file, a folder of stages or a preset. Raises CheckpointError for anything else."""
     from rich.console import Console
 
     from core.checkpoint import EVERY_STAGE, PART_DESCRIPTOR, SCAN_MOTION, checkpoint_path, load_checkpoint
@@ -95,7 +95,7 @@ def _table(title: str) -> Table:
 
 
 def _shown(value: Any) -> str:
-    """A record's value on one line; long lists (the training's checks) are cut to the last entry."""
+    """A value of the training record on one line; of a list, such as the checks, only its last entry."""
     if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
         return f"{len(value)} entries, last: {_shown(value[-1])}"
     if isinstance(value, Mapping):

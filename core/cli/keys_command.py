@@ -1,4 +1,4 @@
-"""`m2v keys`: an animation of a glTF file as a handle file, to be edited and animated anew."""
+"""`m2v keys`: writes a handle file that follows an animation of a glTF file, for editing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIP = "an animation of the file, by name or number"
 
 def add_command(command: AddCommand) -> None:
     """Register `m2v keys`."""
-    keys = command("keys", run_keys, "Write keys that follow an animation of a glTF file, as a handle file.")
+    keys = command("keys", run_keys, "Write a handle file whose keys follow an animation of a glTF file.")
     keys.add_argument("source", type=Path, metavar="SOURCE", help="animated .glb or .gltf")
     keys.add_argument("--clip", metavar="NAME", help=f"{CLIP}; needed where there are several")
     keys.add_argument("--out", type=Path, required=True, metavar="H.yaml", help="the handle file")
@@ -45,7 +45,7 @@ def run_keys(options: argparse.Namespace) -> None:
 
 
 class Followed(NamedTuple):
-    """The mesh in the first pose of an animation, the fitted handles, and a sentence on their accuracy."""
+    """The mesh in an animation's first pose, the fitted handles, and a sentence on their accuracy."""
 
     mesh: SourceMesh
     tracks: HandleTracks
@@ -53,7 +53,7 @@ class Followed(NamedTuple):
 
 
 def follow_clip(path: Path, mesh: SourceMesh, name: str | None, frames: int | None = None) -> Followed:
-    """Keys from an animation of the mesh's file, of its first `frames` frames; raises DataError or MeshError."""
+    """Fit keyed handles to an animation in the mesh's file, or to its first frames. Raises DataError or MeshError."""
     from core.geometry.key_fitting import at_first_pose, keys_of_clip
     from core.io.gltf.clip_reader import clip_frames, find_clip, plain_name, read_clip
     from core.io.gltf.scene import GltfScene
@@ -81,7 +81,7 @@ def follow_clip(path: Path, mesh: SourceMesh, name: str | None, frames: int | No
 
 
 def clip_list(mesh: SourceMesh) -> str:
-    """A phrase with the number of animations in the mesh's file and the first of their names."""
+    """The number of animations in the mesh's file and their first names, as a phrase."""
     from core.io.gltf.clip_reader import plain_name
 
     names = ", ".join(plain_name(name)[:40] for name in mesh.clips[:8]) + (", …" if len(mesh.clips) > 8 else "")

@@ -1,4 +1,4 @@
-"""`m2v prepare FORMAT SRC DST`: a data set into shards for training, or rigs into one rig bank."""
+"""`m2v prepare FORMAT SRC DST`: turns a data set into shards for training, or rigs into one rig bank."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _prepare_bank(options: argparse.Namespace) -> None:
 
 
 def _show(summary: PrepareSummary) -> None:
-    """The summary as a table, and why clips were skipped, on the error stream."""
+    """Print the summary as a table, and why clips were skipped, to the error stream."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

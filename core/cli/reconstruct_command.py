@@ -1,4 +1,4 @@
-"""`m2v reconstruct`: from partial scans to complete, tracked meshes, several seeds of each."""
+"""`m2v reconstruct`: turns partial scans into complete, tracked meshes, several seeds of each."""
 
 from __future__ import annotations
 
@@ -34,16 +34,14 @@ def add_command(command: AddCommand) -> None:
     """Register `m2v reconstruct`."""
     reconstruct = command("reconstruct", run_reconstruct, "Turn partial scans into complete, tracked meshes.")
     reconstruct.add_argument(
-        "scans", type=Path, metavar="SCANS", help="a folder with a file per frame, or a .npz with points [T, N, 3]"
+        "scans", type=Path, metavar="SCANS", help="a folder with one file per frame, or a .npz with points [T, N, 3]"
     )
     add_output(reconstruct)
     add_sampling_arguments(reconstruct)
     reading = reconstruct.add_argument_group("reading the scans")
-    reading.add_argument(
-        "--modality", metavar="M", help="what the scans are, as points or depth, when it is not recognised"
-    )
-    reading.add_argument("--up", choices=("x", "y", "z"), help="the scans' up axis, when it is not recognised")
-    reading.add_argument("--fps", type=float, help="frames per second, when the scans do not say")
+    reading.add_argument("--modality", metavar="M", help="points, depth, voxels or images, if that is not recognised")
+    reading.add_argument("--up", choices=("x", "y", "z"), help="the scans' up axis, if it is not recognised")
+    reading.add_argument("--fps", type=float, help="frames per second, if the scans do not say")
     reading.add_argument(
         "--tracked",
         action=argparse.BooleanOptionalAction,
@@ -57,7 +55,7 @@ def add_command(command: AddCommand) -> None:
         "--depth-scale",
         type=float,
         metavar="N",
-        help="depth units per metre, such as 1000, or 5000 for TUM, instead of the guess",
+        help="depth units per metre, such as 1000 (or 5000 for TUM), instead of the guess",
     )
     reading.add_argument("--depth-max", type=float, metavar="M", help="metres beyond which depth is background")
     cut = reconstruct.add_argument_group("cutting the shape out")
@@ -83,7 +81,7 @@ def add_command(command: AddCommand) -> None:
         metavar=("X", "Y", "Z"),
         help="middle of the whole shape in frame 0, in the scans' units, instead of the guess",
     )
-    shape.add_argument("--scale", type=float, metavar="S", help="longest side of it, instead of the guess")
+    shape.add_argument("--scale", type=float, metavar="S", help="its longest side, instead of the guess")
     shape.add_argument("--resolution", type=int, default=128, help="surface cells along a side: 32, 64, 128 or 256")
     shape.add_argument("--faces", type=int, metavar="N", help="reduce the meshes to about this many faces")
     shape.add_argument(
@@ -91,14 +89,14 @@ def add_command(command: AddCommand) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="complete what was not seen with anything but this body, pack or author; may be repeated",
+        help="never complete the scan with this body, pack or author; may be repeated",
     )
-    shape.add_argument("--one-shape", action="store_true", help="all seeds share a shape, only their motions differ")
+    shape.add_argument("--one-shape", action="store_true", help="all seeds share one shape; only their motions differ")
     add_model_arguments(reconstruct)
 
 
 def run_reconstruct(options: argparse.Namespace) -> None:
-    """`m2v reconstruct`: everything that can be wrong is found before the model is loaded."""
+    """`m2v reconstruct`: all input is checked before the model is loaded."""
     from core.io.scans.cutting import Cut
     from core.io.scans.scan_reader import read_scans
     from core.pipelines.request import ReconstructionOptions
@@ -150,7 +148,7 @@ def check_placement(center: Sequence[float] | None, scale: float | None) -> None
 
 
 def placement(scans: ScanSequence, center: Sequence[float] | None, scale: float | None) -> Normalization | None:
-    """The given box of the whole shape, with missing values guessed; None when nothing was given."""
+    """The whole shape's box from the options, missing values guessed; None without these options."""
     if center is None and scale is None:
         return None
     import numpy as np
@@ -168,7 +166,7 @@ def placement(scans: ScanSequence, center: Sequence[float] | None, scale: float 
 
 
 def source_of(sequence: MeshSequence, up_axis: str) -> SourceMesh | None:
-    """The sequence's first frame as a mesh with the scans' up axis, for the exporter; None if that is Y."""
+    """Frame 0 as a mesh with the scans' up axis, for the exporter; None if that is Y."""
     if up_axis == "y":
         return None
     import numpy as np
@@ -184,7 +182,7 @@ def source_of(sequence: MeshSequence, up_axis: str) -> SourceMesh | None:
 
 
 def _print_reconstructions(result: ReconstructionSet, origin: tuple[float, float, float], guessed: bool) -> None:
-    """How well each seed fits what was observed, and where the shape was taken to be."""
+    """Print how well each seed fits the scans, and the assumed position and size of the shape."""
     import numpy as np
 
     place = result.normalization
@@ -193,7 +191,7 @@ def _print_reconstructions(result: ReconstructionSet, origin: tuple[float, float
     center = " ".join(plain(value) for value in place.center + np.array(origin))
     how = "a guess" if guessed else "as given"
     flags = f"--center {center} --scale {plain(place.scale)} --up {place.up_axis}"
-    print(f"Where the shape lies, {how}: {flags}", file=sys.stderr)
+    print(f"Position and size of the shape, {how}: {flags}", file=sys.stderr)
     rows = []
     for sample in result.samples:
         seen = sample.fit[np.isfinite(sample.fit)]

@@ -1,4 +1,4 @@
-"""`m2v render`: motions as a film, a GIF or PNG images; needs no display."""
+"""`m2v render`: films motions as MP4, GIF or PNG images; needs no display."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def add_command(command: AddCommand) -> None:
     render.add_argument("out", type=Path, metavar="OUT", help="a .mp4 or .gif, or a folder for PNG images")
     render.add_argument("--source", type=Path, metavar="MESH", help="the mesh of the .npz sequences, for its looks")
     render.add_argument("--clip", default="0", metavar="NAME", help="which animation of a glTF file, by name or number")
-    render.add_argument("--up", choices=("x", "y", "z"), help="a mesh's up axis, when it is not the format's own")
+    render.add_argument("--up", choices=("x", "y", "z"), help="a mesh's up axis, if it is not the format's own")
     render.add_argument("--size", default="1280x720", metavar="WxH", help="pixels")
     render.add_argument("--fps", type=float, help="instead of the motion's own")
     render.add_argument("--yaw", type=float, default=52.0, metavar="DEG", help="0 sees the front, 90 the right side")
     render.add_argument("--pitch", type=float, default=12.0, metavar="DEG", help="from how far above, 0 to 85")
     render.add_argument("--turntable", type=float, default=0.0, metavar="S", help="turn once in about S seconds")
     render.add_argument("--repeat", type=int, default=1, metavar="N", help="how often the motion is played")
-    render.add_argument("--bounce", action="store_true", help="there and back")
-    render.add_argument("--transparent", action="store_true", help="no ground but its shadow; for PNG images")
-    render.add_argument("--plain", action="store_true", help="one quiet colour instead of the mesh's own looks")
+    render.add_argument("--bounce", action="store_true", help="play forwards and backwards")
+    render.add_argument("--transparent", action="store_true", help="only the figure and its shadow; for PNG images")
+    render.add_argument("--plain", action="store_true", help="one plain colour instead of the mesh's materials")
     render.add_argument("--no-labels", action="store_true", help="no names below motions side by side")
 
 
@@ -68,7 +68,7 @@ def picture_size(text: str) -> tuple[int, int]:
 
 
 def actor(path: Path, options: argparse.Namespace) -> Actor:
-    """One motion with its looks. Raises MeshError or ExportError."""
+    """One motion with its materials. Raises MeshError or ExportError."""
     from core.io.appearance import appearance
     from m2v_studio.render.shot import Actor
 
@@ -81,7 +81,10 @@ def actor(path: Path, options: argparse.Namespace) -> Actor:
 def read_moving(
     path: Path, source: Path | None, clip: int | str, up: str | None = None
 ) -> tuple[MeshSequence, SourceMesh | None]:
-    """A motion on its mesh's welded vertices, with the mesh if known; a file without animation gives one frame."""
+    """A motion on its mesh's welded vertices, and the mesh if known; of a file without animation, one frame.
+
+    Raises MeshError or ExportError.
+    """
     from core.io.gltf.clip_reader import read_clip
     from core.io.gltf.scene import GltfScene
     from core.io.mesh.mesh_reader import read_mesh

@@ -1,4 +1,4 @@
-"""`m2v rig`: bones, weights and sparse keys from motions of one mesh, or from those that the bank lends a mesh."""
+"""`m2v rig`: makes bones, weights and sparse keys of a mesh, from its own motions or from motions of the bank."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def add_command(command: AddCommand) -> None:
         help="a mesh file, or motions of one mesh: sequences (.npz), animated .glb or .gltf; or a mesh and its motions",
     )
     rig.add_argument("out", type=Path, metavar="OUT", help=".glb, or .usdc, .usda, .usdz")
-    rig.add_argument("--source", type=Path, metavar="MESH", help="the mesh they were made from, for its materials")
+    rig.add_argument("--source", type=Path, metavar="MESH", help="the mesh of the sequences, for its materials")
     rig.add_argument(
         "--windows",
         choices=WINDOWS,
-        help="motions borrowed from the bank beside those given: none (usual), to find the bones only, or as actions "
-        "too; for a mesh alone they are the actions",
+        help="motions borrowed from the bank: none (usual), bones (only to find joints) or actions (written as actions "
+        "too, as for a mesh alone)",
     )
     rig.add_argument("--bones", type=int, metavar="N", help="exactly this many (default: what is needed, at most 32)")
     rig.add_argument("--fps", type=float, help="instead of the sequences' own")
@@ -79,7 +79,7 @@ def run_rig(options: argparse.Namespace) -> None:
 
 
 def _moves(path: Path) -> bool:
-    """Whether a file holds a motion, and not a mesh alone."""
+    """Whether a file holds motion, not only a mesh."""
     from core.io.gltf.scene import GltfScene
     from core.io.mesh.mesh_formats import READABLE_SUFFIXES
 
@@ -89,7 +89,7 @@ def _moves(path: Path) -> bool:
 
 
 def _read(path: Path) -> list[tuple[str, MeshSequence]]:
-    """The motions in a file with their names: of a glTF file, every clip."""
+    """(name, motion) of every motion in a file: every clip of a glTF file, or the one sequence of another."""
     from core.io.gltf.clip_reader import read_clip
     from core.io.gltf.scene import GltfScene
     from core.io.sequence_file import read_sequence

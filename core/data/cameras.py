@@ -28,7 +28,7 @@ class Cameras(NamedTuple):
 
 
 def cameras_at(azimuth: Tensor, elevation: Tensor, distance: Tensor) -> Cameras:
-    """Cameras that look at the origin; angles in radians and distances [B, T].
+    """Cameras that look at the origin, from angles in radians and distances, each [B, T].
 
     Azimuth 0 looks from +z, a quarter turn from +x; elevation is above the horizon and below a right angle.
     """

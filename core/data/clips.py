@@ -31,10 +31,10 @@ class ClipBatch:
 
     `points` [B, T, N, 3] are surface points tracked through the motion (same index, same surface point), sampled by
     area in frame 0. `normals` [B, N, 3] are their outward unit normals in frame 0. `occupancy_points` [B, Q, 3] with
-    `occupancy` [B, Q] (1 inside, 0 outside) describe frame 0 and are None unless asked for: the first half uniform in
-    the box of side 1.1, the second half near the surface. `fps` [B] is the frame rate of each clip; `category` [B] a
-    small integer per kind, for reports; `rig` [B] indexes the source's `rig_names`, None for a source without rigs.
-    `scan` is what was observed of frame 0, None where training simulates it.
+    `occupancy` [B, Q] (1 inside, 0 outside) describe frame 0, the first half uniform in the box of side 1.1, the second
+    half near the surface; they are None unless requested. `fps` [B] is each clip's frame rate, `category` [B] a small
+    integer per kind, `rig` [B] the row in the source's `rig_names` (None for a source without rigs), `scan` what was
+    observed of frame 0 (None where training simulates it).
     """
 
     points: Tensor
@@ -48,9 +48,9 @@ class ClipBatch:
 
 
 def turn_and_fit(points: Tensor, normals: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Clips [B, T, N, 3] turned about Y by `yaw` [B], in normalised space, with their normals [B, N, 3].
+    """Turn clips [B, T, N, 3] and their normals [B, N, 3] about Y by `yaw` [B] radians, and normalise them.
 
-    Also returns the turn [B, 3, 3], and frame 0's centre [B, 3] and size [B] after it, to transform other data alike.
+    Also returns what was done: the rotation [B, 3, 3], and frame 0's centre [B, 3] and size [B] after it.
     """
     turn = torch.zeros(len(yaw), 3, 3, device=yaw.device)
     turn[:, 0, 0] = turn[:, 2, 2] = yaw.cos()
@@ -70,11 +70,11 @@ def with_occupancy(
     center: Tensor,
     size: Tensor,
 ) -> None:
-    """Add queries [B, Q, 3] to clips placed by `turn_and_fit`: first uniform in the box of side 1.1, then near ones.
+    """Add occupancy queries to clips placed by `turn_and_fit`: first uniform in the box of side 1.1, then near ones.
 
-    `stored` are places [B, Q, 3] with labels [B, Q], and the low and high corner [B, 3] of the pose's box, in the
-    clip's units. Stored uniform queries fill that box only. Of the `fresh` ones [B, U, 3], normalised, those outside
-    the box are labelled outside; those inside are replaced by stored ones, which have the same distribution.
+    `stored` holds queries [B, Q, 3], their labels [B, Q], and the low and high corner [B, 3] of the pose's box, in the
+    clip's units. Stored uniform queries fill only that box. Of the `fresh` ones [B, U, 3], in normalised space, those
+    outside the pose's box are labelled outside, and those inside are replaced by stored ones.
     """
     places, inside, low, high = stored
     half = fresh.shape[1]
@@ -87,7 +87,7 @@ def with_occupancy(
 
 
 class ClipRequest(NamedTuple):
-    """What a source is asked for."""
+    """What to draw from a source."""
 
     batch: int
     frames: int
@@ -97,7 +97,7 @@ class ClipRequest(NamedTuple):
 
 
 class ClipSource:
-    """A source of training clips: sources implement `draw`."""
+    """A source of training clips. Subclasses implement `draw`."""
 
     splits: tuple[str, ...] = SPLITS
 

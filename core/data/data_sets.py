@@ -1,4 +1,4 @@
-"""Names of the data set layouts that `m2v prepare` reads; imports none of their readers, so `--help` is fast."""
+"""Names of the data layouts that `m2v prepare` reads, without their readers, so that `--help` is fast."""
 
 from __future__ import annotations
 

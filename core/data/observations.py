@@ -1,7 +1,7 @@
-"""Partial observations of tracked surface points, drawn on the fly in training: batched torch on any device.
+"""Simulates scans of tracked surface points during training: batched torch on any device.
 
-Everything is in normalised space (frame 0: longest side 1, Y up). Randomness comes from the generator alone, which has
-to live on the points' device. The same observations of true meshes, for evaluation, are in `scan_simulation`.
+All is in normalised space (frame 0: longest side 1, Y up). The generator must live on the points' device. For
+evaluation, `scan_simulation` simulates the same scans from meshes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from core.data.cameras import Cameras, random_cameras
 from core.data.point_surface import tracked_normals
 from core.sequence import BOX_SIDE
 
-CELL = 1.0 / 28  # side of a z-buffer cell at the distance of the shape; a few points of a 512-point cloud share one
-TOLERANCE = 0.05  # points this far behind the nearest of their cell are still visible: surfaces are inclined
-GRID_CELLS = 72  # along a side; the grid follows the points' centre, so 2.5 sizes of the shape fit in
-GRAZING, CLEAR = 0.12, 0.40  # cosine to the view ray: no measurement below the first, always one above the second
-MOST_TILT = math.radians(25.0)  # of the plane of a half body
+CELL = 1.0 / 28  # side of a z-buffer cell at the shape's distance; a few points of a 512-point cloud share one
+TOLERANCE = 0.05  # points this far behind their cell's nearest are still visible, since surfaces are inclined
+GRID_CELLS = 72  # along a side, around the points' centre: 2.5 sizes of the shape
+GRAZING, CLEAR = 0.12, 0.40  # cosine to the view ray: never measured below the first, always above the second
+MOST_TILT = math.radians(25.0)  # of a half body's cut plane
 ANY_PLANE_SHARE = 0.15  # fraction of half bodies cut by a plane of any direction
 NOISE = (0.0005, 0.01)  # standard deviation of a measured point, log-uniform
 SCANS = (0.55, 0.3, 0.15)  # shares of one-sided scans, half bodies, and whole ones
@@ -43,7 +43,7 @@ def noise_levels(batch: int, generator: torch.Generator) -> Tensor:
 def scan_of(
     points: Tensor, normals: Tensor, count: int, generator: torch.Generator, whole: bool = False
 ) -> Observation:
-    """A scan of points [B, T, N, 3]: one-sided, cut in half or, where `whole` is allowed, complete."""
+    """A scan of points [B, T, N, 3]: one-sided, cut in half or, if `whole`, sometimes complete."""
     sigma = noise_levels(len(points), generator)
     shares = torch.tensor(SCANS, device=generator.device)[: 3 if whole else 2]
     which = int(torch.multinomial(shares, 1, generator=generator))
@@ -75,9 +75,9 @@ def half_body(points: Tensor, count: int, sigma: float | Tensor, generator: torc
 
 
 def above_plane(points0: Tensor, generator: torch.Generator) -> Tensor:
-    """Which of points0 [B, N, 3] lie above a plane that cuts away 30 to 65% of them: [B, N] bool.
+    """[B, N] bool: which of points0 [B, N, 3] lie above a random plane that cuts away 30 to 65% of them.
 
-    The plane is close to horizontal, rarely of any direction.
+    Most planes are close to horizontal.
     """
     batch, total, _ = points0.shape
     device = points0.device
@@ -105,11 +105,10 @@ def depth_scan(
 ) -> Observation:
     """What a depth camera sees of tracked surface points [B, T, N, 3]: up to `count` untracked points per frame.
 
-    A camera per clip (any azimuth, elevation -20 to 50 degrees, some on a slow orbit) unless `cameras` are given.
-    Hidden are points behind nearer ones on a coarse z-buffer and, where frame 0's outward normals `normals0` [B, N, 3]
-    are known, those that face away. Points are picked with the density of a camera's pixels, fewer where the surface
-    is seen at a grazing angle. Noise of standard deviation `sigma` (one number or [B]) lies along the view ray. At
-    least one point per frame is present.
+    Without `cameras`, each clip gets a random one (any azimuth, elevation -20 to 50 degrees, some on a slow orbit).
+    Points behind nearer ones on a coarse z-buffer are hidden, as are those that face away if frame 0's outward normals
+    `normals0` [B, N, 3] are known. Points are as dense as a camera's pixels, with fewer at grazing angles. Noise of
+    standard deviation `sigma` (a number or [B]) lies along the view ray. Every frame has at least one point.
     """
     batch, frames, total, _ = points.shape
     if cameras is None:
@@ -123,9 +122,9 @@ def depth_scan(
     chance = ((facing - GRAZING) / (CLEAR - GRAZING)).clamp(0.0, 1.0)
     draw = torch.rand(2, batch, frames, total, device=points.device, generator=generator).clamp(min=1e-7)
     visible = visible & (draw[0] < chance)
-    # The nearest point of all is always measured: an empty frame is not an observation.
+    # The nearest point is always measured, so that no frame is empty.
     visible = visible.scatter(2, depth.argmin(dim=2, keepdim=True), True)
-    # The smallest of exponential variables at these rates: picks without replacement in proportion to the rate.
+    # The smallest of exponential variables: picks without replacement, in proportion to their rates.
     order = -draw[1].log() / facing.clamp(min=GRAZING) * depth.square()
     picked, present = _first(order.masked_fill(~visible, torch.inf), visible, count)
     noise = torch.randn(batch, frames, total, 1, device=points.device, generator=generator)
@@ -174,7 +173,7 @@ def _cells(seen: Tensor, depth: Tensor) -> Tensor:
 
 
 def _unhidden(seen: Tensor, depth: Tensor, cell: Tensor) -> Tensor:
-    """[B, T, N] bool: not behind what is in front of it. Each point fills the 2 x 2 cells around it, to close gaps."""
+    """[B, T, N] bool: not hidden by nearer points. Each point fills the 2 x 2 cells around it, which closes gaps."""
     batch, frames, total, _ = seen.shape
     corner = (cell - 0.5).floor().long()
     nearest = torch.full((batch * frames, GRID_CELLS**2), torch.inf, device=seen.device, dtype=depth.dtype)
@@ -188,7 +187,7 @@ def _unhidden(seen: Tensor, depth: Tensor, cell: Tensor) -> Tensor:
 
 
 def _uncrowded(cell: Tensor, visible: Tensor) -> Tensor:
-    """Stand-in [B, T, N] for the cosine to the view ray: surface at a grazing angle crowds its points in few cells."""
+    """Estimate [B, T, N] of the cosine to the view ray, without normals: grazing surfaces crowd points in few cells."""
     batch, frames, total = visible.shape
     own = cell.floor().long()
     flat = (own[..., 1] * GRID_CELLS + own[..., 0]).view(batch * frames, total)

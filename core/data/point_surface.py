@@ -1,4 +1,4 @@
-"""Fills the gaps between tracked points: moving normals, closed voxel shells."""
+"""Estimates the surface between tracked points: their normals in every frame, and voxel shells without gaps."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor
 from core.precision import distances
 
 NEIGHBOURS = 6
-CANDIDATES = 512  # neighbours are sought among this many points only: their order is random, and the search quadratic
+CANDIDATES = 512  # neighbours are sought among the first of the points, in random order, since the search is quadratic
 
 
 def neighbours(points0: Tensor, normals0: Tensor | None, count: int = NEIGHBOURS) -> tuple[Tensor, Tensor]:
-    """Nearest other points in frame 0: indices [B, N, count] and which lie on the same side of the surface (bool).
+    """The nearest other points of points0 [B, N, 3] in frame 0: indices [B, N, count], and bool whether they are valid.
 
-    points0 [B, N, 3]; with outward normals0 [B, N, 3] the far side of a thin part does not count.
+    Points across a gap are not valid, nor, with outward `normals0` [B, N, 3], those on the far side of a thin part.
     """
     candidates = min(CANDIDATES, points0.shape[1])
     distance = distances(points0, points0[:, :candidates])
@@ -32,7 +32,7 @@ def neighbours(points0: Tensor, normals0: Tensor | None, count: int = NEIGHBOURS
 def tracked_normals(points: Tensor, normals0: Tensor) -> Tensor:
     """Outward unit normals [B, T, N, 3] in every frame, from points [B, T, N, 3] and frame 0's normals [B, N, 3].
 
-    Each is the mean of the cross products of edges to neighbours, signed as in frame 0; frame 0's own are kept.
+    Each is the mean cross product of edges to neighbours, with the sign of frame 0; those of frame 0 are kept.
     """
     index, valid = neighbours(points[:, 0], normals0)
     # Axis by axis: products over a last axis of three are several times slower.
@@ -63,8 +63,9 @@ def _rows(values: Tensor, index: Tensor) -> Tensor:
 
 
 def surface_voxels(points: Tensor, normals0: Tensor | None = None) -> Tensor:
-    """Cells [B, T, R, R, R] (bool, x, y, z) of the origin-centred box crossed by the surface through points [B, T, N,
-    3]: those that hold a point or the midpoint of two neighbours of frame 0.
+    """Cells [B, T, R, R, R] (bool, index order x, y, z) crossed by the surface through points [B, T, N, 3].
+
+    These are the cells that hold a point or the midpoint of two neighbours of frame 0.
     """
     batch, frames = points.shape[:2]
     index, valid = neighbours(points[:, 0], normals0)

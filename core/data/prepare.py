@@ -1,18 +1,12 @@
 """Converts a data set of any known layout into training shards: parallel, resumable, atomic.
 
 Measured on one thread of a shared 2-core machine, in CPU time, with the defaults (4,096 points, 4 reference frames):
+rigs (53 clips of 47 frames) 114 clips per minute and core, 1.78 MB per clip; `.anime` (4 clips of 50 frames, 13,380
+vertices) 126 clips and 2.2 MB. `ShardSource` then gives 168 clips of 17 frames and 2,048 points per second and core.
 
-- rigs (6 files of all categories, 53 clips of 47 frames): 114 clips a minute and core, 1.78 MB a clip (38 kB a frame,
-  of which 24.6 are positions and 8.2 normals; the rest are the queries and the rest mesh);
-- `.anime` (4 clips of 50 frames, 13,380 vertices, made from a rig): 126 clips a minute and core, 2.2 MB a clip.
-
-So 1,227 animations of 50 frames (DeformingThings4D's mean: 88,137 frames in 1,772) are computed to take 11 minutes of
-one core, or under a minute of 16 plus the reading from disk, and 2.7 GB; 20 GB would hold them at 400 frames each.
-`ShardSource` then gives 168 clips of 17 frames and 2,048 points (1,100 of 256 points) per second of one core.
-
-Every shard holds a few clips and is made independently from its recipe (its clips with sizes and times of their files,
-and the options). Intact shards of the same recipe are kept, others are made again. Clips that cannot be read are
-skipped and named in the summary.
+Every shard holds a few clips and is made from its recipe: the options, and the clips with sizes and times of their
+files. Intact shards of the same recipe are kept, others are made again. Clips that cannot be read are skipped and named
+in the summary.
 """
 
 from __future__ import annotations
@@ -42,7 +36,7 @@ PREFIX, SUMMARY = "shard-", "summary.json"
 
 @dataclass(frozen=True)
 class PrepareOptions:
-    """How a set is prepared. The defaults are those of the rig bank where it has the same."""
+    """How a set is prepared. Defaults are those of the rig bank where it has the same option."""
 
     points: int = 4096  # tracked surface points per clip
     references: int = 4  # frames of a clip with occupancy queries
@@ -69,7 +63,7 @@ class PrepareOptions:
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """What a prepared set holds; also written into `summary.json` beside the shards."""
+    """What a prepared set holds; also written to `summary.json` beside the shards."""
 
     format: str
     shards: int
@@ -160,10 +154,10 @@ def prepare(
 def with_splits(
     entries: Iterable[ClipEntry], source: Path, splits: str
 ) -> tuple[list[ClipEntry], list[tuple[str, str]]]:
-    """The entries with their splits, and those left out with the reason; raises DataError for unusable lists.
+    """The entries with their splits, and (name, reason) of those left out. Raises DataError for unusable lists.
 
-    Lists are looked for in the source and in the folders between it and the clips. With lists, clips that none of them
-    names are left out, since published splits do not use all of a set. Duplicate names are an error.
+    Lists are looked for in the source and in the folders between it and the clips. If there are any, clips that none of
+    them names are left out, since published splits do not use all of a set. So are clips with a name used before.
     """
     given = list(entries)
     if splits in OVERRIDES:
@@ -194,7 +188,7 @@ def with_splits(
 
 
 def make_shard(job: ShardJob) -> ShardResult:
-    """Make one shard unless an intact one exists; called in worker processes."""
+    """Make one shard, unless an intact one exists. Runs in worker processes."""
     path = Path(job.path)
     with contextlib.suppress(DataError):  # a damaged one is made again
         if path.exists():
@@ -210,7 +204,7 @@ def make_shard(job: ShardJob) -> ShardResult:
             skipped.append((entry.name, str(error)))
         except MemoryError:
             skipped.append((entry.name, f"{entry.name} does not fit into memory; cut it into shorter clips."))
-        except Exception as error:  # a clip damaged in an unforeseen way must not end hours of work
+        except Exception as error:  # one damaged clip must not end hours of work
             skipped.append((entry.name, f"{entry.name} could not be read ({type(error).__name__}: {error})."))
     meta = {**job.meta, "skipped": [list(pair) for pair in skipped]}
     write_shard(path, clips, meta)
@@ -257,7 +251,7 @@ def _jobs(entries: list[ClipEntry], folder: Path, options: PrepareOptions, name:
 
 
 def _state(path: Path) -> str:
-    """Changes when the files of a clip do: their number, sizes and latest time."""
+    """The number, total size and latest time of a clip's files, so that changes are noticed."""
     try:
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         stats = [file.stat() for file in files]
@@ -267,7 +261,7 @@ def _state(path: Path) -> str:
 
 
 def _run(jobs: list[ShardJob], options: PrepareOptions) -> Iterator[ShardResult]:
-    """Results as they come, in whatever order."""
+    """Results in the order in which they finish. Raises DataError where a backend is missing."""
     os.environ.setdefault("IGL_NUM_THREADS", "1")  # inherited by workers: one thread per process is enough
     if options.backend == "dask":
         try:
@@ -293,7 +287,7 @@ def _run(jobs: list[ShardJob], options: PrepareOptions) -> Iterator[ShardResult]
 
 
 def _take_folder(folder: Path, name: str) -> None:
-    """Make `out`, or check that it only holds an earlier run of the same set."""
+    """Make the folder, or check that it holds only an earlier run of the same set. Raises DataError."""
     check_writable(folder, DataError, make=True)
     for stale in folder.glob(f".{PREFIX}*.tmp"):  # of a run that was killed
         stale.unlink(missing_ok=True)
@@ -307,7 +301,7 @@ def _take_folder(folder: Path, name: str) -> None:
 
 
 def _lists_beside(entries: list[ClipEntry], source: Path) -> dict[str, str]:
-    """Published lists in the source folder and in the folders on the way to its clips."""
+    """{item: split} of the lists in the source folder and in the folders between it and its clips."""
     root = source if source.is_dir() else source.parent
     folders = {root}
     for entry in entries:

@@ -1,8 +1,8 @@
-"""Procedural 4D data: batches of tracked motion clips of creatures and articulated objects, made on any device.
+"""Procedural training data: batches of tracked clips of creatures and articulated objects, made on any device.
 
-An identity seed fixes kind, proportions and rest pose; a motion seed fixes what it does. Both are hashed, so a seed
-gives the same clip in any batch. The geometry is defined in frame 0: the smooth
-union of the posed parts is an exact implicit surface; later frames follow by linear blend skinning from there.
+An identity seed fixes kind, proportions and rest pose, a motion seed the motion; a seed gives the same clip in any
+batch. In frame 0 the surface is the smooth union of the posed parts, an exact implicit function. Later frames follow
+by linear blend skinning.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _IDENTITY, _MOTION, _KIND = 11, 23, 37  # salts of the hash
 
 @dataclass
 class _Posed:
-    """B clips ready for sampling, in raw units."""
+    """B posed clips, in the builder's units."""
 
     rig: CreatureRig
     rotation: Tensor  # [B, T, J, 3, 3] from the rest pose
@@ -126,10 +126,10 @@ class ProceduralSource(ClipSource):
     def mesh_sequence(
         self, identity_seed: int, motion_seed: int, frames: int = 17, resolution: int = 128, kind: str | None = None
     ) -> MeshSequence:
-        """One member as a watertight mesh in motion, in normalised space (frame 0's box: centre 0, longest side 1).
+        """One clip as a moving watertight mesh, in normalised space (frame 0's box: centre 0, longest side 1).
 
         `resolution` is the number of grid cells along the longest side. `kind` overrides the seed's own kind.
-        Needs scikit-image.
+        Needs scikit-image. Raises DataError for an unknown kind and impossible numbers.
         """
         from skimage.measure import marching_cubes
 
@@ -166,7 +166,7 @@ class ProceduralSource(ClipSource):
         return MeshSequence(moved.cpu().numpy(), faces.astype("int32"), fps=float(posed.fps[0]), name=name)
 
     def _pose(self, identity: Tensor, motion: Tensor, frames: int, kind: str | None = None) -> _Posed:
-        """Builds the rigs kind by kind, puts them in the given order and computes their transforms."""
+        """Build the rigs kind by kind, restore the order of the seeds and compute the transforms."""
         identity, motion = identity.to(self.device), motion.to(self.device)
         shape = uniforms(identity * 8191, _IDENTITY)
         # The motion's randomness is independent of the identity, so that several identities can share one motion.
@@ -197,7 +197,7 @@ class ProceduralSource(ClipSource):
 
 
 def _face(act: Tensor, heading: Tensor, root: Tensor) -> tuple[Tensor, Tensor]:
-    """Turns the whole clip about the vertical: half of the clips any way, half along an axis as models mostly stand."""
+    """Turn whole clips about the vertical: half of them any way, half along an axis, as most models stand."""
     quarter = (act[:, 1] * 4).floor() * (torch.pi / 2)
     yaw = torch.where(act[:, 0] < 0.5, act[:, 2] * 2 * torch.pi, quarter)[:, None]
     sine, cosine = yaw.sin(), yaw.cos()

@@ -1,7 +1,6 @@
 """`RigSource`: training clips from rigged characters, skinned in batches on the training device.
 
-Reads the one file that `prepare_rigs` wrote (see `core.data.rig_prepare` for what is stored); needs torch, numpy and
-safetensors only.
+It reads the file that `core.data.rig_prepare` writes, and needs torch, numpy and safetensors only.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from core.sequence import BOX_SIDE
 __all__ = ["CATEGORY_NUMBERS", "CATEGORY_WEIGHTS", "RigSource", "prepare_rigs", "prepared_bank"]
 
 SPEEDS = (0.5, 2.0)  # playback speeds, drawn log-uniformly
-AS_STORED = 0.5  # of the training clips keep their file's heading: most models face along an axis
+AS_STORED = 0.5  # share of training clips that keep their file's heading: most models face along an axis
 
 
 class RigSource(ClipSource):
-    """A ClipSource over a rig bank. All tables live on `device`; raises DataError for a file it cannot use."""
+    """A ClipSource over a rig bank, held on `device`. Raises DataError for a file that it cannot use."""
 
     def __init__(self, bank_file: str | Path, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
@@ -40,9 +39,9 @@ class RigSource(ClipSource):
     def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
         """Draw clips (see ClipSource). With occupancy queries each clip starts at a pose with stored queries.
 
-        Rigs are drawn by CATEGORY_WEIGHTS, evenly within a category, lively clips more often than idles; speed 0.5x
-        to 2x; half of the training clips are turned about Y at random. `fps` is the rate of the original motion, so
-        slow playback has a high rate.
+        Rigs are drawn by CATEGORY_WEIGHTS, evenly within a category, and lively clips more often than idles, at a speed
+        of 0.5 to 2. Half of the training clips are turned about Y at random. `fps` is the rate of the original motion:
+        slow playback has a high one. Raises DataError for too many points and a split without clips.
         """
         batch, frames, points, split, queries = request
         if points > self.pool:
@@ -80,9 +79,9 @@ class RigSource(ClipSource):
     def _window(
         self, clip: Tensor, frames: int, stride: Tensor, u: Tensor, reference: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Frame numbers [B, T] (fractional) inside each clip and the stride [B] that was possible.
+        """Fractional frame numbers [B, T] inside each clip, and the stride [B] between them.
 
-        A cyclic clip wraps around. Any other is slowed down until the window fits, from wherever it starts.
+        A cyclic clip wraps around; in any other the stride is reduced until the window fits.
         """
         last = (self.tables.clip_frames[clip] - 1).float()
         cyclic, period = self.tables.clip_cyclic[clip], self.tables.clip_period[clip]
@@ -116,6 +115,6 @@ class RigSource(ClipSource):
         with_occupancy(result, fresh, (places, inside, low, high), *placed)
 
     def _pick(self, generator: torch.Generator, batch: int, first: int, last: int, count: int) -> Tensor:
-        """Random stored queries [B, count] of `first` to `last`, without repetition while there are enough."""
+        """Numbers [B, count] of random stored queries from `first` to `last`, all different if there are enough."""
         order = self._uniform(generator, batch, last - first).argsort(1)
         return first + order[:, torch.arange(count, device=self.device) % (last - first)]

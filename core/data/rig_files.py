@@ -28,7 +28,7 @@ UNSEEN_IDENTITIES = frozenset(
 CATEGORIES = ("animals", "humans", "bodies", "objects")
 
 
-# By other authors than the rest, never in training: results on them show how well new authors' work is handled.
+# Never in training: results on their work show how well that of new authors is handled.
 UNSEEN_AUTHORS = ("Mesh2Motion", "Kay Lousberg")
 
 

@@ -28,14 +28,14 @@ def query_box(low: NDArray, high: NDArray) -> tuple[NDArray[np.float64], NDArray
 
 
 def pack(values: NDArray[np.float64]) -> tuple[NDArray[np.uint16], NDArray[np.float32], NDArray[np.float32]]:
-    """Values [T, ...] in 16 bits over each column's own range, with its low end and step."""
+    """Values [T, ...] as 16 bits over each column's own range, with its lowest value and step."""
     low, span = values.min(0), np.ptp(values, axis=0)
     packed = ((values - low) / np.where(span > 0, span, 1.0) * 65535).round().astype("<u2")
     return packed, low.astype("<f4"), (span / 65535.0).astype("<f4")
 
 
 def write_bank(out: Path, tensors: dict[str, NDArray], meta: dict[str, Any]) -> None:
-    """Write whole or not at all; raises DataError when the place cannot be written."""
+    """Write whole or not at all. Raises DataError where that is impossible."""
     from safetensors import SafetensorError
     from safetensors.numpy import save
 
@@ -47,7 +47,7 @@ def write_bank(out: Path, tensors: dict[str, NDArray], meta: dict[str, Any]) -> 
 
 
 def read_bank(path: Path) -> tuple[dict[str, Any], dict[str, NDArray]]:
-    """The header and tensors of a bank; raises DataError for anything else."""
+    """The header and tensors of a bank. Raises DataError for a damaged file or another one."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():

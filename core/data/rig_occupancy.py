@@ -14,7 +14,7 @@ NEAR_SIGMAS = (0.01, 0.04)  # of the shape's size, half of the near-surface quer
 def sample_surface(
     corners: NDArray[np.float64], pool: int, random: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Faces [P] and barycentric weights [P, 3] of stratified area-uniform points, in random order."""
+    """Faces [P] and barycentric weights [P, 3] of points stratified by area, in random order."""
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     where = (np.arange(pool) + random.random(pool)) / pool * area.sum()
     face = np.minimum(np.searchsorted(np.cumsum(area), where), len(area) - 1)[random.permutation(pool)]
@@ -25,7 +25,10 @@ def sample_surface(
 def label_queries(
     vertices: NDArray[np.float64], faces: NDArray[np.int32], low: NDArray, high: NDArray, random: np.random.Generator
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-    """Queries [U + S, 3]: uniform in the pose's box, then near the surface; inside by winding number (libigl)."""
+    """Queries [U + S, 3], first uniform in the pose's box, then near the surface, and whether they are inside.
+
+    The inside is where libigl's winding number exceeds a half.
+    """
     import igl
 
     size = float((high - low).max())

@@ -1,10 +1,10 @@
-"""Reads rigged glTF files once into one compact safetensors file, the rig bank, for training on a bare machine.
+"""Packs rigged glTF files into one compact safetensors file, the rig bank, for training on a bare machine.
 
 A surface point is a fixed barycentric mix of three skinned vertices, so its position is exactly linear in the bone
-matrices: `p(t) = sum_j M_j(t) q_j`, with `q_j` = the (weighted position, weight) with which it follows bone j. The bank
-stores those sparse `q_j` [4], not blended weights: points stay on the true mesh. A morph target on bone j is one more
-bone, with matrix `weight(t) M_j(t)` and `q = (displacement, 0)`. Bones are relative to the default pose and all
-lengths to the size of its box, so every number is of order 1 and 16 bits are enough (about 1e-5).
+matrices: `p(t) = sum_j M_j(t) q_j`, where `q_j` [4] is its weighted position in bone j and the weight. The bank stores
+these sparse `q_j`, so that points stay on the true mesh. A morph target on bone j counts as one more bone, with the
+matrix `weight(t) M_j(t)` and `q = (displacement, 0)`. Bones are relative to the default pose and lengths to the size of
+its box, so every number is of order 1 and 16 bits are enough (an error of about 1e-5).
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from core.io.mesh.source_mesh import first_file_vertices
 
 POOL = 4096  # surface points per rig
 MAX_BONES_PER_POINT = 8
-STATIC = 2e-3  # of the size: clips whose points move less hold no motion
-CLOSED = 0.03  # a clip is closed when its last pose is its first, within this fraction of its motion
+STATIC = 2e-3  # of the size; clips whose points move less count as shapes without motion
+CLOSED = 0.03  # of the motion; a clip whose last pose is this near its first is a closed loop
 SNAP = 0.4  # a last step of more than this fraction of the motion is a jump, not motion
 OnRig = Callable[[int, int, str], None]  # rigs done, rigs in all, file name
 
 
 @dataclass
 class PreparedRig:
-    """One file being added to the bank; for the arrays see the module's docstring."""
+    """One file of the bank; the module's docstring explains the arrays."""
 
     meta: dict[str, Any]
     counts: NDArray[np.uint8]  # [P] bones per point
     bone: NDArray[np.int16]  # [nnz]
-    hang: NDArray[np.float64]  # [nnz, 4], q
+    hang: NDArray[np.float64]  # [nnz, 4] q of each point and bone
     normals: NDArray[np.float64]  # [P, 3] in the default pose
     clips: list[dict[str, Any]] = field(default_factory=list)
     transforms: list[NDArray[np.float64]] = field(default_factory=list)  # per clip [T, J, 3, 4]
@@ -54,10 +54,10 @@ class PreparedRig:
 def prepare_rigs(
     directory: str | Path, out_file: str | Path, on_rig: OnRig | None = None, references: int = 8, pool: int = POOL
 ) -> Path:
-    """Read every rig under `directory` into `out_file` (safetensors), written whole or not at all.
+    """Read every rig under `directory` and write `out_file` (safetensors), whole or not at all.
 
-    `references` is the number of reference poses with occupancy per rig and split. The category of a rig is the
-    name of its folder (animals, humans, bodies, objects), `objects` otherwise. Raises DataError or MeshError.
+    `references` is the number of poses with occupancy queries per rig and split. A rig's category is the name of its
+    folder (animals, humans, bodies), else `objects`. Raises DataError or MeshError.
     """
     files = rig_files(directory)
     out = Path(out_file)
@@ -73,7 +73,7 @@ def prepare_rigs(
 
 
 def prepared_bank(rigs: Path) -> Path:
-    """The bank for `rigs`: the file itself, or for a folder of rigs a bank in the user's cache, made when needed."""
+    """The path of a bank for `rigs`: the bank file itself, or for a folder one in the user's cache, made if missing."""
     if not rigs.is_dir():
         return rigs
     state = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in rig_files(rigs)]
@@ -91,7 +91,7 @@ def prepared_bank(rigs: Path) -> Path:
 
 
 def read_rig(path: Path, references: int, pool: int) -> PreparedRig:
-    """Everything the bank needs of one file; deterministic."""
+    """Everything that the bank stores of one file; always the same for the same file."""
     random = np.random.default_rng(zlib.crc32(path.stem.encode()))
     scene = GltfScene(path)
     surface = _RigSurface.of(scene)
@@ -127,7 +127,7 @@ def read_rig(path: Path, references: int, pool: int) -> PreparedRig:
                 "frames": len(times),
                 "split": split if motion > STATIC else "static",
                 "cyclic": cyclic,
-                # An open loop was exported without its last pose, which equals its first.
+                # An open loop lacks its last pose, which equals the first.
                 "period": clip.duration * FPS + (0.0 if closed else 1.0),
                 "motion": round(motion, 4),
             }
@@ -182,7 +182,7 @@ def _hang_points(
     rest_of_bone: NDArray[np.float64],
     surface: _RigSurface,
 ) -> tuple[list[tuple[int, int]], NDArray[np.uint8], NDArray[np.int16], NDArray[np.float64]]:
-    """The used bones as (bone, morph slot or -1), and per point the sparse q: counts [P], bone [nnz], q [nnz, 4]."""
+    """Used bones as (bone, morph target or -1), and the points' sparse q: counts [P], bone [nnz], q [nnz, 4]."""
     face, barycentric = points
     pool = len(face)
     entries: dict[tuple[int, int], NDArray[np.float64]] = {}
@@ -211,7 +211,7 @@ def _hang_points(
     np.put_along_axis(kept, rank, True, axis=1)
     kept &= strength > 1e-5
     total = (dense[..., 3] * kept).sum(1)
-    dense = dense / np.where(total > 0.5, total, 1.0)[:, None, None]  # the rest take over the weight that was cut off
+    dense = dense / np.where(total > 0.5, total, 1.0)[:, None, None]  # so that kept weights sum to one
     row, bone = np.nonzero(kept)
     return keys, kept.sum(1).astype(np.uint8), bone.astype(np.int16), dense[row, bone]
 
@@ -248,7 +248,7 @@ def _positions(
 def _add_references(
     rig: PreparedRig, scene: GltfScene, surface: _RigSurface, references: int, random: np.random.Generator
 ) -> None:
-    """Choose reference poses evenly over the clips of each split and label queries around them."""
+    """Add labelled occupancy queries around poses spread evenly over the clips of each split."""
     for split in sorted({clip["split"] for clip in rig.clips} - {"static"}):
         numbers = [n for n, clip in enumerate(rig.clips) if clip["split"] == split]
         count = references if split in ("train", "unseen_identity") else max(1, references // 3)

@@ -1,4 +1,4 @@
-"""The rig bank on the training device: tables of rigs, clips and reference poses, and batched skinning."""
+"""Holds a rig bank on the training device: tables of rigs, clips and reference poses, and batched skinning."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from core.errors import DataError
 CATEGORY_WEIGHTS = {"animals": 0.4, "humans": 0.25, "bodies": 0.3, "objects": 0.05}
 # What ClipBatch.category holds; procedural kinds count from 0, so the two never meet.
 CATEGORY_NUMBERS = {name: 100 + number for number, name in enumerate(CATEGORY_WEIGHTS)}
-LIVELY = 0.15  # largest displacement of a point in a clip that is more than an idle, as a fraction of size
+LIVELY = 0.15  # of the size; a clip in which some point moves farther is more than an idle
 MAX_DENSE = 1 << 25  # numbers in one batched product; larger batches are cut
 
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Rigs to draw from: cumulative probability [n], and per rig a run of `items` (clips or reference poses)."""
+    """Rigs to draw from: cumulative probabilities [n], and each rig's range of `items` (clips or reference poses)."""
 
     cumulative: Tensor
     first: Tensor
@@ -32,7 +32,7 @@ class Choices:
 
 
 class RigTables:
-    """Everything of a bank file as tensors on `device`. Raises DataError for a file it cannot use."""
+    """A bank file as tensors on `device`. Raises DataError for a file that it cannot use."""
 
     def __init__(self, path: Path, device: torch.device) -> None:
         self.device = device

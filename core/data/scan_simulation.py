@@ -1,9 +1,9 @@
 """Simulates partial scans of ground-truth mesh sequences, for evaluation and sample scans.
 
 Each function takes vertices [T, V, 3] in normalised space (frame 0: longest side 1, centre 0, Y up) and faces [F, 3],
-and gives a ScanSequence in that space. The same seed gives the same scan. Noise `sigma` is the standard deviation of a
-measured coordinate, as a fraction of the shape's longest side. The observations drawn in training are their
-counterparts in `observations`; limits, light and cameras are shared with them.
+and returns a ScanSequence in that space. The same seed gives the same scan. Noise `sigma` is the standard deviation of
+a coordinate, as a fraction of the shape's longest side. Training uses the counterparts in `observations`, with the same
+limits, light and cameras.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _MARGIN = 0.94  # share of a depth map's side that the moving shape fills
 
 @dataclass(frozen=True, eq=False)
 class DepthScan:
-    """A depth camera's output: maps [T, H, W] (0: nothing measured; 1 is the shape's size) and where it stood.
+    """A depth camera's maps [T, H, W] (1 is the shape's size, 0 means not measured) and its parameters.
 
-    `intrinsics` [3, 3] in pixels, `poses` [T, 4, 4] camera to world; `scans` holds the back-projected points.
+    `intrinsics` [3, 3] are in pixels, `poses` [T, 4, 4] camera to world; `scans` holds the back-projected points.
     """
 
     depth: NDArray[np.float64]
@@ -73,7 +73,7 @@ def half_body_plane(vertices: ArrayLike, faces: ArrayLike, seed: int = 0) -> tup
 def simulate_half_body(
     vertices: ArrayLike, faces: ArrayLike, count: int = 512, sigma: float = 0.001, seed: int = 0, fps: float = FPS
 ) -> ScanSequence:
-    """Tracked points of the surface above `half_body_plane` in frame 0: the rest is missing in every frame."""
+    """Tracked points of the surface above `half_body_plane` in frame 0; the rest is missing in every frame."""
     frames, corners = _checked(vertices, faces, sigma, count)
     normal, level = half_body_plane(frames, corners, seed)
     rng = np.random.default_rng(seed)
@@ -101,11 +101,11 @@ def render_depth(
     seed: int = 0,
     fps: float = FPS,
 ) -> DepthScan:
-    """Depth maps of `resolution` pixels a side from one camera, which orbits by 30 to 60 degrees where `moving`.
+    """Depth maps of `resolution` pixels a side from one camera; if `moving`, it orbits by 30 to 60 degrees.
 
-    Angles in radians; azimuth 0 looks from +z. None: drawn from the seed within training's limits. The camera
-    looks at the middle of the whole motion and its field of view holds all of it. Noise lies along the ray; surfaces at
-    grazing angles are measured rarely or not at all. Raises DataError when nothing of a frame is seen.
+    Angles are in radians, azimuth 0 looks from +z; parameters left out are drawn from the seed within training's
+    limits. The camera looks at the middle of the whole motion and sees all of it. Noise lies along the ray; surfaces at
+    grazing angles are measured rarely or not at all. Raises DataError where a frame shows nothing.
     """
     frames, corners = _checked(vertices, faces, sigma)
     if not 8 <= resolution <= 2048:
@@ -141,15 +141,14 @@ def render_depth(
 
 
 def simulate_voxels(vertices: ArrayLike, faces: ArrayLike) -> ScanSequence:
-    """Grids [T, R, R, R] of the box of side 1.1 around the origin: the cells crossed by the surface.
+    """Grids [T, R, R, R] of the box of side 1.1 around the origin: the cells that the surface crosses.
 
-    The surface, since that is all that training knows of moving frames and all a scanner measures; open meshes have one
-    too.
+    Grids are not solid, since training knows only the surface of moving frames, and open meshes have no inside.
     """
     frames, corners = _checked(vertices, faces)
     rng = np.random.default_rng(0)
     samples = sample_surface(frames[0], corners, _VOXEL_SAMPLES, rng)
-    # New points each frame, and the vertices, so that no small tip or growing face is missed for long.
+    # New points in each frame, and the vertices, so that no small tip is missed for long.
     dense = (torch.from_numpy(np.concatenate([samples.at(frame), frame])) for frame in frames)
     grids = np.stack([voxel_grid(points[None, None])[0, 0].numpy() for points in dense])
     cell = BOX_SIDE / grids.shape[-1]
@@ -168,8 +167,8 @@ def simulate_images(
 ) -> ScanSequence:
     """Shaded images [T, size, size, 3] on black from one camera, which looks at the origin from the front quarter.
 
-    None: drawn from the seed within a few degrees of the middle of training's cameras. An image shows a square of side
-    1.5 around the origin, as in training, and cuts off the rest.
+    Parameters left out are drawn from the seed within a few degrees. An image shows a square of side 1.5 around the
+    origin.
     """
     frames, corners = _checked(vertices, faces)
     rng = np.random.default_rng(seed)
@@ -206,7 +205,7 @@ def _measured(
 
 
 def _shaded(raster: Raster, view: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Lambert shading [H, W] in 0..1, 0 where nothing is, by smooth normals turned to the camera."""
+    """Lambert shading [H, W] from 0 to 1 with smooth normals that face the camera; 0 where there is no surface."""
     seen = raster.face >= 0
     corners, weights = faces[raster.face[seen]], raster.barycentric[seen][..., None]
     normals = (vertex_normals(view, faces)[corners] * weights).sum(axis=1)

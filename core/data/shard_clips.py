@@ -20,14 +20,14 @@ from core.geometry.sampling import SurfaceSamples, face_areas, orientation
 from core.io.mesh.source_mesh import build_source_mesh, first_file_vertices
 from core.sequence import Normalization
 
-NEIGHBOURS = 16  # points of a local plane, and queries that vote on which side is outside
+NEIGHBOURS = 16  # points of a local plane, and queries that decide which side is outside
 _NO_MESH = (np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
 
 
 def pack_clip(
     clip: TrackedClip, entry: ClipEntry, points: int, references: int
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Header and arrays (see `shard_format`) of one clip with `points` surface points; deterministic.
+    """Header and arrays (see `shard_format`) of one clip with `points` surface points; always the same for a clip.
 
     Raises DataError for a clip without motion, and MeshError for a mesh without a surface.
     """
@@ -90,10 +90,10 @@ def _welded(clip: TrackedClip, tracks: NDArray[np.float64], name: str) -> tuple[
 
 
 def _looped(moved: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64], float, bool, float]:
-    """The frames to keep, the period in frames, whether the clip repeats, and how far a point moves at most.
+    """The frames to keep, the period in frames, whether the clip repeats, and the largest distance that a point moves.
 
-    By the rules of the rig bank: a final jump back is cut off, a clip whose last pose equals its first is a closed
-    loop, and one that ends a step earlier was exported without its last pose.
+    As in the rig bank, a final jump back is cut off. A clip whose last pose equals its first is a closed loop; one that
+    ends a step earlier was exported without its last pose. Raises DataError without motion.
     """
     motion = float(np.sqrt(max(np.square(frame - moved[0]).sum(-1).max() for frame in moved)))
     if motion <= STATIC:
@@ -107,7 +107,7 @@ def _looped(moved: NDArray[np.float64], name: str) -> tuple[NDArray[np.float64],
 
 
 def _reference_frames(frames: int, references: int, cyclic: bool, random: np.random.Generator) -> list[int]:
-    """Frame 0 and random later ones from which a window still has room."""
+    """Frame 0 and random later frames from which a window still fits."""
     room = frames if cyclic else max(1, (frames + 1) // 2)
     later = 1 + random.permutation(room - 1)[: max(0, references - 1)] if room > 1 else np.zeros(0, np.int64)
     return sorted([0, *(int(frame) for frame in later)])[: max(references, 0)]
@@ -143,9 +143,9 @@ def _given(queries: tuple[GivenQueries, ...], frame: Normalization, frames: int)
 def _stored(
     given: GivenQueries, points: NDArray[np.float64], random: np.random.Generator
 ) -> tuple[dict[str, Any], NDArray[np.uint16], NDArray[np.bool_]]:
-    """The queries kept: uniform ones in the frame's box, and near-surface ones.
+    """The queries to store: uniform ones in the frame's box, and near-surface ones.
 
-    Where a layout has no near-surface queries, the uniform ones closest to the tracked points serve.
+    If the layout has no near-surface queries, the uniform ones closest to the tracked points are taken.
     """
     low, high = points.min(0), points.max(0)
     boxed = np.flatnonzero(((given.uniform >= low) & (given.uniform <= high)).all(1))
@@ -177,10 +177,10 @@ def _pick(count: int, wanted: int, random: np.random.Generator) -> NDArray[np.in
 
 
 def _normals_of_points(moved: NDArray[np.float64], queries: list[GivenQueries]) -> NDArray[np.float64]:
-    """Outward normals [T, P, 3] of tracked points: local planes, turned outward by the labelled queries of a frame.
+    """Outward normals [T, P, 3] of tracked points, from local planes.
 
-    Neighbours and signs come from frame 0; as planes turn continuously, each frame takes its signs from the one before.
-    Without queries, outward is away from the neighbourhood's centre of mass.
+    Neighbours are those of frame 0, whose signs come from its labelled queries (without any, away from the points'
+    mean). Planes turn continuously, so each later frame takes its signs from the one before.
     """
     neighbours = cKDTree(moved[0]).query(moved[0], k=min(NEIGHBOURS, moved.shape[1]))[1]
     normals = np.empty_like(moved)
@@ -193,7 +193,7 @@ def _normals_of_points(moved: NDArray[np.float64], queries: list[GivenQueries]) 
 
 
 def _outward(points: NDArray[np.float64], normals: NDArray[np.float64], queries: list[GivenQueries]) -> NDArray:
-    """[P] positive where `normals` of frame 0 point outward."""
+    """[P] positive where frame 0's `normals` point outward."""
     first = next((given for given in queries if given.frame == 0), None)
     if first is None:
         return ((points - points.mean(0)) * normals).sum(-1)

@@ -1,8 +1,8 @@
 """The shard file: what `prepare` writes and `ShardSource` maps into memory (numpy and safetensors only).
 
-A shard is one safetensors file with the tensors of a few clips and, in its header under `m2v`, JSON: the recipe it was
+A shard is one safetensors file with the tensors of a few clips. Its header has, under `m2v`, JSON: the recipe it was
 made by, its clips (name, identity, motion, split, fps, provenance, licence, ...), what was skipped and why, and a hash
-of all of it. Per clip number c, P points, T frames, R reference frames:
+of everything. Tensors of clip number c, with P points, T frames and R reference frames:
 
     c.tracks   uint16 [T, P, 3]   positions in each frame's own box, so travel costs no precision
     c.boxes    float32 [T, 2, 3]  that box's low corner and step (size / 65535)
@@ -88,7 +88,7 @@ def unpack_normals(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def write_shard(path: Path, clips: list[tuple[dict[str, Any], dict[str, NDArray]]], meta: Mapping[str, Any]) -> int:
-    """Write whole or not at all; returns the bytes. Raises DataError when the place cannot be written."""
+    """Write whole or not at all; returns the size in bytes. Raises DataError where that is impossible."""
     from safetensors import SafetensorError
     from safetensors.numpy import save
 
@@ -108,7 +108,7 @@ def write_shard(path: Path, clips: list[tuple[dict[str, Any], dict[str, NDArray]
 
 
 def open_shard(path: Path, verify: bool = False) -> Shard:
-    """Map a shard; raises DataError for anything else. `verify` reads all of it and checks its content hash."""
+    """Map a shard; `verify` also checks its content hash. Raises DataError for a damaged file or another one."""
     damaged = f"{path} is damaged or not a shard; run the same `m2v prepare` again, only this shard is made again."
     try:
         mapped = np.memmap(path, dtype=np.uint8, mode="r")

@@ -1,6 +1,6 @@
 """`ShardSource`: training clips from prepared shards, memory-mapped and assembled on the training device.
 
-Windows start anywhere in a clip, at speeds of 0.5x to 2x, as `RigSource` draws them, in the same normalised space.
+Windows start anywhere in a clip and play at a speed of 0.5 to 2, in normalised space, as in `RigSource`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Clip:
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """One drawn clip in its own normalised space: points [T, N, 3], normals [N, 3], and a reference or None."""
+    """One drawn window in its clip's normalised space: points [T, N, 3], normals [N, 3], and stored queries or None."""
 
     points: NDArray[np.float32]
     normals: NDArray[np.float32]
@@ -44,10 +44,10 @@ class _Window:
 
 
 class ShardSource(ClipSource):
-    """A ClipSource over the shards in a folder, its subfolders included (so several sets may lie side by side).
+    """A ClipSource over the shards in a folder and its subfolders, so that several sets may lie side by side.
 
-    `splits` is "own", or "train" or "test" for all of it (see `drawn_splits`): train on one set, test on another.
-    `verify` reads everything once and checks the content hashes. Raises DataError for a folder it cannot use.
+    `splits` is "own", or "train" or "test" for the whole set (see `drawn_splits`). `verify` checks all content hashes.
+    Raises DataError for a folder that it cannot use.
     """
 
     splits = STORED_SPLITS
@@ -132,7 +132,7 @@ class ShardSource(ClipSource):
             for (category, _), own in members.items():
                 known = set(names) <= set(CATEGORY_WEIGHTS)
                 share = CATEGORY_WEIGHTS[category] / names.count(category) if known else 1.0
-                often = 1.0 if labelled else 3.0  # shapes are drawn evenly, motions by how much there is to learn
+                often = 1.0 if labelled else 3.0  # shapes are drawn evenly, lively motions more often
                 lively = np.array([often if self.clips[i].header["motion"] > LIVELY else 1.0 for i in own])
                 weights[own] = share * lively / lively.sum()
             chosen = np.array(items)

@@ -1,7 +1,7 @@
 """Decides which clips may be trained on: by published lists, or by a stable rule without them.
 
-A prepared clip belongs to one of `STORED_SPLITS`. Unseen identities and unseen motions are kept apart for every data
-set, so that results name what was new to the model. Needs numpy and the standard library only.
+A prepared clip belongs to one of `STORED_SPLITS`. Every data set has unseen identities and unseen motions apart, so
+that results tell what was new to the model. Needs numpy and the standard library only.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ OVERRIDES = {"train": "train", "test": "unseen_identity"}
 
 
 def published_splits(folder: str | Path, names: Mapping[str, str] = LIST_SPLITS) -> dict[str, str]:
-    """The split of every item named in the lists of `folder` (or the one list file given), by the item's own name.
+    """{item: split} from the list files in `folder` (or one list file); {} where there are none.
 
-    `.lst`: one item a line. `.json`: a list of items, or {name: list of items} with list names like the file stems. An
-    item may be a path; its last part counts. A stem may carry a prefix (`bear3EP_train.json`). Returns {} when there
-    are no lists; raises DataError for a damaged list or an item in two splits.
+    `.lst` files have one item per line, `.json` files a list of items or {list name: items}. A list's name, or its
+    file's, says the split and may have a prefix (`bear3EP_train.json`). Of an item that is a path, the last part
+    counts. Raises DataError for a damaged list or an item in two splits.
     """
     place = Path(folder)
     files = [place] if place.is_file() else _list_files(place)
@@ -66,10 +66,9 @@ def published_splits(folder: str | Path, names: Mapping[str, str] = LIST_SPLITS)
 
 
 def rule_split(identity: str, motion: str, unseen: Iterable[str] = ()) -> str:
-    """The split of a clip that no list names: stable, by hash, so that adding clips never moves another one.
+    """The split of a clip that no list names, by a hash of its names, so that adding clips never moves others.
 
-    `unseen` are identities that are unseen in any case; otherwise one tenth of the identities, and one tenth of the
-    (identity, motion) pairs of the others, are kept from training.
+    Identities in `unseen` are never trained on, nor are a tenth of all others and a tenth of the motions of the rest.
     """
     chosen = frozenset(unseen)
     if identity in chosen or (not chosen and _share("identity", identity) < HELD_OUT):
@@ -78,10 +77,10 @@ def rule_split(identity: str, motion: str, unseen: Iterable[str] = ()) -> str:
 
 
 def drawn_splits(override: str, split: str) -> tuple[str, ...]:
-    """Stored splits that a request for `split` draws from.
+    """The stored splits that a request for `split` draws from.
 
-    `override` is "own" (as prepared), "train" (every clip trains and nothing is unseen) or "test" (every clip is an
-    unseen identity and nothing trains): one set for training with another one for testing.
+    `override` is "own" (as prepared), "train" (every clip is trained on) or "test" (every clip is an unseen identity),
+    so that one set can be trained on and another tested on. Raises DataError for others.
     """
     if override == "own":
         return (split,)
@@ -103,14 +102,14 @@ def _list_files(folder: Path) -> list[Path]:
 
 
 def _split_of_stem(stem: str, names: Mapping[str, str]) -> str | None:
-    """The split a list's name stands for; the longest known ending after a `_` counts, so prefixes are possible."""
+    """The split that a list's name stands for, by its longest known ending, so that it may have a prefix."""
     name = stem.lower()
     fitting = [known for known in names if name == known or name.endswith(f"_{known}")]
     return names[max(fitting, key=len)] if fitting else None
 
 
 def _read_list(path: Path) -> dict[str, list[str]]:
-    """Items by list name; "" for a file that is one list."""
+    """{list name: items} of a file; the name is "" where the file is one list. Raises DataError."""
     try:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise DataError(f"{path} is too large to be a list of clips; give another file.")
@@ -128,6 +127,6 @@ def _read_list(path: Path) -> dict[str, list[str]]:
 
 
 def _share(*words: str) -> float:
-    """A number in [0, 1) that depends on the words alone."""
+    """A hash of the words, as a number in [0, 1)."""
     digest = hashlib.sha256("\0".join(words).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,8 +1,7 @@
-"""The rows of `m2v evaluate ablations`: each a preset with a few named fields changed, and what it is compared with.
+"""The rows of `m2v evaluate ablations`: a preset with a few fields changed, and the control it is compared with.
 
-A row that changes only the motion denoiser uses the shipped autoencoders. One that changes an autoencoder trains
-that stage too, on as many clips, and is compared with a control that does the same, so that the age of an autoencoder
-never counts as an effect.
+A row that changes only the motion denoiser uses the shipped autoencoders. A row that changes an autoencoder trains that
+stage too, on as many clips; so does its control, so that how long an autoencoder was trained never counts as an effect.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Row:
     note: str = field(default="", compare=False)
 
 
-# Training rows learn handle tasks only: these are measured, and the budget is small.
+# Training rows learn only handle tasks: these are measured, and the budget is small.
 HANDLES_ONLY = (
     "tasks.handles=1.0",
     "tasks.tracked=0",
@@ -39,7 +38,7 @@ HANDLES_ONLY = (
     "conditions.scan_channels=0",
     "conditions.voxels=false",
 )
-# Without the warm start what builds on it goes too: white noise, no attention bias, no output directions.
+# Without the warm start, what builds on it goes too: white noise, no attention bias, no output directions.
 NO_WARM_START = (
     "diffusion.warm_start=false",
     "diffusion.noise=white",
@@ -87,9 +86,8 @@ SAMPLED = (
 )  # fmt: skip
 ROWS = {row.name: row for row in (*TRAINED, *SAMPLED)}
 NOT_BUILT = {
-    "handle guidance through the decoder while sampling": "tried and left out: after each call, half a step or a whole "
-    "one down the gradient of the handles' error through the motion decoder, along motions that the noise can "
-    "draw, changed errors by factors of 0.99 to 1.06 (8 procedural clips of unseen identities, 4 seeds; 3 tracks got "
-    "worse by 1 to 3%, nothing got better by more than 1%) and took 4.3 times as long; the residual solve after "
-    "sampling meets the handles exactly"
+    "handle guidance through the decoder while sampling": "tried and left out: after each call, a step or half a step "
+    "down the gradient of the handles' error through the motion decoder changed errors by factors of 0.99 to 1.06 "
+    "(8 procedural clips of unseen identities, 4 seeds; 3 tracks got worse by 1 to 3%, nothing better by more than 1%) "
+    "and took 4.3 times as long; the residual solve after sampling meets the handles exactly"
 }

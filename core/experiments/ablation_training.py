@@ -1,6 +1,6 @@
-"""Training one row of the ablations, as `m2v train` does it: a process of its own for each stage.
+"""Trains one row of the ablations as `m2v train` does, each stage in a process of its own.
 
-Evaluation does not import training; it starts the command, reads the log while it runs, and the checkpoint after.
+It starts the command, reads its log while it runs, and the checkpoint afterwards.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ TrainStage = Callable[[str, Sequence[str], str, Path, int, int, OnStep], None]
 def train_in_a_process(
     config: str, overrides: Sequence[str], stage: str, folder: Path, steps: int, seed: int, on_step: OnStep
 ) -> None:
-    """`python -m core.training`; an interrupt stops it after a whole step, from which the next call continues.
+    """Run `python -m core.training`. An interrupt stops it after a whole step, from which the next call continues.
 
-    Raises DataError with the last line it said when it fails.
+    Raises DataError with the last line of its output where it fails.
     """
     settings = [part for override in overrides for part in ("--set", override)]
     command = [sys.executable, "-m", "core.training", stage, "--config", config, *settings, "--out", str(folder)]
@@ -42,7 +42,7 @@ def train_in_a_process(
     log = folder / f"{stage}.log.jsonl"
     seen = 0
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-        # A session of its own: Ctrl-C comes from here, once, when it can be waited for.
+        # A session of its own, so that Ctrl-C reaches the child only through us, once.
         child = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=said, env=os.environ | {"PYTHONPATH": search_path()},
             start_new_session=True,
@@ -80,10 +80,10 @@ def train_row(
     train_stage: TrainStage,
     on_step: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
-    """Train the stages in `folder`, the other autoencoders taken from `weights`; returns what training measured.
+    """Train the stages in `folder`, with the other autoencoders from `weights`; skip stages that are done there.
 
-    Every stage sees `clips` clips. `on_step` gets the stage, steps done and steps in all. Stages that are done in
-    `folder` are not trained again. Returns {stage: {check, clips, seconds, parameters}}.
+    Every stage sees `clips` clips. `on_step` gets the stage, steps done and steps in all. Returns {stage: {check,
+    clips, seconds, parameters}}. Raises DataError for missing weights.
     """
     for stage in STAGES[:2]:
         target = folder / f"{stage}.safetensors"

@@ -1,9 +1,9 @@
-"""`m2v evaluate ablations`: the preset with one thing changed at a time, on equal budgets, over several seeds.
+"""`m2v evaluate ablations`: the preset with one setting changed at a time, on equal budgets, over several seeds.
 
-A training row trains its stages on the same number of clips as every other row, from fresh weights, and is measured
-twice: by the held-out check of training (error of the posterior mean over that of the warm start, at the anchors), and
-through the animation pipeline on held-out clips (vertex errors of draft and samples). A sampling row changes only how
-the shipped weights are sampled. Everything finished is kept beside the report, so that a later call continues.
+A training row trains its stages from fresh weights, on as many clips as every other row. It is measured by the
+training's check on held-out clips (error of the posterior mean over that of the warm start, at the anchors) and through
+the animation pipeline (vertex errors of draft and samples). A sampling row only changes how the shipped weights are
+sampled. Finished runs are kept beside the report, so that a later call continues.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from core.experiments.ablation_rows import DENOISER, HANDLES_ONLY, MOTION, NOT_B
 from core.experiments.ablation_training import TrainStage, train_in_a_process, train_row
 from core.pipelines.animate import Animator
 
-FIGURES_VERSION = 1  # of the figures of one run; cached ones of other versions are ignored
+FIGURES_VERSION = 1  # cached figures of other versions are ignored
 METHODS = ("draft", "single", "mean_of_seeds", "best_of_seeds")
-PARTS = 100  # of one run, for the progress bar
+PARTS = 100  # steps of the progress bar for one run
 
 
 @dataclass(frozen=True)
 class AblationSettings:
-    """The budget, and what is measured after it."""
+    """The budget of a row, and what is measured."""
 
     train_clips: int = 1200  # seen by every stage that a row trains
     seeds: int = 3  # trainings of a row, or samplings
@@ -49,7 +49,7 @@ class AblationSettings:
             raise M2VError("An ablation needs at least one training clip and one seed.")
 
     def handles(self, row: Row, seed: int) -> HandleSettings:
-        """How the motions of a run are sampled. Other seeds of a sampling row are other noise."""
+        """How the motions of a run are sampled; seeds of a sampling row differ in their noise."""
         samples, first = (1, 0) if row.quality == "draft" else (self.samples, 1000 * seed)
         return HandleSettings(
             self.tasks, samples, first, row.quality, row.steps, self.frames, self.vertices, crossings=False
@@ -57,7 +57,7 @@ class AblationSettings:
 
 
 def choose_rows(names: Sequence[str]) -> list[Row]:
-    """Rows by name, with the controls they are compared with, in the table's order; all without names."""
+    """The rows of these names (all, if there are none) and their controls, in the table's order. Raises M2VError."""
     unknown = [name for name in names if name not in ROWS]
     if unknown:
         raise M2VError(f"There is no ablation {unknown[0]!r}; choose from {', '.join(ROWS)}.")
@@ -82,8 +82,8 @@ def evaluate_ablations(
 ) -> dict[str, Any]:
     """Run the rows, write the report `out` (JSON, with .md and a plot beside it) and the runs to `raw`; return it all.
 
-    `config` is a preset's name or a YAML file, `weights` a preset or folder with trained weights, `overrides` hold
-    for every row. Raises M2VError for rows that do not exist, settings that do not fit or weights that are missing.
+    `config` is a preset's name or a YAML file, `weights` a preset or folder with trained weights; `overrides` apply to
+    every row. Raises M2VError for unknown rows, settings that do not fit and missing weights.
     """
     from core.experiments.ablations_report import ablations_markdown, plot_ablations, summarise
 
@@ -117,7 +117,7 @@ def evaluate_ablations(
 
 @dataclass
 class _Ablations:
-    """One evaluation: what stays the same from run to run, and how far it has come."""
+    """One evaluation of all rows, and its progress."""
 
     name: str
     weights: str
@@ -153,9 +153,9 @@ class _Ablations:
         )
 
     def all(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """Every row with the figures of its seeds, or with why it was not run."""
+        """Every row with the figures of its seeds, or the reason why it was not run."""
         self.total = len(rows) * self.settings.seeds * PARTS
-        # One seed of every row before the next: a run that ends early has the whole table with fewer seeds.
+        # One seed of every row before the next, so that a run that ends early has the whole table with fewer seeds.
         found: dict[str, dict[str, Any]] = {row.name: {**asdict(row), "runs": []} for row in rows}
         for seed in range(self.settings.seeds):
             for row in rows:
@@ -186,7 +186,7 @@ class _Ablations:
             return self.partial.recall("sampled", f"{key}|{seed}", lambda: self._sample(row, seed))
         changes = (*self.overrides, *HANDLES_ONLY, *row.changes)
         config = load_config(self.name, changes)
-        # Rows that change nothing of this preset have the same configuration, and are trained once.
+        # Rows with the same configuration, because their change is the preset's own, are trained once.
         key = _digest({"config": config_to_dict(config), "stages": row.stages, "quality": row.quality})
         return self.partial.recall("trained", f"{key}|{seed}", lambda: self._train(row, config, changes, seed, key))
 
@@ -211,7 +211,7 @@ class _Ablations:
         return {"seed": seed, "training": {}, "clips": self._measure(animator, row, seed, f"seed {seed}")}
 
     def _measure(self, animator: Animator, row: Row, seed: int, what: str) -> dict[str, Any]:
-        """{clip: {task: figures}} through the pipeline; a row without diffusion has its draft only."""
+        """{clip: {task: figures}} through the pipeline; a row without diffusion has only a draft."""
         settings = self.settings.handles(row, seed)
         methods = METHODS[:1] if row.quality == "draft" else METHODS
         figures: dict[str, Any] = {}

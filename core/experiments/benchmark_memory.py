@@ -14,9 +14,9 @@ from core.pipelines.request import SamplingOptions
 
 
 def peak_gigabytes() -> float:
-    """Largest resident size of this program so far, in GB (1e9 bytes).
+    """Largest resident size of this process so far, in GB (1e9 bytes).
 
-    On Linux a child inherits its parent's `ru_maxrss`, so the kernel's own counter is read instead.
+    On Linux a child inherits its parent's `ru_maxrss`, so the kernel's counter is read instead.
     """
     try:
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():

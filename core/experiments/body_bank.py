@@ -1,7 +1,7 @@
-"""Builds the bank of bodies that ships: `python -m core.experiments.body_bank RIGS --out FILE`.
+"""Builds the shipped bank of bodies: `python -m core.experiments.body_bank RIGS --out FILE`.
 
-Surfaces of the rigs in their own poses, and of procedural creatures of training's identities. Of rigs whose motion was
-captured only the default pose is kept: the motion may not be passed on.
+It holds surfaces of rigs in several of their poses, and of procedural creatures with identities of the training. Of
+rigs with captured motion it holds only the default pose, since that motion may not be passed on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERTICES = 600
 CAPTURED = "bodies"  # the folder of rigs whose motion was captured
 CAPTURED_CREDIT = Credit("MakeHuman community", LICENCE, "MakeHuman")
 OWN_CREDIT = Credit("m2v studio", LICENCE, "procedural")
-# How many of each kind: those that vary most have most.
+# How many of each kind; kinds that vary more have more.
 PROCEDURAL = {
     "quadruped": 8, "biped": 8, "bird": 5, "fish": 3, "snake": 2, "spider": 4, "laptop": 1, "door": 1, "stapler": 1,
     "eyeglasses": 1, "washing_machine": 1, "refrigerator": 1, "oven": 1,

@@ -1,6 +1,6 @@
-"""Contact sheets of eight drags on eight rigs, four seeds each, to judge motions by eye.
+"""Draws contact sheets of eight drags on eight rigs, four seeds each, to judge motions by eye.
 
-The drags were fixed before any result was seen. Every rig is animated without its own pack in the bank.
+The drags were chosen before any result was seen. Each rig's own pack is left out of the bank.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TINT = (0.62, 0.86, 0.80)
 
 @dataclass(frozen=True)
 class Drag:
-    """The vertex farthest along `where` is dragged by `by`, both in units of the size, in the last frame."""
+    """The vertex farthest along `where` is dragged by `by`, in units of the size, in the last frame."""
 
     name: str
     rig: str
@@ -52,9 +52,9 @@ DRAGS = (
 def write_drag_pictures(
     animator: Animator, rigs: str | Path, folder: Path, on_progress: OnProgress | None = None
 ) -> Path:
-    """One PNG a drag in `folder`, rows seeds and columns frames, and an index.md that names them; returns its path.
+    """Write a PNG per drag to `folder` (rows are seeds, columns frames) and drags.md, whose path is returned.
 
-    Raises DataError when a rig is missing or the folder cannot be written.
+    Raises DataError where a rig is missing or the folder cannot be written.
     """
     check_writable(folder, DataError, make=True)
     files = {path.stem: path for path in rig_files(rigs)}
@@ -76,7 +76,7 @@ def write_drag_pictures(
 
 
 def drag_picture(animator: Animator, drag: Drag, path: Path) -> tuple[NDArray[np.uint8], list[str]]:
-    """The image of one drag, and what its seeds were borrowed from."""
+    """The image of one drag, and the motions from which its seeds were borrowed."""
     mesh = read_gltf_mesh(path)
     vertex = int((mesh.vertices @ np.array(drag.where)).argmax())
     goal = mesh.vertices[vertex] + mesh.size * np.array(drag.by)

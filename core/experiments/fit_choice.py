@@ -1,11 +1,10 @@
-"""Fits the weights that choose windows of the bank, on clips with known motion.
+"""Fits the weights by which windows of the bank are chosen, on clips with known motion.
 
     python -m core.experiments.fit_choice RIGS --clips 2
 
-Every clip makes requests as a person would: one handle where it moves most, any other one, five in the last frame, or
-three full tracks. Its own pack is left out of the bank, and authors kept for evaluation are not used. The printed
-weights maximise the likelihood of the true motions under a mixture of Gaussians around the motions borrowed from each
-window.
+Every clip gives several requests: one handle where it moves most, one anywhere, five in the last frame, three full
+tracks. Its own pack is left out of the bank, and authors held out for evaluation are not used. The weights maximise the
+likelihood of the true motions under a mixture of Gaussians around the motion borrowed from each window.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ from core.pipelines.moving_body import KeyedHandles, MovingBody, as_columns, fro
 NAMES = (
     "missed", "missed x log keys", "missed by far", "log amplitude", "pose", "unlike", "log motion", "slow", "fast"
 )  # fmt: skip
-PENALTIES = torch.tensor([True, True, True, False, True, True, False, False, False])  # cannot be rewards
-WIDTH = 0.3  # of the mixture's Gaussians, over the true mean motion
-FLOOR = 0.006  # likelihood of a truth far from all windows
-LIKELY, OTHERS = 60, 40  # windows per request: likely ones, and random ones that stand for the rest
-NEIGHBOURS = 0.2  # share of the windows that is not next to another
+PENALTIES = torch.tensor([True, True, True, False, True, True, False, False, False])  # weights that must not reward
+WIDTH = 0.3  # standard deviation of the mixture's Gaussians, over the true mean motion
+FLOOR = 0.006  # likelihood of a true motion far from all windows
+LIKELY, OTHERS = 60, 40  # windows per request: likely ones, and random ones that represent the rest
+NEIGHBOURS = 0.2  # share of the windows without a neighbouring window
 STEPS = 500
-SHRINKAGE = 1e-3  # of squared weights of terms in units of their deviation
+SHRINKAGE = 1e-3  # penalty on squared weights, with terms in units of their deviation
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,12 @@ class Evidence:
 
     terms: Tensor  # [C, 9] in the order of `NAMES`
     distance: Tensor  # [C] distance of the borrowed motions from the truth, over the true mean motion
-    count: Tensor  # [C] how many windows each stands for
+    count: Tensor  # [C] how many windows each represents
     pack: str
 
 
 def requests(clip: EvaluationClip, rng: np.random.Generator) -> Iterator[tuple[NDArray[np.int64], list[int]]]:
-    """Vertices and the frames in which they are keyed."""
+    """Requests for a clip: handle vertices [K], and the frames in which they are keyed."""
     moved = np.linalg.norm(clip.vertices - clip.vertices[:1], axis=-1)
     farthest, last = moved.max(axis=0), len(moved) - 1
     vertex = int(farthest.argmax())
@@ -139,7 +138,7 @@ def evidence(
 
 
 def gather(animator: Animator, rigs: Path, clips: int) -> list[Evidence]:
-    """Evidence of up to `clips` clips of every rig."""
+    """Evidence of all requests for up to `clips` clips of every rig. Raises DataError for a model without a bank."""
     result: list[Evidence] = []
     if animator.library is None:
         raise DataError(

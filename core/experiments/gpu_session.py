@@ -1,10 +1,12 @@
-"""A few minutes on a GPU: `python -m core.experiments.gpu_session --rigs FILE --out FOLDER --minutes 8`.
+"""Trains, tests and times on a GPU for some minutes.
 
-For a bare machine with torch, numpy, scipy, pyyaml, safetensors and accelerate. It trains the motion denoiser in bf16
-from the shipped weights, with all motion data on the device, and keeps copying the newest weights and the log into the
-folder, so that nothing is lost when time runs out. Then it runs the tests marked `cuda` and `m2v bench`, for `small`
-and for `paper` with random weights, if the packages that these need are installed. `--rigs` is what `m2v prepare rigs`
-wrote; packed with xz it is unpacked. The log has throughput and MFU.
+    python -m core.experiments.gpu_session --rigs FILE --out FOLDER --minutes 8
+
+It needs only torch, numpy, scipy, pyyaml, safetensors and accelerate. It trains the motion denoiser in bf16 from the
+shipped weights, with all motion data on the device, and copies the newest weights and the log to the folder again and
+again, so that nothing is lost when time runs out. If their packages are installed, it then runs the tests marked `cuda`
+and `m2v bench`, for `small` and for `paper` with random weights. `--rigs` is a rig bank of `m2v prepare rigs`, also
+packed with xz. The log has throughput and MFU.
 """
 
 from __future__ import annotations
@@ -27,11 +29,11 @@ import torch
 from core.errors import DataError
 
 STAGE = "motion-diffusion"
-MOST_BYTES = 16 << 20  # of a file that is kept
-KEPT_EVERY = 10.0  # seconds between two looks for newer weights
-BENCH_NEEDS = ("skimage", "igl", "rich")  # for the mesh, ARAP beside it, the bar
+MOST_BYTES = 16 << 20  # of a copied file
+KEPT_EVERY = 10.0  # seconds between two checks for newer weights
+BENCH_NEEDS = ("skimage", "igl", "rich")  # for the mesh, ARAP and the progress bar
 M2V = "import sys; from core.cli import main; sys.exit(main())"
-SMOKE_STEPS = 3  # before the training clock starts, so that faults show at once
+SMOKE_STEPS = 3  # trained before the clock starts, so that faults show at once
 
 
 def parser() -> argparse.ArgumentParser:
@@ -116,7 +118,7 @@ def _train(folder: Path, arguments: Sequence[str], settings: Sequence[str]) -> i
 
 
 def _keep(folder: Path, out: Path, done: threading.Event) -> None:
-    """Copy newer weights and the log into `out` atomically until `done`, and once more then."""
+    """Copy newer weights and the log into `out` atomically, until `done` and once more after it."""
     seen: dict[str, float] = {}
     while True:
         last = done.wait(KEPT_EVERY)
@@ -145,7 +147,7 @@ def _tests() -> int:
 
 
 def benchmarks(out: Path, device: str = "cuda") -> int:
-    """Run `m2v bench` on a device into `out`; the exit code is that of the first that failed."""
+    """Run `m2v bench` for both presets and write to `out`; returns the exit code of the first that failed."""
     missing = [package for package in BENCH_NEEDS if find_spec(package) is None]
     if missing:
         print(f"{', '.join(missing)}: not installed here, so the benchmarks were not run.", flush=True)

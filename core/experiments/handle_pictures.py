@@ -1,4 +1,4 @@
-"""Images of the best and worst results of handle editing: the true motion, ours and ARAP, frames side by side."""
+"""Draws the best and worst results of handle editing: true motion, ours and ARAP, frames side by side."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HANDLE, PAPER = (200, 20, 60), (250, 250, 252)
 
 @dataclass(frozen=True)
 class Shown:
-    """One image: a clip with the task in which it does best or worst, and the errors that say so."""
+    """One image: a clip, the task in which it does best or worst, and its errors there."""
 
     clip: str
     task: str
@@ -45,9 +45,7 @@ class Shown:
 
 
 def best_and_worst(report: Mapping[str, Any]) -> tuple[list[Shown], list[Shown]]:
-    """Clips with the smallest and largest error of a single seed over the better baseline's, each with the task that
-    shows it.
-    """
+    """The clips with the smallest and largest error of a single seed over the better baseline's, with that task."""
     found: dict[str, list[Shown]] = {}
     for clip in report["clips"]:
         for task, figures in clip["tasks"].items():
@@ -70,20 +68,19 @@ def write_pictures(
     settings: HandleSettings,
     on_progress: OnProgress | None = None,
 ) -> Path:
-    """Write a PNG per chosen clip and `index.md` that shows them in `folder`; returns the page.
+    """Write a PNG per chosen clip to `folder`, and `index.md`, which shows them and is returned.
 
-    Ours is the first seed, as a user gets it, not the mean or the best. Raises DataError where
-    the folder cannot be written.
+    Ours is the first seed, not the mean or the best. Raises DataError where the folder cannot be written.
     """
     check_writable(folder, DataError, make=True)
     by_name = {name.key: name for name in names}
     tasks = {task.name: task for task in (*settings.tasks, *ALL_TASKS)}
     best, worst = best_and_worst(report)
     blocks = [
-        "Frames from left to right; above the true motion, in the middle ours (the first seed, with exact handles), "
-        "below ARAP (libigl, 30 iterations, handles linear in time where they are free). Red: handles, where they are "
-        "given. A clip is ranked by the error of a single seed over that of the better of ARAP and biharmonic, the "
-        "geometric mean over tasks; its image is of the task where that ratio is most extreme."
+        "Frames from left to right. Top: the true motion; middle: ours (the first seed, with exact handles); bottom: "
+        "ARAP (libigl, 30 iterations, handles linear in time where they are free). Red dots are keyed handles. Clips "
+        "are ranked by the error of a single seed over that of the better of ARAP and biharmonic (geometric mean over "
+        "tasks); each image shows the task in which that ratio is most extreme."
     ]
     done = 0
     for title, rows in (("best", best), ("worst", worst)):
@@ -111,7 +108,7 @@ def _caption(shown: Shown) -> str:
 def clip_picture(
     animator: Animates, clip: EvaluationClip, task: HandleTask, settings: HandleSettings
 ) -> NDArray[np.uint8]:
-    """The true motion, ours and ARAP under each other [3 * TILE, COLUMNS * TILE, 3]."""
+    """True motion, ours and ARAP as an image [3 * TILE, COLUMNS * TILE, 3], one below the other."""
     tracks = task_tracks(clip, task)
     options = SamplingOptions(1, settings.first_seed, settings.quality, settings.steps)
     ours = animator.animate(clip.mesh, tracks, options).samples[0].sequence.vertices.astype(np.float64)
@@ -134,12 +131,12 @@ def clip_picture(
 def strip(
     frames: NDArray[np.float64], faces: NDArray, tint: tuple[float, float, float], marks: Sequence[NDArray]
 ) -> NDArray[np.uint8]:
-    """Shaded frames beside each other [TILE, T * TILE, 3], with dots at the marked positions [K, 3] of each."""
+    """Shaded frames side by side [TILE, T * TILE, 3], with dots at the marked positions [K, 3] of each."""
     scans = simulate_images(frames, faces, AZIMUTH, ELEVATION, DISTANCE, TILE)
     assert scans.images is not None
     grey = scans.images[..., :1].astype(np.float64) / 255
     coloured = 255 * grey * np.array(tint)
-    # The background is black, and blended at edges.
+    # The background is black, and edges blend into it.
     share = np.clip(grey / 0.25, 0, 1)
     pictures = (coloured + (1 - share) * np.array(PAPER)).clip(0, 255).astype(np.uint8)
     for picture, places in zip(pictures, marks, strict=True):

@@ -1,4 +1,4 @@
-"""Procedural creatures and appliances as shapes of the bank of motions: bodies and hinges that no rig shows."""
+"""Makes procedural creatures and appliances into shapes of the bank: bodies and hinges that no rig has."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from core.bank.shape import BankShape
 from core.data.procedural import ProceduralSource
 from core.errors import DataError
 
-MOST_EACH = 100  # 1,100 shapes: more than all rigs that are shipped, in the search of every drag
+MOST_EACH = 100  # 1,100 shapes, more than all shipped rigs; every drag searches them
 FRAMES = 49
 CELLS = 64  # along the longest side of the mesh that nodes are sampled on
 SEED = 1000  # of the first motion
 OPENS = "open and close"
-# What each kind is seen doing, as its clip is called. Dogs, horses and people are there in plenty as rigs.
+# What each kind does, which is its clip's name. Dogs, horses and people are left to the rigs.
 DOING = {
     "fish": "swim", "snake": "crawl", "bird": "fly", "spider": "walk", "laptop": OPENS, "door": OPENS, "stapler": OPENS,
     "eyeglasses": OPENS, "washing_machine": OPENS, "refrigerator": OPENS, "oven": OPENS,
@@ -25,7 +25,7 @@ DOING = {
 
 
 def check_count(each: int) -> None:
-    """Raises DataError where `each` members of every kind are not possible."""
+    """Raise DataError where `each` is out of range."""
     if not 0 <= each <= MOST_EACH:
         raise DataError(f"{each:,} procedural members of each kind is out of range; ask for 0 to {MOST_EACH}.")
 
@@ -33,10 +33,10 @@ def check_count(each: int) -> None:
 def procedural_shapes(
     each: int, kinds: Sequence[str] = tuple(DOING), on_progress: OnProgress | None = None
 ) -> Iterator[BankShape]:
-    """`each` members of every kind with one clip each, of identities and motions that evaluation does not hold out.
+    """`each` members of every kind with one clip each, of identities and motions not held out for evaluation.
 
-    `on_progress` hears of each member before it is made (some take seconds) and of the end; what it raises stops the
-    work. Raises DataError for a negative number or more than `MOST_EACH`.
+    `on_progress` is called before each member, since some take seconds, and at the end; what it raises stops the work.
+    Raises DataError for a negative number or more than `MOST_EACH`.
     """
     check_count(each)
     source, total, done = ProceduralSource(), each * len(kinds), 0

@@ -1,4 +1,4 @@
-"""`run_protocol`: the evaluation protocols by name, as `m2v evaluate` and `python -m core.evaluation` call them."""
+"""`run_protocol` runs an evaluation protocol by name, for `m2v evaluate` and `python -m core.evaluation`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from core.pipelines.animate import Animator
 
 PROTOCOLS = {
-    "prior": "one drag, several motions: alive, likely, various, unstretched; on rigs of authors never trained on",
-    "parts": "which point of a body is which part, and where it faces; on rigs of authors never trained on",
-    "handles": "handle editing against ARAP and biharmonic on held-out motions",
-    "ablations": "the preset with one thing changed at a time, trained on equal budgets",
-    "autoencoders": "motion and shape autoencoders alone on held-out clips",
+    "prior": "one drag, several motions: are they alive, likely and different? On rigs by authors never trained on",
+    "parts": "which point of a body is which part, and where it faces; on rigs by authors never trained on",
+    "handles": "handle editing compared with ARAP and biharmonic deformation, on held-out motions",
+    "ablations": "the preset with one setting changed at a time, trained on equal budgets",
+    "autoencoders": "the autoencoders alone, on held-out clips",
     **{name: protocol.about for name, protocol in SCAN_PROTOCOLS.items()},
 }
 
@@ -36,9 +36,11 @@ def held_out_clips(
     frames: int = 17,
     rigs_left_out: int = 0,
 ) -> list[ClipName]:
-    """The fixed list: `clips` procedural ones of unseen identity and motion, `clips_unseen_motion` whose identity was
-    trained on, then those of the rigs in a folder, where they have that many frames, last `rigs_left_out` of authors
-    whose work was left out of training."""
+    """The clips to evaluate on, always the same list: procedural ones, then those of the rigs in the folder `rigs`.
+
+    `clips` have unseen identities and motions, `clips_unseen_motion` unseen motions only. Rig clips need `frames`
+    frames; `rigs_left_out` of them are by authors left out of training.
+    """
     names = procedural_clips(clips, "unseen_identity") if clips else []
     names += procedural_clips(clips_unseen_motion, "unseen_motion") if clips_unseen_motion else []
     if rigs is not None:
@@ -71,7 +73,7 @@ class ProtocolOptions:
     vertices: int = 1500
     all_tasks: bool = False
     pictures: str | Path | None = None  # a folder for images of results
-    rows: Sequence[str] = ()  # of the ablations, as are the rest
+    rows: Sequence[str] = ()  # this and the rest are for ablations
     train_clips: int = 1200
     overrides: Sequence[str] = ()
     config: str | None = None  # a preset or YAML file; `preset` where left out
@@ -82,7 +84,7 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True)
 class _ProtocolRun:
-    """One protocol on its way: what was asked, and where the report (and the rows of every clip) go."""
+    """One run of a protocol: its options, and where the report and the rows of every clip go."""
 
     name: str
     asked: ProtocolOptions
@@ -114,11 +116,11 @@ def run_protocol(
     raw: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Run a protocol of PROTOCOLS and write `out` (JSON) with a Markdown report beside it; returns the report.
+    """Run a protocol of PROTOCOLS, write `out` (JSON) with a Markdown report beside it, and return the report.
 
-    The rows of every clip are returned with it, and written only where `raw` says. An interrupted run, started again
-    with the same arguments, continues. Raises M2VError with a sentence for an unknown protocol, missing weights, or a
-    place that cannot be written.
+    The report returned has the rows of every clip; they are written only to `raw`. An interrupted run, started again
+    with the same arguments, continues. Raises M2VError for an unknown protocol, missing weights, or a folder that
+    cannot be written.
     """
     asked, path = asked or ProtocolOptions(), Path(out)
     if name not in PROTOCOLS:

@@ -22,7 +22,7 @@ def likely_up(source: SourceMesh) -> str:
 def mesh_notes(source: SourceMesh) -> tuple[str, ...]:
     """What a person should know about a mesh: what was left out, what is likely."""
     up = likely_up(source)
-    likely = f"It likely has {up.upper()} up; see the button under Source." if up else ""
+    likely = f"It probably has {up.upper()} up; see the button under Source." if up else ""
     return (*source.notes, *filter(None, (likely, units_note(source))))
 
 

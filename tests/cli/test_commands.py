@@ -246,7 +246,7 @@ def test_a_mesh_that_seems_to_stand_on_z_is_pointed_out(place, weights, capsys):
     trimesh.Trimesh(vertices - [0, 0, vertices[:, 2].min()], FACES, process=False).export(place / "tube.stl")
     (place / "none.yaml").write_text("handles: []")
     assert animate(weights, "--quality", "draft", source="tube.stl", handles="none.yaml") == 0
-    assert "say --up z" in capsys.readouterr().err
+    assert "give --up z" in capsys.readouterr().err
     assert animate(weights, "--quality", "draft", "--up", "z", source="tube.stl", handles="none.yaml") == 0
     assert "--up" not in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The articulated objects of Shape2Motion: rigid parts that open and close about a hinge."""
+"""Articulated objects as in Shape2Motion: rigid parts that open and close about a hinge."""
 
 from __future__ import annotations
 

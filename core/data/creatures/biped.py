@@ -37,7 +37,7 @@ def biped(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig,
     rig.limb("head", "neck", crown + vec(0, skull * 0.5, 0.01), crown + vec(0, skull * 1.15, 0.012), skull,
              joint=crown)  # fmt: skip
     legs: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
-    # Arms keep clear of the trunk, or the two would be one surface.
+    # Arms keep clear of the trunk, or both would merge into one surface.
     spread = 0.24 + 1.2 * shape.unit() ** 2
     arms: dict[str, Tensor] = {}
     stance = shape.between(0.0, 0.03)

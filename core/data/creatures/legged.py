@@ -22,7 +22,7 @@ def place_leg(
     pitch: Tensor | float,
     foot_pitch: Tensor | float = 0.0,
 ) -> None:
-    """Turns hip, knee and ankle so that the ankle is (forward, down) [n, T] from the hip, body pitch undone."""
+    """Turn hip, knee and ankle so that the ankle lies (forward, down) [n, T] from the hip, at any pitch of the body."""
     hip, knee, ankle = points
     upper_rest, lower_rest = rest_angle(hip, knee), rest_angle(knee, ankle)
     upper = (knee - hip)[:, 1:].norm(dim=-1, keepdim=True)
@@ -132,7 +132,7 @@ def _quadruped_motion(
         rest_forward, rest_down = (ankle - hip)[:, 2:3], (hip - ankle)[:, 1:2]
         is_front = name[0] == "f"
         local_pitch = pitch - (1.8 * rock if is_front else 0.0)
-        # How far the body's pitch raises this hip; the foot stays on the ground below it.
+        # The body's pitch raises this hip, but the foot stays on the ground.
         rise = hip[:, 2:3] * -pitch.sin()
         settle = bob - drop * torch.where(sitting > 0, 0.55, 1.0)
         down = rest_down + walking * (settle - lift * up) + rise * (1 - walking)

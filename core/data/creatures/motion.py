@@ -13,7 +13,7 @@ TAU = 2 * math.pi
 
 
 def clip_time(frames: int, device: torch.device) -> Tensor:
-    """[1, T]: 0 at frame 0 and 1 at frame 16; longer clips run on."""
+    """[1, T]: 0 at frame 0 and 1 at frame 16; above 1 in longer clips."""
     return torch.arange(frames, device=device, dtype=torch.float32)[None] / 16
 
 
@@ -23,7 +23,7 @@ def smoothstep(value: Tensor) -> Tensor:
 
 
 def cycles(draw: SeededDraw, frames: int, slow: float = 0.45, fast: float = 1.7) -> Tensor:
-    """Phase [n, T] in cycles of a repeated motion: random pace and start; some clips set off or come to rest."""
+    """Phase [n, T] in cycles of a repeated motion, with random pace and start; some clips set off or come to rest."""
     time = clip_time(frames, draw.device)
     pace = draw.log_between(slow, fast)[:, None]
     start = draw.unit()[:, None]
@@ -51,7 +51,7 @@ def wave(phase: Tensor, lag: Tensor | float = 0.0) -> Tensor:
 
 
 def step_cycle(phase: Tensor, duty: Tensor) -> tuple[Tensor, Tensor]:
-    """A foot over its cycle: forward position in [-0.5, 0.5] of a stride and lift in [0, 1]; stance is straight."""
+    """A foot's forward position in [-0.5, 0.5] strides and lift in [0, 1]; in stance it moves back evenly."""
     turn = phase - phase.floor()
     swing = ((turn - duty) / (1 - duty)).clamp(0, 1)
     forward = torch.where(turn < duty, 0.5 - turn / duty, smoothstep(swing) - 0.5)
@@ -59,7 +59,7 @@ def step_cycle(phase: Tensor, duty: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def two_bone(forward: Tensor, down: Tensor, upper: Tensor, lower: Tensor, bend: float) -> tuple[Tensor, Tensor]:
-    """World angles (turns about X from straight down) of a two-segment limb that reaches (forward, down).
+    """Angles about X from straight down of the two segments of a limb that reaches (forward, down).
 
     `bend` 1 puts the middle joint in front (a knee), -1 behind (an elbow). Lengths broadcast against [n, T].
     """

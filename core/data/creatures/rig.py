@@ -1,7 +1,7 @@
-"""Rigs: parts joined in a tree, each part one tapered rounded box, and their poses over time.
+"""Procedural rigs: tapered rounded boxes joined in a tree, and their poses over time.
 
-In the rest pose every joint frame is aligned with the world: X to the creature's left, Y up, Z forward. A
-positive turn about X tips the nose down and swings a leg backwards.
+In the rest pose every joint's axes are the world's: X to the creature's left, Y up, Z forward. A positive turn about X
+tips the nose down and swings a leg backwards.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ PARTS = 30  # every rig is padded to this many parts
 
 @dataclass
 class CreatureRig:
-    """`n` rigs of one kind, or of mixed kinds once padded to J parts.
+    """`n` rigs, padded to J parts, so that kinds can be mixed.
 
-    Part j is the set of points within `radius` of a box of half sides `half`, centred at `centre`, whose axes are
-    the rows of `axes`; its cross-section shrinks by `taper` from the start to the end of the first axis.
+    Part j is the set of points within `radius` of a box with half sides `half`, centre `centre` and the rows of `axes`
+    as axes. Its cross-section shrinks by `taper` from the start to the end of the first axis.
     """
 
     parents: Tensor  # [n, J] int64, -1 for the root
@@ -36,7 +36,7 @@ class CreatureRig:
 
 @dataclass
 class _Part:
-    """One part as its maker described it; `RigBuilder.build` computes the rest for all parts at once."""
+    """One part as described by its maker; `RigBuilder.build` turns all of them into a `CreatureRig`."""
 
     start: Tensor  # [n, 3] one end of the first axis, or a box's centre
     end: Tensor  # [n, 3] the other end, or a box's full sides
@@ -50,7 +50,7 @@ class _Part:
 class RigBuilder:
     """Collects the parts of `count` rigs of one kind. Lengths are roughly in units of the creature's size.
 
-    Makers run for every batch, so this class keeps the number of small tensor operations low.
+    It runs for every batch, so it uses few small tensor operations.
     """
 
     def __init__(self, count: int, device: torch.device) -> None:
@@ -86,7 +86,7 @@ class RigBuilder:
         wide: Tensor | float = 0.0,
         joint: Tensor | None = None,
     ) -> Tensor:
-        """A tapered capsule from `start` to `end` [n, 3]; `tall` and `wide` stretch its cross-section. Gives `end`."""
+        """Add a tapered capsule from `start` to `end` [n, 3], and return `end`; `tall` and `wide` stretch it."""
         first = self.number(radius)
         last = first if end_radius is None else self.number(end_radius)
         pivot = start if joint is None else joint
@@ -102,7 +102,7 @@ class RigBuilder:
         joint: Tensor | None = None,
         rounding: float = 0.006,
     ) -> None:
-        """An axis-aligned box of full sides `size` [n, 3] with rounded edges."""
+        """Add an axis-aligned box with full sides `size` [n, 3] and rounded edges."""
         soft, none = self.number(rounding), self.number(0.0)
         self._add(name, parent, True, _Part(centre, size, centre if joint is None else joint, soft, soft, none, none))
 
@@ -171,14 +171,14 @@ class CreaturePose:
         self.heading = torch.zeros(*shape, device=builder.device)
 
     def turn(self, name: str, x: Tensor | float = 0.0, y: Tensor | float = 0.0, z: Tensor | float = 0.0) -> None:
-        """Adds a turn [n, T] (or broadcastable) about the axes to a joint."""
+        """Add a turn [n, T] (or broadcastable) about the axes to a joint."""
         joint = self.turns[:, :, self._index[name]]
         for axis, value in enumerate((x, y, z)):
             if isinstance(value, Tensor) or value != 0.0:
                 joint[..., axis] += value
 
     def move(self, x: Tensor | float = 0.0, y: Tensor | float = 0.0, z: Tensor | float = 0.0) -> None:
-        """Adds a translation [n, T] to the root."""
+        """Add a translation [n, T] to the root."""
         for axis, value in enumerate((x, y, z)):
             if isinstance(value, Tensor) or value != 0.0:
                 self.root[..., axis] += value
@@ -199,7 +199,7 @@ def rotation_matrices(turns: Tensor) -> Tensor:
 
 
 def yaw_matrices(angle: Tensor) -> Tensor:
-    """Turns about Y [..., 3, 3]."""
+    """Rotations about Y [..., 3, 3]."""
     zero = torch.zeros_like(angle)
     return rotation_matrices(torch.stack([zero, angle, zero], -1))
 
@@ -207,8 +207,8 @@ def yaw_matrices(angle: Tensor) -> Tensor:
 def skinning_transforms(rig: CreatureRig, turns: Tensor, root: Tensor, heading: Tensor) -> tuple[Tensor, Tensor]:
     """Rotations [B, T, J, 3, 3] and translations [B, T, J, 3] that take the rest pose to each frame.
 
-    The tree is composed by pointer doubling: each round multiplies every joint by its current ancestor's transform
-    and then looks twice as far up, so that clips with different trees share one batch.
+    The tree is composed by pointer doubling, so that clips with different trees share one batch: each round multiplies
+    every joint by its current ancestor's transform and then doubles the distance to that ancestor.
     """
     batch, frames, count = turns.shape[:3]
     rotation = rotation_matrices(turns.transpose(1, 2))  # [B, J, T, 3, 3]: a joint's frames lie side by side

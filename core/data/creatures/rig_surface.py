@@ -1,4 +1,4 @@
-"""The smooth union of a rig's parts: signed distance, surface samples, skinning weights. Raw (builder) units."""
+"""The smooth union of a rig's parts: signed distance, surface samples, skinning weights. In the builder's units."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def bounding_box(rig: CreatureRig, table: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def adjacency(rig: CreatureRig) -> Tensor:
-    """[B, J, J] which parts may share a surface point's weight: a part and its neighbours in the tree."""
+    """[B, J, J] bool: parts that may share a surface point's weight, a part and its neighbours in the tree."""
     count = rig.parents.shape[1]
     own = torch.eye(count, dtype=torch.bool, device=rig.parents.device)
     child = rig.parents[..., None] == torch.arange(count, device=rig.parents.device)
@@ -90,7 +90,7 @@ def adjacency(rig: CreatureRig) -> Tensor:
 
 
 def near_parts(table: Tensor, linked: Tensor) -> Tensor:
-    """For each part the NEAR parts that can touch its surface, nearest first, itself included [B, J, NEAR]."""
+    """[B, J, NEAR] the parts nearest to each part's surface, nearest first, itself included."""
     _, batch, count = table.shape
     centre, first, half = table[0:3], table[3:6], table[12]
     offsets = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0], device=table.device)
@@ -105,8 +105,8 @@ def near_parts(table: Tensor, linked: Tensor) -> Tensor:
 def surface_candidates(rig: CreatureRig, table: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
     """Points spread evenly over the surfaces of all parts: positions [3, B, P] and the part of each [B, P].
 
-    `draws` [8, B, P] are uniforms. A rounded box's surface is cut into faces, quarter cylinders and octants of a
-    sphere, one class per non-empty subset of the axes on which the point lies beyond the box.
+    `draws` [8, B, P] are uniforms. The surface of a rounded box consists of faces, quarter cylinders and octants of a
+    sphere: one class per non-empty subset of the axes along which a point lies beyond the box.
     """
     batch, count = rig.radius.shape
     classes = _CLASSES.to(table.device)
@@ -147,7 +147,7 @@ def surface_candidates(rig: CreatureRig, table: Tensor, draws: Tensor) -> tuple[
 
 @dataclass
 class CreatureSamples:
-    """B clips' surface points in frame 0's raw space with what skinning needs."""
+    """Surface points of B clips in frame 0, in the builder's units, with normals and skinning weights."""
 
     points: Tensor  # [B, N, 3]
     normals: Tensor  # [B, N, 3]
@@ -157,7 +157,7 @@ class CreatureSamples:
 
 
 def sample_surface(rig: CreatureRig, table: Tensor, count: int, draws: Tensor) -> CreatureSamples:
-    """`count` points spread evenly over the smooth unions; `draws` [9, B, P] uniforms with P well above `count`."""
+    """`count` points spread evenly over the smooth unions; `draws` [9, B, P] are uniforms, P well above `count`."""
     batch, parts = rig.radius.shape
     size = draws.shape[-1]
     linked = adjacency(rig)
@@ -207,7 +207,7 @@ def blend_weights(distance: Tensor, table: Tensor, shared: Tensor, nearest: Tens
 
 
 def dense_weights(rig: CreatureRig, table: Tensor, points: Tensor) -> Tensor:
-    """The same weights [V, J] for points [V, 3] of a single rig (B = 1), against all of its parts."""
+    """Skinning weights [V, J] of points [V, 3] of a single rig (B = 1), over all of its parts."""
     distance, _ = part_distances(points.T, table[:, 0][:, None])
     distance = torch.where(rig.valid, distance, _FAR)
     nearest = distance.argmin(-1)

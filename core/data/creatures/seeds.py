@@ -39,7 +39,7 @@ def uniforms(seeds: Tensor, salt: int, columns: int = COLUMNS) -> Tensor:
 
 
 class SeededDraw:
-    """Hands out the columns of a table of uniforms one after the other; every result is [n]."""
+    """Random numbers [n] from a table of uniforms, one column after the other."""
 
     def __init__(self, table: Tensor) -> None:
         self.table = table

@@ -1,4 +1,4 @@
-"""Fish and snakes, driven by a travelling wave, and birds, driven by their wings."""
+"""Fish and snakes, which move by a travelling wave, and birds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.data.creatures.seeds import SeededDraw
 
 
 def fish(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
-    """A laterally flat body with tail, back, belly and breast fins; the wave grows towards the tail."""
+    """A laterally flat body with tail, dorsal, anal and pectoral fins; the wave grows towards the tail."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
     count = 6
@@ -70,7 +70,7 @@ def fish(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, 
 
 
 def snake(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
-    """A long chain that slithers: the bends travel down the body, some raise their head to strike."""
+    """A long chain that slithers: bends travel down the body. Some snakes raise the head to strike."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
     count = 14
@@ -115,7 +115,7 @@ def snake(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig,
 
 
 def bird(shape: SeededDraw, act: SeededDraw, frames: int) -> tuple[CreatureRig, CreaturePose]:
-    """Birds that fly (beats with the wrist late), glide and bank, or hop with folded wings."""
+    """Birds that flap (the wrist lags behind the shoulder), glide and bank, or hop with folded wings."""
     rig = RigBuilder(shape.count, shape.device)
     vec = rig.vector
     body, thick = shape.between(0.2, 0.32), shape.between(0.055, 0.1)

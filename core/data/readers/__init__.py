@@ -1,4 +1,4 @@
-"""Readers of the field's data layouts: each lists the clips of a source and reads one as tracked points or a mesh.
+"""Readers of published data layouts: each lists the clips of a source and reads one as tracked points or a mesh.
 
 Needs numpy and scipy only; layouts that need h5py or usd-core import them when used.
 """
@@ -26,7 +26,7 @@ _READERS = {
 
 
 def reader(name: str) -> Reader:
-    """The reader of a layout by name; raises DataError and names the layouts there are."""
+    """The reader of a layout by name. Raises DataError that lists the names."""
     if name not in _READERS:
         raise DataError(f"Unknown format {name!r}; choose one of {', '.join(DATA_SETS)}.")
     module = _READERS[name]

@@ -42,7 +42,7 @@ def list_clips(source: Path) -> Listing:
 
 
 def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
-    """All vertices of one file; raises DataError when its length is not what its head says."""
+    """All vertices of one file. Raises DataError where its size does not fit its header."""
     path = Path(entry.path)
     try:
         size = path.stat().st_size

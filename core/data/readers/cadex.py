@@ -33,13 +33,13 @@ from core.data.readers.common import (
 from core.errors import DataError
 
 LICENCE = "DeformingThings4D terms of use: research only, no redistribution"
-FPS = 24.0  # as for .anime; the layout does not say it
+FPS = 24.0  # assumed, as for .anime: the layout gives no frame rate
 UP_AXIS = "z"
 TRACKS, QUERIES = "corr", "c_occ"
 
 
 def list_clips(source: Path) -> Listing:
-    """Every folder below `source` that has `corr` and `c_occ`."""
+    """One clip per folder below `source` that has `corr` and `c_occ`."""
     root = source_folder(source, "the sequences with corr and c_occ")
     folders = sorted(path.parent for path in root.rglob(TRACKS) if path.is_dir() and (path.parent / QUERIES).is_dir())
     if not folders:
@@ -53,7 +53,7 @@ def list_clips(source: Path) -> Listing:
 
 
 def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
-    """`points` of the tracked points of all chunks, with the given queries of some frames; raises DataError."""
+    """`points` of the tracked points of all chunks, with the stored queries of some frames. Raises DataError."""
     folder = Path(entry.path)
     frames = chunked_frames(folder / TRACKS)
     labelled = chunked_frames(folder / QUERIES)

@@ -17,8 +17,8 @@ from core.sequence import MIN_FRAMES
 
 MAX_CLIP_BYTES = 8 << 30  # of one clip in memory; a header that claims more is damaged
 MAX_CLIP_VERTICES = 2_000_000
-QUERY_FRAMES = 6  # frames of a clip whose given occupancy queries are kept
-_SIZE_LIMIT = 1e15  # beyond it single precision loses a shape's size to overflow
+QUERY_FRAMES = 6  # frames of a clip whose stored occupancy queries are kept
+_SIZE_LIMIT = 1e15  # beyond it, sizes overflow in single precision
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Listing:
 
 @dataclass(frozen=True, eq=False)
 class GivenQueries:
-    """Labelled occupancy queries that a layout brings along, of one frame, in the clip's units."""
+    """Labelled occupancy queries of one frame, as stored by a layout, in the clip's units."""
 
     frame: int
     uniform: NDArray[np.float32]  # [Q, 3], uniform in a box that holds the shape
@@ -60,9 +60,10 @@ class GivenQueries:
 
 @dataclass(frozen=True, eq=False)
 class TrackedClip:
-    """One clip in the units and axes of its source: tracks [T, V, 3] float32, with faces [F, 3] int32 or without.
+    """One clip in the units and axes of its source.
 
-    Without faces the tracks are surface points, and `queries` say what is inside; with faces they are mesh vertices.
+    With faces [F, 3] int32, the tracks [T, V, 3] float32 are mesh vertices. Without, they are surface points, and
+    `queries` say what is inside.
     """
 
     tracks: NDArray[np.float32]
@@ -76,8 +77,8 @@ class TrackedClip:
 class Reader:
     """One layout. `list_clips(source)` is quick and reads no geometry; `read_clip(entry, points)` reads one clip.
 
-    `points` is how many tracked points are wanted of layouts that store more of them; mesh layouts give all vertices.
-    Both raise DataError or MeshError with one sentence.
+    `points` is the number of tracked points wanted; mesh layouts return all vertices. Both raise DataError or
+    MeshError.
     """
 
     format: str  # as in `core.data.data_sets`
@@ -94,7 +95,7 @@ def make_clip(
     up_axis: str = "y",
     queries: Sequence[GivenQueries] = (),
 ) -> TrackedClip:
-    """A TrackedClip whose arrays are checked; raises DataError that names `label`."""
+    """A TrackedClip of checked arrays. Raises DataError that names `label`."""
     moved = np.ascontiguousarray(tracks, dtype=np.float32)
     if moved.ndim != 3 or moved.shape[2] != 3 or moved.shape[1] < 4:
         raise DataError(f"{label}: its tracks have the shape {moved.shape}, expected frames x points x 3.")
@@ -140,9 +141,9 @@ def files_below(source: Path, suffixes: Iterable[str], what: str) -> list[Path]:
 
 
 def clips_of_files(format_name: str, source: Path, suffixes: Iterable[str], what: str) -> Listing:
-    """One clip a file: `<identity>/<motion>.npz` belongs to that identity, a file in `source` itself to one of its own.
+    """One clip per file: `<identity>/<motion>.npz` belongs to that identity, a file directly in `source` to its own.
 
-    A seed suffix (`walk-seed3.npz`, as the command line writes several samples) does not make another motion.
+    A seed suffix (`walk-seed3.npz`, as the command line writes) does not make another motion.
     """
     root = source if source.is_dir() else source.parent
     entries = []
@@ -162,7 +163,7 @@ def relative_name(path: Path, root: Path) -> str:
 
 
 def number_of(name: str) -> tuple[list[int], str]:
-    """Sorts `frame_2` before `frame_10`: the numbers of a name, then the name."""
+    """A sort key that puts `frame_2` before `frame_10`: the numbers in a name, then the name."""
     return [int(digits) for digits in re.findall(r"\d{1,18}", name)], name
 
 
@@ -172,9 +173,9 @@ def in_clip_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def load_npz(path: Path, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
-    """The arrays of an `.npz` (or the one of an `.npy` as "arr_0"), never unpickled, of bounded size.
+    """The arrays of an `.npz` (that of an `.npy` as "arr_0"); nothing is unpickled, and the size is limited.
 
-    `wanted` limits it to those names, which all must be there. Raises DataError.
+    `wanted` names the arrays to read. Raises DataError for a missing array and a damaged or too large file.
     """
     try:
         if path.suffix.lower() == ".npy":
@@ -199,7 +200,7 @@ def load_npz(path: Path, wanted: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
 
 
 def points_of(array: NDArray[Any], path: Path, what: str = "points") -> NDArray[np.float32]:
-    """`array` as float32 [N, 3]; raises DataError."""
+    """`array` as float32 [N, 3]. Raises DataError for other shapes and values that are not finite."""
     if array.ndim != 2 or array.shape[1] != 3 or array.dtype.kind not in "fiu" or len(array) == 0:
         raise DataError(f"{path}: its {what} have the shape {array.shape} ({array.dtype}), expected N x 3 numbers.")
     with np.errstate(over="ignore"):
@@ -210,7 +211,7 @@ def points_of(array: NDArray[Any], path: Path, what: str = "points") -> NDArray[
 
 
 def unpack_bits(packed: NDArray[Any], count: int, path: Path) -> NDArray[np.bool_]:
-    """`count` labels from packed bits (uint8, most significant first) or from one number per label."""
+    """`count` labels from packed bits (uint8, most significant first) or one number per label. Raises DataError."""
     flat = np.asarray(packed).reshape(-1)
     if flat.dtype == np.uint8 and len(flat) == (count + 7) // 8 and len(flat) != count:
         return np.unpackbits(flat, count=count).astype(bool)
@@ -220,7 +221,7 @@ def unpack_bits(packed: NDArray[Any], count: int, path: Path) -> NDArray[np.bool
 
 
 def query_frames(frames: int) -> list[int]:
-    """Frames whose given queries are read: up to QUERY_FRAMES, evenly over the first three quarters."""
+    """Frames whose stored queries are read: up to QUERY_FRAMES, evenly over the first three quarters."""
     last = max(0, (3 * frames) // 4 - 1)
     return sorted({round(frame) for frame in np.linspace(0, last, min(QUERY_FRAMES, last + 1))})
 
@@ -239,7 +240,7 @@ def chosen_tracks(clouds: Iterable[tuple[Path, NDArray[np.float32]]], points: in
 
 
 def choose(count: int, wanted: int, name: str) -> NDArray[np.int64]:
-    """Picks `wanted` of `count` tracked points, in order; always the same for the same name."""
+    """Indices of `wanted` of `count` tracked points, sorted; always the same for the same name."""
     import zlib
 
     random = np.random.default_rng(zlib.crc32(name.encode()))

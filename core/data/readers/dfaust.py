@@ -22,7 +22,7 @@ SUFFIXES = (".hdf5", ".h5")
 
 
 def list_clips(source: Path) -> Listing:
-    """Every sequence of every file; files that cannot be opened are skipped and reported."""
+    """One clip per sequence of every file; files that cannot be opened are skipped and reported."""
     entries, skipped = [], []
     for path in files_below(source, SUFFIXES, "registrations_m.hdf5 and registrations_f.hdf5"):
         try:
@@ -40,7 +40,7 @@ def list_clips(source: Path) -> Listing:
 
 
 def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
-    """All vertices of one sequence; raises DataError."""
+    """All vertices of one sequence. Raises DataError."""
     path = Path(entry.path)
     with _open(path) as file:
         faces, stored = _member(file, "faces", path), _member(file, entry.key, path)
@@ -83,7 +83,7 @@ def _member(file: Any, name: str, path: Path) -> Any:
         found = file[name]
         if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
             raise DataError(f"{path}: {name!r} is not a plain array; download it again.")
-        found.shape, found.dtype  # noqa: B018 (damage shows here)
+        found.shape, found.dtype  # noqa: B018 (raises where the file is damaged)
     except (KeyError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise DataError(f"{path}: {name!r} cannot be read ({type(error).__name__}); download it again.") from None
     return found

@@ -1,7 +1,7 @@
-"""Plain mesh sequences: a folder of OBJ or PLY files (also OFF), one file a frame, ordered by their numbers.
+"""Plain mesh sequences: folders of OBJ, PLY or OFF files, one file per frame, ordered by the numbers in their names.
 
-`SRC` itself may be one clip, or hold clips at any depth: `<identity>/<motion>/frame_0001.obj`. A clip directly below
-`SRC` is an identity of its own. All frames have the same vertices in the same order, and the same faces.
+`SRC` may be one clip, or hold clips at any depth: `<identity>/<motion>/frame_0001.obj`. A clip directly below `SRC` is
+an identity of its own. All frames need the same vertices in the same order, and the same faces.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUFFIXES = (".obj", ".ply", ".off")  # STL files repeat each vertex per facet, w
 
 
 def list_clips(source: Path) -> Listing:
-    """Every folder that directly holds two or more mesh files of one kind."""
+    """One clip per folder that directly holds two or more mesh files of one kind."""
     root = source_folder(source, "the folders of OBJ or PLY files")
     entries = []
     for folder in [root, *sorted(path for path in root.rglob("*") if path.is_dir())]:
@@ -47,7 +47,7 @@ def list_clips(source: Path) -> Listing:
 
 
 def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
-    """All vertices of all frames; raises DataError or MeshError when a frame is damaged or of another topology."""
+    """All vertices of all frames. Raises DataError or MeshError for a damaged frame or one with other faces."""
     frames = _frames(Path(entry.path))
     first = read_mesh(frames[0])
     corners = _file_faces(first)
@@ -63,7 +63,7 @@ def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
 
 
 def _frames(folder: Path) -> list[Path]:
-    """The mesh files of the commonest kind in a folder, in order."""
+    """The mesh files of the most frequent kind in a folder, in order."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
     kinds = [path.suffix.lower() for path in files]
     kind = max(SUFFIXES, key=kinds.count)

@@ -16,7 +16,7 @@ def list_clips(source: Path) -> Listing:
 
 
 def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
-    """All vertices; raises DataError."""
+    """All vertices. Raises DataError."""
     path = Path(entry.path)
     arrays = load_npz(path, ("vertices", "faces", "fps"))
     fps = np.asarray(arrays["fps"]).reshape(-1)

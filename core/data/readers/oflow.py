@@ -36,7 +36,7 @@ TRACKS, QUERIES = "pcl_seq", "points_seq"
 
 
 def list_clips(source: Path) -> Listing:
-    """Every folder below `source` that has a `pcl_seq`; the category is the folder that holds it."""
+    """One clip per folder below `source` that has a `pcl_seq`; its parent folder is the category."""
     root = source_folder(source, "the sequences with pcl_seq and points_seq")
     folders = sorted(path.parent for path in root.rglob(TRACKS) if path.is_dir())
     if not folders:
@@ -51,7 +51,7 @@ def list_clips(source: Path) -> Listing:
 
 
 def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
-    """`points` of the tracked points, with the queries of every frame that has some; raises DataError."""
+    """`points` of the tracked points, with the stored queries of some frames. Raises DataError."""
     folder = Path(entry.path)
     frames = frame_files(folder / TRACKS)
     if not frames:

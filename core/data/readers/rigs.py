@@ -1,7 +1,7 @@
-"""Rigged GLB folders as prepared clips: every animation of every file, skinned, with the agreed split.
+"""Folders of rigged GLB files: one clip per animation, skinned, with its fixed split.
 
-The rig bank (`m2v prepare rigs SRC DST.safetensors`) is smaller and keeps exact skinning; shards of rigs are for mixing
-them with other sets in one layout, and for comparing the two.
+The rig bank (`m2v prepare rigs SRC DST.safetensors`) is smaller and keeps exact skinning; shards of rigs serve to mix
+them with other sets.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Shape2Motion in CaDeX's layout: `<category>/<id>art/{meta.json, pc/, corr/, implicit/, obs/}`.
 
-One folder is one articulated object in motion, one NumPy file per frame in each of its folders, ordered by the numbers
-in their names. corr holds tracked points [n, 3]; implicit holds queries whose value is negative inside (`occ < 0`).
-`<category>/{train,val,test}.json` list the folders (or ids); the test list holds objects that are not trained on.
+One folder is one moving object; each of its folders has one NumPy file per frame, ordered by the numbers in their
+names. corr holds tracked points [n, 3], implicit queries with a value that is negative inside (`occ < 0`).
+`<category>/{train,val,test}.json` list the folders (or ids); the objects in the test list are not trained on.
 
-The names of the arrays inside are not published in words, so they are found by shape: a lone [n, 3] array is points, a
-[q, 4] array is queries with their value, otherwise `*xyz*`/`*points*` go with `*occ*`/`*sdf*` of the same length; names
-with `nss` or `near` are near-surface queries, all others uniform. Packed bits have no sign: their set bits are inside.
+The names of the arrays are not documented, so arrays are recognised by shape: a single [n, 3] array holds points and a
+[q, 4] array queries with their value; else `*xyz*` or `*points*` goes with `*occ*` or `*sdf*` of the same length. Names
+with `nss` or `near` are near-surface queries, others uniform. In packed bits, set bits are inside.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from core.data.splits import IDENTITY_LIST_SPLITS, published_splits
 from core.errors import DataError
 
 LICENCE = "Shape2Motion terms: research only"
-FPS = 24.0  # articulation angles have no time; windows of 8 frames are usual
+FPS = 24.0  # assumed: the set gives no frame rate
 SUFFIXES = (".npz", ".npy")
 _PLACES, _LABELS, _NEAR = ("xyz", "point", "pts"), ("occ", "sdf"), ("nss", "near")
 
 
 def list_clips(source: Path) -> Listing:
-    """Every folder `*art` with a `corr` folder; its split is read from its category's lists."""
+    """One clip per folder `*art` with a `corr` folder; the split is read from its category's lists."""
     root = source_folder(source, "the categories of Shape2Motion")
     folders = sorted(path.parent for path in root.rglob("corr") if path.is_dir() and path.parent.name.endswith("art"))
     if not folders:
@@ -60,7 +60,7 @@ def list_clips(source: Path) -> Listing:
 
 
 def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
-    """`points` of the tracked points, with the given queries of some frames; raises DataError."""
+    """`points` of the tracked points, with the stored queries of some frames. Raises DataError."""
     folder = Path(entry.path)
     frames = _frame_files(folder / "corr")
     if not frames:
@@ -103,7 +103,7 @@ def _queries(number: int, arrays: dict[str, NDArray[Any]], path: Path) -> GivenQ
 
 
 def _labels(arrays: dict[str, NDArray[Any]], near: bool, count: int, path: Path) -> NDArray[np.bool_]:
-    """Labels of the queries of one kind: signed values are inside below zero, packed or unsigned ones where set."""
+    """Labels of the queries of one kind. Signed values are inside below zero, packed or unsigned ones where set."""
     for name, array in arrays.items():
         if any(word in name.lower() for word in _LABELS) and any(word in name.lower() for word in _NEAR) == near:
             flat = np.asarray(array).reshape(-1)

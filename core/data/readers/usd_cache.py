@@ -1,7 +1,7 @@
-"""USD caches (`.usd .usda .usdc .usdz`): meshes whose points, or whose transforms, have time samples; one clip a file.
+"""USD caches (`.usd .usda .usdc .usdz`): meshes with time samples for points or transforms; one clip per file.
 
-All mesh prims of the file that are shown move together as one surface in world space. Faces may not change in time.
-Up axis and frame rate are the stage's own. Skeletons (UsdSkel) are not baked: export the animation as a point cache.
+All visible mesh prims of a file form one surface in world space. Faces must not change in time. Up axis and frame rate
+are the stage's own. Skeletons (UsdSkel) are not baked: export the animation as a point cache.
 """
 
 from __future__ import annotations
@@ -20,6 +20,6 @@ def list_clips(source: Path) -> Listing:
 
 
 def read_clip(entry: ClipEntry, points: int) -> TrackedClip:
-    """All points of all mesh prims in world space, one frame per time sample; raises DataError."""
+    """All points of all mesh prims in world space, one frame per time sample. Raises DataError."""
     cache = read_point_cache(Path(entry.path))
     return make_clip(cache.positions, cache.triangles, cache.fps, entry.path, cache.up_axis)
