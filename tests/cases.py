@@ -108,7 +108,7 @@ MESHES = (
     MeshCase("three_cubes.glb", three_cubes),
     MeshCase("utm_ball.obj", utm_ball, ("far from 0",)),
     MeshCase("cube_wrapped.off", cube),
-    MeshCase("extra_values.ply", cube, ("more values than the heading declares",)),
+    MeshCase("extra_values.ply", cube, ("more values than the header declares",)),
     MeshCase("texture_comment.ply", textured_cube),
     MeshCase("utf16_box.obj", cube),
     MeshCase("zup_mm.stl", standing, ("z up", "millimetres"), "z"),

@@ -1,7 +1,7 @@
-"""A mesh's appearance for rendering: one colour per vertex or face, or one image for all parts.
+"""A mesh's appearance for rendering: a colour per vertex or face, or one image for all parts.
 
-The images of several materials, with their repeats, are packed into one. Transparency is one number per face, from
-material and image together; metal or gloss is one word for the whole mesh; normal maps are ignored.
+Images of several materials, with their repeats, are packed into one. Opacity is a number per face, from material and
+image together; metal or gloss is one setting for the whole mesh; normal maps are ignored.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ LARGEST = 4096  # pixels along a side of the packed image
 SIDES = (2048, 1024, 512, 256, 128)  # pixels of one part's image: the first that fits
 MAX_PIXELS = 1 << 26
 MAX_REPEATS = 4  # of an image along u or v within one face
-SPREAD = 6  # points along a side of a face where its image's transparency is sampled,
-MANY_FACES = 20_000  # two on meshes of this many faces, which are small
-EDGE = 2  # pixels around each image, so that neighbours do not bleed into it
+SPREAD = 6  # points along a side of a face at which its image's alpha is sampled;
+MANY_FACES = 20_000  # two on meshes with so many faces, which are small
+EDGE = 2  # pixels around each image, so that its neighbours do not bleed into it
 Finish = Literal["plain", "glossy", "metal"]
 FINISHES: tuple[Finish, ...] = get_args(Finish)
-METAL, GLOSS = 0.5, 0.35  # glTF metallic factor at least, and roughness at most
+METAL, GLOSS = 0.5, 0.35  # least glTF metallic factor, and greatest roughness
 GREY = (0.8, 0.8, 0.8, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """sRGB colours from 0 to 1 for the faces [F, 3] of a SourceMesh; one of three kinds.
+    """The sRGB colours, from 0 to 1, of a SourceMesh: by face, by vertex, or as an image.
 
     `picture` [H, W, 3] uint8 has its first row at the top; `corner_uv` [3 F, 2] has its origin at the bottom left.
     """
@@ -47,7 +47,7 @@ class Appearance:
 
 
 def appearance(source: SourceMesh) -> Appearance | None:
-    """The mesh's own looks; None where its file says nothing about them."""
+    """The mesh's own appearance; None where its file has no colour or material."""
     parts = [part for part in source.parts if len(part.faces)]
     if not parts or (source.colors is None and all(part.material is None for part in parts)):
         return None
@@ -74,8 +74,10 @@ def _colored(
 def _opacity(
     source: SourceMesh, parts: Sequence[MeshPart], kept: NDArray[np.int64], sheet: _Sheet | None
 ) -> NDArray[np.float32] | None:
-    """[F] for blended materials the mean over a face of the opacity of material, image and corner colours; for cut-out
-    ones the fraction of the face that is left.
+    """Opacity [F]; None if all faces are opaque.
+
+    It is the mean over the face of the alpha of material, image and corner colours, and for cut-out materials the
+    fraction of the face that remains.
     """
     of_parts = []
     for row, part in enumerate(parts):
@@ -117,7 +119,7 @@ def linear(shown: ArrayLike) -> NDArray[np.float64]:
 
 
 def _kept_faces(source: SourceMesh, parts: Sequence[MeshPart]) -> NDArray[np.int64] | None:
-    """[F] each surface face's number among the parts' faces: welding drops those without area."""
+    """[F] the place of each surface face among the parts' faces, since welding drops those without area."""
     every = source.file_to_vertex[np.concatenate([part.faces for part in parts])]
     if every.shape == source.faces.shape:
         return np.arange(len(every)) if (every == source.faces).all() else None
@@ -139,7 +141,7 @@ def _base(part: MeshPart, source: SourceMesh) -> NDArray[np.float64]:
 
 
 def _vertex_colors(source: SourceMesh, parts: Sequence[MeshPart], kept: NDArray[np.int64]) -> Appearance:
-    """Per face where each face has one colour, which keeps borders sharp; else per vertex, the mean of its copies."""
+    """Colours by face if each face has one, which keeps borders sharp; else by vertex, the mean of its copies."""
     assert source.colors is not None
     factor = np.ones((len(source.colors), 3))
     for part in parts:
@@ -265,7 +267,7 @@ def _sampled(channel: NDArray[np.uint8], uv: NDArray[np.float64], wrap: tuple[st
 
 
 def _repeated(picture: NDArray[np.uint8], wrap: tuple[str, str], repeats: tuple[int, int]) -> NDArray[np.uint8]:
-    """The image repeated across and, from its bottom, upwards, every second copy mirrored if asked."""
+    """The image repeated to the right and upwards; every second copy is mirrored if `wrap` says so."""
     for axis, kind, count in ((1, wrap[0], repeats[0]), (0, wrap[1], repeats[1])):
         if count > 1:
             turned = np.flip(picture, axis=axis)
@@ -285,7 +287,7 @@ def _reduced(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _shelves(sizes: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """Top and left of each image with its margin, packed in rows from the tallest down, and the total size."""
+    """(top, left) of each image with its margin, packed in rows by falling height, and the total size."""
     places: list[tuple[int, int]] = [(0, 0)] * len(sizes)
     total = sum((height + 2 * EDGE) * (width + 2 * EDGE) for height, width in sizes)
     widest = max(width for _, width in sizes) + 2 * EDGE

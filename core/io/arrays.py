@@ -1,4 +1,4 @@
-"""Reads arrays from untrusted .npy and .npz files: never unpickled, and within memory budgets."""
+"""Reads arrays from untrusted .npy and .npz files: nothing is unpickled, and memory is limited."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_FILE_BYTES = 1 << 29
-# Budget for unpacking an archive: at least the first, else a multiple of the file's size, at most the last.
+# An archive may unpack to ALWAYS_UNPACKED bytes, or to MAX_RATIO times its size up to MAX_UNPACKED.
 ALWAYS_UNPACKED, MAX_RATIO, MAX_UNPACKED = 1 << 27, 100, 3 << 28
 
 
 class SkippedError(Exception):
-    """Why one frame cannot be used, as a part of a sentence that begins with its name."""
+    """Why a frame cannot be used: the rest of a sentence that begins with its name."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file; raises SkippedError when it is empty, too large or cannot be read."""
+    """The whole file. Raises SkippedError where it is empty, too large or cannot be read."""
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
@@ -40,15 +40,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def array_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and type of every array in a .npy or .npz, from the headers alone; raises SkippedError."""
+    """{name: (shape, type)} of the arrays in a .npy or .npz, from their headers alone. Raises SkippedError."""
     return {name: (shape, kind) for name, shape, kind, _ in _arrays(path, wanted=(), text=False)}
 
 
 def read_arrays(path: Path, wanted: Sequence[str] | None = None, text: bool = False) -> dict[str, NDArray]:
-    """The arrays of numbers of a .npz by name (all, or those wanted), of a .npy as "array"; with `text`, of text too.
+    """{name: array of numbers} of a .npz (all, or those `wanted`); that of a .npy is "array". With `text`, also text.
 
-    Nothing is unpickled, and memory is only allocated for what the file really holds, within the budget. Raises
-    SkippedError for damaged files.
+    Nothing is unpickled, and memory is only allocated for what the file really holds. Raises SkippedError for damaged
+    and too large files.
     """
     return {name: array for name, _, _, array in _arrays(path, wanted, text) if array is not None}
 
@@ -81,7 +81,7 @@ def _arrays(
 
 
 def _array(stream: IO[bytes], size: int, wanted: bool, kinds: str) -> tuple[tuple[int, ...], np.dtype, NDArray | None]:
-    """One array from a stream of `size` bytes; `size` is what the archive says, and the stream never gives more."""
+    """One array from a stream, which never gives more than the `size` bytes that the archive declares."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         shape, fortran, kind = np.lib.format.read_array_header_1_0(stream)
@@ -96,7 +96,7 @@ def _array(stream: IO[bytes], size: int, wanted: bool, kinds: str) -> tuple[tupl
     if not wanted:
         return shape, kind, None
     if kind.kind not in kinds:
-        return shape, kind, None  # dates are useless here
+        return shape, kind, None  # neither numbers nor text, such as dates
     count = math.prod(shape)
     if count * kind.itemsize > min(size, MAX_UNPACKED):
         raise SkippedError(

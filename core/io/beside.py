@@ -1,7 +1,7 @@
 """Opens files that another file refers to, and decodes text files of unknown encoding.
 
-A mesh from a stranger may name any path. Only regular files of bounded size inside the mesh's own folder are opened,
-after resolving links, so nothing from elsewhere ends up in an export and no pipe or device blocks.
+An untrusted mesh may name any path. Only regular files of limited size inside the mesh's own folder are opened, after
+resolving links, so that no other file ends up in an export and no pipe or device blocks.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _MARKS = (
 
 
 class OutsideError(ValueError):
-    """Why a named file is not opened, as a part of a sentence that begins with its name."""
+    """Why a named file is not opened: the rest of a sentence that begins with its name."""
 
 
 class FilesBeside:
-    """The files that one mesh in `folder` names: each is read once, and all together stay within a budget."""
+    """The files that a mesh in `folder` names. Each is read once, and their total size is limited."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,7 +35,7 @@ class FilesBeside:
         self._left = MAX_TOTAL_BYTES
 
     def read(self, name: str) -> bytes:
-        """The content of a file by its relative path; raises OutsideError (see `read_beside`)."""
+        """The content of a file by its relative path. Raises OutsideError (see `read_beside`)."""
         if name not in self._known:
             self._known[name] = read_beside(self.folder, name, min(MAX_BESIDE_BYTES, self._left))
             self._left -= len(self._known[name])
@@ -43,7 +43,7 @@ class FilesBeside:
 
 
 def read_beside(folder: Path, name: str, limit: int = MAX_BESIDE_BYTES) -> bytes:
-    """The content of the file `name` in `folder` or below it; raises OutsideError when it may or can not be read."""
+    """The content of the file `name` in `folder` or below it. Raises OutsideError if it must not or cannot be read."""
     try:
         place = folder.resolve()
         path = (place / name).resolve(strict=True)
@@ -64,7 +64,7 @@ def read_beside(folder: Path, name: str, limit: int = MAX_BESIDE_BYTES) -> bytes
 
 
 def utf8(data: bytes) -> bytes:
-    """Text bytes without their byte-order mark, as UTF-8; bytes without a mark are returned as they are."""
+    """Text with a byte-order mark as UTF-8 without it; other bytes are returned as they are."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             body = data[len(mark) :]

@@ -1,6 +1,6 @@
-"""The generated `import_NAME.py`: brings an export into Blender with its frame rate, range and animation.
+"""Writes `import_NAME.py`, which imports an export into Blender with its frame rate, range and animation.
 
-Scripts are assembled from the blocks below and need only Blender 4.2 or later.
+The script is assembled from the blocks below and needs Blender 4.2 or later.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FRAMES = {frames!r}
 
 
 def folder():
-    """Where the export lies: beside this script, also when Blender's text editor runs it."""
+    """The export's folder, which is this script's, also when Blender's text editor runs it."""
     places = [Path(__file__).parent]
     places += [Path(bpy.path.abspath(text.filepath)).parent for text in bpy.data.texts if text.filepath]
     for place in places:
@@ -34,7 +34,7 @@ def folder():
 
 
 def set_scene():
-    """The first frame is frame 0. Blender's rate is a whole number over a base."""
+    """Set rate and range; frames count from 0. Blender's rate is a whole number over a base."""
     scene = bpy.context.scene
     scene.render.fps = max(1, round(FPS))
     scene.render.fps_base = scene.render.fps / FPS
@@ -61,7 +61,7 @@ def curves(keys):
 
 GLB = '''
 def keys_on_whole_frames(mesh):
-    """Importers turn seconds into frames with rounding, and some ignore a fractional rate."""
+    """Put keys on whole frames: importers round seconds, and some ignore a fractional rate."""
     if mesh.shape_keys is None or mesh.shape_keys.animation_data is None:
         return
     for curve in curves(mesh.shape_keys):
@@ -98,7 +98,7 @@ def restore_order(mesh):
 
 SHAPE_KEYS = '''
 def add_frame(obj, frame, positions):
-    """A shape key that is fully on at its frame and off at its neighbours."""
+    """Add a shape key that is fully on at its frame and off at the frames beside it."""
     if frame == 0:
         obj.shape_key_add(name="Basis")
         return
@@ -111,7 +111,7 @@ def add_frame(obj, frame, positions):
 
 
 def linear(obj):
-    """Straight from frame to frame."""
+    """Interpolate linearly between frames."""
     if FRAMES > 1:
         for curve in curves(obj.data.shape_keys):
             for point in curve.keyframe_points:
@@ -211,7 +211,7 @@ def _import_mesh(kind: str, path: str) -> str:
 
 
 def _stand_up(clip: ExportClip, origin: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> str:
-    """Turn the object to Blender's Z up, at `origin`; the mesh keeps the file's coordinates, as its cache does."""
+    """Turn the object to Blender's Z up, at `origin`; mesh and cache keep the file's coordinates."""
     turn = {
         "y": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
         "z": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),

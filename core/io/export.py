@@ -1,4 +1,4 @@
-"""Exports a sequence: picks the format by suffix and writes the whole export or nothing."""
+"""Exports a sequence in the format that the suffix names, completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def export_sequence(
 ) -> tuple[Path, ...]:
     """Write `sequence` to `out`; the suffix picks the format, `.obj` and `.ply` name folders of frames.
 
-    With `source`, the export has the input file's own vertices (in its order and count), parts, UVs and
-    materials; positions are turned from the source's up axis to `options.up_axis` (Y by default) and scaled.
-    Returns every path written, `out` first; the others start with its name (`NAME_pc2_base.obj`,
-    `NAME_usdc_texture0.png`) or are the Blender script `import_NAME_glb.py`. Missing parent folders are made.
-    Nothing is left half-written. Raises ExportError.
+    With `source`, the export has the input file's own vertices (same number and order), parts, UVs and materials;
+    positions are turned from the source's up axis to `options.up_axis` (Y by default) and scaled. Missing parent
+    folders are made. Returns every path written, `out` first; the others are `NAME_pc2_base.obj`,
+    `NAME_usdc_texture0.png` and the like, and the Blender script `import_NAME_glb.py`. Raises ExportError, with nothing
+    left half-written.
     """
     options = options or ExportOptions()
     out = Path(out)

@@ -1,4 +1,4 @@
-"""The input of every export writer: a sequence trimmed, rotated and scaled, on the input file's own vertices."""
+"""Prepares a sequence for export: trimmed, rotated and scaled, on the input file's own vertices."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ExportOptions:
     blender_script: bool = True
 
     def validate(self, frames: int) -> None:
-        """Check against the number of frames of a sequence; raises ExportError with the first fault."""
+        """Check the options for a sequence of `frames` frames. Raises ExportError for the first fault."""
         if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
             raise ExportError(f"{self.fps} frames per second is out of range; give a positive number.")
         if not (np.isfinite(self.scale) and self.scale > 0):
@@ -45,11 +45,11 @@ class ExportOptions:
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Positions [T, W, 3] float32, computed one frame at a time: a full copy may take gigabytes."""
+    """Positions [T, W, 3] float32, computed frame by frame, since a full copy may take gigabytes."""
 
     vertices: NDArray[np.float32]  # [T, V, 3]
     rows: NDArray[np.integer] | None = None  # [W] of the V; None: all
-    place: NDArray[np.float64] | None = None  # [3, 3] applied to positions; None leaves every bit as it is
+    place: NDArray[np.float64] | None = None  # [3, 3] applied to positions; with None, they stay bit for bit
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -70,16 +70,16 @@ class Frames:
         return (self[frame] for frame in range(len(self)))
 
     def of(self, rows: NDArray[np.integer]) -> Frames:
-        """Of these of the W vertices."""
+        """The positions of only these vertices, numbered among the W."""
         return replace(self, rows=rows if self.rows is None else self.rows[rows])
 
 
 @dataclass(frozen=True, eq=False)
 class ExportClip:
-    """A motion on the vertices written: `frames` [T, W, 3] in the file's axes and units, counted from `origin`.
+    """A motion on the W vertices to write: `frames` [T, W, 3] in the file's axes and units, relative to `origin`.
 
-    `parts` hold at least one face each. `weld` [W] is the surface point of each vertex: vertices that share one
-    coincide in every frame.
+    Each of the `parts` has at least one face. `weld` [W] is the surface point of each vertex; vertices with the same
+    one coincide in every frame.
     """
 
     name: str
@@ -92,11 +92,11 @@ class ExportClip:
     handles: HandleTracks | None = None  # their vertices count among the W
     uv1: NDArray[np.float32] | None = None  # [W, 2] the second set
     colors: NDArray[np.float32] | None = None  # [W, 4] from 0 to 1
-    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)  # where positions are counted from, in double precision
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)  # positions are relative to it; in double precision
     materials: tuple[Material, ...] = field(init=False)  # each once, in the order of the parts
 
     def __post_init__(self) -> None:
-        # Equal materials are merged: readers and project files give each part an object of its own.
+        # Equal materials are merged, since readers and project files make one object per part.
         found = dict.fromkeys(part.material for part in self.parts if part.material is not None)
         object.__setattr__(self, "materials", tuple(found))
 
@@ -106,7 +106,7 @@ class ExportClip:
         return np.concatenate([part.faces for part in self.parts]).astype(np.int32)
 
     def corner_uv(self) -> NDArray[np.float32] | None:
-        """[F, 3, 2] where some vertex has several texture coordinates (OBJ seams); None where `uv` suffices."""
+        """[F, 3, 2] if some vertex has several texture coordinates (OBJ seams); None if `uv` suffices."""
         uv = self.uv
         if uv is None or all(part.corner_uv is None for part in self.parts):
             return None
@@ -115,7 +115,7 @@ class ExportClip:
     def loose_vertices(self) -> NDArray[np.int64]:
         """The vertices that no face uses, in order.
 
-        Blender's glTF and OBJ importers drop them, which renumbers all others; an invisible zero-area face keeps them.
+        Blender's glTF and OBJ importers drop them, which renumbers all others; a face without area keeps them.
         """
         return np.flatnonzero(np.bincount(self.faces.ravel(), minlength=len(self.weld)) == 0)
 
@@ -129,7 +129,7 @@ class ExportClip:
 
 
 def prepare(sequence: MeshSequence, source: SourceMesh | None, options: ExportOptions, name: str) -> ExportClip:
-    """The clip to write; raises ExportError when the range is empty or the mesh is not the sequence's own."""
+    """The clip to write. Raises ExportError for an empty range, or a mesh that the sequence was not made from."""
     options.validate(sequence.frames)
     if not len(sequence.faces):
         raise ExportError("The sequence has no faces, so there is no surface to export.")
@@ -153,7 +153,7 @@ def prepare(sequence: MeshSequence, source: SourceMesh | None, options: ExportOp
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """The names with everything but letters, digits, `.`, `-` and `_` replaced, numbered where two are equal."""
+    """Different names, in which all but letters, digits, `.`, `-` and `_` is replaced; equal ones get numbers."""
     result: list[str] = []
     for name in names:
         stem = re.sub(r"[^\w.-]+", "_", name).strip("_") or "unnamed"
@@ -209,7 +209,7 @@ def _on_file_vertices(sequence: MeshSequence, source: SourceMesh, name: str) -> 
 
 
 def sequence_rows(sequence: MeshSequence, source: SourceMesh | None) -> NDArray[np.int32]:
-    """[W] the sequence vertex of each exported vertex; raises ExportError when the mesh does not belong to it."""
+    """[W] the sequence vertex of each exported vertex. Raises ExportError if the sequence has another mesh."""
     have = sequence.vertices.shape[1]
     if source is None:
         return np.arange(have, dtype=np.int32)
@@ -236,7 +236,7 @@ def _first_vertices(source: SourceMesh) -> NDArray[np.int32]:
 
 
 def placement(up_axis: str, source: SourceMesh | None, scale: float) -> tuple[NDArray[np.float64], float]:
-    """The export's transform of positions: rotation [3, 3] from the source's up axis to the file's, times the scale."""
+    """The transform of exported positions: a rotation [3, 3] from the source's up axis to the file's, and the scale."""
     return _axes(up_axis).T @ _axes("y" if source is None else source.up_axis), scale
 
 

@@ -1,4 +1,4 @@
-"""Export formats and file names; imports a writer only when it is used."""
+"""The export formats by suffix; a writer is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _point_cache(clip: ExportClip, path: Path, tag: str) -> str:
 
 
 class Format(NamedTuple):
-    """`write` makes `path` and the files that belong to it, named `TAG_...`; a point cache returns its base OBJ."""
+    """An export format. `write` makes a path and its companion files `TAG_...`; a point cache returns its base OBJ."""
 
     name: str
     purpose: str
@@ -70,10 +70,10 @@ FORMATS: dict[str, Format] = {
     ".ply": Format("PLY sequence", "A folder with one PLY file per frame", _frames, "PLY"),
     ".npz": Format("Arrays (.npz)", "NumPy arrays, for scripts and m2v export", _arrays, "NPZ"),
 }
-RIG_FORMATS = (".glb", ".usdc", ".usda", ".usdz")  # those of them that hold bones
+RIG_FORMATS = (".glb", ".usdc", ".usda", ".usdz")  # formats that hold bones
 FOLDERS = (".obj", ".ply")  # suffixes that name folders of frames
 
 
 def seed_path(out: Path, seed: int, several: bool) -> Path:
-    """Where a seed's result goes: `out` itself, or `name-seed3.glb` when there are several."""
+    """The path of a seed's result: `out` itself, or `name-seed3.glb` if there are several."""
     return out.with_name(f"{out.stem}-seed{seed}{out.suffix}") if several else out

@@ -1,4 +1,4 @@
-"""Says in one sentence what a format cannot store of a mesh, so that nothing is dropped silently."""
+"""Names what a format cannot store of a mesh, so that nothing is dropped silently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORDS = {
 
 
 def export_notes(source: SourceMesh | None, suffix: str) -> tuple[str, ...]:
-    """At most one sentence naming what a file of this suffix drops from the mesh."""
+    """A sentence that names what a file with this suffix drops from the mesh; empty if nothing."""
     if source is None or suffix == ".glb":
         return ()
     materials = list(dict.fromkeys(part.material for part in source.parts if part.material is not None))
@@ -60,7 +60,7 @@ def _lost(source: SourceMesh, materials: list[Material], suffix: str) -> list[st
     if suffix == ".ply" and (len(materials) > 1 or some(lambda m: m.base_color_texture is None)):
         lost.append("materials other than one image")
     if suffix in (".pc2", ".mdd") and any(source.origin):
-        lost.append("its place far from 0 (the Blender script puts it there)")
+        lost.append("its position far from 0 (the Blender script restores it)")
     return lost
 
 

@@ -1,4 +1,4 @@
-"""Handle files: YAML written by people that says which vertices go where, in the source mesh's units.
+"""Reads and writes handle files, YAML that says which vertices go where, in the source mesh's units.
 
     frames: 17
     fps: 24
@@ -13,7 +13,7 @@
       - vertex: 88
         pinned: true              # stays where it is in every frame
 
-Vertices are numbered as the program shows them: on the welded surface, which equals the file's unless it repeats
+Vertices are numbered on the welded surface, as the program shows them; that is the file's numbering unless it repeats
 positions. Frame 0 is always the rest pose.
 """
 
@@ -44,9 +44,9 @@ _REST_TOLERANCE = 1e-4
 
 
 def read_handle_file(path: str | Path, mesh: SourceMesh, frames: int | None = None) -> HandleTracks:
-    """Read and check a handle file against its mesh; `frames` overrides the file's number of frames.
+    """Read a handle file and check it against its mesh; `frames` overrides the file's number of frames.
 
-    Raises HandleError, which names the file and the first fault.
+    Raises HandleError that names the file and the first fault.
     """
     path = Path(path)
     tree = _parse(path)
@@ -62,7 +62,7 @@ def read_handle_file(path: str | Path, mesh: SourceMesh, frames: int | None = No
 
 
 def write_handle_file(path: Path, tracks: HandleTracks, mesh: SourceMesh) -> None:
-    """Write what `read_handle_file` reads with the same mesh. Raises HandleError when it cannot be written."""
+    """Write a file for `read_handle_file` with the same mesh. Raises HandleError where it cannot be written."""
     entries = []
     digits = 7 - int(np.floor(np.log10(mesh.size)))
     for handle in tracks.handles:
@@ -199,7 +199,7 @@ def _region(value: Any, vertex: int, mesh: SourceMesh, what: str) -> NDArray[np.
         return np.array([_whole(item, f"{what}: a vertex") for item in value], dtype=np.int64)
     reach = _number(value, what)
     if not 0 <= vertex < len(mesh.vertices):
-        return NO_REGION  # the check of the whole file says so
+        return NO_REGION  # a later check reports it
     return np.flatnonzero(np.linalg.norm(mesh.vertices - mesh.vertices[vertex], axis=1) <= reach)
 
 

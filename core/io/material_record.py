@@ -1,4 +1,4 @@
-"""Materials as plain values with separate images, for files of JSON and arrays."""
+"""Converts materials to and from plain values with separate images, for files of JSON and arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TEXTURES = tuple(field.name for field in dataclasses.fields(Material) if field.
 
 
 def material_record(material: Material, pictures: list[bytes]) -> dict[str, Any]:
-    """Plain values of a material; its images are appended to `pictures`, once each, and referred to by index."""
+    """A material as plain values. Its images are appended to `pictures`, once each, and referred to by index."""
 
     def place(texture: Texture | None) -> dict[str, Any] | None:
         if texture is None:

@@ -1,4 +1,4 @@
-"""Textures beside an export, and the MTL file of the OBJ formats."""
+"""Writes the textures beside an export, and the MTL file of OBJ formats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MTL_CHANNELS = {"base_color_texture": "map_Kd", "emissive_texture": "map_Ke", "n
 def write_textures(
     clip: ExportClip, folder: Path, prefix: str, channels: Sequence[str], kinds: Sequence[str] = tuple(EXTENSIONS)
 ) -> list[dict[str, str]]:
-    """Write each distinct image once; returns file names by channel for each material.
+    """Write each image once; returns {channel: file name} for each material.
 
     `channels` are fields of Material such as `base_color_texture`; images of other kinds than `kinds` are left out.
     """
@@ -37,9 +37,9 @@ def write_textures(
 
 
 def write_mtl(clip: ExportClip, folder: Path, prefix: str) -> str | None:
-    """Write `PREFIX.mtl` with its textures and return its name; None when nothing has a material.
+    """Write `PREFIX.mtl` with its textures and return its name; None if no part has a material.
 
-    A factor whose image MTL cannot hold becomes neutral: no metal, no glow.
+    A factor whose image MTL cannot hold becomes neutral: no metal, no emission.
     """
     if not clip.materials:
         return None

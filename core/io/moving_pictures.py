@@ -18,14 +18,14 @@ from core.io import staging
 FILES = (".mp4", ".gif")
 PICTURES = r"frame_\d{4,}\.png"
 GIF_COLORS = 255
-SHORTEST_GIF = 2  # hundredths of a second: viewers play anything shorter far slower
-DITHER = 5.0  # of 255, the height of the pattern that hides steps in soft shades
+SHORTEST_GIF = 2  # hundredths of a second; viewers play anything shorter far slower
+DITHER = 5.0  # of 255, amplitude of the pattern that hides steps in smooth shades
 
 AddPicture = Callable[[NDArray[np.uint8]], None]
 
 
 def check_moving_pictures(out: Path) -> None:
-    """Raises ExportError when `out` names neither a .mp4 or .gif file nor a folder of images that may be replaced."""
+    """Raise ExportError unless `out` names a .mp4 or .gif file, or a folder of images that may be replaced."""
     suffix = out.suffix.lower()
     if suffix not in (*FILES, ""):
         raise ExportError(f"{out}: its name must end in .mp4 or .gif, or be that of a folder for PNG images.")
@@ -36,10 +36,10 @@ def check_moving_pictures(out: Path) -> None:
 
 @contextlib.contextmanager
 def moving_pictures(out: Path, size: tuple[int, int], fps: float) -> Iterator[AddPicture]:
-    """Yields a function that takes images one by one: [H, W, 3], for a folder also [H, W, 4], of `size` (width,
-    height). The file appears when the block ends; nothing does after an exception.
+    """Yield a function that adds one image [H, W, 3] (for a folder also [H, W, 4]) of `size` (width, height).
 
-    Width and height must be even for .mp4. Raises ExportError.
+    The file appears when the block ends, and not after an exception. Width and height must be even for .mp4. Raises
+    ExportError.
     """
     check_moving_pictures(out)
     suffix = out.suffix.lower()
@@ -130,7 +130,7 @@ def _palette(files: Sequence[Path], size: tuple[int, int]) -> Any:
 
 
 def _pattern(size: tuple[int, int]) -> NDArray[np.float32]:
-    """[H, W, 1] an ordered dither (Bayer 1973) around 0 that stays where it is from image to image."""
+    """[H, W, 1] an ordered dither (Bayer 1973) around 0, the same for every image."""
     small = np.array([[0, 2], [3, 1]])
     pattern = small
     for _ in range(2):
@@ -141,7 +141,7 @@ def _pattern(size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def gif_durations(count: int, fps: float) -> list[int]:
-    """Milliseconds per image: GIF counts in hundredths of a second, so they vary to keep the rate."""
+    """Milliseconds per image. GIF has hundredths of a second, so these vary to keep the rate."""
     ends = np.rint(100 * np.arange(1, count + 1) / fps)
     steps = np.diff(ends, prepend=0.0).clip(SHORTEST_GIF)
     return [int(10 * step) for step in steps]

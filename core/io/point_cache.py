@@ -1,4 +1,4 @@
-"""PC2 and MDD: positions of every vertex in every frame, played on a base OBJ with the same vertex order."""
+"""Reads and writes PC2 and MDD: positions of all vertices in all frames, played on a base OBJ of the same order."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from core.io.export_clip import ExportClip
 
 
 def write_pc2(clip: ExportClip, path: Path) -> None:
-    """Header `<12siiffi` (signature, version, points, start, rate, samples), then little-endian float32 xyz.
+    """Write the header `<12siiffi` (signature, version, points, start, rate, samples) and little-endian float32 xyz.
 
-    The rate is in frames per sample, so 1; the scene sets the frame rate.
+    The rate is in frames per sample, so 1; the frame rate is the scene's.
     """
     count, points = clip.frames.shape[:2]
     with path.open("wb") as file:
@@ -25,7 +25,7 @@ def write_pc2(clip: ExportClip, path: Path) -> None:
 
 
 def read_pc2(path: Path) -> tuple[NDArray[np.float32], float]:
-    """Positions [T, V, 3] and the frame rate, which the format does not hold: 24.
+    """Positions [T, V, 3] and the frame rate, assuming a scene of 24 frames per second.
 
     Raises DataError for a damaged file.
     """
@@ -64,7 +64,7 @@ def _checked(positions: NDArray, path: Path) -> NDArray[np.float32]:
 
 
 def write_mdd(clip: ExportClip, path: Path) -> None:
-    """Header `>ii` (frames, points), then the frames' times in seconds and their xyz as big-endian float32."""
+    """Write the header `>ii` (frames, points), the frames' times in seconds, and xyz, in big-endian float32."""
     count, points = clip.frames.shape[:2]
     with path.open("wb") as file:
         file.write(struct.pack(">ii", count, points))

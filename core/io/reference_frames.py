@@ -1,4 +1,4 @@
-"""Reads reference images to animate after: a video, or a folder sorted by name."""
+"""Reads reference images for an animator: a video, or a folder of images sorted by name."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MOST_FRAMES = 300  # about 110 MB of them
 
 
 def is_reference(path: Path) -> bool:
-    """Whether a path is that of a video, by its name."""
+    """Whether a path has the suffix of a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def read_reference(path: Path, fps: float) -> NDArray[np.uint8]:
-    """Images [N, H, W, 3]: of a video at `fps`, of a folder one each; at most `MOST_FRAMES`.
+    """Up to `MOST_FRAMES` images [N, H, W, 3] of a video at `fps`, or of a folder.
 
-    Raises DataError when there are none that can be read.
+    Raises DataError if none can be read.
     """
     if path.is_dir():
         return _folder(path)
@@ -45,9 +45,9 @@ def _video(path: Path, fps: float) -> NDArray[np.uint8]:
         raise DataError(
             "A reference video needs the package imageio-ffmpeg; install it, or choose a folder of images."
         ) from None
-    logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of every change of size
+    logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns whenever the size changes
     fit = f"fps={fps:g},scale={SIDE}:{SIDE}:force_original_aspect_ratio=decrease:force_divisible_by=2"
-    # A video may name no other file and no address.
+    # Only local files are opened: a playlist may name addresses.
     reader = imageio_ffmpeg.read_frames(
         str(path), pix_fmt="rgb24", input_params=["-protocol_whitelist", "file"], output_params=["-vf", fit]
     )
@@ -58,7 +58,7 @@ def _video(path: Path, fps: float) -> NDArray[np.uint8]:
             frames.append(np.frombuffer(data, np.uint8).reshape(height, width, 3))
             if len(frames) == MOST_FRAMES:
                 break
-    except Exception as error:  # whatever the decoder makes of a damaged file
+    except Exception as error:  # the decoder fails in many ways on damaged files
         raise DataError(f"{path.name} cannot be read as a video; convert it to .mp4 (H.264).") from error
     finally:
         reader.close()
@@ -90,6 +90,6 @@ def _folder(path: Path) -> NDArray[np.uint8]:
 
 
 def _by_number(path: Path) -> tuple[object, ...]:
-    """`frame 9` before `frame 10`."""
+    """A sort key that puts `frame 9` before `frame 10`."""
     parts = re.split(r"(\d+)", path.name)
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)

@@ -17,7 +17,7 @@ from core.sequence import MeshSequence, SourceMesh
 
 
 def check_rig_output(out: Path) -> None:
-    """Raises ExportError when `out` does not end in a format that holds bones, or is a folder."""
+    """Raise ExportError if `out` has not the suffix of a format with bones, or is a folder."""
     if out.suffix.lower() not in RIG_FORMATS:
         *some, last = RIG_FORMATS
         raise ExportError(f"{out} cannot hold bones: its name must end in {', '.join(some)} or {last}.")
@@ -33,11 +33,10 @@ def export_rig(
     *,
     options: ExportOptions | None = None,
 ) -> tuple[Path, ...]:
-    """Write a rig with the mesh that it carries; returns every path written, `out` first.
+    """Write a rig with its mesh, completely or not at all; returns every path written, `out` first.
 
-    `rest` is a sequence that the rig was made from; its frame 0 is the rest pose. With `source`, the mesh is the input
-    file's, with its parts and materials. `options` set axes, scale and speed. Writes everything or nothing. Raises
-    ExportError.
+    Frame 0 of `rest`, a sequence that the rig was made from, is the rest pose. With `source`, the mesh is the input
+    file's, with its parts and materials. `options` set axes, scale and frame rate. Raises ExportError.
     """
     options = options or ExportOptions()
     out = Path(out)
@@ -61,7 +60,7 @@ def export_rig(
 
 
 def _different(names: Iterable[str]) -> list[str]:
-    """The names, numbered where two are equal."""
+    """The names; equal ones get numbers."""
     result: list[str] = []
     for name in names:
         unique, number = name, 2

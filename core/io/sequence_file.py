@@ -1,6 +1,7 @@
-"""The project's own sequence file, `.npz`: vertices, faces, fps, optional uv, origin and handles_json; never pickled.
+"""Reads and writes the project's sequence file, a `.npz` without pickled objects.
 
-Positions, including handles, are relative to `origin` [3] if there is one: shapes far from 0 need it.
+It has vertices, faces and fps, and may have uv, handles_json and origin. Positions, including those of handles, are
+relative to `origin` [3], which shapes far from 0 need.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _MAX_JSON = 8 << 20
 
 
 def write_sequence_file(clip: ExportClip, path: Path) -> None:
-    """`vertices` float32 [T, V, 3], `faces` int32 [F, 3], `fps`, and `uv` [V, 2] and `handles_json` where known."""
+    """Write `vertices` float32 [T, V, 3], `faces` int32 [F, 3], `fps`, and if known `uv` [V, 2] and `handles_json`."""
     arrays: dict[str, Any] = {"faces": clip.faces, "fps": np.float64(clip.fps)}
     if clip.uv is not None:
         arrays["uv"] = np.asarray(clip.uv, dtype=np.float32)
@@ -45,7 +46,7 @@ def write_sequence_file(clip: ExportClip, path: Path) -> None:
 
 
 def read_sequence(path: Path | str) -> MeshSequence:
-    """Read a `.npz` sequence file; raises MeshError with what is wrong with the file."""
+    """Read a `.npz` sequence file. Raises MeshError that says what is wrong with it."""
     path = Path(path)
     if sentence := blender_sentence(path):
         raise MeshError(sentence)

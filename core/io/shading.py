@@ -1,4 +1,4 @@
-"""Vertex normals for export: smooth, with creases where the file splits vertices."""
+"""Computes vertex normals for export: smooth, with creases where the file splits vertices."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from core.io.export_clip import ExportClip
 
-# Split vertices are shaded as one when their normals are within this angle of their mean.
+# Split vertices are shaded smoothly if their normals are within this angle of their mean.
 CREASE_COSINE = float(np.cos(np.radians(40.0)))
 
 
 def clip_normals(clip: ExportClip) -> Iterator[NDArray[np.float32]]:
-    """Unit normals [W, 3] of one frame after the other, area weighted.
+    """Area-weighted unit normals [W, 3] of one frame after the other.
 
-    Files split vertices at texture seams and materials, where shading is smooth, and at hard edges. Copies within one
-    part with the same UV mean a hard edge; elsewhere the angle in frame 0 decides, so that shading stays consistent
+    Files split vertices at seams of textures and materials, where shading is smooth, and at hard edges. Copies in one
+    part with the same UV are a hard edge; elsewhere the angle in frame 0 decides, so that shading does not change
     during the motion.
     """
     from scipy.sparse import csr_matrix
@@ -42,7 +42,7 @@ def clip_normals(clip: ExportClip) -> Iterator[NDArray[np.float32]]:
 
 
 def _sums(vectors: NDArray[np.float64], rows: NDArray[np.int32], count: int) -> NDArray[np.float64]:
-    """[count, 3]: the vectors [n, 3] added up by their row [n]."""
+    """[count, 3] sums of the vectors [n, 3] by their row [n]."""
     return np.stack([np.bincount(rows, vectors[:, axis], count) for axis in range(3)], -1)
 
 
@@ -54,7 +54,7 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _split_but_not_for_an_edge(clip: ExportClip) -> NDArray[np.bool_]:
-    """For each surface point: whether it has several vertices, no two of them in one part with one UV."""
+    """For each surface point, whether it has several vertices, no two of them in the same part with the same UV."""
     copies = np.bincount(clip.weld)
     smooth = copies > 1
     rows = np.flatnonzero(smooth[clip.weld])

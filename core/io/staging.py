@@ -1,4 +1,4 @@
-"""All-or-nothing export: writes into a hidden folder beside the target and moves everything at the end."""
+"""Makes exports complete or absent: they are written to a hidden folder beside the target and moved at the end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from core.atomic import is_orphan, owner_mark, remove_unfinished
 from core.errors import ExportError
 
 PREFIX = ".m2v-export-"
-_RETIRED = ".old"  # after the name of frames that are being replaced
+_RETIRED = ".old"  # suffix of a folder of frames that is being replaced
 
 
 def check_target(out: Path, folder_of_frames: bool, own_files: re.Pattern[str]) -> None:
-    """Raises ExportError when `out` is there already and must not be replaced.
+    """Raise ExportError if `out` exists and must not be replaced.
 
-    A folder of frames may be replaced only while it holds nothing but files named like ours.
+    A folder of frames may be replaced only if all its files are named like ours.
     """
     if not folder_of_frames:
         if out.is_dir():
@@ -39,7 +39,7 @@ def check_target(out: Path, folder_of_frames: bool, own_files: re.Pattern[str]) 
 
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """A temporary folder on the same disk as `out`; raises ExportError when it cannot be written."""
+    """Yield a temporary folder on the same disk as `out`. Raises ExportError where it cannot be written."""
     folder = out.parent / _fresh_name()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -57,9 +57,9 @@ def staged(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def noted(place: Path) -> Iterator[None]:
-    """While the block writes in the folder `place`, a note in the settings folder says so to the next start.
+    """While the block writes to the folder `place`, keep a note of that in the settings folder for the next start.
 
-    Without room for notes, what a killed process leaves goes with the next write there.
+    If there is no room for notes, files left by a killed process are deleted by the next write to that folder.
     """
     note = _notes() / _fresh_name()
     with suppress(OSError):
@@ -73,10 +73,10 @@ def noted(place: Path) -> Iterator[None]:
 
 
 def remove_left_behind() -> None:
-    """Delete what killed exports and saves of this machine left anywhere; called at program start."""
+    """Delete the temporary files of killed exports and saves of this machine; called at program start."""
     for note in sorted(_notes().glob(f"{PREFIX}*")):
         if is_orphan(note.name[len(PREFIX) :]):
-            with suppress(OSError, ValueError):  # a disk that refuses, a note that was cut short
+            with suppress(OSError, ValueError):  # the disk may fail, the note may be cut short
                 place = Path(note.read_text(encoding="utf-8"))
                 if place.is_dir():
                     remove_orphans(place)
@@ -93,10 +93,7 @@ def _fresh_name() -> str:
 
 
 def remove_orphans(place: Path) -> None:
-    """Delete the staging folders in `place` that killed exports of this machine left there.
-
-    Frames that were being replaced are restored.
-    """
+    """Delete the staging folders of killed exports of this machine in `place`; frames being replaced are restored."""
     for left in place.iterdir():
         if left.name.startswith(PREFIX) and left.is_dir() and is_orphan(left.name[len(PREFIX) :]):
             for old in left.glob(f"*{_RETIRED}"):
@@ -107,11 +104,11 @@ def remove_orphans(place: Path) -> None:
 
 
 def commit(folder: Path, out: Path) -> tuple[Path, ...]:
-    """Move everything in the staging folder beside `out`, `out` itself last; returns the paths, `out` first."""
+    """Move all files from the staging folder to the place of `out`, itself last; returns the paths, `out` first."""
     companions = [out.parent / entry.name for entry in sorted(folder.iterdir()) if entry.name != out.name]
     for target in (*companions, out):
         fresh = folder / target.name
-        if target.is_dir():  # frames of an earlier export, as check_target made sure
+        if target.is_dir():  # frames of an earlier export, by check_target
             retired = folder / f"{target.name}{_RETIRED}"
             target.rename(retired)
             try:

@@ -1,6 +1,6 @@
-"""Tangent spaces for normal maps: the image's right and up along the surface.
+"""Computes tangent spaces for normal maps: the image's right and up along the surface.
 
-Stored, they make all glTF viewers shade alike; without them each computes its own.
+With stored tangents all glTF viewers shade alike; without, each computes its own.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from core.sequence import MeshPart
 
 
 class TangentSpace:
-    """For the vertices of a clip with one texture coordinate each; vertices without normal map get arbitrary
-    tangents.
-    """
+    """Tangents of a clip whose vertices have one texture coordinate each; without a normal map they are arbitrary."""
 
     def __init__(self, clip: ExportClip) -> None:
         worn = [(part, uv) for part in clip.parts if (uv := _uv_of_normals(clip, part)) is not None]
@@ -23,7 +21,7 @@ class TangentSpace:
         self._faces = np.concatenate([np.zeros((0, 3), np.int32), *(part.faces for part, _ in worn)])
         uv = np.concatenate([np.zeros((0, 3, 2)), *(values[part.faces] for part, values in worn)])
         first, second = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
-        # The image's size on the surface drops out with its length, not its sign: mirrored images are left-handed.
+        # Normalising drops the image's size on the surface, but not the sign: mirrored images are left-handed.
         sign = np.sign(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0])[:, None]
         self._right = sign * np.column_stack([second[:, 1], -first[:, 1]])  # shares of both edges
         self._up = sign * np.column_stack([-second[:, 0], first[:, 0]])
@@ -38,7 +36,7 @@ class TangentSpace:
         across = normals.astype(np.float64)
         tangent = _unit(summed[0] - np.einsum("ij,ij->i", summed[0], across)[:, None] * across)
         lost = np.linalg.norm(tangent, axis=1) < 0.5
-        # Without an image any direction along the surface will do.
+        # Without an image, any direction along the surface is right.
         axis = np.eye(3)[np.abs(across).argmin(axis=1)]
         tangent[lost] = _unit(np.cross(across, axis))[lost]
         if self._hand is None:
@@ -48,13 +46,13 @@ class TangentSpace:
 
 
 def _uv_of_normals(clip: ExportClip, part: MeshPart) -> NDArray[np.float32] | None:
-    """[n, 2] texture coordinates of a part's normal map; None without one."""
+    """Texture coordinates [n, 2] of a part's normal map; None without one."""
     texture = None if part.material is None else part.material.normal_texture
     return None if texture is None else (clip.uv, clip.uv1)[texture.uv_set]
 
 
 def _gathered(ways: NDArray[np.float64], faces: NDArray[np.int32], count: int) -> NDArray[np.float64]:
-    """[count, 3]: each vertex's sum over its faces' vectors [F, 3]."""
+    """[count, 3] each vertex's sum of its faces' vectors [F, 3]."""
     rows = faces.ravel()
     return np.stack([np.bincount(rows, np.repeat(ways[:, axis], 3), count) for axis in range(3)], axis=-1)
 

@@ -1,4 +1,4 @@
-"""glTF animation: keyframe tracks (STEP, LINEAR, CUBICSPLINE) and transforms, all vectorised over time."""
+"""Evaluates glTF animation: keyframe tracks (STEP, LINEAR, CUBICSPLINE) and transforms, vectorised over time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.quaternions import Floats, rotation_matrices, slerp, unit_quaternions
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """Keys of one animated property: `times` [K] seconds, `values` [K, C] ([K, 3, C] for CUBICSPLINE)."""
+    """The keys of one animated property: `times` [K] in seconds, `values` [K, C] ([K, 3, C] for CUBICSPLINE)."""
 
     node: int
     path: str  # translation, rotation, scale or weights
@@ -20,7 +20,7 @@ class Track:
     values: Floats
 
     def at(self, when: Floats) -> Floats:
-        """Values [T, C] at times [T]; the first and last key hold outside the track."""
+        """Values [T, C] at times [T]; before the first and after the last key they are constant."""
         cubic = self.interpolation == "CUBICSPLINE"
         keys = self.values[:, 1] if cubic else self.values
         if len(self.times) == 1:

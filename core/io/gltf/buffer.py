@@ -1,4 +1,4 @@
-"""Writes the binary half of a GLB: bytes, the views and accessors into them, and the container around both."""
+"""Writes a GLB's binary chunk with its views and accessors, and the container around JSON and chunk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.errors import ExportError
 FLOAT, UNSIGNED_INT, UNSIGNED_SHORT, UNSIGNED_BYTE = 5126, 5125, 5123, 5121
 VERTEX_DATA, INDEX_DATA = 34962, 34963
 MAX_BYTES = 2**32 - 1
-SMALL, PART = 64 << 20, 1 << 20  # bytes that are kept in memory, and that are copied at a time
+SMALL, PART = 64 << 20, 1 << 20  # bytes kept in memory; bytes copied at a time
 TOO_LONG = "The sequence is too long for a GLB file, which ends at 4 GB; use .usdc or .pc2."
 
 
@@ -51,7 +51,7 @@ class Buffer:
         return self._floats(values, None, limits)
 
     def influences(self, bones: NDArray[np.integer], weights: NDArray[np.floating]) -> tuple[int, int]:
-        """Bones [n, 4], fewer than 256 of them, and their weights [n, 4], which sum to 1 in 16 bits exactly."""
+        """Bones [n, 4] (fewer than 256 in all) and their weights [n, 4], which sum to 1 exactly in 16 bits."""
         shares = np.floor(weights.astype(np.float64) * 65535).astype(np.int64)
         shares[:, 0] += 65535 - shares.sum(axis=1)
         joints = np.where(shares > 0, bones, 0).astype("<u1")
@@ -63,7 +63,7 @@ class Buffer:
         return len(self.accessors) - 2, len(self.accessors) - 1
 
     def indices(self, faces: NDArray[np.int64]) -> int:
-        """Triangle corners, in 16 bits where they fit."""
+        """Triangle corners, in 16 bits if they fit."""
         small = int(faces.max()) < 65535
         data = np.ascontiguousarray(faces, dtype="<u2" if small else "<u4").tobytes()
         kind = UNSIGNED_SHORT if small else UNSIGNED_INT
@@ -83,7 +83,7 @@ class Buffer:
 
 
 def write_container(path: Path, document: dict[str, Any], buffer: Buffer) -> None:
-    """Write the document with the buffer as its binary chunk; raises ExportError when the file would pass 4 GB."""
+    """Write the document with the buffer as its binary chunk. Raises ExportError for files above 4 GB."""
     document |= {"accessors": buffer.accessors, "bufferViews": buffer.views, "buffers": [{"byteLength": buffer.size}]}
     text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (-len(text) % 4)

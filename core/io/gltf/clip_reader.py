@@ -1,7 +1,7 @@
 """Reads the clips of a rigged glTF file as MeshSequences.
 
-Vertices and faces are those of `core.io.gltf.scene.read_gltf_mesh`, in the same order, so that a clip read
-here is the true motion of the mesh read there. Positions are in the file's world space and units, Y up.
+Vertices and faces are those of `core.io.gltf.scene.read_gltf_mesh`, in the same order, so that a clip is a motion of
+that mesh. Positions are in the file's world space and units, Y up.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def clip_times(clip: Clip, fps: float = FPS, frames: int | None = None, start: i
 
 
 def find_clip(scene: GltfScene, clip: int | str) -> int:
-    """The index of a clip given by name, by a unique ending of its name ("walk" for "Armature|Walk"), or by number,
-    also as text. Raises DataError, which lists the clips.
+    """The index of a clip, by name, by a unique ending of it ("walk" for "Armature|Walk"), or by number, also as text.
+
+    Raises DataError, which lists the clips.
     """
     names = scene.clip_names
     if isinstance(clip, str) and clip in names:

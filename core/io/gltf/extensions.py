@@ -1,4 +1,4 @@
-"""glTF extensions: which are supported, what is reported about the others, Draco's compressed primitives, instances."""
+"""glTF extensions: which are supported, notes on the others, Draco and meshopt decompression, instances."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from core.io.gltf.animation import compose
 from core.quaternions import Floats, unit_quaternions
 
 DRACO = "KHR_draco_mesh_compression"
-MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")  # the same, before and after it was ratified
+MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression")  # the same, before and after ratification
 INSTANCING, TRANSFORM, UNLIT = "EXT_mesh_gpu_instancing", "KHR_texture_transform", "KHR_materials_unlit"
 LIGHTS, VARIANTS = "KHR_lights_punctual", "KHR_materials_variants"
 SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 # Images of other kinds than PNG and JPEG, kept as they are: the extension by the image's kind.
 PICTURE_EXTENSIONS = {"image/webp": "EXT_texture_webp", "image/ktx2": "KHR_texture_basisu"}
 MAX_INSTANCES = 100_000
-MAX_UNPACKED = 1 << 28  # bytes of all of a file's compressed buffers
+MAX_UNPACKED = 1 << 28  # bytes of all compressed buffers of a file, unpacked
 _READ = {DRACO, *MESHOPT, INSTANCING, TRANSFORM, "KHR_mesh_quantization", *PICTURE_EXTENSIONS.values()}
-# They say nothing about the surface or its look.
+# They do not concern the surface or its materials.
 _NEUTRAL = {LIGHTS, "KHR_xmp", "KHR_xmp_json_ld", "EXT_structural_metadata", "EXT_mesh_features"}
 
 
 def check_required(names: object, file: str) -> None:
-    """Raises MeshError when a file cannot be read without an extension that is not understood, and names it."""
+    """Raise MeshError that names an extension which the file requires and which is not supported."""
     for name in names if isinstance(names, list) else ():
         if (name in MESHOPT and _meshopt() is None) or (name == DRACO and _draco() is None):
             raise MeshError(_compressed(file, str(name)))
@@ -37,7 +37,7 @@ def check_required(names: object, file: str) -> None:
 
 
 def left_out(document: dict[str, Any]) -> list[str]:
-    """Notes on a file's optional extensions that are ignored, and on what it holds besides surfaces."""
+    """Notes on optional extensions that are ignored, and on what the file holds besides surfaces."""
     names = document.get("extensionsUsed")
     used = [str(name)[:60] for name in names] if isinstance(names, list) else []
     known = _READ | _NEUTRAL
@@ -54,7 +54,7 @@ def left_out(document: dict[str, Any]) -> list[str]:
 
 
 def draco_primitive(data: bytes, ids: dict[str, Any], file: str) -> tuple[NDArray[np.int64], dict[str, NDArray]]:
-    """Corners [C] and the attributes [n, k] by glTF name of a compressed primitive; raises MeshError."""
+    """Corners [C] and {glTF name: attribute [n, k]} of a compressed primitive. Raises MeshError."""
     draco = _draco()
     if draco is None:
         raise MeshError(_compressed(file, DRACO))
@@ -68,14 +68,14 @@ def draco_primitive(data: bytes, ids: dict[str, Any], file: str) -> tuple[NDArra
 
 
 def packed_view(info: dict[str, Any]) -> dict[str, Any] | None:
-    """The compression of a buffer view, if it has one that can be read; None: use its plain bytes."""
+    """A buffer view's compression, if it has one that can be read; else None, and its plain bytes are used."""
     extensions = info.get("extensions") or {}
     found = next((extensions[name] for name in MESHOPT if name in extensions), None)
     return found if found is None or _meshopt() is not None else None
 
 
 def unpacked_view(data: bytes, packed: dict[str, Any], file: str) -> bytes:
-    """The bytes of a buffer view compressed by meshoptimizer; raises MeshError when damaged."""
+    """The bytes of a buffer view compressed by meshoptimizer. Raises MeshError where it is damaged."""
     meshopt = _meshopt()
     assert meshopt is not None
     count, stride, mode = int(packed["count"]), int(packed["byteStride"]), str(packed["mode"])
@@ -91,7 +91,7 @@ def unpacked_view(data: bytes, packed: dict[str, Any], file: str) -> bytes:
 
 
 def instance_transforms(attributes: dict[str, Floats]) -> Floats:
-    """Matrices [I, 4, 4] of the instances of a node, from the extension's accessors; ValueError when they disagree."""
+    """Matrices [I, 4, 4] of a node's instances, from the extension's accessors. Raises ValueError if these disagree."""
     counts = {len(values) for values in attributes.values()}
     if len(counts) != 1 or counts == {0}:
         raise ValueError("its instances have attributes of different lengths")

@@ -1,8 +1,7 @@
-"""The glTF 2.0 container: JSON, buffers and accessors of a .glb or .gltf file, checked before anything is read.
+"""Reads the glTF 2.0 container: JSON, buffers and accessors of a .glb or .gltf file.
 
-The JSON is read with the standard library: building schema objects for a file of 9,000 animation channels takes
-seconds, plain dictionaries take milliseconds. Every size is checked against the bytes actually present, so damaged and
-hostile files end in a MeshError, never in a large allocation.
+JSON is kept as plain dictionaries: schema objects for a file of 9,000 animation channels take seconds to build. Every
+size is checked against the bytes present, so damaged and hostile files end in a MeshError, not in a large allocation.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ _GLB_MAGIC = b"glTF"
 _CHUNK_JSON, _CHUNK_BIN = 0x4E4F534A, 0x004E4942
 _DTYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-MAX_JSON_VALUES = 4_000_000  # a 3 MB file can describe enough to take a minute to read
-MAX_UNSTORED = 20_000_000  # numbers of all accessors that have no bytes of their own (all zeros, or sparse)
-# Errors a damaged file can raise inside the parser; `damaged` turns them into a sentence.
+MAX_JSON_VALUES = 4_000_000  # even 3 MB of JSON can take a minute to read
+MAX_UNSTORED = 20_000_000  # numbers in all accessors without stored data (zeros, or sparse)
+# Errors that a damaged file can raise in the parser; `damaged` turns them into a sentence.
 DAMAGE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, struct.error)
 
 
 class GltfFile:
-    """An opened glTF file: `json` and typed access to its buffers. Raises MeshError for anything unusable."""
+    """An opened glTF file: its `json`, and typed access to its buffers. Raises MeshError for an unusable file."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -74,7 +73,7 @@ class GltfFile:
             raise MeshError(f"{self.path.name} is glTF version {version}, but only version 2 is supported; convert it.")
         if length > len(data):
             raise MeshError(
-                f"{self.path.name} is cut short: it says {length} bytes but has {len(data)}; export or copy it again."
+                f"{self.path.name} is cut short: it has {len(data)} of {length} bytes; export or copy it again."
             )
         text, binary, offset = b"", None, 12
         while offset + 8 <= length:
@@ -105,7 +104,7 @@ class GltfFile:
         return document
 
     def items(self, key: str) -> list[Json]:
-        """The top-level list `key` of the JSON, empty when absent."""
+        """The top-level list `key` of the JSON; empty if absent. Raises MeshError if it is no list of objects."""
         if key not in self._lists:  # checked once: accessors may be referenced ten thousand times
             found = self.json.get(key) or []
             if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
@@ -114,7 +113,7 @@ class GltfFile:
         return self._lists[key]
 
     def item(self, key: str, index: Any) -> Json:
-        """One element of a top-level list; raises MeshError for a reference that points nowhere."""
+        """One element of a top-level list. Raises MeshError if there is none of this index."""
         found = self.items(key)
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(found):
             raise self.damaged(f"there is no {key}[{index}]")
@@ -134,14 +133,14 @@ class GltfFile:
                 content = self.uri_bytes(uri, size)
             if len(content) < size:
                 raise MeshError(
-                    f"{self.path.name} is cut short: buffer {index} says {size} bytes but has {len(content)}; "
+                    f"{self.path.name} is cut short: buffer {index} declares {size} bytes but has {len(content)}; "
                     "export or copy it again."
                 )
             self._buffers[index] = content
         return self._buffers[index]
 
     def uri_bytes(self, uri: str, limit: int | None = None) -> bytes:
-        """The content of a data URI or of a file in this one's folder (at most `limit` bytes of it)."""
+        """The content of a data URI or of a file in this one's folder, at most `limit` bytes."""
         if not isinstance(uri, str):
             raise self.damaged("a URI is not text")
         if uri.startswith("data:"):

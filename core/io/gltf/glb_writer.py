@@ -1,6 +1,6 @@
-"""GLB: the first frame as the mesh, every later frame as a morph target, one-hot weights over time.
+"""Writes a GLB: frame 0 is the mesh, every later frame a morph target, and one target is fully on in each frame.
 
-glTF has Y up, metres, seconds, and UVs with the origin at the top left.
+glTF has Y up, metres, seconds, and UVs with their origin at the top left.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from core.io.mesh.seams import split_by_uv
 from core.io.shading import clip_normals
 from core.io.tangents import TangentSpace
 
-# Importers append the vertices primitive by primitive. Where that cannot restore the file's order, this
-# attribute holds each vertex's place in it (a float: custom attributes may not be 32-bit integers).
+# Importers append vertices primitive by primitive. Where that changes the file's order, this attribute holds each
+# vertex's place in it, as a float, since custom attributes must not be 32-bit integers.
 ORDER_ATTRIBUTE = "_VERTEX"
 ASSET = {"version": "2.0", "generator": "m2v studio"}
 
 
 @dataclass(frozen=True)
 class Primitive:
-    """The faces [F, 3] of one part, counted from `start`, on the vertices `start` to `stop`."""
+    """The faces [F, 3] of one part on the vertices `start` to `stop`, numbered from `start`."""
 
     faces: NDArray[np.int64]
     start: int
@@ -39,9 +39,9 @@ class Primitive:
 
 @dataclass(frozen=True)
 class Layout:
-    """The primitives, and the file vertex of each glTF vertex [W'].
+    """The primitives, and `origin` [W'], the file vertex of each glTF vertex.
 
-    `in_order` when appending primitive by primitive restores the file's vertex order.
+    `in_order` is true if appending primitive by primitive restores the file's vertex order.
     """
 
     clip: ExportClip
@@ -51,11 +51,11 @@ class Layout:
 
 
 def arrange(clip: ExportClip) -> Layout:
-    """Assigns vertices to primitives.
+    """Assign vertices to primitives.
 
-    Parts whose vertices form one run each get accessors of their own; parts that share or interleave vertices
+    If each part's vertices are consecutive, every part gets its own accessors; if parts share or interleave vertices,
     all use the same accessors over the whole file. A vertex with several UVs gets copies, after the file's own
-    vertices. A vertex without a face gets a face of no area (see `loose_vertices`).
+    vertices. A vertex without a face gets a face without area (see `loose_vertices`).
     """
     clip, origin = _one_uv_per_vertex(clip)
     count = len(origin)
@@ -75,7 +75,7 @@ def arrange(clip: ExportClip) -> Layout:
 
 
 def _one_uv_per_vertex(clip: ExportClip) -> tuple[ExportClip, NDArray[np.int64]]:
-    """The clip with a copy, at the end, of each vertex per extra UV, and the file vertex of every vertex."""
+    """The clip with copies, at the end, of vertices with several UVs; and the file vertex of every vertex."""
     if clip.uv is None:
         return clip, np.arange(len(clip.weld))
     uv, parts, origin = split_by_uv(clip.uv, clip.parts)
@@ -90,7 +90,7 @@ def _one_uv_per_vertex(clip: ExportClip) -> tuple[ExportClip, NDArray[np.int64]]
 
 
 def write_glb(clip: ExportClip, path: Path) -> None:
-    """Write the clip; raises ExportError when the axes are not glTF's or the file would pass 4 GB."""
+    """Write the clip. Raises ExportError for another up axis than glTF's and for files above 4 GB."""
     if clip.up_axis != "y":
         raise ExportError(f"A GLB file always has Y up, not {clip.up_axis}; choose y or another format.")
     if 2 * clip.frames.nbytes > MAX_BYTES:
@@ -122,9 +122,9 @@ def _node(clip: ExportClip) -> dict[str, Any]:
 def primitives(
     layout: Layout, buffer: Buffer, more: Callable[[NDArray[np.int64]], dict[str, int]] | None = None
 ) -> list[dict[str, Any]]:
-    """The mesh's primitives with their vertex attributes and morph targets; equal runs share accessors.
+    """The mesh's primitives with their vertex attributes and morph targets; those on equal vertices share accessors.
 
-    `more` gives further attributes of file vertices [n].
+    `more` returns further attributes of file vertices [n].
     """
     clip = layout.clip
     shared: dict[tuple[int, int], tuple[dict[str, int], list[dict[str, int]]]] = {}
@@ -174,7 +174,7 @@ def primitives(
 
 
 def _animation(clip: ExportClip, buffer: Buffer) -> dict[str, Any]:
-    """One-hot weights: each frame has exactly one target fully on, and neighbours blend in between."""
+    """Weights over time: each frame has one target fully on; in between, neighbouring frames blend."""
     count = len(clip.frames)
     sampler = {
         "input": buffer.numbers((np.arange(count) / clip.fps).astype(np.float32), limits=True),

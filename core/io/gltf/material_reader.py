@@ -1,4 +1,4 @@
-"""Reads glTF materials: every channel, its image's placement, and the extensions."""
+"""Reads glTF materials: all channels, the placement of their images, and the extensions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX_DEPTH, _MAX_EXTENSION = 6, 4096
 
 
 class Lie(NamedTuple):
-    """Placement of an image: a texture coordinate set with KHR_texture_transform."""
+    """An image's placement: a set of texture coordinates and their transform (KHR_texture_transform)."""
 
     channel: int = 0
     offset: tuple[float, float] = (0.0, 0.0)
@@ -40,16 +40,16 @@ class Lie(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """A material, and the placements that become its uv sets 0 and 1."""
+    """A material, and the placements that become its sets 0 and 1 of texture coordinates."""
 
     material: Material
     lies: tuple[Lie, ...]
 
 
 def read_look(file: GltfFile, info: Json, notes: list[str]) -> Look:
-    """A material of the file; an image that cannot be kept leaves a neutral factor and is named in a note.
+    """Read one material. An image that cannot be kept is named in a note, and its factor becomes neutral.
 
-    Raises MeshError for numbers that no material can have.
+    Raises MeshError for values that no material can have.
     """
     return _LookReader(file, info).read(notes)
 
@@ -59,7 +59,7 @@ class _LookReader:
         self.file, self.info = file, info
         self.lies: list[Lie] = []
         self.dropped: dict[str, str] = {}  # channel: why
-        self.hidden = False  # whether some image is of a kind only other programs can show
+        self.hidden = False  # whether some image cannot be shown here
         self.outside = False  # whether a factor was out of bounds
 
     def read(self, notes: list[str]) -> Look:
@@ -87,7 +87,7 @@ class _LookReader:
         material = Material(
             name=str(info.get("name") or "")[:200],
             base_color=(color[0], color[1], color[2], color[3]),
-            # A factor without the image that it multiplies would be a metal lamp that glows white.
+            # Without the image that they multiply, full factors would make everything metal and glowing white.
             metallic=0.0 if "metal and roughness" in self.dropped else metallic,
             roughness=roughness,
             emissive=(0.0, 0.0, 0.0) if "emissive" in self.dropped else (emissive[0], emissive[1], emissive[2]),
@@ -115,7 +115,7 @@ class _LookReader:
         return Look(material, tuple(self.lies))
 
     def texture(self, info: Any, channel: str) -> Texture | None:
-        """The image of one channel; None without one, or, named in `dropped`, when it cannot be kept."""
+        """The image of one channel; None if there is none, or if it cannot be kept, which `dropped` then names."""
         if not info:
             return None
         try:
@@ -136,7 +136,7 @@ class _LookReader:
         return None
 
     def picture(self, texture: Json) -> tuple[bytes, str]:
-        """The unchanged bytes of the texture's first image of a supported kind."""
+        """The unchanged bytes and MIME type of the texture's first image of a supported kind. Raises MeshError."""
         extensions = texture.get("extensions") or {}
         sources = [
             texture.get("source"),
@@ -175,9 +175,7 @@ class _LookReader:
         return Lie(channel, (offset[0], offset[1]), rotation, (scale[0], scale[1]))
 
     def extensions(self, found: Json) -> tuple[str, tuple[Texture, ...]]:
-        """JSON text of the material extensions with renumbered images, and those images; unlit is a field of its
-        own.
-        """
+        """The material extensions (but unlit) as JSON text with renumbered images, and these images."""
         pictures: list[Texture] = []
 
         def kept(value: Any, name: str, depth: int) -> Any:
@@ -206,7 +204,7 @@ class _LookReader:
         return text, tuple(pictures)
 
     def number(self, value: Any, usual: float, most: float = 1.0, least: float = 0.0) -> float:
-        """A factor clamped to its bounds, with a note; raises MeshError for anything but a number."""
+        """A factor, clamped to its bounds. Raises MeshError for anything but a number."""
         if value is None:
             return usual
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:

@@ -1,4 +1,4 @@
-"""Writes glTF materials: every channel with its image and sampler, and the input's extensions."""
+"""Writes glTF materials: all channels with their images and samplers, and the input's extensions."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MaterialWriter:
         return entry
 
     def _channel(self, entry: dict[str, Any], name: str, texture: Texture | None, **factors: float) -> None:
-        """Put a texture and its factors other than 1 into `entry`; nothing where the clip has no coordinates for it."""
+        """Put a texture and its factors other than 1 into `entry`, if the clip has coordinates for it."""
         info = None if texture is None else self._info(texture)
         if info is not None:
             entry[name] = info | {key: value for key, value in factors.items() if value != 1.0}
@@ -100,7 +100,7 @@ class MaterialWriter:
         return self.images[texture.data]
 
     def _extensions(self, material: Material) -> dict[str, Any]:
-        """`Material.extensions` with image numbers of this file."""
+        """`Material.extensions` with the image numbers of this file."""
 
         def placed(value: Any, name: str) -> Any:
             if isinstance(value, dict) and name.endswith("Texture") and "index" in value:

@@ -1,4 +1,4 @@
-"""One glTF primitive as arrays: triangles, skin weights, morph targets, texture coordinates, colours, its material."""
+"""Reads one glTF primitive: triangles, skin weights, morph targets, texture coordinates, colours and material."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LINES_NOTE = "Points and lines are left out; only surfaces are read."
 
 @dataclass(eq=False)
 class PrimitiveData:
-    """`positions` [n, 3] in the mesh's own space, `triangles` [f, 3], `joints` and `weights` [n, K], `uv` and `uv1`
-    [n, 2] with their origin at the bottom left, `colors` [n, 4] from 0 to 1.
+    """One primitive: `positions` [n, 3] in the mesh's own space, `triangles` [f, 3], `joints` and `weights` [n, K],
+    `uv` and `uv1` [n, 2] with their origin at the bottom left, `colors` [n, 4] from 0 to 1.
     """
 
     name: str
@@ -40,7 +40,7 @@ class PrimitiveData:
 
 
 def read_primitive(file: GltfFile, info: Json, name: str, look: Look | None, notes: list[str]) -> PrimitiveData | None:
-    """Read one primitive; None (with a note) for points and lines. Raises MeshError when damaged."""
+    """Read one primitive; points and lines are None, with a note. Raises MeshError where it is damaged."""
     mode = info.get("mode", _TRIANGLES)
     if mode not in (_TRIANGLES, _STRIP, _FAN):
         if LINES_NOTE not in notes:
@@ -48,7 +48,7 @@ def read_primitive(file: GltfFile, info: Json, name: str, look: Look | None, not
         return None
     data = _Attributes(file, info)
     if not data.has("POSITION"):
-        notes.append(f"{name[:80]} has no positions and was left out.")
+        notes.append(f"{name[:80]} has no positions, so it is left out.")
         return None
     positions = data.columns("POSITION", 3).astype(np.float64)
     count = data.count = len(positions)
@@ -100,13 +100,13 @@ class _Attributes:
         return name in self._decoded or self._listed.get(name) is not None
 
     def left_out(self, used: set[str]) -> frozenset[str]:
-        """Names of attributes besides `used` ones; normals and tangents are computed."""
+        """Names of attributes that are not kept; normals and tangents are computed anyway."""
         used = used | {"POSITION", "NORMAL", "TANGENT", "COLOR_0"}
         listed = {str(name)[:40] for name in self._listed if name not in used}
         return frozenset(name for name in listed if not name.startswith(("JOINTS_", "WEIGHTS_")))
 
     def columns(self, name: str, *widths: int) -> NDArray:
-        """Values [n, width] with one of the allowed `widths`; raises MeshError when the accessor does not fit."""
+        """Values [n, width] of an attribute, with one of the `widths`. Raises MeshError if they do not fit."""
         if name in self._decoded:
             values = self._decoded[name]
             about = self.file.item("accessors", self._listed[name]) if self._listed.get(name) is not None else {}
@@ -128,7 +128,7 @@ class _Attributes:
 
 
 def _texture_coordinates(data: _Attributes, lie: Lie | None) -> Floats | None:
-    """[n, 2] with the placement applied, origin at the bottom left; None where the file has none."""
+    """Texture coordinates [n, 2] with the placement applied and origin at the bottom left; None without any."""
     if lie is None or not data.has(f"TEXCOORD_{lie.channel}"):
         return None
     uv = np.asarray(data.columns(f"TEXCOORD_{lie.channel}", 2), dtype=np.float64)
@@ -159,7 +159,7 @@ def _triangles(corners: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
 
 
 def _skin_weights(data: _Attributes) -> tuple[NDArray[np.int64] | None, Floats]:
-    """Joints [n, K] (None without a skin) and weights [n, K] that sum to 1, whatever the file says."""
+    """Joints [n, K] (None without a skin) and weights [n, K], scaled to sum to 1."""
     sets = 0
     while data.has(f"JOINTS_{sets}") and data.has(f"WEIGHTS_{sets}"):
         sets += 1

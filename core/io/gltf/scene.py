@@ -1,8 +1,8 @@
-"""A glTF scene as posed geometry: node hierarchy, skins, morph targets and animation clips.
+"""Reads and poses a glTF scene: nodes, skins, morph targets and animation clips.
 
-Every vertex is bound to bones: the joints of its skin, or its own node when it has none. So one sum serves every
-file: `position = sum_k weight_k * bone_k @ (rest + morphs)`, with `bone = joint's world matrix @ inverse bind`
-(glTF 2.0, section 3.7.3.3: the transform of a skinned mesh's own node is ignored).
+Every vertex is bound to bones: the joints of its skin, or its own node if it has none. So all files are posed alike:
+`position = sum_k weight_k * bone_k @ (rest + morphs)`, with `bone = joint's world matrix @ inverse bind` (glTF 2.0,
+section 3.7.3.3: the transform of a skinned mesh's own node is ignored).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from core.quaternions import Floats, unit_quaternions
 from core.sequence import MeshPart, SourceMesh
 
 MAX_VERTICES = 5_000_000
-MAX_PRIMITIVES = 10_000  # a mesh counts once for each node and instance that shows it
-MAX_MORPH_VALUES = 100_000_000  # vertices times targets; the same accessor may be named many times
+MAX_PRIMITIVES = 10_000  # each node and instance of a mesh counts
+MAX_MORPH_VALUES = 100_000_000  # vertices times targets, since an accessor may be named many times
 _TRS = {"translation": 3, "rotation": 4, "scale": 3}
 
 
@@ -40,12 +40,13 @@ class MorphTarget:
 
 
 class GltfScene:
-    """One file's geometry, bound to bones. File vertices W: all primitives of all mesh nodes, in node order.
+    """A file's geometry, bound to bones. The W file vertices are those of all primitives of all mesh nodes, in order.
 
     Attributes: `rest` [W, 3] in each mesh's own space, `bone_index` and `bone_weight` [W, K] (weights sum to 1),
     `parts` (faces into W, with materials), `uv` and `uv1` [W, 2] or None (origin bottom left), `colors` [W, 4] or None,
-    `morphs`, `clips` (in file order), `notes`. Positions come out in the file's world space and units. Each instance of
-    a node (EXT_mesh_gpu_instancing) is separate geometry; faces mirrored by a node's transform are flipped.
+    `morphs`, `clips` (in file order), `notes`. Positions are in the file's world space and units. Each instance of a
+    node (EXT_mesh_gpu_instancing) is separate geometry; faces mirrored by a node's transform are flipped. Raises
+    MeshError for a damaged or too large file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -69,11 +70,11 @@ class GltfScene:
         return tuple(clip.name for clip in self.clips)
 
     def parent_of(self, node: int) -> int:
-        """The node that a node is a child of, -1 for one at the top."""
+        """A node's parent; -1 for a root."""
         return int(self._parent[node])
 
     def world_matrices(self, clip: int | None = None, times: Floats | None = None) -> Floats:
-        """World matrices [T, n, 4, 4] of all nodes at `times` seconds of a clip (T = 1, default pose, without one)."""
+        """World matrices [T, n, 4, 4] of all nodes at `times` [T], in seconds, of a clip; else of the default pose."""
         when = np.zeros(1) if clip is None or times is None else np.asarray(times, dtype=np.float64)
         local = {name: np.repeat(values[None], len(when), 0) for name, values in self._trs.items()}
         for track in self.clips[clip].tracks if clip is not None else ():
@@ -92,7 +93,7 @@ class GltfScene:
         return self.world_matrices(clip, times)[:, self.bone_node] @ self.bone_inverse_bind
 
     def morph_weights(self, clip: int | None = None, times: Floats | None = None) -> Floats:
-        """Weights [T, S] of all morph slots at `times` (T = 1, default weights, without a clip)."""
+        """Weights [T, S] of all morph slots at `times` [T] of a clip; without clip the default ones, T = 1."""
         when = np.zeros(1) if clip is None or times is None else np.asarray(times, dtype=np.float64)
         weights = np.repeat(self._morph_defaults[None], len(when), 0)
         for track in self.clips[clip].tracks if clip is not None else ():
@@ -102,7 +103,7 @@ class GltfScene:
         return weights
 
     def positions(self, clip: int | None = None, times: Floats | None = None) -> Floats:
-        """World positions [T, W, 3] of all file vertices at `times` of a clip (T = 1, default pose, without one)."""
+        """World positions [T, W, 3] of all file vertices at `times` [T] of a clip; without clip the default pose."""
         bones, weights = self.bones(clip, times), self.morph_weights(clip, times)
         return np.stack([self.pose(bones[t], weights[t]) for t in range(len(bones))])
 
@@ -144,7 +145,7 @@ class GltfScene:
             "rotation": unit_quaternions(self._default(nodes, "rotation", [0.0, 0, 0, 1])),
             "scale": self._default(nodes, "scale", [1.0, 1, 1]),
         }
-        # A matrix in the file is stored column by column.
+        # glTF stores matrices column by column.
         self._fixed = {
             i: np.asarray(node["matrix"], dtype=np.float64).reshape(4, 4).T
             for i, node in enumerate(nodes)
@@ -207,7 +208,7 @@ class GltfScene:
         self._collect(found, indices, defaults, morphs)
 
     def _instances(self, index: int, node: Json, mesh: Json) -> list[tuple[Floats, str]]:
-        """Transforms [4, 4] under its node at which a mesh is shown, with their names."""
+        """(transform [4, 4] relative to the node, name) of every instance of a node's mesh."""
         name = str(node.get("name") or mesh.get("name") or f"mesh{index}")
         listed = ((node.get("extensions") or {}).get(INSTANCING) or {}).get("attributes") or {}
         known = {key: self.file.accessor(listed[key]) for key in ("TRANSLATION", "ROTATION", "SCALE") if key in listed}
@@ -250,7 +251,7 @@ class GltfScene:
         self.colors = joined(lambda p: p.colors, [1.0, 1.0, 1.0, 1.0])
 
     def _mirrored(self) -> NDArray[np.bool_]:
-        """[W] true where the default pose mirrors the surface: bones with a negative determinant."""
+        """[W] true where the default pose mirrors the surface: its bones have a negative determinant."""
         sign = np.sign(np.linalg.det(self.bones()[0][:, :3, :3]))
         return np.asarray((self.bone_weight * sign[self.bone_index]).sum(axis=1) < 0)
 
@@ -273,7 +274,7 @@ class GltfScene:
         return np.array([self._bone(j, m) for j, m in zip(joints, inverse, strict=True)], dtype=np.int64)
 
     def _bind(self, primitive: PrimitiveData, skin: NDArray[np.int64] | None, own: int) -> NDArray[np.int64]:
-        """Bone numbers [n, K] of a primitive's vertices; binds to the mesh's own node where there is no skin."""
+        """Bone numbers [n, K] of a primitive's vertices; `own`, the bone of the mesh's node, without a skin."""
         if skin is None or primitive.joints is None or not len(skin):
             count = len(primitive.positions)
             primitive.weights = np.ones((count, 1))
@@ -290,7 +291,7 @@ class GltfScene:
             target, sampler = channel["target"], info["samplers"][channel["sampler"]]
             path, node = target.get("path"), target.get("node")
             if node is None or (path not in _TRS and path != "weights"):
-                continue  # an extension animates something that is not geometry
+                continue  # an extension animates something else than nodes
             self.file.item("nodes", node)
             times = np.asarray(self.file.accessor(sampler["input"])[:, 0], dtype=np.float64)
             values = np.asarray(self.file.accessor(sampler["output"]), dtype=np.float64)
@@ -303,7 +304,7 @@ class GltfScene:
                 raise self.file.damaged(f"animation {index} has a track that does not fit its keys")
             shape = (len(times), 3, width) if kind == "CUBICSPLINE" else (len(times), width)
             values = values.reshape(shape)
-            if (np.diff(times) < 0).any():  # a careless exporter
+            if (np.diff(times) < 0).any():  # some exporters do not sort keys
                 order = np.argsort(times, kind="stable")
                 times, values = times[order], values[order]
             tracks.append(Track(node, path, kind, times, values))
@@ -322,7 +323,7 @@ def _turned(faces: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> NDArray[np
 
 
 def _joined(columns: list[tuple[Floats | None, int]], usual: list[float]) -> NDArray[np.float32] | None:
-    """The values of all primitives joined, with the default where a primitive has none; None if all lack them."""
+    """The values of all primitives joined, `usual` where a primitive has none; None if no primitive has any."""
     if all(values is None for values, _ in columns):
         return None
     with np.errstate(over="ignore"):
@@ -331,9 +332,9 @@ def _joined(columns: list[tuple[Floats | None, int]], usual: list[float]) -> NDA
 
 
 def read_gltf_mesh(path: str | Path) -> SourceMesh:
-    """Read a .glb or .gltf file in its default pose: one welded surface, with the file's own vertices kept for export.
+    """Read a .glb or .gltf file in its default pose as one welded surface; the file's own vertices are kept for export.
 
-    Positions are in the file's world space and units; glTF is Y up. Raises MeshError with one sentence.
+    Positions are in the file's world space and units, Y up. Raises MeshError.
     """
     return source_mesh(GltfScene(path))
 

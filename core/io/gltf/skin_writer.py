@@ -1,6 +1,6 @@
-"""GLB with bones: the mesh at rest with a skin, and each motion as an animation of joint rotations.
+"""Writes a GLB with bones: the mesh at rest with a skin, and each motion as an animation of joint rotations.
 
-The joints are children of a node `rig`, whose translation holds an origin far from 0. glTF has Y up, metres and
+Joints are below a node `rig`, whose translation is the mesh's origin if that is far from 0. glTF has Y up, metres and
 seconds.
 """
 
@@ -23,7 +23,7 @@ MESH, HANGER, JOINTS = 0, 1, 2  # nodes: the mesh, the parent of the joints, the
 
 
 def write_skinned_glb(clip: ExportClip, rig: Rig, path: Path) -> None:
-    """Write the clip's first frame, bound to the rig, which has its vertices; raises ExportError for X or Z up."""
+    """Write the clip's first frame, bound to a rig of its vertices. Raises ExportError for another up axis than Y."""
     if clip.up_axis != "y":
         raise ExportError(f"A GLB file always has Y up, not {clip.up_axis}; choose y or another format.")
     buffer = Buffer(path.parent)
@@ -68,9 +68,9 @@ def _joints(rig: Rig) -> list[dict[str, Any]]:
 
 
 def _animation(rig: Rig, action: Action, buffer: Buffer) -> dict[str, Any]:
-    """A rotation channel for every joint, and a translation channel where it shifts; equal times are stored once.
+    """A rotation channel for every joint, and a translation channel if it moves; equal times are stored once.
 
-    Joints that stand still have one key, so that every action says the whole pose.
+    Joints that do not move have one key, so that every action determines the whole pose.
     """
     samplers: list[dict[str, Any]] = []
     channels: list[dict[str, Any]] = []

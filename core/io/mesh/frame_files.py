@@ -1,4 +1,4 @@
-"""OBJ and PLY: one file per frame, with the same vertices in the same order in each."""
+"""Writes OBJ and PLY sequences: one file per frame, all with the same vertices in the same order."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from core.io.export_clip import ExportClip, unique_names
 from core.io.materials import PLAIN_PICTURES, write_mtl, write_textures
 
-# File names that mark a folder as an earlier export.
+# Names of the files of an earlier export.
 FRAME_FILES = r"frame_\d{4,}\.(obj|ply)|materials\.mtl|materials_texture\d+\.\w+"
 
 
 def write_obj_sequence(clip: ExportClip, folder: Path) -> None:
-    """`frame_0000.obj` ... with one shared `materials.mtl` and its textures."""
+    """Write `frame_0000.obj` ... with one shared `materials.mtl` and its textures."""
     folder.mkdir()
     mtl = write_mtl(clip, folder, "materials")
     tail = _obj_tail(clip)
@@ -25,9 +25,9 @@ def write_obj_sequence(clip: ExportClip, folder: Path) -> None:
 
 
 def write_obj(clip: ExportClip, folder: Path, prefix: str) -> str:
-    """Frame 0 alone as `PREFIX.obj` with its MTL and textures; returns the file's name.
+    """Write frame 0 as `PREFIX.obj`, the base of a point cache, with its MTL and textures; returns the file's name.
 
-    Base of a point cache, which is in single precision: positions are relative to the clip's origin.
+    Positions are relative to the clip's origin, as in the cache, which is in single precision.
     """
     mtl = write_mtl(clip, folder, prefix)
     near = replace(clip, origin=(0.0, 0.0, 0.0))
@@ -36,10 +36,10 @@ def write_obj(clip: ExportClip, folder: Path, prefix: str) -> str:
 
 
 def write_ply_sequence(clip: ExportClip, folder: Path) -> None:
-    """`frame_0000.ply` ..., binary little-endian, with UVs (`s`, `t`), colours, and the first image of a colour.
+    """Write `frame_0000.ply` ..., binary little-endian, with UVs (`s`, `t`), colours and the first colour image.
 
-    A vertex has one UV; where OBJ seams need more, faces carry them (`texcoord`, as MeshLab writes). Positions are
-    doubles when far from 0.
+    A vertex has one UV; if OBJ seams need more, faces hold them (`texcoord`, as in MeshLab). Positions far from 0 are
+    doubles.
     """
     folder.mkdir()
     pictures = write_textures(clip, folder, "materials", ("base_color_texture",), PLAIN_PICTURES)
@@ -97,14 +97,14 @@ def _write_obj_frame(path: Path, clip: ExportClip, mtl: str | None, points: NDAr
 
 
 def _obj_tail(clip: ExportClip) -> str:
-    """Everything after the positions: UVs and the faces by part; the same in every frame."""
+    """The text after the positions, UVs and faces by part; the same in every frame."""
     chunks: list[str] = []
     coordinates, by_corner = _texture_coordinates(clip)
     if coordinates is not None:
         chunks.append(("vt %.9g %.9g\n" * len(coordinates)) % tuple(coordinates.ravel().tolist()))
     chunks.append("s 1\n")
     names = clip.material_names()
-    plain = f"usemtl {_free_name(names)}\n" if names else ""  # not in the MTL file: the reader's own default
+    plain = f"usemtl {_free_name(names)}\n" if names else ""  # a name that the MTL lacks gives the reader's default
     first = 0
     for group, part in zip(unique_names(part.name for part in clip.parts), clip.parts, strict=True):
         index = clip.material_index(part)

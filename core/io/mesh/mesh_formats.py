@@ -1,4 +1,4 @@
-"""Mesh formats by suffix; imports no reader."""
+"""The mesh formats by suffix, without their readers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 USD = (".usd", ".usdc", ".usda", ".usdz")
 READABLE_SUFFIXES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf", *USD)
-# Formats without a maintained Python reader that Blender opens.
+# Formats that Blender opens, but no maintained Python package reads.
 THROUGH_BLENDER = {
     ".fbx": "File > Import > FBX",
     ".dae": "File > Import > Collada (Blender 4 and older)",

@@ -1,4 +1,4 @@
-"""Reading a mesh file of any format into a SourceMesh."""
+"""Reads a mesh file of any format as a SourceMesh."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _SIGNATURES = (
 
 
 def read_mesh(path: str | Path, up_axis: str | None = None) -> SourceMesh:
-    """Read an OBJ, PLY, STL, OFF, GLB, glTF or USD file.
+    """Read an OBJ, PLY, STL, OFF, GLB, glTF or USD file of up to 512 MB.
 
-    The file's own vertices keep their number and order: an OBJ's are its `v` lines, an STL's the three
-    corners of each facet. `up_axis` is "x", "y" or "z"; left out it is "y" (see `guess_up_axis`).
-    Raises MeshError with one sentence when the file is missing, empty, truncated, of another format, has
-    no faces, vertices that are not finite, no size, or more than 200,000 welded vertices; a file may have 512 MB.
+    The file's own vertices keep their number and order: those of an OBJ are its `v` lines, those of an STL the corners
+    of each facet. `up_axis` is "x", "y" or "z"; left out, it is "y" or the file's own (see `guess_up_axis`). Raises
+    MeshError for a file that is missing, empty, truncated or of another format, and for a mesh without faces or size,
+    with vertices that are not finite, or with more than 200,000 welded vertices.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -76,6 +76,6 @@ def _check_file(path: Path, suffix: str) -> None:
     if size > MAX_FILE_BYTES:
         raise MeshError(f"{path.name} is larger than {MAX_FILE_BYTES >> 20} MB; reduce (decimate) it first.")
     for signature, suffixes in _SIGNATURES:
-        # A binary STL's 80-byte heading may hold any text, a GLB's or glTF's own reader says more.
+        # A binary STL's 80-byte header may hold any text, and the readers of glTF and USD report more.
         if head.startswith(signature) and suffix not in (*suffixes, ".stl", ".glb", ".gltf", *USD):
             raise MeshError(f"{path.name} holds {suffixes[0]} data, not {suffix}; rename it or export it again.")

@@ -13,11 +13,11 @@ from core.sequence import Material, Texture
 MAX_MTL_BYTES = 16 << 20
 MAX_MATERIALS = 10_000
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-_OPTIONS = {  # options of a texture line, with the most words that follow each
+_OPTIONS = {  # options of a texture line, and how many words may follow each
     "-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2, "-o": 3,
     "-s": 3, "-t": 3, "-texres": 1, "-type": 1,
 }  # fmt: skip
-# Without a metallic-roughness equivalent; named in one note per file.
+# Keywords without a metallic-roughness equivalent; a note per file names those found.
 _DROPPED = {
     "map_bump": "bump", "bump": "bump", "disp": "displacement", "decal": "decal", "map_ks": "specular",
     "map_ns": "shininess", "map_d": "opacity", "map_tr": "opacity", "map_ka": "ambient", "map_pr": "roughness",
@@ -26,11 +26,11 @@ _DROPPED = {
 
 
 def read_libraries(path: Path, libraries: list[str], notes: list[str]) -> dict[str, Material]:
-    """Materials by name from all MTL files of the OBJ at `path`; notes say what is missing or dropped."""
+    """{name: material} from all MTL files of the OBJ at `path`; notes name what is missing or dropped."""
     materials: dict[str, Material] = {}
     beside = FilesBeside(path.parent)
     for library in libraries[:MAX_MATERIALS]:
-        # The name may hold spaces, or be several names.
+        # This is one name with spaces, or several names.
         names = [library] if (path.parent / library.replace("\0", "")).is_file() else library.split()
         for name in names:
             try:
@@ -44,7 +44,7 @@ def read_libraries(path: Path, libraries: list[str], notes: list[str]) -> dict[s
 
 
 def parse_mtl(text: str, beside: FilesBeside, notes: list[str]) -> dict[str, Material]:
-    """Materials by name; images are read from the OBJ's folder. Damaged lines are skipped, which a note says."""
+    """{name: material}; images are read from the OBJ's folder. Damaged lines are skipped, with a note."""
     materials: dict[str, Material] = {}
     current: Material | None = None
     dropped: dict[str, None] = {}
@@ -100,7 +100,7 @@ def _with_line(
             texture = _texture(line.split(None, 1)[1].strip(), beside, notes, material.name)
             if texture is None:
                 return material
-            # The image gives the colour; a Kd below 1 beside it would darken it twice in glTF terms.
+            # In glTF, a Kd below 1 would darken the image.
             if keyword == "map_kd":
                 return replace(material, base_color=(1.0, 1.0, 1.0, alpha), base_color_texture=texture)
             if keyword == "map_ke":
@@ -110,7 +110,7 @@ def _with_line(
 
 
 def _texture(rest: str, beside: FilesBeside, notes: list[str], material: str) -> Texture | None:
-    """The image of a texture line; its name follows the options."""
+    """The image that a texture line names after its options; None, with a note, if it cannot be used."""
     words = rest.split()
     at, clamp = 0, False
     while at < len(words) - 1 and words[at].lower() in _OPTIONS:

@@ -1,6 +1,6 @@
-"""Reads Wavefront OBJ; the file's `v` lines keep their number and order.
+"""Reads Wavefront OBJ files; `v` lines keep their number and order.
 
-Lines are grouped by their first word and each group parsed at once: a hundred thousand polygons take about a second.
+Lines are grouped by their first word and each group is parsed at once: a hundred thousand polygons take about a second.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NO_UV = -1
 
 @dataclass
 class _Lines:
-    """The relevant lines as words; `face_*` has one entry per face."""
+    """The words of the relevant lines; `face_*` has one entry per face."""
 
     points: list[bytes] = field(default_factory=list)
     point_counts: list[int] = field(default_factory=list)  # how many words each `v` line has
@@ -32,7 +32,7 @@ class _Lines:
     coordinate_counts: list[int] = field(default_factory=list)
     corners: list[bytes] = field(default_factory=list)
     face_counts: list[int] = field(default_factory=list)
-    face_points: list[int] = field(default_factory=list)  # how many `v` came before
+    face_points: list[int] = field(default_factory=list)  # how many `v` lines came before
     face_coordinates: list[int] = field(default_factory=list)
     face_groups: list[int] = field(default_factory=list)
     groups: dict[tuple[str, str], int] = field(default_factory=dict)  # object and material
@@ -41,10 +41,10 @@ class _Lines:
 
 
 def read_obj(path: Path) -> SourceMesh:
-    """Read vertices, faces (polygons are cut into triangles), texture coordinates, vertex colours and materials.
+    """Read vertices, faces (polygons are triangulated), texture coordinates, vertex colours and materials.
 
-    Understands negative indices, continued lines and byte-order marks; names lines and curves in a note, and makes
-    normals again. A missing material file or image is a note, not an error. Raises MeshError for damaged files.
+    Negative indices, continued lines and byte-order marks are understood. Lines and curves, missing material files and
+    missing images become notes; normals are ignored, since they are computed. Raises MeshError for damaged files.
     """
     text = _text(path)
     try:
@@ -86,7 +86,7 @@ def _text(path: Path) -> bytes:
     if b"\0" in data:
         raise MeshError(f"{path.name} holds binary data, so it is not an OBJ file; export it again as OBJ.")
     if b"\n" not in data:
-        data = data.replace(b"\r", b"\n")  # as old Macs ended lines
+        data = data.replace(b"\r", b"\n")  # line ends of old Macs
     if b"\\" in data:
         data = data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ")
     if data.count(b"\n") > MAX_LINES:
@@ -132,7 +132,7 @@ def _sort_lines(text: bytes) -> _Lines:
 
 
 def _points(lines: _Lines) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Positions [W, 3], and colours [W, 3] from 0 to 1 where the lines carry them (white where some do not)."""
+    """Positions [W, 3], and colours [W, 3] from 0 to 1 if some line has them (white for the others); else None."""
     counts = np.array(lines.point_counts, np.int64)
     if not len(counts):
         return np.zeros((0, 3)), None
@@ -162,7 +162,7 @@ def _coordinates(lines: _Lines) -> NDArray[np.float64]:
 
 
 def _indices(lines: _Lines) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Zero-based vertex and texture indices [C] of all corners; ValueError for elements not yet defined."""
+    """Zero-based vertex and texture indices [C] of all corners. Raises ValueError for undefined elements."""
     slashes = {word.count(b"/") for word in lines.corners}
     joined = b" ".join(lines.corners)
     given: NDArray[np.bool_] | None = None  # which corners have a texture number
@@ -189,7 +189,7 @@ def _indices(lines: _Lines) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _resolved(numbers: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Zero-based indices from one-based ones, where negative ones count back from the latest element."""
+    """Zero-based indices from one-based ones; negative ones count back from the latest element."""
     index = np.where(numbers > 0, numbers - 1, before + numbers)
     if (numbers == 0).any() or (index < 0).any() or (index >= 1 << 31).any():
         raise ValueError("an index is outside the file")
@@ -197,7 +197,7 @@ def _resolved(numbers: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[
 
 
 def _damaged(path: Path, text: bytes) -> MeshError:
-    """A sentence about the first malformed line."""
+    """An error that quotes the first malformed line."""
     points = coordinates = 0
     for number, line in enumerate(text.split(b"\n"), start=1):
         words = line.split()
@@ -230,7 +230,7 @@ def _damaged(path: Path, text: bytes) -> MeshError:
 def _texture_coordinates(
     count: int, faces: NDArray[np.int64], table: NDArray[np.int64], coordinates: NDArray[np.float64], notes: list[str]
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
-    """uv [W, 2], each vertex's first texture coordinate, and those of all corners [F, 3, 2]."""
+    """The first texture coordinate of each vertex [W, 2], and those of all corners [F, 3, 2]; None without any."""
     known = table != _NO_UV
     if not known.any():
         return None, None

@@ -1,4 +1,4 @@
-"""Reads OFF files word by word, since lines may break anywhere, and by line where faces carry colours."""
+"""Reads OFF files: word by word, since lines may break anywhere, or line by line if faces have colours."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Rows = tuple[NDArray[np.float64], list[NDArray[np.int64]]]  # vertices [W, at le
 
 
 def read_off(path: Path) -> SourceMesh:
-    """Read the text forms of OFF, COFF, NOFF and their mixtures: vertices, polygons and the colours of vertices.
+    """Read OFF, COFF and NOFF as text: vertices, polygons and vertex colours.
 
-    Raises MeshError when the file is damaged or holds fewer faces than it declares.
+    Raises MeshError for binary and damaged files, and if there are fewer faces than declared.
     """
     try:
         data = utf8(path.read_bytes())
@@ -65,7 +65,7 @@ def _mesh(path: Path, data: bytes) -> SourceMesh:
 
 
 def _by_words(words: list[bytes], vertices: int, faces: int) -> Rows | None:
-    """Vertices and faces regardless of line breaks; None when there is anything else among them."""
+    """Vertices and faces regardless of line breaks; None if there is anything else among them."""
     try:
         table = np.array(words[: 3 * vertices], dtype=np.float64).reshape(vertices, 3)
         numbers = np.array(words[3 * vertices :], dtype=np.int64)
@@ -83,8 +83,8 @@ def _by_words(words: list[bytes], vertices: int, faces: int) -> Rows | None:
 
 
 def _by_lines(lines: list[list[bytes]], vertices: int, faces: int, path: Path, notes: list[str]) -> Rows:
-    """One line per vertex and face; what follows a face's corners is its colour, which a note says is left out."""
-    first = 1 if len(lines[0]) > 1 else 2  # the counts may be on the heading's line
+    """Vertices and faces, one per line; colours after a face's corners are dropped, with a note."""
+    first = 1 if len(lines[0]) > 1 else 2  # the counts may be on the header's line
     rows, rest = lines[first : first + vertices], lines[first + vertices : first + vertices + faces]
     width = min((len(row) for row in rows), default=0)
     if width < 3:

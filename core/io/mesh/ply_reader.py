@@ -28,8 +28,9 @@ _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def read_ply(path: Path) -> SourceMesh:
-    """Vertices, triangulated faces, texture coordinates, colours and the image of a `comment TextureFile`; raises
-    MeshError.
+    """Read vertices, triangulated faces, texture coordinates, colours and the image of a `comment TextureFile`.
+
+    Raises MeshError for damaged files.
     """
     notes: list[str] = []
     try:
@@ -63,7 +64,7 @@ def read_ply(path: Path) -> SourceMesh:
 
 
 def _left_out(tables: dict[str, Table]) -> list[str]:
-    """A note naming elements, and values of vertices and faces, that no mesh here has."""
+    """A note naming the elements, and the properties of vertices and faces, that are not kept."""
     left = [f"'{name[:24]}'" for name, table in tables.items() if name not in _READ and len(table)]
     for name, read in _READ.items():
         left += [f"'{value[:24]}' of {name}" for value in tables.get(name, {}) if value not in read]
@@ -76,7 +77,7 @@ def _left_out(tables: dict[str, Table]) -> list[str]:
 
 
 def read_ply_points(path: Path) -> NDArray[np.float64]:
-    """The positions [N, 3] of a file's vertices, as stored, with or without faces; raises MeshError."""
+    """The positions [N, 3] of a file's vertices as stored, with or without faces. Raises MeshError."""
     try:
         return _points(path, [])[0]
     except DamagedError as error:
@@ -84,7 +85,7 @@ def read_ply_points(path: Path) -> NDArray[np.float64]:
 
 
 def _points(path: Path, notes: list[str]) -> tuple[NDArray[np.float64], dict[str, Table], dict[str, str], list[str]]:
-    """Positions [N, 3], all tables, the types of a vertex's values, the comments; raises MeshError without a file."""
+    """Positions [N, 3], all tables, {vertex property: type}, and the comments. Raises MeshError without a file."""
     try:
         data = utf8(path.read_bytes())
     except OSError as error:
@@ -101,7 +102,7 @@ def _points(path: Path, notes: list[str]) -> tuple[NDArray[np.float64], dict[str
 
 
 def _colors(vertex: Table, kinds: dict[str, str]) -> NDArray[np.float64] | None:
-    """[W, 4] from 0 to 1: integers divided by their type's maximum, floats as they are or divided by 255."""
+    """Colours [W, 4] from 0 to 1: integers over their type's maximum, floats as they are or over 255; or None."""
     for names in _COLOR_NAMES:
         if not all(isinstance(vertex.get(name), np.ndarray) for name in names):
             continue
@@ -121,7 +122,7 @@ def _colors(vertex: Table, kinds: dict[str, str]) -> NDArray[np.float64] | None:
 
 
 def _material(path: Path, comments: list[str], notes: list[str]) -> Material | None:
-    """White with the first image that the comments name, as MeshLab and photogrammetry programs write it."""
+    """A white material with the first image that the comments name, as MeshLab and photogrammetry programs do."""
     names = [comment[len("TextureFile") :].strip() for comment in comments if comment.startswith("TextureFile")]
     if not names or not names[0]:
         return None
@@ -140,7 +141,7 @@ def _material(path: Path, comments: list[str], notes: list[str]) -> Material | N
 
 
 def _triangles(points: NDArray[np.float64], face: Table) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
-    """Faces [F, 3], and texture coordinates per corner [F, 3, 2] where the file's faces carry them."""
+    """Faces [F, 3], and texture coordinates per corner [F, 3, 2] if the file's faces have them."""
     corners = next((face[name] for name in _CORNER_NAMES if name in face), None)
     if corners is None or len(corners) == 0:
         return np.zeros((0, 3), np.int64), None
@@ -165,7 +166,7 @@ def _triangles(points: NDArray[np.float64], face: Table) -> tuple[NDArray[np.int
 
 
 def _strips(table: Table, count: int) -> NDArray[np.int64]:
-    """Faces [F, 3] of triangle strips, which -1 separates."""
+    """Faces [F, 3] of triangle strips, separated by -1."""
     faces = [np.zeros((0, 3), np.int64)]
     for row in next((table[name] for name in _CORNER_NAMES if name in table), []):
         numbers = np.asarray(row, dtype=np.float64).reshape(-1)

@@ -30,11 +30,11 @@ class Element:
 
 
 class DamagedError(ValueError):
-    """What is wrong with the file, as a part of a sentence."""
+    """What is wrong with the file: a part of a sentence."""
 
 
 def read_tables(data: bytes, notes: list[str]) -> tuple[dict[str, Table], list[Element], list[str]]:
-    """All tables by element, the header's declarations, and its comments; raises DamagedError."""
+    """{element: table}, the header's declarations, and its comments. Raises DamagedError."""
     form, elements, comments, start = _header(data)
     if form == "ascii":
         return _read_text(elements, data[start:], notes), elements, comments
@@ -87,7 +87,7 @@ def _read_text(elements: list[Element], body: bytes, notes: list[str]) -> dict[s
     if by_line is not None:
         tables, extra = by_line
         if extra:
-            notes.append(f"{extra:,} lines hold more values than the heading declares; these are left out.")
+            notes.append(f"{extra:,} lines hold more values than the header declares; these are left out.")
         return tables
     try:
         numbers = np.array(body.split(), dtype=np.float64)
@@ -102,7 +102,7 @@ def _read_text(elements: list[Element], body: bytes, notes: list[str]) -> dict[s
 
 
 def _lines_of(elements: list[Element], body: bytes) -> tuple[dict[str, Table], int] | None:
-    """The tables if every record has its own line, and the number of lines with extra values; else None."""
+    """The tables and the number of lines with extra values, if every record has its own line; else None."""
     lines = [line for line in body.replace(b"\r", b"\n").split(b"\n") if line and not line.isspace()]
     if len(lines) < sum(element.count for element in elements if element.properties):
         return None
@@ -125,7 +125,7 @@ def _lines_of(elements: list[Element], body: bytes) -> tuple[dict[str, Table], i
 
 
 def _needed(element: Element, row: list[bytes]) -> int:
-    """How many words a record takes; IndexError when its line is shorter."""
+    """How many words a record takes. Raises IndexError if its line is shorter."""
     at = 0
     for prop in element.properties:
         at += 1 + (int(float(row[at])) if prop.count_kind else 0)
@@ -135,7 +135,7 @@ def _needed(element: Element, row: list[bytes]) -> int:
 
 
 def _records(element: Element, numbers: NDArray[np.float64]) -> tuple[Table, int]:
-    """One element's table from the start of `numbers`, and how many it used."""
+    """One element's table from the start of `numbers`, and how many numbers it took."""
     cut = DamagedError(f"it ends within its {element.count} of {element.name}")
     if not any(prop.count_kind for prop in element.properties):
         width = len(element.properties)
@@ -175,7 +175,7 @@ def _read_binary(form: str, elements: list[Element], data: bytes, at: int) -> di
 
 
 def _read_records(order: str, element: Element, data: bytes, at: int) -> tuple[Table, int]:
-    """One element's records, first assuming that all lists are as long as the first record's, else one by one."""
+    """One element's table and where it ends. If all lists are as long as the first record's, it is read at once."""
     cut = DamagedError(f"it ends within its {element.count} of {element.name}")
     if element.count == 0 or not element.properties:
         return {}, at

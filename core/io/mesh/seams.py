@@ -1,4 +1,4 @@
-"""Splits texture seams, for every format with a single texture coordinate per vertex."""
+"""Splits texture seams, for formats with one texture coordinate per vertex."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from core.sequence import MeshPart, frozen_array
 def split_by_uv(
     uv: NDArray[np.float32], parts: Sequence[MeshPart]
 ) -> tuple[NDArray[np.float32], tuple[MeshPart, ...], NDArray[np.int64]]:
-    """Adds a copy of each vertex for every extra texture coordinate at its corners (`MeshPart.corner_uv`).
+    """Add a copy of each vertex for every further texture coordinate at its corners (`MeshPart.corner_uv`).
 
-    Returns uv [W', 2], the parts on the new vertices, and `origin` [W'], the vertex that each is. The vertices [W]
-    keep their places; copies come after them, sorted by vertex and coordinate, and parts share them.
+    Returns uv [W', 2], the parts on the new vertices, and the original vertex [W'] of each. The W vertices come first,
+    then the copies, sorted by vertex and coordinate; parts share them.
     """
     whole = [part for part in parts if part.corner_uv is not None]
     if not whole:
@@ -40,6 +40,6 @@ def split_by_uv(
 
 
 def _differs(part: MeshPart, uv: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """[F_part, 3] corners whose texture coordinate differs from their vertex's."""
+    """[F_part, 3] bool: corners whose texture coordinate differs from their vertex's."""
     assert part.corner_uv is not None
     return np.asarray(np.not_equal(part.corner_uv, uv[part.faces]).any(axis=2))

@@ -17,8 +17,7 @@ MAX_VERTICES = 200_000  # of the welded surface
 MAX_FILE_VERTICES = 2_000_000  # an STL repeats each vertex about six times
 MAX_FILE_FACES = 4_000_000
 WELD_TOLERANCE = 1e-6  # of the longest side
-# This many sizes from 0, single precision (24 bits) moves vertices by a millionth of the size.
-FAR_AWAY = 16.0
+FAR_AWAY = 16.0  # sizes from 0: there, single precision (24 bits) moves vertices by a millionth of the size
 
 
 def build_source_mesh(
@@ -35,12 +34,11 @@ def build_source_mesh(
 ) -> SourceMesh:
     """Weld a file's vertices [W, 3] by position into a SourceMesh that keeps the mapping back.
 
-    `faces` [F, 3] index the file's vertices; with `parts` given they may be left out (they are the parts'
-    faces, one after another). Vertices within 1e-6 of the longest side are one welded vertex, numbered by
-    first appearance, so that a file without repeats keeps its numbering. Faces that degenerate by welding are dropped
-    from the welded surface (not from the parts); vertices without faces stay and move too. Vertices far from 0 are
-    stored relative to an origin near them (see `far_origin`). `uv` and `uv1`
-    are [W, 2], `colors` [W, 3] or [W, 4] from 0 to 1. Raises MeshError that names `path` (or `name`).
+    `faces` [F, 3] index the file's vertices; they may be left out if there are `parts`, whose faces they are. Vertices
+    within 1e-6 of the longest side become one welded vertex, numbered by first appearance, so that a file without
+    repeats keeps its numbering. Faces that degenerate by welding are dropped from the welded surface, not from the
+    parts; vertices without faces stay. Positions far from 0 are stored relative to an origin (see `far_origin`). `uv`
+    and `uv1` are [W, 2], `colors` [W, 3] or [W, 4] from 0 to 1. Raises MeshError that names `path` (or `name`).
     """
     label = Path(path).name if str(path) else name
     points = np.asarray(vertices, dtype=np.float64)
@@ -62,8 +60,8 @@ def build_source_mesh(
     if any(origin):
         points = points - origin
         said.append(
-            f"Its coordinates lie far from 0, around {' '.join(f'{value:.10g}' for value in origin)}; they are counted "
-            "from there here, and exported where they were."
+            f"Its coordinates lie far from 0, around {' '.join(f'{value:.10g}' for value in origin)}; here they are "
+            "relative to that point, and exports have the original ones."
         )
     file_to_vertex, first = weld(points, WELD_TOLERANCE * size)
     if len(first) > MAX_VERTICES:
@@ -99,7 +97,7 @@ def first_file_vertices(file_to_vertex: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 def far_origin(points: NDArray[np.float64]) -> tuple[float, float, float]:
-    """The origin for points [N, 3]: 0, or a round position near them when they are over 16 sizes away from 0."""
+    """The origin for points [N, 3]: 0, or a round position near them if they are over 16 sizes away from 0."""
     low, high = points.min(axis=0), points.max(axis=0)
     size = float((high - low).max())
     if size <= 0 or max(abs(low).max(), abs(high).max()) <= FAR_AWAY * size:
@@ -110,11 +108,10 @@ def far_origin(points: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def guess_up_axis(source: SourceMesh) -> str:
-    """Suggest the up axis: "z" for an STL, or for a PLY or OFF that stands on the plane z = 0, else "y".
+    """Suggest the up axis: "z" for an STL, or for a PLY or OFF that stands on the plane z = 0; else "y".
 
-    Only a suggestion to show: these formats do not store it, so `read_mesh` never applies it by itself. STL comes
-    from machining and printing, where z points up; a PLY or OFF must be centred in y too. A mesh that stands on
-    y = 0 and not on z = 0 has Y up whatever its format.
+    `read_mesh` never applies it, since these formats do not store it. STL comes from machining and printing, where z
+    points up. A PLY or OFF must also be centred in y, and any mesh that stands on y = 0 and not on z = 0 has Y up.
     """
     kind = Path(source.path).suffix.lower()
     if kind not in (".stl", ".ply", ".off"):
@@ -131,22 +128,22 @@ def guess_up_axis(source: SourceMesh) -> str:
 
 
 def guess_units(source: SourceMesh) -> str | None:
-    """ "millimetres" for a mesh over 50 units large in a format without units, else None; only shown."""
+    """ "millimetres" for a mesh over 50 units large in a format without units, else None; a suggestion only."""
     if Path(source.path).suffix.lower() in (".stl", ".ply", ".off", ".obj") and source.size > 50:
         return "millimetres"
     return None
 
 
 def units_note(source: SourceMesh) -> str:
-    """A note for meshes whose units are guessed; else empty."""
+    """A note on a mesh's probable units; empty if nothing is suggested."""
     units = guess_units(source)
     if units is None:
         return ""
-    return f"It says no units; its size is {source.size:,.4g}, likely {units}; glTF and USD count metres."
+    return f"It states no units; its size is {source.size:,.4g}, probably {units}; glTF and USD use metres."
 
 
 def _four_channels(colors: ArrayLike, count: int, label: str) -> NDArray[np.float32]:
-    """[W, 4] in 0..1 from [W, 3] or [W, 4]; what is not a number is white."""
+    """Colours [W, 4] from 0 to 1, from [W, 3] or [W, 4]; values that are not numbers become white."""
     values = np.nan_to_num(np.asarray(colors, dtype=np.float64), nan=1.0, posinf=1.0, neginf=0.0).clip(0.0, 1.0)
     if values.ndim == 2 and values.shape[1] == 3:
         values = np.column_stack([values, np.ones(len(values))])
@@ -192,6 +189,6 @@ def _check_geometry(points: NDArray[np.float64], faces: NDArray, label: str) -> 
     low, high = points.min(axis=0), points.max(axis=0)
     if max(abs(low).max(), abs(high).max()) > 1e30:
         raise MeshError(f"{label}: its coordinates are too large to be a shape; check its units.")
-    # Below double precision's spacing there, the file's numbers are rounding steps, not a shape.
+    # A smaller size is below the spacing of double precision there, so it is rounding, not a shape.
     if (high - low).max() <= max(1e-30, 1e-12 * max(abs(low).max(), abs(high).max())):
         raise MeshError(f"{label}: all vertices coincide, so it has no size; open another file.")

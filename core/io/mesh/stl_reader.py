@@ -1,4 +1,4 @@
-"""STL, text and binary: each facet's three corners in file order."""
+"""Reads STL files, text and binary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute
 
 
 def read_stl(path: Path) -> SourceMesh:
-    """Vertices are the corners of all facets, normals are computed; raises MeshError for a damaged file."""
+    """Read the corners of all facets, in file order, as vertices. Raises MeshError for a damaged file."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -33,7 +33,7 @@ def read_stl(path: Path) -> SourceMesh:
 
 
 def _coloured(data: bytes) -> bool:
-    """Whether a binary file has colours, in either of the two ways that programs store them."""
+    """Whether a binary file has colours, in either of the two usual ways."""
     if data.lstrip().startswith(b"solid") or len(data) < 84:
         return False
     facets = np.frombuffer(data, _FACET, offset=84, count=(len(data) - 84) // _FACET.itemsize)
@@ -41,7 +41,7 @@ def _coloured(data: bytes) -> bool:
 
 
 def _corners(data: bytes) -> NDArray[np.float64]:
-    """[3 F, 3] corners facet by facet; ValueError with what is wrong, in a few words."""
+    """Corners [3 F, 3], facet by facet. Raises ValueError that says what is wrong in a few words."""
     size = 84 + _FACET.itemsize * int.from_bytes(data[80:84], "little") if len(data) >= 84 else -1
     if len(data) == size:
         return np.frombuffer(data, _FACET, offset=84)["corners"].reshape(-1, 3).astype(np.float64)
@@ -50,7 +50,7 @@ def _corners(data: bytes) -> NDArray[np.float64]:
         raise ValueError(f"its length should be {size:,} bytes" if size > 0 else "the header is missing")
     if b"endsolid" not in text[-400:]:
         raise ValueError("the closing endsolid is missing")
-    # A file may hold several solids, whose names may be any words: only what follows `vertex` in a facet counts.
+    # A file may hold several solids with any words as names: only what follows `vertex` in a facet counts.
     lines = [words for line in text.replace(b"\r", b"\n").split(b"\n") if (words := line.split())]
     rows = [words[1:4] for words in lines if words[0] == b"vertex"]
     facets = sum(words[0] == b"facet" for words in lines)

@@ -1,4 +1,4 @@
-"""Cameras of depth maps: intrinsics and poses from files or arguments, and back-projection of pixels."""
+"""Reads cameras of depth maps (intrinsics and poses, from files or arguments), and back-projects pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_TEXT = 1 << 26
 
 
 def find_camera_file(folder: Path, stems: tuple[str, ...]) -> Path | None:
-    """The first of `stem`.txt, .json, .npy and .npz that is in the folder."""
+    """The first of STEM.txt, .json, .npy and .npz in the folder; None without any."""
     for stem in stems:
         for suffix in CAMERA_SUFFIXES:
             if (folder / f"{stem}{suffix}").is_file():
@@ -30,7 +30,7 @@ def find_camera_file(folder: Path, stems: tuple[str, ...]) -> Path | None:
 
 
 def read_intrinsics(source: ArrayLike | str | Path) -> NDArray[np.float64]:
-    """[3, 3] (or [T, 3, 3]) from a matrix, from fx fy cx cy, or from a file; raises DataError."""
+    """Intrinsics [3, 3] or [T, 3, 3] in pixels, from a matrix, from fx fy cx cy, or from a file. Raises DataError."""
     label = "The camera intrinsics"
     if isinstance(source, str | Path):
         label = Path(source).name
@@ -58,7 +58,7 @@ def read_intrinsics(source: ArrayLike | str | Path) -> NDArray[np.float64]:
 
 
 def read_poses(source: ArrayLike | str | Path, frames: int) -> NDArray[np.float64]:
-    """Camera-to-world matrices [T, 4, 4] from an array or a file; raises DataError when one is not a rigid motion."""
+    """Camera-to-world matrices [T, 4, 4] from an array or a file. Raises DataError if one is no rigid motion."""
     label = "The camera poses"
     if isinstance(source, str | Path):
         label = Path(source).name
@@ -92,7 +92,7 @@ def read_poses(source: ArrayLike | str | Path, frames: int) -> NDArray[np.float6
 def back_project(
     depth: NDArray[np.float64], intrinsics: NDArray[np.float64], keep: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Points [N, 3] of the kept pixels of depth [H, W] along z, in camera axes: x right, y down, z forward."""
+    """Points [N, 3] of the pixels `keep` of depth [H, W] along z, in camera axes: x right, y down, z forward."""
     row, column = np.nonzero(keep)
     z = depth[row, column]
     rays = np.stack([column, row, np.ones_like(row)], axis=1) @ np.linalg.inv(intrinsics).T
@@ -100,10 +100,10 @@ def back_project(
 
 
 def world_turn(poses: NDArray[np.float64] | None) -> tuple[NDArray[np.float64], str]:
-    """[3, 3] half turn that makes up a positive axis, and that axis.
+    """A rotation [3, 3] by 0 or 180 degrees after which a positive axis points up, and that axis.
 
-    Up is where the cameras' upper edges point on average, at the nearest axis. Without poses the world is the
-    camera's own axes, whose y points down: the half turn about x gives Y up with the camera looking along -z.
+    Up is the axis nearest to the mean direction of the images' upper edges. Without poses, the world has the camera's
+    axes, whose y points down; turned about x, it has Y up and the camera looks along -z.
     """
     up = np.array([0.0, -1.0, 0.0]) if poses is None else -poses[:, :3, 1].mean(axis=0)
     axis = int(np.abs(up).argmax())
@@ -142,7 +142,7 @@ def _numbers_of_file(path: Path, names: tuple[str, ...], named: object) -> Array
 
 
 def _named_intrinsics(fields: Mapping) -> list | None:
-    """fx, fy, cx, cy by name, or Open3D's `intrinsic_matrix`, whose nine numbers go column by column."""
+    """The values of fx, fy, cx, cy, or of Open3D's `intrinsic_matrix`, which is stored column by column."""
     if all(name in fields for name in ("fx", "fy", "cx", "cy")):
         return [fields[name] for name in ("fx", "fy", "cx", "cy")]
     columns = fields.get("intrinsic_matrix")

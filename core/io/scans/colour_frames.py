@@ -1,4 +1,4 @@
-"""Reads colour images as scans: one file per frame, or all frames in one array."""
+"""Reads colour images as scans, from one file per frame or an array of all frames."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from core.sequence import ScanSequence, frozen_array
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_SIDE = 512  # colour frames are reduced to this
+MAX_SIDE = 512  # pixels to which larger images are reduced
 
 
 def read_picture_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
-    """All images, scaled to one size; they have no points. Raises DataError when none can be used."""
+    """All images, scaled to one size, without points. Raises DataError if none can be used."""
     stack, names, skipped, notes = read_image_frames(layout.files)
     stack = stack[:MAX_FRAMES]
     total = len(names) + len(skipped)
@@ -38,10 +38,10 @@ def read_picture_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) ->
 
 
 def read_image_frames(files: list[Path]) -> tuple[NDArray[np.uint8], list[str], list[tuple[str, str]], list[str]]:
-    """Images in order: one array [T, H, W, 3], the names used, (name, why) of those skipped, and notes.
+    """Images [T, H, W, 3] in order, the names of those used, (name, reason) of those skipped, and notes.
 
-    The first readable image sets the size (at most 512 pixels a side). Others are scaled to it, or skipped if their
-    proportions differ. A `.npz` holds them as `images` [T, H, W, 3] uint8. Raises DataError.
+    The first readable image sets the size, at most 512 pixels a side. Others are scaled to it, or skipped if their
+    aspect ratio differs. A `.npz` has `images` [T, H, W, 3] uint8. Raises DataError if none can be used.
     """
     if files[0].suffix.lower() in (".npz", ".npy"):
         return _image_array(files[0])
@@ -93,7 +93,7 @@ def _image_array(path: Path) -> tuple[NDArray[np.uint8], list[str], list[tuple[s
 
 
 def _colours(picture: Image) -> Image:
-    """RGB with transparent parts on white, as a subject that was cut out is usually shown."""
+    """The image as RGB, with white where it is transparent, as cut-out subjects are usually shown."""
     from PIL import Image as Images
 
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:

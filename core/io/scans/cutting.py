@@ -1,4 +1,4 @@
-"""Cuts the shape out of a scan: by a box, by masks of depth maps, and by removing the floor and stray points."""
+"""Cuts the shape out of a scan: with a box, with masks of depth maps, and by removing the floor and isolated points."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from core.io.scans.frames import Frame
 from core.io.scans.images import IMAGE_SUFFIXES, read_mask
 from core.io.scans.scan_files import natural_key
 
-STANDING = np.pi / 6  # largest tilt of a floor where the up axis is known
-WORTH_SAYING = 0.001  # of the points
-LOOKING_DOWN = np.pi / 3  # and where the camera's pose is unknown
+STANDING = np.pi / 6  # largest tilt of a floor if the up axis is known,
+LOOKING_DOWN = np.pi / 3  # and if the camera's pose is unknown
+WORTH_SAYING = 0.001  # share of removed points from which a note says so
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What is kept of every frame. `box`: x0, y0, z0, x1, y1, z1 in the scans' units; `mask`: an image or a folder."""
+    """What to keep of every frame.
+
+    `box` is x0, y0, z0, x1, y1, z1 in the scans' units, `mask` an image or a folder of images; `cleaned` removes a
+    floor and isolated points. Raises DataError for a box or masks that cannot be used.
+    """
 
     box: tuple[float, float, float, float, float, float] | None = None
     mask: Path | None = None
@@ -31,7 +35,6 @@ class Cut:
     masks: list[Path] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        """Raises DataError for a box or masks that cannot be used."""
         if self.box is not None:
             low, high = np.array(self.box[:3]), np.array(self.box[3:])
             if not (np.isfinite(self.box).all() and (low < high).all()):
@@ -61,9 +64,9 @@ class Cut:
         return np.where(mask, depth, 0.0)
 
     def applied(self, frames: list[Frame], tracked: bool, up_axis: str, leaning: bool) -> tuple[list[Frame], list[str]]:
-        """The frames reduced to the shape, and sentences on what was removed.
+        """The frames reduced to the shape, and notes on what was removed.
 
-        `leaning`: the camera's pose is unknown, so a floor may be tilted. Raises DataError where nothing is left.
+        With `leaning` a floor may be tilted, since the camera's pose is unknown. Raises DataError if nothing is left.
         """
         notes: list[str] = []
         if self.box is not None:

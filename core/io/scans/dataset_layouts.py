@@ -1,4 +1,4 @@
-"""Recognises the folder layouts of RGB-D data sets (ScanNet, TUM, 7-Scenes), with their cameras, units and times."""
+"""Recognises the folders of RGB-D data sets (ScanNet, TUM, 7-Scenes), and finds their cameras, units and times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INVALID_DEPTH = 65535
 
 @dataclass(frozen=True, eq=False)
 class DepthLayout:
-    """Depth images in order with their companion files; frames without a usable pose have None."""
+    """Depth images in order, with their companion files; a frame without a usable pose has None."""
 
     name: str
     files: list[Path]
@@ -32,7 +32,7 @@ class DepthLayout:
 
 
 def find_depth_layout(folder: Path) -> DepthLayout | None:
-    """The data set layout of a folder, or of its parent when it is the `depth` folder; else None."""
+    """The data set layout of a folder (for a `depth` folder, of its parent); None if there is none."""
     if folder.name == "depth" and _is_data_set(folder.parent):
         folder = folder.parent
     try:
@@ -84,7 +84,7 @@ def _seven_scenes(folder: Path) -> DepthLayout:
 
 
 def _tum(folder: Path) -> DepthLayout:
-    """File names are times in seconds; poses are matched by nearest time."""
+    """The layout of TUM, where file names are times in seconds; poses are those nearest in time."""
     files = sorted((folder / "depth").glob("*.png"), key=lambda file: (_time(file) or 0.0, natural_key(file)))
     times = [_time(file) for file in files]
     if any(time is None for time in times):
@@ -102,7 +102,7 @@ def _time(file: Path) -> float | None:
 
 
 def _matrix(path: Path) -> NDArray[np.float64] | None:
-    """A camera-to-world matrix [4, 4]; None if missing, or not finite where tracking was lost."""
+    """A camera-to-world matrix [4, 4]; None if it is missing or no rigid motion, as where tracking was lost."""
     try:
         numbers = np.array(utf8(read_bytes(path)).split(), dtype=np.float64)
     except (SkippedError, ValueError):
@@ -111,7 +111,7 @@ def _matrix(path: Path) -> NDArray[np.float64] | None:
 
 
 def is_rigid(matrix: NDArray[np.float64]) -> bool:
-    """Whether a matrix [4, 4] is a turn and a shift."""
+    """Whether a matrix [4, 4] is a rotation and a translation."""
     if not np.isfinite(matrix).all() or np.abs(matrix).max() > 1e9:
         return False
     turn = matrix[:3, :3]
@@ -120,7 +120,7 @@ def is_rigid(matrix: NDArray[np.float64]) -> bool:
 
 
 def _poses_at(path: Path, times: list[float]) -> list[NDArray[np.float64] | None] | None:
-    """Poses of a trajectory `time tx ty tz qx qy qz qw` a line at the nearest times; None without the file."""
+    """Poses at the nearest times in a trajectory with lines `time tx ty tz qx qy qz qw`; None without the file."""
     if not path.is_file():
         return None
     try:
@@ -139,7 +139,7 @@ def _poses_at(path: Path, times: list[float]) -> list[NDArray[np.float64] | None
 
 
 def _pose(row: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[4, 4] of a position [3] and a quaternion x y z w."""
+    """The matrix [4, 4] of a position x y z and a quaternion x y z w, a row [7]."""
     x, y, z, w = row[3:] / max(float(np.linalg.norm(row[3:])), 1e-300)
     matrix = np.eye(4)
     matrix[:3, :3] = [

@@ -1,9 +1,9 @@
-"""Depth maps to points: reading them, removing the background, back-projecting through the camera.
+"""Reads depth maps, removes the background and back-projects the rest to points.
 
-The background rule, frame by frame: depths are sorted into 256 bins; a gap is a run of bins, at least 4% of the depth
-there wide, with hardly a pixel in it. The cut is in the middle of the farthest gap whose near side leaves the image
-border free (under a tenth of it) and whose far side covers at least a quarter of it, as a wall does and the subject's
-own far side does not. Without such a gap nothing is cut. `depth_max` cuts in addition.
+The background is found frame by frame in a histogram of 256 bins. A gap is a run of nearly empty bins, at least 4% of
+the depth wide. The cut is in the middle of the farthest gap whose near side touches under a tenth of the image border
+and whose far side covers at least a quarter of it, as a wall does. Without such a gap nothing is cut. `depth_max` cuts
+in addition.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from core.sequence import ScanSequence
 
 _BINS = 256
 _SMALLEST_GAP = 0.04  # of the depth where it begins
-_STRAY = 0.0005  # of the pixels: a bin with fewer counts as empty
+_STRAY = 0.0005  # of the pixels; a bin with fewer counts as empty
 _FREE_BORDER = 0.1
 _COVERED_BORDER = 0.25
 _SMALLEST_SUBJECT = 0.002  # of the pixels
@@ -47,7 +47,7 @@ DepthMap = tuple[int, str, NDArray[np.float64]]  # number of the frame, name, me
 
 @dataclass(frozen=True, eq=False)
 class DepthFrames:
-    """Points in the world, Y (or `up_axis`) up, of each frame that could be used."""
+    """Points in world space of each frame that could be used."""
 
     frames: list[Frame]
     up_axis: str
@@ -65,13 +65,13 @@ def read_depth_frames(
     layout: DepthLayout | None = None,
     cut: Cut | None = None,
 ) -> DepthFrames:
-    """Points of depth PNGs (16 bit, millimetres) in order, or of one .npz (`depth` [T, H, W], `intrinsics`, `poses`).
+    """Points of 16-bit depth PNGs in order, or of one .npz (`depth` [T, H, W], `intrinsics`, `poses`).
 
-    `scale` is how many units of the files are a metre: by default 1,000 for whole numbers, 1 for
-    floating-point ones (or as an array called depth_mm or depth_m says), 5,000 for TUM's layout, or where the first
-    image is too far away otherwise; guesses are reported. Intrinsics and camera-to-world `poses` are in the file,
-    in the argument, in the data set's `layout`, or beside the files. Only what the masks of `cut` show is kept. Raises
-    DataError without intrinsics or when poses or masks do not fit.
+    `scale` is the number of the files' units in a metre. By default it is 1,000 for whole numbers, 1 for floats (or
+    what the array's name, depth_mm or depth_m, says), and 5,000 in TUM's layout and where the first image would be too
+    far away otherwise; guesses become notes. Intrinsics and camera-to-world `poses` are taken from the file, the
+    argument, the data set's `layout`, or files beside it. Of `cut`, only masks are applied. Raises DataError without
+    intrinsics, and for poses or masks that do not fit.
     """
     said: list[str] = []
     folder = files[0].parent
@@ -146,19 +146,19 @@ def read_depth_frames(
 
 
 def _beside(places: list[Path]) -> Path | None:
-    """Intrinsics beside a folder that is left as it came, named after it: `tum-intrinsics.txt` beside `tum`."""
+    """The intrinsics file in these folders, or beside them and named after them (`tum-intrinsics.txt` beside `tum`)."""
     named = ((place.resolve().parent, tuple(f"{place.name}-{stem}" for stem in INTRINSICS_STEMS)) for place in places)
     return next((found for folder, stems in named if (found := find_camera_file(folder, stems))), None)
 
 
 def background_limit(depth: NDArray[np.float64]) -> float | None:
-    """The depth where the background of depth [H, W] (0: no measurement) begins, or None; see the top of the file."""
+    """The depth at which the background of depth [H, W] (0: not measured) begins, or None; the module says how."""
     seen = depth > 0
     values = depth[seen]
     if len(values) < 100:
         return None
     border = _border(depth)
-    # A few wild readings must not stretch the bins.
+    # Outliers must not stretch the bins.
     low, high = np.quantile(values, 0.001), np.quantile(values, 0.999)
     if high <= low:
         return None
@@ -179,7 +179,7 @@ def background_limit(depth: NDArray[np.float64]) -> float | None:
 
 
 def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout | None, said: list[str]) -> float:
-    """Units per metre, as asked, by the data set's convention, or guessed; `said` reports which."""
+    """Units per metre: as requested, by the data set's convention, or guessed; `said` gets a note on that."""
     if scale is not None:
         return scale
     if layout is not None and layout.scale != MILLIMETRES:
@@ -204,7 +204,7 @@ def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout |
 
 
 def _pictures(files: list[Path], scale: float, skipped: list[tuple[str, str]]) -> Iterator[DepthMap]:
-    """One depth map after another, so that long sequences need not fit in memory."""
+    """One depth map in metres after the other, so that long sequences need not fit into memory."""
     for frame, path in enumerate(files):
         try:
             depth = read_depth_image(path)
@@ -218,7 +218,7 @@ def _border(picture: NDArray) -> NDArray:
 
 
 def _arrays(path: Path, scale: float | None) -> tuple[int, NDArray[np.float64], dict[str, NDArray]]:
-    """Frames, depth maps [T, H, W] in metres, and all arrays of the file."""
+    """The number of frames, depth maps [T, H, W] in metres, and all arrays of the file. Raises DataError."""
     try:
         arrays = read_arrays(path)
     except SkippedError as error:
@@ -236,7 +236,7 @@ def _arrays(path: Path, scale: float | None) -> tuple[int, NDArray[np.float64], 
 
 
 def read_depth_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
-    """All depth maps as points of what the camera saw."""
+    """All depth maps, as points seen from one side."""
     thinned = Thinning(MAX_POINTS)
     found = read_depth_frames(
         layout.files, asked.intrinsics, asked.depth_max, thinned, asked.depth_scale, layout.depth, asked.cut

@@ -1,4 +1,4 @@
-"""Reads frame numbers as times: a missing number is a moment without a measurement, not a cut."""
+"""Takes frame numbers as times: where a number is missing, there is a moment without a scan."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_MISSING = 3  # times the number of frames; sparser numbers mean something else
+MOST_MISSING = 3  # times the number of frames; sparser numbers are no frame numbers
 
 
 def numbers_in_names(names: Sequence[str]) -> list[int] | None:
-    """The last number in each name's stem if all have one and they rise; else None."""
+    """The last number in each name's stem, if all have one and they increase; else None."""
     found = [re.findall(r"\d+", name.rsplit(".", 1)[0] if "." in name else name) for name in names]
     if not all(found) or any(len(digits[-1]) > 9 for digits in found):
         return None
-    # Only the last number may differ: in a1b7 and a2b7 the names count something else.
+    # Only the last number may differ: a1b7 and a2b7 are not two frames.
     if len({tuple(digits[:-1]) for digits in found}) > 1:
         return None
     numbers = [int(digits[-1]) for digits in found]
@@ -25,9 +25,9 @@ def numbers_in_names(names: Sequence[str]) -> list[int] | None:
 
 
 def frame_places(numbers: Sequence[int] | None) -> list[int] | None:
-    """The place of each frame in time, from 0, if some in between are missing; else None.
+    """Each frame's place in time, from 0, if some frames between are missing; else None.
 
-    The unit is the smallest step: every fifth image of a film is a sequence without gaps.
+    The unit is the smallest step, so that every fifth frame of a film is a sequence without gaps.
     """
     if numbers is None or len(numbers) < 3:
         return None
@@ -42,7 +42,7 @@ def frame_places(numbers: Sequence[int] | None) -> list[int] | None:
 
 
 def places_of_times(times: Sequence[float]) -> tuple[list[int] | None, float | None]:
-    """Places as of `frame_places`, and frames per second, of rising times in seconds."""
+    """`frame_places` and frames per second of increasing times in seconds; None where they cannot be told."""
     if len(times) < 2:
         return None, None
     steps = np.diff(np.asarray(times, dtype=np.float64))
@@ -56,7 +56,7 @@ def places_of_times(times: Sequence[float]) -> tuple[list[int] | None, float | N
 
 
 def with_gaps(frames: Sequence[NDArray], places: Sequence[int]) -> tuple[list[NDArray], str]:
-    """Frames at their places with empty ones [0, 3] in the gaps, and a note."""
+    """Frames at their places, with empty ones [0, 3] in the gaps, and a note on that."""
     result = [np.zeros((0, 3), np.float32) for _ in range(places[-1] + 1)]
     for place, frame in zip(places, frames, strict=True):
         result[place] = frame

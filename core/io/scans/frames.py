@@ -13,16 +13,16 @@ from core.errors import DataError
 Frame = tuple[str, NDArray[np.float64]]
 _LARGEST = 1e30  # largest coordinate, so that squared differences fit single precision
 _MIN_POINTS = 3
-_OTHER_SIZE = 20.0  # times the typical size: beyond, it is another unit, not motion
+_OTHER_SIZE = 20.0  # times the typical size; a larger factor means another unit, not motion
 _SAMPLE = 512
 
 
 @dataclass
 class Thinning:
-    """Keeps at most `most` random points of a frame, as soon as it is read, so that long scans fit in memory.
+    """Keeps at most `most` random points of each frame when it is read, so that long scans fit into memory.
 
-    Frames with the same number of points keep the same rows, so that tracks stay tracks; unless they are `tracked`,
-    points that are not finite go first, as an organised scan may consist of them mostly.
+    Frames with the same number of points keep the same rows, so that tracks stay tracks. In frames that are not
+    `tracked`, points that are not finite are dropped first, since an organised scan may have many of them.
     """
 
     most: int
@@ -43,7 +43,7 @@ class Thinning:
         return points[np.sort(np.random.default_rng(len(points)).permutation(len(points))[: self.most])]
 
     def notes(self) -> list[str]:
-        """What was left out, in a sentence, if anything."""
+        """A note on what was left out, if anything."""
         if not self.frames:
             return []
         which = "1 frame has" if self.frames == 1 else f"{self.frames:,} frames have up to"
@@ -51,11 +51,11 @@ class Thinning:
 
 
 def clean_frames(frames: list[Frame], tracked: bool | None) -> tuple[list[Frame], list[tuple[str, str]], list[str]]:
-    """Usable frames, (name, why) of those skipped, and notes on repairs.
+    """Usable frames, (name, reason) of those skipped, and notes on repairs.
 
-    Points that are not finite are dropped: in that frame, or in all frames where row i is the same surface point.
-    Frames without points, with one point, with all points at one place, or of another size by a factor above 20 are
-    skipped. Raises DataError when `tracked` is asked for and the frames have different numbers of points.
+    Points that are not finite are dropped, in tracked scans from all frames. Frames with fewer than three points, with
+    all points in one place, or 20 times larger or smaller than most are skipped. Raises DataError if `tracked` frames
+    have different numbers of points.
     """
     skipped: list[tuple[str, str]] = []
     kept: list[Frame] = []
@@ -79,9 +79,9 @@ def clean_frames(frames: list[Frame], tracked: bool | None) -> tuple[list[Frame]
 
 
 def are_tracked(frames: list[Frame]) -> bool:
-    """Whether row i is the same surface point in every frame: points that are neighbours in frame 0 stay so.
+    """Whether row i is the same surface point in every frame, which is so if neighbours in frame 0 stay neighbours.
 
-    Needs two frames and the same number of points in all of them.
+    It needs two frames and the same number of points in all of them.
     """
     first = frames[0][1]
     count = len(first)
@@ -89,7 +89,7 @@ def are_tracked(frames: list[Frame]) -> bool:
         return False
     rows = np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64)
     nearest = np.asarray(cKDTree(first).query(first[rows], k=2)[1])
-    # The row itself may come second where points repeat.
+    # If points repeat, the row itself may come second.
     partner = np.where(nearest[:, 0] == rows, nearest[:, 1], nearest[:, 0])
     shuffled = np.random.default_rng(0).permutation(count)[rows]
     for _, points in frames[1:]:
@@ -101,7 +101,7 @@ def are_tracked(frames: list[Frame]) -> bool:
 
 
 def usable_rows(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """[N] true where all coordinates are numbers of a size that single precision holds."""
+    """[N] true where all coordinates are finite numbers that fit single precision."""
     return np.asarray((np.abs(points) < _LARGEST).all(axis=1))
 
 
@@ -125,7 +125,7 @@ def _drop_not_finite(frames: list[Frame], tracked: bool | None) -> tuple[list[Fr
 
 
 def _with_shape(frames: list[Frame]) -> tuple[list[Frame], list[tuple[str, str]]]:
-    """Frames with an extent in single precision, which they are stored in."""
+    """Frames that have an extent in single precision, in which they are stored; and (name, reason) of the others."""
     kept, skipped = [], []
     for name, points in frames:
         extent = np.ptp(points, axis=0).max() if len(points) else 0.0
@@ -140,10 +140,10 @@ def _with_shape(frames: list[Frame]) -> tuple[list[Frame], list[tuple[str, str]]
 
 
 def _of_one_size(frames: list[Frame]) -> tuple[list[Frame], list[tuple[str, str]]]:
-    """Frames of about the median size (of two frames, the earlier one's)."""
+    """Frames of about the median size (of two frames, the earlier one's); and (name, reason) of the others."""
     if len(frames) < 2:
         return frames, []
-    # Quantiles, so that one stray point is not a larger scan.
+    # Quantiles, so that one stray point does not change the size.
     sizes = [float(np.ptp(np.quantile(points, (0.05, 0.95), axis=0), axis=0).max()) for _, points in frames]
     sizes = [size or float(np.ptp(points, axis=0).max()) for size, (_, points) in zip(sizes, frames, strict=True)]
     order = np.argsort(sizes, kind="stable")

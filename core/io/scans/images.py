@@ -1,4 +1,4 @@
-"""Opens image files of scans safely: depth PNGs, masks and colour frames."""
+"""Opens untrusted image files of scans: depth PNGs, masks and colour frames."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def _png_heading(path: Path) -> bytes | None:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the header is that of an image without depth; only PNG headers tell."""
+    """Whether a file is an image without depth, by its header; all but PNGs are."""
     head = _png_heading(path)
     return path.suffix.lower() != ".png" or (head is not None and not png_is_depth(path))
 
 
 def read_depth_image(path: Path) -> NDArray[np.float64]:
-    """The numbers [H, W] of a depth PNG; raises SkippedError."""
+    """The values [H, W] of a depth PNG. Raises SkippedError."""
     picture = open_picture(path)
     if picture.mode not in ("I;16", "I;16B", "I", "L"):
         raise SkippedError(f"is a colour image ({picture.mode}), not a depth map of one channel with 16 bits")
@@ -49,7 +49,7 @@ def read_depth_image(path: Path) -> NDArray[np.float64]:
 
 
 def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """[H, W] of that shape, true where an image is not black or transparent; raises SkippedError."""
+    """[H, W] of this shape, true where an image is neither black nor transparent. Raises SkippedError."""
     from PIL import Image as Images
 
     picture = open_picture(path)
@@ -64,7 +64,7 @@ def read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def open_picture(path: Path) -> Image:
-    """A fully decoded image of a reasonable size; raises SkippedError."""
+    """A decoded image. Raises SkippedError if it is damaged or too large."""
     from PIL import Image as Images
 
     data = read_bytes(path)

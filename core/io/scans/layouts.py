@@ -1,4 +1,4 @@
-"""Finds the scans under a path, their kind, and their companion files."""
+"""Finds the scans in a folder or file, their kind, and their companion files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from core.io.scans.scan_kind import ScanKind, ScanLayout
 from core.io.scans.voxels import VOXELS
 
 SETTINGS_NAME = "scan.json"
-TRUTH_STEM = "truth"  # ground truth kept beside the scans
+TRUTH_STEM = "truth"  # name of a ground truth beside the scans
 _MOST_ENTRIES = 100_000
-# All readable kinds of scan; on a tie in the number of files the earlier one wins, as it says more about the shape.
+# All kinds of scan; with equal numbers of files the earlier one is chosen, as it says more about the shape.
 KINDS = (POINTS, DEPTH, VOXELS, IMAGES)
 _FORMATS = ", ".join(kind.formats for kind in KINDS[:-1]) + f" or {KINDS[-1].formats}"
 
 
 def scan_kind(name: str) -> ScanKind:
-    """The kind of this name; raises DataError."""
+    """The kind of this name. Raises DataError that lists the names."""
     found = next((kind for kind in KINDS if kind.name == name), None)
     if found is None:
         names = ", ".join(kind.name for kind in KINDS)
@@ -36,7 +36,7 @@ def scan_kind(name: str) -> ScanKind:
 
 
 def find_scans(path: Path, modality: str | None) -> ScanLayout:
-    """What to read under a file or folder; raises DataError when there is nothing."""
+    """The scans in a folder or file. Raises DataError if there are none, or not of this modality."""
     check_path(path)
     asked = None if modality is None else scan_kind(modality)
     if path.is_file():
@@ -46,7 +46,7 @@ def find_scans(path: Path, modality: str | None) -> ScanLayout:
                 raise DataError(f"{path.name} is not a scan that can be read; open a folder or file of {_FORMATS}.")
             kind = asked or _usual(path.suffix.lower())
         if path.suffix.lower() in ARRAY_SUFFIXES and asked is not None and {kind, asked} == {DEPTH, VOXELS}:
-            kind = asked  # arrays of three axes may be either, and who opens them knows
+            kind = asked  # arrays with three axes may be either, so the caller decides
         if not _fits(kind, modality):
             raise DataError(f"{path.name} holds {kind.name}, not {modality}; leave the modality out.")
         return ScanLayout(kind, [path])
@@ -64,8 +64,8 @@ def find_scans(path: Path, modality: str | None) -> ScanLayout:
         if asked is IMAGES and (pictures := pictures_folder(known.files[0].parent.parent)) is not None:
             return find_scans(pictures, modality)
         if asked not in (None, DEPTH):
-            raise DataError(f"{path} holds depth maps as {known.name} lays them out, not {modality}; leave it out.")
-        said = f"The folder is laid out as {known.name} does it: {len(known.files):,} depth maps are read."
+            raise DataError(f"{path} holds depth maps of {known.name}, not {modality}; leave the modality out.")
+        said = f"The folder has the layout of {known.name}; its {len(known.files):,} depth maps are read."
         notes = [said, *known.notes]
         return ScanLayout(DEPTH, known.files, _settings(path / SETTINGS_NAME, notes), notes, known)
     notes = []
@@ -100,12 +100,12 @@ def _suffixes() -> set[str]:
 
 
 def _usual(suffix: str) -> ScanKind:
-    """The usual kind of files with this suffix, for those too damaged to tell."""
+    """The usual kind of files with this suffix, for damaged ones."""
     return next((kind for kind in reversed(KINDS) if suffix in kind.suffixes), POINTS)
 
 
 def _groups(files: list[Path]) -> dict[tuple[ScanKind, str], list[Path]]:
-    """Files grouped by kind and suffix; a file too damaged to tell joins the others of its suffix."""
+    """{(kind, suffix): files}; a file too damaged for its kind to be known joins the others of its suffix."""
     kinds = {file: _kind(file) for file in files if file.suffix.lower() in _suffixes()}
     usual: dict[str, ScanKind] = {}
     for suffix in {file.suffix.lower() for file in kinds}:
@@ -119,13 +119,13 @@ def _groups(files: list[Path]) -> dict[tuple[ScanKind, str], list[Path]]:
 
 
 def _kind(path: Path) -> ScanKind | None:
-    """The kind of one file by its header; None if that does not tell."""
+    """The kind of one file, by its header; None if that does not tell it."""
     suffix = path.suffix.lower()
     if suffix not in ARRAY_SUFFIXES:
         return next((kind for kind in KINDS if suffix in kind.suffixes and kind.recognised(path)), None)
     try:
         shapes = array_shapes(path)
-    except SkippedError:  # damaged: whichever reader is asked for it says how
+    except SkippedError:  # the reader will report the damage
         return None
     for kind in KINDS:
         if kind.array and any(name.startswith(kind.array) for name in shapes):

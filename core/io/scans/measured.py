@@ -1,4 +1,4 @@
-"""Turns frames of measured points into a sequence: cleaned, cut, placed in time, with open settings filled in."""
+"""Makes a sequence of frames of measured points: cleans and cuts them, and guesses settings left open."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.io.scans.scan_files import Skipped, none_usable, skipped_notes
 from core.io.scans.scan_kind import MAX_FRAMES, ReadingOptions, ScanLayout, triple
 from core.sequence import ScanSequence, frozen_array
 
-MAX_POINTS = 20_000  # kept of each frame; the models look at some thousands
+MAX_POINTS = 20_000  # kept of each frame; the models see some thousands
 
 
 def measured_sequence(
@@ -29,9 +29,9 @@ def measured_sequence(
     viewpoints: dict[str, NDArray[np.float64]] | None = None,
     seen_from_one_side: bool = False,
 ) -> ScanSequence:
-    """The sequence of the frames' points; raises DataError where none can be used.
+    """The sequence of the frames' points. Raises DataError if no frame can be used.
 
-    `viewpoints` are camera positions by frame name. Points `seen_from_one_side` make a depth scan.
+    `viewpoints` are camera positions by frame name. With `seen_from_one_side` the points are a depth scan.
     """
     total = len(frames) + len(skipped)
     cleaned, also_skipped, repairs = clean_frames(frames, asked.tracked)
@@ -49,7 +49,7 @@ def measured_sequence(
         around = " ".join(f"{value:.10g}" for value in origin)
         repairs = [
             *repairs,
-            f"Its coordinates lie far from 0; they are counted from {around} here, and exported there.",
+            f"Its coordinates lie far from 0; here they are relative to {around}, and exports have the original ones.",
         ]
     points = tuple(frozen_array(frame, np.float32, (None, 3), "points") for _, frame in cleaned)
     scans = ScanSequence(
@@ -63,7 +63,7 @@ def measured_sequence(
     if up_axis is None:
         up_axis = guess_up_axis(scans)
         if up_axis != "y":
-            said = f"The scans stand on the plane {up_axis} = 0, so {up_axis} is taken for the up axis."
+            said = f"The scans stand on the plane {up_axis} = 0, so {up_axis} is taken as the up axis."
             scans = replace(scans, notes=(*scans.notes, said))
     partial = seen_from_one_side if asked.partial is None else asked.partial
     names = [name for name, _ in cleaned]
@@ -73,7 +73,7 @@ def measured_sequence(
 
 
 def _at_their_moments(scans: ScanSequence, names: list[str], places: dict[str, int] | None) -> ScanSequence:
-    """Inserts empty frames where some are missing; a moving camera keeps its last position there."""
+    """The scans with empty frames where some are missing; there, a moving camera keeps its last position."""
     if places is None or any(name not in places for name in names):
         return scans
     own = [places[name] - places[names[0]] for name in names]
@@ -88,7 +88,7 @@ def _at_their_moments(scans: ScanSequence, names: list[str], places: dict[str, i
 
 
 def _moments(layout: ScanLayout) -> dict[str, int] | None:
-    """The place in time of each file, where numbers or times in the names show gaps."""
+    """{file name: place in time}, if numbers or times in the names show gaps; else None."""
     names = [file.name for file in layout.files]
     if layout.depth is not None and layout.depth.times is not None:
         places = places_of_times(layout.depth.times)[0]
@@ -103,7 +103,7 @@ def _camera(
     frames: list[str],
     origin: tuple[float, float, float],
 ) -> tuple[tuple[float, float, float] | None, NDArray[np.float64] | None]:
-    """Where the camera was in the first of these frames, and in each [T, 3] if it moved."""
+    """The camera's position in the first of these frames, and in each frame [T, 3] if it moved."""
     if viewpoints is None:
         return None if asked.viewpoint is None else triple(np.array(asked.viewpoint) - origin), None
     places = np.stack([viewpoints[name] for name in frames]) - origin

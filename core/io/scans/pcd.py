@@ -1,4 +1,4 @@
-"""PCD files (Point Cloud Library): text, binary, and binary compressed by LZF."""
+"""Reads PCD files (Point Cloud Library): text, binary, and binary compressed by LZF."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Columns = list[tuple[str, np.dtype, int]]  # name, type and number of values of
 
 
 def parse_pcd(data: bytes) -> NDArray[np.float64]:
-    """Points [N, 3] of a file's bytes, NaN where the scanner saw nothing; raises SkippedError."""
+    """Points [N, 3] of a file's bytes, NaN where the scanner saw nothing. Raises SkippedError."""
     heading, kind, start = _heading(data)
     columns = _columns(heading)
     names = [name for name, _, _ in columns]
@@ -43,7 +43,7 @@ def parse_pcd(data: bytes) -> NDArray[np.float64]:
 
 
 def decompress_lzf(data: bytes, size: int) -> bytes:
-    """LZF data to exactly `size` bytes; raises SkippedError when it is damaged."""
+    """LZF data, decompressed to exactly `size` bytes. Raises SkippedError if it is damaged."""
     if size > _MOST_EXPANSION * len(data):
         raise SkippedError(f"declares {size:,} bytes, more than it can hold, so it is damaged")
     out = bytearray()
@@ -52,12 +52,12 @@ def decompress_lzf(data: bytes, size: int) -> bytes:
         while at < end:
             control = data[at]
             at += 1
-            if control < 32:  # a run of control + 1 bytes as they are
+            if control < 32:  # a run of control + 1 literal bytes
                 if at + control + 1 > end:
                     raise SkippedError("ends within its points, so it is cut short")
                 out += data[at : at + control + 1]
                 at += control + 1
-            else:  # a repeat of bytes that were written before
+            else:  # a repetition of earlier output
                 length = control >> 5
                 if length == 7:
                     length += data[at]
@@ -68,7 +68,7 @@ def decompress_lzf(data: bytes, size: int) -> bytes:
                 if place < 0:
                     raise SkippedError("is damaged (its compressed points are invalid)")
                 piece = out[place : place + length]
-                # The repeat may reach into what it writes itself: then the piece goes round.
+                # A repetition longer than its distance repeats its own output.
                 out += piece if len(piece) == length else (piece * (length // len(piece) + 1))[:length]
             if len(out) > size:
                 raise SkippedError("is damaged (it holds more points than it declares)")
@@ -80,7 +80,7 @@ def decompress_lzf(data: bytes, size: int) -> bytes:
 
 
 def _heading(data: bytes) -> tuple[dict[str, list[str]], str, int]:
-    """The heading's lines by keyword, how the points are stored, and where they start."""
+    """{keyword: words} of the header, how the points are stored, and where they start. Raises SkippedError."""
     heading: dict[str, list[str]] = {}
     at = 0
     while at < min(len(data), _MAX_HEADING):
@@ -144,7 +144,7 @@ def _from_compressed(data: bytes, start: int, columns: _Columns, points: int, wi
     if packed > len(data) - start - 8 or size < points * width:
         raise SkippedError(f"declares {points:,} points, more than it holds, so it is cut short")
     raw = decompress_lzf(data[start + 8 : start + 8 + packed], size)
-    # Compressed files keep all values of a field together.
+    # Compressed files store all values of a field together.
     result = np.empty((points, 3))
     at = 0
     for name, kind, count in columns:

@@ -1,4 +1,4 @@
-"""Reads measured points from PLY, PCD, XYZ, OBJ, NPY or NPZ files: a frame each, or all in one array."""
+"""Reads measured points from PLY, PCD, XYZ, OBJ, NPY or NPZ files, one per frame, or from an array of all frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_COLUMNS = 16  # x, y, z, then normals or colours
 
 
 def read_points(path: Path) -> NDArray[np.float64]:
-    """Points [N, 3] as stored, not finite ones included; raises SkippedError with what is wrong."""
+    """Points [N, 3] as stored, including those that are not finite. Raises SkippedError that says what is wrong."""
     suffix = path.suffix.lower()
     if suffix in ARRAY_SUFFIXES:
         return points_of_arrays(read_arrays(path))
@@ -41,16 +41,16 @@ def read_points(path: Path) -> NDArray[np.float64]:
     except MeshError as error:
         reason = str(error).removeprefix(f"{path.name} ").removesuffix("; copy or export it again.")
         raise SkippedError(reason.rstrip(".")) from error
-    except Exception as error:  # what a hostile heading can still provoke in numpy
+    except Exception as error:  # a hostile header can still provoke errors in numpy
         reason = " ".join(str(error).split())[:80] or type(error).__name__
         raise SkippedError(f"is damaged or cut short ({reason})") from error
 
 
 def points_of_arrays(arrays: dict[str, NDArray]) -> NDArray[np.float64]:
-    """[N, 3] or [T, N, 3]: the array called points (or alike), else the only one of such a shape.
+    """Points [N, 3] or [T, N, 3]: the array named points (or the like), else the only one of such a shape.
 
-    Points of files with `loc` [3] and `scale` (the OFlow layout) are mapped back by them.
-    Raises SkippedError.
+    With `loc` [3] and `scale`, as in the OFlow layout, they are mapped back to the original coordinates. Raises
+    SkippedError.
     """
     fitting = {name: array for name, array in arrays.items() if is_points(array.shape)}
     name = next((name for name in _POINT_NAMES if name in fitting), None)
@@ -76,11 +76,11 @@ def is_points(shape: tuple[int, ...]) -> bool:
 
 
 def parse_text_points(data: bytes, only: str = "") -> NDArray[np.float64]:
-    """Points [N, 3] of lines that begin with three numbers; for OBJ of those that begin with the word `only`.
+    """Points [N, 3] from lines that begin with three numbers, or for OBJ with the word `only` and three numbers.
 
-    Commas separate like blanks, `#` and `//` begin a comment, a first line of words is a heading (`X Y Z`), a first
-    line with one number alone a count, and an unfinished last line is left out. Raises SkippedError with the line that
-    makes no sense.
+    Commas separate like blanks, and `#` and `//` begin comments. A first line of words is a header (`X Y Z`), a first
+    line with a single number a count, and an incomplete last line is dropped. Raises SkippedError that quotes a line
+    which is not a point.
     """
     data = utf8(data)
     if b"\0" in data[:4096]:
@@ -123,7 +123,7 @@ def _is_point(words: list[str]) -> bool:
 
 
 def read_point_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
-    """All frames of points; with modality "depth" they show one side of the shape."""
+    """All frames of points. With the modality "depth" they show one side of the shape."""
     frames: list[Frame] = []
     skipped: Skipped = []
     thinned = Thinning(MAX_POINTS, asked.tracked)
@@ -146,7 +146,7 @@ def read_point_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> S
 
 
 def _places(layout: ScanLayout) -> dict[str, NDArray[np.float64]] | None:
-    """Camera positions from scan.json by frame file, one for each, or none."""
+    """{file name: camera position} from scan.json, if it has one for each frame; else None."""
     told = layout.settings.get("viewpoint")
     places = [triple(place) for place in told] if isinstance(told, list) else []
     if len(places) != len(layout.files) or any(place is None for place in places):
@@ -162,5 +162,5 @@ POINTS = ScanKind(
     suffixes=POINT_SUFFIXES,
     array="points",
     fitting=lambda shape, number: np.dtype(number).kind in "biuf" and is_points(shape),
-    stands_for=("depth",),  # a scan from one side may come as points that another program back-projected
+    stands_for=("depth",),  # another program may have back-projected a depth scan
 )

@@ -1,4 +1,4 @@
-"""Files of scans: their order, and their names in sentences."""
+"""Helpers for files of scans: their order, and sentences about them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMED = 4  # how many file names a sentence lists
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Sorting key that puts frame2 before frame10."""
+    """A sort key that puts frame2 before frame10."""
     pieces = re.split(r"([0-9]+)", path.name.casefold())
     return [(1, int(piece), "") if piece.isdecimal() else (0, 0, piece) for piece in pieces], path.name
 
@@ -26,7 +26,7 @@ def some_names(names: Iterable[str]) -> str:
 
 
 def check_path(path: Path) -> None:
-    """Raises DataError when there is nothing at `path`."""
+    """Raise DataError if `path` does not exist or cannot be read."""
     try:
         if not path.exists():
             raise DataError(f"{path} does not exist; check the path.")
@@ -45,7 +45,7 @@ def skipped_notes(total: int, skipped: Skipped) -> list[str]:
 
 
 def none_usable(path: Path, total: int, skipped: Skipped) -> str:
-    """The sentence for scans of which no frame can be used, with the first frame's reason."""
+    """The message for scans without a usable frame, with the first frame's reason."""
     name, why = skipped[0] if skipped else (path.name, "holds no frames")
     if total <= 1:
         where = path.name if name.startswith("frame ") or name == path.name else f"{name} in {path}"

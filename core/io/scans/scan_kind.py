@@ -1,4 +1,4 @@
-"""Describes a kind of scan to the readers, and the settings a caller may give."""
+"""The record that describes a kind of scan to the readers, and the caller's settings."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ MAX_FRAMES = 2000
 
 @dataclass(frozen=True)
 class ScanKind:
-    """How one kind of scan lies in files. `read` gets the files that `recognised` or `fitting` found to be of it."""
+    """How files of one kind of scan are recognised and read. `read` gets the files found to be of this kind."""
 
     name: str  # ScanSequence.modality of what is read
-    title: str  # of several, in a sentence
-    formats: str  # what may be opened, in a list
+    title: str  # the plural, for sentences
+    formats: str  # its file formats, for sentences
     read: Callable[[Path, ScanLayout, ReadingOptions], ScanSequence]
-    suffixes: tuple[str, ...] = ()  # of files that hold nothing but this kind, as far as `recognised` says
-    recognised: Callable[[Path], bool] = lambda path: True  # by a file's heading
-    array: str = ""  # how names of arrays of this kind begin in .npz files
-    fitting: Callable[[tuple[int, ...], DTypeLike], bool] = lambda shape, number: False  # an array of another name
+    suffixes: tuple[str, ...] = ()  # of files that can only be of this kind, if `recognised` agrees
+    recognised: Callable[[Path], bool] = lambda path: True  # whether a file's header is of this kind
+    array: str = ""  # prefix of the names of such arrays in .npz files
+    fitting: Callable[[tuple[int, ...], DTypeLike], bool] = lambda shape, number: False  # for arrays of other names
     whole_arrays: bool = False  # one array file holds all frames
-    stands_for: tuple[str, ...] = ()  # kinds that the same files show when the caller says so
+    stands_for: tuple[str, ...] = ()  # other kinds that the same files may be, if the caller says so
     masks: bool = False  # its frames can be cut by masks
 
 
 @dataclass(frozen=True)
 class ScanLayout:
-    """Files of one format in natural order, what they hold, and what was left aside."""
+    """The files to read, of one format and in natural order, with their settings and notes."""
 
-    kind: ScanKind  # what the files hold; points may stand for a back-projected depth scan
+    kind: ScanKind
     files: list[Path]
     settings: dict = field(default_factory=dict)  # of scan.json
     notes: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class ScanLayout:
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """Settings from the caller; None: to be determined."""
+    """The caller's settings; None means that they are recognised or guessed."""
 
     modality: str | None = None
     up_axis: str | None = None
@@ -68,7 +68,7 @@ class ReadingOptions:
             raise DataError(f"The depth scale is {self.depth_scale}, but it is the number of units a metre, above 0.")
 
     def with_settings(self, settings: dict) -> ReadingOptions:
-        """Fill unset options from scan.json; ignores values of the wrong type there."""
+        """The options, completed from scan.json; values of the wrong type there are ignored."""
 
         def flag(name: str, asked: bool | None) -> bool | None:
             found = settings.get(name)
@@ -96,7 +96,7 @@ def triple(numbers: object) -> tuple[float, float, float] | None:
 
 
 def positive(value: object) -> float | None:
-    """A finite number above 0 out of a settings file, or None."""
+    """The value as a number if it is finite and above 0; else None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
         return None
     return float(value)

@@ -1,9 +1,9 @@
-"""Reading scans: a folder or file of partial observations becomes a ScanSequence.
+"""Reads a folder or file of partial scans as a ScanSequence.
 
 scans = read_scans("scans/")
 scans = read_scans("depth/", intrinsics=[[525, 0, 320], [0, 525, 240], [0, 0, 1]], depth_max=3.0)
 
-What can be used is used; what was skipped or repaired is named in the sequence's notes.
+All usable frames are read; the sequence's notes name what was skipped or repaired.
 """
 
 from __future__ import annotations
@@ -36,20 +36,21 @@ def read_scans(
     depth_scale: float | None = None,
     cut: Cut | None = None,
 ) -> ScanSequence:
-    """Read a sequence of scans; what is not given is recognised from the content or from `scan.json` beside it.
+    """Read a sequence of scans. Settings left out are recognised from the content or from `scan.json` beside it.
 
-    `path` is a folder with one PLY, PCD, XYZ, OBJ, NPY or NPZ file per frame in natural order (frame2 before frame10),
-    or a file `.npz` / `.npy` with points [T, N, 3]; depth maps (16-bit PNGs in millimetres, or a `.npz` with `depth`
-    [T, H, W]) with `intrinsics` [3, 3] given or in a file, and optional `poses` [T, 4, 4], camera to world; images
-    (PNG, JPEG); voxel grids (`.npy`, `.npz`, `.binvox`). Frames may differ in their number of points. Depth maps lose
-    their background (see `scan_depth`) and all beyond `depth_max` metres; they come out Y up, the camera looking along
-    -z, when no poses say otherwise. `modality` "depth" with points means that they were seen from one side.
-    `depth_scale` is how many units of the depth maps are a metre (5,000 for TUM); without it, it is guessed and said.
-    Folders laid out as ScanNet, TUM or 7-Scenes have them open as they are. Frames whose numbers or times say that
-    others between them are missing keep their moments; those others have no points.
+    `path` is a folder with a file per frame, in natural order (frame2 before frame10), or one file with all frames:
+    points (PLY, PCD, XYZ, OBJ, NPY, NPZ; in one array, [T, N, 3]), depth maps (16-bit PNGs, or a `.npz` with `depth`
+    [T, H, W]), images (PNG, JPEG), or voxel grids (`.npy`, `.npz`, `.binvox`). Folders of ScanNet, TUM and 7-Scenes
+    are read as they are. Frames may differ in their number of points. If file names show that frames are missing, the
+    sequence has empty frames there.
 
-    `cut` says what is kept of each frame: by default all but a floor, and points that lie alone, in untracked scans.
-    `fps` is 24 when nothing says otherwise. Raises DataError with one sentence when no frame can be used.
+    Depth maps need `intrinsics` [3, 3], as an argument or in a file, and may have camera-to-world `poses` [T, 4, 4] in
+    one; without poses, Y is up and the camera looks along -z. `depth_scale` is the number of their units in a metre
+    (5,000 for TUM); if it is guessed, a note says so. Their background (see `depth`) and everything beyond `depth_max`
+    metres is removed. The `modality` "depth" for points means that they were seen from one side.
+
+    `cut` says what to keep of each frame; by default, a floor and isolated points of untracked scans are removed. `fps`
+    is 24 if it is given nowhere. Raises DataError if no frame can be used.
     """
     path = Path(path)
     if fps is not None and not (np.isfinite(fps) and fps > 0):
@@ -58,7 +59,7 @@ def read_scans(
     try:
         return _read(path, asked, fps)
     except (ValueError, TypeError, ArithmeticError, IndexError, AttributeError, np.linalg.LinAlgError) as error:
-        # What a hostile file can still provoke between the readers' own checks.
+        # Hostile files can still provoke these between the readers' own checks.
         raise DataError(f"{path} contains impossible values ({type(error).__name__}); save it again.") from error
 
 

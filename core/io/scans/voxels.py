@@ -1,4 +1,4 @@
-"""Voxel grids: .binvox, and .npy or .npz with grids of booleans or numbers."""
+"""Reads voxel grids: .binvox files, and .npy or .npz files with booleans or numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.sequence import ScanSequence, frozen_array
 
 MAX_SIDE = 256
 MAX_GRID_BYTES = 1 << 29
-DEFAULT_SIDE = 1.1  # the box of the method's own grids, around a shape of size 1 at the origin
+DEFAULT_SIDE = 1.1  # of the box of the method's own grids, around a shape of size 1 at the origin
 _GRID_NAMES = ("voxels", "occupancy", "occupancies", "grid", "array")
 _INSIDE = 0.5  # numbers above it are inside
 
@@ -37,7 +37,7 @@ def is_grid(shape: tuple[int, ...]) -> bool:
 
 
 def read_voxels(path: Path) -> VoxelFile:
-    """The grids of one file; other boxes than cubes are filled up with empty cells. Raises SkippedError."""
+    """The grids of one file; boxes that are no cubes are padded with empty cells. Raises SkippedError."""
     if path.suffix.lower() == ".binvox":
         return parse_binvox(read_bytes(path))
     arrays = read_arrays(path)
@@ -57,7 +57,7 @@ def read_voxels(path: Path) -> VoxelFile:
 
 
 def parse_binvox(data: bytes) -> VoxelFile:
-    """One grid with its place; raises SkippedError."""
+    """The grid of a binvox file's bytes, with its position and size. Raises SkippedError."""
     marker = data.find(b"data\n", 0, 4096)
     if not data.startswith(b"#binvox") or marker < 0:
         raise SkippedError("is not a binvox file, or its header is cut short")
@@ -94,7 +94,7 @@ def cell_centers(grid: NDArray[np.bool_], center: tuple[float, float, float], si
 
 
 def _cube(grids: NDArray[np.bool_], center: NDArray[np.float64], side: float) -> VoxelFile:
-    """Fill up to a cube; `side` is that of the longest side, and the cells that are there stay where they are."""
+    """Pad grids to cubes; `side` is the length of the longest side, and cells stay where they are."""
     if not (np.isfinite(center).all() and np.abs(center).max() < 1e30 and np.isfinite(side) and 1e-30 < side < 1e30):
         raise SkippedError("has an invalid position or size")
     shape = np.array(grids.shape[1:])
@@ -112,7 +112,7 @@ def _check_sides(shape: tuple[int, ...]) -> None:
 
 
 def read_voxel_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
-    """All grids that have as many cells as the first; raises DataError where none can be used."""
+    """All grids that have as many cells as the first. Raises DataError if none can be used."""
     grids: list[NDArray[np.bool_]] = []
     first: VoxelFile | None = None
     skipped: Skipped = []

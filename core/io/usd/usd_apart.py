@@ -1,4 +1,4 @@
-"""Reads USD in a separate process, as its library may exhaust memory, hang or crash on damaged files.
+"""Reads USD in a separate process, since its library may exhaust memory, hang or crash on damaged files.
 
 `read_usd_apart(path)` starts `python -m core.io.usd.usd_apart PATH OUT`, which writes the mesh's arrays to OUT.
 """
@@ -22,18 +22,18 @@ from core.io.material_record import material_from_record, material_record
 from core.io.usd.usd_mesh import read_usd_mesh
 from core.sequence import MeshPart, SourceMesh, frozen_array
 
-PATIENCE = 100.0  # seconds that a file may take by the clock, and more for a large one
-REFUSED = 3  # exit code with a sentence on the standard output
+PATIENCE = 100.0  # seconds of wall-clock time for a file; large ones get more
+REFUSED = 3  # exit code; the message is on the standard output
 _ARRAYS = ("vertices", "faces", "file_to_vertex", "uv", "uv1", "colors")
 
 
 def read_usd_apart(path: Path) -> SourceMesh:
-    """The mesh of `read_usd_mesh`; raises MeshError, also when the reading process breaks or takes too much."""
+    """The mesh of `read_usd_mesh`. Raises MeshError, also if the process crashes or exceeds its time or memory."""
     with tempfile.TemporaryDirectory(prefix="m2v-usd-") as folder:
         out = Path(folder) / "mesh.npz"
         environment = {**os.environ, "PYTHONPATH": search_path()}
         command = [sys.executable, "-m", "core.io.usd.usd_apart", str(path), str(out)]
-        # Generous wall-clock time for busy machines: the process limits its own computing time.
+        # Generous, for busy machines: the process limits its own CPU time.
         seconds = PATIENCE + path.stat().st_size / 4e6
         try:
             done = subprocess.run(command, capture_output=True, env=environment, timeout=seconds, check=False)
@@ -84,7 +84,7 @@ def _pack(mesh: SourceMesh, out: Path) -> None:
 
 
 def _limit(size: int) -> None:
-    """Bound this process's memory and time by the size of the file; not where the system cannot (Windows)."""
+    """Limit this process's memory and CPU time by the size of the file, where the system can (not on Windows)."""
     try:
         import resource
     except ImportError:
@@ -97,7 +97,7 @@ def _limit(size: int) -> None:
 
 
 def main() -> int:
-    """Read argv[1] and write argv[2]; prints the sentence and returns REFUSED for a file that cannot be read."""
+    """Read argv[1] and write argv[2]. For a file that cannot be read, print the reason and return REFUSED."""
     path, out = Path(sys.argv[1]), Path(sys.argv[2])
     _limit(path.stat().st_size)
     try:

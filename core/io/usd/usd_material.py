@@ -1,4 +1,4 @@
-"""Reads and writes UsdPreviewSurface: a material's factors and images as a shader network."""
+"""Reads and writes UsdPreviewSurface materials: factors and images as a shader network."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def write_usd_material(stage: Any, path: Any, material: Material, files: dict[str, str]) -> Any:
-    """A UsdShade.Material at `path`; `files` names the image of each channel that has one beside the stage.
+    """Make a UsdShade.Material at `path`; `files` maps channels to their image files beside the stage.
 
-    A factor whose image is not written becomes neutral: no metal, no glow.
+    A factor whose image is not written becomes neutral: no metal, no emission.
     """
     from pxr import Gf, Sdf, UsdShade
 
@@ -73,7 +73,7 @@ def _reader(stage: Any, path: Any, uv_set: int) -> Any:
 
 
 def _image(stage: Any, path: Any, channel: str, material: Material, file: str) -> Any:
-    """A UsdUVTexture with the channel's factors as its scale; the base colour's keeps its first name, `texture`."""
+    """Make a UsdUVTexture with the channel's factors as its scale; that of the base colour is named `texture`."""
     from pxr import Gf, Sdf, UsdShade
 
     kinds = Sdf.ValueTypeNames
@@ -103,7 +103,7 @@ def _image(stage: Any, path: Any, channel: str, material: Material, file: str) -
 
 
 def read_usd_material(bound: Any, picture: Callable[[Any], bytes], notes: list[str]) -> Material:
-    """The preview surface of a bound UsdShade.Material; `picture` reads an asset. What is dropped is a note."""
+    """Read the preview surface of a bound UsdShade.Material; `picture` reads an asset. Notes name what is dropped."""
     name = bound.GetPrim().GetName()
     shader = bound.ComputeSurfaceSource("")[0]
     if not shader or shader.GetShaderId() != "UsdPreviewSurface":
@@ -144,7 +144,7 @@ def read_usd_material(bound: Any, picture: Callable[[Any], bytes], notes: list[s
 
 
 def _connected(shader: Any, name: str) -> Any | None:
-    """The UsdUVTexture that an input of the surface reads, or None."""
+    """The UsdUVTexture connected to an input of the surface, or None."""
     from pxr import UsdShade
 
     wanted = shader.GetInput(name)
@@ -155,7 +155,7 @@ def _connected(shader: Any, name: str) -> Any | None:
 
 
 def _texture(image: Any, picture: Callable[[Any], bytes]) -> tuple[Texture, tuple[float, ...]]:
-    """The image and its scale [4], from 0 to 1; raises OutsideError when it cannot be kept."""
+    """The image and its scale [4], from 0 to 1. Raises OutsideError if it cannot be kept."""
     asset = image.GetInput("file").Get() if image.GetInput("file") else None
     if asset is None or not asset.path:
         raise OutsideError("names no file")

@@ -1,6 +1,6 @@
-"""A USD file as a mesh to animate: the first frame of all its shown meshes with their materials, through usd-core.
+"""Reads a USD file as a mesh to animate, with usd-core: all visible meshes at their first time, with materials.
 
-Files inside a `.usdz` are read from the package; other files only where they lie in the stage's own folder.
+Files inside a `.usdz` are read from the package, other files only from the stage's own folder.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from core.io.usd.usd_material import read_usd_material
 from core.sequence import Material, MeshPart, SourceMesh
 
 MAX_MESHES = 10_000
-_UV = ("st", "UVMap", "st0", "map1", "uv")  # the first that is there
-_OTHER = ("displayColor", "displayOpacity", "normals", "tangents")  # the last two are computed
+_UV = ("st", "UVMap", "st0", "map1", "uv")  # the first one present is read
+_OTHER = ("displayColor", "displayOpacity", "normals", "tangents")  # primvars without a note; the last two are computed
 
 
 def read_usd_mesh(path: Path) -> SourceMesh:
-    """All shown meshes in world space at their first time, Y or Z up as the stage says; raises MeshError.
+    """All visible meshes in world space at their first time, with the stage's up axis. Raises MeshError.
 
     Texture coordinates, colours and preview materials are kept. Skeletons are not posed, and curves, points and point
-    instancers are left out; both is a note.
+    instancers are left out, with notes.
     """
     try:
         from pxr import Tf
@@ -151,7 +151,7 @@ class _StageReader:
     def _surface(
         self, mesh: Any, count: int, start: int, points: NDArray[np.float64], parts: list[MeshPart]
     ) -> tuple[NDArray | None, NDArray | None]:
-        """Add the mesh's parts, one for each bound subset; returns uv [n, 2] and colours [n, 4], if any."""
+        """Add the mesh's parts, one per bound subset; returns uv [n, 2] and colours [n, 4], or None."""
         from pxr import UsdGeom
 
         counts = np.asarray(mesh.GetFaceVertexCountsAttr().Get(self.time) or [], dtype=np.int64).reshape(-1)
@@ -175,7 +175,7 @@ class _StageReader:
         return uv, self._colors(mesh, ring, count)
 
     def _bound(self, mesh: Any, owner: NDArray, faces: int) -> Iterator[tuple[NDArray, Material | None]]:
-        """Rows of triangles with their material: those of each subset, then the rest."""
+        """(rows of triangles, material) of each subset, then of the rest."""
         from pxr import UsdShade
 
         free: NDArray[np.bool_] = np.ones(faces, bool)
@@ -202,7 +202,7 @@ class _StageReader:
         return self.materials[key]
 
     def _picture(self, asset: Any) -> bytes:
-        """The bytes of an asset in the package or in the stage's folder; raises OutsideError."""
+        """The bytes of an asset in the package or in the stage's folder. Raises OutsideError."""
         from pxr import Ar
 
         resolved = str(asset.resolvedPath or "")
@@ -218,7 +218,7 @@ class _StageReader:
         return self.beside.read(str(real.relative_to(place)))
 
     def _coordinates(self, mesh: Any, ring: NDArray, count: int) -> tuple[NDArray | None, NDArray | None]:
-        """uv [n, 2], and for each corner [C, 2] where the primvar is by corner."""
+        """Texture coordinates [n, 2] of points, and [C, 2] of corners if the primvar is per corner; else None."""
         found = self._primvar(mesh, _UV, 2)
         if found is None:
             return None, None
@@ -233,7 +233,7 @@ class _StageReader:
         return uv, None if (uv.astype(np.float32)[ring] == corners).all() else corners
 
     def _colors(self, mesh: Any, ring: NDArray, count: int) -> NDArray | None:
-        """[n, 4] of a displayColor by vertex or corner; None for one colour for all, which goes to the material."""
+        """displayColor [n, 4] by vertex, also if it is per corner; None for one colour, which the material gets."""
         found = self._primvar(mesh, ("displayColor",), 3)
         if found is None or len(found[0]) < 2:
             return None

@@ -1,4 +1,4 @@
-"""Valid and unique USD prim names: letters, digits and underscores, no leading digit."""
+"""Makes valid, unique USD prim names: letters, digits and underscores, no leading digit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def prim_names(names: Iterable[str]) -> list[str]:
-    """One for each name, numbered where two would be equal."""
+    """A prim name for each name; equal ones get numbers."""
     from pxr import Tf
 
     result: list[str] = []

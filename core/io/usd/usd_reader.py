@@ -1,7 +1,7 @@
-"""Reading a USD file's animated meshes: points, or the transforms above them, with time samples.
+"""Reads a USD file's animated meshes: those with time samples of points, or of transforms above them.
 
-All mesh prims that are shown move together as one surface in world space. Faces may not change in time. Skeletons
-(UsdSkel) are not baked: export the animation as a point cache.
+All visible mesh prims form one surface in world space. Faces must not change in time. Skeletons (UsdSkel) are not
+baked: export the animation as a point cache.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PointCache(NamedTuple):
 
 
 def read_point_cache(path: Path) -> PointCache:
-    """All points of all mesh prims in world space, one frame per time sample; raises DataError."""
+    """All points of all mesh prims in world space, one frame per time sample. Raises DataError."""
     try:
         from pxr import Tf, Usd, UsdGeom
     except ImportError:
@@ -57,7 +57,7 @@ def read_point_cache(path: Path) -> PointCache:
 
 
 def _times(meshes: list[Any], path: Path) -> list[float]:
-    """Time codes of every sample of the points and of the transforms above them, in order."""
+    """The time codes of all samples of points and of transforms above them, sorted. Raises DataError."""
     found: set[float] = set()
     for mesh in meshes:
         found.update(mesh.GetPointsAttr().GetTimeSamples())
@@ -89,7 +89,7 @@ def _transform_times(prim: Any) -> list[float]:
 
 
 def _positions(mesh: Any, times: list[float], path: Path) -> NDArray[np.float32]:
-    """World positions [T, V, 3]; USD holds the nearest values between and beyond the samples."""
+    """World positions [T, V, 3]; between and beyond samples, USD interpolates or holds values."""
     from pxr import Usd
 
     frames: list[NDArray] = []
@@ -122,5 +122,5 @@ def _triangles(mesh: Any, positions: NDArray[np.float32], path: Path) -> NDArray
     if len(triangles) == 0:
         raise DataError(f"{path}: {mesh.GetPath()} has no faces with three corners; export a surface.")
     matrix = np.asarray(mesh.ComputeLocalToWorldTransform(Usd.TimeCode.EarliestTime()), dtype=np.float64)
-    mirrored = np.linalg.det(matrix[:3, :3]) < 0  # turns the faces round, as a left-handed orientation does
+    mirrored = np.linalg.det(matrix[:3, :3]) < 0  # flips faces, as a left-handed orientation does
     return triangles[:, ::-1] if (mesh.GetOrientationAttr().Get() == "leftHanded") != mirrored else triangles

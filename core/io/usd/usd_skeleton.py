@@ -1,7 +1,7 @@
-"""UsdSkel: a skeleton, the weights that bind a mesh to it, and each motion as a SkelAnimation.
+"""Writes UsdSkel: a skeleton, the weights that bind a mesh to it, and each motion as a SkelAnimation.
 
-A SkelAnimation's time samples hold all joints, so there is one where any joint has a key. The first motion is the one
-that the skeleton plays; the others lie beside it and are chosen by `skel:animationSource`.
+A SkelAnimation's time samples hold all joints, so there is one wherever any joint has a key. The skeleton plays the
+first motion; `skel:animationSource` chooses another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.io.usd.usd_names import prim_names
 
 
 def bind_skeleton(stage: Any, mesh: Any, rig: Rig) -> None:
-    """Add the skeleton and its motions to a stage whose mesh, under a SkelRoot, has the rig's vertices, at rest."""
+    """Add the skeleton and its motions to a stage whose mesh, under a SkelRoot, has the rig's vertices at rest."""
     from pxr import Gf, UsdSkel, Vt
 
     place = mesh.GetPath().GetParentPath().AppendChild("rig")

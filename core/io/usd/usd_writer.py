@@ -1,6 +1,6 @@
-"""USD: one mesh with points, normals and extent per time sample, or with bones; materials as UsdPreviewSurface.
+"""Writes USD with usd-core: a mesh with time samples of points, normals and extent, or with bones.
 
-Written with usd-core. Time code 0 is the first frame; one time code is one frame.
+Materials are UsdPreviewSurface. Time code 0 is the first frame; a time code is a frame.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ LONG_TEXT = 4 << 20  # bytes of positions beyond which writing text takes second
 
 
 def write_usd(clip: ExportClip, path: Path, prefix: str, rig: Rig | None = None) -> None:
-    """Write `.usdc`, `.usda` or `.usdz` (which holds its textures); raises ExportError for X up, which USD lacks.
+    """Write `.usdc`, `.usda` or `.usdz` (with its textures inside). Raises ExportError for X up, which USD lacks.
 
-    With a rig on the same vertices, the first frame is the rest pose and bones move it.
+    With a rig of the same vertices, the first frame is the rest pose, and bones move it.
     """
     if clip.up_axis == "x":
         raise ExportError("A USD file has Y or Z up, not x; choose y or z.")
@@ -55,13 +55,13 @@ def write_usd(clip: ExportClip, path: Path, prefix: str, rig: Rig | None = None)
         if not UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(path)):
             raise ExportError(f"{path.name} cannot be packed; write .usdc instead.")
         shutil.rmtree(inner)
-    except Tf.ErrorException as error:  # USD's own words name its source files
+    except Tf.ErrorException as error:  # USD's own message names its source files
         full = shutil.disk_usage(path.parent).free < 1 << 20
         raise OSError(os.strerror(errno.ENOSPC) if full else "the disk refuses") from error
 
 
 def _as_text(binary: Path, path: Path) -> None:
-    """Convert a binary file to text in a separate process, as USD ignores Ctrl-C while it writes."""
+    """Convert a binary file to text in a separate process, since USD ignores Ctrl-C while it writes."""
     script = "import sys; from pxr import Sdf; sys.exit(not Sdf.Layer.FindOrOpen(sys.argv[1]).Export(sys.argv[2]))"
     done = subprocess.run([sys.executable, "-c", script, str(binary), str(path)], capture_output=True, check=False)
     if done.returncode != 0 or not path.is_file():
@@ -114,7 +114,7 @@ def _write_stage(clip: ExportClip, path: Path, prefix: str, rig: Rig | None) -> 
 
 
 def _add_uv(clip: ExportClip, mesh: Any) -> None:
-    """The primvar `st`: by corner where the file has seams, otherwise by vertex."""
+    """Add the primvar `st`: by corner if the file has seams, otherwise by vertex."""
     from pxr import Sdf, UsdGeom, Vt
 
     if clip.uv is None:
@@ -132,7 +132,7 @@ def _add_uv(clip: ExportClip, mesh: Any) -> None:
 
 
 def _add_colors(clip: ExportClip, mesh: Any) -> None:
-    """Vertex colours as displayColor, and displayOpacity where something is seen through."""
+    """Add vertex colours as displayColor, and as displayOpacity if something is transparent."""
     from pxr import UsdGeom, Vt
 
     if clip.colors is None:
@@ -145,7 +145,7 @@ def _add_colors(clip: ExportClip, mesh: Any) -> None:
 
 
 def _bind_materials(clip: ExportClip, stage: Any, mesh: Any, textures: list[dict[str, str]]) -> None:
-    """Define the materials and bind them: to the mesh when it is one part, otherwise to a face subset per part."""
+    """Define the materials and bind them, to the mesh if it is one part, otherwise to a face subset per part."""
     from pxr import UsdGeom, UsdShade, Vt
 
     scope = mesh.GetPath().GetParentPath().AppendChild("materials")
