@@ -1,4 +1,4 @@
-"""`python -m core.training STAGE ...`: what `m2v train` calls, for a machine with torch and accelerate alone."""
+"""`python -m core.training STAGE ...`, also `m2v train`. It needs only torch, accelerate and a few small packages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Train and print progress; returns the exit code."""
     config = load_config(arguments.config, arguments.overrides)
-    Budget(arguments.steps, arguments.minutes)  # reports errors in them now
+    Budget(arguments.steps, arguments.minutes)  # reports wrong values at once
     folder = arguments.folder or Path("runs") / config.name
     stages = STAGES if arguments.stage == "all" else (arguments.stage,)
     bar = ProgressLine()
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class ProgressLine:
-    """One line that is rewritten on a terminal and printed now and then elsewhere."""
+    """A progress line, rewritten on a terminal and printed now and then elsewhere."""
 
     def __init__(self) -> None:
         self.last = 0.0
@@ -101,7 +101,7 @@ class ProgressLine:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point: prints the sentence of an expected error and returns 2, 130 when interrupted."""
+    """Entry point; returns 0, 2 for bad input (with one sentence on the error stream) or 130 if interrupted."""
     try:
         with stopped_like_interrupted():
             return run(parser().parse_args(argv))

@@ -1,4 +1,4 @@
-"""The bank on the training device, and the similar shapes for the bodies of a batch."""
+"""Holds the bank on the training device, and finds shapes similar to the bodies of a batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.models.part_descriptor import PartDescriptor, about_y, look_around
 
 COARSE = 48  # nodes of either shape used to find similar shapes
 RESEMBLANCE = 2 * ALIKE  # weight of similarity when shapes are drawn
-SHAPES = 8  # of the bank, compared for every clip
+SHAPES = 8  # shapes of the bank compared with every clip
 
 
 class Matches(NamedTuple):
@@ -24,13 +24,13 @@ class Matches(NamedTuple):
 
     entry: Tensor  # [B, E]
     cost: Tensor  # [B, E]
-    parts: Tensor  # [B, E, P, J] what each node takes from each part
+    parts: Tensor  # [B, E, P, J] weight of each part at each node
     turn: Tensor  # [B, E, 3, 3] from the body's world to the shape's
     pose: Tensor  # [B, E, J, 3, 3] agreement of a pose with the body's own, as a functional of the rotations
 
 
 class BankTables:
-    """A library's shapes, each as it is and mirrored, as padded tensors on one device."""
+    """A library's shapes and their mirror images, as padded tensors on one device."""
 
     def __init__(self, library: MotionLibrary, network: PartDescriptor, device: torch.device) -> None:
         entries, self.network = library.entries, network.to(device).eval().requires_grad_(False)
@@ -64,16 +64,16 @@ class BankTables:
         self.begin, self.last, self.period = as_long(begins), as_long(lasts), as_long(periods)  # of each row's clip
 
     def rows_after(self, row: Tensor, frames: Tensor) -> Tensor:
-        """The row nearest to `frames` after each `row`: cyclic clips go round, others hold their end."""
+        """The row nearest to `frames` after each `row`; cyclic clips start again, others stay at their end."""
         begin, period = self.begin[row], self.period[row]
         later = (row - begin + frames).round().long()
         later = torch.where(period > 0, later % period.clamp_min(1), later)
         return begin + torch.minimum(later, self.last[row])
 
     def bar(self, rigs: Sequence[str]) -> Tensor:
-        """[R + 1, 2, entries]: which shapes a clip of each rig must not borrow from: the rig's own, or all of its pack.
+        """[R + 1, 2, entries] bool: the shapes from which a clip of each rig must not borrow.
 
-        The last row is for clips that are of no rig.
+        They are those of the rig itself, or of its whole pack. The last row is for clips without a rig.
         """
         packs = dict(zip(self.names, self.packs, strict=True))
         own = [[name == rig for name in self.names] for rig in rigs] + [[False] * len(self.names)]
@@ -85,7 +85,7 @@ class BankTables:
 def match_bodies(
     tables: BankTables, nodes: Tensor, normals: Tensor, weight: Tensor, barred: Tensor, generator: torch.Generator
 ) -> Matches:
-    """Similar shapes for every body, as in `core.bank.matching`, but drawn at random rather than the best."""
+    """Similar shapes for every body, as in `core.bank.matching`, but drawn at random instead of the best ones."""
     sight = look_around(tables.network, nodes, normals)
     facing = about_y(sight.heading)
     upright, outward = nodes @ facing, normals @ facing
@@ -109,7 +109,7 @@ def match_bodies(
 
 
 def _features(descriptors: Tensor, box: Tensor, normals: Tensor) -> Tensor:
-    """Vectors whose squared distance is the cost of a pair of nodes (for unit vectors, 1 - a.b is half of it)."""
+    """Vectors whose squared distance is the matching cost of two nodes (for unit vectors, 1 - a.b is half of it)."""
     return torch.cat([descriptors, box * PLACE**0.5, normals * (NORMAL / 2) ** 0.5], dim=-1)
 
 
@@ -119,7 +119,7 @@ def _costs(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _pose_agreement(nodes: Tensor, weight: Tensor, parts: Tensor, theirs: Tensor, turn: Tensor) -> Tensor:
-    """See `core.bank.matching`: here for E shapes of every body [B, E, J, 3, 3]."""
+    """As in `core.bank.matching`, for E shapes of every body: [B, E, J, 3, 3]."""
     mine = nodes[:, None] @ turn.transpose(-1, -2)  # [B, E, P, 3]
     spread = weight[:, None]
     degree = weight.sum(dim=-1)[:, None]
@@ -141,7 +141,7 @@ def _pose_agreement(nodes: Tensor, weight: Tensor, parts: Tensor, theirs: Tensor
 
 
 def gumbel_noise(generator: torch.Generator, shape: Sequence[int]) -> Tensor:
-    """Gumbel noise: the largest sums with log-likelihoods are a sample."""
+    """Gumbel noise. Added to log-likelihoods, the largest sums are a sample without replacement."""
     return -torch.log(-torch.log(uniform(generator, shape).clamp(1e-9, 1 - 1e-7)))
 
 

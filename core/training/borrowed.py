@@ -1,7 +1,7 @@
-"""Borrowed motion for batches of training clips, on the training device: a further guess for the denoiser.
+"""Borrows motions of the bank for batches of training clips, on the training device, as a guess for the denoiser.
 
-`core.bank.search` searches all windows of the bank for one request; here a random few are scored for every clip by the
-same energy, so that windows are about as good as those a seed gets. Clips never borrow from their own rig, and half of
+`core.bank.search` searches all windows for one request; here a few random ones are scored for every clip by the same
+energy, so that windows are about as good as those that a seed gets. Clips never borrow from their own rig, and half of
 them not from its pack.
 """
 
@@ -39,24 +39,24 @@ from core.precision import distances, full_precision
 from core.shapes import Float
 from core.training.bank_tables import BankTables, Matches, gumbel_noise, match_bodies, uniform
 
-STARTS = 40  # random windows of each of these
+STARTS = 40  # random windows of each shape
 KEYS = 4  # frames at which handles are compared
 SETTLING = 2  # as-rigid steps after the handles are met
 RIDES_ON = 4  # nodes that carry a handle
-CLIPS_AT_ONCE = 256  # bounds the memory
+CLIPS_AT_ONCE = 256  # limits the memory
 
 
 class BorrowedGuess(NamedTuple):
-    """Motions borrowed for each of B clips, one per window, that meet the handles without stretching."""
+    """Motions borrowed for each of B clips, one per window, which meet the handles as rigidly as possible."""
 
     displacements: Tensor  # [B, S, T, P, 3] of the nodes in the moving frames
-    missed: Tensor  # [B, S] mean distance of the handles from their tracks beforehand
+    missed: Tensor  # [B, S] mean distance of the handles from their tracks before that
 
 
 class Candidates(NamedTuple):
-    """Windows of the bank for each of B clips: shape, first row, rows per frame, size, likelihood."""
+    """Windows of the bank for each of B clips: shape, first row, rows per frame, amplitude and energy."""
 
-    shape: Tensor  # [B, C] among the clip's shapes
+    shape: Tensor  # [B, C] number among the clip's shapes
     row: Tensor  # [B, C]
     step: Tensor  # [B, C]
     amplitude: Tensor  # [B, C]
@@ -78,8 +78,9 @@ def borrowed_guesses(
     windows: int,
     generator: torch.Generator,
 ) -> BorrowedGuess:
-    """`windows` different motions for every clip, corrected to meet its handles. Normalised space; barred [B,
-    entries].
+    """`windows` different motions for every clip, corrected to meet its handles; in normalised space.
+
+    `barred` [B, entries] says which shapes of the bank a clip must not borrow from.
     """
     parts = []
     for first in range(0, len(nodes), CLIPS_AT_ONCE):
@@ -114,7 +115,7 @@ def _guesses(
 
 
 def handle_shares(nodes: Tensor, handles: HandleCondition) -> Tensor:
-    """Shares [B, K, P] of the nodes that each handle rides on; absent handles ride on none."""
+    """Weights [B, K, P] of the nodes that carry each handle; 0 for absent handles."""
     distance = distances(handles.positions, nodes)
     near = distance.topk(min(RIDES_ON + 1, nodes.shape[1]), dim=2, largest=False)
     reach = near.values[..., -1:].clamp_min(1e-6)
@@ -136,7 +137,7 @@ def draw_candidates(
     """Random windows of every clip's shapes with the energies of `core.bank.search`."""
     batch, frames, count = handles.keyframe_mask.shape
     mask = handles.keyframe_mask & handles.present[:, None]
-    # Frames with keys come first; with few, some repeat, and without any they do not count.
+    # Frames with keys come first; a few may repeat, and without keys none counts.
     order = uniform(generator, (batch, frames)) - 2.0 * mask.any(dim=2)
     ranked = order.argsort(dim=1)
     known = mask.any(dim=2).sum(dim=1).clamp_min(1)
@@ -166,7 +167,7 @@ def draw_candidates(
     mass = matches.parts.mean(dim=2)  # [B, E, J]
     energy, amplitude = [], []
     span = float(frames)
-    for number in range(entries):  # one shape of every clip at a time: the gathered rotations are large
+    for number in range(entries):  # one shape at a time, since the gathered rotations are large
         mine = slice(number * STARTS, (number + 1) * STARTS)
         lever, light, base_row = by_part[:, number], mass[:, number], row[:, mine]
         start = tables.rotations[base_row].to(nodes)  # [B, C, J, 3, 3]
@@ -184,7 +185,7 @@ def draw_candidates(
         scale = torch.where((size > 0)[:, None], scale, torch.ones_like(scale))
         missed = ((scale[..., None, None, None] * moved - wanted).square() * use).sum(dim=(2, 3, 4))
         pairs = keyed.sum(dim=(1, 2)).clamp_min(1)[:, None]
-        # The best of the sampled poses stands for the best of the shape.
+        # The best sampled pose approximates the shape's best one.
         one = POSE * (agreement.amax(dim=1, keepdim=True) - agreement) + ALIKE * matches.cost[:, number, None]
         missed = (missed / pairs).sqrt() / (size + SLACK)[:, None]
         missing = (MISSED + MISSED_BY_MANY * pairs.log()) * missed + ASTRAY * (missed - FAR).clamp_min(0)

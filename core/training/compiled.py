@@ -1,8 +1,8 @@
-"""`training.compile`: torch.compile for the parts with nearly all of the arithmetic.
+"""`training.compile`: torch.compile for the parts that do nearly all of the arithmetic.
 
-These are the denoiser, the decoder trunk of an autoencoder, and one step of the warm start's rigid iterations (hundreds
-of small matrix products). The rest (drawing clips, farthest points, factorisations) consists of loops and solvers that
-compile slowly and gain nothing. Torch 2.13's attention patterns fail on these networks, so they are off.
+These are the denoiser, an autoencoder's decoder trunk, and one step of the warm start's rigid iterations. Drawing
+clips, farthest points and factorisations are loops and solvers that compile slowly and gain nothing. Torch 2.13's
+attention patterns fail on these networks, so they are switched off.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def network_parts(trained: nn.Module) -> list[nn.Module]:
 
 
 def compile_network(trained: nn.Module, backend: str = "inductor") -> None:
-    """Compile the parts in place, at their first call; names of weights and hooks stay."""
+    """Compile the parts in place at their first call; names of weights and hooks do not change."""
     options = OPTIONS if backend == "inductor" else None
     for part in network_parts(trained):
         part.compile(backend=backend, options=options)
-    # Its numbers of points and of frames change with the task.
+    # The numbers of points and frames change with the task.
     rigid_step.compile(backend=backend, options=options, dynamic=True)
 
 
 def eagerly(compiled: bool) -> AbstractContextManager[object]:
-    """Within the block compiled parts run uncompiled, for checks and counts."""
+    """Within the block, compiled parts run uncompiled, for checks and for counting operations."""
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

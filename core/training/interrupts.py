@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during training: optimiser steps are completed or not started, and then saved."""
+"""Handles Ctrl-C and SIGTERM during training: an optimiser step is completed or not begun, and then saved."""
 
 from __future__ import annotations
 

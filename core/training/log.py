@@ -14,7 +14,7 @@ from core.errors import CheckpointError
 class Log:
     """Appends JSON lines and flushes each, so that a killed run keeps its curve.
 
-    Lines beyond `step`, which a killed run wrote after its last saved state, are dropped.
+    Lines after `step`, which a killed run wrote after its last saved state, are dropped. Raises CheckpointError.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -40,7 +40,7 @@ class Log:
 
 
 def _step_of(line: str) -> float:
-    """The step of a log line; infinite if it is cut off."""
+    """The step of a log line; infinite if the line is cut off."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

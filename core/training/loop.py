@@ -1,8 +1,8 @@
-"""The training loop: one for all four stages, through accelerate, on one CPU, one GPU or many.
+"""The training loop of all stages, through accelerate, on one CPU, one GPU or several.
 
-Step s gets its clips and noise from seeds made of (run seed, s, block), where a block is one process's share of one
-accumulation step (`core.training.examples`). So resuming a killed run, or using more processes with the same global
-batch, gives the same run.
+Clips and noise of step s come from seeds made of (run seed, s, block), where a block is one process's share of an
+accumulation step (`core.training.examples`). So a resumed run, or one with more processes and the same global batch,
+is the same run.
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ OnCheck = Callable[[str, int, Objective, ClipSource], None]
 
 @dataclass
 class Budget:
-    """A stage's limit: a total number of steps or minutes of this run, whichever comes first.
+    """A stage's limit: a total number of steps, or minutes of this run, whichever comes first.
 
-    The learning rate falls to a tenth over the last third. Steps include earlier runs, so a resumed run keeps its
-    schedule.
+    Steps include those of earlier runs, so a resumed run keeps its schedule. Raises ConfigError for impossible values.
     """
 
     steps: int | None = None
@@ -63,7 +62,7 @@ class Budget:
             raise ConfigError(f"{self.minutes} minutes of training is out of range; give a positive number.")
 
     def fraction(self, step: int, seconds: float) -> float:
-        """The used fraction of the budget, 1 or more at the end. `seconds` are those of this run."""
+        """The used fraction of the budget, 1 or more at its end; `seconds` are those of this run."""
         by_steps = step / self.steps if self.steps is not None else 0.0
         by_time = seconds / (self.minutes * 60) if self.minutes is not None else 0.0
         return max(by_steps, by_time)
@@ -71,7 +70,7 @@ class Budget:
 
 @dataclass
 class Report:
-    """One line of progress: for the progress bar, a test, a log."""
+    """The progress after one step."""
 
     stage: str
     step: int
@@ -81,7 +80,7 @@ class Report:
 
 
 def learning_rate(config: Config, step: int, fraction: float) -> float:
-    """Warm-up, a plateau, and a linear fall to a tenth over the last third of the budget."""
+    """The learning rate: a warm-up, a plateau, and a linear fall to a tenth over the budget's last third."""
     training = config.training
     warm = min(1.0, (step + 1) / max(1, training.warmup_steps))
     cool = 1.0 - 0.9 * min(1.0, max(0.0, (fraction - 2 / 3) * 3))
@@ -103,14 +102,14 @@ def train_stage(
     weights: Sequence[str] = (),
     say: Say = say_on_error_stream,
 ) -> dict[str, Any]:
-    """Train one stage in `folder` (resuming what is there) and return its training record.
+    """Train one stage in `folder`, resuming a state that is there, and return its training record.
 
-    Without a state to resume, training starts from this stage's checkpoints in `weights`, folders or presets.
+    Without a state, training starts from this stage's checkpoints in `weights`, folders or presets.
 
-    Writes `<stage>.state.safetensors` (to go on), `<stage>.safetensors` (averaged weights, float16) and lines of
+    It writes `<stage>.state.safetensors` (to resume from), `<stage>.safetensors` (averaged weights, float16) and
     `<stage>.log.jsonl`. `on_check` is called with the averaged weights in place. An exception in a callback stops the
-    run after the last whole step, saved. With several processes only the first one checks, writes and calls back, and
-    its clock ends the stage.
+    run, with its last whole step saved. Of several processes only the first one checks, writes and calls back, and its
+    clock ends the stage.
     """
     accelerator = accelerator or make_accelerator(config)
     check_writable(folder, make=True)
@@ -136,7 +135,7 @@ def train_stage(
         if run.record["step"] > run.first_step:
             run.save()
     checks = run.record["checks"]
-    if not checks or checks[-1]["step"] < run.record["step"]:  # also if a killed run had not checked
+    if not checks or checks[-1]["step"] < run.record["step"]:  # this step, or the last of a killed run, is unchecked
         run.check(on_check)
         run.save()
     accelerator.wait_for_everyone()  # the next stage reads this one's file
@@ -146,7 +145,7 @@ def train_stage(
 
 
 class _StageRun:
-    """One run of `train_stage`: the network, its optimiser and average, the record, and the files they go to."""
+    """One run of `train_stage`: the network, its optimiser and average, the record, and their files."""
 
     def __init__(
         self,
@@ -179,11 +178,11 @@ class _StageRun:
         return _agreed(budget.fraction(self.record["step"] - self.base, elapsed), self.accelerator)
 
     def speed(self) -> float:
-        """Clips a second, since this run began."""
+        """Clips per second since this run began."""
         return (self.record["step"] - self.first_step) * self._batch / (time.monotonic() - self._started)
 
     def step(self, rate: float) -> None:
-        """One step of the optimiser, and of the log."""
+        """One optimiser step, and its log line if one is due."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._wrapped.train()
@@ -198,14 +197,14 @@ class _StageRun:
         self.record["seconds"] = round(self._earlier_seconds + time.monotonic() - self._started, 1)
         logged = self.record["step"] % LOG_EVERY == 0
         if logged or math.isnan(self.loss):
-            # Only here does the loop wait for the device: reading a loss stops it from running ahead.
+            # Reading a loss waits for the device, so it is done only here.
             loss = float(self.accelerator.reduce(torch.stack(losses).mean(), "mean"))
             self.loss = loss if math.isnan(self.loss) else 0.7 * self.loss + 0.3 * loss
             if logged and self._log is not None:
                 self._log.write(self._progress(loss, rate, figures))
 
     def _gradients(self) -> tuple[list[Tensor], Figures]:
-        """Accumulate a step's gradients; returns the losses of its parts and the figures of the last."""
+        """Accumulate a step's gradients; returns the losses of its blocks and the figures of the last one."""
         training, accelerator = self.config.training, self.accelerator
         losses, figures = [], {}
         for part in range(training.accumulate):
@@ -221,7 +220,7 @@ class _StageRun:
         return losses, figures
 
     def _progress(self, loss: float, rate: float, figures: Figures) -> dict[str, Any]:
-        """A line of the log."""
+        """The values of a log line."""
         training, speed = self.config.training, self.speed()
         if math.isnan(self._flops):
             seed = step_seed(self.seed, 0, 998)
@@ -241,7 +240,7 @@ class _StageRun:
         return {name: self.record[name] for name in ("step", "clips", "seconds")}
 
     def check(self, on_check: OnCheck | None) -> None:
-        """Held-out figures with the averaged weights, into record and log."""
+        """Add held-out figures of the averaged weights to record and log."""
         if self._log is None:
             return
         objective, source, compiled = self.objective, self.source, self.config.training.compile
@@ -254,9 +253,9 @@ class _StageRun:
                 on_check(self.stage, self.record["step"], objective, source)
 
     def save(self) -> None:
-        """The checkpoint, then the state."""
+        """Save the checkpoint, then the state."""
         if self.accelerator.is_main_process:
-            # The state last: a run that is killed in between goes on from the one before, and writes both again.
+            # The state comes last: a run killed in between resumes from the state before, and writes both again.
             weights = self.folder / f"{self.stage}.safetensors"
             save_checkpoint(weights, self.stage, self.config, self.average.tensors, self.record, half=True)
             state = self.folder / f"{self.stage}.state.safetensors"
@@ -272,9 +271,9 @@ class _StageRun:
 def averaged_check(
     objective: Objective, average: AveragedWeights, source: ClipSource, config: Config, device: torch.device
 ) -> Figures:
-    """Held-out figures on unseen identities, with the averaged weights, on the same clips every time."""
+    """Figures of the averaged weights on unseen identities, on the same clips every time."""
     generator = torch.Generator(device=device).manual_seed(12_345)
-    found: dict[str, list[float]] = {}  # clips of some sources have figures that others lack
+    found: dict[str, list[float]] = {}  # some sources have figures that others lack
     batch = config.training.batch
     rounds = max(1, CHECK_CLIPS // batch)
     with averaged_weights(objective.trained, average):
@@ -286,22 +285,22 @@ def averaged_check(
 
 
 def _nothing(line: str) -> None:
-    """The output of all processes but the first."""
+    """Print nothing, as all processes but the first."""
 
 
 def make_accelerator(config: Config) -> Accelerator:
-    """accelerate chooses device and processes; bf16 only where it is fast, unless the configuration insists."""
+    """The Accelerator, which chooses device and processes; bf16 only where it is fast or configured."""
     precision = chosen_precision(config)
-    # accelerate joins several processes on the CPU only if told that there is no GPU.
+    # On the CPU, accelerate joins processes only if told that there is no GPU.
     mixed = "bf16" if precision == "bf16" else "no"
-    # A block trains one kind of observation: conditioners of the others get no gradient in it.
+    # A block trains one kind of observation, so conditioners of the others get no gradient.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     gpu = torch.accelerator.is_available() and not lacks_float64(torch.accelerator.current_accelerator())
     return Accelerator(cpu=not gpu, mixed_precision=mixed, kwargs_handlers=[unused])
 
 
 def chosen_precision(config: Config) -> str:
-    """`fp32` or `bf16`: what the configuration says, or what suits the device."""
+    """`fp32` or `bf16`, as configured or as suits the device."""
     precision = config.training.precision
     if precision == "auto":
         return "bf16" if native_bf16() else "fp32"
@@ -312,7 +311,7 @@ def native_bf16() -> bool:
     """Whether the device supports bfloat16 natively: most GPUs, and CPUs with AVX512-BF16 or AMX (twice as fast)."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    # missing in older versions of torch
+    # Older versions of torch do not have it.
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
@@ -324,7 +323,7 @@ def _machine(device: torch.device, processes: int) -> str:
 
 
 def _agreed(value: float, accelerator: Accelerator) -> float:
-    """The first process's value: processes that disagree about the end would wait for each other forever."""
+    """The first process's value, since processes that disagree about the end would wait for each other forever."""
     if accelerator.num_processes == 1:
         return value
     return float(broadcast(torch.tensor(value, device=accelerator.device), from_process=0))

@@ -28,25 +28,25 @@ from core.training.objectives import Figures, Objective, untouched
 from core.training.scores import energy_score, relative_score
 from core.training.tasks import draw_kind, handles_from_tracks, pick_handles, random_handles
 
-PROPOSALS = 2  # borrowed motions per example, each with its own noise, as the energy score needs
-NOTHING_BORROWED = 0.15  # share of the clips without one
+PROPOSALS = 2  # borrowed motions per clip, each with its own noise, as the energy score needs
+NOTHING_BORROWED = 0.15  # share of clips without a borrowed motion
 
 
 class Lenders(NamedTuple):
-    """The source of borrowed motion during training."""
+    """Where borrowed motions come from during training."""
 
     library: MotionLibrary
     network: PartDescriptor
 
 
 class MotionExample(NamedTuple):
-    """A batch of clips for one kind of task, prepared up to the trained networks."""
+    """A batch of clips with one kind of task, with everything that does not depend on the trained weights."""
 
     clips: tuple[Tensor, Tensor, Tensor]  # shape latents, nodes and motion latents
     handles: HandleCondition
     scans: ScanCondition | None = None
     warm: WarmStart | None = None
-    borrowed: BorrowedGuess | None = None  # of the anchors, PROPOSALS motions a clip
+    borrowed: BorrowedGuess | None = None  # of the anchors, PROPOSALS motions per clip
 
 
 class MotionDiffusionObjective(Objective):
@@ -61,7 +61,7 @@ class MotionDiffusionObjective(Objective):
         motion_autoencoder: MotionAutoencoder,
         lenders: Lenders | None = None,
     ) -> None:
-        """Without `lenders`, or with a model that cannot use them, nothing is borrowed."""
+        """Without `lenders`, or with a model that cannot use them, nothing is borrowed. Raises ConfigError."""
         super().__init__(config)
         if config.training.reuse < 1:
             raise ConfigError(f"training.reuse: {config.training.reuse} is out of range; give 1 or more steps.")
@@ -75,7 +75,7 @@ class MotionDiffusionObjective(Objective):
 
     @property
     def seen(self) -> int:
-        """The encoders' points of a clip; the others are for simulated sensors."""
+        """Points per clip for the encoders; the others are for simulated sensors."""
         return max(self.config.motion.points if self._frozen[1].learned else 0, self.config.shape.points)
 
     @property
@@ -122,7 +122,7 @@ class MotionDiffusionObjective(Objective):
     def borrow(
         self, clips: ClipBatch, nodes: Tensor, handles: HandleCondition, generator: torch.Generator
     ) -> BorrowedGuess | None:
-        """Motions borrowed for the clips, at the anchors; half of the clips get none from their own pack."""
+        """Motions borrowed for the clips, at the anchors; half of the clips get none of their own pack."""
         if self._lenders is None:
             return None
         device = nodes.device
@@ -164,7 +164,7 @@ class MotionDiffusionObjective(Objective):
         squares, estimate = self.loss(network, clean, noise, sigma, pure)
         loss = squares.mean(dim=(1, 2, 3))
         if diffusion.outlier_variance > 0:
-            # A few clips many standard deviations from the warm start would dominate all others.
+            # Otherwise a few clips, many standard deviations from the warm start, would dominate.
             loss = loss / (1 + clean.square().mean(dim=(1, 2, 3)) / diffusion.outlier_variance)
         loss = torch.where(pure, self._score(estimate, clean, latents, condition.warm, len(latents) // batch), loss)
         share = pure.float()
@@ -175,10 +175,10 @@ class MotionDiffusionObjective(Objective):
         return loss.mean(), figures
 
     def _score(self, estimate: Tensor, clean: Tensor, latents: Tensor, warm: WarmStart | None, samples: int) -> Tensor:
-        """What is asked of estimates that come from noise only [B], 1 for a useless one.
+        """The loss [B] of estimates made from pure noise; a useless one has 1.
 
-        Displacements count in lengths. Learned channels have units of their own, so they count in standard deviations;
-        as lengths they would drown the displacements.
+        Displacements count in lengths. Learned channels have other units, so they count in standard deviations; as
+        lengths they would outweigh the displacements.
         """
         if not self.config.motion.explicit_displacement:
             return energy_score(estimate, clean, samples) / clean.shape[-1] ** 0.5
@@ -206,9 +206,9 @@ class MotionDiffusionObjective(Objective):
 
     @torch.no_grad()
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:
-        """Errors of the posterior mean at the anchors, per task: over the warm start's mean, and its as-rigid guess.
+        """Errors of the posterior mean at the anchors, per task, over those of the warm start and its as-rigid guess.
 
-        Without a warm start the errors themselves.
+        Without a warm start they are the errors themselves.
         """
         shape_latents, nodes, latents, anchors = self._encode(clips)
         frames = latents.shape[1]
@@ -291,7 +291,7 @@ class MotionDiffusionObjective(Objective):
         return motion_autoencoder.query(context, clips.points[:, 0])
 
     def _posterior_mean(self, condition: MotionCondition, like: Tensor, generator: torch.Generator) -> Tensor:
-        """Motion latents of the shape of `like` from one call of the denoiser on pure noise."""
+        """Motion latents, shaped as `like`, from one call of the denoiser on pure noise."""
         white = torch.randn(like.shape, device=like.device, generator=generator)
         network = lambda x, level: self.trained.denoiser(x, level, condition.prepared)  # noqa: E731
         noise = self.trained.noise(white, condition.warm)
@@ -301,8 +301,8 @@ class MotionDiffusionObjective(Objective):
     def _encode(self, clips: ClipBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Shape latents [B, Ms, Cs], nodes [B, P, 3], motion latents [B, T, M, Cd] and the anchors' indices [B, M].
 
-        The first M nodes are the motion's anchors. Where each token only looks at its own anchor's shape latent, no
-        others are encoded.
+        The first M nodes are the motion's anchors. If tokens only see their own anchor's shape latent, only those are
+        encoded.
         """
         shape_autoencoder, motion_autoencoder = self._frozen
         points, normals = clips.points[:, :, : self.seen], clips.normals[:, : self.seen]

@@ -1,7 +1,8 @@
 """One objective per stage: a module whose forward turns an example into a loss, and a held-out check.
 
-    example = objective.example(clips, generator)       what frozen networks and geometry make of a batch of clips
-    objective(example, generator) -> (loss, figures)    objective.check(clips, generator) -> figures
+    example = objective.example(clips, generator)       a batch of clips, prepared by frozen networks and geometry
+    objective(example, generator) -> (loss, figures)
+    objective.check(clips, generator) -> figures
 
 `trained` is the module whose weights are optimised and saved. Modules of earlier stages are frozen.
 """
@@ -26,7 +27,7 @@ Figures = dict[str, float]
 
 
 class Objective(nn.Module):
-    """What the loop needs to know of a stage."""
+    """A stage, as the loop sees it."""
 
     trained: nn.Module
     occupancy_queries = 0
@@ -40,13 +41,13 @@ class Objective(nn.Module):
         return self.config.shape.points
 
     def fit_statistics(self, clips: ClipBatch, generator: torch.Generator) -> None:
-        """Fit constants (latent whitening) once before the first step."""
+        """Fit constants such as latent whitening, once before the first step."""
 
     def draw(self, source: ClipSource, batch: int, generator: torch.Generator, split: str) -> ClipBatch:
         return source.sample(batch, self.config.training.frames, self.points, generator, split, self.occupancy_queries)
 
     def example(self, clips: ClipBatch, generator: torch.Generator) -> Any:
-        """Prepares everything independent of the trained weights; with `reuse` above 1 it serves several steps."""
+        """Prepare what does not depend on the trained weights; several steps may share it (`reuse`)."""
         return clips
 
     @property
@@ -63,7 +64,7 @@ class Objective(nn.Module):
 
 
 class ShapeAutoencoderObjective(Objective):
-    """Occupancy cross-entropy, uniform and near the surface, and a small KL divergence (paper Eq. 3)."""
+    """Cross-entropy of occupancy, uniform and near the surface, and a small KL divergence (paper Eq. 3)."""
 
     trained: ShapeAutoencoder
 
@@ -157,5 +158,5 @@ class MotionAutoencoderObjective(Objective):
 
 
 def untouched(module: torch.nn.Module) -> Tensor:
-    """Zero, with a zero gradient for every weight: tasks use different weights, and processes must agree."""
+    """Zero, with a zero gradient for every weight: tasks use different weights, but processes need all gradients."""
     return 0.0 * torch.stack([weight.sum() for weight in module.parameters()]).sum()

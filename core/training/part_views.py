@@ -1,6 +1,6 @@
-"""Training views for the part descriptor: pairs of one rig, posed by its clips, turned, stretched, mirrored.
+"""Draws training views for the part descriptor: pairs of one rig, posed by its clips, turned, stretched and mirrored.
 
-The rigs are read once into a bank file with more nodes than the editor's; drawing from it needs numpy and torch alone.
+Rigs are read once into a bank file with more nodes than the shipped bank; drawing views needs only numpy and torch.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from core.data.clips import ClipBatch, ClipRequest, ClipSource
 from core.data.rig_files import UNSEEN_AUTHORS, UNSEEN_IDENTITIES, clip_author, rig_files
 from core.errors import DataError, M2VError
 
-POOL = 512  # nodes a rig is read with; a view takes some of them
+POOL = 512  # nodes per rig; a view takes some of them
 NODES = 128
 NOISE = 0.004  # of the size
-STRETCH = 0.15  # deviation of the logarithm, an axis
-AT_REST, ANYWHERE, TILTED = 0.2, 0.35, 0.25  # fractions of views: in the default pose, facing anywhere, not upright
-HALF_THE_PACK = 0.6  # rigs are weighted down by this power of the number of rigs with the same joints
+STRETCH = 0.15  # standard deviation of the logarithm, per axis
+AT_REST, ANYWHERE, TILTED = 0.2, 0.35, 0.25  # fractions of views in the default pose, facing anywhere, not upright
+HALF_THE_PACK = 0.6  # a rig's weight falls by this power of the number of rigs with the same joints
 
 
 class PartViews(NamedTuple):
-    """B views, of which 2i and 2i + 1 show the same nodes of one rig. C classes are those of `core.bank.parts`."""
+    """B views; 2i and 2i + 1 show the same nodes of one rig. The C classes are those of `core.bank.parts`."""
 
     points: Tensor  # [B, N, 3] in normalised space
     normals: Tensor  # [B, N, 3]
-    labels: Tensor  # [B, N, C] shares of the named parts; they sum to 0 where no name tells
+    labels: Tensor  # [B, N, C] shares of the named parts; all 0 if no name tells
     up: Tensor  # [B, 3]
     forward: Tensor  # [B, 3]
-    certain: Tensor  # [B] 1 where the heading follows from names, less where +Z is assumed
-    places: Tensor  # [B, N, 3] the nodes in the default pose
-    mirrored: Tensor  # [B] of the rig's mirror image
+    certain: Tensor  # [B] 1 if joint names tell the heading, less if +Z is assumed
+    places: Tensor  # [B, N, 3] nodes in the default pose
+    mirrored: Tensor  # [B] bool: a view of the rig's mirror image
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +57,10 @@ class _Rig:
 
 
 class PartViewSource(ClipSource):
-    """Draws views from rigs; the training split leaves out the agreed identities and authors, `unseen_identity` is the
-    authors. Raises DataError where there are no rigs, or none for a split."""
+    """Draws views of rigs. `train` leaves out held-out identities and authors, `unseen_identity` has these authors.
+
+    Raises DataError without rigs, and without any for a split.
+    """
 
     def __init__(self, rigs: str) -> None:
         if not rigs:
@@ -87,7 +89,7 @@ class PartViewSource(ClipSource):
         for _ in range(batch // 2):
             rig = rigs[random.choice(len(rigs), p=chances)]
             count = len(rig.shape.nodes)
-            # Half of the views take the first nodes, which lie farthest apart, as the editor does.
+            # Half of the views take the first nodes, which are far apart, as in the editor.
             among = min(count, 2 * NODES) if random.random() < 0.5 else count
             index = np.resize(random.permutation(among), NODES)
             views += [_view(rig, index, random), _view(rig, index, random)]
@@ -96,12 +98,12 @@ class PartViewSource(ClipSource):
         return PartViews(*tensors)._replace(mirrored=tensors[-1] > 0.5)
 
     def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:
-        """Always raises: this source has views, not clips, but shares the interface of the other stages."""
+        """Raises DataError: this source has the interface of the others, but views instead of clips."""
         raise DataError("Rigs for the part descriptor give views of bodies, not clips; train another stage with clips.")
 
 
 def prepared_shapes(rigs: Path) -> Path:
-    """A bank of all rigs with `POOL` nodes each: the file itself, or for a folder one in the user's cache."""
+    """The path of a bank with `POOL` nodes per rig: the file itself, or for a folder one in the user's cache."""
     if not rigs.is_dir():
         return rigs
     files = rig_files(rigs)
@@ -115,7 +117,7 @@ def prepared_shapes(rigs: Path) -> Path:
         for path in files:
             try:
                 shapes.append(read_rig(path, count=POOL))
-            except M2VError as error:  # damaged, or without motion: there is no pose to learn from
+            except M2VError as error:  # damaged, or without motion
                 print(f"{path.name} is left out: {error}", file=sys.stderr)
         write_bank(bank, shapes)
     return bank
@@ -156,7 +158,7 @@ def _view(rig: _Rig, index: NDArray, random: np.random.Generator) -> tuple[NDArr
 
 
 def _posed(rig: _Rig, index: NDArray, random: np.random.Generator) -> tuple[NDArray, NDArray, NDArray]:
-    """Nodes and normals [N, 3] in a random frame of a random clip, and the body's overall rotation in it [3, 3]."""
+    """Nodes and normals [N, 3] in a random frame of a random clip, and the body's overall rotation [3, 3] there."""
     shape, weights = rig.shape, rig.weights[index]
     if random.random() < AT_REST:
         return shape.nodes[index].astype(np.float64), shape.normals[index].astype(np.float64), np.eye(3)
@@ -173,7 +175,7 @@ def _posed(rig: _Rig, index: NDArray, random: np.random.Generator) -> tuple[NDAr
 
 
 def _turn(random: np.random.Generator) -> NDArray:
-    """A rotation [3, 3] of a body that faces +Z: usually a little about Y, sometimes anywhere or off upright."""
+    """A random rotation [3, 3]: usually a little about Y, sometimes any turn about Y, sometimes tilted."""
     angle = random.random() * 2 * np.pi if random.random() < ANYWHERE else 0.25 * random.standard_normal()
     turn = np.asarray(yaw(angle), np.float64)
     if random.random() < TILTED:

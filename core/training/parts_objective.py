@@ -1,4 +1,4 @@
-"""The part descriptor's objective: part names, the same descriptors in other poses, front and up."""
+"""The part descriptor's objective: names of parts, equal descriptors in different poses, front and up."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from core.training.part_views import PartViews, PartViewSource
 
 TEMPERATURE = 0.07  # of the contrastive similarities
 NEAR = 0.04  # of the size: nodes this close count as the same
-NAMED = 0.3  # least share of named parts in a point's weights for it to count
+NAMED = 0.3  # least share of named parts in the weights of a point that counts
 AGAIN = 0.5  # weight of the contrastive loss
 WITHIN = 0.866  # cosine of 30 degrees
 
 
 class PartsObjective(Objective):
-    """Cross-entropy of part names, contrast between two views of one rig (van den Oord et al. 2018), and the frame."""
+    """Cross-entropy of part names, contrast between two views of a rig (van den Oord et al. 2018), front and up."""
 
     trained: PartDescriptor
 
@@ -71,9 +71,9 @@ def name_loss(found: Parts, views: PartViews) -> Tensor:
 
 
 def contrast(found: Parts, views: PartViews) -> Tensor:
-    """Contrastive loss: each point is matched among the points of the rig's other view, both ways.
+    """Contrastive loss: each point is to be found among the points of the rig's other view, both ways.
 
-    A view and a mirrored one are not paired: the left paw of one is the right paw of the other.
+    A view is not paired with a mirrored one, whose left paw is the other's right paw.
     """
     one, other = found.descriptor[0::2], found.descriptor[1::2]
     likeness = one @ other.transpose(1, 2) / TEMPERATURE
@@ -88,7 +88,7 @@ def contrast(found: Parts, views: PartViews) -> Tensor:
 
 
 def frame_loss(found: Parts, views: PartViews) -> Tensor:
-    """One minus the cosine, of up and of forward."""
+    """One minus the cosine, for up and for forward."""
     up = 1 - F.cosine_similarity(found.frame[..., 1], views.up, dim=-1)
     forward = 1 - F.cosine_similarity(found.frame[..., 2], views.forward, dim=-1)
     return up.mean() + (forward * views.certain).sum() / views.certain.sum().clamp_min(1e-6)

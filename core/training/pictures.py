@@ -1,7 +1,7 @@
-"""Contact sheets of training progress: held-out clips, the true motion above the model's.
+"""Draws contact sheets of training progress: held-out clips, the true motion above the model's.
 
-Needs numpy and torch only, since a bare GPU machine has no plotting library: points are drawn as depth-shaded squares
-and the image is written as PNG by hand.
+It needs only numpy and torch, since a bare GPU machine has no plotting library: points are drawn as depth-shaded
+squares, and the PNG is written by hand.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class SamplePictures:
 
 @torch.no_grad()
 def contact_sheet(objective: Objective, source: ClipSource) -> Image | None:
-    """Two rows of tiles per held-out clip, true and made, with frames from left to right; None for other stages.
+    """Two rows per held-out clip, the true and the model's motion, frames from left to right; None for other stages.
 
-    The motion autoencoder shows its reconstruction. Motion diffusion shows its draft from the handles, drawn where
-    they are known: the first half of the clips has full tracks, the second half knows the last frame only.
+    The motion autoencoder shows its reconstruction, motion diffusion its draft from the handles, which are marked where
+    they are keyed. Half of the clips have full tracks, the other half keys in the last frame only.
     """
     device = next(objective.trained.parameters()).device
     generator = torch.Generator(device=device).manual_seed(777)
@@ -91,8 +91,7 @@ def draw_points(
     centre: NDArray[np.float64],
     size: float,
 ) -> Image:
-    """One tile [TILE, TILE, 3] of points [N, 3] and larger marks [K, 3], seen from the front left, fading with
-    distance.
+    """A tile [TILE, TILE, 3] of points [N, 3], which fade with distance, and larger marks [K, 3], from the front left.
 
     `centre` [3] is the middle of the tile and `size` the length that fills it, both in the points' units.
     """

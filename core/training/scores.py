@@ -1,4 +1,4 @@
-"""Scores motion samples: the training loss of the motion denoiser on pure noise."""
+"""The motion denoiser's training loss on pure noise: a score of motion samples."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def relative_score(
     warm: WarmStart | None,
     samples: int = 1,
 ) -> Float[Tensor, " B"]:
-    """Energy score of estimated displacements over the distance of the as-rigid guess (or of no motion) from the truth.
+    """Energy score of estimated displacements, over the error of the as-rigid guess (without warm start, of no motion).
 
-    Unlike a squared error in the warm start's units it weighs all places alike, and clips by how much they can improve,
-    not by how far they move.
+    Unlike a squared error in the warm start's units, it weighs all points alike, and clips by how much they can
+    improve, not by how far they move.
     """
     rigid = torch.zeros_like(displacements) if warm is None else warm.guesses[..., 0, :]
     miss = (rigid - displacements).norm(dim=-1).mean(dim=(1, 2))
@@ -30,9 +30,9 @@ def relative_score(
 def energy_score(
     estimate: Float[Tensor, "B T M C"], truth: Float[Tensor, "B T M C"], samples: int = 1
 ) -> Float[Tensor, " B"]:
-    """Energy score per estimate: the distance from the truth, less half the distance of two `samples` of a clip.
+    """Energy score per estimate: its distance from the truth, minus half the distance between two `samples` of a clip.
 
-    The first half of the batch holds the first samples. The score is optimal when samples vary as much as the truth is
+    The first half of the batch holds the first samples. The score is best when samples vary as much as the truth is
     uncertain (Gneiting and Raftery 2007); distance alone is minimised by the median. Distances are taken per point and,
     for coherent poses, per frame.
     """

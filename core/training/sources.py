@@ -1,4 +1,4 @@
-"""Training clips from several sources, drawn block by block from seeds alone."""
+"""Mixes the sources of training clips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.data.procedural import ProceduralSource
 
 
 class MixedSource(ClipSource):
-    """Procedural creatures and rigs in the shares of the configuration; one block comes from one source."""
+    """Procedural creatures, rigs and other sets, in the configured shares; one block comes from one source."""
 
     def __init__(self, config: DataConfig, device: torch.device) -> None:
         self.config = config
@@ -36,7 +36,7 @@ class MixedSource(ClipSource):
 
     @property
     def rig_names(self) -> tuple[str, ...]:
-        """The names that a clip's `rig` indexes; empty without rigs."""
+        """The rig names by a clip's `rig` number; empty without rigs."""
         return next((source.rig_names for _, source in self.sources if hasattr(source, "rig_names")), ())
 
     def draw(self, request: ClipRequest, generator: torch.Generator) -> ClipBatch:

@@ -31,14 +31,14 @@ from core.training.start import Say, bring_other_stages, check_weights_exist, sa
 
 
 def trained_shape_autoencoder(config: Config, folder: Path) -> ShapeAutoencoder:
-    """The shape autoencoder trained in `folder`; raises CheckpointError when it is not there yet."""
+    """The shape autoencoder trained in `folder`. Raises CheckpointError if there is none yet."""
     module = build_shape_autoencoder(config)
     load_checkpoint(folder / f"{STAGES[0]}.safetensors", STAGES[0]).load_into(module)
     return module
 
 
 def trained_motion_autoencoder(config: Config, folder: Path) -> MotionAutoencoder:
-    """The motion autoencoder trained in `folder`; without learned channels it encodes untrained."""
+    """The motion autoencoder trained in `folder`; without learned channels it needs no training."""
     module = build_motion_autoencoder(config)
     path = folder / f"{STAGES[1]}.safetensors"
     if module.learned or path.exists():
@@ -47,7 +47,7 @@ def trained_motion_autoencoder(config: Config, folder: Path) -> MotionAutoencode
 
 
 def lenders(config: Config, folder: Path) -> Lenders | None:
-    """The bank that `data.bank` names, with the part descriptor of `folder`; None where either is missing."""
+    """The bank `data.bank` and the part descriptor of `folder`; None if either is missing."""
     if not config.motion_denoiser.borrowed or not config.data.bank:
         return None
     network = build_part_descriptor(config)
@@ -57,7 +57,7 @@ def lenders(config: Config, folder: Path) -> Lenders | None:
 
 
 def build_objective(stage: str, config: Config, folder: Path) -> Objective:
-    """The objective of a stage with the earlier stages it needs, read from `folder`."""
+    """A stage's objective, with the earlier stages that it needs read from `folder`. Raises CheckpointError."""
     if stage == "shape-autoencoder":
         return ShapeAutoencoderObjective(config)
     if stage == "motion-autoencoder":
@@ -92,8 +92,8 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train the named stages one after the other; several stages divide the minutes by `training.shares`.
 
-    `weights`, folders or presets, are where stages without a state in `folder` begin (several: with their mean), and
-    the first is where stages that this run does not train are copied from; see `core.training.start`.
+    Stages without a state in `folder` begin with `weights`, folders or presets, or the mean of several. Stages that
+    this run does not train are copied from the first of them (`core.training.start`).
     """
     accelerator: Accelerator = make_accelerator(config)
     if weights:

@@ -1,4 +1,4 @@
-"""Starts a training stage: from its own state, from the weights of an earlier training, or from scratch."""
+"""Starts a training stage from its own state, from earlier weights, or from scratch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def say_on_error_stream(line: str) -> None:
 
 @dataclass
 class Start:
-    """What the loop continues from. `record` counts all trainings; the schedule counts from `base`."""
+    """Where the loop begins. `record` counts all trainings; the schedule counts from `base`."""
 
     record: dict[str, Any]
     average: AveragedWeights
@@ -37,7 +37,7 @@ class Start:
 
     @property
     def base(self) -> int:
-        """Steps of earlier trainings whose weights this one began with."""
+        """Steps of earlier trainings that these weights had when this one began."""
         return int(self.record.get("base", 0))
 
 
@@ -54,10 +54,9 @@ def begin(
 ) -> Start:
     """Fill the objective's trained module and make its average and optimiser.
 
-    `state` is the file to continue from, if it exists. Otherwise `weights`, folders or presets, are where the network
-    and its average begin (several: with their mean), with their statistics, a new optimiser and the record carried
-    on. `first_clips` is the seed
-    of the clips that statistics are fitted to otherwise. Raises CheckpointError.
+    `state` is the file to continue from, if it exists. Otherwise the network, its average and its statistics begin with
+    `weights`, folders or presets (several: with their mean), with a new optimiser and the record continued. Without
+    either, statistics are fitted to clips with the seed `first_clips`. Raises CheckpointError.
     """
     training, trained = config.training, objective.trained
     optimizer = torch.optim.AdamW(
@@ -74,7 +73,7 @@ def begin(
     if weights:
         record = load_weights(stage, objective, config, weights, say)
         average = AveragedWeights(trained, training.ema_decay)
-        average.updates = record["step"]  # so that settled weights are not forgotten within a few steps
+        average.updates = record["step"]  # so that a few steps do not replace the trained average
         return Start(record, average, optimizer)
     device = next(trained.parameters()).device
     clips = objective.draw(source, 4 * training.batch, torch.Generator(device=device).manual_seed(first_clips), "train")
@@ -84,7 +83,7 @@ def begin(
 
 
 def load_weights(stage: str, objective: Objective, config: Config, weights: Sequence[str], say: Say) -> dict[str, Any]:
-    """Fill the trained module from the checkpoints of folders or presets; returns the record that continues theirs."""
+    """Fill the trained module from checkpoints in folders or presets; returns a record that continues theirs."""
     checkpoint = mean_checkpoint(stage, weights)
     paths = [str(checkpoint_path(folder, stage)) for folder in weights]
     where = paths[0] if len(paths) == 1 else f"the mean of {_joined(paths)}"
@@ -120,10 +119,9 @@ def load_weights(stage: str, objective: Objective, config: Config, weights: Sequ
 def mean_checkpoint(stage: str, weights: Sequence[str]) -> Checkpoint:
     """The checkpoint of one folder or preset, or the mean of several, with the record of the longest training.
 
-    Ends of runs that continued each other lie around a common minimum; their mean is closer to it than each (stochastic
-    weight averaging, Izmailov et al. 2018).
-    Floating point tensors come back as float32 when there are several. Raises CheckpointError when a file is missing,
-    when networks differ, or when they were trained on different autoencoders, whose latents mean different things.
+    The ends of runs that continued each other lie around a common minimum, and their mean is closer to it than each of
+    them (stochastic weight averaging, Izmailov et al. 2018). Means are float32. Raises CheckpointError if a file is
+    missing, or if networks, or the autoencoders they were trained on, differ.
     """
     checkpoints = [load_checkpoint(checkpoint_path(folder, stage), stage) for folder in weights]
     first, *others = checkpoints
@@ -153,7 +151,7 @@ def mean_checkpoint(stage: str, weights: Sequence[str]) -> Checkpoint:
 
 
 def _same_weights(stage: str, one: str, other: str) -> bool:
-    """Whether two folders hold the same weights of a stage, or neither holds any."""
+    """Whether two folders hold the same weights of a stage, or both hold none."""
     paths = [checkpoint_path(folder, stage) for folder in (one, other)]
     if not all(path.is_file() for path in paths):
         return paths[0].is_file() == paths[1].is_file()
@@ -162,7 +160,7 @@ def _same_weights(stage: str, one: str, other: str) -> bool:
 
 
 def check_same_meaning(stage: str, ours: Config, theirs: Config, where: str) -> None:
-    """Raises CheckpointError when weights of a configuration `theirs` mean something else in `ours`."""
+    """Raise CheckpointError if weights trained with the configuration `theirs` are not valid for `ours`."""
     for section in SECTIONS[stage]:
         mine, other = getattr(ours, section), getattr(theirs, section)
         for name in fixed_fields(type(mine)):
@@ -175,7 +173,7 @@ def check_same_meaning(stage: str, ours: Config, theirs: Config, where: str) -> 
 
 
 def other_settings(stage: str, ours: Config, theirs: Config) -> tuple[str, ...]:
-    """Allowed differences of the stage's sections, as `section.field old -> new`."""
+    """Allowed differences in the stage's sections, as `section.field old -> new`."""
     found = []
     for section in SECTIONS[stage]:
         mine, other = getattr(ours, section), getattr(theirs, section)
@@ -187,9 +185,9 @@ def other_settings(stage: str, ours: Config, theirs: Config) -> tuple[str, ...]:
 
 
 def bring_other_stages(stages: Sequence[str], folder: Path, weights: str) -> None:
-    """Copy the checkpoints of stages that this run does not train, so that `folder` is a whole model.
+    """Copy the checkpoints of stages that this run does not train, so that `folder` is a complete model.
 
-    Later stages depend on them: the shape autoencoder decides what motion latents mean. Files that are there stay.
+    Later stages depend on them, as motion latents do on the shape autoencoder. Existing files are kept.
     """
     for stage in EVERY_STAGE:
         origin, target = checkpoint_path(weights, stage), folder / f"{stage}.safetensors"
@@ -199,7 +197,7 @@ def bring_other_stages(stages: Sequence[str], folder: Path, weights: str) -> Non
 
 
 def check_weights_exist(stages: Sequence[str], weights: Sequence[str]) -> None:
-    """Raises CheckpointError when one of `weights` is not a folder or preset with a checkpoint of any of the stages."""
+    """Raise CheckpointError if one of `weights` is no folder or preset with a checkpoint of any of the stages."""
     for folder in weights:
         if not any(checkpoint_path(folder, stage).is_file() for stage in stages):
             raise CheckpointError(
@@ -209,5 +207,5 @@ def check_weights_exist(stages: Sequence[str], weights: Sequence[str]) -> None:
 
 
 def _joined(names: Sequence[str]) -> str:
-    """Names as a person lists them."""
+    """The names as a list in a sentence."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -1,7 +1,7 @@
-"""The state of a running stage on disk: weights, averaged weights, optimiser moments, counters; one safetensors file.
+"""The state of a running stage as a safetensors file: weights, averaged weights, optimiser moments and counters.
 
-Data are drawn from seeds that depend on the step only, so these tensors are all a run needs to go on. A network that
-grew since keeps what fits (`partial_load`).
+Data are drawn from seeds that depend only on the step, so a run needs nothing else to continue. A network that has got
+new parts since keeps what fits (`partial_load`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from core.atomic import write_atomically
 from core.checkpoint import current_name
 from core.errors import CheckpointError
 
-NAMED = 4  # parts a note lists before it says how many there are
+NAMED = 4  # parts that a note names; of others it says how many there are
 COUNTERS = ("step", "clips", "seconds", "machines", "checks")
 
 
 class AveragedWeights:
-    """Exponential moving average of all floating point tensors, with a warm-up that forgets early weights."""
+    """Exponential moving average of all floating-point tensors, with a warm-up that forgets early weights."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -45,7 +45,7 @@ class AveragedWeights:
                 current.append(tensor.detach())
             else:
                 self.tensors[name].copy_(tensor)
-        torch._foreach_lerp_(averaged, current, 1 - decay)  # one kernel on a GPU, not one per tensor
+        torch._foreach_lerp_(averaged, current, 1 - decay)  # on a GPU one kernel, not one per tensor
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def save_state(
     names = [name for name, _ in module.named_parameters()]
     header = {
         "counters": json.dumps({**counters, "average_updates": average.updates}),
-        "parameters": json.dumps(names),  # the optimiser's numbers mean these
+        "parameters": json.dumps(names),  # in the order of the optimiser's numbers
     }
     write_atomically(path, lambda temporary: temporary.write_bytes(save(stored, header)))
 
@@ -81,9 +81,9 @@ def save_state(
 def load_state(
     path: Path, module: nn.Module, average: AveragedWeights, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Any], str | None]:
-    """Restore everything `save_state` wrote; returns the counters and a note on parts the module got since, or None.
+    """Restore what `save_state` wrote; returns the counters and a note on parts that the module has got since, or None.
 
-    What the file lacks starts fresh, with fresh moments (`partial_load`). Raises CheckpointError.
+    Parts that the file lacks start fresh, with fresh moments (`partial_load`). Raises CheckpointError.
     """
     try:
         with safe_open(str(path), framework="pt") as handle:
@@ -142,14 +142,14 @@ def _restore(
 
 @dataclass(frozen=True)
 class Fitted:
-    """A complete set of tensors for the module, and which are new."""
+    """A complete set of tensors for the module, and the names of those that did not fit."""
 
     tensors: dict[str, Tensor]
     fresh: tuple[str, ...]  # absent in the file
     unused: tuple[str, ...]  # of the file, not in the module
 
     def note(self) -> str | None:
-        """What did not fit, as one line; None when everything did."""
+        """What did not fit, in one line; None if everything did."""
         parts = [
             f"{what} {_listed(names)}"
             for names, what in ((self.fresh, "new and fresh:"), (self.unused, "in the file but not used:"))
@@ -159,9 +159,9 @@ class Fitted:
 
 
 def partial_load(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], where: str) -> Fitted:
-    """`stored` tensors in the shapes and types of `own`, so that training survives new parts of the network.
+    """The `stored` tensors with the types of `own`; tensors that the file lacks keep their fresh values.
 
-    Tensors missing in the file keep their fresh values; one of another shape raises CheckpointError.
+    So training survives new parts of the network. Raises CheckpointError for a tensor of another shape.
     """
     tensors, fresh = {}, []
     for name, value in own.items():
@@ -181,7 +181,7 @@ def partial_load(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], where:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Modules of the names, at most a few of them spelt out."""
+    """The modules of these tensor names; of many, only the first few and their number."""
     modules = sorted({name.rsplit(".", 1)[0] for name in names})
     shown = ", ".join(modules[:NAMED])
     return shown if len(modules) <= NAMED else f"{shown} and {len(modules) - NAMED} more"

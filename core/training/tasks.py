@@ -1,4 +1,4 @@
-"""Handle tasks for motion training: which points of a clip are handles, and in which frames they are known."""
+"""Draws handle tasks for motion training: which points of a clip are handles, and in which frames they are keyed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from core.geometry.farthest_points import farthest_point_indices
 from core.models.warm_start import HandleCondition
 from core.observation_kinds import LEARNED
 
-CANDIDATES = 256  # tracked points a handle may be
+CANDIDATES = 256  # tracked points among which handles are drawn
 TASK_KINDS = ("handles", *LEARNED)
-SPREAD = 0.8  # share of clips whose handles are far from each other: people take hold of limbs, not of one patch
+SPREAD = 0.8  # share of clips whose handles are far apart: people grab different limbs
 
 
 def pick_handles(rest: Tensor, count: int, spread: Tensor, generator: torch.Generator) -> Tensor:
@@ -51,7 +51,7 @@ def random_handles(points: Tensor, config: TaskConfig, generator: torch.Generato
     most = config.most_handles
     spread = uniform(batch) < SPREAD
     index = pick_handles(points[:, 0], most, spread, generator)
-    # Log-uniform: two handles against three is as large a step as ten against fifteen.
+    # Log-uniform: from two handles to three is as large a step as from ten to fifteen.
     low = float(config.fewest_handles)
     counts = (low * ((most + 1.0) / low) ** uniform(batch)).long().clamp(config.fewest_handles, most)
     present = torch.arange(most, device=device)[None] < counts[:, None]
@@ -64,7 +64,7 @@ def random_handles(points: Tensor, config: TaskConfig, generator: torch.Generato
     common = scores.argsort(dim=1).argsort(dim=1) < keys[:, None]
     own_keys = uniform(batch, frames, most) < (uniform(batch, 1, most) * 3.0 / frames)
     whole = uniform(batch, 1, most) < 0.3
-    # A handle without any key would say nothing: give it the last frame.
+    # A handle without any key gets one in the last frame.
     own = own_keys | whole | (last[None, :, None] & ~own_keys.any(dim=1, keepdim=True))
     options = torch.stack(
         [
@@ -85,8 +85,10 @@ def random_handles(points: Tensor, config: TaskConfig, generator: torch.Generato
 def _take_the_farthest(
     points: Tensor, index: Tensor, keyframe_mask: Tensor, leads: Tensor, last_frame: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The first handle of the clips that `leads` [B] becomes the point that moves farthest, keyed where it is farthest
-    (or in the last frame): what people take hold of is what is to move."""
+    """In clips where `leads` [B], make the first handle the point that moves farthest, as people grab what is to move.
+
+    It is keyed in the frame where it is farthest, or in the last frame.
+    """
     pool = min(CANDIDATES, points.shape[2])
     far = (points[:, 1:, :pool] - points[:, :1, :pool]).norm(dim=-1)  # [B, T, N]
     far = torch.where(last_frame[:, None, None], far[:, -1:], far)
@@ -101,7 +103,10 @@ def _take_the_farthest(
 
 
 def draw_kind(tasks: TaskConfig, generator: torch.Generator, prefix: str = "") -> str:
-    """One of TASK_KINDS by the shares in the configuration, whose fields have that prefix (those missing count 0)."""
+    """One of TASK_KINDS by the shares in the configuration, whose fields have this prefix (missing ones are 0).
+
+    Raises ConfigError if all shares are 0.
+    """
     shares = torch.tensor([float(getattr(tasks, prefix + kind, 0.0)) for kind in TASK_KINDS], device=generator.device)
     if not bool(shares.sum() > 0):
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""Hardware utilisation of training: the floating point operations of a few steps, counted once.
+"""Measures the hardware utilisation of training by counting the floating-point operations of a few steps.
 
-Counted are matrix products, convolutions and attention, forward and backward, of everything a step does (the frozen
-encoders and the warm start too); drawing the clips is not, and neither are pointwise operations and solvers.
+Matrix products, convolutions and attention are counted, forward and backward, also those of frozen encoders and the
+warm start. Drawing clips, pointwise operations and solvers are not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from core.data.clips import ClipSource
 from core.training.objectives import Objective
 
 COUNTED_STEPS = 4
-# Dense bfloat16 FLOP/s of the data sheets, by a part of the device's name.
+# Dense bfloat16 FLOP/s of the data sheets, by part of the device's name.
 BF16_PEAKS = {
     "H200": 989e12,
     "H100 PCIe": 756e12,
@@ -41,7 +41,7 @@ def _attention_backward(_gradient: Sequence[int], query: Sequence[int], key: Seq
     return 5 * _attention(query, key) // 2
 
 
-# The counter knows the fused attention of GPUs only.
+# PyTorch's counter knows only the fused attention of GPUs.
 _CPU_ATTENTION = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
@@ -49,9 +49,9 @@ _CPU_ATTENTION = {
 
 
 def flops_per_clip(objective: Objective, source: ClipSource, batch: int, seed: int, autocast: bool) -> float:
-    """Operations per clip, averaged over a few extra training steps, as tasks differ; their gradients are discarded.
+    """Operations per clip, mean over a few extra training steps, since tasks differ; their gradients are discarded.
 
-    It does not affect the loop, where every step seeds its own generators, or the gradient hooks of distributed runs.
+    The loop is not affected, since every step seeds its own generators, nor are gradient hooks of distributed runs.
     """
     parameters = [parameter for parameter in objective.trained.parameters() if parameter.requires_grad]
     device = parameters[0].device
@@ -68,7 +68,7 @@ def flops_per_clip(objective: Objective, source: ClipSource, batch: int, seed: i
 
 
 def peak_flops(device: torch.device, bf16: bool) -> float | None:
-    """The device's peak in the precision used, where it is known."""
+    """The device's peak FLOP/s in the precision used, if known."""
     if device.type != "cuda" or not bf16:
         return None
     name = torch.cuda.get_device_name(device)
@@ -76,7 +76,7 @@ def peak_flops(device: torch.device, bf16: bool) -> float | None:
 
 
 def usage(flops: float, clips_per_second: float, devices: int, peak: float | None) -> dict[str, float]:
-    """Figures for the log: GFLOP/s of all devices together, and the share of their peak where that is known."""
+    """Figures for the log: GFLOP/s of all devices together, and the share of their peak if that is known."""
     rate = flops * clips_per_second
     figures = {"gflops_per_second": round(rate / 1e9, 2)}
     if peak is not None:
