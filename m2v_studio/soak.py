@@ -191,8 +191,14 @@ def resident_bytes() -> int | None:
         return None
 
 
-def soak(seed: int, minutes: float, factory: AnimatorFactory, isolate: bool = True, by_cpu: bool = False) -> SoakReport:
-    """Open a window off-screen and operate it for `minutes`."""
+def soak(
+    seed: int,
+    going: Callable[[SoakReport], bool],
+    factory: AnimatorFactory,
+    isolate: bool = True,
+    by_cpu: bool = False,
+) -> SoakReport:
+    """Open a window off-screen and operate it while `going` returns True."""
     from m2v_studio.app import App
     from m2v_studio.driver import Driver
     from m2v_studio.soak_events import Events
@@ -205,10 +211,9 @@ def soak(seed: int, minutes: float, factory: AnimatorFactory, isolate: bool = Tr
         app = App(studio, "openGL3_egl", WINDOW)
         try:
             studio.worker.start()
-            limit = time.monotonic() + 60.0 * minutes
             driver = Driver(app)
             events = Events(driver, Path(folder), random.Random(seed))
-            return Soak(driver, events, seed, by_cpu).run(lambda report: time.monotonic() < limit)
+            return Soak(driver, events, seed, by_cpu).run(going)
         finally:
             app.close()
             if before is None:
@@ -231,6 +236,7 @@ def main(argv: list[str]) -> int:
     from m2v_studio.work.worker import load_animator
 
     factory = partial(load_animator, arguments.preset, arguments.device)
-    report = soak(arguments.seed, arguments.minutes, factory)
+    limit = time.monotonic() + 60.0 * arguments.minutes
+    report = soak(arguments.seed, lambda report: time.monotonic() < limit, factory)
     print("\n".join(report.lines()))
     return 0 if report.is_good else 1

@@ -39,6 +39,8 @@ def _window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     from m2v_studio.driver import Driver
     from m2v_studio.studio import Studio
 
+    from .unseen import fill_only_what_is_read
+
     animator = FakeAnimator()
     studio = Studio(lambda: animator, isolate=False)
     try:
@@ -46,6 +48,7 @@ def _window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     except RuntimeError:
         skip_without_drawing()
         raise
+    fill_only_what_is_read(patch)
     driver = Driver(app)
     driver.animator = animator  # type: ignore[attr-defined]
     studio.worker.start()

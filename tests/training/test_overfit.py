@@ -24,8 +24,9 @@ from tests.training.fixed import FixedClips, FixedFits, tiny
 
 
 @pytest.fixture(autouse=True)
-def few_check_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.training.loop.CHECK_CLIPS", 16)
+def few_check_clips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the clips show is drawn anew each time; the check of motion sees it in every way, and takes longest."""
+    monkeypatch.setattr("core.training.loop.CHECK_CLIPS", 4 if "motion_diffusion" in request.node.name else 16)
 
 
 FAST = {"ema_decay": 0.95, "learning_rate": 5e-3}

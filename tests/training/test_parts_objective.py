@@ -93,9 +93,9 @@ def test_losses_are_least_for_the_right_answer(rigs: str) -> None:
 
 def test_it_learns_a_rig_by_heart(tmp_path: Path, rigs: str) -> None:
     learner = dataclasses.replace(config(), data=dataclasses.replace(config().data, rigs=rigs))
-    (record,) = train([PART_DESCRIPTOR], learner, tmp_path / "run", steps=200)
+    (record,) = train([PART_DESCRIPTOR], learner, tmp_path / "run", steps=120)
     check = record["checks"][-1]
-    assert check["accuracy"] > 0.9 and check["heading"] > 0.6
+    assert check["accuracy"] > 0.85 and check["heading"] > 0.6
     named = dataclasses.replace(learner, data=dataclasses.replace(learner.data, rigs=Path(rigs).name))
     assert load_checkpoint(tmp_path / "run" / f"{PART_DESCRIPTOR}.safetensors", PART_DESCRIPTOR).config == named
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from core.checkpoint import STAGES, load_checkpoint
-from core.training.__main__ import main
+from tests.training.few_clips import main
 
 COMMAND = ["all", "--config", "tiny", "--set", "training.batch=2", "--steps", "5", "--seed", "4", "--out"]
 
@@ -22,7 +22,7 @@ def test_two_processes_are_one_with_accumulated_gradients(tmp_path: Path) -> Non
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     result = subprocess.run(
-        [*launcher, "-m", "core.training", *COMMAND, str(tmp_path / "two")],
+        [*launcher, "-m", "tests.training.few_clips", *COMMAND, str(tmp_path / "two")],
         env=environment, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-2000:]
