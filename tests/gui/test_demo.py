@@ -14,8 +14,11 @@ from ..studio.shapes import ball_arrays, write_ball
 RUNNER = """
 import sys
 from pathlib import Path
+import pytest
 from m2v_studio.demo import run_demo
+from tests.gui.unseen import fill_only_what_is_read
 from tests.studio.fake_animator import make_fake
+fill_only_what_is_read(pytest.MonkeyPatch())
 run_demo(Path(sys.argv[1]), Path(sys.argv[2]), make_fake, isolate=False, on_file=lambda path: print(path, flush=True))
 """
 

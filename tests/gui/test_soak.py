@@ -23,9 +23,8 @@ import pytest
 from m2v_studio.soak import soak
 from tests.gui.unseen import fill_only_what_is_read
 from tests.studio.fake_animator import make_fake
-with pytest.MonkeyPatch.context() as patch:
-    fill_only_what_is_read(patch)
-    report = soak(3, lambda report: report.events < int(sys.argv[1]), make_fake, isolate=False, by_cpu=True)
+fill_only_what_is_read(pytest.MonkeyPatch())
+report = soak(3, lambda report: report.events < int(sys.argv[1]), make_fake, isolate=False, by_cpu=True)
 print("\\n".join(report.lines()))
 sys.exit(0 if report.is_good else 1)
 """
