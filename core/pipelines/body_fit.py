@@ -35,15 +35,15 @@ ITERATIONS = 4
 MISPLACED = 0.005  # of the size inside the empty space
 FEWEST_FACING = 10
 EDGE = 0.51  # half the side of frame 0's box, with a margin
-NEAR, FAR = 0.03, 0.1  # distances from the seen points between which the body takes over
-TRUST = 0.6  # in a body that was chosen; the rest is the shape model's, which is wrong in other places
+NEAR, FAR = 0.02, 0.07  # distances from the seen points between which the body takes over
+TRUST = 0.5  # in a body that was chosen; the rest is the shape model's, which is wrong in other places
 FILLING = 0.5  # share of the body's inside also where points are near
 SURE = 6.0  # logits beyond which a place is inside or outside for certain
 STEEPNESS = 100.0  # of the body's field outside, per unit of length
 STEEPNESS_INSIDE = 300.0  # so that thin wings and legs count as much as a trunk
 COMPANY_CELLS = 44  # along a side of the grid on which what several bodies say is known
 LEAST_SHARE = 0.03  # of a body that counts among them
-COMPANY_SHARE = 0.5  # of the field that all likely bodies have together, beside the chosen one's
+COMPANY_SHARE = 0.65  # of the field that all likely bodies have together, beside the chosen one's
 STRETCHED = 0.05  # of the misfit, for each share by which a body's edges had to change
 
 

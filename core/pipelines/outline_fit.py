@@ -26,7 +26,7 @@ LEVELS = ((0.05, 0.1), (0.1, 0.08), (0.3, 0.05), (1.0, 0.03))
 FOLLOWING = ((0.1, 0.06), (0.3, 0.04), (1.0, 0.03))
 ITERATIONS = 3
 ALIKE = 0.3  # cosine between the directions in which two rims face, at the least, for a match
-STRETCHED = 2.0  # of the disagreement, for each share by which a body's edges had to change
+STRETCHED = 1.0  # of the disagreement, for each share by which a body's edges had to change
 HELD = 0.02  # weight that keeps all vertices from frame to frame
 
 

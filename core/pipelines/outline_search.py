@@ -17,7 +17,7 @@ from torch import Tensor
 
 from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
 from core.geometry.rasteriser import Raster, rasterise
-from core.geometry.sampling import face_normals
+from core.geometry.sampling import vertex_normals
 from core.pipelines.body_search import BodyPoses, Floats, PlacedBody, best_poses, boxed
 
 HEADINGS = 16
@@ -30,8 +30,8 @@ TURNED = 32  # of them, those that are also turned and tilted
 TURN, TILT = 0.2, 0.15  # radians
 KEPT_OF_ONE = 3
 LIGHT = np.array([0.35, -0.70, -0.62])  # where light usually comes from, in camera axes: from above, behind the camera
-SHADING = 0.15  # weight of a perfect agreement of shadings beside that of outlines
-BOXED = 0.7  # weight of what a body leaves of frame 0's box, or what of it lies outside
+SHADING = 0.3  # weight of a perfect agreement of shadings beside that of outlines
+BOXED = 1.2  # weight of what a body leaves of frame 0's box, or what of it lies outside
 MASK_CELLS = 64  # a side of the images that are drawn
 
 Mask = NDArray[np.bool_]
@@ -200,7 +200,9 @@ def _shading(vertices: Floats, faces: NDArray[np.integer], drawn: Raster, both: 
     """Correlation of an image's grey with the surface's brightness where outlines overlap."""
     if both.sum() < 20:
         return 0.0
-    normals = face_normals(vertices, faces)[drawn.face[both]] @ picture_axes().T
+    corners, share = faces[drawn.face[both]], drawn.barycentric[both][..., None]
+    normals = (vertex_normals(vertices, faces)[corners] * share).sum(axis=1) @ picture_axes().T
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-9)
     normals = np.where(normals[:, 2:] > 0, -normals, normals)
     bright = (normals @ (LIGHT / np.linalg.norm(LIGHT))).clip(0)
     shown = grey[both]

@@ -21,7 +21,7 @@ from core.pipelines.seen_side import Extent
 TRIED = 32  # bodies that are bent to the points
 PROBES = 6000  # places at which insides are compared
 LIKELIHOOD = 0.006  # misfit by which a body is less likely by a factor of e
-MODEL_SHARE = 0.25  # of the belief, for the shape model's own answer
+MODEL_SHARE = 0.5  # of the belief, for the shape model's own answer
 MOST_MISFIT, MOST_WHOLE = 0.018, 0.03  # beyond, a body says nothing about the shape, of which a side or all was seen
 CLEARLY_WORSE = 0.06  # of expected overlap below the best: no seed takes such a body
 
