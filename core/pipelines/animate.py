@@ -1,4 +1,4 @@
-"""Animate a mesh from handles: the whole path from a SourceMesh and HandleTracks to sampled motions.
+"""Animates a mesh: from a SourceMesh and HandleTracks to sampled motions.
 
     animator = Animator.load("small")
     samples = animator.animate(read_mesh("fox.glb"), tracks, SamplingOptions(seeds=4))
@@ -47,8 +47,7 @@ from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
 from core.pipelines.turned_handles import hold_regions
 from core.sequence import HandleTracks, MeshSequence, SourceMesh
 
-# Largest preview in positions: sending more costs too much.
-PREVIEW_LIMIT = 4_000_000
+PREVIEW_LIMIT = 4_000_000  # vertices times frames; sending larger previews costs too much
 FACE_KNOWN = 1.0  # matching cost up to which the estimated heading is trusted
 
 
@@ -76,15 +75,15 @@ class Animator:
         self._meshes = PreparedMeshes(config, self.shape_autoencoder, self.device)
         self._describe = describe or unnamed_parts
         self.library = None if describe is None else library
-        # weight of the denoiser's estimate
+        # The weight of the denoiser's estimate.
         self.share: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = estimate_share
 
     @classmethod
     def load(cls, preset: str = "small", device: str = "auto") -> Animator:
-        """Read the weights of a bundled preset by name, or of a folder with one file per stage.
+        """Read the weights of a bundled preset, or of a folder with one file per stage.
 
-        `device` is auto, cpu, cuda, cuda:N or mps; where its memory is full, the CPU. Raises CheckpointError if a file
-        is missing, damaged, of another version or made for another model, M2VError for a device that is not there.
+        `device` is auto, cpu, cuda, cuda:N or mps; if its memory is full, the CPU is used. Raises CheckpointError if a
+        file is missing, damaged, of another version or of another model, M2VError for a device that does not exist.
         """
         return where_it_fits(lambda place: cls._loaded(preset, place), choose_device(device))
 
@@ -104,7 +103,7 @@ class Animator:
         return self._meshes.of(mesh).moving_body(self._describe)
 
     def matches(self, mesh: SourceMesh) -> list[Match]:
-        """The shapes of the bank most like a mesh, the best first; none where nothing is like it."""
+        """The shapes of the bank most similar to a mesh, best first; none if nothing is similar."""
         if self.library is None:
             return []
         prepared = self._meshes.of(mesh)
@@ -117,10 +116,10 @@ class Animator:
     ) -> SampleSet:
         """Sample motions of `mesh` that follow `tracks` (both in the mesh's own units and axes).
 
-        Frame 0 of each is the mesh itself; given handle positions are met within 1e-5 of its size. `draft` gives one
-        sample whatever the number of seeds. `on_step` is called between denoiser calls, on this thread, and may raise
+        Frame 0 of each is the mesh itself; keyed handle positions are met within 1e-5 of its size. A `draft` has one
+        sample, whatever the number of seeds. `on_step` is called between denoiser calls, on this thread, and may raise
         Cancelled. If the device runs out of memory, fewer seeds are made at a time, or all on the CPU, with a note.
-        Raises HandleError, MeshError or M2VError for bad input, MemoryError.
+        Raises HandleError, MeshError or M2VError for bad input, and MemoryError.
         """
         return on_cpu_at_need(self, lambda animator: animator._animate(mesh, tracks, options, on_step))
 
@@ -199,9 +198,9 @@ class Animator:
 
     @torch.inference_mode()
     def facing(self, mesh: SourceMesh) -> float | None:
-        """The heading of a creature, in radians about Y from +Z in normalised space; None if nothing known is like it.
+        """A creature's heading, in radians about Y from +Z in normalised space; None if nothing in the bank is similar.
 
-        Its computations are cached for the mesh's first motion. Raises MeshError as `animate` does.
+        What it computes is cached for the mesh's first motion. Raises MeshError as `animate` does.
         """
         matches = self.matches(mesh)
         return float(self.body_of(mesh).body.heading) if matches and matches[0].cost <= FACE_KNOWN else None
@@ -209,7 +208,7 @@ class Animator:
     def _preview(
         self, prepared: PreparedMesh, request: Request, borrowed: Borrowed, contacts: bool
     ) -> NDArray[np.float32]:
-        """The first seed's borrowed motion [T, V, 3], in source units, as an immediate preview."""
+        """The first seed's borrowed motion [T, V, 3], in source units, as an early preview."""
         moved, _ = request.settled(borrowed.of(slice(0, 1)), contacts)
         return request.body.carry(moved.positions[0], moved.rotations[0], prepared.normalization)
 
@@ -260,7 +259,7 @@ class Animator:
         return Borrowed(positions, body.rotations(positions))
 
     def _meet(self, mesh: PreparedMesh, vertices: NDArray[np.float32], request: Request) -> tuple[float, float]:
-        """Make the handles exact in place; their error before (mean) and after (largest) in source units."""
+        """Make the handles exact, in place; returns their error before (mean) and after (largest), in source units."""
         held, handles = request.vertices, request.handles
         if len(held) == 0:
             return 0.0, 0.0

@@ -1,8 +1,8 @@
-"""Readable names for bones: "leg front left 2".
+"""Finds readable names for bones, such as "leg front left 2".
 
-A borrowed rig's joints say what a bone is, or the part descriptor where it is confident; the positions of limbs of one
-kind decide which is left, right, front or hind, and bones of one limb are numbered from the body outward. Otherwise, as
-for objects that are not animals, a bone is named by its position alone.
+A borrowed rig's joints say what a bone is, or else the part descriptor if it is confident. Positions decide which of
+several limbs is left, right, front or hind. Bones of one limb are numbered from the body outward. If neither source
+says anything, as for most objects, bones are named by position only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.pipelines.wings_and_fins import FISH, ancestry, fins, flier, wings
 
 Floats = NDArray[np.float64]
 
-# Points [N, 3] and outward normals [N, 3] of a surface, Y up -> chances [N, C] of `CLASSES` and the angle it faces.
+# From points [N, 3] and outward normals [N, 3] of a surface, Y up: probabilities [N, C] of `CLASSES`, and the heading.
 NameParts = Callable[[NDArray[np.floating], NDArray[np.floating]], tuple[NDArray[np.floating], float]]
 
 _WORDS = {
@@ -42,16 +42,16 @@ _SAYS_NOTHING = {
 }
 _TO_WORDS = np.array([[word == other for other in WORDS] for word in _WORD_OF_CLASS], dtype=np.float64)
 IN_PAIRS = ("leg", "arm", "hand", "finger", "wing", "fin", "tail fin", "ear", "horn")
-FOOT = 0.15  # of the size: what ends higher is not a whole leg
+FOOT = 0.15  # of the size; a limb that ends higher is no whole leg
 LIMBS = ("leg", "arm", "wing")
-ENDS = ("hand", "finger")  # of an arm; where the arm turns out to be a leg, of that
-COUNTED = ("hand", "finger")  # that are told apart by numbers alone
-SURE = 0.65  # mean chance of the likeliest word from which the words are believed
-GROUND = 0.06  # of the size: a limb that reaches so near to the lowest point is a leg
+ENDS = ("hand", "finger")  # of an arm; if the arm turns out to be a leg, of that leg
+COUNTED = ("hand", "finger")  # told apart by numbers only
+SURE = 0.65  # least mean probability of the likeliest word for the descriptor's words to be used
+GROUND = 0.06  # of the size; a limb that reaches this near to the lowest point is a leg
 
 
 class PartChances(NamedTuple):
-    """What the part descriptor says of points [N, 3] of a surface: chances [N, C], and the angle that it faces."""
+    """The part descriptor's probabilities [N, C] for points [N, 3] of a surface, and the surface's heading."""
 
     points: Floats
     chances: Floats
@@ -59,9 +59,7 @@ class PartChances(NamedTuple):
 
 
 def word_and_side(joint: str) -> tuple[str, str]:
-    """What a joint is and on which side, by its name in a rig: ("leg", "left"), ("antenna", "right"); empty where that
-    does not tell.
-    """
+    """The part and side that a joint's name in a rig tells, such as ("leg", "left"); empty if it tells none."""
     named = part_of(joint)
     bare, side = bare_name(joint)
     if named is not None and named[0] != "prop" and not _PART_OF_THING.fullmatch(bare):
@@ -79,10 +77,10 @@ def bone_names(
     heading: float | None = None,
     normals: Floats | None = None,
 ) -> tuple[str, ...]:
-    """Names of bones, all different, from samples at rest [S, 3] (Y up, size 1) with bone weights [S, B].
+    """Different names for B bones, from samples at rest [S, 3] (Y up, size 1) with bone weights [S, B].
 
-    `known` are words and sides of the bones [B], empty where a borrowed rig has none for them, and `heading` is where
-    the body faces by it. `normals` [S, 3] of the samples tell wings from legs where nothing else does.
+    `known` are words and sides [B] from a borrowed rig, empty where it has none, and `heading` is the body's heading by
+    that rig. `normals` [S, 3] of the samples tell wings from legs if nothing else does.
     """
     if heading is None:
         heading = 0.0 if parts is None else parts.heading
@@ -112,8 +110,8 @@ def bone_names(
     if any(sure) and normals is not None and {"body", "tail"} <= set(words) <= FISH:
         for bone, (word, side) in fins(parents, facing, weights, normals @ yaw(heading), words).items():
             words[bone], sides[bone], sure[bone] = word, side, True
-    _mend(words, parents, sides, sure)
-    _part_legs(words, parents, lows, highs)
+    _correct_words(words, parents, sides, sure)
+    _body_above_legs(words, parents, lows, highs)
     limbs = _limbs(parents, words, sides, sided)
     for members in limbs.values():
         upright = words[members[0]] not in ("arm", "wing") or min(lows[bone] for bone in members) >= GROUND
@@ -123,14 +121,16 @@ def bone_names(
     if "arm" in words:
         words = [own if word == "arm" and own in ENDS else word for word, own in zip(words, fine, strict=True)]
         limbs = _limbs(parents, words, sides, sided)
-    _fork_legs(limbs, words, parents, lows, middles)
+    _split_legs(limbs, words, parents, lows, middles)
     _join_thighs(limbs, words, sides, lows, middles)
     tips = {limb: max(members, key=lambda bone: len(ancestry(parents, bone))) for limb, members in limbs.items()}
     named = [""] * len(parents)
     groups = defaultdict(list)
     for limb, members in limbs.items():
         word = words[members[0]]
-        of_its_own = word not in WORDS and word not in IN_PAIRS  # that a rig gave: with a side only where that has one
+        of_its_own = (
+            word not in WORDS and word not in IN_PAIRS
+        )  # a rig's own word, with a side only if it has one there
         side = known[members[0]][1] if of_its_own else sides[tips[limb]] if word in IN_PAIRS else ""
         groups[word, side].append(limb)
     most = {word: max(len(some) for (other, _), some in groups.items() if other == word) for word, _ in groups}
@@ -143,7 +143,7 @@ def bone_names(
 
 
 def _words(parts: PartChances, rest: Floats, weights: Floats) -> list[str] | None:
-    """The word of each bone; None where the descriptor is not sure what it sees."""
+    """The descriptor's word for each bone; None if it is not confident."""
     chances = parts.chances @ _TO_WORDS
     if chances.max(axis=1).mean() < SURE:
         return None
@@ -153,18 +153,18 @@ def _words(parts: PartChances, rest: Floats, weights: Floats) -> list[str] | Non
 
 
 def _completed(known: Sequence[str], voted: list[str] | None, parents: NDArray[np.int64]) -> list[str]:
-    """The words that are known; else those of the descriptor, or where it is not sure what the bone hangs on."""
+    """The known words; where there is none, the descriptor's, or without these the parent's."""
     words: list[str] = []
     for bone, word in enumerate(known):
         words.append(word or (voted[bone] if voted else words[parents[bone]] if bone else "body"))
     return words
 
 
-def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str], sure: list[bool]) -> None:
-    """Correct names by the tree (in place) where none is known for `sure`.
+def _correct_words(words: list[str], parents: NDArray[np.int64], sides: list[str], sure: list[bool]) -> None:
+    """Correct words that are not `sure` by the tree, in place.
 
-    The root is the body, so is the parent of a left and a right limb, and a head or tail that a limb hangs on; a limb
-    keeps one word down to its end.
+    The root is the body, and so are the parent of a left and a right limb, and a head or tail with a limb as a child. A
+    limb keeps one word down to its end.
     """
     words[0] = words[0] if sure[0] else "body"
     for bone, word in enumerate(words):
@@ -183,8 +183,8 @@ def _mend(words: list[str], parents: NDArray[np.int64], sides: list[str], sure: 
             words[bone] = above
 
 
-def _part_legs(words: list[str], parents: NDArray[np.int64], lows: Floats, highs: Floats) -> None:
-    """What two whole legs hang on is the body (in place), whatever a borrowed rig takes it for."""
+def _body_above_legs(words: list[str], parents: NDArray[np.int64], lows: Floats, highs: Floats) -> None:
+    """Make the parent of two whole legs the body, in place, whatever a borrowed rig calls it."""
     stands = [False] * len(words)
     for bone in range(len(words) - 1, -1, -1):
         below = np.flatnonzero(parents == bone)
@@ -195,9 +195,9 @@ def _part_legs(words: list[str], parents: NDArray[np.int64], lows: Floats, highs
 
 
 def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str], sided: list[bool]) -> dict[int, list[int]]:
-    """Chains of bones of one word and side, by the first of each, in the order of the tree.
+    """{first bone: chain of bones with one word and side}, in the order of the tree.
 
-    What hangs on a bone of its word is on its side too, unless both are known to be `sided` otherwise.
+    A child with the same word is on its parent's side, unless both are known to be `sided` otherwise.
     """
     limb = list(range(len(parents)))
     members: dict[int, list[int]] = defaultdict(list)
@@ -212,10 +212,10 @@ def _limbs(parents: NDArray[np.int64], words: list[str], sides: list[str], sided
     return dict(members)
 
 
-def _fork_legs(
+def _split_legs(
     limbs: dict[int, list[int]], words: list[str], parents: NDArray[np.int64], lows: Floats, middles: Floats
 ) -> None:
-    """Of two legs with a common upper end, which stand in different places, each is a limb (in place)."""
+    """Make two legs that share their upper end, but stand in different places, two limbs, in place."""
     for members in [members for limb, members in limbs.items() if words[limb] == "leg"]:
         for fork in list(members):
             feet: list[int] = []
@@ -232,7 +232,7 @@ def _fork_legs(
 def _join_thighs(
     limbs: dict[int, list[int]], words: list[str], sides: list[str], lows: Floats, middles: Floats
 ) -> None:
-    """A piece of a leg that does not reach the ground belongs to the nearest one that does, on its side (in place)."""
+    """Join a piece of a leg that does not reach the ground to the nearest one on its side that does, in place."""
     legs = [limb for limb in limbs if words[limb] == "leg"]
     whole = [limb for limb in legs if min(lows[bone] for bone in limbs[limb]) < FOOT]
     for limb in legs:
@@ -244,7 +244,7 @@ def _join_thighs(
 
 
 def _rank(rank: int, count: int, most: int, word: str) -> str:
-    """Which of several limbs of one kind and side, counted from the front; `most` are on one side."""
+    """The word or number of one of several limbs of a kind and side, counted from the front; `most` are on one side."""
     if count == 1 or word not in IN_PAIRS:
         return ""
     if most <= 3 and word not in COUNTED:
@@ -253,7 +253,7 @@ def _rank(rank: int, count: int, most: int, word: str) -> str:
 
 
 def _place(middle: Floats) -> str:
-    """Where a bone lies, in at most two words: the axes along which it is farthest from the middle."""
+    """A bone's position in at most two words, for the axes along which it is farthest from the middle."""
     words = (("right", "left"), ("low", "high"), ("back", "front"))
     far = [axis for axis in np.argsort(-np.abs(middle))[:2] if abs(middle[axis]) > 0.1]
     named = [words[axis][int(middle[axis] > 0)] for axis in sorted(far, key=lambda axis: (2, 0, 1)[axis])]

@@ -1,4 +1,4 @@
-"""What the bank lends a rig of a mesh: the skeleton of the shape most like it, and motions that bend every joint."""
+"""Makes rigs with the bank: the skeleton of the most similar shape, and motions that bend every joint."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from core.pipelines.living_motion import settle
 from core.pipelines.make_rig import USUAL, RigOptions, RigResult, make_rig
 from core.pipelines.moving_body import MovingBody, wish_for
 from core.pipelines.part_descriptions import PartDescriptions
-from core.pipelines.request import OnStep, Windows, saying
+from core.pipelines.request import OnStep, Windows, phase_reporter
 from core.rigging.guide import Guide
 from core.sequence import MeshSequence, Normalization, SourceMesh
 
 Floats = NDArray[np.float64]
-# Behaviours that windows are borrowed of, those that an animal or a person is rigged for first.
+# Behaviours that are borrowed as actions, the most usual ones first.
 WANTED = ("idle", "walk", "run", "fly", "swim", "eat", "attack", "jump", "gesture", "sit", "hit", "die", "dance")
 MOST_WINDOWS = 8
 FPS = 24.0
 LONGEST = 3.0  # seconds of a window
 SHORTEST = 9  # frames
-LIKE_ENOUGH = 1.0  # cost of a match up to which its skeleton fits the body
-NAMED = 1.1  # cost of a match beyond which the part descriptor takes a body for another
-ALIKE = 0.15  # cost of a match beyond the best one's, up to which its motions are borrowed
-AROUND = 0.08  # of the size: nodes this near to a joint say where it goes
+LIKE_ENOUGH = 1.0  # matching cost up to which a shape's skeleton fits the body
+NAMED = 1.1  # matching cost beyond which the part descriptor's names are wrong
+ALIKE = 0.15  # matching cost above the best one's up to which motions are borrowed
+AROUND = 0.08  # of the size; nodes this near to a joint determine where it is carried
 
 
 NOTHING_LENT = (
@@ -53,11 +53,11 @@ class BorrowedWindow(NamedTuple):
 
 
 class BorrowedRig(NamedTuple):
-    """`guide` is None where nothing in the bank is so like the mesh that its skeleton would fit."""
+    """A skeleton and motions for a mesh; `guide` is None if no skeleton of the bank fits."""
 
     guide: Guide | None
     windows: tuple[BorrowedWindow, ...]
-    cost: float  # of the best match: how unlike the mesh is what the bank holds
+    cost: float  # matching cost of the most similar shape
 
 
 def rig_with_bank(
@@ -69,15 +69,15 @@ def rig_with_bank(
     preset: str = "small",
     on_step: OnStep | None = None,
 ) -> RigResult:
-    """`make_rig` with what the bank knows: the skeleton of the shape most like the mesh, its names and its motions.
+    """`make_rig` with skeleton, names and motions of the bank's most similar shape.
 
-    `mesh` is what the sequences move, theirs alone if left out. Without sequences the actions are borrowed `windows`.
-    Raises ExportError as `make_rig` does, and where there are no sequences and the bank holds no body like the mesh.
+    `mesh` is the mesh that the sequences move (without it, their first frame). Without sequences, the actions are
+    borrowed `windows`. Raises ExportError as `make_rig` does, and if there are no sequences and no similar shape.
     """
     mesh = _resting(sequences, mesh)
     if not sequences:
         windows = "actions"
-    saying(on_step)("Searching the motions")
+    phase_reporter(on_step)("Searching the motions")
     lent = borrow_rig(Animator.load(preset, "cpu"), mesh, windows != "none", on_step)
     if not sequences and not lent.windows:
         raise ExportError(NOTHING_LENT.format(mesh.name))
@@ -90,7 +90,7 @@ def rig_with_bank(
 
 
 def _resting(sequences: Sequence[MeshSequence], mesh: SourceMesh | None) -> SourceMesh:
-    """The mesh as the first sequence begins."""
+    """The mesh in the first pose of the first sequence. Raises ExportError without either."""
     if not sequences:
         if mesh is None:
             raise ExportError("A rig needs a mesh or a motion; give one.")
@@ -107,9 +107,9 @@ def _resting(sequences: Sequence[MeshSequence], mesh: SourceMesh | None) -> Sour
 def borrow_rig(
     animator: Animator, mesh: SourceMesh, windows: bool = True, on_step: OnStep | None = None
 ) -> BorrowedRig:
-    """The skeleton and, with `windows`, one motion for each behaviour that bodies like this one show.
+    """The skeleton for a mesh and, with `windows`, one motion for each behaviour of similar shapes.
 
-    Both are empty where the bank holds nothing like the mesh. Raises MeshError as `Animator.animate` does.
+    Both are empty if the bank has no similar shape. Raises MeshError as `Animator.animate` does.
     """
     matches = animator.matches(mesh)
     if not matches:
@@ -118,13 +118,13 @@ def borrow_rig(
     guide = _guide(body, matches) if matches[0].cost <= LIKE_ENOUGH else None
     found = []
     for window in _chosen(body, matches) if windows else ():
-        saying(on_step)(f"Borrowing {window.name}")
+        phase_reporter(on_step)(f"Borrowing {window.name}")
         found.append(_moved(body, window, mesh))
     return BorrowedRig(guide, tuple(found), matches[0].cost)
 
 
 def _guide(body: MovingBody, matches: Sequence[Match]) -> Guide | None:
-    """The skeleton of the best match that has one, carried to the body; the others are not less like it by much."""
+    """The skeleton of the best match that has one, carried over to the body; None if no shape is similar enough."""
     match = next((m for m in matches if len(m.entry.shape.parents) and m.cost <= LIKE_ENOUGH), None)
     if match is None:
         return None
@@ -143,26 +143,26 @@ def _guide(body: MovingBody, matches: Sequence[Match]) -> Guide | None:
 
 
 def _named(match: Match) -> tuple[tuple[str, str], ...]:
-    """What the joints of the match's shape are and on which side of the body they come to lie."""
+    """(word, side on the body) of the joints of the match's shape."""
     named = map(word_and_side, match.entry.shape.part_names)
     return tuple((word, OPPOSITE[side] if match.entry.reflected else side) for word, side in named)
 
 
 def _heading(match: Match) -> float | None:
-    """Where the body faces by the names of the match's joints, in radians about Y from +Z; None if they do not tell."""
+    """The body's heading by the names of the match's joints, in radians about Y from +Z; None if they do not tell."""
     shape = match.entry.shape
     ahead = side_or_spine_heading(shape.part_names, shape.nodes, match.entry.weights)
     if ahead is None:
         return None
     sides = {named[1] for named in map(part_of, shape.part_names) if named is not None}
     if match.entry.reflected and {"left", "right"} <= sides:
-        ahead = -ahead  # left and right have changed places, their names have not
+        ahead = -ahead  # left and right are swapped, but not their names
     x, _, z = ahead @ match.turn
     return float(np.arctan2(x, z))
 
 
 def _carried(body: MovingBody, match: Match, joint: int) -> Floats:
-    """Where a joint of the match's shape lies in the body: as it lies among the nodes around it there."""
+    """The position [3] of a joint of the match's shape in the body: the same relative to the nodes around it."""
     shape = match.entry.shape
     place, parent = shape.joints[joint].astype(np.float64), int(shape.parents[joint])
     theirs, mine = match.theirs.astype(np.float64), body.nodes.astype(np.float64)
@@ -172,13 +172,13 @@ def _carried(body: MovingBody, match: Match, joint: int) -> Floats:
     their_middle, my_middle = weight @ theirs, weight @ mine
     their_own, own = theirs - their_middle, mine - my_middle
     spread = (weight[:, None] * their_own).T @ their_own
-    # Turned as the shapes are, and as the limbs around are; as large as they are.
+    # Rotated and scaled as the nodes around are, and a little as the whole shapes are.
     covariance = (weight[:, None] * own).T @ their_own + 0.1 * np.trace(spread) * match.turn.T
     u, _, v = np.linalg.svd(covariance)
     u[:, 2] *= np.sign(np.linalg.det(u @ v))
     scale = np.sqrt(float(weight @ np.square(own).sum(axis=1)) / max(float(np.trace(spread)), 1e-9))
     found = my_middle + np.clip(scale, 0.5, 2.0) * (u @ v) @ (place - their_middle)
-    # A joint lies in the body or near it: where the shapes differ much, it would be carried far out.
+    # If the shapes differ much, the joint would be carried far out of the body; it must stay near.
     away = mine - found
     apart = np.linalg.norm(away, axis=1)
     nearest = int(apart.argmin())
@@ -187,7 +187,7 @@ def _carried(body: MovingBody, match: Match, joint: int) -> Floats:
 
 
 def _chosen(body: MovingBody, matches: Sequence[Match]) -> list[Window]:
-    """The likeliest window of each behaviour, whole cycles where a clip has them."""
+    """The likeliest window of each behaviour; whole cycles if the clip is cyclic."""
     functional = position_functional(body.body)
     matches = [match for match in matches if match.cost <= matches[0].cost + ALIKE]
     known = {clip.behaviour for match in matches for clip in match.entry.shape.clips}

@@ -1,4 +1,4 @@
-"""Motion latents to moving vertices, in bounded memory."""
+"""Decodes motion latents to moving vertices, in limited memory."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from core.models.motion_autoencoder import MotionAutoencoder
 from core.pipelines.prepared_mesh import PreparedMesh, SurfaceNodes
 from core.shapes import Float
 
-# Numbers the decoder may hold for one chunk of query points (times 4 bytes, a few copies).
-DECODER_NUMBERS = 8_000_000
-PER_POINT = 256  # of them for each anchor that a point is blended from (flow_head: affine)
+DECODER_NUMBERS = 8_000_000  # floats that the decoder holds for one chunk of query points, in a few copies
+PER_POINT = 256  # floats for each anchor that a point is blended from (flow_head: affine)
 
 
 def decode_vertices(
     autoencoder: MotionAutoencoder, mesh: PreparedMesh, surface: SurfaceNodes, latents: Float[Tensor, "1 T M C"]
 ) -> NDArray[np.float32]:
-    """The mesh's vertices [1 + T, V, 3] in source units, the rest shape first."""
+    """The mesh's vertices [1 + T, V, 3] in source units, the rest pose first."""
     config = autoencoder.config
     frames, count = latents.shape[1] + 1, mesh.rest.shape[1]
     vertices = np.empty((frames, count, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Where models run: which devices there are, and what to do when the memory of one runs out."""
+"""Chooses the device for models, and continues on less memory or on the CPU when its memory runs out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from core.errors import M2VError
 
 Part = TypeVar("Part")
 Made = TypeVar("Made")
-_SIGNS = ("out of memory", "not enough memory", "can't allocate memory")  # of allocators that raise a RuntimeError
+_SIGNS = ("out of memory", "not enough memory", "can't allocate memory")  # in RuntimeErrors of allocators
 
 
 def choose_device(name: str) -> torch.device:
-    """auto (the GPU, if there is one), cpu, cuda, cuda:N or mps; raises M2VError when that device is not there."""
+    """The device auto (the GPU, if there is one), cpu, cuda, cuda:N or mps. Raises M2VError if it does not exist."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -40,7 +40,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory, of whatever device, is what was missing."""
+    """Whether the error says that a device or the machine is out of memory."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
@@ -49,9 +49,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 def in_smaller_batches(
     compute: Callable[[slice], Part], count: int, device: torch.device
 ) -> tuple[list[Part], tuple[str, ...]]:
-    """What `compute` makes of `count` seeds, all at once if they fit, else half as many at a time, and half again.
+    """The results of `compute` for `count` seeds, all at once; if they do not fit, half as many at a time, and so on.
 
-    Also a note when they did not. Raises MemoryError when not even one fits.
+    Also returns a note if they did not fit. Raises MemoryError if not even one fits.
     """
     parts: list[Part] = []
     done, size = 0, max(count, 1)
@@ -82,9 +82,9 @@ Pipeline = TypeVar("Pipeline", bound=Movable)
 
 
 def on_cpu_at_need(pipeline: Pipeline, run: Callable[[Pipeline], Made]) -> Made:
-    """What `run` makes with the pipeline; with its twin on the CPU and a note if the device's memory runs out.
+    """The result of `run` with the pipeline; if the device's memory runs out, with its copy on the CPU, and a note.
 
-    The result is a dataclass with `notes`. Raises MemoryError when the machine's own memory is too small.
+    The result is a dataclass with `notes`. Raises MemoryError if the machine's own memory is too small.
     """
     result = _unless_memory_runs_out(lambda: run(pipeline))
     if result is not None:
@@ -100,7 +100,7 @@ def on_cpu_at_need(pipeline: Pipeline, run: Callable[[Pipeline], Made]) -> Made:
 
 
 def where_it_fits(load: Callable[[torch.device], Made], device: torch.device) -> Made:
-    """What `load` puts on the device, or on the CPU if the device's memory is full."""
+    """The result of `load` on the device, or on the CPU if the device's memory is full."""
     result = _unless_memory_runs_out(lambda: load(device))
     return load(torch.device("cpu")) if result is None else result
 
@@ -111,7 +111,7 @@ def _unless_memory_runs_out(compute: Callable[[], Made]) -> Made | None:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-    # Only here, where nothing holds what the failed call had made, can it be freed.
+    # Memory of the failed call can be freed only here, where nothing refers to it any more.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -10,13 +10,12 @@ from scipy.interpolate import PchipInterpolator
 
 from core.geometry.solves import ResidualSolver
 
-# Vertices times frames that are worked on at a time: about 100 MB of double precision with its temporaries.
-_CHUNK = 1 << 20
-ROUNDING = 1e-6  # of the size: what single precision leaves of handles that the rigid surface has met
+_CHUNK = 1 << 20  # vertices times frames processed at a time: about 100 MB in double precision, with temporaries
+ROUNDING = 1e-6  # of the size; smaller residuals are rounding errors of single precision
 
 
 def frame_chunks(frames: int, vertices: int) -> Iterator[slice]:
-    """Runs of frames small enough to be worked on in double precision."""
+    """Slices of frames that fit into memory in double precision."""
     step = max(1, _CHUNK // max(1, vertices))
     for start in range(0, frames, step):
         yield slice(start, min(start + step, frames))
@@ -27,9 +26,9 @@ def continue_residuals(
 ) -> NDArray[np.float64]:
     """Extend residuals [T, K, 3] from keyframes [T, K] to every frame; at the keyframes they are kept exactly.
 
-    Between keyframes they follow a monotone cubic, which has no kink at a key and never overshoots; after the last one
-    they stay, or in a loop go back to what they are in frame 0, which is always a keyframe. A correction that came and
-    went within one frame would show as a pop.
+    Between keyframes they follow a monotone cubic, which has no kink at a key and never overshoots. After the last one
+    they are constant; in a loop they return to those of frame 0, which is always a keyframe. A correction in one frame
+    only would be a visible pop.
     """
     if loop:
         frames = len(residuals)
@@ -62,9 +61,9 @@ def meet_handles(
 ) -> tuple[float, float]:
     """Move vertices [T, V, 3] in place so that handles [K] are at targets [T, K, 3] at keyframes [T, K].
 
-    Frame 0 is the rest shape and is left alone. What `solver` gives spreads the rest smoothly over a mesh of this
-    `size`, unless there is nothing but rounding to spread. Returns the handles' mean distance from their targets
-    before and the largest one after, in the vertices' units; both are 0 without handles.
+    Frame 0 is the rest pose and does not change. Residuals are spread smoothly over the mesh by the solver that
+    `solver` makes, unless they are only rounding errors (relative to `size`). Returns the handles' mean distance from
+    their targets before, and the largest one after, in the vertices' units; both are 0 without handles.
     """
     mask = keyframe_mask.copy()
     mask[0] = True

@@ -14,13 +14,13 @@ from core.errors import M2VError
 from core.geometry.rigid import polar_rotation
 
 SHORTEST_LOOP = 8  # frames
-SEAM = 4  # frames on either side of the seam replaced by a spline; more if a gap remains
-GAP = 0.006  # of the motion: tolerated gap at the seam before the vertices' exact handles
+SEAM = 4  # frames on each side of the seam that a spline replaces; more if a gap remains
+GAP = 0.006  # of the motion; tolerated gap at the seam, before handles are made exact
 OVERSHOOT = 1.05  # splines may reach this times the motion's extent
 
 
 def check_loop(frames: int) -> None:
-    """Raises M2VError for a loop that is too short."""
+    """Raise M2VError for a loop that is too short."""
     if frames < SHORTEST_LOOP:
         raise M2VError(
             f"A loop of {frames} frames is too short to close smoothly; make it {SHORTEST_LOOP} frames or longer."
@@ -28,14 +28,14 @@ def check_loop(frames: int) -> None:
 
 
 def closed_loop(motions: Borrowed) -> Borrowed:
-    """Motions [S, T, P, ...] as loops of T frames: frame T would be frame 0 again, which stays as it is."""
-    return smooth_seam(Borrowed(_returned(motions.positions), _returned(motions.rotations)))
+    """Motions [S, T, P, ...] as loops: a frame T would equal frame 0, which does not change."""
+    return smooth_seam(Borrowed(_gap_closed(motions.positions), _gap_closed(motions.rotations)))
 
 
 def smooth_seam(motions: Borrowed) -> Borrowed:
-    """Motions [S, T, P, ...] with the frames around the seam on a quintic spline; frame 0 stays.
+    """Motions [S, T, P, ...] with the frames around the seam on a quintic spline; frame 0 does not change.
 
-    Motions that are smooth there hardly change: the spline passes through the frames beyond.
+    The spline passes through the frames beyond, so motions that are smooth there hardly change.
     """
     frames = motions.positions.shape[1]
     result = [_smoothed(one, frames) for one in zip(*motions, strict=True)]
@@ -43,7 +43,7 @@ def smooth_seam(motions: Borrowed) -> Borrowed:
 
 
 def _smoothed(motion: tuple[Tensor, Tensor], frames: int) -> tuple[Tensor, Tensor]:
-    """One motion; with the shortest spline that leaves no gap, else the one with the smallest gap."""
+    """One motion with the shortest spline that leaves no gap, else with the one that leaves the smallest."""
     positions, rotations = motion
     shortest = min(SEAM, (frames - 2) // 2)
     reach = float((positions - positions[:1]).norm(dim=-1).max())
@@ -64,8 +64,8 @@ def _smoothed(motion: tuple[Tensor, Tensor], frames: int) -> tuple[Tensor, Tenso
 def seam_gaps(paths: NDArray[np.floating]) -> tuple[float, float]:
     """The jump of a loop's points [T, P, 3] at the seam, in position and in velocity.
 
-    Relative to an extrapolation of three frames on either side; root mean squares over the points, as fractions of
-    their largest distance from frame 0, the second one per frame.
+    They are relative to an extrapolation from three frames on each side: root mean squares over the points, as
+    fractions of their largest distance from frame 0 (velocity per frame).
     """
     around = np.concatenate([paths[-5:], paths[:5]]).astype(np.float64)
     speed = np.diff(around, axis=0)  # [4] crosses the seam
@@ -77,7 +77,7 @@ def seam_gaps(paths: NDArray[np.floating]) -> tuple[float, float]:
     return position / max(motion, 1e-9), velocity / max(motion, 1e-9)
 
 
-def _returned(paths: Tensor) -> Tensor:
+def _gap_closed(paths: Tensor) -> Tensor:
     """Paths [S, T, ...] whose second half gradually compensates the gap between end and beginning."""
     frames, ends = paths.shape[1], torch.cat([paths[:, -3:], paths[:, :3]], dim=1)
     step = ends.diff(dim=1)  # [:, 2] crosses the seam

@@ -1,8 +1,8 @@
-"""From motions of one mesh to a rig: bones, weights and sparse keys that make nearly the same motions.
+"""Makes a rig from motions of one mesh: bones, weights and sparse keys that give nearly the same motions.
 
 Regions of the surface that move as one -> smooth weights of a few samples (Dem Bones) -> a tree with joints where the
-bones slip least -> poses of that tree and weights of all vertices, alternating -> keys. Without torch, unless names are
-asked of the part descriptor.
+bones slip least -> poses of that tree and weights of all vertices, alternating -> keys. It needs no torch, unless the
+part descriptor names the bones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from core.geometry.sampling import face_normals, orientation, sample_surface, ve
 from core.geometry.skeleton import Action, Rig
 from core.geometry.weld import weld
 from core.pipelines.bone_names import NameParts, PartChances, bone_names
-from core.pipelines.request import OnStep, saying
+from core.pipelines.request import OnStep, phase_reporter
 from core.quaternions import quaternions_of
 from core.rigging.coarse_surface import coarse_surface
 from core.rigging.guide import Guide, Regions, guided_regions
@@ -34,18 +34,18 @@ from core.sequence import MeshSequence, Normalization
 Floats = NDArray[np.float64]
 
 MOST_BONES = 128
-SAMPLES = 1500  # vertices that stand for the others where bones are found
-FIRST_TRIES = (18,)  # bones: more only where these leave too much
-GUIDED_STEPS = (3, 6, 12)  # bones more than those that the mesh is modelled on
-# Bones of a thing that is made of rigid parts, a laptop or a lever: as few as leave this share of every motion.
+SAMPLES = 1500  # vertices from which bones are found
+FIRST_TRIES = (18,)  # bones; more are tried if the error is too large
+GUIDED_STEPS = (3, 6, 12)  # additional bones tried on a borrowed skeleton
+# An object of rigid parts, such as a laptop, gets as few bones as leave at most this share of every motion.
 RIGID_PARTS, RIGID_SHARE = (2, 3, 4), 0.06
-# Mean distance of the skinned vertices from the motion, in units of the size and of the mean displacement: what is
-# aimed at, and what must be met by more bones, shifts and keys where that is possible.
+# Mean distance of the skinned vertices from the motion, in units of the size and of the mean displacement: the aim, and
+# the bound for which more bones, translations and keys are used.
 AIM_SIZE, AIM_MOTION = 1.5e-3, 0.045
 BOUND_SIZE, BOUND_MOTION = 1.9e-3, 0.057
-NEARLY = 1.1  # times what the samples may miss before the weights of all vertices are worth finding
-FIT_SHARE = 0.8  # of the aim that bones and weights may miss, so that keys can be left out
-KEY_SHARE = 0.3  # of the aim that leaving out keys may cost
+NEARLY = 1.1  # times the samples' allowed error; above it, weights of all vertices are not computed
+FIT_SHARE = 0.8  # of the aim; error that bones and weights may have, so that keys can be removed
+KEY_SHARE = 0.3  # of the aim; error that removing keys may add
 WELD = 1e-6  # of the size
 MORE = " The motion bends the surface more than these bones can; more of them may help (m2v rig --bones N)."
 NAMED_POINTS = 256
@@ -53,10 +53,7 @@ NAMED_POINTS = 256
 
 @dataclass(frozen=True)
 class RigOptions:
-    """`bones` is the most that may be used; with `exactly` that many are used at once.
-
-    Raises ExportError with what is possible.
-    """
+    """`bones` is the largest number of bones; with `exactly`, so many are used. Raises ExportError if out of range."""
 
     bones: int = 32
     exactly: bool = False
@@ -74,7 +71,7 @@ class RigResult:
     """A rig in the space of its sequences. Errors are mean distances from their vertices, over frames and vertices."""
 
     rig: Rig
-    rest: MeshSequence  # its frame 0 is the mesh as the rig carries it
+    rest: MeshSequence  # its frame 0 is the mesh in the rig's rest pose
     error: float  # in units of the size
     motion: float  # mean distance of the vertices from rest, in units of the size
     seconds: float
@@ -86,7 +83,7 @@ class RigResult:
 
     @property
     def sentence(self) -> str:
-        """What a person should know about it."""
+        """A sentence on bones, keys, error and time for the user."""
         keys = sum(action.keys for action in self.rig.actions)
         more = self.error > BOUND_SIZE or self.share > BOUND_MOTION
         return (
@@ -105,15 +102,14 @@ def make_rig(
     guide: Guide | None = None,
     others: Sequence[MeshSequence] = (),
 ) -> RigResult:
-    """One rig for motions of one mesh, each an action with its name. Frame 0 of the first is the rest pose.
+    """One rig for motions of one mesh; each becomes an action with its name. Frame 0 of the first is the rest pose.
 
-    `up_axis` is the sequences'; `name_parts` names the bones, by their places if left out. `guide` is a skeleton that
-    the new one is modelled on, `others` are further motions that show where the mesh bends and become no actions.
-    Raises ExportError when the sequences differ in their faces or vertices, have fewer than two frames, or nothing
-    moves.
+    `up_axis` is that of the sequences. `name_parts` names the bones; without it, their positions do. `guide` is a
+    skeleton to follow; `others` are motions that show where the mesh bends, but become no actions. Raises ExportError
+    if the sequences differ in faces or number of vertices, have fewer than two frames, or if nothing moves.
     """
     started = time.perf_counter()
-    step = saying(on_step)
+    step = phase_reporter(on_step)
     every = (*sequences, *others)
     _check(every)
     normalization = Normalization.of(sequences[0].vertices[0], up_axis)
@@ -159,10 +155,12 @@ def _fitted(
     bound: float,
     step: Callable[[str], None],
 ) -> SkinFit:
-    """As few bones as follow the motions, of so many `frames` each, in the chosen frames; on at most so many `regions`
-    of a known skeleton if there is one.
+    """The fit with the fewest bones that follow the motions, which have `frames` frames each.
+
+    `regions` makes so many regions at most from a borrowed skeleton, if there is one. Errors should stay below `aim`,
+    and must stay below `bound` if possible.
     """
-    enough = FIT_SHARE * (aim if regions is None else bound)  # a skeleton that is known is divided only where it must
+    enough = FIT_SHARE * (aim if regions is None else bound)  # a borrowed skeleton is divided only if necessary
     few = None if regions is not None or options.exactly else _rigid_parts(moving, options.bones, frames)
     tries = [(few, True)] if few else _tries(options, None if regions is None else regions(options.bones))
     for number, (count, divide) in enumerate(tries):
@@ -178,7 +176,7 @@ def _fitted(
 
 
 def _tries(options: RigOptions, regions: Regions | None) -> list[tuple[int, bool]]:
-    """How many bones are tried one after the other, and whether what they are modelled on is divided further."""
+    """(number of bones, whether a borrowed skeleton is divided further) to try one after the other."""
     if options.exactly:
         return [(options.bones, True)]
     if regions is None:
@@ -189,7 +187,7 @@ def _tries(options: RigOptions, regions: Regions | None) -> list[tuple[int, bool
 
 
 def _rigid_parts(moving: Moving, most: int, frames: Sequence[int]) -> int | None:
-    """How many rigid parts explain each motion, of so many `frames`, up to `RIGID_SHARE` of it; None if many."""
+    """The number of rigid parts that leave at most `RIGID_SHARE` of each motion; None if there are many."""
     surface = moving.surface
     at, gone = moving.rest[surface.samples], moving.moved[:, surface.samples]
     for count in RIGID_PARTS:
@@ -224,9 +222,9 @@ def _check(sequences: Sequence[MeshSequence]) -> None:
 def _surface_points(
     rest: Floats, moved: Floats, faces: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The surface point of each vertex [V], and each point's first vertex: copies that stay together are one.
+    """The surface point of each vertex [V], and each point's first vertex; copies that stay together are one point.
 
-    A vertex without a face, which may be anywhere, goes with the point nearest to it.
+    A vertex without a face belongs to the point nearest to it.
     """
     group, first = weld(rest, WELD)
     together = np.abs(moved - moved[:, first[group]]).max(axis=(0, 2)) < 10 * WELD
@@ -261,7 +259,7 @@ def _with_keys(
     aim: float,
     bound: float,
 ) -> tuple[Rig, float]:
-    """The rig on all vertices with few keys, and its error: little above the fit's, and within the bound if that is."""
+    """The rig on all vertices with few keys, and its error: little above the fit's, within the bound if the fit is."""
     pose = fit.pose
     rotations = quaternions_of(pose.rotations)
     reach = _reach(fit, rest[first])
@@ -287,7 +285,7 @@ def _with_keys(
 
 
 def _reach(fit: SkinFit, rest: Floats) -> Floats:
-    """[B] how far the vertices that each joint turns lie from it, in the root mean square."""
+    """[B] root mean square distance from each joint of the vertices that it turns."""
     dense = dense_weights(fit.bones, fit.weights, len(fit.pose.parents))
     for joint in range(len(fit.pose.parents) - 1, 0, -1):
         dense[:, fit.pose.parents[joint]] += dense[:, joint]

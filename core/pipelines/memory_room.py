@@ -8,11 +8,11 @@ from pathlib import Path
 
 from core.errors import M2VError
 
-BYTES_A_POSITION = 16  # per vertex and frame of one motion: three numbers and the disagreement
+BYTES_A_POSITION = 16  # per vertex and frame of one motion: three coordinates and the disagreement
 
 
 def check_room(vertices: int, frames: int, seeds: int) -> None:
-    """Raises M2VError when motions of so many vertices would not fit into the memory that is free."""
+    """Raise M2VError if motions of this size would not fit into free memory."""
     needed = BYTES_A_POSITION * vertices * frames * seeds
     free = free_memory()
     if free is not None and needed > free:
@@ -33,8 +33,6 @@ def free_memory() -> int | None:
 
 
 def return_freed_memory() -> None:
-    """Returns the C library's free memory to the system before a large allocation; does nothing where that is
-    unsupported.
-    """
+    """Return the C library's free memory to the system, where that is supported."""
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)

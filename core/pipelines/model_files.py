@@ -32,11 +32,10 @@ BUILDERS: dict[str, Callable[[Config], nn.Module]] = {
 def load_modules(
     preset: str, stages: Sequence[str], files_of: Mapping[str, Path] | None = None
 ) -> tuple[Config, list[Any]]:
-    """Weights of a bundled preset by name, or of a folder with one file per stage; the last stage's configuration.
+    """The last stage's configuration, and the modules of all stages, of a bundled preset or a folder.
 
-    `files_of` names files of stages that are to be read from elsewhere.
-
-    Raises CheckpointError when a file is missing, damaged, of another version or made for another model.
+    `files_of` maps stages to other files. Raises CheckpointError if a file is missing, damaged, of another version or
+    of another model.
     """
     paths = {stage: checkpoint_path(preset, stage) for stage in stages} | dict(files_of or {})
     files = [load_checkpoint(paths[stage], stage) for stage in stages]
@@ -51,10 +50,10 @@ def load_modules(
 
 
 def _check_fit(part: Checkpoint, whole: Checkpoint, sections: Sequence[str]) -> None:
-    """The diffusion was trained on the latents of certain autoencoders: their sections have to agree."""
+    """Raise CheckpointError if `part`, an autoencoder, is not the one that the diffusion `whole` was trained on."""
     for section in sections:
         own, wanted = (dataclasses.asdict(getattr(item.config, section)) for item in (part, whole))
-        # A stage may have learned to borrow before the others.
+        # One stage may use borrowed motions or bodies before the others do.
         changed = [k for k in wanted if own[k] != wanted[k] and not k.endswith("weight") and k != "borrowed"]
         if changed:
             raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Runs the part descriptor on surfaces of any heading, for the bank."""
+"""Runs the part descriptor on surfaces with any heading."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Floats = NDArray[np.floating]
 
 
 class PartDescriptions:
-    """Callable: points [N, 3] and normals [N, 3], Y up -> descriptors [N, D] and the angle about Y that they face."""
+    """A callable that takes points [N, 3] and normals [N, 3], Y up, and returns descriptors [N, D] and the heading."""
 
     def __init__(self, network: PartDescriptor) -> None:
         self.network = network.float().eval()
 
     @classmethod
     def load(cls, preset: str = "small", device: str = "cpu") -> PartDescriptions:
-        """With the weights of a preset or folder; raises CheckpointError when they are missing or damaged."""
+        """Read the weights of a preset or folder. Raises CheckpointError if they are missing or damaged."""
         return cls(load_modules(preset, (PART_DESCRIPTOR,))[1][0].to(choose_device(device)))
 
     @cached_property
@@ -48,15 +48,13 @@ class PartDescriptions:
 
     @torch.inference_mode()
     def chances(self, points: Floats, normals: Floats) -> tuple[Floats, float]:
-        """Probabilities of `core.bank.parts.CLASSES` for each point [N, C], and the heading about Y."""
+        """Probabilities [N, C] of `core.bank.parts.CLASSES` for each point, and the heading about Y."""
         descriptors, heading = self(points, normals)
         logits = self.network.logits(torch.from_numpy(descriptors).to(self.network.prototypes.device))
         return logits.softmax(dim=-1).cpu().numpy(), heading
 
     def described(self, shape: BankShape) -> BankShape:
-        """The shape with heading and node descriptors, original and mirrored; unchanged if it has them from these
-        weights.
-        """
+        """The shape with heading and descriptors, as it is and mirrored; unchanged if it has those of these weights."""
         if shape.described_by == self.version:
             return shape
         own, heading = self(shape.nodes, shape.normals)
@@ -66,7 +64,7 @@ class PartDescriptions:
 
     @torch.inference_mode()
     def _descriptors(self, points: Floats, normals: Floats) -> Floats:
-        """Of a surface that faces +Z already."""
+        """Descriptors of a surface that faces +Z."""
         batch, directions = self._batch(points, normals)
         found: Floats = self.network(boxed(batch), directions).descriptor[0].cpu().numpy()
         return found

@@ -1,4 +1,4 @@
-"""Computes and caches all that depends on the mesh alone, since an editor reuses the same mesh."""
+"""Computes and caches what depends only on the mesh, since an editor uses the same mesh again and again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from core.sequence import Normalization, SourceMesh
 
 MESHES_KEPT = 3
 SOLVERS_KEPT = 4
-_SURFACE_SEED = 20231  # the same mesh always gives the same anchors
+_SURFACE_SEED = 20231  # so that a mesh always has the same anchors
 
 
 Key = TypeVar("Key")
@@ -33,14 +33,14 @@ Value = TypeVar("Value")
 
 
 class SurfaceNodes(NamedTuple):
-    """Farthest points of a surface in normalised space: the warm start's nodes, the anchors among them, the latents."""
+    """Nodes of the warm start in normalised space, the anchors among them, and shape latents."""
 
     nodes: Tensor  # [1, P, 3]
     anchors: Tensor  # [1, M, 3], the first nodes
     shape_latents: Tensor  # [1, Ms, Cs]
-    distance: Tensor | None  # [1, P + K, P + K] through the solid, of the warm start's P nodes and of the K handles
-    points: NDArray[np.int64]  # [M] the anchors: numbers of vertices, and beyond them of surface points
-    mixture: sparse.csr_matrix  # [M, V] each anchor as a mixture of vertices
+    distance: Tensor | None  # [1, P + K, P + K] through the solid, between P nodes and K handles
+    points: NDArray[np.int64]  # [M] the anchors' vertices; larger numbers are surface points
+    mixture: sparse.csr_matrix  # [M, V] each anchor as a weighted mean of vertices
 
 
 class PreparedMesh:
@@ -80,14 +80,14 @@ class PreparedMesh:
         return self._points
 
     def moving_body(self, describe: Describe) -> MovingBody:
-        """The mesh as a body for the bank's motions; `describe` is called once."""
+        """The mesh as a body for the bank's motions; cached."""
         if self._body is None:
             rest = self.normalization.apply(self.source.vertices)
             self._body = MovingBody(rest, self.source.faces, self._samples, self._outward, self._graph, describe)
         return self._body
 
     def matches(self, library: MotionLibrary, body: MovingBody, without: frozenset[str] = frozenset()) -> list[Match]:
-        """The library's shapes most like this one, except those excluded by name; cached."""
+        """The library's most similar shapes, except those named in `without`; cached."""
         if self._matches is None or self._matches[0] is not library or self._matches[1] != without:
             self._matches = library, without, library.match(body.body, without)
         return self._matches[2]
@@ -95,8 +95,8 @@ class PreparedMesh:
     def nodes(self, handles: NDArray[np.int64], share: float = 0.5) -> SurfaceNodes:
         """Nodes for handles at these vertices [K]; the last few sets are cached.
 
-        The handles come first (up to this share of the anchors), then the surface points farthest from them: the tip of
-        an ear or a hoof, which random surface points miss, is then an anchor itself.
+        Handles come first, up to this share of the anchors, then the surface points farthest from them. So the tip of
+        an ear or a hoof that is a handle is also an anchor.
         """
         config, key = self._config, handles.tobytes() + bytes(str(share), "ascii")
         if key not in self._nodes:
@@ -113,7 +113,7 @@ class PreparedMesh:
         return _keep(self._nodes, key, SOLVERS_KEPT)
 
     def _distances(self, nodes: NDArray[np.int64], handles: NDArray[np.int64]) -> Tensor | None:
-        """Of nodes and handles, given as points of the surface's graph; see `SurfaceNodes`."""
+        """`SurfaceNodes.distance` of nodes and handles, given as points of the surface's graph."""
         if self._graph is None:
             return None
         config = self._config
@@ -121,14 +121,14 @@ class PreparedMesh:
         return torch.from_numpy(self._graph.solid_distances(points)).to(self.rest.device)[None]
 
     def from_anchors(self, surface: SurfaceNodes) -> Tensor | None:
-        """Surface distances from the anchors to all vertices [1, V, M]; None if that would take long."""
+        """Distances along the surface from all vertices to the anchors [1, V, M]; None if that would take long."""
         if self._graph is None:
             return None
         known = self._graph.distances(surface.points, np.arange(len(self.source.vertices)))
         return torch.from_numpy(np.ascontiguousarray(known.T)).to(self.rest.device)[None]
 
     def _mixture(self, points: NDArray[np.int64]) -> sparse.csr_matrix:
-        """Points of the surface's graph, vertices and then samples, as mixtures [N, V] of the vertices."""
+        """Points of the surface's graph (vertices, then samples) as weighted means [N, V] of vertices."""
         vertices = len(self.source.vertices)
         rows, columns, weights = [], [], []
         for row, point in enumerate(points):
@@ -154,15 +154,15 @@ class PreparedMeshes:
         self._kept: OrderedDict[int, PreparedMesh] = OrderedDict()
 
     def of(self, source: SourceMesh) -> PreparedMesh:
-        """Raises MeshError when the mesh is empty, not finite, of zero size or without area."""
-        key = id(source)  # the id stays valid: the prepared mesh holds the source
+        """The prepared mesh, cached. Raises MeshError for a mesh that is empty, not finite, or without size or area."""
+        key = id(source)  # valid, since the prepared mesh refers to the source
         if key not in self._kept:
             self._kept[key] = PreparedMesh(source, self._config, self._autoencoder, self._device)
         return _keep(self._kept, key, MESHES_KEPT)
 
 
 def _keep(kept: OrderedDict[Key, Value], key: Key, most: int) -> Value:
-    """The value of `key`, marked as the newest; the oldest beyond `most` are dropped."""
+    """The value of `key`, which becomes the newest; of more than `most` values the oldest are dropped."""
     kept.move_to_end(key)
     while len(kept) > most:
         kept.popitem(last=False)

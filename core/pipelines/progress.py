@@ -1,4 +1,4 @@
-"""Progress of a pipeline: counts steps, and limits the time spent on previews."""
+"""Reports a pipeline's progress, and limits the time spent on previews."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from core.pipelines.body_fit import FittedBody
 from core.pipelines.request import OnStep, Progress
 from core.sequence import Normalization
 
-PREVIEW_SECONDS = 0.3  # at least, between two previews
-PREVIEW_SHARE = 0.1  # largest fraction of time for previews
+PREVIEW_SECONDS = 0.3  # least time between two previews
+PREVIEW_SHARE = 0.1  # largest share of time spent on previews
 
 
 class Reporter:
-    """Calls `on_step` with growing step numbers; whatever it raises (Cancelled) passes through."""
+    """Calls `on_step` with growing step numbers; what it raises, such as Cancelled, passes through."""
 
     def __init__(self, on_step: OnStep | None, total: int) -> None:
         self._on_step = on_step
@@ -42,7 +42,7 @@ class Reporter:
             self._on_step(Progress(self._done, self._total, message, shown, None if shown is None else self.faces))
 
     def fitting(self, normalization: Normalization) -> Callable[[FittedBody], None]:
-        """What shows the best body so far, in the units of scans that were normalised so."""
+        """A function that shows the best body so far, in the units of scans with this normalization."""
 
         def show(body: FittedBody) -> None:
             if self._on_step is None:
@@ -55,7 +55,7 @@ class Reporter:
         return show
 
     def check_cancelled(self) -> None:
-        """Raise Cancelled inside a long step if requested."""
+        """Raise Cancelled inside a long step, if requested."""
         if self._on_step is not None:
             self._on_step(Progress(self._done, self._total, self._message))
 

@@ -1,4 +1,4 @@
-"""Inputs and results of the pipelines: plain values without torch, shared by CLI, studio and evaluation."""
+"""Inputs and results of the pipelines: plain values without torch, for command line, editor and evaluation."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from core.sequence import MeshSequence, Normalization
 Quality = Literal["draft", "normal", "best"]
 QUALITIES: tuple[Quality, ...] = ("draft", "normal", "best")
 MAX_SEEDS = 64
-MUCH_STRETCH = 0.05  # edges of 19 in 20 animations that artists made change less at the mean (173 clips of 50 rigs)
+MUCH_STRETCH = 0.05  # edges change less, on average, in 19 of 20 animations by artists (173 clips of 50 rigs)
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How to sample. `draft`, one denoiser call, is the middle of the posterior: one result for every seed."""
+    """How to sample. A `draft` is the posterior mean, from one denoiser call, the same for every seed."""
 
     seeds: int = 4
     seed: int = 0  # the first seed; the others follow it
     quality: Quality = "normal"
-    steps: int | None = None  # overrides the quality's number of sampler steps
-    behaviour: str = ""  # what the motion is to be, one of `core.bank.behaviours.BEHAVIOURS`; empty: anything
+    steps: int | None = None  # sampler steps, instead of the quality's
+    behaviour: str = ""  # one of `core.bank.behaviours.BEHAVIOURS`; empty: any
     loop: bool = False  # the last frame flows into the first
     contacts: bool = True  # feet on the ground stay where they are
-    without: tuple[str, ...] = ()  # packs, models, clips ("Horse/Gallop") and bodies that nothing is borrowed from
+    without: tuple[str, ...] = ()  # packs, models, clips ("Horse/Gallop") and bodies not to borrow from
 
     def validate(self) -> None:
         """Raises M2VError with what is wrong and what is possible."""
@@ -46,10 +46,10 @@ class SamplingOptions:
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """One report from a running pipeline. `preview` [T, V, 3] shows the first seed so far, in source units.
+    """One report of a running pipeline. `preview` [T, V, 3] shows the first seed so far, in source units.
 
-    It lies on the source mesh's faces, or where there is none (reconstruction) on `preview_faces` [F, 3]. While bodies
-    are fitted to scans it is the best of them so far, named `body`, in frame 0 only.
+    Its faces are those of the source mesh, or in a reconstruction `preview_faces` [F, 3]. While bodies are fitted to
+    scans, it is the best one so far, named `body`, in frame 0 only.
     """
 
     done: int
@@ -60,16 +60,15 @@ class Progress:
     body: str = ""
 
 
-# What motions of the bank are for, beside those that a rig is made from: nothing, to see where the mesh bends, as
-# further actions.
+# Use of borrowed motions for a rig: none, only to find bones, or as further actions.
 Windows = Literal["none", "bones", "actions"]
 
 # Called between denoiser calls, on the pipeline's own thread; raising core.errors.Cancelled stops cleanly.
 OnStep = Callable[[Progress], None]
 
 
-def saying(on_step: OnStep | None) -> Callable[[str], None]:
-    """Says what begins, where nobody knows how many steps there are."""
+def phase_reporter(on_step: OnStep | None) -> Callable[[str], None]:
+    """A function that reports the phase that begins, for work with an unknown number of steps."""
 
     def say(message: str) -> None:
         if on_step is not None:
@@ -85,14 +84,14 @@ class Sample:
     seed: int
     sequence: MeshSequence
     handle_error: float  # largest distance of a handle from its target after the exact solve
-    soft_handle_error: float  # mean distance before it: how well the model itself obeyed
+    soft_handle_error: float  # mean distance before the exact solve: how well the model itself follows
     difference: float  # mean distance of this motion's vertices from the mean of all seeds
-    source: str = ""  # what the motion was borrowed from, as a person reads it ("Horse, eating"); empty: nothing
-    stretch: float = 0.0  # mean relative change of the lengths of the mesh's edges
+    source: str = ""  # the motion it was borrowed from, as shown ("Horse, eating"); empty: none
+    stretch: float = 0.0  # mean relative change of edge lengths
 
 
 def stretch_warning(samples: Sequence[Sample]) -> str:
-    """One sentence about the motions that stretch the mesh much; empty where there are none."""
+    """A sentence on the motions that stretch the mesh much; empty if there are none."""
     much = [str(sample.seed) for sample in samples if sample.stretch > MUCH_STRETCH]
     if not much:
         return ""
@@ -112,18 +111,18 @@ class SampleSet:
     seconds: float
     preset: str
     device: str
-    notes: tuple[str, ...] = ()  # what a person should know about how the motions came about, one sentence each
+    notes: tuple[str, ...] = ()  # sentences for the user on how the motions were made
 
 
 @dataclass(frozen=True)
 class ReconstructionOptions:
-    """How to turn scans into meshes; the sampling part means the same as for animations."""
+    """How to turn scans into meshes; `sampling` is as for animations."""
 
     sampling: SamplingOptions = SamplingOptions()
-    normalization: Normalization | None = None  # where the whole shape lies in frame 0; None: guessed from the scans
+    normalization: Normalization | None = None  # the whole shape's box in frame 0; None: guessed from the scans
     resolution: int = 128  # iso-surface cells along a side, 32 times a power of two
     faces: int | None = None  # decimate to about this many faces
-    one_shape: bool = False  # all seeds share the first seed's shape in frame 0, so that only motions differ
+    one_shape: bool = False  # all seeds share the first seed's shape, so that only motions differ
 
     def validate(self) -> None:
         """Raises M2VError with what is wrong and what is possible."""
@@ -143,7 +142,7 @@ class Reconstruction:
     fit: NDArray[np.float32]  # [T] mean distance of a frame's observed points from the surface; NaN without points
     scan_distance: NDArray[np.float32]  # [T, V] distance of each vertex to the nearest observed point
     disagreement: NDArray[np.float32]  # [T, V] mean distance to the other seeds' surfaces; 0 for one seed
-    body: str = ""  # the shape of the bank that what was not seen follows; empty: the model alone
+    body: str = ""  # the body of the bank that completed the scan; empty: the model alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,4 +154,4 @@ class ReconstructionSet:
     seconds: float
     preset: str
     device: str
-    notes: tuple[str, ...] = ()  # likewise, see `SampleSet`
+    notes: tuple[str, ...] = ()  # as in `SampleSet`

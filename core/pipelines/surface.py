@@ -1,4 +1,4 @@
-"""From shape latents to a clean mesh: iso-surface, no floating parts, and as many faces as were asked for."""
+"""Turns shape latents into a clean mesh: iso-surface, no floating parts, about the requested number of faces."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from core.pipelines.free_space import FreeSpace
 from core.pipelines.tracked_surface import tracked_surface
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray[Any]]
-MODEL_CELLS = 64  # along a side: the model's occupancy is smooth, and asking it is what takes time
-MODEL_BESIDE, BODY_BESIDE = 0.3, 0.3  # weight of the model's and of a body's word beside that of voxels
+MODEL_CELLS = 64  # along a side; the model's occupancy is smooth, but slow to evaluate
+MODEL_BESIDE, BODY_BESIDE = 0.3, 0.3  # weights of the model's and of a body's occupancy beside that of voxels
 
 
 def latents_to_mesh(
@@ -39,13 +39,13 @@ def latents_to_mesh(
     body: FittedBody | None = None,
     solid: Occupancy | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Vertices [V, 3] in normalised space and faces [F, 3] of latents [1, M, Cs]; closed.
+    """The closed surface of latents [1, M, Cs]: vertices [V, 3] in normalised space and faces [F, 3].
 
-    Nothing floats: small parts go, those that points `observed` [N, 3] lie on are joined to the rest, as a leg that
-    a gap cuts off. Nothing is inside `free` space. Away from what was seen a `body` also says what is inside.
-    `tracks` [T, N, 3] of points all over the shape say most of it themselves, as does the `solid` of voxels.
+    Small floating parts are removed, or joined to the rest if `observed` points [N, 3] lie on them, as on a leg beyond
+    a gap. `free` space stays empty. In unseen places a `body` contributes to the occupancy. `tracks` [T, N, 3] of
+    points all over the shape, or the `solid` of voxels, determine most of the surface.
 
-    `check_cancelled` is called between parts of the work. Raises MeshError where nothing is inside.
+    `check_cancelled` is called between parts of the work. Raises MeshError if the surface is empty.
     """
     asked = model_occupancy(autoencoder, latents)
 
@@ -53,15 +53,15 @@ def latents_to_mesh(
         check_cancelled()
         return asked(points)
 
-    # `tracked_surface` samples what it is told by itself.
+    # `tracked_surface` samples the model itself.
     model = known if tracks is not None else _sampled(known, resolution)
 
     def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
         check_cancelled()
         logits = model(points)
         if solid is not None:
-            own = 0.0 if body is None else BODY_BESIDE * _chance(body.with_company(points))
-            return solid(points) + MODEL_BESIDE * _chance(logits) + own
+            own = 0.0 if body is None else BODY_BESIDE * _centred_probability(body.with_company(points))
+            return solid(points) + MODEL_BESIDE * _centred_probability(logits) + own
         if body is not None and tracks is None:
             logits = body.blended(logits, points)
         return logits if free is None else free.carved(logits, points)
@@ -85,17 +85,17 @@ def latents_to_mesh(
 
 
 def _sampled(model: Occupancy, resolution: int) -> Occupancy:
-    """The model's logits, asked only at the corners of a coarser grid."""
+    """The model's logits, interpolated from the corners of a coarser grid."""
     return sampled_field(refined_grid(model, min(MODEL_CELLS, resolution), level=0.0, chunk=16_384))
 
 
-def _chance(logits: NDArray[Any]) -> NDArray[np.float64]:
-    """The chance of being inside less one half."""
+def _centred_probability(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """The probability of being inside, minus one half."""
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30.0, 30.0))) - 0.5)
 
 
 def model_occupancy(autoencoder: ShapeAutoencoder, latents: Tensor) -> Callable[[NDArray[np.float64]], NDArray[Any]]:
-    """Occupancy logits [Q] of latents [1, M, Cs] as a function of places [Q, 3] in normalised space."""
+    """A function from points [Q, 3] in normalised space to occupancy logits [Q] of latents [1, M, Cs]."""
     context = autoencoder.context(latents)
 
     def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
@@ -108,7 +108,7 @@ def model_occupancy(autoencoder: ShapeAutoencoder, latents: Tensor) -> Callable[
 def within_budget(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], budget: int | None
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """About `budget` faces by quadric edge collapses, where there are more."""
+    """The mesh with at most about `budget` faces, by quadric edge collapses."""
     if budget is None or len(faces) <= budget:
         return vertices, faces
     moved, left, *_ = igl.qslim(np.asfortranarray(vertices, np.float64), np.asfortranarray(faces, np.int32), budget)

@@ -1,10 +1,10 @@
-"""Denoises tracked points: keeps what neighbouring points and frames agree on.
+"""Denoises tracked points by what neighbouring points and frames have in common.
 
-The tracks of a neighbourhood form a matrix of low rank, since it moves nearly as a whole (Tomasi and Kanade 1992); its
-singular values are shrunk to what white noise leaves of them (Gavish and Donoho 2017). The motion along each singular
-vector, of which the noise is still white, is smoothed over time by a penalised spline (Whittaker 1923) as far as
-Stein's unbiased estimate of the risk (1981) asks for. The noise level comes from the small singular values, so exact
-tracks stay unchanged, and points of several parts keep their motions.
+The tracks of a neighbourhood form a matrix of low rank, since it moves nearly as a whole (Tomasi and Kanade 1992). Its
+singular values are shrunk by the amount that white noise adds (Gavish and Donoho 2017). The motion along each singular
+vector, whose noise is still white, is smoothed over time by a penalised spline (Whittaker 1923), as much as Stein's
+unbiased risk estimate (1981) says. The noise level is estimated from the small singular values, so exact tracks do not
+change, and points of different parts keep their motions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-NEIGHBOURS = 24  # best of 12 to 48 on clips of unseen motions; more gain little
+NEIGHBOURS = 24  # best of 12 to 48 on clips of unseen motions
 FEWEST_FRAMES = 4
 COMPARED_FRAMES = 9  # frames, spread over the clip, in which neighbours stay close
 STIFFNESS = np.concatenate([[0.0], np.logspace(-2, 6, 17)])  # of the spline over time
@@ -27,9 +27,9 @@ CHUNK = 2**19  # numbers of neighbourhoods processed at once
 def denoised_tracks(
     tracks: NDArray[np.floating], check_cancelled: Callable[[], None] = lambda: None
 ) -> NDArray[np.float64]:
-    """Points [T, N, 3] of tracks [T, N, 3] with less noise, in all frames, the first too.
+    """Tracks [T, N, 3] with less noise in all frames; unchanged if there are too few frames or points.
 
-    With too few frames or points to estimate noise, tracks are returned unchanged. `check_cancelled` is called often.
+    `check_cancelled` is called often.
     """
     points = np.asarray(tracks, dtype=np.float64)
     frames, count = points.shape[:2]
@@ -48,14 +48,14 @@ def denoised_tracks(
     total, weight = np.zeros((count, 3, frames)), np.zeros(count)
     for rows in chunks:
         check_cancelled()
-        calm = _calm(*_centred(points, near[rows]), sigma)
-        np.add.at(total, near[rows], nearness[rows][..., None, None] * calm)
+        denoised = _denoised_paths(*_centred(points, near[rows]), sigma)
+        np.add.at(total, near[rows], nearness[rows][..., None, None] * denoised)
         np.add.at(weight, near[rows], nearness[rows])
     return np.moveaxis(total / weight[:, None, None], 2, 0)
 
 
 def _neighbourhoods(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Of every point its nearest ones over all frames [N, n], itself included, and their weights [N, n]."""
+    """Each point's nearest points over all frames [N, n], itself included, and their weights [N, n]."""
     chosen = np.linspace(0, len(points) - 1, min(COMPARED_FRAMES, len(points))).round().astype(np.int64)
     paths = np.moveaxis(points[chosen], 0, 1).reshape(points.shape[1], -1)
     distance, near = (np.asarray(found) for found in KDTree(paths).query(paths, NEIGHBOURS))
@@ -63,26 +63,26 @@ def _neighbourhoods(points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDA
 
 
 def _centred(points: NDArray[np.float64], near: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean paths of neighbourhoods [N, 3, T] and the points' places around them [N, n, 3 x T]."""
+    """Mean paths of neighbourhoods [N, 3, T], and their points' positions relative to it [N, n, 3 x T]."""
     paths = np.moveaxis(points, 0, 2)[near]  # [N, n, 3, T]
     mean = paths.mean(axis=1)
     return mean, (paths - mean[:, None]).reshape(*paths.shape[:2], -1)
 
 
 def _noise(centred: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation [N] of a coordinate's noise: the median singular value over what unit noise would have."""
+    """Standard deviation [N] of a coordinate's noise: the median singular value over that of unit noise."""
     small, large = _sides(centred)
     values = np.linalg.eigvalsh(centred @ np.swapaxes(centred, 1, 2))[:, -small:].clip(0.0)
     result: NDArray[np.float64] = np.sqrt(np.median(values, axis=1) / (large * _median_of_noise(small / large)))
     return result
 
 
-def _calm(mean: NDArray[np.float64], centred: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+def _denoised_paths(mean: NDArray[np.float64], centred: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """Paths [N, n, 3, T] of neighbourhoods, low in rank and smooth over time."""
     count, size = centred.shape[:2]
     square, vectors = np.linalg.eigh(centred @ np.swapaxes(centred, 1, 2))  # [N, n], [N, n, n]
     along = (np.swapaxes(vectors, 1, 2) @ centred).reshape(count, size, 3, -1)
-    # The mean is one more direction; of unit length like the others, it has as much noise.
+    # The mean is one more direction; scaled to unit length, it has the same noise as the others.
     every = np.concatenate([mean[:, None] * np.sqrt(size), along], axis=1)
     smooth = _smoothed(every, sigma)
     kept = _shrinkage(square, sigma, *_sides(centred))
@@ -92,13 +92,13 @@ def _calm(mean: NDArray[np.float64], centred: NDArray[np.float64], sigma: float)
 
 
 def _sides(centred: NDArray[np.float64]) -> tuple[int, int]:
-    """The smaller and the larger side of a neighbourhood's matrix; its mean has taken one direction."""
+    """The smaller and the larger side of a neighbourhood's matrix, without the direction of its mean."""
     small, large = sorted((centred.shape[1] - 1, centred.shape[2]))
     return small, large
 
 
 def _shrinkage(square: NDArray[np.float64], sigma: float, small: int, large: int) -> NDArray[np.float64]:
-    """What remains of singular values, given by their squares, in the optimal shrinkage for the Frobenius norm."""
+    """The factor for singular values (given by their squares) in the optimal shrinkage for the Frobenius norm."""
     ratio = small / large
     value = square.clip(0.0) / (sigma**2 * large)
     factor = np.sqrt(((value - ratio - 1) ** 2 - 4 * ratio).clip(0.0)) / value.clip(1e-12)

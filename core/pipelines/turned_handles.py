@@ -1,4 +1,4 @@
-"""Handles that rotate their surroundings: the rotation of the nodes around them in every frame.
+"""Handles that turn their surroundings.
 
 A handle with turns or a region moves the nodes around it as a rigid piece. Between keys the piece follows the borrowed
 rotation, corrected smoothly to match the turns at the keys.
