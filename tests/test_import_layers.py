@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -108,18 +109,24 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Full names of what a file imports anywhere: inside functions too, and for the type checker only."""
     package = name_of(path).split(".")[: None if path.name == "__init__.py" else -1]
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    found: set[str] = set()
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
             found |= {f"{module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def within(name: str, part: str) -> bool:
@@ -209,7 +216,7 @@ def test_a_class_name_stands_for_one_concept() -> None:
     places: dict[tuple[str, str], list[str]] = {}
     for path in modules():
         package = name_of(path).partition(".")[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef):
                 places.setdefault((package, node.name), []).append(name_of(path))
     twice = {name: where for name, where in places.items() if len(where) > 1}
@@ -271,7 +278,7 @@ def test_only_its_record_tells_a_kind_of_observation_by_name() -> None:
         own = ("core.observation_kinds", "core.io.scans", "core.sequence", "core.data.readers")
         if not within(name, "core") or any(within(name, part) for part in own):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Compare):
                 words = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
                 elsewhere += [f"{name}:{node.lineno}"] if words & names else []

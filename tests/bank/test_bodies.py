@@ -14,14 +14,15 @@ from core.bank.shape import BankShape, mirrored
 from core.errors import DataError
 from core.geometry.occupancy import is_inside
 from tests.bank.creatures import swinging_rod
-from tests.geometry.bodies import capsule
+from tests.geometry.bodies import capsule, coarse_surfaces
 
 
 @pytest.fixture(scope="module")
 def bending() -> BankShape:
     poses = np.stack([capsule(bend)[0] for bend in np.linspace(0.0, 1.2, 24)]).astype(np.float32)
     credit = Credit("a test", LICENCE, "capsules")
-    return body_of_motion("capsule", MeshMotion("bend", poses, 24.0), capsule()[1], credit, "objects", 300)
+    with coarse_surfaces():
+        return body_of_motion("capsule", MeshMotion("bend", poses, 24.0), capsule()[1], credit, "objects", 300)
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.evaluation.test_reconstruction_metrics import sphere
+
+
+@contextmanager
+def coarse_surfaces(cells: int = 64) -> Iterator[None]:
+    """Closed surfaces are made on a coarser grid: enough for round bodies, in a tenth of the time."""
+    with patch("core.geometry.closed_surface.CELLS", cells), patch("core.geometry.closed_surface.COARSE", cells // 2):
+        yield
 
 
 def capsule(bend: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.int32]]:

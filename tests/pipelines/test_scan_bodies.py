@@ -31,7 +31,7 @@ from core.pipelines.request import Progress, ReconstructionOptions, SamplingOpti
 from core.pipelines.scan_bodies import MOST_MISFIT, expected_overlap, likely_bodies
 from core.pipelines.seen_side import Extent
 from core.sequence import Normalization, ScanSequence
-from tests.geometry.bodies import capsule
+from tests.geometry.bodies import capsule, coarse_surfaces
 
 UNKNOWN = lambda places: np.zeros(len(places)) - 0.1  # noqa: E731  a model that knows nothing
 
@@ -50,7 +50,8 @@ def shape(name: str, width: float) -> BankShape:
 
 @pytest.fixture(scope="module")
 def poses() -> BodyPoses:
-    return BodyPoses([shape("sausage", 1.0), shape("barrel", 2.2)])
+    with coarse_surfaces():
+        return BodyPoses([shape("sausage", 1.0), shape("barrel", 2.2)])
 
 
 @pytest.fixture(scope="module")
