@@ -18,7 +18,7 @@ import numpy as np
 from m2v_studio.view.key_strip import ROW
 
 PATIENCE = 60.0
-RESTING = 0.25  # seconds without a move
+RESTING = 4  # reports of the window without a move: of each frame, and of every fifth of a second without any
 SETTLED = 2  # frames after an event in which Dear ImGui has dealt with it
 ROOT = Path(__file__).parents[2]
 Told = dict[str, Any]
@@ -107,13 +107,13 @@ class RealHands:
 
     def item(self, name: str) -> Spot:
         """Where a control is, by its label, once it has come to rest: a list that opens is laid out anew."""
-        place, since = None, 0.0
+        place, since = None, 0
 
         def rests(told: Told) -> bool:
             nonlocal place, since
             if place != told["items"].get(name):
-                place, since = told["items"].get(name), time.monotonic()
-            return place is not None and time.monotonic() - since > RESTING
+                place, since = told["items"].get(name), told["reports"]
+            return place is not None and told["reports"] >= since + RESTING
 
         x, y = self.until(rests)["items"][name]
         return x, y
@@ -134,13 +134,14 @@ class RealHands:
 
     def still_pixels(self) -> np.ndarray:
         """The view's pixels once nothing in them has moved for a while."""
-        last, since = self.pixels(), time.monotonic()
+        last, since = self.pixels(), self.told()["reports"]
 
         def rests(now: np.ndarray) -> bool:
             nonlocal last, since
+            reports = self.told()["reports"]
             if (now != last).any():
-                last, since = now, time.monotonic()
-            return time.monotonic() - since > RESTING
+                last, since = now, reports
+            return bool(reports >= since + RESTING)
 
         return self.until_seen(rests)
 

@@ -18,7 +18,7 @@ from m2v_studio.work.file_dialog import FileDialog
 from ..studio.shapes import write_ball
 
 PATIENCE = 90.0
-WATCHED = 50  # reports of the window at rest, a tenth of a second apart
+WATCHED = 30  # reports of the window at rest, a tenth of a second apart
 
 IDLER = """
 import json, sys, threading, time

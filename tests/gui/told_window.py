@@ -43,7 +43,7 @@ class Teller:
         self._last: dict[str, tuple[float, float]] = {}
         self._formats: list[str] = []
         self._hint = ""
-        self._popup, self._frames, self._when = False, -1, 0.0
+        self._popup, self._frames, self._when, self._reports = False, -1, 0.0, 0
         self._strip: Any = None
         self._saved: tuple[float, int] = (0.0, 0)
         self._row = ""
@@ -101,7 +101,7 @@ class Teller:
         app, now = self._app, time.monotonic()
         if app.times.frames == self._frames and now - self._when < 0.2:
             return
-        self._frames, self._when = app.times.frames, now
+        self._frames, self._when, self._reports = app.times.frames, now, self._reports + 1
         part = self._folder / "told.part"
         part.write_text(json.dumps(self._all()))
         part.replace(self._folder / "told.json")
@@ -111,6 +111,7 @@ class Teller:
         document, view, projection = state.document, state.view, app.viewport.projection
         told: dict[str, Any] = {
             "frames": app.times.frames,
+            "reports": self._reports,
             "open": document.source is not None and projection is not None and not state.busy,
             "posable": app.studio.posing.system is not None,
             "length": document.frames,

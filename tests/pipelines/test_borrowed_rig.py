@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -16,14 +18,23 @@ from core.sequence import MeshSequence, SourceMesh
 from tests.rigging.bent_tube import bent_tube
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shipped() -> Iterator[Animator]:
+    """Loaded once for all rigs of this file."""
+    animator = Animator.load("small", "cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Animator, "load", lambda preset, device: animator)
+        yield animator
+
+
 @pytest.fixture(scope="module")
 def hound() -> SourceMesh:
     return read_mesh(asset_path("meshes", "hound.glb"))
 
 
 @pytest.fixture(scope="module")
-def lent(hound):
-    return borrow_rig(Animator.load("small", "cpu"), hound)
+def lent(hound, shipped):
+    return borrow_rig(shipped, hound)
 
 
 def test_windows_are_of_several_behaviours_and_begin_as_the_mesh_rests(hound, lent) -> None:
