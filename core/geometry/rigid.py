@@ -194,6 +194,16 @@ class RigidSurface(NamedTuple):
             moved = _extrapolated(results, misfits)
         return found, rotation
 
+    def energy(self, moved: Float[Tensor, "B P T 3"], rotation: Float[Tensor, "B P T 3 3"]) -> Float[Tensor, "B T"]:
+        """As-rigid energy: weighted squared distance of every edge from itself at rest, turned by its nodes."""
+        turned = (rotation * self.covariances(moved)).sum(dim=(-1, -2)).double().sum(dim=1)
+        weight, degree = self.weight.double(), self.degree.double()[..., None]
+        squares = []
+        for places in (moved.double(), self.rest.double()[:, :, None]):
+            spread = (weight @ places.flatten(2)).unflatten(2, places.shape[2:])
+            squares.append((places * (degree[..., None] * places - spread)).sum(dim=(1, 3)))
+        return 2 * (squares[0] + squares[1] - turned)
+
     def stretch(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T"]:
         """Mean relative change of length of each node's edges."""
         size = lambda x: distances(x, x)  # noqa: E731

@@ -15,14 +15,15 @@ from scipy.spatial.transform import Rotation
 
 from core.bank.borrowing import Borrowed
 from core.geometry.farthest_points import farthest_point_indices
-from core.geometry.rigid import polar_rotation
+from core.geometry.rigid import RigidSurface, polar_rotation
 from core.pipelines.handle_posterior import follow_handles
 from core.pipelines.living_motion import ENOUGH_HANDLES, handle_regression, through_keys
 from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody, as_columns, from_columns
 
 Doubles = NDArray[np.float64]
 
-STEPS = 30
+STEPS = 15
+MARCHING = 6  # steps a frame, each from the frame before
 LOOSE = 1e-4  # of the mean degree: hold of the nodes where only handles say where they are
 STAY = 0.03  # the same where one handle moves, lest it drag the body along; less with the square of their number
 MODES = 24  # of bending, the smoothest ones
@@ -51,7 +52,9 @@ def as_rigid(
     """As-rigid-as-possible positions [B, T, P, 3] of the nodes and their rotations, handles exact in every frame.
 
     B sets of handles: `shares` [B, K, P] of the nodes, `places` [B, K, 3], `paths` [B, K, T, 3]. The nodes are held at
-    rest by `hold`, or where next to nothing holds them, at a smooth guess.
+    rest by `hold`, or where next to nothing holds them, at a smooth guess. A limb that swings far can end up in a wrong
+    minimum, bent backwards: the steps start from the smooth guess and from the frame before, and the motion with less
+    energy is kept.
     """
     surface = body.held_by(hold)
     if alike is not None:
@@ -66,9 +69,28 @@ def as_rigid(
         whole = np.einsum("tab,pb->pta", turn, body.nodes) + shift
         start.append(whole + np.einsum("pk,kta->pta", gain, path - np.einsum("tab,kb->kta", turn, place) - shift))
     moved = torch.from_numpy(np.stack(start)).float()
-    targets = moved if hold <= LOOSE else torch.from_numpy(body.nodes)[None, :, None].expand_as(moved)
-    moved, rotations = surface.converge(moved, targets, torch.from_numpy(paths).float(), steps)
-    return moved.transpose(1, 2), rotations.transpose(1, 2)
+    rest, wanted = (
+        torch.from_numpy(body.nodes)[None, :, None].expand_as(moved[:, :, :1]),
+        torch.from_numpy(paths).float(),
+    )
+    targets = moved if hold <= LOOSE else rest.expand_as(moved)
+    motions = [surface.converge(moved, targets, wanted, steps)]
+    if paths.shape[2] > 1:
+        marched = _march(surface, rest, targets, wanted)
+        motions.append(surface.converge(marched, targets, wanted, steps))
+    energies = torch.stack([surface.energy(*motion).sum(dim=1) for motion in motions])
+    least, sets = energies.argmin(dim=0), torch.arange(len(moved))
+    positions, rotations = (torch.stack(both)[least, sets].transpose(1, 2) for both in zip(*motions, strict=True))
+    return positions, rotations
+
+
+def _march(surface: RigidSurface, moved: torch.Tensor, targets: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """As-rigid positions [B, P, T, 3], a few steps a frame, each frame from the one before it."""
+    frames = []
+    for target, want in zip(targets.split(1, dim=2), wanted.split(1, dim=2), strict=True):
+        moved = surface.converge(moved, target, want, MARCHING)[0]
+        frames.append(moved)
+    return torch.cat(frames, dim=2)
 
 
 def _rigid_fit(places: NDArray[np.floating], paths: Doubles) -> tuple[Doubles, Doubles]:
