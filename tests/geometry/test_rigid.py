@@ -85,6 +85,16 @@ def test_as_rigid_steps_take_strain_away():
     assert float(surface.stretch(settled).mean()) < 0.3 * float(surface.stretch(stretched).mean())
 
 
+def test_energy_is_what_edges_differ_by_from_themselves_turned():
+    surface, generator = RigidSurface.of(*sheet()), torch.Generator().manual_seed(0)
+    moved = surface.rest[:, :, None] + 0.1 * torch.randn(1, surface.rest.shape[1], 3, 3, generator=generator)
+    rotation = surface.rotations(moved)
+    edges = moved[:, :, None] - moved[:, None]
+    turned = torch.einsum("bptij,bpqj->bpqti", rotation, surface.rest[:, :, None] - surface.rest[:, None])
+    expected = (surface.weight[..., None] * (edges - turned).square().sum(dim=-1)).sum(dim=(1, 2))
+    torch.testing.assert_close(surface.energy(moved, rotation).float(), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_extrapolated_steps_come_further_than_plain_ones():
     rest, weight = sheet()
     seats = [0, 20, rest.shape[1] - 1]

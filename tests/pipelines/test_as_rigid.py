@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from core.bank.borrowing import Borrowed
-from core.pipelines.as_rigid import as_rigid_share, bending_motions, turning_alike, with_second_opinion
+from core.pipelines.as_rigid import as_rigid, as_rigid_share, bending_motions, turning_alike, with_second_opinion
 from core.pipelines.handle_posterior import follow_handles
 from core.pipelines.moving_body import KeyedHandles, MovingBody
 
@@ -80,6 +80,20 @@ def test_where_handles_predict_each_other_as_on_a_rigid_body_it_is_believed(body
     checked = with_second_opinion(body, told, still(body), no_poses(body), handles)
     before, after = (np.linalg.norm(x.positions[0, -1].numpy() - truth[-1], axis=-1).mean() for x in (told, checked))
     assert after < 0.7 * before
+
+
+def test_a_limb_that_swings_far_does_not_end_up_bent_backwards(body):  # noqa: F811
+    """Half the tube swings by 160 degrees: smoothly interpolated handles alone start the steps from a crumpled half."""
+    seats = body.seats(np.linspace(5, len(body.rest) - 5, 5).round().astype(int))
+
+    def swung(points: np.ndarray, angle: float) -> np.ndarray:
+        return np.where(points[:, :1] > 0, points @ Rotation.from_euler("z", angle).as_matrix().T, points)
+
+    angles = np.linspace(0, 2.8, 17)
+    paths = np.stack([swung(seats.places, angle) for angle in angles], axis=1)
+    moved = as_rigid(body, seats.shares[None], seats.places[None], paths[None])[0][0].numpy()
+    truth = np.stack([swung(body.nodes, angle) for angle in angles])
+    assert np.linalg.norm(moved - truth, axis=-1).mean() < 0.05
 
 
 def test_motion_that_predicts_the_handles_is_kept(body):  # noqa: F811
