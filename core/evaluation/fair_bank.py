@@ -17,7 +17,7 @@ def without_own_pack(model: Any, name: ClipName) -> Iterator[None]:
 
     A model without a bank is left as it is.
     """
-    banks = {kind: getattr(model, kind, None) for kind in ("library", "bodies")}
+    banks = {kind: getattr(model, kind, None) for kind in ("library", "bodies", "motions")}
     stem = Path(name.path).stem
     author = {clip_author(stem)} if name.split == "unseen_author" else set()
     try:

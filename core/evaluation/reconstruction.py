@@ -254,11 +254,12 @@ def _without_bodies(
     model: Any, settings: ReconstructionSettings, truth: Truth, scans: ScanSequence, task: ScanTask
 ) -> dict[str, Any]:
     """Figures of one seed of the networks without bodies."""
-    bodies, model.bodies = model.bodies, None
+    banks = model.bodies, getattr(model, "motions", None)
+    model.bodies = model.motions = None
     try:
         return _timed_figures(truth, lambda: model.reconstruct(scans, settings.options(1)).samples[0].sequence)
     finally:
-        model.bodies = bodies
+        model.bodies, model.motions = banks
 
 
 def _body_alone(

@@ -52,6 +52,7 @@ from core.pipelines.scan_input import ScanInput
 from core.pipelines.scan_registration import SurfaceRegistration
 from core.pipelines.shape_sampling import sample_shapes
 from core.pipelines.surface import latents_to_mesh, model_occupancy, within_budget
+from core.pipelines.unseen_motion import BankMotions, move_unseen
 from core.sequence import MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
 from core.shapes import Float
 
@@ -80,9 +81,11 @@ class Reconstructor:
         motion_diffusion: MotionDiffusion,
         device: str | torch.device = "cpu",
         bodies: BodyPoses | None = None,
+        motions: BankMotions | None = None,
     ) -> None:
-        """`bodies` complete what partial scans do not show; without them the shape model alone does."""
+        """`bodies` complete what partial scans do not show, `motions` move it; without them the models alone do."""
         self.bodies = bodies
+        self.motions = motions
         self.config = config
         self.preset = config.name
         self.device = choose_device(str(device))
@@ -105,7 +108,8 @@ class Reconstructor:
         config, (shape, motion, shape_diffusion, motion_diffusion) = load_modules(
             preset, stages, {stages[-1]: scan_motion_path(preset)}
         )
-        return cls(config, shape, motion, shape_diffusion, motion_diffusion, place, BodyPoses.shipped())
+        banks = BodyPoses.shipped(), BankMotions.load(preset)
+        return cls(config, shape, motion, shape_diffusion, motion_diffusion, place, *banks)
 
     @torch.inference_mode()
     def reconstruct(
@@ -123,7 +127,7 @@ class Reconstructor:
         """The same models on the CPU."""
         shape, motion = copy.deepcopy(self.shape_autoencoder), copy.deepcopy(self.motion_autoencoder)
         diffusions = copy.deepcopy(self.shape_diffusion), copy.deepcopy(self.motion_diffusion)
-        return Reconstructor(self.config, shape, motion, *diffusions, "cpu", self.bodies)
+        return Reconstructor(self.config, shape, motion, *diffusions, "cpu", self.bodies, self.motions)
 
     def _reconstruct(
         self, scans: ScanSequence, options: ReconstructionOptions, on_step: OnStep | None
@@ -302,6 +306,9 @@ class Reconstructor:
             raise M2VError("The result for these scans is not finite; check their centre and size.")
         if observed.kind.on_surface:
             vertices = found.registration.settle(vertices).astype(np.float32)
+        if observed.one_sided and self.motions is not None and options.sampling.quality != "draft":
+            points, fps, without = observed.points, observed.scans.fps, options.sampling.without
+            vertices = move_unseen(self.motions, mesh, vertices, points, fps, seed, without)
         report.step("Moving the surface")
         return vertices
 
