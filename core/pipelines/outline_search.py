@@ -19,6 +19,7 @@ from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
 from core.geometry.rasteriser import Raster, rasterise
 from core.geometry.sampling import vertex_normals
 from core.pipelines.body_search import BodyPoses, Floats, PlacedBody, best_poses, boxed
+from core.pipelines.image_features import ImageFeatures
 
 HEADINGS = 16
 COARSE_SIDE, COARSE_CELLS = 1.2, 22  # of the square in which splats are compared, and its cells
@@ -32,6 +33,9 @@ KEPT_OF_ONE = 3
 LIGHT = np.array([0.35, -0.70, -0.62])  # where light usually comes from, in camera axes: from above, behind the camera
 SHADING = 0.3  # weight of a perfect agreement of shadings beside that of outlines
 BOXED = 1.2  # weight of what a body leaves of frame 0's box, or what of it lies outside
+AMBIENT = 0.25  # brightness of what no light falls on, in drawn pictures
+# Drawn poses that are compared by features, and the weight of these beside the outlines; not tuned on any model.
+COMPARED, FEATURES = 64, 1.0
 MASK_CELLS = 64  # a side of the images that are drawn
 
 Mask = NDArray[np.bool_]
@@ -50,9 +54,16 @@ class Picture:
 
 
 def find_outlined(
-    poses: BodyPoses, picture: Picture, count: int, check_cancelled: Callable[[], None] = lambda: None
+    poses: BodyPoses,
+    picture: Picture,
+    count: int,
+    check_cancelled: Callable[[], None] = lambda: None,
+    features: ImageFeatures | None = None,
 ) -> list[PlacedBody]:
-    """The `count` bodies whose outline agrees best with an image's, in normalised space, best first."""
+    """The `count` bodies whose outline agrees best with an image's, in normalised space, best first.
+
+    With `features`, renderings of the best are also compared with what the image shows inside the outline.
+    """
     usable = poses.usable
     if not len(usable) or not picture.mask.any():
         return []
@@ -73,6 +84,8 @@ def find_outlined(
             if other[0] < best:
                 best = other[0]
                 tried.append((*other, row, heading))
+    if features is not None:
+        tried = _compared(features, poses, tried, picture, check_cancelled)
     found: list[PlacedBody] = []
     taken: dict[str, int] = {}
     seen: set[tuple[int, float]] = set()
@@ -85,6 +98,23 @@ def find_outlined(
             taken[name] = taken.get(name, 0) + 1
             found.append(PlacedBody(name, place, poses.mesh(row)[1], misfit))
     return found
+
+
+def _compared(
+    features: ImageFeatures,
+    poses: BodyPoses,
+    tried: list[tuple[float, Floats, int, float]],
+    picture: Picture,
+    check_cancelled: Callable[[], None],
+) -> list[tuple[float, Floats, int, float]]:
+    """The best of those tried (misfit, vertices, pose and heading), with how unlike the image they look added."""
+    best = sorted(tried, key=lambda one: one[0])[:COMPARED]
+    drawn = []
+    for _, place, row, _ in best:
+        check_cancelled()
+        drawn.append(shaded(place, poses.mesh(row)[1], len(picture.mask)))
+    unlike = features.unlike(picture.grey * picture.mask, np.stack(drawn))
+    return [(misfit + FEATURES * float(apart), *rest) for (misfit, *rest), apart in zip(best, unlike, strict=True)]  # type: ignore[misc]
 
 
 def disagreement(vertices: Floats, faces: NDArray[np.integer], picture: Picture) -> float:
@@ -200,15 +230,28 @@ def _shading(vertices: Floats, faces: NDArray[np.integer], drawn: Raster, both: 
     """Correlation of an image's grey with the surface's brightness where outlines overlap."""
     if both.sum() < 20:
         return 0.0
-    corners, share = faces[drawn.face[both]], drawn.barycentric[both][..., None]
-    normals = (vertex_normals(vertices, faces)[corners] * share).sum(axis=1) @ picture_axes().T
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-9)
-    normals = np.where(normals[:, 2:] > 0, -normals, normals)
-    bright = (normals @ (LIGHT / np.linalg.norm(LIGHT))).clip(0)
-    shown = grey[both]
+    bright, shown = _brightness(vertices, faces, drawn, both), grey[both]
     if bright.std() < 1e-6 or shown.std() < 1e-6:
         return 0.0
     return float(np.corrcoef(bright, shown)[0, 1])
+
+
+def _brightness(vertices: Floats, faces: NDArray[np.integer], drawn: Raster, where: Mask) -> Floats:
+    """How bright a drawn surface is [n] at the pixels of a mask that it covers."""
+    corners, share = faces[drawn.face[where]], drawn.barycentric[where][..., None]
+    normals = (vertex_normals(vertices, faces)[corners] * share).sum(axis=1) @ picture_axes().T
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-9)
+    normals = np.where(normals[:, 2:] > 0, -normals, normals)
+    result: Floats = (normals @ (LIGHT / np.linalg.norm(LIGHT))).clip(0)
+    return result
+
+
+def shaded(vertices: Floats, faces: NDArray[np.integer], cells: int) -> Floats:
+    """A picture [cells, cells] of a surface as the images' camera sees it, grey in 0..1 on black."""
+    drawn = drawn_by_camera(vertices, faces, cells)
+    picture, seen = np.zeros((cells, cells)), drawn.face >= 0
+    picture[seen] = AMBIENT + (1 - AMBIENT) * _brightness(vertices, faces, drawn, seen)
+    return picture
 
 
 def _about_y(angle: float) -> Floats:

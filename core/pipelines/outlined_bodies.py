@@ -22,6 +22,7 @@ from core.geometry.soft_arap import closest
 from core.geometry.solid_parts import one_solid
 from core.pipelines.body_fit import FittedBody, in_company
 from core.pipelines.body_search import BodyPoses
+from core.pipelines.image_features import installed_features
 from core.pipelines.outline_fit import bend_to_outline, follow_outlines
 from core.pipelines.outline_search import Picture, find_outlined
 from core.pipelines.scan_bodies import expected_overlap
@@ -62,7 +63,7 @@ def outlined_shapes(
     """
     if pictures[0].mask.sum() < SMALLEST:
         return []
-    found = find_outlined(poses, pictures[0], TRIED, check_cancelled)
+    found = find_outlined(poses, pictures[0], TRIED, check_cancelled, installed_features())
     fits = bend_to_outline(found, pictures[0], check_cancelled, on_better)
     fits = [body for body in fits if body.misfit <= MOST_MISFIT]
     if not fits:
