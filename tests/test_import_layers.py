@@ -212,13 +212,12 @@ def test_a_file_name_stands_for_one_concept_and_a_file_stays_short() -> None:
 
 
 def test_a_class_name_stands_for_one_concept() -> None:
-    """In each of the two packages, names of one file alone (`_Name`) among them."""
-    places: dict[tuple[str, str], list[str]] = {}
+    """In both packages together, names of one file alone (`_Name`) among them."""
+    places: dict[str, list[str]] = {}
     for path in modules():
-        package = name_of(path).partition(".")[0]
         for node in nodes(path):
             if isinstance(node, ast.ClassDef):
-                places.setdefault((package, node.name), []).append(name_of(path))
+                places.setdefault(node.name, []).append(name_of(path))
     twice = {name: where for name, where in places.items() if len(where) > 1}
     assert twice == {}
 

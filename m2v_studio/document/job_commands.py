@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.pipelines.request import Progress, Quality, ReconstructionSet, SampleSet
 from m2v_studio.document.result_commands import with_kept
-from m2v_studio.document.state import ColorBy, Job, Pose, Results, State, edit_key
+from m2v_studio.document.state import ColorBy, DraggedPose, Job, Results, State, edit_key
 from m2v_studio.document.words import counted
 
 
@@ -30,7 +30,7 @@ def job_progressed(state: State, request: int, progress: Progress) -> State:
 
 def set_pose(state: State, figure: str, frame: int, vertices: NDArray[np.float32]) -> State:
     """Show the mesh as it is being dragged."""
-    return replace(state, pose=Pose(figure, frame, vertices[None], state.document.handles))
+    return replace(state, pose=DraggedPose(figure, frame, vertices[None], state.document.handles))
 
 
 def job_finished(state: State, request: int, samples: SampleSet | ReconstructionSet, held: bool = False) -> State:

@@ -132,7 +132,7 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
-class Pose:
+class DraggedPose:
     """The dragged pose, shown until the draft of the whole motion arrives."""
 
     figure: str  # the one that was taken hold of
@@ -157,7 +157,7 @@ class State:
     results: Results | None = None
     removed: Results | None = None  # the results before some were deleted
     job: Job | None = None
-    pose: Pose | None = None
+    pose: DraggedPose | None = None
     engine: Engine = "loading"
     engine_label: str = "loading the model"
     notice: Notice | None = None
@@ -173,7 +173,7 @@ def frame_shown(state: State) -> int:
     return min(max(int(state.view.time + 1e-6), 0), state.document.frames - 1)
 
 
-def shown_pose(state: State) -> Pose | None:
+def shown_pose(state: State) -> DraggedPose | None:
     """The dragged pose of the frame under the playhead; None once handles or playhead have changed."""
     pose = state.pose
     current = pose is not None and pose.handles is state.document.handles and pose.frame == frame_shown(state)

@@ -20,7 +20,7 @@ NO_LIBRARIES = "install what the README names for drawing (on Debian: libegl1 li
 
 
 @dataclass(frozen=True)
-class Report:
+class FilmReport:
     """Progress in images; at the end `finished`, or an `error` in one sentence with details."""
 
     done: int = 0
@@ -44,17 +44,17 @@ class FilmProcess:
         request = actors, out, options
         threading.Thread(target=_send, args=(self._ours, request), name="m2v-film-request", daemon=True).start()
 
-    def wait(self, seconds: float) -> Report | None:
+    def wait(self, seconds: float) -> FilmReport | None:
         """The next report, or None if there is none within `seconds`."""
         if self._over:
             return None
         try:
             if not self._ours.poll(seconds):
                 return None
-            report: Report = self._ours.recv()
+            report: FilmReport = self._ours.recv()
         except (EOFError, OSError):
             self._process.join(PATIENCE)
-            report = Report(error=_why(self._process.exitcode))
+            report = FilmReport(error=_why(self._process.exitcode))
         self._over = report.finished or bool(report.error)
         return report
 
@@ -106,26 +106,26 @@ def _serve(connection: Connection) -> None:
     def on_picture(done: int, total: int) -> None:
         if connection.poll():  # nothing follows the request, so this means that the parent has gone
             raise Cancelled
-        connection.send(Report(done, total))
+        connection.send(FilmReport(done, total))
 
     with contextlib.suppress(Cancelled, BrokenPipeError, EOFError):
         connection.send(_film(connection, on_picture))
 
 
-def _film(connection: Connection, on_picture: OnPicture) -> Report:
+def _film(connection: Connection, on_picture: OnPicture) -> FilmReport:
     try:
         from m2v_studio.render.filming import make_film
 
         actors, out, options = connection.recv()
         make_film(actors, out, options, on_picture)
-        return Report(finished=True)
+        return FilmReport(finished=True)
     except (Cancelled, BrokenPipeError):
         raise Cancelled from None
     except M2VError as error:
-        return Report(error=str(error))
+        return FilmReport(error=str(error))
     except ImportError as error:
-        return Report(error=f"Images cannot be drawn ({error}); {NO_LIBRARIES}")
+        return FilmReport(error=f"Images cannot be drawn ({error}); {NO_LIBRARIES}")
     except MemoryError:
-        return Report(error="There is not enough memory for this film; ask for a smaller image.")
+        return FilmReport(error="There is not enough memory for this film; ask for a smaller image.")
     except Exception:
-        return Report(error="The film could not be made because of a fault in it.", detail=traceback.format_exc())
+        return FilmReport(error="The film could not be made because of a fault in it.", detail=traceback.format_exc())

@@ -90,7 +90,7 @@ def turned(points: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class RenderedFigure:
     """One rendered figure, values from 0 to 1."""
 
     body: NDArray[np.float32]  # [H, W, 4], colours not multiplied by alpha
@@ -188,7 +188,7 @@ class FilmedFigure:
         cells = (place[below][:, [0, 2]].T + self._reach) / (2 * self._reach) * (GROUND_CELLS - 1)
         return below, cells, seen[..., None].astype(np.float32)
 
-    def draw(self, positions: NDArray[np.float32]) -> Picture:
+    def draw(self, positions: NDArray[np.float32]) -> RenderedFigure:
         """The figure with its vertices at scene positions [V, 3]."""
         vertices = np.ascontiguousarray(positions[self._origin])
         corners = vertices[self._faces]
@@ -201,7 +201,7 @@ class FilmedFigure:
         grid = gaussian_filter(floor.mean(axis=1).reshape(GROUND_CELLS, GROUND_CELLS), SHADOW_SOFTNESS)
         dark = np.zeros(self._seen.shape, dtype=np.float32)
         dark[self._below] = 1 - map_coordinates(grid, self._cells, order=1, mode="nearest")[:, None].clip(0.0, 1.0)
-        return Picture(body, 1 - dark * np.array(SHADOW_DEPTH, np.float32), self._seen)
+        return RenderedFigure(body, 1 - dark * np.array(SHADOW_DEPTH, np.float32), self._seen)
 
     def _shaded(self, vertices: NDArray[np.float32], light: NDArray[np.float32]) -> NDArray[np.float32]:
         """[H, W, 4] the surface alone, colours not multiplied by alpha."""

@@ -30,7 +30,7 @@ def off(_: EditorContext) -> bool:
 
 
 @dataclass(frozen=True)
-class Action:
+class EditorAction:
     """`why` returns an empty string if available, else the reason; `on` whether a switch is on."""
 
     name: str  # in the user's keys file
@@ -58,13 +58,15 @@ def _action(
     why: Callable[[State], str] = possible,
     why_here: Callable[[EditorContext], str] | None = None,
     **more: Any,
-) -> Action:
+) -> EditorAction:
     """`why` not, by the state alone; `why_here`, where more has to be known."""
     chords = parsed(keys.split("  ")) if keys else ()
-    return Action(name, title, group, chords, run, why_here or (lambda context: why(context.studio.state)), on, **more)
+    return EditorAction(
+        name, title, group, chords, run, why_here or (lambda context: why(context.studio.state)), on, **more
+    )
 
 
-def _solo(row: int) -> Action:
+def _solo(row: int) -> EditorAction:
     def why(state: State) -> str:
         results = state.results
         return "" if results is not None and row < len(results.samples.samples) else "There is no such result."
@@ -102,7 +104,7 @@ MOTIONS = "The bank of motions that results borrow from: switch parts on and off
 MIRROR = "Gives the handles on the other side the mirrored motion, adding those that are missing."
 CLIPS = "Take an animation that the mesh's own file holds as keys, as a reference, or into your motions."
 
-ACTIONS: tuple[Action, ...] = (
+ACTIONS: tuple[EditorAction, ...] = (
     _action("open", "Open…", "Files", "Ctrl+O", lambda context: context.ask_open()),
     _action("open_scans", "Open scans…", "Files", "Ctrl+Shift+O", lambda context: context.ask_open_scans()),
     _action("save", "Save project", "Files", "Ctrl+S", lambda context: context.save(), why=reasons.not_open),

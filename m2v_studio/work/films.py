@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.io.appearance import appearance
 from m2v_studio.document.state import State
-from m2v_studio.render.film_process import FilmProcess, Report
+from m2v_studio.render.film_process import FilmProcess, FilmReport
 from m2v_studio.render.shot import Actor, Color, FilmOptions
 
 
@@ -31,7 +31,7 @@ class Films:
         self.out, self.done, self.total = out, 0, 0
         self._process = FilmProcess(actors, out, options)
 
-    def poll(self) -> Report | None:
+    def poll(self) -> FilmReport | None:
         """The newest report since the last time; the last one of a film ends it."""
         report = None
         while self._process is not None and (new := self._process.wait(0.0)) is not None:
