@@ -7,6 +7,7 @@ opinion beside the borrowed motion: each handle is left out once, and what predi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from core.bank.borrowing import Borrowed
 from core.geometry.farthest_points import farthest_point_indices
-from core.geometry.rigid import RigidSurface, polar_rotation
+from core.geometry.rigid import RigidSurface, polar_rotation, turn
 from core.pipelines.handle_posterior import follow_handles
 from core.pipelines.living_motion import ENOUGH_HANDLES, handle_regression, through_keys
 from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody, as_columns, from_columns
@@ -37,7 +38,17 @@ ALIKE = 0.07  # difference of two nodes' turning, of the mean over the body, wit
 HARDLY = 1e-3  # squared radians between nodes, in the mean
 # As-rigid deformation loses more with the handle that is left out than borrowed motion does.
 FAVOUR = 1.3
+STRAINED = 0.6  # of its length: misfit of a link between loose parts at which three quarters of it give way
+LOOSENED = 2  # times
+LEAST_KEPT, SHORT = 1e-3, 0.03  # of a link's weight; length below which a link's misfit is measured against this
 SHARPNESS = 8.0  # power of the errors that decides between two motions
+
+
+class Structure(NamedTuple):
+    """What is assumed of a body that deforms as rigidly as possible."""
+
+    alike: torch.Tensor | None = None  # [1, P, P] how much pairs of nodes turn as one
+    loose: bool = False  # links between loose parts give way where they are strained
 
 
 def as_rigid(
@@ -47,7 +58,7 @@ def as_rigid(
     paths: Doubles,
     hold: float = LOOSE,
     steps: int = STEPS,
-    alike: torch.Tensor | None = None,
+    structure: Structure = Structure(),  # noqa: B008
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As-rigid-as-possible positions [B, T, P, 3] of the nodes and their rotations, handles exact in every frame.
 
@@ -57,17 +68,18 @@ def as_rigid(
     energy is kept.
     """
     surface = body.held_by(hold)
-    if alike is not None:
+    if structure.alike is not None:
+        together = surface.together
         surface = surface._replace(
-            together=alike if surface.together is None else torch.maximum(alike, surface.together)
+            together=structure.alike if together is None else torch.maximum(structure.alike, together)
         )
     surface = surface.with_handles(torch.from_numpy(shares).float(), torch.from_numpy(places).float())
     start = []
     for share, place, path in zip(shares, places, paths, strict=True):
         gain = handle_regression(body, HandleSeats(place, share))[0]
-        turn, shift = _rigid_fit(place, path)
-        whole = np.einsum("tab,pb->pta", turn, body.nodes) + shift
-        start.append(whole + np.einsum("pk,kta->pta", gain, path - np.einsum("tab,kb->kta", turn, place) - shift))
+        turning, shift = _rigid_fit(place, path)
+        whole = np.einsum("tab,pb->pta", turning, body.nodes) + shift
+        start.append(whole + np.einsum("pk,kta->pta", gain, path - np.einsum("tab,kb->kta", turning, place) - shift))
     moved = torch.from_numpy(np.stack(start)).float()
     rest, wanted = (
         torch.from_numpy(body.nodes)[None, :, None].expand_as(moved[:, :, :1]),
@@ -80,8 +92,35 @@ def as_rigid(
         motions.append(surface.converge(marched, targets, wanted, steps))
     energies = torch.stack([surface.energy(*motion).sum(dim=1) for motion in motions])
     least, sets = energies.argmin(dim=0), torch.arange(len(moved))
-    positions, rotations = (torch.stack(both)[least, sets].transpose(1, 2) for both in zip(*motions, strict=True))
-    return positions, rotations
+    moved, rotations = (torch.stack(both)[least, sets] for both in zip(*motions, strict=True))
+    links = _links_between_parts(body)
+    for _ in range(LOOSENED if structure.loose and links.shape[1] else 0):
+        looser = RigidSurface.of(
+            surface.rest.expand(len(moved), -1, -1), _loosened(surface, links, moved, rotations), hold
+        )
+        looser = looser._replace(together=surface.together).with_handles(
+            surface.handles, torch.from_numpy(places).float()
+        )
+        moved, rotations = looser.converge(moved, targets, wanted, steps)
+    return moved.transpose(1, 2), rotations.transpose(1, 2)
+
+
+def _links_between_parts(body: MovingBody) -> torch.Tensor:
+    """[2, L] the nodes at both ends of each link of the graph between parts of the mesh that are not connected."""
+    parts = body.node_component
+    return torch.from_numpy(np.stack(np.nonzero((parts[:, None] != parts[None]) & (body.body.weight > 0))))
+
+
+def _loosened(surface: RigidSurface, links: torch.Tensor, moved: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+    """Weights [B, P, P] of the graph, less where a motion [B, P, T, ...] strains links (Geman and McClure 1987)."""
+    first, second = links
+    rest = surface.rest[:, first] - surface.rest[:, second]
+    expected = 0.5 * (turn(rotations[:, first], rest) + turn(rotations[:, second], rest))
+    misfit = (moved[:, first] - moved[:, second] - expected).norm(dim=-1).amax(dim=-1)
+    strain = misfit / rest.norm(dim=-1).clamp_min(SHORT)
+    weight = surface.weight.expand(len(moved), -1, -1).clone()
+    weight[:, first, second] *= (1 + (strain / STRAINED).square()).pow(-2).clamp_min(LEAST_KEPT)
+    return weight
 
 
 def _march(surface: RigidSurface, moved: torch.Tensor, targets: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -100,8 +139,8 @@ def _rigid_fit(places: NDArray[np.floating], paths: Doubles) -> tuple[Doubles, D
         return np.tile(np.eye(3), (frames, 1, 1)), np.zeros((frames, 3))
     middle, middles = places.mean(axis=0), paths.mean(axis=0)
     covariance = np.einsum("kta,kb->tab", paths - middles, places - middle)
-    turn = polar_rotation(torch.from_numpy(covariance)).numpy().astype(np.float64)
-    return turn, middles - turn @ middle
+    turning = polar_rotation(torch.from_numpy(covariance)).numpy().astype(np.float64)
+    return turning, middles - turning @ middle
 
 
 def handle_paths(handles: KeyedHandles) -> Doubles:
@@ -174,9 +213,9 @@ def with_second_opinion(
     """
     if handles.moving < ENOUGH_HANDLES:
         return led
-    share, alike = as_rigid_share(body, borrowed, poses, handles)
+    share, structure = as_rigid_share(body, borrowed, poses, handles)
     seats, paths = handles.seats, handle_paths(handles)
-    moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None], alike=alike)
+    moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None], structure=structure)
     positions = led.positions + share * (moved - led.positions)
     turned = polar_rotation(led.rotations + share * (rotations - led.rotations))
     positions[:, 0], turned[:, 0] = torch.from_numpy(body.nodes), torch.eye(3)
@@ -185,10 +224,10 @@ def with_second_opinion(
 
 def as_rigid_share(
     body: MovingBody, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles
-) -> tuple[float, torch.Tensor | None]:
+) -> tuple[float, Structure]:
     """0 to 1: how much better the other handles predict each by as-rigid deformation than by borrowed motion.
 
-    Also which nodes turn as one, see `turning_alike`, if as-rigid deformation predicts handles better with it.
+    Also the structure of the body with which as-rigid deformation predicts handles best.
     """
     seats, keyframe_mask = handles.seats, handles.keyframe_mask
     rows = np.flatnonzero(handles.distances.max(axis=1) > 1e-4)
@@ -201,27 +240,28 @@ def as_rigid_share(
     mask[:, 0] = True
     others = np.array([np.delete(np.arange(len(seats.places)), row) for row in rows])
     without = seats.shares[others], seats.places[others], paths[others]
-    alike = turning_alike(body, poses)
-    plain = as_rigid(body, *without, steps=TRIAL_STEPS)[0].numpy()
-    rigid = as_rigid(body, *without, steps=TRIAL_STEPS, alike=alike)[0].numpy()
+    structures = [Structure(alike, loose) for loose in (False, True) for alike in (None, turning_alike(body, poses))]
+    if not _links_between_parts(body).shape[1]:
+        structures = structures[:2]
+    tried = [as_rigid(body, *without, steps=TRIAL_STEPS, structure=one)[0].numpy() for one in structures]
     mean = Borrowed(
         borrowed.positions[:, frames].mean(dim=0, keepdim=True),
         polar_rotation(borrowed.rotations[:, frames].mean(dim=0, keepdim=True)),
     )
     shares = seats.shares / seats.shares.sum(axis=1, keepdims=True).clip(1e-9)
-    errors = np.zeros(3)  # of as-rigid deformation without and with nodes that turn as one, of borrowed motion
+    errors = np.zeros(len(structures) + 1)  # the last one of borrowed motion
     for number, (row, kept) in enumerate(zip(rows, others, strict=True)):
         some = KeyedHandles(seats.of(kept), paths[kept], np.ones_like(mask[kept]))
         ours = follow_handles(body, mean, poses, some).positions[0].numpy()
         asked = mask[row].copy()
         asked[0] = False
-        for which, moved in enumerate((plain[number], rigid[number], ours)):
+        for which, moved in enumerate((*(moved[number] for moved in tried), ours)):
             found = np.einsum("p,tpa->ta", shares[row], moved - body.nodes) + seats.places[row]
             if asked.any():
                 errors[which] += np.linalg.norm(found - paths[row], axis=-1)[asked].mean()
-    helps = errors[1] < errors[0]
-    of_rigid, of_ours = (np.array([errors[:2].min(), errors[2] * FAVOUR]).clip(1e-9)) ** SHARPNESS
-    return float(of_ours / (of_rigid + of_ours)), alike if helps else None
+    best = int(errors[:-1].argmin())
+    of_rigid, of_ours = (np.array([errors[best], errors[-1] * FAVOUR]).clip(1e-9)) ** SHARPNESS
+    return float(of_ours / (of_rigid + of_ours)), structures[best]
 
 
 def turning_alike(body: MovingBody, poses: NDArray[np.floating]) -> torch.Tensor:

@@ -97,6 +97,7 @@ class MovingBody:
         everywhere = torch.ones(1, len(self.nodes), dtype=torch.bool)
         node_component = components[samples.corners[picks, 0]]
         self.pieces = loose_pieces(rest, components, node_component)
+        self.node_component = node_component
         weight = graph_weights(node_points, everywhere, solid)[0].numpy()
         weight = stiffened(weight, self.pieces)
         self.binding: sparse.csr_matrix = bind_vertices(rest, self.nodes, along, components, node_component)

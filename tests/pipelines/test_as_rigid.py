@@ -1,12 +1,21 @@
 """As rigid as the handles allow: what a shape without a model gets, and a second opinion beside borrowed motion."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from core.bank.borrowing import Borrowed
-from core.pipelines.as_rigid import as_rigid, as_rigid_share, bending_motions, turning_alike, with_second_opinion
+from core.pipelines.as_rigid import (
+    Structure,
+    as_rigid,
+    as_rigid_share,
+    bending_motions,
+    turning_alike,
+    with_second_opinion,
+)
 from core.pipelines.handle_posterior import follow_handles
 from core.pipelines.moving_body import KeyedHandles, MovingBody
 
@@ -94,6 +103,27 @@ def test_a_limb_that_swings_far_does_not_end_up_bent_backwards(body):  # noqa: F
     moved = as_rigid(body, seats.shares[None], seats.places[None], paths[None])[0][0].numpy()
     truth = np.stack([swung(body.nodes, angle) for angle in angles])
     assert np.linalg.norm(moved - truth, axis=-1).mean() < 0.05
+
+
+def test_loose_parts_part_where_their_links_are_strained(body):  # noqa: F811
+    """Two halves, not connected: one stays, the other turns away about an axis of its own."""
+    seats = body.seats(np.linspace(5, len(body.rest) - 5, 8).round().astype(int))
+    halves = copy.copy(body)
+    halves.node_component = (body.nodes[:, 0] > 0).astype(np.int64)
+
+    def opened(points: np.ndarray, angle: float) -> np.ndarray:
+        axis = np.array([0.6, 0.0, 0.0])
+        turned = (points - axis) @ Rotation.from_euler("y", angle).as_matrix().T + axis
+        return np.where(points[:, :1] > 0, turned, points)
+
+    angles = np.linspace(0, 1.5, 9)
+    paths = np.stack([opened(seats.places, angle) for angle in angles], axis=1)
+    truth = np.stack([opened(body.nodes, angle) for angle in angles])
+    errors = []
+    for loose in (False, True):
+        moved = as_rigid(halves, seats.shares[None], seats.places[None], paths[None], structure=Structure(loose=loose))
+        errors.append(np.linalg.norm(moved[0][0].numpy() - truth, axis=-1).mean())
+    assert errors[1] < 0.4 * errors[0]
 
 
 def test_motion_that_predicts_the_handles_is_kept(body):  # noqa: F811
