@@ -28,6 +28,7 @@ from core.pipelines.prepared_mesh import PreparedMesh
 SEEN = 0.02  # of the size, from a frame's points: nearer vertices were seen in it
 OFTEN = 0.5  # share of the frames that has to show a handle
 HANDLES = 24
+SHAPES = 10  # the most alike, whose windows are searched
 NEAR, FAR = 0.02, 0.1  # distances from what was seen between which the borrowed motion takes over
 
 
@@ -82,7 +83,7 @@ def move_unseen(
     paths = moved[:, chosen].swapaxes(0, 1).astype(np.float64)
     handles = KeyedHandles(body.seats(chosen), paths, np.ascontiguousarray(seen[:, chosen].T))
     wish = wish_for(handles, fps, without=without)
-    matches = mesh.matches(motions.library, body, wish.without)
+    matches = mesh.matches(motions.library, body, wish.without)[:SHAPES]
     if not matches or matches[0].cost > MOST_UNLIKE:
         return moved
     proposals = Proposals(body.body, matches, wish)
