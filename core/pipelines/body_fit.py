@@ -91,15 +91,10 @@ class FittedBody:
         every = np.ascontiguousarray(places, dtype=np.float64)
         share = ((np.asarray(self.seen.query(every)[0]) - NEAR) / (FAR - NEAR)).clip(0, 1)
         share = trust * share * share * (3 - 2 * share)
-        near = is_inside(self.vertices, self.faces, every) | (share > 0)
-        if self.company is not None:
-            near |= self.company(every) > 0
-        rows = np.flatnonzero(near)
-        if len(rows):
-            own = self.with_company(every[rows])
-            # Behind what was seen the body fills what the model tears.
-            part = np.maximum(share[rows], np.where(own > 0, min(FILLING, trust), 0.0))
-            result[rows] += part * (own - result[rows])
+        own = self.with_company(every)
+        # Behind what was seen the body fills what the model tears.
+        part = np.maximum(share, np.where(own > 0, min(FILLING, trust), 0.0))
+        result += part * (own - result)
         return result
 
 
