@@ -1,8 +1,8 @@
 """Measures the smoothness of the real window without a display; `m2v bench` runs this in its own process.
 
 `python -m m2v_studio.bench MESH.npz PRESET DEVICE` prints one line of JSON. The file holds rest vertices [V, 3],
-faces [F, 3], handles [K] and their targets [K, 3] in the last frame, and the same surface with many more vertices:
-`large_vertices`, whose first are `vertices`, and `large_faces`.
+faces [F, 3], handles [K] and their targets [K, 3] in the last frame. `large_vertices` and `large_faces` are the same
+surface with many more vertices, beginning with `vertices`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def measure_window(
 ) -> dict[str, float]:
     """Longest gap between frames while four seeds are generated, and the editor's own cost per frame while playing.
 
-    Seconds; the cost is the median, of all frames and of those that showed the next frame of the motion (a window
-    draws more often than a motion of 24 frames per second moves). The gap includes drawing (in software without a
-    GPU), the cost does not. A draft before the measured generation warms up the model process, as a user's edit does.
+    In seconds. The cost is a median, of all frames and of those that show the motion's next frame, as a window draws
+    more than 24 frames per second. The gap includes drawing, which is done in software without a GPU; the cost does
+    not. A draft before the measured generation warms up the model's process, as a user's edit does.
     """
     app = App(Studio(factory), backend=backend, size=SIZE)
     try:
@@ -93,7 +93,7 @@ def measure_window(
 
 
 def _drag(app: App, vertex: int, frame: int) -> list[float]:
-    """Seconds from an event of the mouse to the vertices of the pose, for each event of one long drag.
+    """Seconds from each mouse event of one long drag to the vertices of its pose.
 
     The model's process is idle meanwhile, as on a machine with a spare core.
     """
@@ -107,7 +107,7 @@ def _drag(app: App, vertex: int, frame: int) -> list[float]:
 
 
 def measure_large_drag(mesh: SourceMesh, handles: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """Seconds from an event to the vertices on a mesh of many more, without a window."""
+    """Seconds from a mouse event to the vertices of the pose, for the large mesh and without a window."""
     session, posing = Session(commands.open_source(State(), mesh)), Posing()
     last = session.state.document.frames - 1
     for row, (vertex, target) in enumerate(zip(handles, targets, strict=True)):
@@ -123,7 +123,7 @@ def measure_large_drag(mesh: SourceMesh, handles: np.ndarray, targets: np.ndarra
 
 
 def _one_drag(session: Session, posing: Posing, base: np.ndarray, vertex: int, frame: int) -> list[float]:
-    """Drag the first handle once around, from the pose `base` [V, 3]; seconds of each event."""
+    """Drag the first handle around a circle, from the pose `base` [V, 3]; returns the seconds of each event."""
     source = session.state.document.source
     assert source is not None
     posing.take(base)

@@ -1,4 +1,4 @@
-"""EditorContext: what panels, shortcuts and the mouse may access: the studio, the view, and requests to the window."""
+"""EditorContext gives panels, shortcuts and the mouse the studio, the view, and requests to the window."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from m2v_studio.view.keymap import Chord
 from m2v_studio.view.viewport import Viewport
 from m2v_studio.work.clips import clip_length, clip_motion
 from m2v_studio.work.file_dialog import FileDialog, available
-from m2v_studio.work.films import Films, cast
-from m2v_studio.work.motions import Shelf
+from m2v_studio.work.films import Films, film_actors
+from m2v_studio.work.motions import MotionList
 from m2v_studio.work.reference_reader import (
     ReferenceReader,
     motion_wanted,
@@ -87,17 +87,17 @@ class EditorContext:
         self.export_rig = False  # as bones instead of every vertex
         self.render_open = False
         self.motions_open = False
-        self.motions = Shelf(studio.tasks, self._failed)
+        self.motions = MotionList(studio.tasks, self._failed)
         self.films = Films()
         self.help_open = False
-        self.help_words = ""  # what is searched for under F1
-        self.keys: dict[str, tuple[Chord, ...]] = {}  # by command, the user's own among them
+        self.help_words = ""  # the words searched for in the help (F1)
+        self.keys: dict[str, tuple[Chord, ...]] = {}  # by command, with the user's own
         self.clip: KeyClip | None = None  # copied keys
         self.menu_asked = ""  # "view" or "timeline": open the menu of a right click
         self.focus_frame = False  # key G: put the cursor into the timeline's frame field
         self.reference = ReferenceReader(studio.tasks, pictures_wanted, read_pictures)
         self.reference_motion = ReferenceReader(studio.tasks, motion_wanted, read_motion_track)
-        self.reference_path = ""  # what is typed for it
+        self.reference_path = ""  # as typed so far
         self.closing = False
 
     @property
@@ -122,19 +122,19 @@ class EditorContext:
         return between.join(str(chord) for chord in self.keys.get(command, ()))
 
     def with_keys(self, text: str, command: str) -> str:
-        """A tooltip that ends with the keys that do the same."""
+        """A tooltip followed by the command's keys."""
         keys = self.keys_text(command)
         return f"{text} ({keys})" if keys else text
 
     def take_menu(self, place: str) -> bool:
-        """Whether a right click has just asked for the menu of this place; asked once, it is answered."""
+        """True once after a right click that opens the menu of this place."""
         asked = self.menu_asked == place
         if asked:
             self.menu_asked = ""
         return asked
 
     def apply(self, edited: Edited, label: str, command: Callable[..., State], *values: Any, **named: Any) -> None:
-        """Carry out what was done to a field; one gesture on it is one undo step."""
+        """Apply the edit of a field; one gesture on it is one undo step."""
         if edited.changed:
             self.studio.drag(f"number {label}", label, command, *values, **named)
         if edited.ended:
@@ -300,7 +300,7 @@ class EditorContext:
         colors = [theme.result_color(row) for row in rows]
         self.studio.tasks.run(
             f"Preparing {out.name}",
-            lambda: cast(state, rows, colors, own_looks),
+            lambda: film_actors(state, rows, colors, own_looks),
             lambda actors: self.films.start(actors, out, options),
             self._failed,
         )

@@ -40,7 +40,7 @@ def run_demo(
     quality: str = "normal",
     on_file: OnFile | None = None,
 ) -> tuple[Path, ...]:
-    """Play the story and write its images and exports into `out`; returns every file written.
+    """Run the demo and write its images and exports into `out`; returns every file written.
 
     It takes a minute or more; `on_file` is called for each finished file.
 
@@ -52,7 +52,7 @@ def run_demo(
     out.mkdir(parents=True, exist_ok=True)
     before = os.environ.get("M2V_CONFIG_DIR")
     with tempfile.TemporaryDirectory(prefix="m2v-demo-") as folder:
-        os.environ["M2V_CONFIG_DIR"] = folder  # as in a first run, whatever the user's settings
+        os.environ["M2V_CONFIG_DIR"] = folder  # the defaults, not the user's settings
         try:
             return _play(out, mesh, factory or partial(load_animator), isolate, quality, on_file or (lambda path: None))
         finally:
@@ -85,7 +85,7 @@ def _play(
 
 
 class Story:
-    """The steps, in the order a person would take them."""
+    """The steps of the demo, in a user's order."""
 
     def __init__(self, driver: Driver, out: Path, on_file: OnFile) -> None:
         self.driver, self.app, self.studio = driver, driver.app, driver.app.studio
@@ -147,7 +147,7 @@ class Story:
         self.picture("04-draft")
 
     def generate(self, quality: str) -> None:
-        """Ctrl+Enter; one image is taken on the way."""
+        """Press Ctrl+Enter and take an image half-way."""
         driver = self.driver
         self.studio.do("quality", commands.set_quality, quality)  # type: ignore[arg-type]
         self.studio.do("seeds", commands.set_seeds, 4)
@@ -178,7 +178,7 @@ class Story:
         self.wrote(self._contact_sheet())
 
     def export(self) -> None:
-        """The dialog once, then the same export in several formats."""
+        """Export once with the dialog, then in several formats without it."""
         from core.io.export_clip import ExportOptions
 
         driver = self.driver
@@ -215,7 +215,7 @@ class Story:
     def _landmarks(self) -> tuple[list[int], int]:
         """Vertices to grab, found from the shape: two low ones and the end of the head.
 
-        Only vertices that can be clicked count: their pixel shows them and nothing in front of them.
+        Only vertices that can be clicked are used: nothing in front hides them.
         """
         source = self.state.document.source
         assert source is not None
@@ -232,7 +232,7 @@ class Story:
         return [near, other], head
 
     def _visible(self, shape: NDArray) -> list[int]:
-        """Vertices whose own pixel picks them, from a spread of candidates at the extremes of the shape."""
+        """Vertices that a click at their pixel picks, of candidates at the extremes of the shape."""
         from m2v_studio.view.picking import pick_vertex
 
         directions = np.array(

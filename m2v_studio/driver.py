@@ -1,6 +1,6 @@
-"""Works the real window by real input events: for `m2v demo` and the tests of the interface, with no display.
+"""Operates the real window by input events and without a display, for `m2v demo` and the tests of the interface.
 
-Events go into Dear ImGui's own queue, so everything a person's mouse and keys would do happens the same way.
+Events go into Dear ImGui's own queue and take the same path as those of a mouse and a keyboard.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from m2v_studio.view.keymap import KEYS, Chord
 Point = tuple[float, float]
 Corners = tuple[Point, Point]
 FRAME = 1 / 60
-# What Dear ImGui draws that a hand can be laid on.
+# The controls of Dear ImGui that a user can operate.
 CONTROLS = ("Button", "BeginCombo", "BeginMenu", "Checkbox", "DragFloat", "DragInt", "InputInt", "InputText",
             "InputTextWithHint", "InvisibleButton", "MenuItem", "RadioButton", "Selectable")  # fmt: skip
 
 
 class Driver:
-    """One pair of hands on one App."""
+    """A simulated user of one App."""
 
     def __init__(self, app: App, pace: int = 2) -> None:
         self.app, self.pace = app, pace  # frames after each event
@@ -49,10 +49,10 @@ class Driver:
             if time.monotonic() > limit:
                 raise TimeoutError("The editor did not get there in time.")
             self.app.frame(FRAME)
-            time.sleep(0.02)  # what is waited for needs the processor too
+            time.sleep(0.02)  # leaves the processor to the awaited work
 
     def resize(self, size: tuple[int, int]) -> None:
-        """Make the window as large as a person would drag it."""
+        """Resize the window."""
         ps.set_window_size(*size)
         self.tick(4)
 
@@ -109,7 +109,7 @@ class Driver:
 
     @staticmethod
     def modifier(name: str) -> int:
-        """What `hold` and `key` take for "Ctrl", "Shift" or "Alt"."""
+        """The code of "Ctrl", "Shift" or "Alt" for `hold` and `key`."""
         return int(getattr(psim, f"ImGuiMod_{name}"))
 
     def type(self, text: str) -> None:
@@ -137,8 +137,7 @@ class Driver:
     # ---- looking ------------------------------------------------------------------------------------------
 
     def controls(self) -> dict[tuple[str, str], Corners]:
-        """The corners of every control that is drawn now, by its kind and its label in Dear ImGui; of equal ones the
-        last."""
+        """The corners of all controls drawn now, by kind and label in Dear ImGui; the last one of equal labels."""
         found: dict[tuple[str, str], Corners] = {}
 
         def watched(kind: str, draw: Callable[..., object]) -> Callable[..., object]:
@@ -161,7 +160,7 @@ class Driver:
         return found
 
     def control(self, kind: str, label: str) -> Point | None:
-        """The middle of a control with this label, which may lack what follows its ##; None when it is not drawn."""
+        """The middle of the control with this label, with or without its ## part; None when it is not drawn."""
         for (drawn, name), ((left, top), (right, bottom)) in reversed(self.controls().items()):
             if drawn == kind and (name == label or (not label.startswith("##") and name.split("##")[0] == label)):
                 return (left + right) / 2, (top + bottom) / 2

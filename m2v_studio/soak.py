@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SLOW_SECONDS = 0.5
 SETTLE_EVERY = 20  # events between two fresh documents with a memory measurement
 MAX_GROWTH = 0.15  # of the memory after warming up
-GROWTH_FLOOR = 32 << 20  # bytes: a growth below is what allocators keep
+GROWTH_FLOOR = 32 << 20  # bytes; less growth is memory that allocators keep
 MOST_TOLD = 10
 REMEMBERED = 12  # events reported with a fault
 WINDOW = (1040, 660)
@@ -42,7 +42,7 @@ class SoakReport:
     seed: int
     events: int = 0
     frames: int = 0
-    clock: float = 0.0  # seconds that passed for who works the window; thinking takes no time to draw
+    clock: float = 0.0  # seconds of simulated use
     worst_wall: float = 0.0
     worst_cpu: float = 0.0
     worst_event: str = ""
@@ -53,7 +53,7 @@ class SoakReport:
 
     @property
     def growth(self) -> float:
-        """How much more memory the last third of the run took than the third after warming up, as a fraction."""
+        """Growth of memory from the third of the run after warming up to the last third, as a fraction."""
         third = len(self.memory) // 3
         if third < 1:
             return 0.0
@@ -83,7 +83,7 @@ class EventSource(Protocol):
     """Where a soak's events come from."""
 
     def draw(self) -> tuple[str, Event]:
-        """The next event: what it is, a kind first, and the function that performs it."""
+        """The next event: its description, which begins with its kind, and the function that performs it."""
 
     def dismiss(self) -> None:
         """Close open dialogs."""
@@ -93,7 +93,7 @@ class EventSource(Protocol):
 
 
 class Soak:
-    """Operates one window by `events`. `by_cpu`: only frames that compute for long are slow, for busy machines."""
+    """Operates one window by `events`. With `by_cpu`, for busy machines, slowness is measured in CPU time."""
 
     def __init__(self, driver: Driver, events: EventSource, seed: int, by_cpu: bool = False) -> None:
         self.driver, self.events, self.report, self._by_cpu = driver, events, SoakReport(seed), by_cpu
@@ -139,7 +139,7 @@ class Soak:
         app.frame = timed  # type: ignore[method-assign]
 
     def _shown(self) -> str:
-        """What the view had to draw."""
+        """The contents of the view, in words."""
         viewport, state = self.driver.app.viewport, self.driver.app.studio.state
         vertices = sum(len(figure.positions) for figure in viewport.figures)
         glass = ", see-through" if viewport.transparent else ""
@@ -163,14 +163,14 @@ class Soak:
                 try:
                     usable.validate(state.document.source.vertices)
                 except Exception as error:
-                    self._fault(f"handles that cannot be asked for: {error}")
+                    self._fault(f"handles that are refused: {error}")
         if any(row >= len(handles) for row in chosen_rows(state)) or any(
             frame not in handles[row].keys for row, frame in chosen_keys(state)
         ):
-            self._fault("something is chosen that does not exist")
+            self._fault("something is selected that does not exist")
 
     def _settle(self) -> None:
-        """Return to a fresh document, so that the remaining memory is what leaks."""
+        """Return to a fresh document; memory that then remains is leaked."""
         self.events.start_over()
         gc.collect()
         used = resident_bytes()
@@ -184,7 +184,7 @@ class Soak:
 
 
 def resident_bytes() -> int | None:
-    """Memory of this process; None where the system does not say."""
+    """Resident memory of this process; None on systems that do not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, AttributeError):

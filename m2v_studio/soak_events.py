@@ -72,7 +72,7 @@ class Events:
             self.driver.until(lambda: not studio.tasks.busy)
         self.driver.tick(6)
 
-    # ---- hands --------------------------------------------------------------------------------------------
+    # ---- mouse and keyboard -------------------------------------------------------------------------------
 
     def _somewhere(self) -> Point:
         width, height = self.driver.app._window()

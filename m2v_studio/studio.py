@@ -72,7 +72,7 @@ class Studio:
         return self.session.state
 
     def tick(self, seconds: float) -> None:
-        """Take in background reports and move the playhead by `seconds` of wall-clock time."""
+        """Process background reports and move the playhead by `seconds` of wall-clock time."""
         if not self.frozen:
             for event in self.worker.poll():
                 self._on_event(event)
@@ -130,7 +130,7 @@ class Studio:
         self.show(commands.notify, notice_of(title, error))
 
     def delete_selected(self) -> None:
-        """The chosen keys, or without one the chosen handles."""
+        """Delete the selected keys, or if there are none, the selected handles."""
         keys, rows = chosen_keys(self.state), chosen_rows(self.state)
         if keys or rows:
             noun = "key" if keys else "handle"
@@ -161,7 +161,7 @@ class Studio:
         self._submit(sampling(self.state.document))
 
     def request_draft(self) -> None:
-        """Show something at once after an edit: the draft of the first seed."""
+        """Request a draft of the first seed, to show the effect of an edit soon."""
         document = self.state.document
         if document.source is None:
             return  # scans take too long for drafts: they are reconstructed on request only
@@ -286,7 +286,7 @@ class Studio:
         self._compare_with_truth()
 
     def _colored(self, state: State) -> State:
-        """With the user's last choice of colours."""
+        """The state with the user's last choice of colours."""
         return commands.set_color(state, first_color(state.document, self.settings.color))
 
     def _remember(self, path: Path) -> None:
@@ -296,7 +296,7 @@ class Studio:
             save_settings(self.settings)
 
     def save(self, path: Path, then: Callable[[], None] | None = None) -> None:
-        """Save the project in the background, then do what waited for it."""
+        """Save the project in the background, then call `then`."""
         path = path if path.suffix.lower() == PROJECT_SUFFIX else path.with_name(path.name + PROJECT_SUFFIX)
         snapshot = self.state
 
@@ -341,7 +341,7 @@ class Studio:
         self.settings = replace(self.settings, text_scale=scale, width=width, height=height)
 
     def close(self) -> None:
-        """End background work; the autosave goes when the person has left on purpose."""
+        """End background work and delete the autosave, as the user has closed the window."""
         self.worker.close()
         self.tasks.close()
         self.tasks.poll()

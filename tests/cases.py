@@ -185,7 +185,7 @@ def every_frame(scans: ScanSequence) -> None:
 
 SCANS = (
     ScanCase("scannet", write_scannet, scannet_frames, ("layout of ScanNet",)),
-    ScanCase("tum", write_tum, tum_size, ("layout of TUM", "5,000 units a metre", "tum-intrinsics.txt")),
+    ScanCase("tum", write_tum, tum_size, ("layout of TUM", "5,000 units per metre", "tum-intrinsics.txt")),
     ScanCase("gaps", write_gaps, nine_moments, ("3 frames are missing",)),
     ScanCase("varying", write_varying, every_frame),
 )

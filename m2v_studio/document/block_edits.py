@@ -1,4 +1,4 @@
-"""Edits of several keys at once: retime, copy, paste, delete, mirror, key a pose. Pure functions of State."""
+"""Edits of several keys at once: retime, copy, paste, delete, mirror, and key a pose. Pure functions of State."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from m2v_studio.document.selection import (
     choose_keys,
     chosen_keys,
     chosen_rows,
-    keys_in_hand,
     keys_of,
+    keys_to_edit,
 )
 from m2v_studio.document.state import State, frame_shown, shown_pose, shown_samples
 from m2v_studio.document.symmetry import mirror_of
@@ -33,7 +33,7 @@ REST_FRAME = "Frame 0 is the rest pose and has no keys; move the playhead to ano
 
 @dataclass(frozen=True, eq=False)
 class KeyClip:
-    """Copied keys: for each vertex, by frame, the offset from the rest position [3] and the turn."""
+    """Copied keys of each handle's vertex: by frame, the offset from its rest position [3] and its turn."""
 
     source: SourceMesh
     offsets: tuple[tuple[int, Mapping[int, NDArray[np.float64]]], ...]
@@ -52,7 +52,7 @@ class KeyClip:
 
 
 def shift_keys(state: State, keys: Iterable[Key], by: int, copy: bool = False) -> State:
-    """Move or copy keys by whole frames, as a block that stays within the motion. Keys it lands on are replaced."""
+    """Move or copy keys by whole frames, as one block that stays within the motion. It replaces keys in its place."""
     block = tuple(keys)
     frames = [frame for _, frame in block]
     if not block:
@@ -62,8 +62,9 @@ def shift_keys(state: State, keys: Iterable[Key], by: int, copy: bool = False) -
 
 
 def scale_keys(state: State, keys: Iterable[Key], factor: float, about: int) -> State:
-    """Scale keys in time around frame `about`; a negative factor reverses them. Keys of one frame stay together, others
-    apart.
+    """Scale keys in time around frame `about`; a negative factor reverses them.
+
+    Keys of one frame stay in one frame; different frames stay different.
     """
     block = tuple(keys)
     before = sorted({frame for _, frame in block})
@@ -94,7 +95,7 @@ def _retimed(state: State, block: tuple[Key, ...], to: Mapping[int, int], copy: 
 
 
 def _at_new_frames(values: Mapping[int, Any], moved: set[int], to: Mapping[int, int], copy: bool) -> dict[int, Any]:
-    """The keys' data by new frame; a key that another lands on is dropped with all its data."""
+    """The keys' data by new frame; where a moved key replaces another, all data of the other are dropped."""
     landed = {to[frame] for frame in moved}
     kept = {at: value for at, value in values.items() if (copy or at not in moved) and at not in landed}
     return kept | {to[frame]: values[frame] for frame in moved if frame in values}
@@ -113,7 +114,7 @@ def _moved_pin(pin: tuple[int, int], moved: set[int], to: Mapping[int, int], sta
 def copied(state: State) -> KeyClip | None:
     """The keys to copy; None when there are none."""
     source, handles = state.document.source, state.document.handles
-    block = keys_in_hand(state)
+    block = keys_to_edit(state)
     if source is None or not block:
         return None
     found: dict[int, dict[int, NDArray[np.float64]]] = {}
@@ -125,8 +126,10 @@ def copied(state: State) -> KeyClip | None:
 
 
 def paste_keys(state: State, clip: KeyClip, frame: int) -> State:
-    """Write copied keys so that the first is at `frame`: those of one handle onto the one chosen handle, else onto
-    their own handles, which are added again if missing. Keys past the end are dropped.
+    """Write copied keys so that the first is at `frame`; keys past the end are dropped.
+
+    Keys of a single handle go to the selected handle if one is selected. Otherwise each goes to its own handle, which
+    is added again if it is missing. Raises HandleError for keys of another mesh.
     """
     document = state.document
     if document.source is not clip.source:
@@ -155,7 +158,7 @@ def paste_keys(state: State, clip: KeyClip, frame: int) -> State:
 
 
 def delete_chosen(state: State) -> State:
-    """Delete the chosen keys; without a chosen key, the chosen handles."""
+    """Delete the selected keys, or if none is selected, the selected handles."""
     handles = state.document.handles
     block, rows = chosen_keys(state), chosen_rows(state)
     if block:
@@ -176,7 +179,7 @@ def delete_chosen(state: State) -> State:
 
 
 def pin_handles(state: State, rows: Iterable[int], pinned: bool) -> State:
-    """Pin or free several handles; their keys are kept for when they are freed."""
+    """Pin or free several handles; a pinned handle keeps its keys for when it is freed."""
     wanted = set(rows)
     handles = state.document.handles
     return commands.with_handles(
@@ -203,13 +206,13 @@ def shown_vertices(state: State) -> NDArray[np.float32] | None:
 
 
 def rows_to_key(state: State) -> tuple[int, ...]:
-    """Handles to key for a pose: the chosen ones, or all; except pinned ones."""
+    """Rows of the handles that `key_pose` keys: the selected ones, or all if none is selected, without pinned ones."""
     handles = state.document.handles
     return tuple(row for row in chosen_rows(state) or range(len(handles)) if not handles[row].pinned)
 
 
 def key_pose(state: State, vertices: ArrayLike) -> State:
-    """Write a key at the playhead for each of `rows_to_key`, where the handle is on the mesh at `vertices` [V, 3]."""
+    """Write a key at the playhead for each of `rows_to_key`, at the handle's place on the mesh `vertices` [V, 3]."""
     frame, shape = frame_shown(state), np.asarray(vertices, dtype=np.float64)
     rows, source, handles = rows_to_key(state), state.document.source, state.document.handles
     if frame == 0:
@@ -224,7 +227,7 @@ def key_pose(state: State, vertices: ArrayLike) -> State:
 
 
 def move_handles(state: State, places: Mapping[int, ArrayLike], frame: int) -> State:
-    """Write a key at `frame` for several handles, by row; the selection stays, with these keys."""
+    """Write a key at `frame` for several handles, by row, and select these keys."""
     if state.document.source is None or not places:
         return state
     handles = list(state.document.handles)
@@ -243,15 +246,16 @@ def turn_handles(
 
 
 def mirrored_keys(state: State) -> State:
-    """Mirror the chosen keys, or the pins of pinned handles, to the handles on the other side of the body, which are
-    added if missing. A handle in the middle is mirrored in place.
+    """Mirror the selected keys, or the pins of pinned handles, to the handles on the other side of the body.
+
+    Missing handles are added there. A handle in the middle of the body is mirrored in place.
     """
     source = state.document.source
     rows = chosen_rows(state) or tuple(range(len(state.document.handles)))
     if source is None or not rows:
         return state
     mirror = mirror_of(source)
-    block = keys_in_hand(state) or keys_of(state, rows)
+    block = keys_to_edit(state) or keys_of(state, rows)
     given: tuple[Handle, ...] = state.document.handles
     written: list[Key] = []
     touched: list[int] = []

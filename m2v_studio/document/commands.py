@@ -34,7 +34,7 @@ MAX_HANDLES = 64
 
 
 def open_source(state: State, mesh: SourceMesh) -> State:
-    """A fresh document on this mesh; generation settings are kept, the length and speed of scans are not."""
+    """A new document on this mesh. It keeps the generation settings, but not the length and frame rate of scans."""
     document = replace(state.document, source=mesh, handles=(), scans=None, alignment=None)
     document = replace(document, reference=None, reference_motion=None)
     if state.document.scans is not None:
@@ -54,7 +54,7 @@ def open_source(state: State, mesh: SourceMesh) -> State:
 
 
 def add_handle(state: State, vertex: int, pinned: bool = False) -> State:
-    """Add a handle at a vertex and select it; an existing handle or region there is selected (and pinned if asked).
+    """Add a handle at a vertex and select it; one that is already there is selected, and pinned if asked.
 
     Scans have no handles.
     """
@@ -125,7 +125,7 @@ def with_handles(state: State, handles: Iterable[Handle]) -> State:
 
 
 def key_frame_for_drag(state: State) -> int:
-    """The frame a drag writes to: the current one; when the rest pose is shown, the last one, or a loop's middle."""
+    """The frame that a drag keys: the one shown; but for the rest pose the last frame, or in a loop the middle one."""
     frame, document = frame_shown(state), state.document
     if frame > 0:
         return frame
@@ -140,7 +140,7 @@ def set_key(state: State, row: int, frame: int, position: ArrayLike) -> State:
 
 
 def keyed_handle(document: Document, row: int, frame: int, position: ArrayLike) -> Handle:
-    """The handle with a key [3] in this frame, clamped to its reach, and unpinned; raises HandleError for a bad key."""
+    """The handle, unpinned, with a key [3] in this frame, clamped to its reach. Raises HandleError for a bad key."""
     handle, target = document.handles[row], np.asarray(position, dtype=np.float64)
     if not 0 < frame < document.frames:
         raise HandleError(f"Frame {frame} cannot have a key; frames 1 to {document.frames - 1} can.")
@@ -157,10 +157,10 @@ def keyed_handle(document: Document, row: int, frame: int, position: ArrayLike) 
 
 
 def set_frames(state: State, frames: int, began: Document | None = None) -> State:
-    """Change the length; keys keep their share of it, so an end pose stays at the end. Scans have their own.
+    """Change the motion's length and stretch its keys with it, so that an end pose stays at the end. Not for scans.
 
-    Keys are stretched from `began`, the document before the gesture (by default the present one). The length keeps at
-    least a frame for each key.
+    Keys are stretched from `began`, the document before the gesture (by default the present one). There is always at
+    least one frame for each key.
     """
     document = state.document
     began = document if began is None else began
@@ -200,7 +200,7 @@ def set_loop(state: State, loop: bool) -> State:
 
 
 def set_motions_off(state: State, without: tuple[str, ...]) -> State:
-    """Switch off borrowing from these packs, models and clips."""
+    """Borrow no motion from these packs, models and clips."""
     return _setting(state, without=tuple(sorted(set(without))))
 
 
@@ -209,12 +209,12 @@ def set_contacts(state: State, contacts: bool) -> State:
 
 
 def set_reference(state: State, reference: Reference | None) -> State:
-    """Images beside the creature, or none."""
+    """Set the reference images beside the creature; None removes them."""
     return _setting(state, reference=reference)
 
 
 def set_reference_motion(state: State, motion: ReferenceMotion | None, frames: int = 0) -> State:
-    """Set or remove the reference motion; without handles yet, the document takes its length."""
+    """Set or remove the reference motion. A document without handles takes its length, `frames`."""
     state = _setting(state, reference_motion=motion)
     if motion is not None and frames:
         state = say(state, f"{motion.clip.rsplit('|', 1)[-1]} runs behind the creature, in step with the timeline.")
@@ -242,7 +242,7 @@ def set_time(state: State, time: float) -> State:
 
 
 def hold_still(state: State) -> State:
-    """Stop playback while something is done to the creature; the draft of it plays again."""
+    """Stop playback while the user drags; it goes on when the next draft is there."""
     return with_view(state, playing=False, resume=state.view.playing or state.view.resume)
 
 

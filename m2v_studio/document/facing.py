@@ -24,9 +24,9 @@ def yaw_of_side(side: Side, facing: float | None) -> float:
 
 
 def facing_yaw(source: SourceMesh, heading: float) -> float:
-    """The yaw in degrees that a creature faces whose `heading`, in radians about Y from +Z, is estimated.
+    """The yaw in degrees that a creature faces, from its estimated `heading` in radians about Y from +Z.
 
-    Its head lies in the plane between left and right, where it has one.
+    A creature with left and right sides alike faces along its symmetry plane.
     """
     degrees = math.degrees(heading)
     try:
@@ -36,6 +36,6 @@ def facing_yaw(source: SourceMesh, heading: float) -> float:
         if abs(share) >= ACROSS:
             return (along if share > 0 else along + 180.0) % 360.0
     except HandleError:
-        pass  # its sides are not alike
+        pass  # it has no symmetry plane
     nearest = 90.0 * round(degrees / 90.0)
     return (nearest if abs(degrees - nearest) <= STRAIGHT else degrees) % 360.0

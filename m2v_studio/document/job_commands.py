@@ -34,10 +34,10 @@ def set_pose(state: State, figure: str, frame: int, vertices: NDArray[np.float32
 
 
 def job_finished(state: State, request: int, samples: SampleSet | ReconstructionSet, held: bool = False) -> State:
-    """Take over the results unless a newer request replaced this one, and play them. A draft, except for the first,
-    leaves a playhead that was put somewhere where it is: keys are often set one after the other.
+    """Show and play the results, unless a newer request has replaced this one.
 
-    While a handle is `held`, the dragged pose stays visible.
+    A draft, except the first, leaves a playhead that the user has set in its place, because keys are often set one
+    after the other. While a handle is `held`, the dragged pose stays visible.
     """
     job = state.job
     if job is None or job.request != request:
@@ -61,7 +61,7 @@ def job_finished(state: State, request: int, samples: SampleSet | Reconstruction
 
 
 def _color(state: State, samples: SampleSet | ReconstructionSet) -> ColorBy:
-    """The colouring: as before, except that completed scans are tinted, and a single result has no disagreement."""
+    """The colouring stays, but completed scans are tinted, and a single result cannot show disagreement."""
     color = state.view.color
     if color == "disagreement" and len(samples.samples) < 2:
         return "none"

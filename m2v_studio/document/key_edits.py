@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.sequence import Handle
 
 
-def asked_of(handle: Handle) -> Hashable:
+def effect_of(handle: Handle) -> Hashable:
     """Equal for two handles with the same effect on a motion."""
     places = tuple((frame, place.tobytes()) for frame, place in handle.keys.items() if frame > 0)
     turns = tuple((frame, turn.tobytes()) for frame, turn in handle.turns.items() if frame > 0)

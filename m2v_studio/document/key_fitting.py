@@ -27,7 +27,7 @@ def result_as_keys(state: State, row: int) -> State:
 
 
 def clip_as_keys(state: State, sequence: MeshSequence) -> State:
-    """Start from the first pose of an animation of the mesh, with handles fitted to it."""
+    """Replace the handles by ones fitted to an animation of the mesh, with its first pose as the rest pose."""
     source, track = state.document.source, sequence.vertices
     if source is None or len(track) < MIN_FRAMES or track.shape[1] != len(source.vertices):
         return state

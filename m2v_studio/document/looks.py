@@ -13,14 +13,15 @@ from m2v_studio.document.state import ColorBy, Document
 
 @lru_cache(maxsize=3)
 def own_looks(source: SourceMesh) -> Appearance | None:
-    """None where the file says nothing about them. Decoding images takes a moment: a reader asks first,
-    off the main thread."""
+    """The mesh's colours and textures; None if its file has none. Cached: reading a mesh calls it off the main thread,
+    because images take a moment to decode.
+    """
     return appearance(source)
 
 
 @lru_cache(maxsize=3)
 def is_plain(source: SourceMesh) -> bool:
-    """True when the whole mesh has one colour or none, so that a colour for each result says more."""
+    """True when the whole mesh has one colour or none; then each result is better shown in a colour of its own."""
     looks = own_looks(source)
     if looks is None:
         return True
@@ -28,7 +29,7 @@ def is_plain(source: SourceMesh) -> bool:
 
 
 def first_color(document: Document, chosen: str) -> ColorBy:
-    """How results of this document are coloured: as was last `chosen` where that is possible."""
+    """The initial colouring of this document's results: the last `chosen` one if it applies, else the usual one."""
     if document.source is None:
         return "none"
     usual: ColorBy = "none" if is_plain(document.source) else "own"

@@ -18,20 +18,20 @@ FIRST_MESH = "hound"
 
 
 def read_source(path: Path) -> SourceMesh:
-    """Read a mesh for the editor; an unknown kind of file is refused with one sentence."""
+    """Read a mesh for the editor; raises DataError for an unknown kind of file, or one that cannot be read."""
     if path.suffix.lower() not in (*MESH_SUFFIXES, *THROUGH_BLENDER) and path.exists():
         kinds = f"a mesh ({', '.join(MESH_SUFFIXES)}), a project (.m2v) or scans ({KINDS})"
         raise DataError(f"{path.name} is not a kind of file the studio reads; open {kinds}.")
     from core.io.mesh.mesh_reader import read_mesh
 
     mesh = read_mesh(path)
-    own_looks(mesh)  # now, where it holds nothing up
+    own_looks(mesh)  # decoded here, off the main thread, and cached
     return mesh
 
 
 @lru_cache(maxsize=1)
 def bundled_meshes() -> tuple[Path, ...]:
-    """The meshes that ship with the studio, by name; a panel asks in every frame, the folder is read once."""
+    """The meshes that ship with the studio, by name. Cached, as a panel shows them in every frame."""
     folder = asset_path("meshes")
     if not folder.is_dir():
         return ()
@@ -39,6 +39,6 @@ def bundled_meshes() -> tuple[Path, ...]:
 
 
 def first_mesh() -> Path | None:
-    """The bundled mesh that a first run shows: the four-legged one, which has most to take hold of."""
+    """The bundled mesh that a first run shows: the four-legged one, which has most places for handles."""
     meshes = bundled_meshes()
     return next((path for path in meshes if path.stem == FIRST_MESH), meshes[0] if meshes else None)

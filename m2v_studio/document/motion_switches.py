@@ -1,6 +1,6 @@
 """Which motions of the bank are switched on: by pack, by model, by clip.
 
-What is off is stored in as few names as possible: a pack, a model, or "Model/Clip".
+What is off is stored in as few names as possible: of packs, of models, or "Model/Clip".
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ def off_keys(packs: Iterable[Pack], without: Collection[str]) -> set[str]:
 
 
 def state_of(keys: Collection[str], off: Collection[str]) -> On:
-    """Of several clips together."""
+    """Whether all of these clips are on, some, or none."""
     count = sum(key in off for key in keys)
     return "on" if count == 0 else "off" if count == len(keys) else "some"
 
 
 def switched(packs: Collection[Pack], without: Collection[str], keys: Iterable[str], on: bool) -> tuple[str, ...]:
-    """The names of what is off after these clips are switched; names of what is not at hand are kept."""
+    """The names of what is off after these clips were switched. Names of packs that are not installed are kept."""
     off = off_keys(packs, without)
     off = off - set(keys) if on else off | set(keys)
     known = {name for pack in packs for name in (pack.name, pack.author, *(m.name for m in pack.models), *pack.keys)}

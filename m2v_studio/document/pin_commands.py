@@ -21,7 +21,7 @@ def pin_at(handle: Handle, frame: int) -> int | None:
 
 
 def pin_from_here(state: State, rows: Iterable[int], shape: NDArray) -> State:
-    """Hold handles where they are on the mesh at `shape` [V, 3], from the playhead to their next key, or to the end."""
+    """Pin handles at their place on the mesh `shape` [V, 3], from the playhead to their next key or to the end."""
     frame, document = frame_shown(state), state.document
     handles = list(document.handles)
     for row in rows:
@@ -51,7 +51,7 @@ def let_go_here(state: State, rows: Iterable[int]) -> State:
 
 
 def remove_pins(state: State, rows: Iterable[int]) -> State:
-    """Remove the pins under the playhead, or without one there, all pins of the handle."""
+    """Remove each handle's pin under the playhead; if there is none, all its pins."""
     handles, frame = list(state.document.handles), frame_shown(state)
     for row in rows:
         at = pin_at(handles[row], frame)
@@ -79,7 +79,7 @@ def drag_pin(state: State, row: int, pin: int, first: int, last: int) -> State:
 
 
 def set_easing(state: State, keys: Iterable[Key], easing: Easing | None) -> State:
-    """Set the easing from these keys to the next; None makes the motion free. Frame 0 is the rest pose's."""
+    """Set the easing from these keys to the next ones; None leaves that motion free. Frame 0 is the rest pose."""
     by_row: dict[int, set[int]] = {}
     for row, frame in keys:
         by_row.setdefault(row, set()).add(frame)

@@ -1,8 +1,8 @@
 """Project files (.m2v): one zip with the mesh, the handles, the settings and the results.
 
-A project is self-contained: it still opens when the mesh file it came from has moved; only scans stay where they
-are (see `scan_project`). It is written to a
-temporary name and renamed, arrays are read without pickle, and anything damaged is one clear sentence.
+A project still opens when the mesh file it was made from has moved; only scans stay in their own files (see
+`scan_project`). It is written to a temporary name and renamed, and its arrays are read without pickle. A damaged one
+raises DataError.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _STALE = ("an older edit",)
 
 
 def save_project(state: State, path: Path) -> None:
-    """Write the document and its results; raises DataError when the place cannot be written."""
+    """Write the document and its results; raises DataError when the file cannot be written."""
     if not is_open(state.document):
         raise DataError("There is nothing to save; open a mesh or scans first.")
     groups: dict[str, dict[str, NDArray]] = {}
@@ -76,7 +76,7 @@ def save_project(state: State, path: Path) -> None:
 
 
 def load_project(path: Path) -> tuple[Document, Results | None]:
-    """Read a project; raises DataError with what is wrong with the file."""
+    """Read a project; raises DataError that says what is wrong with the file."""
     if not path.exists():
         raise DataError(f"{path} does not exist; check the name.")
     if not path.is_file():

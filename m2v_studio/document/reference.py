@@ -1,4 +1,4 @@
-"""References to animate after, stored by path: images on a plane in the view, or another motion of the mesh."""
+"""References to animate after: images on a plane in the view, or another motion of the mesh. Stored by path."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ MOST_OFFSET = 300  # frames
 
 @dataclass(frozen=True)
 class Reference:
-    """`offset` is the image beside frame 0; the first and last image are held beyond the ends."""
+    """Reference images. `offset` is the image shown at frame 0; the first and last image stay beyond the ends."""
 
     path: Path
     plane: Plane = "back"
     opacity: float = 0.7
     offset: int = 0
 
-    def picture_at(self, frame: int, count: int) -> int:
-        """Which of `count` pictures belongs to a frame."""
+    def image_at(self, frame: int, count: int) -> int:
+        """Index of the image, of `count`, that is shown at a frame."""
         return min(max(frame + self.offset, 0), count - 1)
 
 
 @dataclass(frozen=True)
 class ReferenceMotion:
-    """A clip of an animated file of the same mesh; `offset` is its frame beside frame 0 of the document."""
+    """A clip of an animated file of the same mesh; `offset` is its frame that is shown at the document's frame 0."""
 
     path: Path
     clip: str

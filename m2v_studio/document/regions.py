@@ -76,10 +76,10 @@ def middle_of(source: SourceMesh, vertices: NDArray[np.int64]) -> int:
 
 
 def circled(source: SourceMesh, inside: NDArray[np.bool_], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The vertices a lasso selects, given those [V] whose image is `inside` and those `seen`.
+    """The vertices that a lasso selects, from masks [V] of those drawn `inside` it and those not hidden, `seen`.
 
-    A head includes its far side, a leg excludes the one behind it: of the connected pieces inside the lasso it is the
-    one most visible, plus loose parts, such as eyes, that lie completely inside.
+    They are the most visible connected piece inside the lasso, with its far side, so a leg is selected without the leg
+    behind it. Loose parts that lie completely inside, such as eyes, are added.
     """
     if not (inside & seen).any():
         return np.zeros(0, dtype=np.int64)
@@ -96,7 +96,7 @@ def circled(source: SourceMesh, inside: NDArray[np.bool_], seen: NDArray[np.bool
 
 
 def _without_handles(state: State, vertices: NDArray[np.int64], keep: Handle | None = None) -> tuple[State, int]:
-    """The state without handles on these vertices, and their number; other regions lose these vertices."""
+    """Remove handles on these vertices, and these vertices from other regions; also returns the number removed."""
     kept: list[Handle] = []
     for handle in state.document.handles:
         if handle is keep or handle.vertex not in vertices:

@@ -12,8 +12,9 @@ Answer = TypeVar("Answer")
 
 
 def remembered(work: Callable[P, Answer]) -> Callable[P, Answer]:
-    """Decorator for functions whose first argument compares by identity: results are cached per object and further
-    arguments, and dropped with the object. Results must not refer to it.
+    """Decorator that caches a function's results by its first argument's identity and its further arguments.
+
+    Results are dropped together with that first argument, so they must not refer to it.
     """
     kept: WeakKeyDictionary[Any, dict[Hashable, Answer]] = WeakKeyDictionary()
 

@@ -21,7 +21,7 @@ def mark_of(results: Results | None, row: int) -> Mark:
 
 
 def result_label(results: Results, row: int) -> str:
-    """Its name, else its seed."""
+    """The result's name, or if it has none, its seed."""
     return mark_of(results, row).name or f"seed {results.samples.samples[row].seed}"
 
 
@@ -31,7 +31,7 @@ def toggle_star(state: State, row: int) -> State:
 
 
 def name_result(state: State, row: int, name: str) -> State:
-    """Set a name instead of the seed number (empty: back to that); named results get a star."""
+    """Name a result, which also gets a star; an empty name shows the seed number again."""
     name = " ".join(name.split())[:MAX_NAME]
     return _marked(state, row, name=name, star=mark_of(state.results, row).star or bool(name))
 
@@ -53,7 +53,7 @@ def delete_results(state: State, rows: Iterable[int]) -> State:
 
 
 def others_of(state: State) -> tuple[int, ...]:
-    """The results for "delete the others": all without a star, or without any star, all but the one shown."""
+    """Rows that "delete the others" deletes: all without a star, or if none has a star, all but the one shown."""
     if state.results is None:
         return ()
     rows = range(len(state.results.samples.samples))
@@ -62,14 +62,14 @@ def others_of(state: State) -> tuple[int, ...]:
 
 
 def bring_back(state: State) -> State:
-    """The results as they were before some were deleted."""
+    """Revert the last deletion of results."""
     if state.removed is None:
         return state
     return replace(state, results=state.removed, removed=None, message="Brought back what was deleted.")
 
 
 def with_kept(state: State, made: Results) -> Results:
-    """New results followed by the present starred ones. A result generated again keeps its star."""
+    """The new results, followed by the starred ones of before. A result that was generated again keeps its star."""
     old = state.results
     if old is None or not isinstance(old.samples, SampleSet) or not isinstance(made.samples, SampleSet):
         return made

@@ -16,7 +16,7 @@ RESOLUTIONS = (32, 64, 128, 256)
 
 
 def open_scans(state: State, scans: OpenedScans) -> State:
-    """A fresh document on these scans, aligned as guessed; seeds and quality are kept."""
+    """A new document on these scans with the guessed alignment; seeds and quality are kept."""
     sequence = scans.sequence
     document = replace(
         state.document,
@@ -36,7 +36,7 @@ def open_scans(state: State, scans: OpenedScans) -> State:
 
 
 def reread_scans(state: State, scans: OpenedScans) -> State:
-    """The scans re-read with other settings; the shape's box stays unless their size changes."""
+    """Replace the scans by the same ones read with other settings; the box stays unless their size has changed."""
     before_this, now = state.document.scans, state.document.alignment
     if before_this is None or now is None:
         return state
@@ -52,8 +52,8 @@ def reread_scans(state: State, scans: OpenedScans) -> State:
 
 
 def depth_units(scale: float | None) -> str:
-    """Units of depth maps a metre in words."""
-    return "the units that were recognised" if scale is None else f"{scale:,.6g} units a metre"
+    """How depth maps are read, in words; `scale` is their units per metre."""
+    return "the units that were recognised" if scale is None else f"{scale:,.6g} units per metre"
 
 
 def set_alignment(
@@ -63,10 +63,10 @@ def set_alignment(
     up_axis: str | None = None,
     sides: ArrayLike | None = None,
 ) -> State:
-    """Move, resize or turn the box that holds the whole shape in frame 0; what is not given stays.
+    """Move, resize or turn the box that holds the whole shape in frame 0; None leaves a value as it is.
 
-    `scale` is its longest side, `sides` [3] are all of them along the axes of the file, of which the longest is the
-    scale then. Raises DataError for numbers that are not finite.
+    `scale` is its longest side. `sides` [3] are all three, along the axes of the file; the longest of them becomes the
+    scale. Raises DataError for numbers that are not finite.
     """
     document = state.document
     scans, now = document.scans, document.alignment
@@ -114,7 +114,7 @@ def ask_for_another_body(state: State, body: str) -> State:
 
 
 def set_truth_error(state: State, results: Results, errors: tuple[NDArray[np.float32], ...]) -> State:
-    """Take in the distances from the true surface, unless other results have come since."""
+    """Store the results' distances from the true surface, unless other results have come since."""
     if state.results is not results:
         return state
     return replace(state, results=replace(results, truth_error=errors))

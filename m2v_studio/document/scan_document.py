@@ -25,13 +25,13 @@ class Reading:
     """Settings for reading scans: what files do not say, and what to cut away."""
 
     box: Corners | None = None  # what lies outside it is left out; in the units of the file
-    mask: str = ""  # path of a picture or folder of them that depth maps are cut out by
-    depth_scale: float | None = None  # units of the depth maps a metre; None: as recognised
+    mask: str = ""  # path of a mask image, or a folder of them, that cuts the shape out of depth maps
+    depth_scale: float | None = None  # units of the depth maps per metre; None: recognised by the reader
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedScans:
-    """A scan sequence with what was found beside it. `guess` is the alignment a person starts from."""
+    """A scan sequence and what was found beside it. `guess` is the initial alignment."""
 
     sequence: ScanSequence
     guess: Normalization
@@ -104,12 +104,12 @@ def is_guessed(scans: OpenedScans, alignment: Normalization, shares: Shares) -> 
 
 
 def view_frame(guess: Normalization, up_axis: str) -> Normalization:
-    """The space scans are looked at in: the guess, turned to the chosen up axis. It stays while the box is moved."""
+    """The space of the view: the guessed alignment with this up axis. It does not change while the box is moved."""
     return replace(guess, up_axis=up_axis)
 
 
 def upright(sequence: MeshSequence, alignment: Normalization) -> MeshSequence:
-    """The same motion turned to Y up, which is what the export starts from; units and origin stay the scans'."""
+    """The motion turned to Y up, as the export needs it; units and origin stay those of the scans."""
     if alignment.up_axis == "y":
         return sequence
     x, y, z = (alignment.rotation @ sequence.origin).tolist()
@@ -119,7 +119,7 @@ def upright(sequence: MeshSequence, alignment: Normalization) -> MeshSequence:
 def scan_bounds(scans: ScanSequence) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Lowest and highest corner of all measured points but the outermost half per cent, in the scans' units.
 
-    A few flying pixels must not shrink the shape to a dot. None without points, as for images.
+    Without these, a few flying pixels would shrink the shape to a dot. None for scans without points, such as images.
     """
     filled = [points for points in scans.points if len(points)]
     if not filled:

@@ -23,9 +23,9 @@ def is_scans(path: Path) -> bool:
 
 
 def read_scan_document(path: Path, reading: Reading | None = None) -> OpenedScans:
-    """Read scans, guess where the whole shape lies, and take in the true surface when it is there.
+    """Read scans, guess where the whole shape lies, and read the true surface if there is one.
 
-    Raises DataError with what is wrong with the scans; a true surface that cannot be used is only noted.
+    Raises DataError that says what is wrong with the scans. A true surface that cannot be used only adds a note.
     """
     from core.geometry.scan_normalization import guess_normalization
     from core.io.scans.cutting import Cut

@@ -34,7 +34,7 @@ _STALE = ("an older edit",)
 
 
 def scans_json(state: State) -> dict[str, Any]:
-    """The part of project.json that names the scans and their alignment, with what Generate is asked for."""
+    """The part of project.json with the scans' path, their alignment and the generation settings."""
     document = state.document
     assert document.scans is not None and document.alignment is not None
     return {
@@ -90,7 +90,7 @@ def scans_document(description: dict[str, Any], project: Path) -> Document:
 
 
 def reconstruction_arrays(results: Results) -> dict[str, NDArray]:
-    """The meshes of all seeds with what was measured on them."""
+    """The arrays to store: the meshes of all seeds with their measurements."""
     samples = results.samples
     assert isinstance(samples, ReconstructionSet)
     arrays: dict[str, NDArray] = {}

@@ -24,13 +24,13 @@ NEIGHBOURS = 4
 
 
 def truth_path(scans: Path) -> Path | None:
-    """The file that holds the real surface of these scans, if there is one."""
+    """The file that holds the true surface of these scans, if there is one."""
     folder, stem = (scans, "truth") if scans.is_dir() else (scans.parent, f"{scans.stem}-truth")
     return next((path for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()), None)
 
 
 def read_truth(path: Path, frames: int, fps: float) -> MeshSequence:
-    """The real surface in every frame of the scans; raises DataError or MeshError when it cannot be used.
+    """The true surface in every frame of the scans; raises DataError or MeshError when it cannot be used.
 
     An animated GLB is sampled at the scans' frames per second, from the start of its first clip.
     """
@@ -57,7 +57,7 @@ def read_truth(path: Path, frames: int, fps: float) -> MeshSequence:
 
 
 def truth_errors(samples: ReconstructionSet, truth: MeshSequence) -> tuple[NDArray[np.float32], ...]:
-    """For each sample, the distance [T, V] of its vertices from the real surface, as a fraction of the longest side."""
+    """For each sample, the distance [T, V] of its vertices from the true surface, as a fraction of the longest side."""
     spots = sample_surface(truth.vertices[0], truth.faces, SURFACE_POINTS, np.random.default_rng(0))
     scale = samples.normalization.scale
     frames = min([truth.frames, *(sample.sequence.frames for sample in samples.samples)])

@@ -1,4 +1,4 @@
-"""Which handles and keys are chosen. Panels show the details of the foremost one (`View.selected`, `View.key`)."""
+"""The selected handles and keys. Panels show the details of the foremost one (`View.selected`, `View.key`)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Key = tuple[int, int]  # a handle's row and a frame
 
 
 def chosen_rows(state: State) -> tuple[int, ...]:
-    """Rows of the chosen handles, ascending."""
+    """Rows of the selected handles, ascending."""
     view, count = state.view, len(state.document.handles)
     rows = view.rows | (frozenset() if view.selected is None else {view.selected})
     return tuple(sorted(row for row in rows if row < count))
 
 
 def chosen_keys(state: State) -> tuple[Key, ...]:
-    """The chosen keys that exist, by row and frame."""
+    """The selected keys that exist, by row and frame."""
     view, handles = state.view, state.document.handles
     keys = set(view.keys)
     if view.selected is not None and view.key is not None:
@@ -26,8 +26,8 @@ def chosen_keys(state: State) -> tuple[Key, ...]:
     return tuple(sorted((row, at) for row, at in keys if row < len(handles) and at > 0 and at in handles[row].keys))
 
 
-def keys_in_hand(state: State) -> tuple[Key, ...]:
-    """The keys to edit: the chosen keys, or without any, all keys of the chosen handles."""
+def keys_to_edit(state: State) -> tuple[Key, ...]:
+    """The keys that an edit changes: the selected keys, or if there are none, all keys of the selected handles."""
     return chosen_keys(state) or keys_of(state, chosen_rows(state))
 
 
@@ -41,13 +41,13 @@ def keys_of(state: State, rows: Iterable[int]) -> tuple[Key, ...]:
 
 
 def choose_handles(state: State, rows: Iterable[int], add: bool = False) -> State:
-    """Choose these handles and no key; `add` keeps the handles that are chosen already."""
+    """Select these handles and no key; `add` keeps the handles that are selected already."""
     wanted = frozenset(rows) | (frozenset(chosen_rows(state)) if add else frozenset())
     return _with(state, wanted, frozenset(), min(wanted, default=None), None)
 
 
 def toggle_handle(state: State, row: int) -> State:
-    """Add a handle to the chosen ones, or take it out; one that is added becomes the foremost."""
+    """Add a handle to the selection, or take it out; one that is added becomes the foremost."""
     rows = frozenset(chosen_rows(state))
     if row in rows:
         rows -= {row}
@@ -56,7 +56,7 @@ def toggle_handle(state: State, row: int) -> State:
 
 
 def choose_keys(state: State, keys: Iterable[Key], add: bool = False) -> State:
-    """Choose these keys with their handles; `add` keeps the keys that are chosen already."""
+    """Select these keys with their handles; `add` keeps the keys that are selected already."""
     wanted = frozenset(keys) | (frozenset(chosen_keys(state)) if add else frozenset())
     if not wanted:
         return state if add else choose_handles(state, ())
@@ -65,7 +65,7 @@ def choose_keys(state: State, keys: Iterable[Key], add: bool = False) -> State:
 
 
 def toggle_key(state: State, row: int, frame: int) -> State:
-    """Add a key to the chosen ones, or take it out."""
+    """Add a key to the selection, or take it out."""
     keys = frozenset(chosen_keys(state))
     if (row, frame) in keys:
         return choose_keys(state, keys - {(row, frame)})
@@ -73,7 +73,7 @@ def toggle_key(state: State, row: int, frame: int) -> State:
 
 
 def choose_all(state: State) -> State:
-    """All keys with their handles; when they are chosen already, or there are none, all handles."""
+    """Select all keys with their handles; if they are selected already, or there are none, all handles."""
     everything = keys_of(state, range(len(state.document.handles)))
     if everything and chosen_keys(state) != everything:
         chosen = choose_keys(state, everything)

@@ -24,17 +24,17 @@ class Settings:
     recent: tuple[str, ...] = ()
     hints: bool = True  # the one-line hints in the view
     folder: str = ""  # where the last export went
-    contacts: bool = True  # rings under feet that stand
+    contacts: bool = True  # show rings under standing feet
     onion: bool = False  # pale frames before and after the one shown
     onion_before: int = 2
     onion_after: int = 2
     onion_spacing: int = 3
     theme: str = "light"  # or dark
     without: tuple[str, ...] = ()  # motions of the bank that are switched off in a fresh document
-    color: str = ""  # what results were last coloured by; empty: their own looks where there are any
+    color: str = ""  # what results were last coloured by; empty: the mesh's own colours if it has any
 
     def with_recent(self, path: Path) -> Settings:
-        """The same with `path` first among the recent files."""
+        """These settings with `path` as the most recent file."""
         name = str(path.expanduser().resolve())
         return replace(self, recent=(name, *(old for old in self.recent if old != name))[:MAX_RECENT])
 
@@ -70,7 +70,7 @@ def load_settings() -> Settings:
 
 
 def save_settings(settings: Settings) -> None:
-    """Write the settings atomically; a folder that cannot be written does not stop the window."""
+    """Write the settings atomically. If the folder cannot be written, nothing is saved and nothing raised."""
     try:
         with fresh_file(settings_path()) as file:
             file.write_text(json.dumps(asdict(settings), indent=2), encoding="utf-8")

@@ -18,7 +18,7 @@ NEAR = 0.05  # fraction of size: nearer vertices at rest move along with the han
 
 
 def grid_step(source: SourceMesh) -> float:
-    """The side of a cell: 1, 2 or 5 times a power of ten, near to a twentieth of the shape's size."""
+    """The side of a grid cell: 1, 2 or 5 times a power of ten, about a twentieth of the shape's size."""
     wanted = source.size / CELLS
     power = 10.0 ** np.floor(np.log10(wanted))
     return float(min((power * step for step in (1.0, 2.0, 5.0, 10.0)), key=lambda step: abs(np.log(step / wanted))))
@@ -38,7 +38,7 @@ def others(source: SourceMesh, vertex: int) -> NDArray[np.bool_]:
 def snapped(source: SourceMesh, vertex: int, place: ArrayLike, snap: Snap, shape: ArrayLike) -> NDArray[np.float64]:
     """A position [3] snapped to the chosen target; `shape` [V, 3] is the mesh as shown.
 
-    Raises HandleError where there is no such thing: a mesh whose sides are not alike has no symmetry plane.
+    Raises HandleError for the symmetry plane of a mesh that has none.
     """
     at = np.asarray(place, dtype=np.float64)
     if snap == "ground":
@@ -57,8 +57,9 @@ def snapped(source: SourceMesh, vertex: int, place: ArrayLike, snap: Snap, shape
 
 
 def key_place(state: State, row: int, shape: NDArray) -> tuple[int, NDArray[np.float64]]:
-    """The frame that an edit of this handle's position writes to, and the position there: its key's, or on the mesh
-    `shape` [V, 3].
+    """The frame that an edit of this handle's position keys, and its position [3] there.
+
+    The position is that of the handle's key, or without one, its place on the mesh `shape` [V, 3].
     """
     handle = state.document.handles[row]
     frame = frame_shown(state)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.pipelines.request import Quality, ReconstructionOptions, ReconstructionSet, SampleSet, SamplingOptions
 from core.sequence import Handle, HandleTracks, Normalization, SourceMesh
-from m2v_studio.document.key_edits import asked_of
+from m2v_studio.document.key_edits import effect_of
 from m2v_studio.document.reference import Reference, ReferenceMotion
 from m2v_studio.document.scan_document import WHOLE, OpenedScans, Shares, is_guessed, view_frame
 
@@ -45,7 +45,7 @@ class Same:
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """The undoable part: a mesh with its handles or scans with their alignment, and what Generate is asked for."""
+    """The undoable part: a mesh with its handles, or scans with their alignment, and the generation settings."""
 
     source: SourceMesh | None = None
     handles: tuple[Handle, ...] = ()
@@ -59,12 +59,12 @@ class Document:
     quality: Quality = "normal"
     behaviour: str = ""  # requested behaviour; empty: any
     loop: bool = False  # the last frame flows into the first
-    contacts: bool = True  # feet that stand stay where they stand
+    contacts: bool = True  # standing feet do not slide
     without: tuple[str, ...] = ()  # motions of the bank that are switched off: packs, models, clips
     resolution: int = 128  # iso-surface cells along a side
     one_shape: bool = False
     other_bodies: tuple[str, ...] = ()  # bodies of the bank excluded from completing the scans
-    reference: Reference | None = None  # pictures beside the creature
+    reference: Reference | None = None  # images beside the creature
     reference_motion: ReferenceMotion | None = None  # behind the creature
 
 
@@ -74,7 +74,7 @@ class View:
 
     time: float = 0.0  # frames; the frame shown is its whole part
     playing: bool = False
-    resume: bool = False  # it was stopped by a hand on the creature alone, so the next draft plays again
+    resume: bool = False  # playback was stopped only by a drag, so the next draft plays again
     loop: bool = True
     speed: float = 1.0
     selected: int | None = None  # index into Document.handles
@@ -102,10 +102,10 @@ class Mark:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Samples with the edit they belong to; stale once the document has changed.
+    """Samples and the edit they belong to; they are stale once the document has changed.
 
     `truth_error` holds, for each sample made from scans whose true surface is known, the distance [T, V] of its
-    vertices from it, as a fraction of the longest side; None until it is worked out.
+    vertices from it, as a fraction of the longest side; None until it is computed.
     """
 
     samples: SampleSet | ReconstructionSet
@@ -128,17 +128,17 @@ class Job:
     message: str = "Starting"
     preview: NDArray[np.float32] | None = None
     preview_faces: NDArray[np.int32] | None = None  # None: the source mesh's own
-    body: str = ""  # of the bank, which the preview is while it is fitted to scans
+    body: str = ""  # name of the bank's body that is being fitted to scans and shown as the preview
 
 
 @dataclass(frozen=True, eq=False)
 class DraggedPose:
     """The dragged pose, shown until the draft of the whole motion arrives."""
 
-    figure: str  # the one that was taken hold of
+    figure: str  # the grabbed one
     frame: int
     track: NDArray[np.float32]  # [1, V, 3] in the units of the opened file
-    handles: tuple[Handle, ...]  # the handles it was made for: with others it is outdated
+    handles: tuple[Handle, ...]  # the handles it was made for; it is outdated when they change
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def shown_pose(state: State) -> DraggedPose | None:
 
 
 def usable_handles(document: Document) -> tuple[Handle, ...]:
-    """Handles that constrain something: pinned for good or a while, or with a key after the rest pose."""
+    """Handles that constrain the motion: pinned, pinned for a while, or with a key after the rest pose."""
     return tuple(h for h in document.handles if h.pinned or h.pins or any(frame > 0 for frame in h.keys))
 
 
@@ -204,13 +204,13 @@ def sampling(document: Document) -> SamplingOptions:
 
 @lru_cache(maxsize=4)  # called many times per frame on the same immutable document
 def edit_key(document: Document) -> Hashable:
-    """Equal for two documents that request the same motion, whatever their seeds and quality."""
+    """Equal for two documents that request the same motion, even with other seeds or another quality."""
     if document.scans is not None and document.alignment is not None:
         place = document.alignment
         box = (place.center.tobytes(), place.scale, place.up_axis)
         settings = (document.resolution, document.one_shape, document.other_bodies)
         return (Same(document.scans), box, settings)
-    handles = tuple(asked_of(handle) for handle in usable_handles(document))
+    handles = tuple(effect_of(handle) for handle in usable_handles(document))
     wishes = (document.behaviour, document.loop, document.contacts, document.without)
     return (Same(document.source), handles, document.frames, wishes)
 
@@ -234,7 +234,7 @@ def is_unsaved(state: State) -> bool:
 
 
 def is_worth_keeping(state: State) -> bool:
-    """True when unsaved work would be missed: handles, an alignment by hand, or meshes made from scans."""
+    """True when there is work to lose: handles, an alignment set by hand, or meshes made from scans."""
     document = state.document
     if not is_unsaved(state):
         return False
@@ -289,7 +289,7 @@ def why_not_results(state: State) -> str:
 
 
 def why_not_rig(state: State) -> str:
-    """Empty when there is something to make bones from: results, or a mesh that the bank lends motions."""
+    """Empty when a rig can be made: there are results, or a mesh that motions of the bank can be carried over to."""
     return "" if state.document.source is not None else why_not_results(state)
 
 
@@ -318,13 +318,13 @@ def view_normalization(document: Document) -> Normalization | None:
 
 
 def view_key(document: Document) -> Hashable:
-    """Changes when the view has to start over: another file, or scans turned to another up axis."""
+    """Changes when the view has to be built anew: for another file, or scans with another up axis."""
     up = None if document.alignment is None else document.alignment.up_axis
     return (Same(document.source), Same(document.scans), up)
 
 
 def is_box_shown(state: State) -> bool:
-    """The box of normalised space is shown while there are no meshes to see yet, and while it is being moved."""
+    """The box of normalised space is shown until there are meshes, and while it is being moved."""
     waiting = state.results is None and state.job is None
     return state.document.scans is not None and (waiting or state.view.gizmo)
 

@@ -13,13 +13,13 @@ from core.errors import HandleError
 from core.sequence import SourceMesh
 from m2v_studio.document.state import normalization
 
-LIKE = 0.02  # mean distance of mirrored vertices from the surface, as a fraction of size, up to which sides are alike
+LIKE = 0.02  # sides are alike up to this mean distance of mirrored vertices from the surface, as a fraction of size
 PROBES = 3000
 
 
 @dataclass(frozen=True, eq=False)
 class Mirror:
-    """A plane through `center` [3] with unit `normal` [3], in the mesh's own units, and how alike its sides are."""
+    """A mirror plane through `center` [3] with unit `normal` [3] in the mesh's units, and how much its sides differ."""
 
     source: SourceMesh
     center: NDArray[np.float64]

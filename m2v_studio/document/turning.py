@@ -69,7 +69,7 @@ def with_turns(state: State, turns: Mapping[int, ArrayLike | None], frame: int) 
 def angles_of(turn: ArrayLike, near: ArrayLike) -> NDArray[np.float64]:
     """The angles [3] in degrees about X, then Y, then Z of the file that make a turn [3], an axis times degrees.
 
-    Of the many that do, the ones nearest to `near` [3]: a number that is scrubbed past 90 or 180 goes on from there.
+    Of the many such angles these are the ones nearest to `near` [3], so a number scrubbed past 90 or 180 goes on.
     """
     last = np.asarray(near, dtype=np.float64)
     first = Rotation.from_rotvec(np.asarray(turn, dtype=np.float64), degrees=True).as_euler("xyz", degrees=True)

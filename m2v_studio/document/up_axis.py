@@ -13,21 +13,21 @@ from m2v_studio.document.state import State
 
 @lru_cache(maxsize=2)  # a panel asks in every frame
 def likely_up(source: SourceMesh) -> str:
-    """The axis that likely points up, where that is another than the mesh is taken to have; else empty."""
+    """The likely up axis if it differs from the one the mesh is read with; otherwise empty."""
     guess = guess_up_axis(source)
     return "" if guess == source.up_axis else guess
 
 
 @lru_cache(maxsize=2)
 def mesh_notes(source: SourceMesh) -> tuple[str, ...]:
-    """What a person should know about a mesh: what was left out, what is likely."""
+    """Notes on a mesh for the user: what was left out, a likely other up axis, unknown units."""
     up = likely_up(source)
     likely = f"It probably has {up.upper()} up; see the button under Source." if up else ""
     return (*source.notes, *filter(None, (likely, units_note(source))))
 
 
 def set_up_axis(state: State, axis: str) -> State:
-    """Take the mesh to have this axis up; its vertices, handles and keys stay in the units of its file."""
+    """Set the mesh's up axis; its vertices, handles and keys stay as they are in its file."""
     source = state.document.source
     if source is None or axis not in UP_AXES or axis == source.up_axis:
         return state

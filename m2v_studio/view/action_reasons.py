@@ -13,7 +13,7 @@ NOT_OPEN = "Open a mesh or scans first."
 
 
 def no_keys(state: State) -> str:
-    return "" if selection.keys_in_hand(state) else NO_KEY
+    return "" if selection.keys_to_edit(state) else NO_KEY
 
 
 def none_chosen(state: State) -> str:
@@ -74,7 +74,7 @@ def no_range(state: State) -> str:
 
 def no_turns(state: State) -> str:
     """For commands on the turns of keys."""
-    turned = any(frame in state.document.handles[row].turns for row, frame in selection.keys_in_hand(state))
+    turned = any(frame in state.document.handles[row].turns for row, frame in selection.keys_to_edit(state))
     return no_keys(state) or ("" if turned else "The chosen keys hold no rotation.")
 
 

@@ -69,7 +69,7 @@ def key_rest(context: EditorContext) -> None:
 
 def shift(by: int) -> Run:
     def run(context: EditorContext) -> None:
-        keys = selection.keys_in_hand(context.studio.state)
+        keys = selection.keys_to_edit(context.studio.state)
         edit(context, "move keys", block_edits.shift_keys, keys, by)
 
     return run
@@ -79,7 +79,7 @@ def scale(factor: float) -> Run:
     """Scales about the first key, so that the motion keeps its start, or when reversing, about the middle."""
 
     def run(context: EditorContext) -> None:
-        keys = selection.keys_in_hand(context.studio.state)
+        keys = selection.keys_to_edit(context.studio.state)
         frames = [frame for _, frame in keys]
         if factor > 0:
             edit(context, "scale keys", block_edits.scale_keys, keys, factor, min(frames))
@@ -280,7 +280,7 @@ def remove_pins(context: EditorContext) -> None:
 
 
 def free_turn(context: EditorContext) -> None:
-    edit(context, "free to turn", turning.remove_turns, selection.keys_in_hand(context.studio.state))
+    edit(context, "free to turn", turning.remove_turns, selection.keys_to_edit(context.studio.state))
 
 
 def ease(kind: str) -> tuple[Run, Callable[[EditorContext], bool]]:
@@ -288,7 +288,7 @@ def ease(kind: str) -> tuple[Run, Callable[[EditorContext], bool]]:
     easing = None if not kind else easing_from(kind)
 
     def run(context: EditorContext) -> None:
-        keys = selection.keys_in_hand(context.studio.state)
+        keys = selection.keys_to_edit(context.studio.state)
         edit(context, "easing", pin_commands.set_easing, keys, easing)
 
     def on(context: EditorContext) -> bool:

@@ -46,7 +46,7 @@ class ReferenceView:
             box = viewport.norm.apply(source.vertices)
             self._mesh = self._stand(corners(reference, facing, (width, height), floor, box))
             self._place = place
-        number = reference.picture_at(frame_shown(state), len(frames))
+        number = reference.image_at(frame_shown(state), len(frames))
         picture = (number, reference.opacity, theme.BACKGROUND, Same(frames))
         if picture != self._picture:
             self._paint(frames[number], reference.opacity, first=self._picture is None)

@@ -1,4 +1,4 @@
-"""Unsaved work kept aside, for the next start after a window that was killed."""
+"""Saves unsaved work to a file of its own, so that it can be recovered after a crash."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from m2v_studio.document.state import Document, Notice, Results, State, is_worth
 from m2v_studio.work.tasks import Tasks
 
 EVERY_SECONDS = 45.0
-AFTER_RESULTS_SECONDS = 1.0  # minutes of work of the model are kept at once
+AFTER_RESULTS_SECONDS = 1.0  # new results are saved at once, as they can take minutes to make
 _START, _END = "autosave-", ".m2v"
 
 
 def autosave_path() -> Path:
-    """Where this process keeps unsaved work; the file exists only while there is some."""
+    """The file for this process's unsaved work; it exists only while there is some."""
     return config_folder() / f"{_START}{owner_mark()}{_END}"
 
 
 def left_behind() -> Path | None:
-    """The newest work of a studio of this machine that runs no more; that of one still open is its own."""
-    files = [*config_folder().glob(f"{_START}*{_END}"), config_folder() / "autosave.m2v"]  # as it was called before
+    """The newest autosave of a studio on this machine that no longer runs; None without one."""
+    files = [*config_folder().glob(f"{_START}*{_END}"), config_folder() / "autosave.m2v"]  # the older name
     left = [file for file in files if file.is_file() and (file == files[-1] or is_orphan(file.name[len(_START) :]))]
     return max(left, key=lambda file: file.stat().st_mtime, default=None)
 
 
 class Autosave:
-    """Saves in the background, silently, and only when the document or its results have changed since.
+    """Saves in the background, silently, and only when the document or its results have changed.
 
-    The first time that it cannot, `failed` hears of it; it goes on trying.
+    `failed` is called the first time that saving fails; later saves are still tried.
     """
 
     def __init__(self, tasks: Tasks, failed: Callable[[Notice], None]) -> None:
@@ -43,7 +43,7 @@ class Autosave:
         self.due = time.monotonic() + EVERY_SECONDS
 
     def soon(self) -> None:
-        """New results are there."""
+        """Save soon, because there are new results."""
         self.due = min(self.due, time.monotonic() + AFTER_RESULTS_SECONDS)
 
     def tick(self, state: State) -> None:

@@ -11,7 +11,7 @@ MOST_POSITIONS = 20_000_000  # frames times vertices, 240 MB
 
 
 def clip_length(path: Path, name: str, fps: float) -> int:
-    """Frames of a clip, as many as a document can have. Raises MeshError or DataError."""
+    """The number of frames of a clip, at most MAX_FRAMES. Raises MeshError or DataError."""
     from core.io.gltf.clip_reader import clip_frames, find_clip
     from core.io.gltf.scene import GltfScene
 
@@ -20,9 +20,9 @@ def clip_length(path: Path, name: str, fps: float) -> int:
 
 
 def clip_motion(path: Path, name: str, fps: float, vertices: int) -> MeshSequence:
-    """A clip in the units of its file, on a mesh of so many welded vertices, as long as a document can be.
+    """A clip in the units of its file, cut to MAX_FRAMES, on a mesh with this number of welded vertices.
 
-    Raises DataError or MeshError where it is gone or is another mesh's now.
+    Raises DataError or MeshError when the clip is gone or its mesh has changed.
     """
     from core.io.gltf.clip_reader import read_clip
 

@@ -1,4 +1,4 @@
-"""How many cores are free for the model, beside what else runs on the machine."""
+"""How many cores are free for the model, given what else runs on the machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ def usable_cores() -> int:
 
 
 class CoreWatch:
-    """Watches, from when it is made, how busy the machine is with other processes than this one."""
+    """Measures, from its creation on, how busy other processes keep the machine."""
 
     def __init__(self) -> None:
         self._start = self._readings()
 
     def free(self) -> int:
-        """How many cores others left alone since then, at least one: more threads would wait for each other.
+        """The number of cores that other processes have left free since then, at least one.
 
-        Where the system does not say what ran since, the load of the last minute stands for it.
+        More threads than that would wait for each other. On systems that do not report it, the load of the last minute
+        is used.
         """
         clock, own, busy = (now - then for now, then in zip(self._readings(), self._start, strict=True))
         if clock > 0.2 and _STAT.is_file():
@@ -37,7 +38,7 @@ class CoreWatch:
 
     @staticmethod
     def _readings() -> tuple[float, float, float]:
-        """Seconds by the clock, of this process, and of all on all cores."""
+        """Seconds: of the clock, of this process, and of all processes on all cores."""
         busy = 0.0
         if _STAT.is_file():
             ticks = [int(word) for word in _STAT.read_text().splitlines()[0].split()[1:9]]

@@ -1,4 +1,4 @@
-"""The models behind the editor: what the background side needs of them, and how they are loaded."""
+"""The models behind the editor: the interface that the worker uses, and how they are loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.sequence import HandleTracks, ScanSequence, SourceMesh
 
 
 class AnimatorLike(Protocol):
-    """What the worker needs of the models: `core.pipelines.animate.Animator` and `reconstruct.Reconstructor`."""
+    """The methods of `core.pipelines.animate.Animator` and `reconstruct.Reconstructor` that the worker calls."""
 
     def animate(
         self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions, on_step: OnStep | None = None
@@ -34,7 +34,7 @@ AnimatorFactory = Callable[[], AnimatorLike]
 
 
 class Pipelines:
-    """Both pipelines of a preset. The animator is loaded at once, the reconstructor when scans are first asked for."""
+    """Both pipelines of a preset. The animator is loaded at once, the reconstructor for the first scans."""
 
     def __init__(self, preset: str = "small", device: str = "auto") -> None:
         from core.pipelines.animate import Animator
@@ -56,7 +56,7 @@ class Pipelines:
         return self._animator.facing(mesh)
 
     def _read_motions(self) -> None:
-        """Again, where the user has added or removed some since."""
+        """Read the motion bank again if the user has added or removed motions."""
         from core.bank.library import MotionLibrary
         from core.bank.user_bank import bank_files
 
@@ -79,12 +79,12 @@ class Pipelines:
 
 
 def _stamps() -> list[tuple[str, int]]:
-    """The bank's files as they are now."""
+    """The bank's files with their times of change."""
     from core.bank.user_bank import bank_files
 
     return [(str(path), path.stat().st_mtime_ns) for path in bank_files()]
 
 
 def load_animator(preset: str = "small", device: str = "auto") -> AnimatorLike:
-    """The real factory: imports torch and reads the checkpoint, which takes seconds."""
+    """The factory that the window uses: imports torch and reads the checkpoint, which takes seconds."""
     return Pipelines(preset, device)

@@ -1,4 +1,4 @@
-"""What an export of results is to do in the background, as files or as one rig."""
+"""The background job of an export: results as files, or as one rig."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ class ExportJob(NamedTuple):
 def export_job(
     results: Results | None, rows: Sequence[int], out: Path, document: Document, options: Any, rig: Windows | None
 ) -> ExportJob:
-    """Several results get the seed in their names, or are the actions of one `rig` beside borrowed motions."""
+    """The job that exports the results of `rows` to `out`.
+
+    Several results get the seed in their file names. With `rig` they become the actions of one rig, beside borrowed
+    motions.
+    """
     chosen = [] if results is None else [results.samples.samples[row] for row in rows]
     if rig is None:
         return ExportJob(f"Exporting {out.name}", lambda: write_results(chosen, out, document, options), None)

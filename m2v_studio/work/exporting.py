@@ -1,4 +1,4 @@
-"""Results to files, off the main thread."""
+"""Writes results to files, off the main thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from m2v_studio.document.state import Document
 
 @dataclass(frozen=True)
 class Written:
-    """Files that were written, at least one, and what a person should know about them."""
+    """The files that were written, at least one, with a note for the user."""
 
     paths: tuple[Path, ...]
     note: str = ""
@@ -29,7 +29,7 @@ class Written:
 
 
 def write_results(samples: Sequence[Sample | Reconstruction], out: Path, document: Document, options: Any) -> Written:
-    """Export each; several get the seed in their names. Meshes made of scans lie where the scans do, turned to Y up."""
+    """Export each result; several get the seed in their file names. Raises ExportError or OSError."""
     from core.io.export import export_sequence
     from core.io.export_notes import export_notes
 
@@ -37,7 +37,7 @@ def write_results(samples: Sequence[Sample | Reconstruction], out: Path, documen
     for sample in samples:
         target = seed_path(out, sample.seed, len(samples) > 1)
         twins = sum(other.seed == sample.seed for other in samples[: len(written)])
-        if twins:  # one that was kept, beside a newer one of the same seed
+        if twins:  # an earlier result of the same seed that was kept
             target = target.with_name(f"{target.stem}-{twins + 1}{target.suffix}")
         export_sequence(exported_sequence(sample, document), target, document.source, options=options)
         written.append(target)
@@ -45,7 +45,7 @@ def write_results(samples: Sequence[Sample | Reconstruction], out: Path, documen
 
 
 def exported_sequence(sample: Sample | Reconstruction, document: Document) -> MeshSequence:
-    """A result as it is exported: a mesh made of scans where they are, turned to Y up."""
+    """A result as it is exported: a mesh made from scans lies where they are, turned to Y up."""
     scans, alignment = document.scans, document.alignment
     if scans is None or alignment is None:
         return sample.sequence

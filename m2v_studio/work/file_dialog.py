@@ -25,7 +25,7 @@ sys.stdout.buffer.write(str(chosen or '').encode('utf-8'))
 
 
 def available() -> bool:
-    """True when Python was built with tkinter; there is always a path field as well."""
+    """True when Python was built with tkinter. Without it, paths are typed."""
     return importlib.util.find_spec("tkinter") is not None
 
 
@@ -49,7 +49,7 @@ class FileDialog:
         kinds: dict[str, str] | None = None,
         start: Path | None = None,
     ) -> bool:
-        """Show the dialog; False when there is none on this machine or one is open already."""
+        """Show the dialog. Returns False when this machine has none, or when one is open already."""
         if self.is_open or not available():
             return False
         folder = "" if start is None else str(start.parent)
@@ -64,7 +64,7 @@ class FileDialog:
         return True
 
     def poll(self) -> bool:
-        """Deliver the chosen path, if a dialog has closed with one; True when a dialog has closed."""
+        """Pass on the chosen path when a dialog has closed with one. Returns True when a dialog has closed."""
         if self._process is None or self._process.poll() is None:
             return False
         assert self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""The film that is being made, if any: one at a time, in a process of its own."""
+"""Renders films in a separate process, one at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from m2v_studio.render.shot import Actor, Color, FilmOptions
 
 
 class Films:
-    """Starts, watches and stops it. `poll` is called for every frame of the window."""
+    """Starts, watches and stops the rendering of a film. `poll` is called in every frame of the window."""
 
     def __init__(self) -> None:
         self._process: FilmProcess | None = None
@@ -26,13 +26,13 @@ class Films:
         return self._process is not None
 
     def start(self, actors: tuple[Actor, ...], out: Path, options: FilmOptions) -> None:
-        """A film that is still being made is given up for this one."""
+        """Start a film; one that is still being rendered is stopped."""
         self.stop()
         self.out, self.done, self.total = out, 0, 0
         self._process = FilmProcess(actors, out, options)
 
     def poll(self) -> FilmReport | None:
-        """The newest report since the last time; the last one of a film ends it."""
+        """The newest report since the last call, or None; the last report of a film ends its rendering."""
         report = None
         while self._process is not None and (new := self._process.wait(0.0)) is not None:
             report = new
@@ -42,22 +42,24 @@ class Films:
         return report
 
     def stop(self) -> None:
-        """Give it up, if there is one; nothing half-written is left. The process ends in the background: it finishes
-        the picture it is at, and no frame of the window may wait for that."""
+        """Stop the film, if there is one, and leave no half-written file.
+
+        The process ends in the background, because it first finishes its image, which the window must not wait for.
+        """
         process, self._process = self._process, None
         if process is not None:
             self._ending = threading.Thread(target=process.stop, name="m2v-film-end")
             self._ending.start()
 
     def close(self) -> None:
-        """Give it up and wait until it has ended."""
+        """Stop the film and wait until its process has ended."""
         self.stop()
         if self._ending is not None:
             self._ending.join()
 
 
-def cast(state: State, rows: Sequence[int], colors: Sequence[Color], own_looks: bool) -> tuple[Actor, ...]:
-    """Results as they appear in a film; `colors` are those of the rows, for what has no looks of its own."""
+def film_actors(state: State, rows: Sequence[int], colors: Sequence[Color], own_looks: bool) -> tuple[Actor, ...]:
+    """The results of `rows` as a film shows them; `colors` are for results without colours of their own."""
     assert state.results is not None
     document = state.document
     source = document.source

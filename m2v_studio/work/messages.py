@@ -1,4 +1,4 @@
-"""What the window and the process with the model tell each other."""
+"""The messages between the window and the process with the model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Failed:
 
 @dataclass(frozen=True, eq=False)
 class DragReady:
-    """What a drag on the mesh with this number is solved with."""
+    """The system that solves drags on the mesh with this number."""
 
     mesh: int
     system: DragSystem
@@ -68,7 +68,7 @@ class DragReady:
 
 @dataclass(frozen=True)
 class FacingKnown:
-    """The way the creature with this number faces, in radians about Y from +Z in normalised space; None: not known."""
+    """The heading of the mesh with this number, in radians about Y from +Z in normalised space; None: not known."""
 
     mesh: int
     heading: float | None
@@ -93,7 +93,7 @@ class Reconstruct:
 
 @dataclass(frozen=True, eq=False)
 class Prepare:
-    """Work out what drags on this mesh need."""
+    """Compute the system for drags on this mesh, and its heading."""
 
     mesh: int
     subject: SourceMesh
@@ -102,7 +102,7 @@ class Prepare:
 @dataclass(frozen=True, eq=False)
 class Run:
     request: int
-    subject: Subject | None  # None when the other side has it already, from the request before
+    subject: Subject | None  # None when it is that of the request before
     task: Animate | Reconstruct
 
 

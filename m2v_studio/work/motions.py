@@ -1,4 +1,4 @@
-"""The bank of motions as the window sees it: what is in it, adding files of one's own, taking them out again."""
+"""The motion bank in the window: lists it, adds the user's own files and removes them."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from core.bank.bank_file import read_contents
 from core.bank.user_bank import bank_files, remove_motions, user_bank
 from m2v_studio.document.motion_switches import Pack, packs_of
 from m2v_studio.document.state import Notice
-from m2v_studio.work.apart import Apart, Say
+from m2v_studio.work.process_job import ProcessJob, Say
 from m2v_studio.work.tasks import Tasks
 
 
 @dataclass(frozen=True)
 class Added:
-    """What became of files that were to be added."""
+    """The outcome of adding files."""
 
     names: tuple[str, ...]
     skipped: tuple[str, ...]  # a sentence for each file that was left out
 
 
 def read_packs() -> tuple[Pack, ...]:
-    """Everything at hand; raises DataError where a bank is damaged."""
+    """All packs, shipped and the user's own; raises DataError when a bank is damaged."""
     own = user_bank()
     shipped = [model for path in bank_files() if path != own for model in read_contents(path)]
     return packs_of(shipped, read_contents(own) if own.is_file() else ())
 
 
 def remove(name: str) -> tuple[Pack, ...]:
-    """Take one of the user's own models out; what is left."""
+    """Remove one of the user's own models; returns the packs that are left."""
     remove_motions([name])
     return read_packs()
 
 
-class AddJob(Apart):
-    """Reads animated files, or a folder of them, into the user's bank; its answer is `Added`."""
+class AddJob(ProcessJob):
+    """Reads an animated file, or a folder of them, into the user's bank; returns `Added`."""
 
     def __init__(self, place: Path) -> None:
         super().__init__(add, place, "Adding motions", "add fewer files at a time")
 
 
 def add(place: Path, say: Say) -> Added:
-    """Imports torch, to say which part of a body is which."""
+    """Read files into the user's bank. Imports torch, as a model labels the parts of each body."""
     from core.bank.user_bank import add_motions
     from core.pipelines.part_descriptions import PartDescriptions
 
@@ -55,14 +55,14 @@ def add(place: Path, say: Say) -> Added:
     return Added(tuple(shape.name for shape in built.shapes), tuple(why for _, why in built.skipped))
 
 
-class Shelf:
-    """What the window knows of the bank; reads and changes it in the background."""
+class MotionList:
+    """The packs that the window lists; they are read and changed in the background."""
 
     def __init__(self, tasks: Tasks, failed: Callable[[Notice], None]) -> None:
         self._tasks, self._failed = tasks, failed
         self._job: AddJob | None = None
         self.packs: tuple[Pack, ...] | None = None  # None: not read yet
-        self.skipped: tuple[str, ...] = ()  # of the files that were added last, a sentence for each that was not
+        self.skipped: tuple[str, ...] = ()  # of the last addition: a sentence for each file left out
 
     @property
     def adding(self) -> bool:
@@ -73,11 +73,11 @@ class Shelf:
         return "" if self._job is None else self._job.progress
 
     def read(self) -> None:
-        """Read again what is there."""
+        """Read the packs again."""
         self._tasks.run("Reading the motions", read_packs, self._got, self._failed, quiet=True)
 
     def add(self, place: Path) -> None:
-        """Add a file or a folder; one at a time."""
+        """Add a file or a folder; ignored while another is being added."""
         if self._job is None:
             self.skipped = ()
             self._job = AddJob(place)

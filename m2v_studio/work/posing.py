@@ -1,4 +1,4 @@
-"""The mesh under the hand: what a drag shows until the model has drafted the motion."""
+"""Poses the mesh during a drag, until the model has drafted the motion."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from m2v_studio.document.turning import turn_around
 
 
 class Posing:
-    """One drag at a time. Nothing is posed before the mesh is prepared, which takes a second after it was opened."""
+    """One drag at a time. Until the mesh is prepared, about a second after it was opened, `pose` returns None."""
 
     def __init__(self) -> None:
         self.system: DragSystem | None = None
         self.held = False  # the button is down
         self._base: NDArray[np.float32] | None = None
         self._grip: Grip | None = None
-        self._before: list[NDArray[np.float64]] = []  # how the turned handles' surroundings were at first, [3, 3]
+        self._before: list[NDArray[np.float64]] = []  # [3, 3] rotations of turned handles at the start
 
     def forget(self) -> None:
-        """Another mesh is opened."""
+        """Reset for another mesh."""
         self.system, self._base, self._grip, self.held = None, None, None, False
 
     def take(self, base: NDArray[np.float32]) -> None:
-        """A handle is taken hold of while the mesh is at `base` [V, 3]."""
+        """Begin a drag from the mesh `base` [V, 3]."""
         self.held, self._base, self._grip = True, base, None
 
     def release(self) -> None:
         self.held = False
 
     def pose(self, document: Document, frame: int) -> NDArray[np.float32] | None:
-        """The mesh [V, 3] that meets all that handles ask for at this frame, nearest to where it was taken hold of."""
+        """The mesh [V, 3] that satisfies all handles at this frame, deformed as little as possible by the drag."""
         source = document.source
         if self.system is None or self._base is None or source is None or len(self._base) != len(source.vertices):
             return None

@@ -1,4 +1,4 @@
-"""One studio a project: a project that is open twice says so, and neither overwrites what the other saves."""
+"""Locks the open project, so that two studios do not overwrite each other's work."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ELSEWHERE = "{name} is open in another studio{so}; save under another name, or c
 
 
 class ProjectLock:
-    """Keeps the open project to this studio, as long as its process runs."""
+    """Holds the lock of the open project as long as this process runs."""
 
     def __init__(self) -> None:
         self._project = ""
         self._held: IO[str] | None = None
 
     def follow(self, project: str, told: Callable[[Notice], None]) -> None:
-        """The project that is open now, by its path; `told` hears of one that another studio has."""
+        """Lock the project that is open now, by its path; `told` gets a notice if another studio has it open."""
         if project == self._project:
             return
         self.let_go()
@@ -35,12 +35,12 @@ class ProjectLock:
             told(Notice("This project is open twice", ELSEWHERE.format(name=name, so=", so it cannot be saved here")))
 
     def save(self, state: State, path: Path) -> None:
-        """Write the project; raises DataError when another studio has it open, or the disk refuses."""
+        """Write the project; raises DataError when another studio has it open or the file cannot be written."""
         own = str(path) == self._project
         if own and (self._held is not None or self._take()):
             save_project(state, path)
             return
-        with suppress(OSError):  # where no lock can be written, nobody holds one
+        with suppress(OSError):  # if no lock can be written, no studio holds one
             file = None if own else try_lock(_lock_path(path))
             if file is None:
                 raise DataError(ELSEWHERE.format(name=path.name, so=", whose work this would overwrite"))
@@ -53,7 +53,7 @@ class ProjectLock:
         self._project, self._held = "", None
 
     def _take(self) -> bool:
-        """Whether the project is this studio's own now; where no lock can be written, it is."""
+        """True when this studio holds the lock now, or when no lock can be written."""
         with suppress(OSError):
             self._held = try_lock(_lock_path(Path(self._project)))
             return self._held is not None

@@ -1,4 +1,4 @@
-"""Reads what a document is animated after in the background, anew when it or the rate has changed."""
+"""Reads the document's reference in the background, and again when it or the frame rate has changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Wanted = TypeVar("Wanted", bound=Hashable)
 
 
 class ReferenceReader(Generic[Wanted]):
-    """`wanted` says what a document asks for, None: nothing; `read` reads it, frame after frame."""
+    """`wanted` returns what a document refers to, or None; `read` reads it as an array of frames."""
 
     def __init__(
         self, tasks: Tasks, wanted: Callable[[Document], Wanted | None], read: Callable[[Wanted], NDArray[Any]]
@@ -26,10 +26,10 @@ class ReferenceReader(Generic[Wanted]):
         self._tasks, self._asked, self._read = tasks, wanted, read
         self._wanted: Wanted | None = None
         self.frames: NDArray[Any] | None = None  # [N, ...]; None while there are none
-        self.fault: Notice | None = None  # why there are none, until it was shown
+        self.fault: Notice | None = None  # why reading failed, until the window has shown it
 
     def update(self, document: Document) -> None:
-        """To be called in every frame."""
+        """Call this in every frame of the window."""
         wanted = self._asked(document)
         if wanted == self._wanted:
             return
@@ -55,7 +55,7 @@ def pictures_wanted(document: Document) -> tuple[Path, float] | None:
 
 
 def read_pictures(wanted: tuple[Path, float]) -> NDArray[np.uint8]:
-    """[N, H, W, 3]"""
+    """The reference images [N, H, W, 3]."""
     return read_reference(*wanted)
 
 
@@ -65,5 +65,5 @@ def motion_wanted(document: Document) -> tuple[Path, str, float, int] | None:
 
 
 def read_motion_track(wanted: tuple[Path, str, float, int]) -> NDArray[np.float32]:
-    """[T, V, 3] in the units of the file."""
+    """The reference motion [T, V, 3] in the units of its file."""
     return clip_motion(*wanted).vertices

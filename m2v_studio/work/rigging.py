@@ -1,4 +1,4 @@
-"""A rig in a process of its own: the window goes on, and no torch comes into its process."""
+"""Makes a rig in a separate process: the window keeps drawing and does not import torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from core.io.export_clip import ExportOptions
 from core.pipelines.request import Reconstruction, Sample, Windows
 from core.sequence import MeshSequence, SourceMesh
 from m2v_studio.document.state import Document
-from m2v_studio.work.apart import Apart, Say
 from m2v_studio.work.exporting import Written, exported_sequence
+from m2v_studio.work.process_job import ProcessJob, Say
 
 
 @dataclass(frozen=True, eq=False)
 class RigRequest:
-    """One rig of one mesh, for its motions and those that the bank lends; everything the other process needs."""
+    """All that the other process needs to rig one mesh with its motions and motions borrowed from the bank."""
 
     sequences: tuple[MeshSequence, ...]
     names: tuple[str, ...]
@@ -36,22 +36,22 @@ class RigRequest:
         options: ExportOptions,
         windows: Windows = "none",
     ) -> RigRequest:
-        """For results of a document, each an action with its name; without results for its mesh alone."""
+        """The request for results of a document, each an action of this name, or without results for its mesh alone."""
         sequences = [replace(exported_sequence(sample, document), handles=None) for sample in samples]
         sources = [sample.source if isinstance(sample, Sample) else "" for sample in samples]
         titles = [", ".join(filter(None, pair)) for pair in zip(names, sources, strict=True)]
         return cls(tuple(sequences), tuple(titles), document.source, out, options, windows)
 
 
-class RigJob(Apart):
-    """Makes and writes the rig of a request; its answer is `Written`."""
+class RigJob(ProcessJob):
+    """Makes and writes the rig of a request; returns `Written`."""
 
     def __init__(self, request: RigRequest) -> None:
         super().__init__(write_rig, request, "Making the rig", "try fewer results", ExportError)
 
 
 def write_rig(request: RigRequest, _: Say) -> Written:
-    """Make the rig and write it; imports torch, to know what is what."""
+    """Make the rig and write it. Imports torch, as a model labels the parts of the body."""
     from core.io.export_notes import export_notes
     from core.io.rig_export import export_rig
     from core.pipelines.borrowed_rig import rig_with_bank

@@ -1,4 +1,4 @@
-"""The process with the model: it runs one request at a time, until a newer one or a cancellation comes."""
+"""The process with the model. It runs one request at a time; a newer one or a cancellation interrupts it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from m2v_studio.work.messages import (
 )
 from m2v_studio.work.transfer import receive, send
 
-FIRST_MESH_SECONDS = 0.4  # that a mesh given at the start is waited for, before the model is loaded
+FIRST_MESH_SECONDS = 0.4  # before the model is loaded, a mesh given at the start is waited for this long
 _NOTHING = object()
 
 # ---- the background side ----------------------------------------------------------------------------------
@@ -43,14 +43,14 @@ _NOTHING = object()
 def serve_process(connection: Connection, factory: AnimatorFactory) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C in the terminal is for the window's process
     if hasattr(os, "nice"):
-        os.nice(5)  # the window's frames come first
+        os.nice(5)  # the window's process comes first
     serve(connection, partial(_on_free_cores, factory, CoreWatch()))
 
 
 def _on_free_cores(factory: AnimatorFactory, cores: CoreWatch) -> AnimatorLike:
-    """The models, with as many threads as there are cores that nobody else used while they were loaded.
+    """Load the models and use as many threads as cores were free meanwhile. `OMP_NUM_THREADS` overrides the number.
 
-    They keep that number: with another one, sums are rounded differently. `OMP_NUM_THREADS` overrides it.
+    It does not change later, because sums are rounded differently with another number of threads.
     """
     animator = factory()
     if "OMP_NUM_THREADS" not in os.environ and (torch := sys.modules.get("torch")) is not None:
@@ -59,7 +59,7 @@ def _on_free_cores(factory: AnimatorFactory, cores: CoreWatch) -> AnimatorLike:
 
 
 def serve(connection: Connection, factory: AnimatorFactory) -> None:
-    # A mesh that is opened at once can be posed while the model is still being loaded, which takes seconds.
+    # Loading the model takes seconds; a mesh that is opened at once can be posed meanwhile.
     try:
         pending: Any = receive(connection) if connection.poll(FIRST_MESH_SECONDS) else _NOTHING
     except (EOFError, OSError):
@@ -98,15 +98,15 @@ def serve(connection: Connection, factory: AnimatorFactory) -> None:
 
 
 def _prepare_drags(connection: Connection, message: Prepare) -> None:
-    """Where it fails the mesh stands still while it is dragged, and the draft after it says what is wrong."""
+    """Send the system for drags. If this fails, the mesh does not follow drags, and the next draft reports why."""
     with contextlib.suppress(Exception):
         send(connection, DragReady(message.mesh, DragSystem.of(message.subject.vertices, message.subject.faces)))
 
 
 def _tell_facing(connection: Connection, animator: AnimatorLike, message: Prepare) -> None:
-    """Where it fails, views are along the axes."""
+    """Send the creature's heading. If this fails, views are along the axes."""
     with contextlib.suppress(Exception):
-        if not connection.poll():  # nobody waits for something else
+        if not connection.poll():  # no other request is waiting
             send(connection, FacingKnown(message.mesh, animator.facing(message.subject)))
 
 
@@ -140,20 +140,20 @@ def _run(connection: Connection, animator: AnimatorLike, job: Run, subject: Subj
     except (EOFError, BrokenPipeError):
         return None
     except MemoryError:
-        message = "There is not enough memory for this; ask for fewer seeds or frames, a smaller mesh or less detail."
+        message = "There is not enough memory for this; use fewer seeds or frames, a smaller mesh or less detail."
         send(connection, Failed(job.request, message))
     except Exception:
-        send(connection, Failed(job.request, "Generation failed because of a fault in it.", traceback.format_exc()))
+        send(connection, Failed(job.request, "Generation failed because of a bug.", traceback.format_exc()))
     return interrupted
 
 
 def _label(animator: AnimatorLike) -> str:
-    """For the title line, such as "small, cpu", from whatever the animator tells about itself."""
+    """The model in words for the title line, such as "small, cpu"; "model ready" if the animator names neither."""
     parts = [str(getattr(animator, name)) for name in ("preset", "device") if _is_word(animator, name)]
     return ", ".join(parts) or "model ready"
 
 
 def _is_word(animator: object, name: str) -> bool:
-    """True when the attribute prints as a short word (a torch.device does)."""
+    """True when the attribute prints as a short word, as a torch.device does."""
     value = getattr(animator, name, None)
     return value is not None and not callable(value) and 0 < len(str(value)) <= 24

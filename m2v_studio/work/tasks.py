@@ -1,4 +1,4 @@
-"""Work off the main thread: reading meshes, saving, exporting, one after the other; what takes long, beside these."""
+"""Work off the main thread. Reading, saving and exporting run one after the other, long work beside them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Task:
 
 
 class Tasks:
-    """Callbacks run in `poll`, on the thread that calls it, so they may change the state freely."""
+    """A queue of background tasks. Callbacks run in `poll`, on its caller's thread, so they may change the state."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="m2v-files")
@@ -41,18 +41,18 @@ class Tasks:
     ) -> None:
         """Queue `work`; `title` names it in the status line ("Exporting fox.glb") unless `quiet`.
 
-        Long work comes with a `stop` that ends it soon: no save waits for it, and `close` ends it.
+        Long work has a `stop` that ends it soon. Then no save waits for it, and `close` stops it.
         """
         pool = self._pool if stop is None else self._long
         self._running.append(_Task(title, pool.submit(work), done, failed, quiet, stop))
 
     @property
     def busy(self) -> str:
-        """What the window says is going on, empty when nothing is."""
+        """The title of the running task for the status line; empty without one."""
         return next((task.title for task in self._running if not task.quiet), "")
 
     def poll(self) -> None:
-        """Deliver what has finished."""
+        """Call the callbacks of finished tasks."""
         finished = [task for task in self._running if task.future.done()]
         self._running = [task for task in self._running if task not in finished]
         for task in finished:
@@ -67,7 +67,7 @@ class Tasks:
                 task.failed(notice_of(f"{task.title} failed", error))
 
     def close(self) -> None:
-        """Wait for what is running (a save must not be cut short), drop what is queued and end what takes long."""
+        """Wait for the running task, as a save must not be cut short; drop queued tasks and stop long ones."""
         for task in self._running:
             if task.stop is not None:
                 task.stop()
@@ -76,7 +76,7 @@ class Tasks:
 
 
 def notice_of(title: str, error: BaseException) -> Notice:
-    """The dialog for an error: its sentence when it is meant for people, else a plain one with the details kept."""
+    """The dialog for an error: its own sentence if it is meant for users, else a general one with the traceback."""
     if isinstance(error, M2VError):
         return Notice(title, str(error))
     if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""Messages between processes: what is large in them goes beside the rest in parts, so that nothing is copied whole."""
+"""Messages between processes. Large arrays are sent separately, in parts, so that they are not copied as a whole."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-LARGE = 64 << 10  # bytes of an array from which it goes beside
+LARGE = 64 << 10  # arrays of at least this many bytes are sent separately
 PART = 1 << 20
 
 
 def send(connection: Connection, message: object) -> None:
-    """What `receive` gets at the other end; raises OSError or ValueError when that is gone."""
+    """Send a message to `receive` at the other end; raises OSError or ValueError when that is gone."""
     beside: list[memoryview] = []
 
     def keep(buffer: pickle.PickleBuffer) -> bool:

@@ -1,8 +1,8 @@
-"""Background generation: the latest request wins, progress and previews stream back, cancel is quick.
+"""Generation in the background: a new request replaces the running one, and progress and previews come back.
 
-The model lives in a process of its own (`serving`), so that neither importing torch (which holds the interpreter for
-up to a second) nor sampling can ever delay a window frame, and so that running out of memory ends in a message.
-The same loop also runs on a thread, which the tests use.
+The model runs in a separate process (`serving`). Importing torch, which holds the interpreter for up to a second, and
+sampling then never delay a frame of the window, and running out of memory ends in a message. Tests run the same loop
+on a thread.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class GenerationWorker:
         self._generation = 0  # of the process: reports of an ended one are ignored
         self._request = 0
         self._active: int | None = None
-        self._mesh = 0  # the number of the mesh that drags were last prepared for
-        self._subject: Subject | None = None  # what the other side has
+        self._mesh = 0  # the number of the mesh that was last prepared for drags
+        self._subject: Subject | None = None  # the mesh or scans that the other process has
         self._closing = False
 
     @property
@@ -87,18 +87,18 @@ class GenerationWorker:
         reader.start()
 
     def prepare(self, mesh: SourceMesh) -> None:
-        """Ask for what drags on this mesh are solved with; they come as `DragReady`, and which way it faces."""
+        """Request the system for drags on this mesh and its heading; they come as `DragReady` and `FacingKnown`."""
         self.start()
         self._mesh += 1
         self._subject = mesh
         self._outbox.put(Prepare(self._mesh, mesh))
 
     def submit(self, mesh: SourceMesh, tracks: HandleTracks, options: SamplingOptions) -> int:
-        """Ask for motions of a mesh; returns the request's number. Anything still running is given up for it."""
+        """Request motions of a mesh; returns the request's number. A running request is stopped."""
         return self._ask(mesh, Animate(tracks, options))
 
     def submit_scans(self, scans: ScanSequence, options: ReconstructionOptions) -> int:
-        """Ask for complete meshes of scans, in the same way."""
+        """Request complete meshes of scans; like `submit`."""
         return self._ask(scans, Reconstruct(options))
 
     def _ask(self, subject: Subject, task: Animate | Reconstruct) -> int:
@@ -111,13 +111,13 @@ class GenerationWorker:
         return self._request
 
     def cancel(self) -> None:
-        """Stop the running request; nothing more is reported of it."""
+        """Stop the running request; it sends no more reports."""
         if self._active is not None:
             self._outbox.put(Cancel(self._active))
             self._active = None
 
     def poll(self) -> list[Event]:
-        """Reports since the last call; those of requests that are no longer wanted are left out."""
+        """Reports since the last call, without those of stopped requests."""
         events: list[Event] = []
         while True:
             try:
@@ -140,7 +140,7 @@ class GenerationWorker:
             events.append(event)
 
     def close(self) -> None:
-        """End the background side; a running request is given up."""
+        """End the background process; a running request is stopped."""
         self._closing = True
         self._connection = None
         self._active = None

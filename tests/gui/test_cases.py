@@ -111,7 +111,7 @@ def test_another_depth_unit_is_chosen_and_kept(driver: Driver, tmp_path: Path) -
     driver.app.context.set_depth_scale(5000.0)  # what the list of the field does
     driver.until(lambda: studio.state.document.scans.reading.depth_scale == 5000.0, PATIENCE)  # type: ignore[union-attr]
     assert studio.state.document.alignment.scale == pytest.approx(before / 5, rel=0.02)
-    assert "5,000 units a metre" in studio.state.message
+    assert "5,000 units per metre" in studio.state.message
     driver.settle()
     save_project(studio.state, tmp_path / "depth.m2v")
     again = load_project(tmp_path / "depth.m2v")[0]

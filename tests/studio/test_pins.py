@@ -11,7 +11,7 @@ import numpy as np
 from core.key_easing import EASING_KINDS, Easing
 from m2v_studio.document import block_edits, commands, pin_commands, selection
 from m2v_studio.document.history import Session
-from m2v_studio.document.key_edits import asked_of
+from m2v_studio.document.key_edits import effect_of
 from m2v_studio.document.project import load_project, save_project
 from m2v_studio.document.state import Document, State, edit_key, tracks
 
@@ -158,4 +158,4 @@ def test_random_edits_of_everything_keep_every_handle_askable_and_undo_exactly(t
 
 def edit_key_of(document: Document) -> list[object]:
     """What the handles ask for, whatever mesh object they are on."""
-    return [asked_of(handle) for handle in document.handles]
+    return [effect_of(handle) for handle in document.handles]

@@ -39,7 +39,7 @@ def test_turns_add_up_and_go_through_quaternions() -> None:
 
 def test_a_turn_asks_for_another_motion_and_can_be_taken_away() -> None:
     state = turned()
-    plain = turning.remove_turns(state, selection.keys_in_hand(state))
+    plain = turning.remove_turns(state, selection.keys_to_edit(state))
     assert list(plain.document.handles[0].keys) == [8] and not plain.document.handles[0].turns
     assert edit_key(state.document) != edit_key(plain.document)
     turns, given = tracks(state.document).turns()

@@ -183,7 +183,7 @@ def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout |
     if scale is not None:
         return scale
     if layout is not None and layout.scale != MILLIMETRES:
-        said.append(f"Depth is read as {layout.scale:,.0f} units a metre, as in {layout.name}.")
+        said.append(f"Depth is read as {layout.scale:,.0f} units per metre, as in {layout.name}.")
         return layout.scale
     if layout is not None:
         return layout.scale
@@ -195,7 +195,7 @@ def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout |
         seen = depth[depth > 0]
         if len(seen) and np.median(seen) > _TOO_FAR * MILLIMETRES:
             said.append(
-                f"Depth is read as {TUM_SCALE:,.0f} units a metre, as the subject would be "
+                f"Depth is read as {TUM_SCALE:,.0f} units per metre, as the subject would be "
                 f"{np.median(seen) / MILLIMETRES:.1f} m away in millimetres; give the depth scale if that is wrong."
             )
             return TUM_SCALE

@@ -65,7 +65,7 @@ class ReadingOptions:
         if self.depth_max is not None and not self.depth_max > 0:
             raise DataError(f"The greatest depth is {self.depth_max} m, but it must be above 0.")
         if self.depth_scale is not None and not 0 < self.depth_scale < 1e9:
-            raise DataError(f"The depth scale is {self.depth_scale}, but it is the number of units a metre, above 0.")
+            raise DataError(f"The depth scale is {self.depth_scale}, but it is the number of units per metre, above 0.")
 
     def with_settings(self, settings: dict) -> ReadingOptions:
         """The options, completed from scan.json; values of the wrong type there are ignored."""

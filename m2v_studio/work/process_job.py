@@ -1,4 +1,4 @@
-"""Work in a process of its own: the window goes on, and no torch comes into its process."""
+"""Long work in a separate process: the window keeps drawing, and its own process does not import torch."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 
 from core.errors import Cancelled, M2VError
 
-WAITING = 0.1  # seconds between two looks whether it is to stop
+WAITING = 0.1  # seconds between two checks whether to stop
 PATIENCE = 5.0
 
 Say = Callable[[str], None]
 
 
-class Apart:
-    """Callable on a thread that may wait: `work(request, say)` elsewhere. `stop` ends it soon, from any thread.
+class ProcessJob:
+    """Runs `work(request, say)` in another process; call it on a thread that may wait. Any thread may `stop` it.
 
-    What the work says on its way arrives in `progress`. `failure` makes the error of a sentence meant for people; the
-    process that ended by itself gets `title` and `advice`.
+    `progress` holds the latest words that the work has passed to `say`. `failure` is the class of the errors raised for
+    the user; the sentence for a process that ended by itself begins with `title` and ends with `advice`.
     """
 
     def __init__(
@@ -38,12 +38,10 @@ class Apart:
         self._stopped.set()
 
     def __call__(self) -> Any:
-        """Raises M2VError with one sentence, RuntimeError with the details of a fault, Cancelled after `stop`."""
+        """Returns the work's answer. Raises `failure` with a sentence, RuntimeError for a bug, or Cancelled."""
         ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
-        process = context.Process(
-            target=_serve, args=(theirs, self._work, self._request), name="m2v-apart", daemon=True
-        )
+        process = context.Process(target=_serve, args=(theirs, self._work, self._request), name="m2v-job", daemon=True)
         process.start()
         theirs.close()
         try:
