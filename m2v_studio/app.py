@@ -47,7 +47,7 @@ from m2v_studio.view.reference_view import ReferenceView
 from m2v_studio.view.resting import Rest
 from m2v_studio.view.scan_box import draw_box
 from m2v_studio.view.scan_gizmo import BoxGizmo
-from m2v_studio.view.scan_scene import clouds, picture
+from m2v_studio.view.scan_scene import clouds, scan_image
 from m2v_studio.view.scan_view import ScanView
 from m2v_studio.view.scene import SceneBuilder
 from m2v_studio.view.timeline import Timeline
@@ -247,7 +247,7 @@ class App:
         pictures, heading = context.reference.frames, self.studio.heading
         self.reference_view.show(state, pictures, heading, self.viewport.floor_height, self.viewport)
         self.ghost.show(state, context.reference_motion.frames, self.viewport)
-        self.scan_view.show(clouds(state, figures), picture(state, figures), self.viewport)
+        self.scan_view.show(clouds(state, figures), scan_image(state, figures), self.viewport)
         draw_box(context, self.region)
         overlay.draw(context, self.region)
         self.turn_ring.draw(context, self.region)

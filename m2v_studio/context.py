@@ -31,10 +31,10 @@ from m2v_studio.work.films import Films, film_actors
 from m2v_studio.work.motions import MotionList
 from m2v_studio.work.reference_reader import (
     ReferenceReader,
+    images_wanted,
     motion_wanted,
-    pictures_wanted,
+    read_images,
     read_motion_track,
-    read_pictures,
 )
 
 NO_DIALOG = (
@@ -95,7 +95,7 @@ class EditorContext:
         self.clip: KeyClip | None = None  # copied keys
         self.menu_asked = ""  # "view" or "timeline": open the menu of a right click
         self.focus_frame = False  # key G: put the cursor into the timeline's frame field
-        self.reference = ReferenceReader(studio.tasks, pictures_wanted, read_pictures)
+        self.reference = ReferenceReader(studio.tasks, images_wanted, read_images)
         self.reference_motion = ReferenceReader(studio.tasks, motion_wanted, read_motion_track)
         self.reference_path = ""  # as typed so far
         self.closing = False

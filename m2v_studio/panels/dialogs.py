@@ -45,9 +45,9 @@ def begin_modal(title: str, width: float) -> Iterator[bool]:
 
 @contextmanager
 def card(title: str, size: tuple[float, float], around: float) -> Iterator[tuple[float, float]]:
-    """A window in the middle, beside the work rather than instead of it; yields width and height of the list in it.
+    """A non-modal window in the middle; yields the width and height of the list in it, in pixels.
 
-    They are `size` at scale 1, or what leaves 80 pixels beside it and `around` above and below.
+    They are `size` at scale 1, but leave 80 pixels beside the window and `around` above and below it.
     """
     s, main = scale(), psim.GetMainViewport()
     width, height = min(size[0] * s, main.Size[0] - 80 * s), min(size[1] * s, main.Size[1] - around * s)
@@ -63,8 +63,7 @@ def card(title: str, size: tuple[float, float], around: float) -> Iterator[tuple
 
 
 def search_field(words: str, hint: str, tip: str, width: float) -> tuple[str, bool]:
-    """The words that a list is searched for, typed as soon as it opens, and whether the list is to close: Esc takes
-    the words away first."""
+    """A focused field for search words. Returns the words, and True when Esc closes the list; it first clears words."""
     if psim.IsWindowAppearing():
         psim.SetKeyboardFocusHere()
     psim.SetNextItemWidth(width)

@@ -1,4 +1,4 @@
-"""The easing of the chosen keys: a choice, and a curve that can be bent with the mouse."""
+"""The easing of the selected keys: its kind, and a curve that can be bent with the mouse."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import gap, heading, rule, scale, segmented, tooltip
 
 TIPS = {
-    "": "Free: the motion finds its own way to the next key.",
+    "": "Free: the model generates the motion to the next key.",
     "linear": "Straight to the next key, always equally fast.",
     "smooth": "Starts and ends gently.",
     "hold": "Stays, and jumps at the next key.",
     "overshoot": "Goes past the next key and comes back to it.",
 }
 NAMES = {"": "Free", "linear": "Line", "smooth": "Ease", "hold": "Hold", "overshoot": "Over"}
-CURVE = "The way to the next key over time. Drag up or down to bend it."
+CURVE = "Progress to the next key over time. Drag up or down to bend it."
 HEIGHT = 74.0  # of the curve, pixels at scale 1
 LOW, HIGH = -0.2, 1.32  # of the way, at the curve's lower and upper edge
 
 
 def draw_easing(context: EditorContext) -> None:
-    """Draws nothing while no key is chosen."""
+    """Draws nothing while no key is selected."""
     studio = context.studio
     keys = selection.chosen_keys(studio.state)
     if not keys:

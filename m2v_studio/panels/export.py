@@ -1,4 +1,4 @@
-"""The export dialog: format, which results, speed, range, axes, scale and where to."""
+"""The export dialog: format, results, speed, range, axes, scale and path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUFFIXES = tuple(FORMATS)
 AXES = ("y", "z", "x")
 VERTICES = "Every vertex of every frame, exactly"
 BORROWED: tuple[tuple[Windows, str, str], ...] = (
-    ("none", "Not used", "Bones where these results bend, and where the skeleton of a body like this has them"),
+    ("none", "Not used", "Bones where these results bend, and where a similar body's skeleton has them"),
     ("bones", "To find bones", "Motions of the bank on this shape also show where it bends; they are not written"),
     ("actions", "As actions", "Motions of the bank on this shape are written too: it walks, runs, eats"),
 )
@@ -93,7 +93,7 @@ class ExportDialog:
             context.export_open = False
 
     def _borrowed(self, alone: bool) -> None:
-        """What motions of the bank are for; a shape without results has no others."""
+        """The use of the bank's motions; a shape without results has no other motions."""
         label_left("Borrowed", "What motions of the bank are for, beside the results", LABEL)
         why = "There are no results, so the actions are borrowed." if alone else ""
         kinds = [kind for kind, *_ in BORROWED]

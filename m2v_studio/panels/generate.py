@@ -77,7 +77,7 @@ class GeneratePanel:
             studio.do("same shape", scan_commands.set_one_shape, one_shape)
 
     def draw_button(self, context: EditorContext) -> None:
-        """The button alone, which stays visible when the settings above it scroll."""
+        """Draw the button, which stays visible when the settings above it scroll."""
         gap(3)
         studio = context.studio
         state = studio.state

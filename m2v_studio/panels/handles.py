@@ -24,7 +24,7 @@ class HandlesPanel:
     """Has a fixed height, so that nothing below it moves under the mouse."""
 
     def __init__(self) -> None:
-        self._followed: tuple[int | None, int] = (None, 0)  # the chosen row and the number of rows last seen
+        self._followed: tuple[int | None, int] = (None, 0)  # the selected row and the number of rows in the last frame
         self._place = PlaceFields()
 
     def draw(self, context: EditorContext) -> None:
@@ -46,7 +46,7 @@ class HandlesPanel:
         if state.view.selected is not None and state.view.selected < len(state.document.handles):
             self._details(context, state.view.selected)
         elif document.handles:
-            muted("Choose one to rename, pin or delete it.")
+            muted("Select one to rename, pin or delete it.")
         psim.EndChild()
         rule()
 
@@ -121,7 +121,7 @@ class HandlesPanel:
         studio = context.studio
         view, handle = studio.state.view, studio.state.document.handles[row]
         chosen = view.key is not None and view.key in handle.keys
-        why = "" if chosen else "Choose a key in the timeline first."
+        why = "" if chosen else "Select a key in the timeline first."
         half = (psim.GetContentRegionAvail()[0] - 6 * scale()) / 2
         tip = f"Delete the selected key at frame {view.key}" if chosen else "Delete the selected key"
         if button("Delete key", context.with_keys(tip, "delete"), why, width=half):

@@ -17,20 +17,20 @@ from m2v_studio.view.widgets import heading, muted, scale
 
 MOUSE: tuple[tuple[str, str, str], ...] = (  # group, gesture, meaning
     ("Mouse in the view", "Click", "add a handle"),
-    ("Mouse in the view", "Shift+click", "pin a vertex; on a handle: choose it too"),
-    ("Mouse in the view", "Drag a handle", "write a key, of all chosen handles"),
+    ("Mouse in the view", "Shift+click", "pin a vertex; on a handle: select it too"),
+    ("Mouse in the view", "Drag a handle", "write a key for all selected handles"),
     ("Mouse in the view", "Drag its ring", "turn what is around it; Shift: in steps of 15 degrees"),
     ("Mouse in the view", "Press with the brush", "paint a region; Ctrl takes away, the wheel changes the size"),
     ("Mouse in the view", "Drag beside it", "turn the view"),
-    ("Mouse in the view", "Ctrl+drag", "choose handles by a box"),
+    ("Mouse in the view", "Ctrl+drag", "select handles by a box"),
     ("Mouse in the view", "Right drag", "move the view"),
     ("Mouse in the view", "Right click", "menu of commands"),
     ("Mouse in the view", "Wheel", "come closer"),
-    ("Mouse in the timeline", "Drag a key", "move it, with all chosen keys"),
+    ("Mouse in the timeline", "Drag a key", "move it with all selected keys"),
     ("Mouse in the timeline", "Ctrl+drag a key", "copy it"),
-    ("Mouse in the timeline", "Alt+drag a key", "scale the chosen keys in time"),
-    ("Mouse in the timeline", "Drag beside keys", "choose keys by a box"),
-    ("Mouse in the timeline", "Shift+click", "choose one more"),
+    ("Mouse in the timeline", "Alt+drag a key", "scale the selected keys in time"),
+    ("Mouse in the timeline", "Drag beside keys", "select keys by a box"),
+    ("Mouse in the timeline", "Shift+click", "select one more"),
 )
 WIDTH, HEIGHT = 660.0, 470.0  # pixels at scale 1
 COLUMN = 150.0

@@ -1,4 +1,4 @@
-"""The chosen handle's position, turn and snapping."""
+"""The selected handle's position, turn and snapping."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from m2v_studio.view.hold import take_hold
 from m2v_studio.view.style import rgba
 from m2v_studio.view.widgets import choice, disabled, scale, tooltip
 
-SNAP = "What a handle snaps to while it is dragged. Put on, in the right-click menu, does it once."
+SNAP = "What a handle snaps to while it is dragged. The commands Put on, in the right-click menu, do it once."
 SCRUB = "Drag sideways, or Ctrl+click and type."
 TURNED = "Rotation of what surrounds the handle in {}: degrees about X, then Y, then Z of the file. "
 FREE = "Grey: free, shown as the motion turns it. Typing a number fixes it."
@@ -29,7 +29,7 @@ Vector = NDArray[np.float64]
 
 
 class PlaceFields:
-    """Fields for the chosen handle's position and turn in the frame shown, to be scrubbed or typed."""
+    """Fields for the selected handle's position and turn in the shown frame, to be scrubbed or typed."""
 
     def __init__(self) -> None:
         self._angles: tuple[tuple[int, int], Vector] = ((-1, -1), np.zeros(3))  # last shown, for a vertex and frame
@@ -48,7 +48,7 @@ class PlaceFields:
         handle, origin = state.document.handles[row], np.asarray(source.origin)
         why = "A pinned handle does not move." if handle.pinned else ""
         reach, step = FAR * source.size, source.size / 400
-        tip = f"Where the handle is, and is to be in {where}. {SCRUB}"
+        tip = f"Position of the handle in {where}. {SCRUB}"
         wanted, ended = _three("", place + origin, step, reach, "%.4g", tip, why)
         if wanted is not None:
             _write(context, "place handle", commands.set_key, row, frame, wanted - origin)
@@ -98,8 +98,9 @@ def _write(context: EditorContext, label: str, command: Callable[..., State], *v
 def _three(
     name: str, values: Vector, step: float, reach: float, form: str, tip: str, why: str, faint: bool = False
 ) -> tuple[Vector | None, bool]:
-    """A line of three fields, `name` X to Z; returns all three if one has just changed, and whether the gesture has
-    ended.
+    """A line of three fields, `name` X to Z.
+
+    Returns all three values [3] if one has just changed, else None, and whether the gesture has ended.
     """
     space, found, ended = 4 * scale(), None, False
     width = (psim.GetContentRegionAvail()[0] - 2 * space) / 3

@@ -78,8 +78,8 @@ def _opacity(context: EditorContext, reference: Reference) -> None:
 
 
 def _offset(context: EditorContext, reference: Any, name: str, unit: str, command: Command) -> None:
-    """Which picture or frame of a reference stands beside frame 0."""
+    """The field for the image or frame of a reference that is shown at frame 0."""
     psim.SetNextItemWidth(WIDTH * scale())
     edited = int_field(f"##{name}", reference.offset, 0.2, -MOST_OFFSET, MOST_OFFSET, f"{unit} %+d at frame 0")
-    tooltip(f"Which {unit} of it stands beside frame 0. Drag sideways, or Ctrl+click and type.")
+    tooltip(f"The {unit} of the reference that is shown at frame 0. Drag sideways, or Ctrl+click and type.")
     context.apply(edited, f"reference {name}", command, replace(reference, offset=int(edited.value)))

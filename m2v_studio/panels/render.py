@@ -32,7 +32,7 @@ KINDS: tuple[tuple[str, str, str], ...] = (
 SIZES = ((1280, 720), (1920, 1080), (1080, 1080), (640, 360))
 SEED, OWN = 0, 1
 OF_SCANS = "Meshes made from scans have no looks of their own."
-CAMERA = "The camera looks from where you look now, and sees the whole motion."
+CAMERA = "The camera has the direction of the view and shows the whole motion."
 
 
 @dataclass
@@ -72,7 +72,7 @@ class RenderDialog:
         kind = segmented("kind", [(name, tip, "") for _, name, tip in KINDS], self.kind)
         if kind != self.kind:
             self._choose(kind)
-        label = ("Motions", "Which results are in it")
+        label = ("Motions", "Which results are in the film")
         self.every = which_row(state, label, self.every, "All {}, side by side", "Every result, in step")
         label_left("Looks", "How the motions are coloured", LABEL)
         without = why_not_color(state, "own") if state.document.source is not None else OF_SCANS
@@ -152,7 +152,7 @@ class RenderDialog:
             transparent=self.transparent and out.suffix == "",
             labels=self.labels,
         )
-        own = self.looks == OWN and state.document.source is not None  # where there are none, seed colours
+        own = self.looks == OWN and state.document.source is not None  # otherwise seed colours
         context.render(chosen_rows(state, self.every), out, options, own)
 
 

@@ -14,8 +14,8 @@ from m2v_studio.view.menus import RESULT, draw_entries
 from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import right_click_menu, scale, tooltip
 
-STAR = "Keep this one: it stays when others are generated, and when the others are deleted."
-NAME = "A name for this result instead of its seed; files that are exported keep the seed's number."
+STAR = "Keep this result when others are generated or deleted."
+NAME = "A name for this result instead of its seed. Names of exported files keep the seed."
 
 
 def star_button(context: EditorContext, row: int) -> None:

@@ -51,14 +51,14 @@ SCAN_COLUMNS = (
     ("differs", "Mean distance of this surface from those of the other seeds, in per cent of the shape's size."),
 )
 STRETCH = "Mean change of the lengths of the mesh's edges: how much the surface is stretched."
-SLIDE = "How far feet slide over the ground in a second while they touch it, in per cent of the size."
-ANOTHER = "Generate again, completing what was not seen with anything but {}"
+SLIDE = "How far feet slide over the ground per second while they touch it, in per cent of the size."
+ANOTHER = "Generate again, and complete unseen parts with another body than {}"
 ANY = "Not used so far: {}"
 EXPORT = "Write the motion for Blender, Maya, Houdini or a game engine"
-ROOMY = 0.45  # of the panel's height: names of motions take two lines if all of them then fit in
+ROOMY = 0.45  # of the panel's height; names of motions take two lines if the table stays lower
 STAR_SPACE = 20.0  # width of the column of stars, pixels at scale 1
 EXPORT_SPACE = 9.0  # between the settings and the button below them, pixels at scale 1
-OBSERVED = "What was observed in this frame, with the meshes"
+OBSERVED = "Show the scan of this frame with the meshes"
 OLDER = "\nKept from an older edit."
 NOTHING = "Motions appear here. Drag a handle to see a first draft, then generate several."
 NO_MESHES = "Complete meshes appear here, one for each seed, once you have pressed Generate."
@@ -206,7 +206,7 @@ class SamplesPanel:
         star_button(context, row)
 
     def _quality(self, state: State, row: int, sample: Sample) -> None:
-        """How far a motion stretches the mesh and its feet slide; in a narrow panel with as few words as fit."""
+        """Show how much a motion stretches the mesh and its feet slide, in fewer words in a narrow panel."""
         slides = footing_of(state, row)
         stretch, slide = short_percent(sample.stretch), "" if slides is None else short_percent(slides.slide)
         space = psim.GetStyle().ItemSpacing[0]
@@ -277,7 +277,7 @@ def why_not_color(state: State, color: ColorBy) -> str:
         if scans is None or scans.truth is None:
             return "There is no true surface: put it into the folder of the scans as truth.npz or truth.glb."
         if results.truth_error is None:
-            return "The distance from the true surface is being worked out."
+            return "The distance from the true surface is being computed."
     return ""
 
 
@@ -315,7 +315,7 @@ def about_sample(sample: Sample | Reconstruction, several: bool) -> str:
 
 
 def short_percent(fraction: float) -> str:
-    """In a narrow column: two digits are enough to compare."""
+    """A percentage for a narrow column, with about two digits."""
     value = 100.0 * fraction
     return "0 %" if value < 0.05 else f"{value:.1f} %" if value < 9.95 else f"{value:.0f} %"
 

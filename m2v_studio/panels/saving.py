@@ -32,7 +32,7 @@ def which_row(state: State, label: tuple[str, str], every: bool, all_of: str, ti
     why = "" if count > 1 else "There is only one result."
     shown = f"Seed {samples[min(state.view.solo, count - 1)].seed}"
     every_one = all_of.format(count) if count > 1 else all_of.replace(" {}", "")
-    options = ((shown, "Only the result chosen in the table", ""), (every_one, tip, why))
+    options = ((shown, "Only the result selected in the table", ""), (every_one, tip, why))
     pressed = segmented("which", options, int(every and count > 1))
     return pressed == 1 if count > 1 else every
 

@@ -1,4 +1,4 @@
-"""The scans' panel: what was read, and the alignment."""
+"""The scans' panel: a summary of the scans, cutting, and the alignment."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ScansPanel:
         psim.SameLine()
         guessed = is_guessed(scans, place, state.document.box_shares)
         why = "The box is where it was guessed to be." if guessed else ""
-        if button("Guess again", "Put the box back to where the scans say the shape is", why, width=half):
+        if button("Guess again", "Put the box back to where it was guessed from the scans", why, width=half):
             context.studio.do("guess the box", scan_commands.reset_alignment)
         self._cutting(context, scans, half)
         rule()
@@ -81,7 +81,7 @@ class ScansPanel:
             context.set_depth_scale(scales[chosen])
 
     def _cutting(self, context: EditorContext, scans: OpenedScans, half: float) -> None:
-        """Settings for cutting away what is not the shape."""
+        """Settings that cut away everything but the shape."""
         points = scans.sequence.modality in ("points", "depth")
         why = "" if points else "Only points and depth maps can be cut."
         if button("Cut by the box", CUT, why, width=half, active=scans.reading.box is not None):
@@ -100,7 +100,7 @@ class ScansPanel:
         text = scan_kind(sequence.modality).title
         least, most = _point_range(scans)
         if most:
-            text = f"{text}, {most:,} a frame" if least == most else f"{text}, {least:,} to {most:,} a frame"
+            text = f"{text}, {most:,} per frame" if least == most else f"{text}, {least:,} to {most:,} per frame"
         text += ", tracked" if sequence.tracked else ", seen in part" if sequence.partial else ""
         muted(text)  # wrapped if necessary: cut in the middle it would be useless
         tooltip("Large parts of the surface were not seen, as from one side." if sequence.partial else "")

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from core.errors import Cancelled, ExportError, M2VError
-from m2v_studio.render.shot import Actor, FilmOptions, OnPicture
+from m2v_studio.render.shot import Actor, FilmOptions, OnImage
 
 PATIENCE = 5.0  # seconds for a cancelled film to clean up
 NO_LIBRARIES = "install what the README names for drawing (on Debian: libegl1 libgl1 libgl1-mesa-dri)."
@@ -31,7 +31,7 @@ class FilmReport:
 
 
 class FilmProcess:
-    """Starts immediately, and does not block if nobody reads its reports."""
+    """The process of one film. It starts immediately, and does not block if its reports are not read."""
 
     def __init__(self, actors: tuple[Actor, ...], out: Path, options: FilmOptions) -> None:
         self._ours, theirs = multiprocessing.Pipe()
@@ -69,9 +69,9 @@ class FilmProcess:
 
 
 def run_film(
-    actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_picture: OnPicture = lambda done, total: None
+    actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_image: OnImage = lambda done, total: None
 ) -> None:
-    """Make a film and wait for it. Raises ExportError; exceptions from `on_picture` stop the film and propagate."""
+    """Make a film and wait for it. Raises ExportError; exceptions from `on_image` stop the film and propagate."""
     process = FilmProcess(actors, out, options)
     try:
         while True:
@@ -82,7 +82,7 @@ def run_film(
                 return
             if report.error:
                 raise RuntimeError(report.detail) if report.detail else ExportError(report.error)
-            on_picture(report.done, report.total)
+            on_image(report.done, report.total)
     finally:
         process.stop()
 
@@ -94,7 +94,7 @@ def _send(connection: Connection, request: object) -> None:
 
 def _why(code: int | None) -> str:
     if code in (-9, 137):
-        return "There is not enough memory for this film; ask for a smaller image."
+        return "There is not enough memory for this film; make its images smaller."
     return f"Drawing stopped unexpectedly (exit code {code}); {NO_LIBRARIES[0].upper()}{NO_LIBRARIES[1:]}"
 
 
@@ -103,21 +103,21 @@ def _serve(connection: Connection) -> None:
     if hasattr(os, "nice"):
         os.nice(5)
 
-    def on_picture(done: int, total: int) -> None:
+    def on_image(done: int, total: int) -> None:
         if connection.poll():  # nothing follows the request, so this means that the parent has gone
             raise Cancelled
         connection.send(FilmReport(done, total))
 
     with contextlib.suppress(Cancelled, BrokenPipeError, EOFError):
-        connection.send(_film(connection, on_picture))
+        connection.send(_film(connection, on_image))
 
 
-def _film(connection: Connection, on_picture: OnPicture) -> FilmReport:
+def _film(connection: Connection, on_image: OnImage) -> FilmReport:
     try:
         from m2v_studio.render.filming import make_film
 
         actors, out, options = connection.recv()
-        make_film(actors, out, options, on_picture)
+        make_film(actors, out, options, on_image)
         return FilmReport(finished=True)
     except (Cancelled, BrokenPipeError):
         raise Cancelled from None
@@ -126,6 +126,6 @@ def _film(connection: Connection, on_picture: OnPicture) -> FilmReport:
     except ImportError as error:
         return FilmReport(error=f"Images cannot be drawn ({error}); {NO_LIBRARIES}")
     except MemoryError:
-        return FilmReport(error="There is not enough memory for this film; ask for a smaller image.")
+        return FilmReport(error="There is not enough memory for this film; make its images smaller.")
     except Exception:
-        return FilmReport(error="The film could not be made because of a fault in it.", detail=traceback.format_exc())
+        return FilmReport(error="The film could not be made because of a bug.", detail=traceback.format_exc())

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from core.io.moving_pictures import check_moving_pictures, moving_pictures
 from m2v_studio.render.framing import frame_motion
-from m2v_studio.render.shot import Actor, FilmOptions, OnPicture, moments, rate_of
+from m2v_studio.render.shot import Actor, FilmOptions, OnImage, moments, rate_of
 
 INK = (70, 78, 92)
 GAP = 0.035  # of an image's height, below a label
 
 
-def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_picture: OnPicture | None = None) -> None:
+def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_image: OnImage | None = None) -> None:
     """Write the film; `.mp4` and `.gif` are files, any other name is a folder of PNG images.
 
-    Opens Polyscope off-screen, so it has to run in a process that has not: see `film_process`. Raises ExportError.
+    Opens Polyscope off-screen, so it has to run in its own process; see `film_process`. Raises ExportError.
     """
     options.validate(out.suffix == "")
     check_moving_pictures(out)
@@ -43,8 +43,8 @@ def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_pic
                 tile = picture.alone() if options.transparent else picture.over_backdrop()
                 tiles.append(tile if name is None else named(tile, name))
             add(joined(tiles, columns, rows))
-            if on_picture is not None:
-                on_picture(number + 1, len(plan))
+            if on_image is not None:
+                on_image(number + 1, len(plan))
 
 
 def grid(count: int, width: int, height: int) -> tuple[int, int]:
@@ -54,7 +54,7 @@ def grid(count: int, width: int, height: int) -> tuple[int, int]:
 
 
 def joined(tiles: list[NDArray[np.float32]], columns: int, rows: int) -> NDArray[np.uint8]:
-    """[rows H, columns W, C] tiles [H, W, C] from 0 to 1 in reading order; what stays free is as their upper edge."""
+    """[rows H, columns W, C] tiles [H, W, C] from 0 to 1 in reading order; free places look like their upper edge."""
     free = np.broadcast_to(tiles[0][:1] * (tiles[0].shape[-1] == 3), tiles[0].shape)
     filled = tiles + [free] * (columns * rows - len(tiles))
     lines = [np.concatenate(filled[row * columns : (row + 1) * columns], axis=1) for row in range(rows)]

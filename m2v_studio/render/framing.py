@@ -25,7 +25,7 @@ class Eye:
 
     @property
     def place(self) -> NDArray[np.float64]:
-        """[3] where it stands."""
+        """The camera's position [3]."""
         return -self.view[:3, :3].T @ self.view[:3, 3]
 
     def rays(self) -> NDArray[np.float64]:
@@ -36,9 +36,9 @@ class Eye:
 
 
 def frame_motion(tracks: Sequence[NDArray], pitch: float, size: tuple[int, int], turning: bool) -> Eye:
-    """The eye for motions [T, V, 3] in scene space that share one picture of `size` (width, height) pixels.
+    """The camera for motions [T, V, 3] in scene space, each in an image of `size` (width, height), all in one scale.
 
-    All are seen in the same size. `turning` says that they turn about the scene's Y axis.
+    `turning` says that they turn about the scene's Y axis.
     """
     points = np.concatenate([_sparse(track) for track in tracks]).astype(np.float64)
     if turning:
@@ -66,7 +66,7 @@ def frame_motion(tracks: Sequence[NDArray], pitch: float, size: tuple[int, int],
 
 
 def _sparse(track: NDArray) -> NDArray:
-    """[N, 3] at most about MOST_POINTS of the positions."""
+    """At most about MOST_POINTS of the positions, [N, 3]."""
     every = max(1, -(-track.shape[0] * track.shape[1] // MOST_POINTS))
     return track[:, ::every].reshape(-1, 3)
 

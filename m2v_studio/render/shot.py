@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from core.errors import ExportError
 from core.io.appearance import Appearance
 
-# Called after each picture with their number so far and in all; raising core.errors.Cancelled stops cleanly.
-OnPicture = Callable[[int, int], None]
+# Called after each image with the number of images so far and in all; it may raise core.errors.Cancelled to stop.
+OnImage = Callable[[int, int], None]
 Color = tuple[float, float, float]
 CLAY: Color = (0.80, 0.70, 0.60)
 LARGEST = 3840  # pixels along a side
-LONGEST = 5000  # pictures
+LONGEST = 5000  # images
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class FilmOptions:
     labels: bool = True
 
     def validate(self, transparent_possible: bool = True) -> None:
-        """Raises ExportError with what is wrong and what is possible."""
+        """Raises ExportError that says what is wrong and what is possible."""
         if not (64 <= self.width <= LARGEST and 64 <= self.height <= LARGEST):
             raise ExportError(f"{self.width} x {self.height} pixels is out of range; ask for 64 to {LARGEST} a side.")
         if self.fps is not None and not (np.isfinite(self.fps) and 1.0 <= self.fps <= 240.0):
@@ -75,12 +75,12 @@ class Moment:
 
 
 def rate_of(actors: tuple[Actor, ...], options: FilmOptions) -> float:
-    """Pictures a second."""
+    """Images per second."""
     return actors[0].fps if options.fps is None else options.fps
 
 
 def moments(actors: tuple[Actor, ...], options: FilmOptions) -> tuple[Moment, ...]:
-    """Every picture of the film in order; raises ExportError when there are too many."""
+    """Every image of the film in order; raises ExportError when there are too many."""
     count = max(len(actor.track) for actor in actors)
     once = list(range(count))
     if options.bounce and count > 2:

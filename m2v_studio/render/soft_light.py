@@ -1,8 +1,7 @@
 """Soft light on a moving shape and on the ground below it: a bright sky and one large, warm lamp.
 
-From each of a few dozen directions a depth grid of the surface is made; points that are not behind it are lit from
-there. Body and ground share the grids, so shadows touch the feet.
-Scene space: Y up, the camera on the side of +Z.
+For each of a few dozen directions a depth grid of the surface is made; points that are not behind it are lit from
+there. Body and ground share the grids, so shadows touch the feet. Scene space: Y up, the camera on the side of +Z.
 """
 
 from __future__ import annotations

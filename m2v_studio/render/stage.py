@@ -32,8 +32,10 @@ GAMMA = 2.2  # Polyscope blends transparent surfaces in linear light: values to 
 
 
 class Stage:
-    """The one off-screen window of a process. `size` is that of a figure's picture in pixels; `see_through` where
-    something of any figure is, which makes every picture several times dearer."""
+    """The one off-screen window of a process. `size` is that of a figure's image in pixels.
+
+    `see_through` is for figures with transparent parts; it makes every image several times slower.
+    """
 
     def __init__(self, size: tuple[int, int], see_through: bool = False) -> None:
         self.size = size
@@ -82,7 +84,7 @@ class Scene:
 
 
 def turned(points: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
-    """Points [..., 3] turned about Y, so that what was seen from `degrees` is seen from the front."""
+    """Points [..., 3] turned about Y, so that the side at `degrees` is in front."""
     angle = -np.radians(degrees)
     cosine, sine = np.cos(angle), np.sin(angle)
     matrix = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], dtype=np.float32)
@@ -138,7 +140,7 @@ class FilmedFigure:
         line = np.linspace(-self._reach, self._reach, GROUND_CELLS, dtype=np.float32)
         x, z = np.meshgrid(line, line, indexing="ij")
         self._ground = np.stack([x, np.zeros_like(x), z], axis=-1).reshape(-1, 3)
-        self._below, self._cells, self._seen = self._ground_in_picture()
+        self._below, self._cells, self._seen = self._ground_in_image()
         self._colors = self._vertex_colors()
         self._light = self._mesh("light", rest)
         self._light.add_color_quantity("light", np.ones_like(rest), enabled=True)
@@ -176,7 +178,7 @@ class FilmedFigure:
             return np.tile(linear(looks.face_colors[0]), (count, 1)).astype(np.float32)
         return None
 
-    def _ground_in_picture(self) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float32]]:
+    def _ground_in_image(self) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float32]]:
         """Pixels [H, W] in which the ground is seen, their places on its grid [2, P], and how much of it [H, W, 1]."""
         rays, eye = self._eye.rays(), self._eye.place
         down = rays[..., 1] < -1e-4
@@ -242,7 +244,7 @@ def _unmixed(painted: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _drawn(inside: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns of a fine picture [FINE H, FINE W] that hold everything inside, in whole kept pixels."""
+    """The rows and columns of a fine image [FINE H, FINE W] that hold everything inside, in whole kept pixels."""
     sides = []
     for axis in (1, 0):
         places = np.flatnonzero(inside.any(axis=axis))

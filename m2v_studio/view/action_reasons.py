@@ -6,8 +6,8 @@ from m2v_studio.context import EditorContext
 from m2v_studio.document import block_edits, result_commands, selection
 from m2v_studio.document.state import State, frame_shown, is_open, why_not_results
 
-NO_KEY = "Choose a key in the timeline, or a handle that has keys, first."
-NO_HANDLE = "Choose a handle first."
+NO_KEY = "Select a key in the timeline, or a handle that has keys, first."
+NO_HANDLE = "Select a handle first."
 NO_HANDLES = "Click the creature to add a handle first."
 NOT_OPEN = "Open a mesh or scans first."
 
@@ -69,13 +69,13 @@ def no_motion(state: State) -> str:
 def no_range(state: State) -> str:
     """For commands on pins over a range of frames."""
     held = any(state.document.handles[row].pins for row in selection.chosen_rows(state))
-    return none_chosen(state) or ("" if held else "The chosen handles have no pins over a range of frames.")
+    return none_chosen(state) or ("" if held else "The selected handles have no pins over a range of frames.")
 
 
 def no_turns(state: State) -> str:
     """For commands on the turns of keys."""
     turned = any(frame in state.document.handles[row].turns for row, frame in selection.keys_to_edit(state))
-    return no_keys(state) or ("" if turned else "The chosen keys hold no rotation.")
+    return no_keys(state) or ("" if turned else "The selected keys hold no rotation.")
 
 
 def no_mesh(state: State) -> str:
@@ -89,7 +89,7 @@ def no_clips(state: State) -> str:
 
 def no_region(state: State) -> str:
     held = any(len(state.document.handles[row].region) for row in selection.chosen_rows(state))
-    return none_chosen(state) or ("" if held else "No region is chosen.")
+    return none_chosen(state) or ("" if held else "No region is selected.")
 
 
 def no_scans(state: State) -> str:

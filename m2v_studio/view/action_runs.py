@@ -28,9 +28,9 @@ from m2v_studio.document.up_axis import set_up_axis
 from m2v_studio.view.brush import resize
 
 Run = Callable[[EditorContext], None]
-CIRCLE = "Circle a part of the shape. Shift adds to the chosen region, Ctrl takes away."
+CIRCLE = "Circle a part of the shape. Shift adds to the selected region, Ctrl takes away."
 PAINT = "Paint on the shape. Ctrl takes away, the wheel changes the brush, {} puts it away."
-AROUND = 0.1  # of the shape's size, beside the handles that are framed
+AROUND = 0.1  # margin around framed handles, as a fraction of the shape's size
 
 
 def edit(context: EditorContext, label: str, command: Callable[..., State], *args: Any) -> None:
@@ -76,7 +76,7 @@ def shift(by: int) -> Run:
 
 
 def scale(factor: float) -> Run:
-    """Scales about the first key, so that the motion keeps its start, or when reversing, about the middle."""
+    """Scales keys about the first one, so that the motion keeps its start; a reversal is about the middle."""
 
     def run(context: EditorContext) -> None:
         keys = selection.keys_to_edit(context.studio.state)
@@ -95,7 +95,7 @@ def mirror(context: EditorContext) -> None:
 
 
 def switch(name: str) -> tuple[Run, Callable[[EditorContext], bool]]:
-    """A command that turns a field of the view on and off, and whether it is on."""
+    """A command that switches a field of the view, and a function that tells whether it is on."""
 
     def run(context: EditorContext) -> None:
         context.studio.show(commands.with_view, **{name: not getattr(context.studio.state.view, name)})
@@ -105,7 +105,7 @@ def switch(name: str) -> tuple[Run, Callable[[EditorContext], bool]]:
 
 def box_select(context: EditorContext) -> None:
     context.mouse.box_next = True
-    context.studio.show(commands.say, "Draw a box around the handles to choose.")
+    context.studio.show(commands.say, "Draw a box around the handles to select.")
 
 
 def circle_region(context: EditorContext) -> None:
@@ -192,7 +192,7 @@ def flat(context: EditorContext) -> None:
 
 
 def frame_chosen(context: EditorContext) -> None:
-    """Frame the chosen handles, their keys and their surroundings."""
+    """Frame the selected handles, their keys and their surroundings."""
     state, viewport = context.studio.state, context.viewport
     if viewport.norm is None or not viewport.figures:
         return
@@ -204,7 +204,7 @@ def frame_chosen(context: EditorContext) -> None:
 
 
 def escape(context: EditorContext) -> None:
-    """Close the topmost element only."""
+    """Close, cancel or deselect only one thing: the topmost."""
     mouse = context.mouse
     if mouse.box_next or mouse.lasso_next or mouse.brush:
         mouse.box_next = mouse.lasso_next = mouse.brush = False
@@ -284,7 +284,7 @@ def free_turn(context: EditorContext) -> None:
 
 
 def ease(kind: str) -> tuple[Run, Callable[[EditorContext], bool]]:
-    """Set the easing of the chosen keys; an empty kind makes the motion free."""
+    """Set the easing of the selected keys; an empty kind makes the motion free."""
     easing = None if not kind else easing_from(kind)
 
     def run(context: EditorContext) -> None:

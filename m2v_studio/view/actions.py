@@ -31,7 +31,7 @@ def off(_: EditorContext) -> bool:
 
 @dataclass(frozen=True)
 class EditorAction:
-    """`why` returns an empty string if available, else the reason; `on` whether a switch is on."""
+    """A command. `why` returns the reason why it is unavailable, or an empty string; `on` whether a switch is on."""
 
     name: str  # in the user's keys file
     title: str
@@ -59,7 +59,7 @@ def _action(
     why_here: Callable[[EditorContext], str] | None = None,
     **more: Any,
 ) -> EditorAction:
-    """`why` not, by the state alone; `why_here`, where more has to be known."""
+    """`why` gives the reason against it from the state alone; `why_here` from the whole context."""
     chords = parsed(keys.split("  ")) if keys else ()
     return EditorAction(
         name, title, group, chords, run, why_here or (lambda context: why(context.studio.state)), on, **more
@@ -89,14 +89,14 @@ SIDE_VIEWS: tuple[tuple[str, Side, str, str], ...] = (
     ("right", "right", "Numpad 3", "+X"),
     ("left", "left", "Ctrl+Numpad 3", "-X"),
 )
-RING = "A ring around the chosen handle that turns what surrounds it: a head, a paw. The move gizmo adds the axes."
+RING = "A ring around the selected handle that turns what surrounds it, such as a head. The move gizmo adds the axes."
 REGION = "Draw a line around a part of the shape, such as a head; it then moves and turns as one rigid handle."
-PAINT = "Brush over a part of the shape; it grows the chosen region, or makes a new one. What is hidden stays out."
+PAINT = "Brush over a part of the shape; it grows the selected region, or makes a new one. Hidden parts are left out."
 DISSOLVE = "Keeps only the handle in its middle; what surrounds it can bend again."
-FREE_TURN = "The chosen keys fix where the handle is, but no longer how it is turned."
-PIN = "The chosen handles stay where they are from the playhead to their next key: feet that stand."
-POSE = "Write keys at the playhead where the chosen handles (or all) are now, so that this pose stays."
-REST = "Write keys at the playhead that bring the chosen handles (or all) back to the rest pose."
+FREE_TURN = "The selected keys fix where the handle is, but no longer how it is turned."
+PIN = "The selected handles stay where they are from the playhead to their next key, as standing feet do."
+POSE = "Write keys at the playhead where the selected handles (or all) are now, so that this pose stays."
+REST = "Write keys at the playhead that bring the selected handles (or all) back to the rest pose."
 AS_KEYS = "Replace the handles by a few keys that follow this motion, to be edited like any others."
 RIG = "Write bones, smooth weights and a few editable rotation keys instead of every vertex of every frame."
 OTHERS = "Every result without a star; if none has one, all but the one shown."
@@ -139,7 +139,7 @@ ACTIONS: tuple[EditorAction, ...] = (
     _action("smaller_brush", "Smaller brush", KEYS, "[", runs.brush_size(-2.0), repeat=True),
     _action("dissolve", "Dissolve the region", KEYS, "", runs.dissolve, about=DISSOLVE, why=reasons.no_region),
     _action("cut_by_box", "Cut by the box", "Scans", "", lambda c: c.cut_by_box(), why=reasons.no_points,
-            about="Leave out of the scans all that lies outside the box."),
+            about="Cut off all points outside the box."),
     _action("cut_by_masks", "Cut by masks…", "Scans", "", lambda c: c.ask_masks(), why=reasons.no_depth,
             about="A black-and-white image for each depth map."),
     _action("whole_scans", "Whole scans again", "Scans", "", lambda c: c.whole_scans(), why=reasons.not_cut),
@@ -174,7 +174,7 @@ ACTIONS: tuple[EditorAction, ...] = (
     _action("above", "Top (from +Y)", "View", "Numpad 7", runs.look(0.0, 90.0)),
     _action("aslant", "Default view", "View", "Numpad 0", runs.look(Camera.yaw, Camera.pitch)),
     _action("flat", "Orthographic", "View", "Numpad 5", runs.flat, on=lambda c: c.viewport.camera.flat,
-            about="No perspective: what is far is as large as what is near."),
+            about="No perspective: distance does not change size."),
     *(
         _action(f"put_on_{snap}", f"Put on the {NAMES[snap]}" if snap != "vertex" else "Put on the nearest vertex",
                 "Places", "", runs.put_on(snap), why=reasons.no_put)
@@ -220,8 +220,7 @@ ESC = Chord("Esc")
 
 
 def do_pressed(context: EditorContext, typing: bool = False) -> None:
-    """Run what a key pressed in this frame is bound to, or say why that cannot be done now; while `typing`, function
-    keys alone."""
+    """Run the command of a key pressed in this frame, or say why it cannot run; only function keys while `typing`."""
     held = held_modifiers()
     for action in ACTIONS:
         for chord in context.keys.get(action.name, ()):

@@ -53,7 +53,7 @@ class Brush:
         return self._stroke is not None
 
     def _begin(self, context: EditorContext) -> _Stroke | None:
-        """Start on the figure under the brush; None beside all of them."""
+        """Start a stroke on the figure under the brush; None if there is no figure."""
         for figure in context.viewport.figures:
             pixels, seen = seen_in_image(context, figure)
             stroke = _Stroke(pixels, seen, np.zeros(len(seen), dtype=bool), bool(psim.GetIO().KeyCtrl), _at())
@@ -94,7 +94,7 @@ class Brush:
             studio.drag(f"paint {self._count}", "paint region", regions.repaint, began, None, vertices)
 
     def _row(self, context: EditorContext) -> int | None:
-        """The chosen handle, if it is a region."""
+        """The selected handle's row if it has a region."""
         state = context.studio.state
         row = state.view.selected
         return row if row is not None and len(state.document.handles[row].region) else None

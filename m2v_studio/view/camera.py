@@ -1,8 +1,8 @@
-"""The camera: orbit, pan, zoom, and where a point of the scene lands on the screen. No Polyscope.
+"""The camera: orbit, pan, zoom, and the projection of points onto the screen. No Polyscope.
 
-The creature has to sit in the middle of the free part of the window, not of the window, and never behind a
-panel. So the studio keeps its own camera and hands the finished matrix over: the whole scene is shifted sideways
-in view space, which moves the image without turning it.
+The creature is shown in the middle of the free part of the window, never behind a panel. So the studio keeps its own
+camera and gives Polyscope the finished matrix: the scene is shifted sideways in view space, which moves the image
+without turning it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Camera:
     pitch: float = 14.0
     zoom: float = 1.0
     pan: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    flat: bool = False  # orthographic: what is far is drawn as large as what is near
+    flat: bool = False  # orthographic: distance does not change size
 
     def turned(self, yaw: float, pitch: float) -> Camera:
         """Look from a fixed side."""
@@ -70,7 +70,7 @@ class Camera:
 
 
 def focal_length(window_height: float) -> float:
-    """Pixels per unit of tangent."""
+    """The focal length in pixels."""
     return window_height / 2 / math.tan(math.radians(FIELD_OF_VIEW) / 2)
 
 
@@ -82,8 +82,10 @@ def fit_distance(
     focal: float,
     shift: tuple[float, float] = (0.0, 0.0),
 ) -> float:
-    """Distance from the box's middle at which all its corners lie within `size` pixels, seen `shift` pixels off the
-    window's middle (corners nearer to the viewer than the middle move further outwards there)."""
+    """The distance from a box's middle at which all its corners lie within `size` pixels.
+
+    The box is seen `shift` pixels off the window's middle, where near corners move further outwards.
+    """
     low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
     pick = np.array([[(i >> axis) & 1 for axis in range(3)] for i in range(8)])
     corners = np.where(pick, high, low) - (low + high) / 2
@@ -144,8 +146,10 @@ class Projection:
 
     @property
     def vertical_degrees(self) -> float:
-        """The field of view to ask Polyscope for. Without perspective its window is as high as it would be at
-        distance 2 (measured), whatever the camera's distance."""
+        """The field of view in degrees to give Polyscope.
+
+        Without perspective it shows what a camera at distance 2 would see (measured), whatever the camera's distance.
+        """
         if self.flat is None:
             return FIELD_OF_VIEW
         half = self.window[1] / 2 * self.flat / self.focal
@@ -157,7 +161,7 @@ class Projection:
 
 
 def grid(count: int, region: Region, aspect: float) -> tuple[int, int]:
-    """Columns and rows that show `count` boxes of width / height `aspect` largest in the region."""
+    """The columns and rows of the grid that shows `count` boxes of this width / height largest in the region."""
     best, best_size = (1, count), 0.0
     for columns in range(1, count + 1):
         rows = math.ceil(count / columns)

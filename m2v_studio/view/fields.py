@@ -1,4 +1,4 @@
-"""Numbers in panels: dragged, stepped or typed. What is typed counts on Enter, or when the field is left."""
+"""Number fields in panels: dragged, stepped or typed. A typed number applies on Enter or when the field is left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _typed: dict[str, Any] = {}  # what is being typed into a field, by the field's 
 
 
 class Edited:
-    """What happened to a number this frame: `changed` with a new `value`, `ended` when the gesture is over."""
+    """The result of a field in this frame: `changed` with a new `value`, `ended` when the gesture is over."""
 
     def __init__(self, changed: bool, value: Any) -> None:
         self.changed, self.value = changed, value
@@ -22,9 +22,9 @@ class Edited:
 
 
 def number(name: str, value: Any, draw: Callable[[Any], tuple[bool, Any]]) -> Edited:
-    """A field that `draw` draws with the value it is given; returns what became of `value`.
+    """A field that `draw` draws with a given value; a typed number is held back until it is complete.
 
-    Dear ImGui reports every key that is typed; a length of 120 would pass through 1 and 12.
+    Dear ImGui reports every typed key, so a length of 120 would pass through 1 and 12.
     """
     changed, new = draw(_typed.get(name, value))
     if psim.IsItemActive() and psim.GetIO().WantTextInput:

@@ -26,8 +26,8 @@ class Figure:
     opacity: float = 1.0
     label: str = ""
     cell: int | None = None
-    tint: NDArray[np.float32] | None = None  # [V, 3] colours where regions are handles, where nothing else is shown
-    looks: Appearance | None = None  # shown where there is no heat, instead of the colour
+    tint: NDArray[np.float32] | None = None  # [V, 3] colours with regions tinted, if nothing else is shown
+    looks: Appearance | None = None  # shown instead of the colour if there is no heat
     heat: NDArray[np.float32] | None = None  # [V], fraction of the shape's size
     heat_max: float = 0.0
     heat_stamp: Hashable = None

@@ -21,7 +21,7 @@ KEPT = 256  # floors of a motion, 62 KB each
 
 
 class Floor:
-    """`height` is normalised; the floor is there from the first `show` until `remove`."""
+    """The floor in Polyscope, from the first `show` until `remove`. `height` is in normalised space."""
 
     def __init__(self) -> None:
         self.height = 0.0
@@ -34,7 +34,7 @@ class Floor:
         self._lit, self._darkening = _floor_shades()
 
     def recolor(self) -> None:
-        """Take the colours of the theme in force, at the next `show`."""
+        """Use the current theme's colours at the next `show`."""
         self.remove()
         self._lit, self._darkening = _floor_shades()
 
@@ -46,7 +46,8 @@ class Floor:
             self._tracks = ()
 
     def show(self, figures: tuple[Figure, ...], normalize: Callable[[NDArray], NDArray[np.float32]]) -> None:
-        """Draw it with the figures' shadow; not when they stand side by side. `normalize`: source units to scene."""
+        """Draw the floor with the figures' shadow, unless they are side by side. `normalize` maps source units to the
+        scene."""
         visible = all(figure.cell is None for figure in figures)
         if self._mesh is None:
             corners, faces = _floor_mesh(self.height)
@@ -67,10 +68,10 @@ class Floor:
     def _colors(
         self, stamp: Hashable, figures: tuple[Figure, ...], normalize: Callable[[NDArray], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Worked out once for each frame of a motion: one that is looped is shown again and again."""
+        """Computed once for each frame of a motion, as a looping motion shows it again and again."""
         tracks = tuple(figure.track for figure in figures)
         if len(tracks) != len(self._tracks) or any(a is not b for a, b in zip(tracks, self._tracks, strict=True)):
-            self._kept.clear()  # and with it the last hold on motions that were replaced
+            self._kept.clear()  # which also frees motions that were replaced
             self._tracks = tracks
         colors = self._kept.get(stamp)
         if colors is None:

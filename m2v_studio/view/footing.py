@@ -1,6 +1,6 @@
-"""How a motion goes: how fast, which feet stand when and where, and how far feet slide over the ground.
+"""Measures a motion: its speed, which feet stand when and where, and how far they slide over the ground.
 
-Feet are what lies near the ground in the rest pose, each connected piece of it one foot.
+Every connected piece of the shape near the ground in the rest pose is a foot.
 """
 
 from __future__ import annotations
@@ -17,32 +17,31 @@ from core.pipelines.request import Sample
 from core.sequence import Normalization, SourceMesh
 from m2v_studio.document.remembered import remembered
 
-NEAR = 0.035  # of the size: what is nearer to the ground at rest belongs to a foot
+NEAR = 0.035  # of the size: vertices nearer to the ground at rest belong to a foot
 TOUCHING = 0.02  # of the size: a foot higher than this above its rest does not stand
-STILL = 0.25  # of the size a second: a foot that is faster does not stand
-SLIDING = 0.02  # of the size: the height above which a foot's way no longer counts as sliding (Zhang et al. 2018)
+STILL = 0.25  # of the size per second: a faster foot does not stand
+SLIDING = 0.02  # of the size: above this height a foot's path does not count as sliding (Zhang et al. 2018)
 MOST_FEET, SMALLEST = 12, 3  # feet; vertices of one
 MEASURED = 4000  # vertices that speed is measured at
 SOLE = 600  # vertices that a foot is measured at
-# Positions that are read in all frames, for speed and for feet: each is a miss of the cache in a motion of gigabytes,
-# and the window waits.
+# At most this many positions are read for speed and feet: the window waits, and in a long motion each misses the cache.
 POSITIONS = 80_000
 LEAST_SOLE = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Footing:
-    """Of one motion, in units of the shape's size. `places` [T, K, 3] are where the soles are, normalised."""
+    """Speed and feet of one motion, in units of the shape's size. `places` [T, K, 3] are the soles, normalised."""
 
-    speed: NDArray[np.float32]  # [T] mean of all vertices, sizes a second
+    speed: NDArray[np.float32]  # [T] mean of all vertices, sizes per second
     places: NDArray[np.float32]
     standing: NDArray[np.bool_]  # [T, K]
-    slide: float  # mean way of the feet over the ground a second, of what touches it
+    slide: float  # mean path of touching feet over the ground, sizes per second
 
 
 @remembered
 def footing(sample: Sample, source: SourceMesh) -> Footing:
-    """Worked out once a motion; a few milliseconds."""
+    """Measure a motion; takes a few milliseconds, and is cached."""
     turn, center, found = _feet(source)
     track, fps = sample.sequence.vertices, sample.sequence.fps
     measured = min(MEASURED, POSITIONS // len(track))
@@ -71,7 +70,7 @@ def footing(sample: Sample, source: SourceMesh) -> Footing:
 
 @lru_cache(maxsize=3)
 def _feet(source: SourceMesh) -> tuple[NDArray[np.float32], NDArray[np.float32], list[NDArray[np.int64]]]:
-    """The way to normalised space (turn [3, 3] after taking off centre [3]), and the vertices of the feet."""
+    """The map to normalised space (subtract the centre [3], then turn by [3, 3]), and the vertices of the feet."""
     norm = Normalization.of(source.vertices, source.up_axis)
     turn, center = (norm.rotation.T / norm.scale).astype(np.float32), norm.center.astype(np.float32)
     rest = (source.vertices - center) @ turn
@@ -80,7 +79,7 @@ def _feet(source: SourceMesh) -> tuple[NDArray[np.float32], NDArray[np.float32],
 
 
 def _rate(steps: NDArray) -> NDArray[np.float32]:
-    """[T] the speed at each frame from that of the steps [T - 1] between frames: the mean of those beside it."""
+    """The speed [T] at each frame: the mean of the steps [T - 1] before and after it."""
     if not len(steps):
         return np.zeros(1, np.float32)
     padded = np.concatenate([steps[:1], steps, steps[-1:]])

@@ -1,4 +1,4 @@
-"""What the eye misses about a motion: rings under the feet that stand, and the curve of speed under the timeline."""
+"""Draws rings under standing feet, and the curve of the motion's speed under the timeline."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from m2v_studio.view.widgets import scale
 RING = 0.032  # of the size
 CORNERS = 28
 STRIP = 30.0  # height of the curve, pixels at scale 1
-TIP = "Frame {}: the surface moves by {:.1f} % of its size a second on average"
+TIP = "Frame {}: the surface moves by {:.1f} % of its size per second on average"
 
 
 def footing_of(state: State, row: int) -> Footing | None:
-    """Of one result; None where there is none or it was made of scans."""
+    """The measurements of one result; None for a row without one, or a result made from scans."""
     source, results = state.document.source, state.results
     if source is None or results is None or not isinstance(results.samples, SampleSet):
         return None
@@ -34,7 +34,7 @@ def footing_of(state: State, row: int) -> Footing | None:
 
 
 def draw_contacts(canvas: psim.ImDrawList, context: EditorContext, figure: Figure) -> None:
-    """A ring on the ground under every foot of a figure that stands in this frame."""
+    """Draw a ring on the ground under every foot that stands in this frame."""
     viewport = context.viewport
     if viewport.projection is None or not figure.name.startswith("result-") or not context.studio.settings.contacts:
         return
@@ -57,12 +57,12 @@ def draw_contacts(canvas: psim.ImDrawList, context: EditorContext, figure: Figur
 
 
 def speed_height(state: State) -> float:
-    """Pixels that the curve of speed takes; 0 where there is none."""
+    """The height in pixels of the curve of speed; 0 without one."""
     return STRIP * scale() if footing_of(state, state.view.solo) is not None else 0.0
 
 
 def draw_speed(context: EditorContext, strip: Strip) -> None:
-    """The curve of the shown result, from `strip.top` down; a press goes to the frame."""
+    """Draw the shown result's curve of speed from `strip.top` down; a press goes to the frame."""
     state = context.studio.state
     found = footing_of(state, state.view.solo)
     if found is None:

@@ -1,6 +1,6 @@
-"""A reference motion as a pale cut-out behind the creature, in step with the timeline.
+"""Shows a reference motion as a pale cut-out behind the creature, in step with the timeline.
 
-It is solid and lies behind along the lines of sight, as onion skins do: where it looks out, the motions differ.
+Like onion skins it is solid and moved back along the lines of sight, so it is visible where the motions differ.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PALE = 0.45  # share of the background in its colour
 
 
 class Ghost:
-    """What Polyscope was last told; only what has changed is sent."""
+    """The reference motion in Polyscope; only changes are sent."""
 
     def __init__(self) -> None:
         self._mesh: ps.SurfaceMesh | None = None
@@ -31,12 +31,12 @@ class Ghost:
         self._place: Hashable = None
 
     def show(self, state: State, track: NDArray[np.float32] | None, viewport: Viewport) -> None:
-        """`track` [T, V, 3] in source units; shown alone or under an overlay, not beside results."""
+        """Show `track` [T, V, 3], in source units, unless results are side by side."""
         motion, source, projection = state.document.reference_motion, state.document.source, viewport.projection
         if motion is None or track is None or source is None or viewport.norm is None or projection is None:
             self.clear()
             return
-        if track.shape[1] != len(source.vertices):  # of the mesh before, until it is read anew
+        if track.shape[1] != len(source.vertices):  # of the mesh opened before, until it is read again
             self.clear()
             return
         frame = min(max(frame_shown(state) + motion.offset, 0), len(track) - 1)

@@ -1,4 +1,4 @@
-"""Taking hold of a handle: what a drag and a turn have in common."""
+"""The start of a gesture on a handle, for drags and turns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HIT_PIXELS = 13.0
 
 
 def take_hold(context: EditorContext, figure: Figure) -> int:
-    """The mesh is in the hand from now on, as this figure shows it; the frame that the gesture writes to."""
+    """Begin to pose the mesh, from the pose this figure shows; returns the frame that the gesture keys."""
     studio = context.studio
     frame = commands.key_frame_for_drag(studio.state)
     studio.show(commands.hold_still)
@@ -27,7 +27,7 @@ def take_hold(context: EditorContext, figure: Figure) -> int:
 
 
 def handle_under(context: EditorContext, at: Pixel) -> tuple[int, Figure] | None:
-    """The nearest handle within reach of the mouse, on whichever figure."""
+    """The row of the nearest handle within reach of the mouse, and its figure."""
     handles = context.studio.state.document.handles
     if context.viewport.projection is None or not handles:
         return None

@@ -1,4 +1,4 @@
-"""The rows of the timeline, one per handle, and what the mouse does to the keys in them."""
+"""The rows of the timeline, one per handle, and mouse gestures on their keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIP = "Key at frame {}: drag to move, Ctrl+drag to copy, Alt+drag to scale in ti
 
 @dataclass(frozen=True)
 class Press:
-    """What the mouse took hold of: a key (then `frame` is its own), or the empty part of a row."""
+    """What the mouse was pressed on: a key (then `frame` is its own), or the empty part of a row."""
 
     kind: str  # "move", "copy", "scale" or "box"
     row: int
@@ -43,10 +43,10 @@ class KeyRows:
     def __init__(self) -> None:
         self.press: Press | None = None
         self.bars = PinBars()
-        self._chosen: frozenset[Key] = frozenset()  # of what is drawn in this frame
+        self._chosen: frozenset[Key] = frozenset()  # the selected keys of this frame's drawing
 
     def draw(self, context: EditorContext, strip: Strip) -> None:
-        """All rows from `strip.top` on; the next item lies below them."""
+        """Draw all rows from `strip.top` down, and put the next item below them."""
         mouse = float(psim.GetIO().MousePos[0]), float(psim.GetIO().MousePos[1])
         if self.press is not None and not self.press.moved:
             far = max(abs(mouse[0] - self.press.start[0]), abs(mouse[1] - self.press.start[1]))
@@ -117,7 +117,7 @@ class KeyRows:
 
     @staticmethod
     def _ask_menu(context: EditorContext, row: int, over: int | None) -> None:
-        """A right click chooses what is under the mouse, unless it is chosen already."""
+        """Open the menu of a right click, and select the key or handle under the mouse unless it is selected."""
         studio = context.studio
         if over is not None and (row, over) not in selection.chosen_keys(studio.state):
             studio.show(commands.select_key, row, over)
@@ -126,7 +126,7 @@ class KeyRows:
         context.menu_asked = "timeline"
 
     def _preview(self, state: State, strip: Strip, mouse: tuple[float, float]) -> State:
-        """The state that letting go now would make."""
+        """The state if the mouse were released now."""
         press = self.press
         return state if press is None or not press.moved else _retimed(state, press, strip.frame_at(mouse[0]))
 

@@ -1,4 +1,4 @@
-"""Where frames and rows of the timeline are on the screen."""
+"""The positions of frames and rows of the timeline on the screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REACH = 9.0  # pixels at scale 1 within which a key is under the mouse
 
 @dataclass(frozen=True)
 class Strip:
-    """Where the rows are, in pixels: frame 0 at `left`, the last frame at `right`, the first row's top at `top`."""
+    """In pixels: frame 0 is at `left`, the last frame at `right`, the first row's top at `top`."""
 
     x: float
     left: float

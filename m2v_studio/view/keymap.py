@@ -39,7 +39,7 @@ _BY_SMALL_LETTERS = {name.lower(): name for name in KEYS} | {"delete": "Del", "e
 
 @dataclass(frozen=True)
 class Chord:
-    """A key with the modifiers that are held, and no others."""
+    """A key with the modifiers held with it."""
 
     key: str  # a name of KEYS
     modifiers: frozenset[str] = frozenset()
@@ -49,7 +49,7 @@ class Chord:
 
     @classmethod
     def parse(cls, text: str) -> Chord:
-        """Raises DataError with what is wrong with the text."""
+        """Read a chord such as "Ctrl+Shift+Z"; raises DataError that says what is wrong."""
         *modifiers, key = (part.strip() for part in text.split("+")) if text not in ("Numpad +",) else (text,)
         held = {name.lower(): name for name in MODIFIERS}
         unknown = [name for name in modifiers if name.lower() not in held]
@@ -62,13 +62,15 @@ class Chord:
         return self.key[0] == "F" and self.key[1:].isdigit()
 
     def pressed(self, repeat: bool = False) -> bool:
-        """True in the frame in which the key goes down (and, with `repeat`, again while it is held), whatever else is
-        held: see `held_modifiers`."""
+        """True in the frame in which the key goes down, and with `repeat`, again while it is held.
+
+        Modifiers are not checked; see `held_modifiers`.
+        """
         return bool(psim.IsKeyPressed(psim.ImGuiKey(KEYS[self.key]), repeat))
 
 
 def held_modifiers() -> frozenset[str]:
-    """Those of `MODIFIERS` that are down now; with a key that no chord knows, one that is in none."""
+    """The names of the modifiers that are down now. A modifier outside `MODIFIERS` is included, so no chord matches."""
     io = psim.GetIO()
     held = {"Ctrl": io.KeyCtrl, "Shift": io.KeyShift, "Alt": io.KeyAlt, "Super": io.KeySuper}
     return frozenset(name for name, down in held.items() if down)
@@ -79,7 +81,7 @@ def parsed(texts: Iterable[str]) -> tuple[Chord, ...]:
 
 
 def read_bindings(path: Path, commands: Iterable[str]) -> tuple[dict[str, tuple[Chord, ...]], list[str]]:
-    """The keys of the file by the name of the command, and a sentence for each line that cannot be used.
+    """The chords in a keys file, by command, and a sentence for each line that cannot be used.
 
     A line is `command: Ctrl+K`, `command: [Ctrl+K, F4]` or `command: []` for no key at all.
     """
@@ -122,7 +124,7 @@ def read_bindings(path: Path, commands: Iterable[str]) -> tuple[dict[str, tuple[
 def resolved(
     own: Mapping[str, tuple[Chord, ...]], given: Mapping[str, tuple[Chord, ...]]
 ) -> dict[str, tuple[Chord, ...]]:
-    """The keys of every command in `given`: the user's own, else the given ones that are not bound elsewhere."""
+    """The chords of every command in `given`: the user's `own`, or those given that `own` does not bind elsewhere."""
     taken = {chord for chords in own.values() for chord in chords}
     return {
         name: own[name] if name in own else tuple(chord for chord in chords if chord not in taken)

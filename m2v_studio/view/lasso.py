@@ -1,4 +1,4 @@
-"""A line drawn around a part of the shape: it becomes a region, which moves and turns as one handle."""
+"""The lasso: the part of the shape inside a drawn line becomes a region, which moves and turns as one handle."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from m2v_studio.view.widgets import scale
 
 SPACING = 3.0  # pixels between the corners of the line
 CELL = 5.0  # pixels at least: vertices in one cell hide each other
-EDGE_ON = -0.1  # of a normal towards the viewer: what is seen from its edge counts
-THICKNESS = 0.03  # of the shape's size: what lies this much further back than the first in its cell is hidden
+EDGE_ON = -0.1  # least component of a normal towards the viewer: vertices seen from the edge count as visible
+THICKNESS = 0.03  # of the shape's size: vertices this much behind the first one in their cell are hidden
 
 
 class Lasso:
-    """Waits for a press after it was asked for; one line is one undo step."""
+    """Once switched on it waits for a press. One line is one undo step."""
 
     def __init__(self) -> None:
         self._line: list[Pixel] = []
@@ -71,7 +71,7 @@ class Lasso:
         studio.request_draft()
 
     def draw(self, region: Region) -> None:
-        """The line so far, closed by a thin one."""
+        """Draw the line so far, closed by a thin one."""
         if len(self._line) < 2:
             return
         s = scale()
@@ -85,9 +85,9 @@ class Lasso:
 
 
 def seen_in_image(context: EditorContext, figure: Figure) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """[V, 2] where the vertices of a figure are in the image, and [V] which are seen there.
+    """The pixels [V, 2] of a figure's vertices, and a mask [V] of the visible ones.
 
-    Those that are not face away, or lie behind another in the same cell of the image.
+    The others face away or lie behind another vertex in the same cell of the image.
     """
     viewport = context.viewport
     projection = viewport.projection
@@ -108,7 +108,7 @@ def seen_in_image(context: EditorContext, figure: Figure) -> tuple[NDArray[np.fl
 
 
 def within(points: NDArray[np.float64], line: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """[N] which of points [N, 2] lie within a closed line [C, 2]: a ray from them crosses it an odd number of times."""
+    """A mask [N] of points [N, 2] inside a closed line [C, 2]: a ray from them crosses it an odd number of times."""
     result = np.zeros(len(points), dtype=bool)
     x, y = points.T
     for (ax, ay), (bx, by) in zip(line, np.roll(line, -1, axis=0), strict=True):

@@ -1,4 +1,4 @@
-"""A mesh's own looks as Polyscope shows them."""
+"""Shows a mesh's own colours and textures in Polyscope."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from core.io.appearance import Appearance, Finish
 
 MATERIALS: dict[Finish, str] = {"plain": "clay", "glossy": "wax", "metal": "candy"}
-SHEET = 2048  # pixels along a side: every figure has a copy of its own on the graphics card
+SHEET = 2048  # pixels along a side; each figure needs its own copy on the graphics card
 
 
 def show_looks(mesh: ps.SurfaceMesh, looks: Appearance) -> None:
-    """Paint a mesh [F, 3]; only one thing is painted on it at a time."""
+    """Show these colours or textures on the mesh, instead of any other quantity."""
     mesh.set_material(MATERIALS[looks.finish])
     if looks.opacity is not None:
         mesh.add_scalar_quantity("opacity", looks.opacity, defined_on="faces")
@@ -38,7 +38,7 @@ def hide_looks(mesh: ps.SurfaceMesh) -> None:
 
 @lru_cache(maxsize=2)
 def _colors(looks: Appearance) -> NDArray[np.float32]:
-    """[H, W, 3] from 0 to 1, not larger than SHEET."""
+    """The texture [H, W, 3] from 0 to 1, at most SHEET pixels along a side."""
     from PIL import Image
 
     assert looks.picture is not None

@@ -1,6 +1,6 @@
-"""What is in which menu, by the names of the commands, and how a menu's lines are drawn.
+"""The commands in each menu, by name, and the drawing of menus.
 
-The menus of a right click hold the same commands as the menu bar, so nothing is reached by a key alone.
+The menus of a right click hold the same commands as the menu bar, so every command is in a menu.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ IN_TIMELINE: tuple[Entry, ...] = (*KEYS, None, *CHOOSE)
 
 
 def draw_entries(context: EditorContext, entries: tuple[Entry, ...]) -> None:
-    """The lines of a menu; to be called while the menu is open."""
+    """Draw the lines of a menu; call it while the menu is open."""
     for entry in entries:
         if entry is None:
             psim.Separator()

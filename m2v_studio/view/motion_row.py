@@ -1,4 +1,4 @@
-"""The row under the player's buttons: how long the motion is, how fast, whether it loops and whether feet stand."""
+"""The row under the player's buttons: length, frame rate, speed, looping, and feet on the ground."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOP = "The last frame flows into the first, so that the motion can be repeated 
 CONTACTS = "Feet on the ground stay where they are, while the motion is generated and while you drag."
 GAP = 8.0  # between the controls, pixels at scale 1
 CHECK = 30.0  # of a check box without its words
-LEAST = 0.72  # of a field's width: below it units are left out
+LEAST = 0.72  # fields narrower than this share of their width show no units
 WIDTHS = (88.0, 72.0, 70.0)  # of length, rate and speed
 
 
@@ -59,8 +59,8 @@ def _wide(*texts: str) -> float:
 
 
 def _length(context: EditorContext, with_unit: bool) -> None:
-    """Keys are stretched from where they were when the gesture began: a length that is dragged to and fro leaves them
-    as they were."""
+    """Keys are stretched from their frames at the start of the gesture, so dragging the length to and fro changes
+    nothing."""
     studio = context.studio
     form = "%d frames" if with_unit else "%d"
     edited = int_field("##Length", studio.state.document.frames, 0.25, MIN_FRAMES, MAX_FRAMES, form)

@@ -1,7 +1,7 @@
-"""Onion skins: pale cut-outs of the motion a few frames earlier and later, behind the figure that is shown.
+"""Onion skins: pale cut-outs of the motion a few frames earlier and later, behind the shown figure.
 
-They are solid, for transparency makes every frame several times dearer without a graphics card. Each is moved away from
-the eye along the lines of sight, which changes nothing about where it is seen, only what covers it.
+They are solid, as transparency makes every frame several times slower without a graphics card. Each is moved back along
+the lines of sight: it stays in its place in the image, but the figure covers it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from m2v_studio.view.figure import Figure
 EARLIER: theme.Color = (0.30, 0.42, 0.95)
 LATER: theme.Color = (0.95, 0.50, 0.15)
 PALEST, STRONGEST = 0.80, 0.45  # shares of the background in their colours
-NEAREST, APART = 0.16, 0.04  # sizes that the first lies behind the figure, and the others behind each other
+NEAREST, APART = 0.16, 0.04  # sizes between the figure and the first skin, and between skins
 MOST, WIDEST = 5, 12  # skins on a side; frames between them
 
 
@@ -37,7 +37,7 @@ class Skins:
 
 @dataclass(frozen=True, eq=False)
 class Skin:
-    """One cut-out: a frame of the figure's motion, and its place from the playhead, 1 next to it."""
+    """One skin: a frame of the figure's motion, and its rank, 1 for the one nearest to the playhead."""
 
     frame: int
     rank: int
@@ -49,21 +49,21 @@ class Skin:
 
 
 def skins_of(skins: Skins, frame: int, frames: int) -> tuple[Skin, ...]:
-    """The cut-outs for a playhead at `frame` of `frames`; there are none beyond the ends."""
+    """The skins for a playhead at `frame` of `frames`; none lie beyond the ends."""
     wanted = [Skin(frame - rank * skins.spacing, rank, EARLIER) for rank in range(1, skins.before + 1)]
     wanted += [Skin(frame + rank * skins.spacing, rank, LATER) for rank in range(1, skins.after + 1)]
     return tuple(skin for skin in wanted if 0 <= skin.frame < frames) if skins.shown else ()
 
 
 def tint(skin: Skin, skins: Skins) -> theme.Color:
-    """Paler the further it is."""
+    """The skin's colour, paler with distance from the playhead."""
     most = max(skins.before, skins.after, 2)
     share = STRONGEST + (PALEST - STRONGEST) * (skin.rank - 1) / (most - 1)
     return theme.mix(skin.color, theme.BACKGROUND, share)
 
 
 def away(projection: Projection, flat: bool, distance: float) -> NDArray[np.float64]:
-    """[4, 4] moves everything away from the eye by about `distance`, to where it is seen just the same."""
+    """The matrix [4, 4] that moves things back by about `distance` without changing their image."""
     matrix = np.eye(4)
     if flat:
         matrix[:3, 3] = -distance * projection.view[2, :3]
@@ -76,7 +76,7 @@ def away(projection: Projection, flat: bool, distance: float) -> NDArray[np.floa
 
 
 class OnionSkins:
-    """The cut-outs in Polyscope. Meshes are kept and moved; those that are not needed are hidden."""
+    """The skins in Polyscope. Meshes are reused, and hidden while they are not needed."""
 
     def __init__(self) -> None:
         self._meshes: list[ps.SurfaceMesh] = []
@@ -98,7 +98,7 @@ class OnionSkins:
         flat: bool,
         normalize: Callable[[NDArray], NDArray[np.float32]],
     ) -> None:
-        """Draw those of a figure; None: of nothing. `normalize`: source units to the scene."""
+        """Draw the skins of a figure; None draws none. `normalize` maps source units to the scene."""
         wanted = () if figure is None else skins_of(skins, figure.frame, len(figure.track))
         if figure is not None and wanted and figure.faces is not self._faces:
             self.remove()
@@ -124,7 +124,7 @@ class OnionSkins:
                 mesh.set_enabled(number < self._visible)
 
     def _add(self, vertices: NDArray[np.float32], faces: NDArray[np.int32], color: theme.Color) -> None:
-        name = f"onion {len(self._meshes)}"  # no figure's name: a click on it takes hold of nothing
+        name = f"onion {len(self._meshes)}"  # not a figure's name, so a click on it grabs nothing
         mesh = ps.register_surface_mesh(name, vertices, faces, material="flat", color=color)
         mesh.set_back_face_policy("identical")
         mesh.set_transparency(1.0)

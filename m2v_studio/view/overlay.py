@@ -1,4 +1,4 @@
-"""What is drawn over the view: handles, trajectories, labels, the legend and the hint of the next step."""
+"""Draws handles, trajectories, labels, the legend and the hint of the next step over the view."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def draw(context: EditorContext, region: Region) -> None:
 
 
 def draw_box_select(canvas: psim.ImDrawList, box: tuple[Pixel, Pixel]) -> None:
-    """The box that is drawn around what is to be chosen."""
+    """Draw the selection box."""
     (ax, ay), (bx, by) = box
     low, high = (min(ax, bx), min(ay, by)), (max(ax, bx), max(ay, by))
     canvas.AddRectFilled(low, high, packed(theme.ACCENT, 0.12))
@@ -81,7 +81,7 @@ def _handles_of(canvas: psim.ImDrawList, context: EditorContext, figure: Figure)
 def _trajectory(
     canvas: psim.ImDrawList, context: EditorContext, figure: Figure, row: int, at: HandleOnScreen, overlay: bool
 ) -> None:
-    """The handle's path through all frames, with a small dot per frame where there is room for them."""
+    """Draw the handle's path through all frames, with a small dot per frame if there is room."""
     if at.line is None or not at.keys:
         return
     state = context.studio.state
@@ -95,7 +95,7 @@ def _trajectory(
 
 
 def _targets(canvas: psim.ImDrawList, context: EditorContext, figure: Figure, row: int, at: HandleOnScreen) -> None:
-    """Keys as diamonds; dashed from the rest position through them while no motion passes there."""
+    """Draw keys as diamonds, with a dashed line from the rest position through them until a motion passes there."""
     if not at.keys or at.chain is None:
         return
     if len(figure.track) < 2 or is_stale(context.studio.state):
@@ -135,12 +135,12 @@ def _knob(canvas: psim.ImDrawList, context: EditorContext, figure: Figure, row: 
 
 
 def ring_radius(state: State) -> float:
-    """Of the outer ring around the chosen handle, in pixels at scale 1."""
+    """Radius of the outer ring around the selected handle, in pixels at scale 1."""
     return WIDE_RING if state.view.gizmo else RING
 
 
 def knob_key(state: State, handle: Handle) -> int | None:
-    """The frame of the key a handle is drawn at while it has no motion of its own there yet; else None."""
+    """The frame of the key that a handle is drawn at while no motion meets that key; else None."""
     frame = frame_shown(state)
     unmet = state.results is None or is_stale(state)
     return frame if frame > 0 and unmet and not handle.pinned and frame in handle.keys else None
@@ -174,7 +174,7 @@ def _label(canvas: psim.ImDrawList, figure: Figure, cell: Region) -> None:
 
 
 def _overlay_names(canvas: psim.ImDrawList, state: State, figures: tuple[Figure, ...], region: Region) -> None:
-    """In the overlay every seed's colour is named, one under the other."""
+    """Name every seed's colour in the overlay, one under the other."""
     if state.view.layout != "overlay":
         return
     s = scale()
@@ -186,7 +186,7 @@ def _overlay_names(canvas: psim.ImDrawList, state: State, figures: tuple[Figure,
 
 
 def _legend(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> None:
-    """The viridis bar in per cent of the shape's size."""
+    """Draw the viridis bar, in per cent of the shape's size."""
     figure = next((f for f in context.viewport.figures if f.heat is not None), None)
     if figure is None:
         return
@@ -235,7 +235,7 @@ def _hint(canvas: psim.ImDrawList, context: EditorContext, region: Region) -> No
     size = 19 * s
     lines = _wrapped(text, size, region.width - 60 * s)
     if len(lines) > 2 and step != "open":
-        return  # it would cover what it speaks of
+        return  # it would cover the handle that it is about
     wide, high = max(_width(line, size) for line in lines), size * (1.25 * len(lines) - 0.25)
     middle = region.y + region.height / 2 if step == "open" else region.y + region.height - 36 * s - high / 2
     left, right, top = region.center[0] - wide / 2, region.center[0] + wide / 2, middle - high / 2
@@ -256,7 +256,7 @@ def _when(state: State) -> str:
 
 
 def _width(text: str, size: float) -> float:
-    """Width of a text that is drawn at `size` pixels, which need not be the font's own size."""
+    """Width in pixels of a text drawn at `size` pixels, which can differ from the font's own size."""
     return float(psim.CalcTextSize(text)[0]) * size / float(psim.GetFontSize())
 
 

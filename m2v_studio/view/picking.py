@@ -20,7 +20,7 @@ from m2v_studio.view.widgets import scale
 
 GIZMO_PIXELS = 62.0  # length of the gizmo's arrows
 GIZMO_UNIT = 0.125  # their length in the scene at gizmo scale 1, measured
-SNAP_PIXELS = 16.0  # within which a handle that is dragged snaps to a vertex
+SNAP_PIXELS = 16.0  # a dragged handle snaps to a vertex within this distance
 MOVE_PIXELS = 4.0  # below this a press is a click
 
 
@@ -33,8 +33,8 @@ class Pointer:
         self._row = 0
         self._figure: Figure | None = None
         self._from: NDArray[np.float64] = np.zeros(3)
-        self._others: dict[int, NDArray[np.float64]] = {}  # where the other chosen handles were, by row
-        self._adding = False  # the box adds to what is chosen
+        self._others: dict[int, NDArray[np.float64]] = {}  # start of the other selected handles, by row
+        self._adding = False  # the box adds to the selection
         self._frame = 0
         self._count = 0
         self._gizmo: ps.TransformationGizmo | None = None
@@ -51,7 +51,7 @@ class Pointer:
     def update(self, context: EditorContext, region: Region) -> None:
         """Read this frame's mouse; call before the panels are drawn."""
         io = psim.GetIO()
-        # Outside the window the position is a huge negative number; a drag then waits where it was.
+        # Outside the window there is no position, and a drag waits at the last one.
         at = (float(io.MousePos[0]), float(io.MousePos[1])) if psim.IsMousePosValid() else self._last
         self._update_gizmo(context)
         free = region.contains(at) and not io.WantCaptureMouse and context.viewport.projection is not None
@@ -90,12 +90,12 @@ class Pointer:
             self._row = -1 if hit is None else hit[0]
 
     def _take(self, context: EditorContext, row: int, figure: Figure) -> None:
-        """Take hold of a handle, and with it of all that are chosen."""
+        """Grab a handle, and with it all selected ones."""
         context.mouse.mode, self._row, self._figure = "handle", row, figure
         self._remember(context, row, figure)
 
     def _remember(self, context: EditorContext, row: int, figure: Figure) -> None:
-        """Where a handle is, and where the others that are chosen are: they go along."""
+        """Store the positions of a handle and of the other selected ones, which move along."""
         handles = context.studio.state.document.handles
         self._from = np.asarray(knob_position(context, figure, handles[row]))
         self._others = {
@@ -140,7 +140,7 @@ class Pointer:
                 context.studio.show(commands.select_handle, self._row)
 
     def _ask_menu(self, context: EditorContext) -> None:
-        """A right click: the menu of the handle under the mouse, or of those that are chosen."""
+        """Open the menu of a right click, for the handle under the mouse or for the selected ones."""
         if self._row >= 0 and self._row not in selection.chosen_rows(context.studio.state):
             context.studio.show(commands.select_handle, self._row)
         context.menu_asked = "view"
@@ -159,7 +159,7 @@ class Pointer:
         return found
 
     def _click(self, context: EditorContext, at: tuple[float, float]) -> None:
-        """Add a handle at the vertex under the mouse (Shift: pinned), or let go of the selection."""
+        """Add a handle at the vertex under the mouse (with Shift, a pinned one), or clear the selection."""
         vertex = pick_vertex(at)
         studio = context.studio
         if vertex is None:
@@ -202,7 +202,7 @@ class Pointer:
     def _snapped(
         self, context: EditorContext, figure: Figure, row: int, target: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The place that is asked for, on what the handle snaps to. A vertex is the one seen under the mouse."""
+        """The target moved to what the handle snaps to. Of vertices, that is the visible one under the mouse."""
         state = context.studio.state
         source, snap = state.document.source, state.view.snap
         if source is None or snap == "none":
@@ -221,7 +221,7 @@ class Pointer:
     def _vertex_near(
         self, context: EditorContext, figure: Figure, own: int, place: NDArray[np.float64]
     ) -> NDArray[np.float64] | None:
-        """The nearest to the viewer of the vertices that are drawn within reach of a place in the scene."""
+        """Of the vertices drawn within reach of a place in the scene, the one nearest to the viewer, or None."""
         projection, source = context.viewport.projection, context.studio.state.document.source
         if projection is None or source is None:
             return None
@@ -234,7 +234,7 @@ class Pointer:
     # ---- the gizmo ----------------------------------------------------------------------------------------
 
     def _update_gizmo(self, context: EditorContext) -> None:
-        """Polyscope's translation gizmo at the selected handle; it has no "in use", so positions are compared."""
+        """Polyscope's gizmo at the selected handle. It does not report when it is used, so positions are compared."""
         state = context.studio.state
         row = state.view.selected
         wanted = state.view.gizmo and row is not None and bool(context.viewport.figures) and state.view.layout != "side"
@@ -268,7 +268,7 @@ class Pointer:
             self._gizmo_at = np.asarray(self._gizmo.get_position(), dtype=np.float64)
 
     def _size_gizmo(self, context: EditorContext, place: NDArray[np.float64]) -> None:
-        """Arrows as long on the screen at every zoom, well clear of the knob they are around."""
+        """Keep the arrows equally long on the screen at every zoom, clear of the knob between them."""
         projection = context.viewport.projection
         assert self._gizmo is not None and projection is not None
         _, depth = projection.project(place)

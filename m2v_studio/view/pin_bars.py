@@ -16,13 +16,13 @@ from m2v_studio.view.style import packed
 from m2v_studio.view.widgets import WHITE, scale
 
 LOW = 0.62  # of a row's height: below it the mouse is on a bar, above on a key
-END = 7.0  # pixels at scale 1 on both sides of a bar's end that take hold of the end
+END = 7.0  # pixels at scale 1 around a bar's end within which a press grabs the end
 TIP = "Pinned from frame {} to {}: drag an end, or the bar; right-click to let go"
 
 
 @dataclass(frozen=True)
 class BarPress:
-    """A bar under the mouse: which one, and by what."""
+    """The bar that the mouse was pressed on, and which part of it."""
 
     row: int
     pin: int
@@ -32,13 +32,13 @@ class BarPress:
 
 
 class PinBars:
-    """A bar follows the mouse; the document is changed once, on release."""
+    """Draws the bars. A dragged bar follows the mouse; the document is changed once, on release."""
 
     def __init__(self) -> None:
         self.press: BarPress | None = None
 
     def begin(self, state: State, row: int, strip: Strip, mouse: tuple[float, float]) -> bool:
-        """Take hold of the bar under the mouse; True when there is one."""
+        """Grab the bar under the mouse; True when there is one."""
         found = self.under(state, row, strip, mouse)
         if found is not None:
             self.press = BarPress(row, *found, strip.frame_at(mouse[0]))
@@ -60,7 +60,7 @@ class PinBars:
         return None
 
     def preview(self, state: State, strip: Strip, mouse: tuple[float, float]) -> State:
-        """The state that letting go now would make."""
+        """The state if the mouse were released now."""
         press = self.press
         if press is None:
             return state
@@ -79,7 +79,7 @@ class PinBars:
         return pin_commands.drag_pin(state, press.row, press.pin, first, last)
 
     def drop(self, context: EditorContext, strip: Strip, mouse: tuple[float, float]) -> None:
-        """Let go: one step in the history."""
+        """Release the bar: one undo step."""
         changed = self.preview(context.studio.state, strip, mouse).document is not context.studio.state.document
         if changed:
             context.studio.do("drag a pin", self.preview, strip, mouse)
@@ -98,7 +98,7 @@ class PinBars:
 
 
 def draw_easings(draw: psim.ImDrawList, state: State, row: int, strip: Strip) -> None:
-    """The way from key to key where it is eased: a small curve from one to the next."""
+    """Draw a small curve from each eased key to the next."""
     handle, s = state.document.handles[row], scale()
     if handle.pinned:
         return

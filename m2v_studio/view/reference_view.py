@@ -1,4 +1,4 @@
-"""The reference picture on its plane behind or beside the creature, in step with the timeline."""
+"""Shows the reference image on its plane behind or beside the creature, in step with the timeline."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from m2v_studio.document.state import Same, State, frame_shown
 from m2v_studio.view import theme
 from m2v_studio.view.viewport import Viewport
 
-LARGEST = 1.5  # length of the picture's longer side, in the shape's sizes
+LARGEST = 1.5  # length of the image's longer side, in the shape's sizes
 AWAY = 0.2  # of the size: between the shape's box and the plane
 CORNER_UV = np.array([[0, 0], [1, 0], [1, 1], [0, 0], [1, 1], [0, 1]], dtype=np.float32)
 FACES = np.array([[0, 1, 2], [0, 2, 3]])
 
 
 class ReferenceView:
-    """What Polyscope was last told; only what has changed is sent."""
+    """The reference image in Polyscope; only changes are sent."""
 
     def __init__(self) -> None:
         self._mesh: ps.SurfaceMesh | None = None
         self._place: Hashable = None
-        self._picture: Hashable = None
+        self._image: Hashable = None
 
     def show(
         self, state: State, frames: NDArray[np.uint8] | None, heading: float | None, floor: float, viewport: Viewport
     ) -> None:
-        """`frames` [N, H, W, 3]; `heading` as the creature faces, where that is known; `floor` is a height."""
+        """Show one of `frames` [N, H, W, 3]. `heading` is the creature's if known, `floor` a height."""
         reference = state.document.reference
         source = state.document.source
         if reference is None or frames is None or viewport.norm is None or source is None:
@@ -47,15 +47,15 @@ class ReferenceView:
             self._mesh = self._stand(corners(reference, facing, (width, height), floor, box))
             self._place = place
         number = reference.image_at(frame_shown(state), len(frames))
-        picture = (number, reference.opacity, theme.BACKGROUND, Same(frames))
-        if picture != self._picture:
-            self._paint(frames[number], reference.opacity, first=self._picture is None)
-            self._picture = picture
+        image = (number, reference.opacity, theme.BACKGROUND, Same(frames))
+        if image != self._image:
+            self._paint(frames[number], reference.opacity, first=self._image is None)
+            self._image = image
 
     def clear(self) -> None:
         if self._mesh is not None:
             self._mesh.remove()
-        self._mesh, self._place, self._picture = None, None, None
+        self._mesh, self._place, self._image = None, None, None
 
     @staticmethod
     def _stand(points: NDArray[np.float64]) -> ps.SurfaceMesh:
@@ -67,22 +67,24 @@ class ReferenceView:
         mesh.add_parameterization_quantity("uv", CORNER_UV, defined_on="corners")
         return mesh
 
-    def _paint(self, picture: NDArray[np.uint8], opacity: float, first: bool) -> None:
-        """Opacity is a share of the background's colour: what is behind the plane is nothing but that."""
+    def _paint(self, image: NDArray[np.uint8], opacity: float, first: bool) -> None:
+        """Paint the image mixed with the background's colour, as nothing else is behind the plane."""
         assert self._mesh is not None
         behind = np.array(theme.BACKGROUND, dtype=np.float32)
-        colors = behind + np.float32(opacity) * (picture.astype(np.float32) / 255 - behind)
+        colors = behind + np.float32(opacity) * (image.astype(np.float32) / 255 - behind)
         if first:
-            self._mesh.add_color_quantity("picture", colors, defined_on="texture", param_name="uv", enabled=True)
+            self._mesh.add_color_quantity("image", colors, defined_on="texture", param_name="uv", enabled=True)
         else:
-            self._mesh.get_quantity_buffer("picture", "colors").update_data(colors.reshape(-1, 3))
+            self._mesh.get_quantity_buffer("image", "colors").update_data(colors.reshape(-1, 3))
 
 
 def corners(
     reference: Reference, facing: float | None, size: tuple[int, int], floor: float, box: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """[4, 3] corners of the plane from the bottom left on, as seen by who looks at the creature from the front or its
-    right; it stands on the floor behind `box`, points [N, 3] of the shape in the space of the view."""
+    """The corners [4, 3] of the plane from the bottom left on, as seen from the creature's front or right.
+
+    It stands on the floor behind `box`, points [N, 3] of the shape in the space of the view.
+    """
     yaw = math.radians(yaw_of_side("front" if reference.plane == "back" else "right", facing))
     back = np.array([math.sin(yaw), 0.0, math.cos(yaw)])
     right = np.array([math.cos(yaw), 0.0, -math.sin(yaw)])

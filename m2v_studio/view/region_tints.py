@@ -1,4 +1,4 @@
-"""The colours of regions that are handles, on the figures they lie on."""
+"""Tints the regions of handles on the figures."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from m2v_studio.view import theme
 from m2v_studio.view.figure import Figure
 from m2v_studio.view.theme import Color
 
-SHARE, CHOSEN_SHARE = 0.35, 0.62  # of the handle's colour in the figure's
+SHARE, CHOSEN_SHARE = 0.35, 0.62  # of the handle's colour, mixed into the figure's
 
 
 def handle_color(handle: Handle) -> Color:
-    """Red where it is moved, blue where it is pinned."""
+    """Red for a moved handle, blue for a pinned one."""
     if handle.pinned:
         return theme.PINNED
     return theme.MOVED if any(frame > 0 for frame in handle.keys) else theme.UNUSED
 
 
 class RegionTints:
-    """Kept by figure, for as long as nothing changes: Polyscope is told only what is new."""
+    """The tints by figure, computed again only when something has changed."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Hashable, NDArray[np.float32]]] = {}
 
     def of(self, state: State, figure: Figure) -> NDArray[np.float32] | None:
-        """[V, 3] of a figure; None when there are no regions, or none is chosen and its own looks are to be seen."""
+        """A figure's colours [V, 3]; None without regions, or if none is selected and its own colours are shown."""
         handles, chosen = state.document.handles, chosen_rows(state)
         regions = [row for row, handle in enumerate(handles) if len(handle.region)]
         if not regions:

@@ -1,5 +1,7 @@
-"""A window in which nothing changes is not drawn: it waits for input, and looks now and then whether anything else
-has happened. On two cores a window that is drawn all the time takes a whole one."""
+"""Draws no frames while nothing changes: the window waits for input, and checks for results now and then.
+
+On a machine with two cores, a window that is always drawn takes one of them.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from functools import lru_cache
 
 import polyscope.imgui as psim
 
-AWAKE_SECONDS = 0.7  # drawn for so long after the last change: tooltips wait, and Dear ImGui settles
+AWAKE_SECONDS = 0.7  # drawn for this long after the last change, for tooltips and for Dear ImGui to settle
 LOOK_SECONDS = 0.05  # how long a result may wait before it is noticed
-REFRESH_SECONDS = 2.0  # drawn at least so often, whatever was missed
+REFRESH_SECONDS = 2.0  # drawn at least this often
 
 
 class Rest:
@@ -25,14 +27,14 @@ class Rest:
         self._vertices = 0  # of the interface, as last drawn
 
     def changed(self, state: object) -> None:
-        """Called with what the window shows: a new value wakes it."""
+        """Call this with what the window shows; a new value wakes it."""
         if state is not self._state:
             self._state = state
             self.wake()
 
     def takes_in(self) -> None:
-        """Called inside of a frame before anything is drawn. Dear ImGui deals with one letter, key or click a frame,
-        so where this one has a click to deal with, or the last one drew more or less than before, more may be waiting.
+        """Call this in a frame before anything is drawn. Dear ImGui handles one letter, key or click per frame, so more
+        may be waiting if this frame has a click or the last one drew more or less than before.
         """
         vertices = int(psim.GetIO().MetricsRenderVertices)
         clicked = any(psim.IsMouseClicked(button) or psim.IsMouseReleased(button) for button in range(3))
@@ -47,7 +49,7 @@ class Rest:
         self._drawn = time.perf_counter()
 
     def wait(self) -> bool:
-        """At once True while awake; else wait a moment for input. True when a frame is due."""
+        """True when a frame is due: at once while awake, else after waiting a moment for input."""
         now = time.perf_counter()
         if now < self._awake_until or now - self._drawn > REFRESH_SECONDS:
             return True
@@ -58,9 +60,9 @@ class Rest:
 
 
 def wait_for_input(seconds: float) -> bool:
-    """Wait until the mouse, the keyboard or the window system has something to say; False when the time is over."""
+    """Wait for an event of the mouse, the keyboard or the window system; False when the time is over."""
     events = _glfw_wait()
-    if events is None:  # the window's library keeps its functions to itself: draw at this rate
+    if events is None:  # the window's library does not export its functions: draw at this rate
         time.sleep(seconds)
         return True
     start = time.perf_counter()
@@ -70,7 +72,7 @@ def wait_for_input(seconds: float) -> bool:
 
 @lru_cache(maxsize=1)
 def _glfw_wait() -> Callable[[float], None] | None:
-    """GLFW's own wait, from the library that Polyscope brings along; the next frame finds the input."""
+    """GLFW's own wait, from Polyscope's library; the next frame processes the input."""
     import polyscope_bindings
 
     try:

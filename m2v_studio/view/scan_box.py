@@ -1,4 +1,4 @@
-"""The box of the whole shape as it is drawn in the view, and what it can be moved by."""
+"""Draws the box of the whole shape in the view, with the knobs that move it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AXIS_COLORS: tuple[theme.Color, ...] = ((0.78, 0.24, 0.22), (0.22, 0.58, 0.24), 
 
 
 def draw_box(context: EditorContext, region: Region) -> None:
-    """The edges of normalised space, and what it can be moved by."""
+    """Draw the edges of normalised space and the knobs that move them."""
     state, projection = context.studio.state, context.viewport.projection
     box = box_in_view(context)
     if box is None or projection is None or not is_box_shown(state) or state.view.layout == "side":
@@ -36,7 +36,7 @@ def draw_box(context: EditorContext, region: Region) -> None:
 
 
 def _edges(canvas: psim.ImDrawList, pixels: NDArray, depth: NDArray, color: theme.Color, alpha: float) -> None:
-    """The bottom is tinted, so that up can be told; edges that meet in the farthest corner are fainter."""
+    """The tinted bottom shows which way is up; edges that meet in the farthest corner are fainter."""
     corners = [(float(x), float(y)) for x, y in pixels]
     canvas.AddQuadFilled(*(corners[i] for i in BOTTOM), packed(color, 0.07))
     farthest = int(depth.argmax())

@@ -1,5 +1,4 @@
-"""The box that holds the whole shape in frame 0, taken hold of in the view: its middle, its axes,
-its corners and its sides."""
+"""Moves and resizes the box of the whole shape in the view, by knobs at its middle, axes, corners and sides."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ Pixel = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class BoxInView:
-    """The box as it is seen: `center` [3] and `half` [3] its half sides in the space of the view."""
+    """The box in the space of the view: its `center` [3] and half sides, `half` [3]."""
 
     center: NDArray[np.float64]
     half: NDArray[np.float64]
@@ -50,13 +49,13 @@ class BoxInView:
         return self.center + np.stack([-reach, reach], axis=1).reshape(6, 3)
 
     def knobs(self) -> NDArray[np.float64]:
-        """[18, 3] all that can be taken hold of: the middle, the three arrows, the corners and the sides."""
+        """[18, 3] the knobs: the middle, the tips of the three arrows, the corners and the sides."""
         return np.concatenate([self.center[None], self.tips(), self.corners(), self.faces()])
 
 
 @dataclass(frozen=True, eq=False)
 class _BoxGrip:
-    """What was taken hold of, and how everything was at that moment."""
+    """The grabbed knob, and the state of everything at that moment."""
 
     knob: int
     mouse: Pixel
@@ -148,7 +147,7 @@ def nearest_knob(box: BoxInView, projection: Projection, mouse: Pixel) -> int | 
 
 
 def dragged(box: BoxInView, knob: int, projection: Projection, start: Pixel, mouse: Pixel) -> BoxInView | None:
-    """The box after a knob was dragged from `start` to `mouse` (pixels); None when the way cannot be told."""
+    """The box after a knob was dragged from `start` to `mouse` (pixels); None if the drag has no clear direction."""
     dx, dy = mouse[0] - start[0], mouse[1] - start[1]
     if knob == 0:
         return BoxInView(box.center + projection.in_plane(box.center, dx, dy), box.half)
@@ -157,7 +156,7 @@ def dragged(box: BoxInView, knob: int, projection: Projection, start: Pixel, mou
         tip, _ = projection.project(box.tips()[knob - 1])
         along = tip - middle
         length = float(along @ along)
-        if length < 16.0:  # the arrow points at the viewer: a pixel would be a mile
+        if length < 16.0:  # the arrow points at the viewer: one pixel would move the box too far
             return None
         share = float(np.array([dx, dy]) @ along) / length
         return BoxInView(box.center + share * (box.tips()[knob - 1] - box.center), box.half)
@@ -180,7 +179,7 @@ def _side_moved(box: BoxInView, face: int, projection: Projection, by: NDArray[n
     along = projection.project(place + outward)[0] - start
     if float(along @ along) < 16.0:
         return None
-    share = 0.0  # of the half side, corrected until the knob is under the mouse: far is smaller than near
+    share = 0.0  # of the half side; corrected for perspective until the knob is under the mouse
     for _ in range(6):
         left = start + by - projection.project(place + share * outward)[0]
         share = float(np.clip(share + left @ along / (along @ along), 2 * (SMALLEST - 1), 20.0))

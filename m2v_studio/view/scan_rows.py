@@ -1,4 +1,4 @@
-"""Rows of the timeline for scans: how many points each has, and how well the shown result meets them."""
+"""Rows of the timeline for scans: the number of points, and the distance of the shown result from them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Place = tuple[float, float, float, float, float, float]  # x of the name, first 
 
 
 def draw_rows(context: EditorContext, place: Place) -> int:
-    """How many points each scan has and how well the shown result meets them; returns the number of rows."""
+    """Draw each scan's number of points and the shown result's distance from them; returns the number of rows."""
     state = context.studio.state
     scans = state.document.scans
     if scans is None:
@@ -52,7 +52,7 @@ def _counts(scans: OpenedScans) -> NDArray[np.float64]:
 def _row(
     context: EditorContext, name: str, color: theme.Color, values: NDArray, tip: Callable[[int], str], place: Place
 ) -> None:
-    """Bars, one for each frame, as high as the largest value; a press goes to the frame."""
+    """Draw a bar for each frame, relative to the largest value; a press goes to the frame."""
     s = scale()
     x, left, right, y, width, row = place
     draw = psim.GetWindowDrawList()

@@ -1,4 +1,4 @@
-"""Which measured points a State shows, and how much room scans and their box need. Pure, as `scene` is."""
+"""The measured points that a State shows, and the room that scans and their box need. Pure, as `scene` is."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from m2v_studio.document.state import Same, State, frame_shown, is_box_shown, sh
 from m2v_studio.view.figure import Figure
 
 MOST_POINTS = 30_000  # shown of one frame; a dense scan is thinned evenly
-PICTURE_SIDE = 128  # pixels
-REACH = 1.5  # sides of the box that content may lie away from the guess's middle and still be framed
+IMAGE_SIDE = 128  # pixels
+REACH = 1.5  # content within this many sides of the guessed box's middle is framed
 
 Bounds = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """The points [N, 3] of one scan in the scans' units, shown where `figure` is (alone when that is empty)."""
+    """The points [N, 3] of one scan in the scans' units, shown with this figure, or alone if the name is empty."""
 
     name: str
     points: NDArray[np.float32]
@@ -49,29 +49,30 @@ def clouds(state: State, figures: tuple[Figure, ...]) -> tuple[Cloud, ...]:
     return (Cloud("scan", points, radius),)
 
 
-def picture(state: State, figures: tuple[Figure, ...]) -> NDArray[np.float32] | None:
-    """The picture [H, W, 3] under the playhead, between 0 and 1 and of at most `PICTURE_SIDE` a side; None when the
-    scans are not pictures, or when meshes stand side by side."""
+def scan_image(state: State, figures: tuple[Figure, ...]) -> NDArray[np.float32] | None:
+    """The image [H, W, 3] under the playhead, from 0 to 1, with sides of at most `IMAGE_SIDE` pixels.
+
+    None when the scans are not images, or when meshes are side by side.
+    """
     scans = state.document.scans
     if scans is None or scans.sequence.images is None or not state.view.points:
         return None
     if any(figure.cell is not None for figure in figures):
         return None
-    return _shown_picture(scans, min(frame_shown(state), len(scans.sequence.images) - 1))
+    return _shown_image(scans, min(frame_shown(state), len(scans.sequence.images) - 1))
 
 
 @lru_cache(maxsize=256)
-def _shown_picture(scans: OpenedScans, frame: int) -> NDArray[np.float32]:
+def _shown_image(scans: OpenedScans, frame: int) -> NDArray[np.float32]:
     assert scans.sequence.images is not None
     pixels = scans.sequence.images[frame]
-    every = -(-max(pixels.shape[:2]) // PICTURE_SIDE)
+    every = -(-max(pixels.shape[:2]) // IMAGE_SIDE)
     return (pixels[::every, ::every] / np.float32(255.0)).astype(np.float32)
 
 
 @lru_cache(maxsize=256)
 def _shown_points(scans: OpenedScans, frame: int) -> NDArray[np.float32]:
-    """As many points in every frame that has some, so that Polyscope only has to move them: the last one of a frame
-    stands for those it has less than others."""
+    """The same number of points in every frame, so that Polyscope only has to move them: the last one is repeated."""
     points = _thinned(scans.sequence.points[frame])
     missing = _most_shown(scans) - len(points) if len(points) else 0
     return np.concatenate([points, np.repeat(points[-1:], missing, axis=0)]).astype(np.float32)
@@ -92,16 +93,16 @@ def point_radius(count: int) -> float:
 
 
 def dot_radius(scans: OpenedScans) -> float:
-    """Normalised, the same in every frame; balls that nearly touch, as the cells do, for voxels."""
+    """Radius of the dots, normalised and the same in every frame. For voxels, the balls nearly touch."""
     if scans.sequence.voxels is not None:
         return 0.42 * scans.sequence.voxel_side / scans.sequence.voxels.shape[1] / scans.guess.scale
     return point_radius(_most_shown(scans))
 
 
 def scan_box(state: State, with_box: bool) -> Bounds:
-    """Corners of what moves through the view, in the scans' units: points, results and the alignment's box.
+    """Corners of the points, the results and the alignment's box, in the scans' units.
 
-    Points and results far outside of the guess are left out: they must not shrink the shape to a dot.
+    Points and results far outside of the guess are left out, as they would shrink the shape to a dot.
     """
     scans, place = state.document.scans, state.document.alignment
     assert scans is not None and place is not None

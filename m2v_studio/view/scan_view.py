@@ -1,4 +1,4 @@
-"""Shows measured points in Polyscope by difference, beside what `viewport` shows."""
+"""Shows measured points and images in Polyscope; only changes are sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from m2v_studio.view.viewport import Viewport
 
 @dataclass
 class _ShownCloud:
-    """What Polyscope was last told about one cloud."""
+    """What was last sent to Polyscope for one cloud."""
 
     cloud: ps.PointCloud
     count: int
@@ -27,15 +27,17 @@ class _ShownCloud:
 
 
 @dataclass
-class _Picture:
+class _ShownImage:
     mesh: ps.SurfaceMesh
     shape: tuple[int, ...]
     pixels: NDArray[np.float32] | None  # None while it is hidden
 
 
-def picture_mesh(height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Corners [(H+1)(W+1), 3] and one face [H W, 4] per pixel, row by row from the top left of a card as large as the
-    box's back, in the space of the view."""
+def image_mesh(height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Corners [(H+1)(W+1), 3] and one face [H W, 4] per pixel, row by row from the top left.
+
+    The image fills the back of the box, in the space of the view.
+    """
     unit = 1.0 / max(height, width)
     x = (np.arange(width + 1) - width / 2) * unit
     y = (height / 2 - np.arange(height + 1)) * unit
@@ -50,14 +52,14 @@ def picture_mesh(height: int, width: int) -> tuple[NDArray[np.float64], NDArray[
 class ScanView:
     def __init__(self) -> None:
         self._shown: dict[str, _ShownCloud] = {}
-        self._picture: _Picture | None = None
+        self._image: _ShownImage | None = None
 
-    def show(self, clouds: tuple[Cloud, ...], picture: NDArray[np.float32] | None, viewport: Viewport) -> None:
-        """Call after the viewport has placed its figures. `picture` [H, W, 3] stands at the back of the box."""
+    def show(self, clouds: tuple[Cloud, ...], image: NDArray[np.float32] | None, viewport: Viewport) -> None:
+        """Call after the viewport has placed its figures. `image` [H, W, 3] stands at the back of the box."""
         if viewport.norm is None:
             self.clear()
             return
-        self._show_picture(picture)
+        self._show_image(image)
         for cloud in clouds:
             self._show_cloud(cloud, viewport)
         visible = {cloud.name for cloud in clouds}
@@ -70,12 +72,12 @@ class ScanView:
         for shown in self._shown.values():
             shown.cloud.remove()
         self._shown.clear()
-        if self._picture is not None:
-            self._picture.mesh.remove()
-            self._picture = None
+        if self._image is not None:
+            self._image.mesh.remove()
+            self._image = None
 
-    def _show_picture(self, pixels: NDArray[np.float32] | None) -> None:
-        shown = self._picture
+    def _show_image(self, pixels: NDArray[np.float32] | None) -> None:
+        shown = self._image
         if pixels is None:
             if shown is not None and shown.pixels is not None:
                 shown.mesh.set_enabled(False)
@@ -85,12 +87,12 @@ class ScanView:
             return
         colors = pixels.reshape(-1, 3)
         if shown is None or shown.shape != pixels.shape:
-            corners, faces = picture_mesh(pixels.shape[0], pixels.shape[1])
-            mesh = ps.register_surface_mesh("m2v picture", corners, faces, material="flat", smooth_shade=True)
+            corners, faces = image_mesh(pixels.shape[0], pixels.shape[1])
+            mesh = ps.register_surface_mesh("m2v image", corners, faces, material="flat", smooth_shade=True)
             mesh.set_back_face_policy("identical")
             mesh.set_selection_mode("faces_only")
             mesh.add_color_quantity("pixels", colors, defined_on="faces", enabled=True)
-            shown = self._picture = _Picture(mesh, pixels.shape, None)
+            shown = self._image = _ShownImage(mesh, pixels.shape, None)
         else:
             shown.mesh.get_quantity_buffer("pixels", "colors").update_data(colors)
         if shown.pixels is None:

@@ -1,4 +1,4 @@
-"""Which figures a State shows, in what colour and at which frame. Pure: the viewport only carries it out."""
+"""The figures that a State shows, with their colours and frames. Pure; the viewport draws them."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from m2v_studio.view.region_tints import RegionTints
 from m2v_studio.view.scan_scene import scan_box, scan_stamp
 from m2v_studio.view.strain import Strain, strain_top
 
-MEASURED = 30_000_000  # numbers of a motion that its bounds are found from
+MEASURED = 30_000_000  # at most this many numbers of a motion are read for its bounds
 GHOSTLY = 0.4  # opacity of a body that is being fitted to scans
-UNSEEN = 0.06  # of the size: what stays so far from all scanned points is tinted fully
+UNSEEN = 0.06  # of the size: vertices this far from all scanned points are tinted fully
 
 
 class SceneBuilder:
-    """Builds figures; keeps only what is worth not computing twice (the rest track, heat map ranges)."""
+    """Builds the figures; caches the rest track and the ranges of heat maps."""
 
     def __init__(self) -> None:
         self._rest: tuple[SourceMesh, NDArray[np.float32]] | None = None
         self._range: tuple[Hashable, float] | None = None
         self._tints = RegionTints()
         self._strains: dict[Same, Strain] = {}
-        self._strained: object = None  # the results that they are of
+        self._strained: object = None  # the results that the strains belong to
 
     def figures(self, state: State) -> tuple[Figure, ...]:
-        """What the view shows, with regions tinted."""
+        """The figures to show, with regions tinted."""
         return tuple(replace(figure, tint=self._tints.of(state, figure)) for figure in self._posed(state))
 
     def _posed(self, state: State) -> tuple[Figure, ...]:
@@ -123,13 +123,13 @@ class SceneBuilder:
 
     @staticmethod
     def _looks(state: State, row: int) -> Appearance | None:
-        """The mesh's own, where they are asked for; not of the ghosts of an overlay, which only colours tell apart."""
+        """The mesh's own colours if they are on; not in an overlay, whose ghosts differ only in colour."""
         source, view = state.document.source, state.view
         ghost = view.layout == "overlay" and row != view.solo
         return own_looks(source) if source is not None and view.color == "own" and not ghost else None
 
     def _strain(self, state: State, row: int) -> Strain:
-        """Kept for the results that are there now; those of one mesh share it."""
+        """Cached for the present results; results of one mesh share it."""
         assert state.results is not None
         source = state.document.source
         sequence = state.results.samples.samples[row].sequence
@@ -158,7 +158,7 @@ class SceneBuilder:
         return (None, 0.0) if values is None else (values[min(frame, len(values) - 1)], self.heat_max(state))
 
     def heat_max(self, state: State) -> float:
-        """Top of the legend, as a fraction of size: fixed for a set of results, so that colours compare."""
+        """Top of the legend, as a fraction of size; fixed for a set of results, so that colours can be compared."""
         results, color = state.results, state.view.color
         if results is None or color in ("none", "own"):
             return 0.0
@@ -183,7 +183,7 @@ class SceneBuilder:
 
 
 def heat_track(results: Results, color: ColorBy, row: int) -> NDArray[np.float32] | None:
-    """Values [T, V] of one result for a heat map that does not depend on the handles; None where there are none."""
+    """Values [T, V] of one result for a heat map that does not depend on the handles; None without them."""
     samples = results.samples
     if color == "truth_error":
         return None if results.truth_error is None else results.truth_error[row]
@@ -196,7 +196,7 @@ def heat_track(results: Results, color: ColorBy, row: int) -> NDArray[np.float32
 
 
 def unseen_track(distance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each vertex keeps from all scanned points at the least, over all frames [T, V], in every frame."""
+    """The least distance over all frames of each vertex from the scanned points, repeated in every frame: [T, V]."""
     if not np.isfinite(distance).any():
         return np.zeros_like(distance)
     nearest = np.nanmin(np.where(np.isfinite(distance), distance, np.inf), axis=0)
@@ -240,8 +240,7 @@ Box = tuple[NDArray[np.float64], NDArray[np.float64]]  # lowest and highest corn
 
 
 def motion_box(state: State) -> Box:
-    """Where the shape is in any frame: the rest shape and the results that are shown, or the scans and what was made
-    of them."""
+    """The bounds over all frames of the rest shape and the shown results, or of the scans and their results."""
     source = state.document.source
     if source is None:
         return scan_box(state, with_box=False)
@@ -253,9 +252,9 @@ def motion_box(state: State) -> Box:
 
 
 def bounds(points: NDArray[np.floating]) -> Box:
-    """Lowest and highest corner [3] of points [..., N, 3]; long rows first, on which NumPy is 30 times as fast.
+    """Lowest and highest corner [3] of points [..., N, 3]. Long rows come first, as NumPy is 30 times faster on them.
 
-    Of a motion of gigabytes some frames are looked at, evenly spread: all of them would hold the window up.
+    Of a very large motion only some frames, evenly spread, are read, so that the window does not wait.
     """
     rows = points.reshape(-1, points.shape[-2] * 3)
     rows = rows[:: max(1, rows.size // MEASURED)]
@@ -263,12 +262,12 @@ def bounds(points: NDArray[np.floating]) -> Box:
 
 
 def floor_level(motion: Box, norm: Normalization) -> float:
-    """Normalised height of the floor: under the shape in every frame, for what sinks into it looks cut off."""
+    """Normalised height of the floor, which lies under the shape in every frame: parts below it would look cut off."""
     return float(min(norm.apply(corner)[1] for corner in motion))
 
 
 def content_box(state: State, motion: Box) -> Box:
-    """Corners of everything that moves through the view: `motion`, handle keys and the box of an alignment."""
+    """Corners of all that the view frames: `motion`, handle keys and the box of an alignment."""
     source = state.document.source
     if source is None:
         return scan_box(state, is_box_shown(state))

@@ -1,4 +1,4 @@
-"""Where handles and their paths are on the screen: worked out once per camera, motion and edit, not once per frame."""
+"""The pixels of handles and their paths, computed once per camera, motion and edit, not once per frame."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ DOT_SPACING = 6.0  # pixels between the dots of a path, at least
 
 @dataclass(frozen=True, eq=False)
 class HandleOnScreen:
-    """One handle beside one figure, in pixels. What lies behind the camera is None."""
+    """One handle on one figure, in pixels; None for points behind the camera."""
 
     path: tuple[Pixel | None, ...]  # on the surface, one per frame of the figure's track
-    line: NDArray[np.float32] | None  # [T, 2], the path as Dear ImGui's polyline takes it
-    dots: tuple[Pixel, ...]  # of the path, as many as can be told apart
+    line: NDArray[np.float32] | None  # [T, 2], the path for Dear ImGui's polyline
+    dots: tuple[Pixel, ...]  # of the path, at least DOT_SPACING apart
     chain: tuple[Pixel, ...] | None  # the rest position and the keys after it
     keys: dict[int, Pixel | None]  # the keys after the rest pose, by frame
 
     def knob(self, frame: int, at_key: int | None) -> Pixel | None:
-        """Where it is taken hold of: at the key of frame `at_key` when that is given, else on the surface."""
+        """The pixel where the handle is drawn and grabbed: its key in frame `at_key`, or if None, on the surface."""
         return self.path[frame] if at_key is None else self.keys[at_key]
 
 

@@ -1,4 +1,4 @@
-"""Keyboard shortcuts; they do nothing while a dialog is open, and while text is typed only those that type nothing."""
+"""Keyboard shortcuts. None work while a dialog is open; while text is typed, only function keys do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def handle(context: EditorContext) -> None:
     """Act on this frame's keys."""
     # Without this, Polyscope takes Ctrl+C and Ctrl+V itself (the latter ends the program on an empty clipboard).
     psim.SetNextFrameWantCaptureKeyboard(True)
-    # Whatever is open above the window takes the keys, Esc among them.
+    # A dialog or menu takes all keys, also Esc.
     if context.is_modal or psim.IsPopupOpen("", psim.ImGuiPopupFlags_AnyPopup):
         return
     do_pressed(context, typing=bool(psim.GetIO().WantTextInput))

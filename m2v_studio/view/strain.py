@@ -1,4 +1,4 @@
-"""How far a surface is pulled or pressed at each vertex, frame by frame, for the map of stretch."""
+"""How much a surface is stretched or compressed at each vertex in a frame, for the heat map of stretch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 
-SAMPLED = 9  # frames that the top of the scale is found from
-MOST = 400_000  # vertices of all of them: the window waits for this
-SHARE = 0.99  # of the vertices lie below it
+SAMPLED = 9  # frames that the top of the scale is computed from
+MOST = 400_000  # vertices of all of them, as the window waits for this
+SHARE = 0.99  # this share of the vertices lies below the top
 
 
 class Strain:
-    """Of one topology: `faces` [F, 3] on `rest` [V, 3]."""
+    """Measures the strain of meshes with `faces` [F, 3] relative to `rest` [V, 3]."""
 
     def __init__(self, rest: NDArray, faces: NDArray[np.int32]) -> None:
         first, second = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
@@ -38,7 +38,7 @@ class Strain:
 
 
 def strain_top(strains: Sequence[Strain], tracks: Sequence[NDArray]) -> float:
-    """What nearly all vertices of the motions [T, V, 3] stay below."""
+    """The strain that nearly all vertices of the motions [T, V, 3] stay below."""
     tops = []
     for strain, track in zip(strains, tracks, strict=True):
         count = min(max(MOST // track.shape[1], 2), SAMPLED)

@@ -1,4 +1,4 @@
-"""The theme as Dear ImGui wants it: colours and spacing for a text scale."""
+"""Applies the theme to Dear ImGui: colours and spacing for a text scale."""
 
 from __future__ import annotations
 
@@ -16,20 +16,18 @@ def rgba(color: Color, alpha: float = 1.0) -> tuple[float, float, float, float]:
 
 @lru_cache(maxsize=1024)
 def packed(color: Color, alpha: float = 1.0) -> int:
-    """For draw lists: one byte each of alpha, blue, green and red. Drawn by the thousand, so kept."""
+    """A colour for draw lists: a byte each of alpha, blue, green and red. Cached, as thousands are drawn."""
     red, green, blue, opacity = (round(255 * min(max(value, 0.0), 1.0)) for value in (*color, alpha))
     return opacity << 24 | blue << 16 | green << 8 | red
 
 
-current_scale = (
-    1.0  # of the theme in force; `ensure` keeps it, so that Dear ImGui is not asked hundreds of times a frame
-)
+current_scale = 1.0  # of the current style; stored by `ensure`, as it is read hundreds of times per frame
 _palette: object = None  # the colours it was applied with
-GRAB_SIZE = 11.0  # pixels, not the default 12: it tells whether the theme is in force
+GRAB_SIZE = 11.0  # pixels, not the default 12: this shows whether the theme is applied
 
 
 def ensure(scale: float) -> None:
-    """Apply the theme unless it is in force: Polyscope starts a fresh style whenever it makes a new context."""
+    """Apply the theme unless it is applied already; Polyscope resets the style with every new context."""
     style = psim.GetStyle()
     if (
         _palette is not theme.in_force()

@@ -16,7 +16,7 @@ class Palette:
 
     panel: Color = (0.985, 0.987, 0.990)
     panel_deep: Color = (0.955, 0.961, 0.969)
-    card: Color = (1.0, 1.0, 1.0)  # what lies over the rest: menus, labels in the view
+    card: Color = (1.0, 1.0, 1.0)  # menus, and labels in the view
     border: Color = (0.845, 0.862, 0.882)
     text: Color = (0.125, 0.152, 0.190)
     text_muted: Color = (0.400, 0.440, 0.495)
@@ -68,7 +68,7 @@ _in_force = PALETTES["light"]
 
 
 def use(name: str) -> bool:
-    """Put a theme in force; True when it was another one before. What is drawn asks for its colours anew each time."""
+    """Switch to a theme; True when it was another one before."""
     global _in_force
     before, _in_force = _in_force, PALETTES.get(name, PALETTES["light"])
     if before is not _in_force:
@@ -81,7 +81,7 @@ def in_force() -> Palette:
 
 
 def _name_colors() -> None:
-    """`theme.PANEL` and the other colours, of the theme in force; asked for by the thousand, so plain names."""
+    """Set `theme.PANEL` and the other names to the current theme's colours; plain names, as they are read so often."""
     globals().update({name.upper(): color for name, color in asdict(_in_force).items()})
 
 

@@ -30,8 +30,8 @@ NO_FIELD = "This window is too narrow for the frame number: click the ruler, or 
 class Timeline:
     def __init__(self) -> None:
         self.rows = KeyRows()
-        self.strip: Strip | None = None  # where rows and frames were drawn last
-        self._followed: tuple[int | None, int] = (None, 0)  # the chosen row and the number of rows last seen
+        self.strip: Strip | None = None  # positions of rows and frames in the last drawing
+        self._followed: tuple[int | None, int] = (None, 0)  # the selected row and the number of rows in the last frame
 
     def draw(self, context: EditorContext, region: Region) -> None:
         with panel("timeline", region):
@@ -39,7 +39,7 @@ class Timeline:
             draw_motion_row(context)
             widgets.gap(1)
             below = speed_height(context.studio.state)
-            # The scroll bar has its room also while there is none: frames stay where they are when rows come.
+            # Room for the scroll bar is always kept, so that frames do not move when it appears.
             width = psim.GetContentRegionAvail()[0] - psim.GetStyle().ScrollbarSize
             psim.BeginChild("##tracks", (0.0, -below - psim.GetStyle().ItemSpacing[1] if below else 0.0))
             self._tracks(context, width)
@@ -138,7 +138,7 @@ class Timeline:
         _playhead(draw, at, y, context)
 
     def _speed(self, context: EditorContext, width: float) -> None:
-        """Under the rows, wherever they are scrolled to."""
+        """Draw the curve of speed under the rows; it does not scroll with them."""
         if speed_height(context.studio.state):
             x, y = psim.GetCursorScreenPos()
             s = scale()
@@ -146,7 +146,7 @@ class Timeline:
             draw_speed(context, Strip(x, left, right, y, width, context.studio.state.document.frames))
 
     def _follow(self, selected: int | None, rows: int) -> None:
-        """Scroll to a row that was just added or chosen."""
+        """Scroll to a row that was just added or selected."""
         if (selected, rows) != self._followed and selected is not None:
             top = (RULER + selected * ROW) * scale()
             room = psim.GetWindowSize()[1]

@@ -1,4 +1,4 @@
-"""The ring around the chosen handle: dragged along, it turns what is around it, and all that are chosen with it.
+"""The ring around the selected handle. Dragging it turns the handle's surroundings and all other selected handles.
 
 The outer ring turns about the line of sight. With the gizmo there are three more, about the axes of the view's space.
 """
@@ -28,7 +28,7 @@ from m2v_studio.view.style import packed
 from m2v_studio.view.theme import Color
 from m2v_studio.view.widgets import WHITE, scale
 
-AXIS_RADIUS = 80.0  # pixels: of the rings about the axes
+AXIS_RADIUS = 80.0  # pixels, of the rings about the axes
 HIT_PIXELS = 6.0
 EDGE_ON = 0.1  # a ring seen flatter than this is dragged along its tangent, not around
 STEP = 15.0  # degrees, with Shift
@@ -55,11 +55,11 @@ class Ring:
         return self.center + self.radius * (np.cos(a) * self.first + np.sin(a) * self.second)
 
     def pixels(self, projection: Projection) -> NDArray[np.float64]:
-        """[N, 2] around it."""
+        """The circle as pixels [N, 2]."""
         return projection.project(self.points(np.linspace(0, 2 * np.pi, CORNERS + 1)))[0]
 
     def angle(self, projection: Projection, mouse: Pixel) -> float | None:
-        """Where around the ring the mouse is, in radians; None when the ring is seen from its edge."""
+        """The angle of the mouse around the ring in radians; None when the ring is seen from its edge."""
         middle, _ = projection.project(self.center)
         sides = np.stack([projection.project(self.points(np.array(a)))[0] - middle for a in (0.0, np.pi / 2)], axis=1)
         longest = float(np.linalg.norm(sides, axis=0).max())
@@ -77,9 +77,9 @@ class _RingGrip:
     projection: Projection
     mouse: Pixel
     axis: Vector  # [3] of the ring, in the source's axes
-    tangent: Vector  # [2] pixels for a radian
-    places: dict[int, Vector] = field(default_factory=dict)  # [3] of what is turned, by row, source units
-    turns: dict[int, Vector] = field(default_factory=dict)  # [3] how it was turned
+    tangent: Vector  # [2] pixels per radian
+    places: dict[int, Vector] = field(default_factory=dict)  # [3] positions of the turned handles, by row, source units
+    turns: dict[int, Vector] = field(default_factory=dict)  # [3] their turns at the start
     frame: int | None = None  # None until the mouse has moved
     last: float | None = None  # radians
     total: float = 0.0
@@ -164,7 +164,7 @@ class TurnRing:
 
     @staticmethod
     def _remember(context: EditorContext, source: SourceMesh, grip: _RingGrip, frame: int) -> None:
-        """Where the chosen handles are and how they are turned: all go around the one with the ring."""
+        """Store positions and turns of the selected handles, which all turn around the one with the ring."""
         handles, state = context.studio.state.document.handles, context.studio.state
         shape = grip.figure.track[min(frame, len(grip.figure.track) - 1)]
         for row in {grip.row, *chosen_rows(state)}:
@@ -176,7 +176,7 @@ class TurnRing:
 
     @staticmethod
     def _measure(grip: _RingGrip, at: Pixel) -> None:
-        """Add what the mouse went around since the last time."""
+        """Add the angle that the mouse has moved since the last frame."""
         angle = grip.ring.angle(grip.projection, at)
         if angle is None or grip.last is None:
             step = np.asarray(at) - grip.mouse
@@ -185,10 +185,10 @@ class TurnRing:
             grip.total += (angle - grip.last + math.pi) % (2 * math.pi) - math.pi
         grip.last, grip.mouse = angle, at
 
-    # ---- looks --------------------------------------------------------------------------------------------
+    # ---- drawing ------------------------------------------------------------------------------------------
 
     def draw(self, context: EditorContext, region: Region) -> None:
-        """The rings, and while one is turned, how far."""
+        """Draw the rings, and the angle while one is turned."""
         projection, grip = context.viewport.projection, self._grip
         busy = context.mouse.mode is not None and grip is None
         if projection is None or busy or context.is_modal:
@@ -225,7 +225,7 @@ class TurnRing:
 
 
 def rings_of(context: EditorContext) -> list[Ring]:
-    """The rings around the chosen handle; none when it is pinned or they are switched off."""
+    """The rings around the selected handle; none when it is pinned or they are switched off."""
     state, viewport = context.studio.state, context.viewport
     row, projection = state.view.selected, viewport.projection
     handles = state.document.handles
@@ -249,7 +249,7 @@ def rings_of(context: EditorContext) -> list[Ring]:
 
 
 def nearest_ring(rings: list[Ring], projection: Projection, at: Pixel) -> Ring | None:
-    """The ring within reach of the mouse; of those about the axes, only the half in front."""
+    """The nearest ring within reach of the mouse; rings about the axes are only grabbed at their front half."""
     best, found = HIT_PIXELS * scale(), None
     for ring in rings:
         pixels = ring.pixels(projection)

@@ -1,4 +1,4 @@
-"""Shows figures in Polyscope by difference: only what changed since the last frame is sent."""
+"""Shows figures in Polyscope; only changes since the last frame are sent."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CELL_TITLE = 26.0  # pixels at scale 1 that a figure's name takes at the top of 
 
 
 def is_see_through(figure: Figure) -> bool:
-    """Whether its own materials let something be seen behind them."""
+    """True when the shown materials of the mesh are partly transparent."""
     shown = figure.looks is not None and figure.heat is None and figure.tint is None
     return shown and figure.looks is not None and figure.looks.opacity is not None
 
 
 @dataclass
 class _ShownMesh:
-    """What Polyscope was last told about one mesh."""
+    """What was last sent to Polyscope for one mesh."""
 
     mesh: ps.SurfaceMesh
     faces: NDArray
@@ -64,10 +64,10 @@ class Viewport:
         self._opened: Hashable = None
         self._source: SourceMesh | None = None
         self._shown: dict[str, _ShownMesh] = {}
-        self._camera_stamp: Hashable = None  # what the camera was placed for, once it had come to rest there
+        self._camera_stamp: Hashable = None  # what the camera was last placed for, once it was still
         self._on_screen: dict[str, tuple[Hashable, tuple[HandleOnScreen, ...]]] = {}
         self._target: NDArray[np.float64] = np.zeros(3)
-        self._box: tuple[NDArray, NDArray] | None = None  # what the camera was framed for, until it is asked to again
+        self._box: tuple[NDArray, NDArray] | None = None  # what the camera frames, until it is framed again
         self._floor_stamp: Hashable = None
         self._transparent: bool | None = None
         self.dear = False  # transparency is too slow here (no graphics card): solid colours while playing
@@ -78,7 +78,7 @@ class Viewport:
     # ---- once ---------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Fix everything Polyscope would otherwise choose from the structures."""
+        """Set all that Polyscope would otherwise derive from its structures."""
         ps.set_automatically_compute_scene_extents(False)
         ps.set_length_scale(1.0)
         ps.set_bounding_box((-0.5, -0.5, -0.5), (0.5, 0.5, 0.5))
@@ -94,7 +94,7 @@ class Viewport:
         ps.set_vertical_fov_degrees(FIELD_OF_VIEW)
 
     def recolor(self) -> None:
-        """Take the colours of the theme in force."""
+        """Use the current theme's colours."""
         ps.set_background_color(theme.background_input(theme.BACKGROUND))
         self._floor.recolor()
 
@@ -124,11 +124,11 @@ class Viewport:
             self._onion.show(alone, self.skins, self.projection, self.camera.flat, self._fast)
 
     def clear(self) -> None:
-        """Take everything out of Polyscope."""
+        """Remove everything from Polyscope."""
         self._exchange(State())
 
     def forget_framing(self) -> None:
-        """Reset the framing of the content (key F): no pan, no zoom. Nothing else moves the camera but the mouse."""
+        """Frame the content again, without pan and zoom (key F). Otherwise only the mouse moves the camera."""
         self.camera = replace(self.camera, zoom=1.0, pan=(0.0, 0.0, 0.0))
         self._box = None
 
@@ -138,16 +138,16 @@ class Viewport:
         self._box, self._camera_stamp = (low, high), None
 
     def position(self, figure: Figure, vertex: int) -> NDArray[np.float64]:
-        """Where a vertex of a figure is shown, in normalised space with the figure's offset."""
+        """The position [3] of a figure's vertex in normalised space, with the figure's offset."""
         return self.to_view(figure, figure.positions[vertex])
 
     def to_view(self, figure: Figure, points: NDArray) -> NDArray[np.float64]:
-        """Source units [..., 3] to where they are shown beside this figure."""
+        """Points [..., 3] in source units to normalised space, with the figure's offset."""
         assert self.norm is not None
         return self.norm.apply(points) + self.offsets.get(figure.name, NO_OFFSET)
 
     def on_screen(self, figure: Figure, handles: tuple[Handle, ...]) -> tuple[HandleOnScreen, ...]:
-        """Where the handles are in pixels beside this figure; kept while nothing that matters has changed."""
+        """The pixels of the handles on this figure, cached until the camera, motion or handles change."""
         projection, source = self.projection, self._source
         if projection is None or source is None:
             return ()
@@ -165,7 +165,7 @@ class Viewport:
         return self.norm.invert(points - self.offsets.get(figure.name, NO_OFFSET))
 
     def _set_transparency(self, wanted: bool) -> None:
-        """Polyscope turns depth peeling on by itself and never off again; it makes every frame several times dearer."""
+        """Polyscope turns depth peeling on by itself and never off; it makes every frame several times slower."""
         if wanted != self._transparent:
             ps.set_transparency_mode("pretty" if wanted else "none")
             self._transparent = wanted
@@ -197,7 +197,7 @@ class Viewport:
             self._center = self.norm.center.astype(np.float32)
 
     def _place_floor(self, state: State, norm: Normalization) -> None:
-        """Put the floor under the content: feet that sink into it would look cut off."""
+        """Put the floor under the content; feet below it would look cut off."""
         stamp = content_stamp(state)
         if stamp == self._floor_stamp:
             return

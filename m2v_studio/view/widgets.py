@@ -1,4 +1,4 @@
-"""The few controls every panel is made of: each has a tooltip, and says why when it is disabled."""
+"""The controls of all panels. Each has a tooltip, which says why when the control is disabled."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def panel(name: str, region: Region, flags: int = 0) -> Iterator[None]:
 
 @contextmanager
 def scrolled(identifier: str, below: float) -> Iterator[None]:
-    """As high as its content, up to what leaves `below` pixels (at scale 1) of the panel free; then it scrolls."""
+    """An area as high as its content; it scrolls if less than `below` pixels (at scale 1) of the panel stay free."""
     room = psim.GetContentRegionAvail()[1] - below * scale()
     psim.SetNextWindowSizeConstraints((0.0, 0.0), (1e6, max(room, 60.0 * scale())))
     psim.BeginChild(identifier, (0.0, 0.0), psim.ImGuiChildFlags_AutoResizeY)
@@ -55,7 +55,7 @@ def scrolled(identifier: str, below: float) -> Iterator[None]:
 
 @contextmanager
 def fixed(identifier: str, below: float) -> Iterator[None]:
-    """All of the panel but `below` pixels (at scale 1), however much is in it; more than fits is scrolled."""
+    """An area of the whole panel but `below` pixels (at scale 1); it scrolls when its content does not fit."""
     psim.BeginChild(identifier, (0.0, -below * scale()))
     try:
         yield
@@ -66,7 +66,7 @@ def fixed(identifier: str, below: float) -> Iterator[None]:
 class disabled:  # noqa: N801  used like the functions around it
     """Grey out what is inside when there is a reason.
 
-    Entered dozens of times a frame: a generator would take several times as long.
+    A class, as it is entered dozens of times per frame and a generator would take several times as long.
     """
 
     def __init__(self, why: str) -> None:
@@ -79,11 +79,11 @@ class disabled:  # noqa: N801  used like the functions around it
         psim.EndDisabled()
 
 
-_escape_frame = -1  # the frame whose Esc was already taken
+_escape_frame = -1  # the frame whose Esc was already used
 
 
 def escape_pressed() -> bool:
-    """Esc, for what is on top: the first to ask in a frame gets it, and a field with a typed text before anybody."""
+    """True for the first caller in a frame with Esc. A field with typed text comes first, so then it is False."""
     global _escape_frame
     if not psim.IsKeyPressed(psim.ImGuiKey_Escape, False) or psim.GetIO().WantTextInput:
         return False
@@ -92,7 +92,7 @@ def escape_pressed() -> bool:
 
 
 def close_on_escape() -> None:
-    """Inside an open menu or list: Esc closes it."""
+    """Call this inside an open menu or list, to close it by Esc."""
     if escape_pressed():
         psim.CloseCurrentPopup()
 
@@ -111,7 +111,7 @@ def menu(label: str, enabled: bool = True) -> Iterator[bool]:
 
 @contextmanager
 def popup(identifier: str) -> Iterator[bool]:
-    """What `psim.OpenPopup` opened; yields whether it is open."""
+    """A popup that `psim.OpenPopup` opens; yields whether it is open."""
     opened = bool(psim.BeginPopup(identifier))
     try:
         yield opened
@@ -123,7 +123,7 @@ def popup(identifier: str) -> Iterator[bool]:
 
 @contextmanager
 def right_click_menu(name: str, asked: bool) -> Iterator[bool]:
-    """The menu of a right click, opened when it is asked for; yields whether it is open."""
+    """The menu of a right click, opened when `asked`; yields whether it is open."""
     s = scale()
     psim.PushStyleVar(psim.ImGuiStyleVar_WindowPadding, (10 * s, 8 * s))
     psim.PushStyleVar(psim.ImGuiStyleVar_ItemSpacing, (8 * s, 7 * s))
@@ -137,7 +137,7 @@ def right_click_menu(name: str, asked: bool) -> Iterator[bool]:
 
 
 def choice(identifier: str, current: int, labels: Sequence[str]) -> int | None:
-    """A list that drops down; returns the row just chosen."""
+    """A drop-down list; returns the row just chosen, else None."""
     chosen = None
     if psim.BeginCombo(identifier, labels[current]):
         for row, label in enumerate(labels):
@@ -151,7 +151,7 @@ def choice(identifier: str, current: int, labels: Sequence[str]) -> int | None:
 
 
 def tooltip(text: str, why: str = "") -> None:
-    """For the item just drawn; the reason why it is disabled comes first."""
+    """A tooltip for the item just drawn; the reason why it is disabled comes first."""
     if not psim.IsItemHovered(TOOLTIP_FLAGS):
         return
     psim.BeginTooltip()
@@ -253,7 +253,7 @@ def segmented(identifier: str, options: Sequence[tuple[str, str, str]], chosen: 
 
 
 def progress_bar(done: int, total: int, width: float) -> None:
-    """How much of something is done, at most `width` pixels wide; nothing while `total` is 0, as it is unknown."""
+    """A progress bar of at most `width` pixels; none while `total` is 0, which means unknown."""
     s, width = scale(), min(300 * scale(), 0.3 * width)
     x, y = psim.GetCursorScreenPos()
     height = psim.GetFrameHeight()
@@ -267,7 +267,7 @@ def progress_bar(done: int, total: int, width: float) -> None:
 
 
 class outlined:  # noqa: N801
-    """Check boxes and radio buttons get an outline and less padding, so that empty ones can be seen."""
+    """Gives check boxes and radio buttons an outline and less padding, so that empty ones are visible."""
 
     def __enter__(self) -> None:
         s = scale()
@@ -292,7 +292,7 @@ def check_box(label: str, value: bool, tip: str, why: str = "", in_row: bool = F
 
 
 def same_line_if_fits(text: str) -> None:
-    """Go on in this line when a check box with this label still fits."""
+    """Stay on this line when a check box with this label still fits."""
     needed = psim.CalcTextSize(text)[0] + 34 * scale()
     left = psim.GetItemRectMax()[0] + needed
     if left < psim.GetWindowPos()[0] + psim.GetWindowSize()[0]:
@@ -322,7 +322,7 @@ def icon_button(identifier: str, icon: Icon, tip: str, why: str = "", primary: b
 
 
 def fitting(long: str, short: str, width: float) -> str:
-    """The short name where a button of this width would cut the long one."""
+    """The long name, or the short one if a button of this width would cut it."""
     return long if psim.CalcTextSize(long)[0] + 12 * scale() <= width else short
 
 
@@ -341,7 +341,7 @@ def shorten(text: str, width: float) -> str:
 
 
 def in_two_lines(text: str, width: float) -> tuple[str, ...]:
-    """The text, in two lines where one is too short; what the second has no room for is cut out of its middle."""
+    """The text in one line or two of this width; if the second is too long, its middle is cut out."""
     words = text.split(" ")
     fitting_words = len(words)
     while fitting_words > 1 and psim.CalcTextSize(" ".join(words[:fitting_words]))[0] > width:

@@ -49,12 +49,12 @@ class ReferenceReader(Generic[Wanted]):
         self._tasks.run("Reading the reference", lambda: self._read(wanted), done, failed)
 
 
-def pictures_wanted(document: Document) -> tuple[Path, float] | None:
+def images_wanted(document: Document) -> tuple[Path, float] | None:
     reference = document.reference
     return None if reference is None else (reference.path, document.fps)
 
 
-def read_pictures(wanted: tuple[Path, float]) -> NDArray[np.uint8]:
+def read_images(wanted: tuple[Path, float]) -> NDArray[np.uint8]:
     """The reference images [N, H, W, 3]."""
     return read_reference(*wanted)
 

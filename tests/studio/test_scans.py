@@ -31,7 +31,7 @@ from m2v_studio.document.state import (
 )
 from m2v_studio.panels.bars import progress_words
 from m2v_studio.panels.samples import figures_of, why_not_color
-from m2v_studio.view.scan_scene import clouds, picture, scan_box
+from m2v_studio.view.scan_scene import clouds, scan_box, scan_image
 from m2v_studio.view.scene import SceneBuilder, heat_track, unseen_track
 from m2v_studio.work.messages import Failed, Finished, Progressed
 from m2v_studio.work.worker import GenerationWorker
@@ -246,7 +246,7 @@ def pictures(frames: int = 4) -> OpenedScans:
 
 def test_pictures_are_shown_in_the_place_of_points() -> None:
     state = commands.set_time(scan_commands.open_scans(State(), pictures()), 3.0)
-    shown = picture(state, ())
+    shown = scan_image(state, ())
     assert shown is not None and max(shown.shape[:2]) <= 128 and shown.min() == shown.max() == pytest.approx(0.6)
     assert clouds(state, ()) == () and not why_not_generate(state)
     assert picture(commands.with_view(state, points=False), ()) is None
