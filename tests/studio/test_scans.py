@@ -249,7 +249,7 @@ def test_pictures_are_shown_in_the_place_of_points() -> None:
     shown = scan_image(state, ())
     assert shown is not None and max(shown.shape[:2]) <= 128 and shown.min() == shown.max() == pytest.approx(0.6)
     assert clouds(state, ()) == () and not why_not_generate(state)
-    assert picture(commands.with_view(state, points=False), ()) is None
+    assert scan_image(commands.with_view(state, points=False), ()) is None
     low, high = scan_box(state, with_box=False)
     np.testing.assert_allclose(high - low, 1.0)
     with_results = replace(state, results=completed_state().results)
