@@ -178,6 +178,7 @@ class TrainingConfig:
     ema_decay: float = 0.999
     occupancy_queries: int = 2048
     motion_queries: int = 1024  # tracked points the motion autoencoder's loss looks at
+    fresh_only: bool = False  # train only the parts that the weights of --from lack, the rest stays as it is
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device supports it natively
     compile: bool = False
     shares: tuple[float, float, float, float] = (0.15, 0.1, 0.1, 0.65)  # of the time, per stage in order

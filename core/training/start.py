@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from core.atomic import write_atomically
 from core.checkpoint import EVERY_STAGE, SECTIONS, Checkpoint, checkpoint_path, load_checkpoint
@@ -65,6 +66,7 @@ def begin(
     if state.exists():
         average = AveragedWeights(trained, training.ema_decay)
         record, note = load_state(state, trained, average, optimizer)
+        _train_only(trained, record.get("fresh"))
         if note:
             say(f"{stage} continues from {state} with a grown network; {note}")
         if weights:
@@ -73,6 +75,10 @@ def begin(
     if weights:
         record = load_weights(stage, objective, config, weights, say)
         average = AveragedWeights(trained, training.ema_decay)
+        if training.fresh_only:
+            _train_only(trained, record["fresh"])
+        else:
+            del record["fresh"]
         average.updates = record["step"]  # so that a few steps do not replace the trained average
         return Start(record, average, optimizer)
     device = next(trained.parameters()).device
@@ -80,6 +86,12 @@ def begin(
     objective.fit_statistics(clips, torch.Generator(device=device).manual_seed(seed))
     record = {"stage": stage, "step": 0, "clips": 0, "seconds": 0.0, "machines": {}, "checks": []}
     return Start(record, AveragedWeights(trained, training.ema_decay), optimizer)
+
+
+def _train_only(trained: nn.Module, names: Collection[str] | None) -> None:
+    """Freeze all parameters but the named ones; none where there are no names."""
+    for name, weight in trained.named_parameters():
+        weight.requires_grad_(names is None or name in names)
 
 
 def load_weights(stage: str, objective: Objective, config: Config, weights: Sequence[str], say: Say) -> dict[str, Any]:
@@ -104,6 +116,7 @@ def load_weights(stage: str, objective: Objective, config: Config, weights: Sequ
         "machines": dict(earlier.get("machines", {})),
         "checks": list(earlier.get("checks", [])),
         "base": int(step),
+        "fresh": list(fitted.fresh),
         "started_from": [
             *earlier.get("started_from", []),
             {

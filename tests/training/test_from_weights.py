@@ -19,7 +19,7 @@ from core.training.__main__ import main
 from core.training.stages import train
 from core.training.start import check_same_meaning
 from core.training.state import AveragedWeights, load_state, partial_load, save_state
-from tests.training.fixed import FixedClips, tiny
+from tests.training.fixed import FixedClips, FixedFits, tiny
 
 AUTOENCODER, MOTION = STAGES[1], STAGES[3]
 
@@ -173,6 +173,23 @@ def test_weights_that_mean_something_else_are_refused(
     with pytest.raises(CheckpointError, match=said):
         begun(tmp_path, landed, config=tiny(**{section: changed}))
     assert not (tmp_path / f"{AUTOENCODER}.safetensors").exists()
+
+
+def test_only_what_is_fresh_may_be_trained_also_after_a_resume(tmp_path: Path, landed: Path) -> None:
+    stage = STAGES[2]
+    config = tiny(training={"batch": 2, "learning_rate": 1e-2, "fresh_only": True}, shape_denoiser={"borrowed": True})
+    given = load_checkpoint(landed / f"{stage}.safetensors").tensors
+    earlier: dict[str, Tensor] = {}
+    for steps in (2, 4):
+        train([stage], config, tmp_path, steps=steps, source=FixedFits(), weights=[str(landed)], say=lambda line: None)
+        state = load_file(tmp_path / f"{stage}.state.safetensors")
+        now = {name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")}
+        assert all(torch.equal(now[name], tensor.to(now[name])) for name, tensor in given.items())
+        fresh = now.keys() - given.keys()
+        assert {"from_body.weight", "denoiser.borrowed_output.weight"} <= fresh
+        moved = [name for name in fresh & earlier.keys() if not torch.equal(now[name], earlier[name])]
+        assert not earlier or {"from_body.weight", "denoiser.borrowed_output.weight"} <= set(moved)
+        earlier = now
 
 
 def test_loss_weights_may_differ_and_are_named(tmp_path: Path, landed: Path) -> None:
