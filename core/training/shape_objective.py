@@ -24,6 +24,7 @@ from core.training.tasks import draw_kind
 
 LARGEST_ERROR = 25.0  # squared, in units of the network's output
 FITTED_WEIGHT = 0.01  # of the latents' loss where there are bodies, beside that of the surface they decode to
+NEAR_SHARE = 0.1  # of a query near the surface beside a uniform one, in the overlap of surfaces
 NORMAL_COST = 0.0015  # of a squared difference of unit normals, in squared lengths
 LARGEST_LOGIT = 12.0  # of a decoded occupancy: more certain values teach nothing
 
@@ -91,9 +92,11 @@ class ShapeDiffusionObjective(Objective):
         if clips.scan is None:
             return nn.functional.binary_cross_entropy_with_logits(logits, clips.occupancy)
         # A surface that begins at a body is sure of itself: cross-entropy would first blur it wherever it is wrong.
-        chance = logits.sigmoid()
-        both = (chance * clips.occupancy).sum(dim=1)
-        return 1 - (both / (chance + clips.occupancy - chance * clips.occupancy).sum(dim=1).clamp_min(1e-6)).mean()
+        # Queries near the surface are far denser than the others, and would make it thick.
+        chance, inside, share = logits.sigmoid(), clips.occupancy, torch.ones_like(logits)
+        share[:, share.shape[1] // 2 :] = NEAR_SHARE
+        both = (share * chance * inside).sum(dim=1)
+        return 1 - (both / (share * (chance + inside - chance * inside)).sum(dim=1).clamp_min(1e-6)).mean()
 
     def _logits(self, latents: Tensor, clips: ClipBatch) -> Tensor:
         autoencoder = self._frozen[0]
