@@ -50,7 +50,7 @@ def draw_reference_menu(context: EditorContext) -> None:
             if psim.MenuItem(NAMES[plane], None, reference.plane == plane):
                 context.studio.do("reference plane", commands.set_reference, replace(reference, plane=plane))
         _opacity(context, reference)
-        _offset(context, reference, "offset", "picture", commands.set_reference)
+        _offset(context, reference, "offset", "image", commands.set_reference)
         if psim.MenuItem("Remove the reference"):
             context.studio.do("remove reference", commands.set_reference, None)
 

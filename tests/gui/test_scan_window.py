@@ -123,7 +123,7 @@ def test_pictures_stand_at_the_back_of_the_box(driver: Driver) -> None:
     studio = driver.app.studio
     studio.session.reset(scan_commands.open_scans(studio.state, pictures()))
     driver.settle()
-    card = ps.get_surface_mesh("m2v picture")
+    card = ps.get_surface_mesh("m2v image")
     assert card.is_enabled() and shown_clouds(driver) == []
     driver.key(psim.ImGuiKey_Period)
     shade = card.get_quantity_buffer("pixels", "colors").get_value(0).as_tuple()
