@@ -31,7 +31,7 @@ def add_and_drag(driver: Driver, by: tuple[float, float] = (60.0, -80.0)) -> int
 
 def finish(driver: Driver) -> State:
     studio = driver.app.studio
-    driver.until(lambda: studio.state.job is None and studio.state.results is not None, 30.0)
+    driver.until(lambda: studio.state.job is None and studio.state.results is not None)
     return studio.state
 
 
@@ -39,7 +39,7 @@ def generate(driver: Driver) -> State:
     add_and_drag(driver)
     finish(driver)
     driver.key(psim.ImGuiKey_Enter, CTRL)
-    driver.until(lambda: len(driver.app.studio.state.results.samples.samples) == 4, 30.0)  # type: ignore[union-attr]
+    driver.until(lambda: len(driver.app.studio.state.results.samples.samples) == 4)  # type: ignore[union-attr]
     finish(driver)
     return rest(driver)
 

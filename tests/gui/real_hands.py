@@ -17,7 +17,7 @@ import numpy as np
 
 from m2v_studio.view.key_strip import ROW
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 RESTING = 4  # reports of the window without a move: of each frame, and of every fifth of a second without any
 SETTLED = 2  # frames after an event in which Dear ImGui has dealt with it
 ROOT = Path(__file__).parents[2]

@@ -38,7 +38,7 @@ FILES: dict[str, bytes | None] = {
 def told(driver: Driver, before: Document) -> Notice:
     """The notice of a dialog that is closed by its button, with the work still there."""
     studio = driver.app.studio
-    driver.until(lambda: studio.state.notice is not None, 30.0)
+    driver.until(lambda: studio.state.notice is not None)
     driver.tick(2)
     notice = studio.state.notice
     assert notice is not None and notice.detail == "", f"a fault instead of a sentence: {notice}"

@@ -19,7 +19,7 @@ from tests.cases import MESHES, SCANS, MeshCase, ScanCase, mesh_file, standing
 
 from .hands import CTRL, button_at, generate
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 SHOWN = ("atlas_cube.glb", "lamp.glb", "coloured.glb", "coloured.obj", "coloured.ply", "texture_comment.ply")
 
 

@@ -21,7 +21,7 @@ from tests.glb_writer import arm
 
 from .hands import CTRL, button_at, finish
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @pytest.fixture

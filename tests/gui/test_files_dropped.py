@@ -24,7 +24,7 @@ def opened(driver: Driver, name: str) -> bool:
 
 def test_a_dropped_mesh_opens(driver: Driver, tmp_path: Path) -> None:
     driver.app._dropped([str(write_ball(tmp_path / "drop ped é.obj")), str(tmp_path / "another.obj")])
-    driver.until(lambda: opened(driver, "drop ped é"), 30.0)
+    driver.until(lambda: opened(driver, "drop ped é"))
     driver.settle()
     assert len(driver.app.viewport.figures) == 1 and driver.app.studio.state.notice is None
 
@@ -35,7 +35,7 @@ def test_a_dropped_file_that_cannot_be_read_is_a_dialog_and_nothing_is_lost(driv
     for name, content in (("half.glb", b"glTF\x02\0\0\0"), ("text.obj", b"hello"), ("note.txt", b"hello")):
         (tmp_path / name).write_bytes(content)
         driver.app._dropped([str(tmp_path / name)])
-        driver.until(lambda: studio.state.notice is not None, 30.0)
+        driver.until(lambda: studio.state.notice is not None)
         assert studio.state.notice is not None and name in studio.state.notice.message
         assert studio.state.notice.detail == "", "a bad file is not an internal fault"
         driver.tick(2)
@@ -54,7 +54,7 @@ def test_a_mesh_dropped_on_unsaved_work_asks_first(driver: Driver, tmp_path: Pat
     driver.app._dropped([str(path)])
     driver.tick(3)
     driver.click(button_at(driver, "Don't save"))
-    driver.until(lambda: opened(driver, "next"), 30.0)
+    driver.until(lambda: opened(driver, "next"))
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, driver: Driver, script: str) -> None:
@@ -71,7 +71,7 @@ def test_the_file_chosen_in_the_dialog_opens(driver: Driver, tmp_path: Path, mon
     path = write_ball(tmp_path / "chosen ö.obj")
     answering(monkeypatch, driver, CHOOSE.format(path=str(path)))
     driver.key(psim.ImGuiKey_O, CTRL)
-    driver.until(lambda: opened(driver, "chosen ö"), 30.0)
+    driver.until(lambda: opened(driver, "chosen ö"))
     assert not driver.app.context.files.is_open
 
 
@@ -87,21 +87,21 @@ while not pathlib.Path({str(gate)!r}).exists():
 """
     answering(monkeypatch, driver, wait)
     driver.key(psim.ImGuiKey_O, CTRL)
-    driver.until(told.exists, 30.0)
+    driver.until(told.exists)
     yaw = driver.app.viewport.camera.yaw
     middle = driver.app.region.center
     driver.drag((middle[0] - 150, middle[1] + 90), (middle[0] - 60, middle[1] + 90))
     assert driver.app.viewport.camera.yaw != yaw and driver.app.context.files.is_open
     assert "'open'" in told.read_text() and "*.glb" in told.read_text() and "*.m2v" in told.read_text()
     gate.write_text("")
-    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open)
 
 
 def test_a_cancelled_dialog_changes_nothing(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, driver, "pass")
     before = driver.app.studio.state
     driver.key(psim.ImGuiKey_O, CTRL)
-    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open)
     driver.tick(3)
     after = driver.app.studio.state
     assert after.document is before.document and after.notice is None and after.message == before.message
@@ -115,10 +115,10 @@ def test_the_place_to_save_comes_from_the_dialog(
     driver.key(psim.ImGuiKey_S, CTRL)
     driver.tick(2)
     driver.click(button_at(driver, "Browse…"))
-    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open)
     driver.click(button_at(driver, "Save"))
-    driver.until((tmp_path / "mine.m2v").exists, 30.0)
-    driver.until(lambda: driver.app.studio.state.project.endswith("mine.m2v"), 30.0)
+    driver.until((tmp_path / "mine.m2v").exists)
+    driver.until(lambda: driver.app.studio.state.project.endswith("mine.m2v"))
 
 
 def test_the_place_to_export_comes_from_the_dialog(
@@ -129,10 +129,10 @@ def test_the_place_to_export_comes_from_the_dialog(
     driver.key(psim.ImGuiKey_E, CTRL)
     driver.tick(2)
     driver.click(button_at(driver, "Browse…"))
-    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open)
     assert driver.app.export_dialog.place.path == str(tmp_path / "walk.glb")
     driver.click(button_at(driver, "Export"))
-    driver.until((tmp_path / "walk.glb").exists, 60.0)
+    driver.until((tmp_path / "walk.glb").exists)
 
 
 def test_without_tkinter_one_sentence_says_how_to_open_a_file(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_a_dialog_that_cannot_be_shown_says_so_instead_of_doing_nothing(
 ) -> None:
     answering(monkeypatch, driver, "raise SystemExit('no display name and no $DISPLAY environment variable')")
     driver.key(psim.ImGuiKey_O, CTRL)
-    driver.until(lambda: not driver.app.context.files.is_open, 30.0)
+    driver.until(lambda: not driver.app.context.files.is_open)
     driver.tick(2)
     assert driver.app.studio.state.message == context.NO_DIALOG and not driver.app.context.files_available
 
@@ -163,5 +163,5 @@ def test_the_path_field_opens_what_is_typed(driver: Driver, tmp_path: Path) -> N
     x, y = button_at(driver, "Samples")
     driver.click((x - 120, y))  # the field is left of it
     driver.key(psim.ImGuiKey_Enter)
-    driver.until(lambda: opened(driver, "typed"), 30.0)
+    driver.until(lambda: opened(driver, "typed"))
     assert driver.app.source_panel.path == ""

@@ -46,15 +46,15 @@ def test_from_the_start_to_a_moving_file_in_at_most_seven_clicks(
     driver.click(head)
     assert next_step(studio.state) == "drag"
     driver.drag(driver.at_knob(0), (driver.at_knob(0)[0] - 40, driver.at_knob(0)[1] - 70))
-    driver.until(lambda: studio.state.results is not None and studio.state.job is None, 60.0)
+    driver.until(lambda: studio.state.results is not None and studio.state.job is None)
     assert next_step(studio.state) == "generate"
     driver.click(button_at(driver, "Generate 4 motions"))
-    driver.until(lambda: studio.state.job is None and len(studio.state.results.samples.samples) == 4, 60.0)  # type: ignore[union-attr]
+    driver.until(lambda: studio.state.job is None and len(studio.state.results.samples.samples) == 4)  # type: ignore[union-attr]
     assert next_step(studio.state) == "export", "it plays by itself"
     driver.click(button_at(driver, "Export…"))
     driver.tick(3)
     driver.click(button_at(driver, "Export"))
-    driver.until(lambda: studio.state.message.startswith("Exported"), 60.0)
+    driver.until(lambda: studio.state.message.startswith("Exported"))
     assert clicks <= MOST_CLICKS
     files = sorted(home.iterdir())
     motion = next(path for path in files if path.suffix == ".glb")

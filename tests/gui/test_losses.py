@@ -119,7 +119,7 @@ def test_generated_motions_are_autosaved_at_once(driver: Driver) -> None:
         results = load_project(autosave_path())[1] if autosave_path().exists() else None
         return 0 if results is None else len(results.samples.samples)
 
-    driver.until(lambda: saved() == 4, 30.0)
+    driver.until(lambda: saved() == 4)
     studio.show(commands.mark_saved, "work.m2v", studio.state)
     assert not is_worth_keeping(studio.state)
     studio.show(lambda state: replace(state, results=replace(state.results, quality="best")))

@@ -22,7 +22,7 @@ def opened(driver: Driver) -> None:
     field_at(driver, "##behaviour", "BeginCombo")  # scrolls the row into sight
     driver.click(button_at(driver, "Motions…"))
     assert context.motions_open
-    driver.until(lambda: context.motions.packs is not None, 20.0)
+    driver.until(lambda: context.motions.packs is not None)
     driver.settle()
 
 
@@ -71,8 +71,8 @@ def test_files_of_ones_own_are_added_and_removed_and_broken_ones_named(driver: D
     shelf = driver.app.context.motions
     typed(driver, "##path", str(folder))
     driver.click(button_at(driver, "Add"))
-    driver.until(lambda: not shelf.adding, 60.0)
-    driver.until(lambda: any(pack.own for pack in shelf.packs or ()), 20.0)
+    driver.until(lambda: not shelf.adding)
+    driver.until(lambda: any(pack.own for pack in shelf.packs or ()))
     assert [shape.name for shape in user_shapes()] == ["waving"]
     assert len(shelf.skipped) == 1 and "broken.glb" in shelf.skipped[0]
     assert shelf.packs is not None and shelf.packs[0].own
@@ -81,7 +81,7 @@ def test_files_of_ones_own_are_added_and_removed_and_broken_ones_named(driver: D
     driver.click((across + 26, down))  # open the pack
     driver.settle()
     driver.click(button_at(driver, "Remove"))
-    driver.until(lambda: not any(pack.own for pack in shelf.packs or ()), 20.0)
+    driver.until(lambda: not any(pack.own for pack in shelf.packs or ()))
     assert not user_bank().is_file()
 
 

@@ -17,7 +17,7 @@ from m2v_studio.work.project_lock import ProjectLock
 
 from .hands import CTRL, button_at
 
-PATIENCE = 30.0
+PATIENCE = 300.0
 
 
 def test_an_autosave_that_fails_is_shown_and_tried_again(work: Driver) -> None:

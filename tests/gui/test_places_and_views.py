@@ -115,7 +115,7 @@ def test_the_front_is_where_the_face_is_and_right_is_the_creatures_own(
     studio, viewport = driver.app.studio, driver.app.viewport
     monkeypatch.setattr(driver.animator, "heading", math.radians(82.0))  # type: ignore[attr-defined]
     studio._prepare_drags(studio.state.document.source)
-    driver.until(lambda: studio.heading is not None, 60.0)
+    driver.until(lambda: studio.heading is not None)
     for key, modifiers, back in ((1, (), (1, 0, 0)), (1, (CTRL,), (-1, 0, 0)), (3, (), (0, 0, 1)), (7, (), (0, 1, 0))):
         driver.key(KEYPAD[key], *modifiers)
         np.testing.assert_allclose(viewport.camera.axes()[2], back, atol=1e-6)

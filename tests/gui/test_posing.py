@@ -21,7 +21,7 @@ def prepared(driver: Driver) -> Driver:
     """The ball with what its drags are solved with."""
     studio = driver.app.studio
     studio._prepare_drags(studio.state.document.source)
-    driver.until(lambda: studio.posing.system is not None, 60.0)
+    driver.until(lambda: studio.posing.system is not None)
     return driver
 
 
@@ -64,7 +64,7 @@ def test_while_the_button_is_down_motions_are_drafted_and_the_mesh_stays_in_the_
     driver.click(driver.at_vertex(front_vertex(driver)))
     start = driver.at_knob(0)
     driver.drag(start, (start[0] + 40, start[1] - 60), release=False)
-    driver.until(lambda: studio.state.results is not None, 30.0)
+    driver.until(lambda: studio.state.results is not None)
     assert shown_pose(studio.state) is not None and not studio.state.view.playing
     driver.move((start[0] + 60, start[1] - 70))
     assert studio.state.job is not None, "the next one is asked for"

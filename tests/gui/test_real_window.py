@@ -17,7 +17,7 @@ from m2v_studio.work.file_dialog import FileDialog
 
 from ..studio.shapes import write_ball
 
-PATIENCE = 90.0
+PATIENCE = 300.0
 WATCHED = 30  # reports of the window at rest, a tenth of a second apart
 
 IDLER = """

@@ -14,7 +14,7 @@ from ..drawing import skip_without_drawing
 from ..studio.shapes import write_ball
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 120.0
+PATIENCE = 300.0
 HEAD = """
 import json, sys, time
 from pathlib import Path

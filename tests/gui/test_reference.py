@@ -44,7 +44,7 @@ def test_pictures_dropped_on_the_window_run_with_the_timeline(driver: Driver, tm
         driver.app.context.set_reference(path)
     else:
         driver.app._dropped([str(path)])
-    driver.until(lambda: driver.app.context.reference.frames is not None, 60.0)
+    driver.until(lambda: driver.app.context.reference.frames is not None)
     studio.do("opacity", commands.set_reference, Reference(path, opacity=1.0))
     assert share_of(driver, tmp_path / "a.png", RED) > 0.15 and share_of(driver, tmp_path / "b.png", GREEN) < 0.01
     studio.show(commands.set_time, 12.0)
@@ -63,7 +63,7 @@ def test_pictures_dropped_on_the_window_run_with_the_timeline(driver: Driver, tm
 def test_the_side_plane_is_seen_from_the_right(driver: Driver, tmp_path: Path) -> None:
     path = film(tmp_path / "film.mp4", 12.0)
     driver.app.studio.do("reference", commands.set_reference, Reference(path, "side", 1.0))
-    driver.until(lambda: driver.app.context.reference.frames is not None, 60.0)
+    driver.until(lambda: driver.app.context.reference.frames is not None)
     assert len(driver.app.context.reference.frames) >= 30, "read at the rate of the document"  # type: ignore[arg-type]
     driver.key(psim.ImGuiKey_Keypad1)
     aslant = share_of(driver, tmp_path / "a.png", RED)
@@ -73,7 +73,7 @@ def test_the_side_plane_is_seen_from_the_right(driver: Driver, tmp_path: Path) -
 
 def test_a_reference_that_is_gone_is_named_in_one_sentence(driver: Driver, tmp_path: Path) -> None:
     driver.app.studio.do("reference", commands.set_reference, Reference(tmp_path / "gone.mp4"))
-    driver.until(lambda: driver.app.studio.state.notice is not None, 60.0)
+    driver.until(lambda: driver.app.studio.state.notice is not None)
     assert "gone.mp4 is missing" in driver.app.studio.state.notice.message  # type: ignore[union-attr]
     driver.app.studio.do("remove", commands.set_reference, None)
     driver.settle()

@@ -45,7 +45,7 @@ def far_end(driver: Driver) -> int:
 def test_a_circled_part_becomes_one_rigid_handle_that_moves_and_turns(driver: Driver, tmp_path: Path) -> None:
     studio = driver.app.studio
     studio._prepare_drags(studio.state.document.source)
-    driver.until(lambda: studio.posing.system is not None, 60.0)
+    driver.until(lambda: studio.posing.system is not None)
     source = studio.state.document.source
     assert source is not None
     circle(driver, driver.at_vertex(far_end(driver)), 80.0)

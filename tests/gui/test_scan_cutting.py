@@ -17,7 +17,7 @@ from m2v_studio.view.scan_gizmo import FIRST_SIDE, box_in_view
 from ..io.scans.scan_writer import write_depth_maps
 from .hands import CTRL, button_at, field_at
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 def counts(driver: Driver) -> list[int]:

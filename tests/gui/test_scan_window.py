@@ -23,7 +23,7 @@ from ..studio.test_scan_files import write_scans
 from ..studio.test_scans import pictures
 from .hands import CTRL, button_at
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_every_kind_of_bad_file_is_refused_in_words(driver: Driver, tmp_path: Pa
         path = tmp_path / "bad.glb"
         events._write_bad(kind, path, bytes(range(256)) * 4)
         studio.open_path(events._target(kind, path), guard=False)
-        driver.until(lambda: studio.state.notice is not None, 30.0)
+        driver.until(lambda: studio.state.notice is not None)
         notice = studio.state.notice
         assert notice is not None and not notice.detail, f"{kind}: {notice}"
         refused += 1

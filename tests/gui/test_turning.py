@@ -25,7 +25,7 @@ def held(driver: Driver) -> Driver:
     """The ball with a handle in front, ready to be posed."""
     studio = driver.app.studio
     studio._prepare_drags(studio.state.document.source)
-    driver.until(lambda: studio.posing.system is not None, 60.0)
+    driver.until(lambda: studio.posing.system is not None)
     driver.click(driver.at_vertex(front_vertex(driver)))
     return driver
 

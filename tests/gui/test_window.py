@@ -147,7 +147,7 @@ def test_a_preview_is_shown_while_it_is_generated(driver: Driver) -> None:
     studio = driver.app.studio
     for _ in range(3):
         step.release()
-    driver.until(lambda: studio.state.job is not None and studio.state.job.done == 3, 30.0)
+    driver.until(lambda: studio.state.job is not None and studio.state.job.done == 3)
     driver.tick()
     assert driver.app.viewport.figures[0].label.endswith("being generated")
     for _ in range(20):

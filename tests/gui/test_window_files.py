@@ -30,7 +30,7 @@ def test_the_export_dialog_writes_the_file(driver: Driver, tmp_path: Path) -> No
     app.export_dialog.place.path = str(tmp_path / "out" / "motion.glb")
     driver.tick(2)
     app.export_dialog._export(app.context)
-    driver.until(lambda: not app.studio.tasks.busy, 60.0)
+    driver.until(lambda: not app.studio.tasks.busy)
     assert app.studio.state.notice is None, app.studio.state.notice
     assert (tmp_path / "out" / "motion.glb").stat().st_size > 1000
 
@@ -39,7 +39,7 @@ def test_a_file_that_cannot_be_read_is_a_dialog_that_closes(driver: Driver, tmp_
     studio = driver.app.studio
     (tmp_path / "bad.glb").write_bytes(b"not a mesh")
     studio.open_path(tmp_path / "bad.glb")
-    driver.until(lambda: studio.state.notice is not None, 30.0)
+    driver.until(lambda: studio.state.notice is not None)
     driver.tick()
     assert studio.state.notice is not None and "bad.glb" in studio.state.notice.message
     before = studio.state.document
@@ -71,7 +71,7 @@ def test_unsaved_work_is_asked_about_and_saved(driver: Driver, tmp_path: Path) -
     driver.key(psim.ImGuiKey_Escape)
     assert studio.ask is None and not app.context.closing
     studio.save(tmp_path / "work")
-    driver.until(lambda: studio.state.saved is studio.state.document, 30.0)
+    driver.until(lambda: studio.state.saved is studio.state.document)
     assert (tmp_path / "work.m2v").exists()
     driver.key(psim.ImGuiKey_Q, CTRL)
     assert app.context.closing

@@ -30,7 +30,7 @@ from .shapes import ball
 
 MESH = ball()
 TRACKS = HandleTracks((Handle(3, {16: MESH.vertices[3] + 0.5}), Handle(90, pinned=True)))
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 def gather(worker: GenerationWorker, enough: Callable[[list[Event]], bool]) -> list[Event]:
