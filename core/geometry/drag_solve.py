@@ -24,7 +24,7 @@ NEIGHBOURS = 8  # that each node is tied to, at least
 HOLD = 0.002  # of the mean degree: pull of every node to its old place, so that a drag does not move the whole body
 PLANTED = 2.0  # of the mean degree: the same for feet on the ground
 GROUND = 0.035  # of the size: vertices this close to the lowest stand on the ground
-DEPENDENT = 0.1  # as in `rigid.py`, which needs torch and so stays out of the window's process
+DEPENDENT = 0.3  # as in `rigid.py`, which needs torch and so stays out of the window's process
 STEPS = 6  # local and global steps per event; the next event continues from there
 
 

@@ -26,7 +26,7 @@ SOFT = 0.01  # weight of soft targets, in units of the graph's mean degree
 PULL = 0.2  # of given rotations on those that the positions imply
 STEPS = 8
 REMEMBERED = 6  # steps that Anderson acceleration extrapolates from
-DEPENDENT = 0.1  # singular value of handles' shares of the nodes, as unit vectors, below which they are not told apart
+DEPENDENT = 0.3  # singular value of handles' shares of the nodes, as unit vectors, below which they are not told apart
 
 
 class RigidSurface(NamedTuple):

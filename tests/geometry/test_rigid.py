@@ -48,11 +48,12 @@ def test_handles_between_nodes_are_met_exactly(handles):
     torch.testing.assert_close(surface.carried(moved, rotation), goal, atol=2e-5, rtol=0)
 
 
-def test_handles_that_contradict_each_other_tear_nothing():
+@pytest.mark.parametrize("parted", [0.003, 0.15])
+def test_handles_that_contradict_each_other_tear_nothing(parted):
     """Two handles ride on nearly the same nodes, as on a toe that hangs on a shin, and are to be far apart."""
     rest, weight = sheet()
     shares = torch.zeros(1, 3, rest.shape[1])
-    shares[0, 0, [7, 8]], shares[0, 1, [7, 8]] = torch.tensor([0.5, 0.5]), torch.tensor([0.503, 0.497])
+    shares[0, 0, [7, 8]], shares[0, 1, [7, 8]] = torch.tensor([1.0, 0.0]), torch.tensor([1 - parted, parted])
     shares[0, 2, 40] = 1
     places = shares @ rest
     surface = RigidSurface.of(rest, weight).with_handles(shares, places)
