@@ -1,8 +1,8 @@
 """A bank of motions as one file: safetensors with a JSON header, lengths and rotations as 16-bit integers.
 
-Normals of a closed surface follow from its triangles. Clips are stored at `STORED_FPS`, half the rate of the rigs, and
-interpolated smoothly when they are played: of a quaternion the three components that are not the largest, which bounds
-the error by 1e-4 radians.
+Normals of a closed surface are not stored, as its triangles give them. Clips are stored at `STORED_FPS`, half the rate
+of the rigs, and interpolated smoothly when they are played. Of each quaternion the three smallest components are
+stored, which bounds the error by 1e-4 radians.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Listed(NamedTuple):
 
 
 def read_contents(path: str | Path) -> list[Listed]:
-    """What a bank holds, from its header alone. Raises DataError when it is missing or damaged."""
+    """The entries of a bank file, read from its header alone. Raises DataError when it is missing or damaged."""
     path = Path(path)
     try:
         _check_regular(path)
@@ -222,7 +222,7 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
 
 
 def _one_tree(parents: NDArray[Any], parts: int) -> bool:
-    """Whether parents [J] lead from each of so many parts to one root."""
+    """True when parents [J] lead from each of this many parts to one root."""
     if len(parents) != parts or (parents >= parts).any() or (parents < 0).sum() != 1:
         return False
     reached = parents.astype(np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-# The first row with a word that a clip's name holds decides: "Jump_Attack" is a jump, "Idle_Eating" eating, "Walk_Gun"
+# The first row with a word of the clip's name decides: "Jump_Attack" is a jump, "Idle_Eating" eating, "Walk_Gun"
 # walking. A word also counts in its forms (eat, eats, eating); one with "_" stands for several words in a row.
 _ROWS: tuple[tuple[str, str], ...] = (
     ("die", "death die dead dying defeat"),
@@ -26,7 +26,7 @@ _ROWS: tuple[tuple[str, str], ...] = (
     ("gesture", "wave yes no thumb thumbs clap point talk speak nod salute hello interact pickup pick use push pull "
                 "open close give carry lift fix work fetch button lever bark howl roar growl sniff"),
     ("idle", "idle breathe breath look wait pose tpose stare stand headlow coil coiled"),
-    ("attack", "gun sword weapon spell melee ranged fire"),  # what it holds, where nothing says what it does
+    ("attack", "gun sword weapon spell melee ranged fire"),  # names of weapons, if no word tells the behaviour
 )  # fmt: skip
 BEHAVIOURS = (*dict.fromkeys(behaviour for behaviour, _ in _ROWS), "other")
 

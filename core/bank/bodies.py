@@ -1,4 +1,4 @@
-"""The bank of bodies: closed surfaces of many shapes, each in some poses, to complete what scans did not see.
+"""The bank of bodies: closed surfaces of many shapes in some poses, which complete the unseen parts of scans.
 
 A body is a `BankShape` with faces: its nodes are the vertices of a closed surface in farthest-point order, its only
 clip a list of distinct poses, the default one first.
@@ -25,12 +25,12 @@ LOOKED_AT = 600  # poses of a shape
 
 
 def shipped_bodies() -> list[BankShape]:
-    """Those that come with the program. Raises DataError where they cannot be read."""
+    """The bodies that come with the program. Raises DataError when they cannot be read."""
     return read_bodies(asset_path("bank", "bodies.safetensors"))
 
 
 def read_bodies(path: str | Path) -> list[BankShape]:
-    """The bodies of a bank file; raises DataError where it cannot be read or has a shape without a surface."""
+    """The bodies of a bank file. Raises DataError when it cannot be read or has a shape without a surface."""
     bodies = read_bank(path)
     if not all(len(body.faces) for body in bodies):
         raise DataError(f"{Path(path).name} holds motions and not bodies; give a bank of bodies.")
@@ -38,7 +38,7 @@ def read_bodies(path: str | Path) -> list[BankShape]:
 
 
 def body_of(shape: BankShape, poses: int = POSES) -> BankShape:
-    """The shape in its default pose and up to that many others from its clips that differ most from each other."""
+    """The shape with at most this many poses: its default one, and those of its clips that differ most."""
     parts = shape.parts
     still = np.zeros((1, parts, 4), np.float32)
     still[..., 0] = 1
@@ -57,7 +57,7 @@ def body_of(shape: BankShape, poses: int = POSES) -> BankShape:
 
 
 def differing(posed: NDArray[np.floating], count: int) -> list[int]:
-    """Rows of poses [F, N, 3], the first and then always the one farthest from those chosen."""
+    """Rows of poses [F, N, 3]: the first, then repeatedly the one farthest from those chosen before."""
     apart = np.full(len(posed), np.inf)
     chosen = [0]
     while len(chosen) < count:

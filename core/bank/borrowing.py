@@ -1,4 +1,4 @@
-"""From chosen windows of the bank to a motion of another body: rotations per node, positions by one Poisson solve."""
+"""Carries windows of the bank over to another body: rotations per node, then positions by one Poisson solve."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from core.bank.shape import Floats
 from core.geometry.rigid import RigidSurface, polar_rotation
 
 SHORTEST_PASSAGE, LONGEST_PASSAGE = 0.25, 1.0  # seconds in which one clip passes into the next
-TURNING = 2.5  # radians a second, at the root mean square, by which a difference of poses dies away
-FINAL = ("die",)  # nothing follows these: what lies there stays
+TURNING = 2.5  # radians per second (root mean square) at which a difference of poses fades out
+FINAL = ("die",)  # no clip follows these
 _CHUNK = 1 << 17  # rotations that are made at a time: each takes a third of a kilobyte of work
 
 
 class Borrowed(NamedTuple):
-    """Motions of a body's nodes, one a window, the rest pose in frame 0."""
+    """Motions of a body's nodes, one for each window. Frame 0 is the rest pose."""
 
     positions: Tensor  # [S, T, P, 3]
     rotations: Tensor  # [S, T, P, 3, 3] against the rest pose
@@ -33,7 +33,7 @@ class Borrowed(NamedTuple):
 
 
 def borrow(body: Body, windows: Sequence[Window], wish: Wish) -> Borrowed:
-    """What the windows alone make of a body, without regard to where handles are to be."""
+    """The motions that windows give a body, without regard to the handles."""
     shape = len(windows), wish.frames, len(body.nodes), 3
     result = Borrowed(torch.empty(shape), torch.empty(*shape, 3))
     step = max(1, _CHUNK // (shape[1] * shape[2]))
@@ -62,7 +62,7 @@ def _borrow(body: Body, windows: Sequence[Window], wish: Wish) -> tuple[Tensor, 
 
 
 def positions_from(body: Body, rotation: Tensor, path: Tensor) -> Tensor:
-    """Node positions [S, T, P, 3] under rotations [S, T, P, 3, 3], their mean led along `path` [S, T, 3]."""
+    """Node positions [S, T, P, 3] from rotations [S, T, P, 3, 3]; their mean follows `path` [S, T, 3]."""
     seeds, frames, count = rotation.shape[:3]
     rest = torch.from_numpy(body.nodes)
     surface = RigidSurface.floating(rest[None], torch.from_numpy(body.weight)[None])
@@ -75,8 +75,9 @@ def positions_from(body: Body, rotation: Tensor, path: Tensor) -> Tensor:
 def play(window: Window, wish: Wish) -> tuple[Floats, Floats]:
     """Rotations [T, J, 3, 3] and places [T, J, 3] of the parts over the frames of a request.
 
-    A clip that ends before the request does passes into another of its shape, where a pose fits. The last third of a
-    loop passes into what came before its first frame, so that pose and speed are those of the first frame at the end.
+    A clip that ends before the request does is continued by another of its shape, from a frame with a similar pose.
+    In a loop, the last third blends into the frames before its first one, so that it ends with the pose and speed of
+    its first frame.
     """
     step = window.speed * STORED_FPS / wish.fps
     frames = window.start + step * np.arange(wish.frames)
@@ -112,9 +113,9 @@ def _chained(match: Match, clip: int, frames: Floats, step: float, fps: float) -
 def _passing(
     before: tuple[Floats, Floats], after: tuple[Floats, Floats], mass: Floats, fps: float
 ) -> tuple[Floats, Floats]:
-    """`after`, begun in the last pose of `before` and at its speed: what they differ by dies away.
+    """`after`, but starting with the last pose and speed of `before`; the difference fades out.
 
-    Both hold the frame in which one becomes the other. The farther the poses are apart, the longer it takes.
+    Both contain the frame of the change. The farther apart the poses are, the longer the fade.
     """
     angle = float(np.sqrt(np.square(before[0][-1] - after[0][0]).sum(axis=(-1, -2)) @ mass / 2))
     length = max(2, round(fps * min(SHORTEST_PASSAGE + angle / TURNING, LONGEST_PASSAGE)))
@@ -128,7 +129,7 @@ def _passing(
 
 
 def dying(apart: Floats, faster: Floats, length: int, frames: int) -> Floats:
-    """[T, ...]: from a difference and its change in a frame to nothing after `length` frames, without a jerk."""
+    """[T, ...]: fades a difference, and its change per frame, smoothly to 0 within `length` frames."""
     u = np.minimum(np.arange(frames) / length, 1).reshape(-1, *[1] * apart.ndim)
     place, speed = 1 - u**3 * (10 - 15 * u + 6 * u**2), u - u**3 * (6 - 8 * u + 3 * u**2)
     result: Floats = (place * apart + length * speed * faster).astype(np.float32)
@@ -136,7 +137,7 @@ def dying(apart: Floats, faster: Floats, length: int, frames: int) -> Floats:
 
 
 def _follower(match: Match, clip: int, end: float) -> tuple[int, float]:
-    """Clip and frame of the same shape whose pose is nearest to a clip's at `end`, with enough left to play."""
+    """The clip and frame of the same shape with the pose nearest to a clip's at `end`, and enough frames left."""
     entry = match.entry
     pose = pose_at(match, clip, np.array([end]))[0][0]
     apart = np.square(entry.rotations - pose).sum(axis=(-1, -2)) @ match.mass
@@ -153,7 +154,7 @@ def _follower(match: Match, clip: int, end: float) -> tuple[int, float]:
 
 
 def _mixed(a: tuple[Floats, Floats], b: tuple[Floats, Floats], share: Floats) -> tuple[Floats, Floats]:
-    """From `a` to `b` as `share` [T] goes from 0 to 1, without a jerk at either end."""
+    """A smooth blend from `a` to `b` as `share` [T] goes from 0 to 1."""
     smooth = (share * share * (3 - 2 * share)).astype(np.float32)
     return (a[0] + smooth[:, None, None, None] * (b[0] - a[0]), a[1] + smooth[:, None, None] * (b[1] - a[1]))
 
@@ -161,7 +162,7 @@ def _mixed(a: tuple[Floats, Floats], b: tuple[Floats, Floats], share: Floats) ->
 def pose_at(match: Match, clip: int, frames: Floats) -> tuple[Floats, Floats]:
     """Rotations [T, J, 3, 3] (not quite orthogonal) and places [T, J, 3] at fractional frames, smooth in time.
 
-    Catmull-Rom's cubic through the stored frames; cyclic clips go round, others hold their ends.
+    A Catmull-Rom cubic through the stored frames; cyclic clips repeat, others hold their ends.
     """
     info, first = match.entry.shape.clips[clip], match.entry.first[clip]
     last = info.frames - 1

@@ -1,8 +1,8 @@
 """Chooses a window for each seed of a request so that together they come near any plausible true motion.
 
-The candidates' energies give each a probability. Greedily, the next seed gets the window that brings the expected
-distance of the truth from the nearest chosen motion down most (facility location; the greedy choice is within 1 - 1/e
-of the best, Nemhauser et al. 1978). So seeds differ as much as motions in the bank do, and no more.
+A candidate's energy gives its probability. The next seed gets the window that most reduces the expected distance of the
+true motion from the nearest chosen one (facility location; this greedy choice is within 1 - 1/e of the best, Nemhauser
+et al. 1978). So seeds differ as much as the plausible motions of the bank do.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TEMPERATURE = 2.0  # of the energies, fitted at 1; at 2 the best of eight seeds comes nearer, and seeds differ more
-UNSERVED = 1.3  # distance, in units of a usual motion, that a motion counts for before anything near it is chosen
+TEMPERATURE = 2.0  # of the energies, fitted at 1; at 2 the best of eight seeds is better, and seeds differ more
+UNSERVED = 1.3  # initial distance of each motion from the chosen ones, in units of a usual motion
 ROUND = 48  # seeds that share one draw of the candidates' order
 
 
 def choose_windows(energies: NDArray[Any], distances: NDArray[Any], usual: float, seeds: Sequence[int]) -> list[int]:
-    """Of K candidates the one for each seed. `distances` [K, K] between their motions, `usual` a usual motion's size.
+    """A candidate's row for each seed, from K energies, `distances` [K, K] of their motions, and a `usual` motion's size.
 
     A seed's candidate depends on the seed alone. Beyond the first `ROUND` seeds the energies are perturbed, so that
     other windows come first.
@@ -42,7 +42,7 @@ def _greedy(energies: NDArray[Any], distances: NDArray[Any], count: int) -> list
     for _ in range(min(count, len(energies))):
         gain = probability @ np.clip(nearest[:, None] - distances, 0, None)
         gain[chosen] = -np.inf
-        if gain.max() <= 0:  # everything is served: go on by likelihood
+        if gain.max() <= 0:  # nothing is gained by any: go on by probability
             gain = np.where(np.isfinite(gain), probability, -np.inf)
         chosen.append(int(gain.argmax()))
         nearest = np.minimum(nearest, distances[:, chosen[-1]])

@@ -46,7 +46,7 @@ _PACKS: tuple[tuple[str, str, str], ...] = (
 
 
 def credit_of(stem: str) -> Credit:
-    """The credit of a rig by its file's stem; a file that is not in the table is the user's own, a pack of its own."""
+    """The credit of a rig by its file's stem; a file that is not in the table is the user's, and its own pack."""
     for pack, author, models in _PACKS:
         for model in models.split():
             if stem.startswith(model[:-1]) if model.endswith("*") else stem == model:

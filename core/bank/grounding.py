@@ -1,7 +1,7 @@
-"""Leads a body along a borrowed motion by its feet: how high they are and where they stand is as in the window.
+"""Moves a body along a borrowed motion by its feet: their height and where they stand follow the window.
 
-The path of the bank's shape is right for its own legs alone. On other legs the same turns of the joints reach less far
-or farther, so that a body that is led by its middle sinks, floats and slides.
+The path of the bank's shape is right only for its own legs. With other legs the same rotations of joints reach less far
+or farther, so a body that follows the path of the shape's middle sinks, floats and slides.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from core.bank.search import Window, Wish
 from core.bank.shape import Floats
 
 AFLOAT = ("swim", "fly")  # behaviours that do not stand
-LOWEST = 5  # nodes whose mean height is how high a body stands
+LOWEST = 5  # the mean height of this many lowest nodes is the height of a body
 NEAR = 0.04  # of the size: a node no higher than this above the ground may stand on it
-SLOW = 0.25  # of the size a second: a node faster than this does not stand
+SLOW = 0.25  # of the size per second: a faster node does not stand
 STANDS = 0.3  # share of a node's parts that must stand for it to lead
-ENOUGH = 0.01  # share of the nodes: where fewer stand, they lead the less
+ENOUGH = 0.01  # share of the nodes: if fewer stand, they count for less
 
 
 def lead_by_feet(windows: Sequence[Window], wish: Wish, positions: Tensor) -> Tensor:
-    """Node positions [S, T, P, 3], moved as a whole in each frame as the feet of the windows' shapes ask.
+    """Node positions [S, T, P, 3], shifted as a whole in each frame to follow the feet of the windows' shapes.
 
-    Loops are left alone: their last frame has to flow into the first.
+    Loops are returned unchanged, as their last frame has to flow into the first.
     """
     if wish.loop or wish.frames < 2:
         return positions
@@ -40,7 +40,7 @@ def lead_by_feet(windows: Sequence[Window], wish: Wish, positions: Tensor) -> Te
 
 
 def _shift(window: Window, wish: Wish, moved: Floats) -> Floats:
-    """By how much a body with its nodes at [T, P, 3] is to be moved [T, 3]."""
+    """The shift [T, 3] of a body with its nodes at `moved` [T, P, 3]."""
     theirs, match = _source_nodes(window, wish), window.match
     height, own = _standing_height(theirs), _standing_height(moved)
     shift = np.zeros((len(moved), 3), np.float32)
@@ -67,7 +67,7 @@ def _standing_height(nodes: Floats) -> Floats:
 
 
 def _source_nodes(window: Window, wish: Wish) -> Floats:
-    """Where the window's own shape has its nodes in the frames of the request [T, N, 3]."""
+    """The node positions [T, N, 3] of the window's own shape in the frames of the request."""
     shape = window.match.entry.shape
     clip = shape.clips[window.clip]
     frames = window.start + window.speed * STORED_FPS / wish.fps * np.arange(wish.frames)

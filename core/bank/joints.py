@@ -1,7 +1,7 @@
-"""How the joints of a rig are attached to each other, and where: the model of a skeleton for another body.
+"""Finds the parent and the place of each joint of a rig, as a model for the skeleton of another body.
 
-A rig's own hierarchy serves its animator, not always its anatomy: feet that are led by inverse kinematics hang on the
-root. Such a joint leaves its place on its parent as the clips play; it is hung on the part that it stays with.
+A rig's own hierarchy need not be its anatomy: feet driven by inverse kinematics are children of the root. Such a joint
+moves relative to its parent as the clips play, so it is attached to the part that it stays with.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from core.bank.parts import part_of
 from core.bank.shape import BankClip, BankShape, Floats, quaternion_matrices
 
-FRAMES = 300  # of all clips, evenly chosen, that joints are watched in
-LOOSE = 0.012  # of the size: a joint that slips on its parent by more, in the root mean square, may hang elsewhere
-BETTER = 0.5  # of that slip, at most, on what it is hung on instead
+FRAMES = 300  # of all clips, evenly chosen, in which joints are compared
+LOOSE = 0.012  # of the size: a joint that slips more on its parent (root mean square) may get another one
+BETTER = 0.5  # of that slip, at most, on the new parent
 TOLERATED = 0.004  # slip beside which nearness decides
 REACH = 0.02  # of the size, added to the gap between two parts
 BLURRED = 0.02  # of the size: how far around the closest nodes of two parts their border is averaged
@@ -25,9 +25,9 @@ HOLD, HOLD_TURNING = 3e-4, 0.01  # pull a joint to the border, alone and in unit
 
 
 def hung(shape: BankShape, parents: NDArray[np.integer], joints: NDArray[Any]) -> tuple[NDArray[np.int16], Floats]:
-    """Parents [J] (-1: none) and joints [J, 3] of a shape's parts, those that slip hung on what they stay with.
+    """Parents [J] (-1: none) and joints [J, 3] of a shape's parts; parts that slip get the parent that they stay with.
 
-    What `parents` says is kept where the motion does not speak against it; the result is one tree.
+    Other parts keep their entry of `parents`. The result is one tree.
     """
     above = np.asarray(parents, np.int64).copy()
     places = np.asarray(joints, np.float64).copy()
@@ -59,7 +59,7 @@ def _hang(
     far: NDArray[np.float64],
     may: NDArray[np.bool_],
 ) -> None:
-    """Give a part the parent and the joint that fit best, in place; none where all slip by more than `most`."""
+    """Set the best parent and joint of a part, in place; nothing changes if all slip by more than `most`."""
     best = (np.inf, -1, places[part])
     for other in range(len(above)):
         if not may[part, other] or part in line_of(above, other):
@@ -78,9 +78,9 @@ def _hang(
 
 
 def _may_hang(names: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether each part may hang on each other [J, J], as far as names tell.
+    """A mask [J, J]: whether each part may have each other one as its parent, by their names.
 
-    Nothing of one side or of the middle hangs on a part of the other side, and only things hang on things.
+    A part of one side or of the middle has no parent on the other side, and only objects have objects as parents.
     """
     result = ~np.eye(len(names), dtype=bool)
     named = [part_of(name) for name in names]
@@ -94,7 +94,7 @@ def _may_hang(names: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def _maps(clips: Sequence[BankClip], centres: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each part does to points at rest in some frames: R [T, J, 3, 3], t [T, J, 3]."""
+    """Each part's rigid map of points at rest, in some frames: R [T, J, 3, 3], t [T, J, 3]."""
     quaternions = np.concatenate([clip.quaternions for clip in clips])
     places = np.concatenate([clip.places for clip in clips]).astype(np.float64)
     some = np.linspace(0, len(places) - 1, min(FRAMES, len(places))).round().astype(int)
@@ -105,7 +105,7 @@ def _maps(clips: Sequence[BankClip], centres: NDArray[np.float64]) -> tuple[NDAr
 def _border(
     one: NDArray[np.float64], other: NDArray[np.float64], nodes: NDArray[np.float64], far: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """How far two parts, by their weights at the nodes [N], are apart, and the middle of where they are closest."""
+    """The gap between two parts, given by their weights at the nodes [N], and the middle of their closest nodes [3]."""
     apart = far + REACH / np.sqrt(one[:, None] * other[None] + 1e-6)
     gap = float(apart.min())
     soft = np.exp((gap - apart) / BLURRED)

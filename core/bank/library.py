@@ -19,12 +19,12 @@ from core.bank.search import Window, Wish, effort, find_windows, how_far, positi
 from core.bank.shape import BankShape
 from core.errors import DataError
 
-CANDIDATES = 96  # windows that are carried over in full before the seeds choose among them
+CANDIDATES = 96  # windows that are carried over in full, for the seeds to choose from
 _CHUNK = 1 << 18  # their nodes times frames that are carried over at a time
 
 
 class MotionLibrary:
-    """Shapes with their motions, each as it is and mirrored."""
+    """The bank's shapes with their motions, and the mirror image of each."""
 
     def __init__(self, shapes: Iterable[BankShape]) -> None:
         self.shapes = tuple(shapes)
@@ -32,7 +32,7 @@ class MotionLibrary:
 
     @classmethod
     def load(cls, *paths: str | Path) -> MotionLibrary:
-        """Of several bank files; raises DataError for one that cannot be read."""
+        """The library of several bank files; raises DataError for one that cannot be read."""
         return cls(shape for path in paths for shape in read_bank(path))
 
     @property
@@ -50,7 +50,7 @@ class MotionLibrary:
                 raise DataError(f"No motion is called {name!r}; {hint}")
 
     def without(self, names: Collection[str]) -> MotionLibrary:
-        """Without shapes whose name, pack or author is in `names`."""
+        """The library without shapes whose name, pack or author is in `names`."""
         kept = MotionLibrary(())
         left = [not {s.name, s.pack, s.author}.isdisjoint(names) for s in self.shapes]
         kept.shapes = tuple(shape for shape, out in zip(self.shapes, left, strict=True) if not out)
@@ -58,12 +58,12 @@ class MotionLibrary:
         return kept
 
     def match(self, body: Body, without: Collection[str] = ()) -> list[Match]:
-        """The shapes most like a body; depends on the body alone, so it is worth keeping."""
+        """The shapes most similar to a body. The result depends only on the body and `without`, so callers cache it."""
         return match_body(body, self.entries, without)
 
 
 class Proposals:
-    """The motions of the bank that fit one request, from which each seed takes its own."""
+    """The motions of the bank that fit one request, of which each seed takes one."""
 
     def __init__(self, body: Body, matches: Sequence[Match], wish: Wish) -> None:
         self.body, self.wish = body, wish
@@ -79,7 +79,7 @@ class Proposals:
             sampled.append(_sampled(displacement))
             poses.append(displacement[:, some].flatten(0, 1).numpy())
         motion = np.concatenate(motions)
-        # The effort of the whole body instead of its parts' centres'.
+        # Replaces the effort estimated from the centres of the parts by that of the whole body.
         energies = np.array([window.energy - window.effort for window in self.windows]) + effort(motion, *how_far(wish))
         self.windows = [
             replace(window, energy=float(energy)) for window, energy in zip(self.windows, energies, strict=True)
@@ -89,14 +89,14 @@ class Proposals:
         self.poses = np.concatenate(poses)  # displacements [N, P, 3] of the nodes in some frames of all windows
 
     def of(self, seeds: Sequence[int]) -> tuple[list[Window], Borrowed]:
-        """The windows of these seeds and what they make of the body."""
+        """The windows of these seeds and the motions that they give the body."""
         energies = np.array([window.energy for window in self.windows])
         chosen = [self.windows[row] for row in choose_windows(energies, self._distances, self._usual, seeds)]
-        # Made again one by one: all candidates at once would be a gigabyte for a long clip.
+        # Computed again one by one: all candidates together would take a gigabyte for a long clip.
         return chosen, Borrowed(*map(torch.cat, zip(*(self._motions([window]) for window in chosen), strict=True)))
 
     def _motions(self, windows: Sequence[Window]) -> Borrowed:
-        """What windows make of the body, led by its feet."""
+        """The motions that windows give the body, moved by its feet."""
         borrowed = borrow(self.body, windows, self.wish)
         return borrowed._replace(positions=lead_by_feet(windows, self.wish, borrowed.positions))
 

@@ -1,7 +1,7 @@
-"""Which node of a body corresponds to which node of a shape of the bank, and how alike the two are.
+"""Matches the nodes of a body with those of a bank shape, and measures how similar the two are.
 
-Correspondences come from learned part descriptors, helped by the place in the body's own box and by normals, after both
-have been turned to face the same way. Rotations of the bank's parts reach a node through the weights found here.
+Correspondences come from learned part descriptors, the place within the bounding box and normals, after both have been
+turned to face the same way. They give the weights with which a node follows the rotations of the bank's parts.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 from core.bank.shape import BankShape, Floats, mirrored, quaternion_matrices
 
-NEAREST = 4  # nodes of the bank that one node's rotation is mixed from
+NEAREST = 4  # bank nodes that one node's rotation is averaged from
 SHARPNESS = 0.08  # of the mixture, in units of the matching cost
 PLACE, NORMAL = 1.0, 0.15  # weights of squared distance in the box and of normals beside the descriptors
-MOST_SHAPES = 28  # that windows are searched in, the most alike first
+MOST_SHAPES = 28  # shapes in which windows are searched, the most similar ones
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A surface to be moved, as the bank sees it. Normalised space, Y up."""
+    """A surface that motions are carried over to, in normalised space, Y up."""
 
     nodes: Floats  # [P, 3]
     normals: Floats  # [P, 3]
     descriptors: Floats  # [P, D] unit vectors, of the body turned to face +Z
     heading: float  # angle about Y from +Z to where it faces
     weight: Floats  # [P, P] edge weights of the graph of nodes
-    pieces: NDArray[np.int64] | None = None  # [P] which nodes move as one (the same number), -1 for those that bend
+    pieces: NDArray[np.int64] | None = None  # [P] nodes with the same number move rigidly together; -1: nodes that bend
 
     @cached_property
     def upright(self) -> Floats:
@@ -40,7 +40,7 @@ class Body:
 
 
 class BankEntry:
-    """A shape of the bank, or its mirror image, with what searching needs; rotations are made when first asked for."""
+    """A shape of the bank, or its mirror image, with the arrays for the search; rotations are computed on first use."""
 
     def __init__(self, shape: BankShape, reflected: bool) -> None:
         self.shape = mirrored(shape) if reflected else shape
@@ -60,14 +60,14 @@ class BankEntry:
         self._period = np.maximum(periods, 1)[self.clip]
 
     def rows_after(self, frames: float) -> NDArray[np.int64]:
-        """For every row the one nearest to `frames` later: cyclic clips go round, others hold their end [F]."""
+        """For every row [F], the row nearest to `frames` later; cyclic clips repeat, others hold their end."""
         later = np.round(self.frame + frames).astype(np.int64)
         later = np.where(self.cyclic, np.mod(later, self._period), later)
         result: NDArray[np.int64] = self.first[self.clip] + np.minimum(later, self._last)
         return result
 
     def left_after(self, frames: float) -> NDArray[np.float64]:
-        """How many frames of its clip are left `frames` after each row, negative where it ends before [F]."""
+        """The frames [F] of its clip that are left `frames` after each row; negative if the clip ends before."""
         return np.where(self.cyclic, np.inf, self._last - self.frame - frames)
 
     @property
@@ -91,15 +91,15 @@ class Match:
     """A body's correspondence with one entry of the bank."""
 
     entry: BankEntry
-    cost: float  # how unlike they are
-    parts: Floats  # [P, J] what each node takes from each part
+    cost: float  # dissimilarity
+    parts: Floats  # [P, J] weight of each part's rotation at each node
     turn: Floats  # [3, 3] from the body's world to the bank shape's
-    theirs: Floats  # [P, 3] where each node lies on the entry's shape
-    pose: Floats  # [F] how well the body's rest pose agrees with each frame of the entry, 1 at most
+    theirs: Floats  # [P, 3] place on the entry's shape that corresponds to each node
+    pose: Floats  # [F] agreement of the body's rest pose with each frame of the entry, at most 1
 
     @cached_property
     def mass(self) -> Floats:
-        """Share of the nodes that follows each part [J]."""
+        """The share [J] of the nodes that follows each part."""
         result: Floats = self.parts.mean(axis=0)
         return result
 
@@ -107,7 +107,7 @@ class Match:
 def match_body(
     body: Body, entries: Sequence[BankEntry], without: Collection[str] = (), most: int = MOST_SHAPES
 ) -> list[Match]:
-    """The entries most like a body, the best first. Shapes whose name, pack or author is in `without` are left out."""
+    """The entries most similar to a body, best first, without shapes whose name, pack or author is in `without`."""
     box, normals = _boxed(body.upright), body.normals @ yaw(body.heading)
     found = []
     for number, entry in enumerate(entries):
@@ -141,10 +141,10 @@ def _match(body: Body, entry: BankEntry, alike: float, cost: Floats) -> Match:
 
 
 def _pose_agreement(body: Body, parts: Floats, theirs: Floats, turn: Floats) -> Floats:
-    """Linear functional [J, 3, 3] of an entry's rotations: how well they turn its edges into the body's own.
+    """A linear functional [J, 3, 3] of an entry's rotations that measures how well they turn its edges into the body's.
 
-    The pose in which the body rests decides which windows may begin there; where a limb is thin, only its direction
-    counts, since only that can be seen.
+    It tells which frames have a pose like the body's rest pose, where a window may begin. Of a thin limb only the
+    direction counts.
     """
     mine, weight = body.nodes @ turn.T, body.weight
     degree = weight.sum(axis=1)
@@ -166,7 +166,7 @@ def _pose_agreement(body: Body, parts: Floats, theirs: Floats, turn: Floats) -> 
 
 
 def yaw(angle: float) -> Floats:
-    """Rotation about Y that takes +Z to where `angle` points; points times it are turned back to face +Z."""
+    """The rotation about Y that takes +Z to the heading `angle`; `points @ yaw(angle)` turns points back to face +Z."""
     sine, cosine = np.sin(angle), np.cos(angle)
     return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], dtype=np.float32)
 

@@ -1,7 +1,7 @@
 """Maps joint names to parts of a body: labels for training the part descriptor, and names for generated rigs.
 
 Rigs call the same thing by many names ("FrontUpLeg.L", "front_leg_upper_l", "LeftArm"); here each becomes a part and a
-side. A name that says nothing ("Bone.004") has no part.
+side. A number ("Bone.004") gives no part.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _RIGHT = re.compile(r"(^right_|^r_|_r$|_right$|_r_)")
 
 
 def part_of(name: str) -> tuple[str, str] | None:
-    """(part, side) of a joint's name, or None where the name does not tell."""
+    """(part, side) of a joint's name, or None if the name gives none."""
     bare, side = bare_name(name)
     for part, pattern in _PATTERNS:
         if re.search(pattern, bare):
@@ -90,7 +90,7 @@ _BACK, _FRONT = ("hips", "tail", "tail_tip"), ("head", "mouth", "neck")
 
 
 def class_weights(names: Sequence[str]) -> NDArray[np.float32]:
-    """Which of `CLASSES` each joint is [J, C]: a single 1 in its row, none where the name does not tell."""
+    """The class of each joint as rows [J, C] over `CLASSES`: a single 1, or zeros if the name gives no class."""
     result = np.zeros((len(names), len(CLASSES)), np.float32)
     for row, named in enumerate(map(part_of, names)):
         if named is not None:
@@ -101,8 +101,11 @@ def class_weights(names: Sequence[str]) -> NDArray[np.float32]:
 def side_or_spine_heading(
     names: Sequence[str], nodes: NDArray[Any], weights: NDArray[Any]
 ) -> NDArray[np.float64] | None:
-    """Where a rig faces, a horizontal unit vector, as its joints' names tell: across from right to left turned by a
-    quarter, or from its tail to its head. None where they do not. Nodes [N, 3] follow joints with weights [N, J]."""
+    """The heading of a rig by its joints' names, as a horizontal unit vector; None if they do not tell.
+
+    It is a quarter turn from the direction across, right to left, or else the direction from tail to head. Nodes [N, 3]
+    follow joints with weights [N, J].
+    """
     named = [part_of(name) for name in names]
 
     def middle(chosen: list[bool]) -> NDArray[np.float64] | None:

@@ -26,9 +26,9 @@ SUFFIXES = RIGS + SEQUENCES
 
 
 def read_motion(path: str | Path, credit: Credit | None = None) -> BankShape:
-    """The shape of a file, not described yet; its category is the name of the folder it lies in.
+    """The shape of a file, without descriptors; its category is the name of its folder.
 
-    Raises DataError or MeshError, with one sentence, for a damaged file and for one in which nothing moves.
+    Raises DataError or MeshError for a damaged file and for one in which nothing moves.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -58,7 +58,7 @@ def read_motion(path: str | Path, credit: Credit | None = None) -> BankShape:
 
 
 def _morphs_only(path: Path) -> bool:
-    """Whether a glTF file's motion is in morph targets and in no node."""
+    """True when a glTF file animates only morph targets."""
     scene = GltfScene(path)
     tracks = {track.path for clip in scene.clips for track in clip.tracks}
     return bool(scene.morphs) and tracks == {"weights"}

@@ -26,17 +26,17 @@ from core.io.gltf.scene import GltfScene, source_mesh
 from core.sequence import Normalization
 
 NODES = 128
-CANDIDATES = 2048  # surface points that the nodes are the farthest points of
+CANDIDATES = 2048  # surface points from which the nodes are chosen by farthest-point sampling
 FPS = STORED_FPS
 STATIC = 2e-3  # a clip in which nothing moves this far (of the size) is a pose, not a motion
 SHORTEST = 4  # frames of a clip worth keeping
 
 
 def read_rig(path: str | Path, credit: Credit | None = None, category: str = "", count: int = NODES) -> BankShape:
-    """The shape of a .glb or .gltf file with all its clips, not described yet.
+    """The shape of a .glb or .gltf file with all its clips, without descriptors, with `count` nodes.
 
-    `credit` is looked up by the file's name and `category` is its folder's name where they are left out; `count` is
-    how many nodes it gets. Raises MeshError for a damaged file, DataError for one in which nothing moves.
+    By default `credit` is looked up by the file's name, and `category` is its folder's name. Raises MeshError for a
+    damaged file, DataError for one in which nothing moves.
     """
     path = Path(path)
     scene = GltfScene(path)
@@ -55,7 +55,7 @@ def read_rig(path: str | Path, credit: Credit | None = None, category: str = "",
 
 
 def read_rig_body(path: str | Path, credit: Credit | None = None, category: str = "", count: int = 800) -> BankShape:
-    """The same with a closed surface of about `count` vertices: nodes are its vertices, and it has faces.
+    """Like `read_rig`, but its nodes are the vertices of a closed surface of about `count` vertices, with faces.
 
     Raises MeshError for a damaged file or one without an inside, DataError for one in which nothing moves.
     """
@@ -82,7 +82,7 @@ def _moving_shape(
     credit: Credit,
     category: str,
 ) -> BankShape:
-    """The shape whose nodes [N, 3], in the box's space, hang on the scene's bones by weights [N, J]."""
+    """The shape whose nodes [N, 3], in the box's space, follow the scene's bones with weights [N, J]."""
     path = scene.path
     used = np.flatnonzero(weights.max(axis=0) > 0.02)
     index, weight = strongest(weights[:, used], 4)
@@ -127,7 +127,7 @@ def _moving_shape(
 
 
 def file_hash(path: Path) -> str:
-    """What tells a file from every other by its content."""
+    """A hash of a file's content, as 32 hex digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
@@ -144,7 +144,7 @@ def farthest(points: NDArray[Any], count: int) -> NDArray[np.int64]:
 
 
 def coarse_first(vertices: NDArray[Any], faces: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """The same mesh with its vertices in the order of farthest points: the first few stand for all."""
+    """The mesh with its vertices in farthest-point order, so that the first few are spread over all of it."""
     order = farthest(vertices, len(vertices))
     renamed = np.empty(len(order), np.int64)
     renamed[order] = np.arange(len(order))
@@ -172,7 +172,7 @@ def strongest(weights: NDArray[Any], most: int) -> tuple[NDArray[np.int64], NDAr
 
 
 def _skeleton(scene: GltfScene, used: NDArray[np.int64], box: Normalization) -> tuple[NDArray[np.int64], Floats]:
-    """Of the bones in use [J]: the nearest above each that is one of them, -1 where there is none, and where it turns.
+    """For each bone in use [J], its nearest ancestor in use (-1: none), and its joint [J, 3].
 
     Joints [J, 3] are in the box's space. A bone that only holds a rigid piece, as a robot's do, counts as that piece.
     """
@@ -210,7 +210,7 @@ def rotation_quaternions(linear: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def clip_period(quaternions: NDArray[Any], places: NDArray[Any]) -> float:
-    """Frames after which a clip starts again, 0 if it does not: its last pose is its first, or one frame before."""
+    """The period of a clip in frames, whose last pose is its first one or one frame before it; 0 if it has none."""
     frames = len(places)
     motion = np.linalg.norm(places - places[:1], axis=-1).max()
     spin = (1 - np.abs((quaternions * quaternions[:1]).sum(axis=-1))).max()

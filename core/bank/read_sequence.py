@@ -1,7 +1,7 @@
-"""Meshes that move without bones, as shapes of the bank: nodes that move as one become a part.
+"""Turns meshes that move without bones into shapes of the bank: nodes that move rigidly together become a part.
 
-Two nodes belong to one rigid part if their distance hardly changes. What bends everywhere (cloth, a worm) is split into
-`MOST_PARTS` pieces, as rigid as possible.
+Two nodes belong to one rigid part if their distance hardly changes. Shapes that bend everywhere (cloth, a worm) are
+split into `MOST_PARTS` pieces, as rigid as possible.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def shape_of_motions(
 ) -> BankShape:
     """A shape from a mesh at rest [V, 3], Y up, and its motions, all of one topology.
 
-    Raises DataError where nothing moves or the mesh has no size.
+    Raises DataError when nothing moves or the mesh has no size.
     """
     if not np.ptp(rest, axis=0).max() > 0:
         raise DataError(f"{name} has no size in its first frame; give another file.")
@@ -84,9 +84,9 @@ def shape_of_motions(
 def body_of_motion(
     name: str, motion: MeshMotion, faces: NDArray[np.int32], credit: Credit, category: str, count: int
 ) -> BankShape:
-    """The same with a closed surface of about `count` vertices, its pose at rest being the motion's first frame.
+    """Like `shape_of_motions`, with a closed surface of about `count` vertices, at rest in the motion's first frame.
 
-    Raises MeshError where it has no inside, DataError where it hardly moves.
+    Raises MeshError when it has no inside, DataError when it hardly moves.
     """
     box = Normalization.of(motion.vertices[0])
     frames = np.stack([box.apply(frame) for frame in motion.vertices])
@@ -106,7 +106,7 @@ def _shape_of_paths(
     credit: Credit,
     category: str,
 ) -> BankShape:
-    """The shape of nodes [N, 3] from where each clip takes them [F, N, 3]."""
+    """The shape with nodes [N, 3], from their positions [F, N, 3] in each clip."""
     if not moving:
         raise DataError(f"{name} holds no motion that is long and large enough to keep; give an animated model.")
     every = np.concatenate([nodes[None], *(paths for _, paths in moving)])

@@ -1,9 +1,9 @@
-"""Windows of the bank that fit a request: any start, several speeds, either side, scored by what they would do.
+"""Searches the bank for windows that fit a request, with any start, at several speeds, also mirrored.
 
-A handle's position under borrowed rotations is a linear functional of them (the Poisson solve of `core.geometry.rigid`
-is linear), so every window of every matched shape is judged by a few small products, without solving anything.
-The energy of a window is minus the logarithm of an unnormalised likelihood with independent terms: path of the handles,
-agreement of the first pose with the body's own, likeness of the shapes, and motion that the request does not call for.
+A handle's position is a linear functional of the borrowed rotations, as the Poisson solve of `core.geometry.rigid` is
+linear. So a few small products score every window of every matched shape, without a solve. A window's energy is minus
+the logarithm of an unnormalised likelihood with independent terms: the path of the handles, the agreement of the first
+pose with the body's own, the similarity of the shapes, and motion that the handles do not require.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from core.bank.shape import Floats
 AMPLITUDE = (0.5, 1.3)  # how far a window's motion may be scaled to meet the handles
 # Weights of the energy's terms: minus the log-likelihood of the true motions of 531 requests on 120 rigs, each with its
 # pack left out of the bank, under a mixture of what the windows make (`core.experiments.fit_choice`).
-MISSED = 10.5  # root mean square by which handles miss their keys, over how far they are to move
+MISSED = 10.5  # root mean square of the handles' distances from their keys, over the distance they should move
 MISSED_BY_MANY = 6.2  # the same, times the logarithm of the number of keys
-ASTRAY, FAR = 5.4, 0.6  # what is missed by more than this counts once more
-SLACK = 0.04  # of the size, added to how far handles are to move
+ASTRAY, FAR = 5.4, 0.6  # weight of the distance beyond FAR, which is counted in addition
+SLACK = 0.04  # of the size, added to the distance that handles should move
 LARGER = -2.3  # logarithm of the amplitude
 POSE = 9.9  # how much worse than the shape's best the first pose agrees with the body's own
 ALIKE = 4.0  # fitted 2.3; likelier to look right at 4, and no worse on any measure
 EFFORT = 2.75  # logarithm of the mean motion over the farthest handle's
-RELIEF = 0.9  # share of it that goes where handles tell of the whole body; chosen on unseen identities
+RELIEF = 0.9  # this share of it is dropped if handles determine the whole body; chosen on unseen identities
 AWAY = 1e-4  # of the size: a handle that is nearer to its place is a pin
-STILLEST = -2.8  # of these logarithms: less motion is no likelier
+STILLEST = -2.8  # lower bound of these logarithms: less motion is not more likely
 SPEEDS = {0.7: -3.1, 1.0: 0.0, 1.4: -0.4}  # and their energies
-# Where no handle moves: logarithm of a usual mean motion, its deviation, and the weight of both.
+# If no handle moves: logarithm of a usual mean motion, its deviation, and the weight of both.
 USUAL_MOTION, USUAL_SPREAD, UNUSUAL = -2.8, 0.55, 0.3
 LOOP_GAP = 8.0  # makes a closed cycle free and a leap at its end prohibitive
 PER_CLIP = 6  # windows kept of one clip and speed
@@ -47,7 +47,7 @@ Key = tuple[int, int, tuple[float, ...]]  # handle, frame, place
 
 @dataclass(frozen=True, eq=False)
 class Wish:
-    """What a request says about the motion: keys in normalised space, frames counted from the rest pose.
+    """A request for a motion: keys in normalised space, with frames counted from the rest pose.
 
     `nodes` [K, n] and `shares` [K, n] are the body's nodes that carry a handle; `rest` [K, 3] its place at rest.
     """
@@ -60,12 +60,12 @@ class Wish:
     keys: tuple[Key, ...]
     behaviour: str = ""  # empty: any
     loop: bool = False
-    without: frozenset[str] = frozenset()  # names of what is not to be borrowed from, see `BankShape.clip_key`
+    without: frozenset[str] = frozenset()  # packs, shapes and clips not to borrow from, see `BankShape.clip_key`
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """One candidate: which frames of which entry, how fast, how large, and how unlikely (`energy`)."""
+    """One candidate: the entry, its clip and frames, speed, amplitude, and `energy` (higher is less likely)."""
 
     match: Match
     clip: int
@@ -73,11 +73,11 @@ class Window:
     speed: float
     amplitude: float
     energy: float
-    effort: float = 0.0  # the part of it that its motion as a whole costs, estimated
+    effort: float = 0.0  # the part of the energy for its motion as a whole, estimated
 
     @property
     def name(self) -> str:
-        """What a person reads: "Horse, eating"."""
+        """The name to show: "Horse, eating"."""
         shape = self.match.entry.shape
         clip = shape.clips[self.clip]
         words = clip.name.rsplit("|", 1)[-1].replace("_", " ").strip().lower()
@@ -85,7 +85,7 @@ class Window:
 
 
 def plain_name(stem: str) -> str:
-    """A rig's file name as a person would say it: "farm_Horse" is a horse."""
+    """A rig's file name in plain words: "farm_Horse" is "Horse"."""
     words = stem.replace("-", "_").split("_")
     kept = words[1:] if words[0] in PREFIXES and not "".join(words[1:]).isdigit() and len(words) > 1 else words
     return " ".join(kept).strip().capitalize() or stem
@@ -95,13 +95,13 @@ PREFIXES = ("farm", "simple", "fish", "m2m", "cyber", "space", "platformer", "mo
 
 
 class Asked(NamedTuple):
-    """A wish as the search reads it: a few keys, how far each lies from the handle's rest, what moves the handles."""
+    """A wish prepared for the search: some of its keys, their offsets from rest, and the handles' functionals."""
 
     wish: Wish
     keys: list[Key]
     place: Floats  # [n, 3]
     size: float  # of the farthest
-    told: float  # how much the handles say about the whole body
+    told: float  # how much the handles determine the whole body, 0 to 1
     levers: Floats  # [K, P, 3]
 
     @classmethod
@@ -115,23 +115,23 @@ class Asked(NamedTuple):
 
 
 def how_far(wish: Wish) -> tuple[float, float]:
-    """How far the farthest key lies from its handle's rest, and how much the handles say about the whole body."""
+    """The largest distance of a key from its handle's rest, and how much the handles determine the body, 0 to 1."""
     far = [float(np.linalg.norm(np.subtract(place, wish.rest[handle]))) for handle, _, place in wish.keys]
     moving = {handle for (handle, _, _), distance in zip(wish.keys, far, strict=True) if distance > AWAY}
     return max(far, default=0.0), body_told(len(moving))
 
 
 def body_told(moving: int) -> float:
-    """How much so many moving handles say of the whole body: one dragged point nothing, three all that handles can."""
+    """How much this many moving handles determine the whole body: 0 for one, 1 for three and more."""
     return min(max(moving - 1, 0) / 2, 1.0)
 
 
 class Terms(NamedTuple):
-    """What makes windows unlikely, a row for each frame of an entry that they may begin at, all of one speed [F]."""
+    """The terms of the energy at one speed, with a row for each frame of an entry that a window may begin at [F]."""
 
     speed: float
-    amplitude: Floats  # by which the window's motion is multiplied
-    missed: Floats  # root mean square by which handles miss their keys, over how far they are to move
+    amplitude: Floats  # factor on the window's motion
+    missed: Floats  # root mean square of the handles' distances from their keys, over the distance to move
     pose: Floats  # how much worse than the entry's best the first pose agrees with the body's own
     motion: Floats  # mean of the whole body
     gap: Floats  # between the poses at either end of a loop
@@ -139,7 +139,7 @@ class Terms(NamedTuple):
 
 
 def find_windows(body: Body, matches: Sequence[Match], wish: Wish, functional: Floats, most: int = 96) -> list[Window]:
-    """The `most` likely windows, the best first. `functional` [P, P, 3] is `position_functional` of the body."""
+    """At most `most` windows, the likeliest first. `functional` [P, P, 3] is `position_functional` of the body."""
     asked = Asked.of(body, wish, functional)
     found: list[Window] = []
     for match in matches:
@@ -164,7 +164,7 @@ def find_windows(body: Body, matches: Sequence[Match], wish: Wish, functional: F
 
 
 def energy_of(terms: Terms, cost: float, asked: Asked) -> Floats:
-    """How unlikely windows are [F], their effort not counted; `cost` says how unlike the shapes are."""
+    """The energies [F] of windows without their effort; `cost` is the dissimilarity of the shapes."""
     missing = MISSED + MISSED_BY_MANY * np.log(max(len(asked.keys), 1))
     result: Floats = (
         missing * terms.missed
@@ -179,7 +179,7 @@ def energy_of(terms: Terms, cost: float, asked: Asked) -> Floats:
 
 
 def position_functional(body: Body) -> Floats:
-    """[P, P, 3]: node p lies at the nodes' mean plus the sum over n of (rotation n) @ functional[p, n]."""
+    """[P, P, 3]: the position of node p is the nodes' mean plus the sum over n of (rotation n) @ functional[p, n]."""
     weight, rest = body.weight.astype(np.float64), body.nodes.astype(np.float64)
     degree = weight.sum(axis=1)
     inverse = np.linalg.pinv(np.diag(degree) - weight)
@@ -191,7 +191,7 @@ def position_functional(body: Body) -> Floats:
 
 
 def _handle_levers(body: Body, wish: Wish, functional: Floats) -> Floats:
-    """[K, P, 3]: the same functional for handles, which ride on the nodes near them."""
+    """[K, P, 3]: the same functional for handles, which follow the nodes near them."""
     levers: Floats = np.einsum("kn,knpa->kpa", wish.shares, functional[wish.nodes])
     offsets = wish.shares[..., None] * (wish.rest[:, None] - body.nodes[wish.nodes])
     np.add.at(levers, (np.arange(len(levers))[:, None], wish.nodes), offsets)
@@ -199,7 +199,7 @@ def _handle_levers(body: Body, wish: Wish, functional: Floats) -> Floats:
 
 
 def _thinned(wish: Wish) -> list[Key]:
-    """The keys, of handles that have many an even choice with the last."""
+    """The keys; of a handle with many, an even choice that includes the last one."""
     result = []
     for handle in sorted({key[0] for key in wish.keys}):
         mine = sorted(key for key in wish.keys if key[0] == handle and key[1] > 0)
@@ -211,7 +211,7 @@ def _thinned(wish: Wish) -> list[Key]:
 
 
 def window_terms(match: Match, asked: Asked) -> Iterator[Terms]:
-    """For every speed what is unlikely about the windows of one entry."""
+    """The energy terms of the windows of one entry, for every speed."""
     entry, turned, wish = match.entry, np.asarray(match.turn), asked.wish
     shape = entry.shape
     fits = [not wish.behaviour or clip.behaviour == wish.behaviour for clip in shape.clips]
@@ -272,9 +272,9 @@ def _best_of_each_clip(energy: NDArray[Any], clip: NDArray[Any]) -> NDArray[np.i
 
 
 def effort(motion: NDArray[Any], size: float, told: float) -> NDArray[Any]:
-    """What a mean motion costs beside how far a handle is to move (or by itself, where none is).
+    """The energy of a mean motion relative to the distance that handles should move, or by itself if none moves.
 
-    Little where the handles themselves are `told` how the body moves.
+    It is small if the handles determine the body (`told` near 1).
     """
     if size > 0:
         beside: NDArray[Any] = EFFORT * (1 - RELIEF * told) * np.maximum(log_motion(motion, size), STILLEST)
@@ -284,6 +284,6 @@ def effort(motion: NDArray[Any], size: float, told: float) -> NDArray[Any]:
 
 
 def log_motion(motion: NDArray[Any], size: float) -> NDArray[Any]:
-    """Logarithm of a mean motion over how far the farthest handle is to move."""
+    """Logarithm of a mean motion over the distance that the farthest handle should move."""
     result: NDArray[Any] = np.log((motion + 0.01 * max(size, 0.05)) / size)
     return result

@@ -1,8 +1,8 @@
-"""An animated shape of the bank: surface nodes, the parts that carry them, and how the parts turn over time.
+"""An animated shape of the bank: surface nodes, the parts that move them, and the parts' rotations over time.
 
-A part is a joint of the rig, or, where a sequence came without bones, a cluster of nodes that moves as one. All lengths
-are in units of the default pose's longest side, Y up. A node's rotation relative to the default pose is the projected
-mean of its parts' rotations; its position is the mean of where its parts carry it.
+A part is a joint of the rig, or for a sequence without bones, a cluster of nodes that moves rigidly. All lengths are in
+units of the default pose's longest side, Y up. A node's rotation relative to the default pose is the projected mean of
+its parts' rotations; its position is the mean of the positions to which its parts move it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class BankClip:
 
     name: str
     behaviour: str
-    quaternions: Floats  # [F, J, 4] (w, x, y, z) of each part against the default pose
-    places: Floats  # [F, J, 3] where the part's centre is
-    period: float = 0.0  # frames after which a cyclic clip starts again; 0: it does not
+    quaternions: Floats  # [F, J, 4] (w, x, y, z) of each part relative to the default pose
+    places: Floats  # [F, J, 3] positions of the parts' centres
+    period: float = 0.0  # of a cyclic clip, in frames; 0: not cyclic
 
     @property
     def frames(self) -> int:
@@ -34,7 +34,7 @@ class BankClip:
 
 @dataclass(frozen=True, eq=False)
 class BankShape:
-    """An animated shape: nodes [N, 3] in the default pose, the parts that carry them, and its clips."""
+    """An animated shape: nodes [N, 3] in the default pose, the parts that move them, and its clips."""
 
     name: str
     category: str
@@ -46,15 +46,15 @@ class BankShape:
     part_index: NDArray[np.int16]  # [N, 4]
     part_weight: Floats  # [N, 4], sums to 1
     clips: tuple[BankClip, ...]
-    pack: str = ""  # models that share their rig and clips; what is to be judged fairly is left out with its pack
+    pack: str = ""  # models that share rig and clips; a fair evaluation of one leaves out its pack
     heading: float = 0.0  # angle about Y, in radians, from +Z to where the shape faces
-    # [2, N, D] unit vectors that say which part a node is, of the shape and of its mirror image; D = 0: not computed
+    # [2, N, D] unit vectors that describe each node's part, for the shape and its mirror image; D = 0: not computed
     descriptors: Floats = field(default_factory=lambda: np.zeros((2, 0, 0), np.float32))
-    described_by: str = ""  # the weights that these descriptors come from; those of others cannot be compared
-    source: str = ""  # hash of the file it was made from, so that none is added twice
-    # [F, 3] triangles over the nodes where they are the vertices of a closed surface; empty otherwise
+    described_by: str = ""  # the weights that computed these descriptors; only descriptors of the same weights compare
+    source: str = ""  # hash of the file it was made from, so that it is not added twice
+    # [F, 3] triangles if the nodes are the vertices of a closed surface; else empty
     faces: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 3), np.int32))
-    # Where the file had a skeleton: the part that each part hangs on [J], -1 for the one root, and where [J, 3].
+    # Of files with a skeleton: each part's parent [J], -1 for the one root, and its joint [J, 3].
     parents: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
     joints: Floats = field(default_factory=lambda: np.zeros((0, 3), np.float32))
 
@@ -63,11 +63,11 @@ class BankShape:
         return len(self.part_names)
 
     def clip_key(self, clip: BankClip) -> str:
-        """What names one clip among all: "Horse/Gallop"."""
+        """The name of a clip among all: "Horse/Gallop"."""
         return f"{self.name}/{clip.name}"
 
     def renamed(self, name: str) -> BankShape:
-        """Under another name; a pack of its own is renamed too."""
+        """The shape under another name; a pack that has its name is renamed too."""
         return replace(self, name=name, pack=name if self.pack == self.name else self.pack)
 
     def weights(self) -> Floats:
@@ -83,7 +83,7 @@ class BankShape:
     def posed(
         self, clip: BankClip, frames: Sequence[int] | NDArray[Any] | None = None, nodes: slice = slice(None)
     ) -> Floats:
-        """Positions [F, N, 3] of nodes in some frames of a clip (all, if left out)."""
+        """Positions [F, N, 3] of nodes in some frames of a clip, by default all."""
         chosen = slice(None) if frames is None else np.asarray(frames)
         rotations = quaternion_matrices(clip.quaternions[chosen])  # [F, J, 3, 3]
         places = clip.places[chosen] - np.einsum("fjab,jb->fja", rotations, self.centres())
@@ -94,7 +94,7 @@ class BankShape:
 
 
 def part_centres(nodes: NDArray[Any], weights: NDArray[Any]) -> Floats:
-    """Weighted means of the nodes [J, 3]; a part without nodes sits at the middle of all."""
+    """Weighted means of the nodes [J, 3]; a part without nodes gets the mean of all nodes."""
     total = weights.sum(axis=0)
     mean = weights.T @ nodes / total.clip(1e-9)[:, None]
     result: Floats = np.where(total[:, None] > 1e-6, mean, nodes.mean(axis=0)).astype(np.float32)

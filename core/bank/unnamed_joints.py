@@ -1,4 +1,4 @@
-"""What the joints are of models whose files only number them, as their places and motions show."""
+"""Names for the joints of models whose files only number them, found from their places and motions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CHAINS: Mapping[str, Mapping[str, str]] = {
 
 
 def joint_name(model: str, bone: str) -> str:
-    """What a bone of a model is called, by the model's file name without ending: its own name where that tells."""
+    """The name of a bone of a model (its file's stem): from the table here, otherwise the bone's own."""
     return _NAMES.get((model, bone), bone)
 
 
