@@ -19,7 +19,7 @@ ROUND = 48  # seeds that share one draw of the candidates' order
 
 
 def choose_windows(energies: NDArray[Any], distances: NDArray[Any], usual: float, seeds: Sequence[int]) -> list[int]:
-    """A candidate's row for each seed, from K energies, `distances` [K, K] of their motions, and a `usual` motion's size.
+    """The row chosen for each seed, from K energies, `distances` [K, K] of their motions, and a `usual` motion's size.
 
     A seed's candidate depends on the seed alone. Beyond the first `ROUND` seeds the energies are perturbed, so that
     other windows come first.
