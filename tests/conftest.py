@@ -11,10 +11,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.envi
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # the tests load torch before core
 os.environ.setdefault("KMP_BLOCKTIME", "0")
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook(["core.models", "core.diffusion"], "beartype.beartype")
+
+# On a busy machine any example may take long; that says nothing about it.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # A run started in the background of a shell script inherits that Ctrl-C is ignored; tests of it need it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

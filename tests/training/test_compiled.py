@@ -55,7 +55,7 @@ for count in (12, 20):  # numbers of points change with the task
 def test_compiled_parts_answer_the_same_under_the_same_names() -> None:
     """In a process without the tests' checks of array shapes, which cannot be traced."""
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", SAME], cwd=root, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", SAME], cwd=root, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
