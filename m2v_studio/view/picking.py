@@ -34,6 +34,7 @@ class Pointer:
         self._figure: Figure | None = None
         self._from: NDArray[np.float64] = np.zeros(3)
         self._others: dict[int, NDArray[np.float64]] = {}  # start of the other selected handles, by row
+        self._held: dict[int, int] = {}  # vertices of the handles of this gesture, by row
         self._adding = False  # the box adds to the selection
         self._frame = 0
         self._count = 0
@@ -103,6 +104,16 @@ class Pointer:
             for other in selection.chosen_rows(context.studio.state)
             if other != row and not handles[other].pinned
         }
+        self._held = {held: handles[held].vertex for held in (row, *self._others)}
+
+    def _lost(self, context: EditorContext) -> bool:
+        """Whether a handle of this gesture is gone: undone or deleted by a key, or in another document."""
+        handles = context.studio.state.document.handles
+        return any(row >= len(handles) or handles[row].vertex != vertex for row, vertex in self._held.items())
+
+    def _abandon(self, context: EditorContext) -> None:
+        self._figure, context.mouse.mode, context.mouse.dragging = None, None, False
+        context.studio.let_go()
 
     def _go_on(self, context: EditorContext, at: tuple[float, float]) -> None:
         moved = max(abs(at[0] - self._start[0]), abs(at[1] - self._start[1])) > MOVE_PIXELS * scale()
@@ -114,6 +125,9 @@ class Pointer:
             viewport.camera = viewport.camera.orbit(dx, dy)
         if context.mouse.mode == "pan" and (dx or dy) and viewport.projection is not None:
             viewport.camera = viewport.camera.panned(-viewport.projection.in_plane(np.zeros(3), dx, dy))
+        if context.mouse.mode == "handle" and self._lost(context):
+            self._abandon(context)
+            return
         if context.mouse.mode == "handle" and (moved or context.mouse.dragging):
             self._drag_handle(context, at)
         if context.mouse.mode == "box":
@@ -255,6 +269,8 @@ class Pointer:
         if moved and psim.IsMouseDown(0):
             if not self._gizmo_moving:
                 self._remember(context, row, figure)
+            elif self._lost(context):
+                return
             self._write(context, figure, now, first=not self._gizmo_moving)
             self._gizmo_moving = True
             self._gizmo_at = now

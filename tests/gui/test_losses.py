@@ -241,3 +241,20 @@ def test_one_seed_is_written_in_the_singular(driver: Driver, monkeypatch: pytest
     monkeypatch.setattr(psim, "DragInt", lambda *given: (forms.append(given[5]), original(*given))[1])
     driver.tick(1)
     assert "%d seed" in forms and "%d seeds" not in forms
+
+
+def test_a_handle_that_goes_while_it_is_dragged_ends_the_drag(driver: Driver) -> None:
+    add_and_drag(driver)
+    finish(driver)
+    rest(driver)
+    studio, knob = driver.app.studio, driver.at_knob(0)
+    driver.drag(knob, (knob[0] + 30, knob[1]), release=False)
+    assert driver.app.context.mouse.mode == "handle"
+    studio.do("delete", commands.delete_handle, 0)
+    after = studio.state.document
+    driver.move((knob[0] + 60, knob[1]))
+    driver.release()
+    assert driver.app.context.mouse.mode is None
+    assert studio.state.document is after and not after.handles
+    add_and_drag(driver)  # and the next drag is as good as any
+    assert len(studio.state.document.handles) == 1

@@ -150,7 +150,9 @@ class Habits(KeyHabits):
         self.idle()
         studio, work = self.driver.app.studio, self.document
         studio.autosave.now(self.state)
-        self.driver.until(lambda: not studio.tasks.busy and autosave_path().exists())
+        written: list[object] = []  # files are written in turn, so that this comes after every autosave
+        studio.tasks.run("Waiting", lambda: None, written.append, written.append, quiet=True)
+        self.driver.until(lambda: bool(written) and autosave_path().exists())
         studio.recovery = Path(shutil.copy(autosave_path(), self.folder / "left.m2v"))
         self.driver.tick(2)
         self.driver.click(self.find("Button", "Recover", "left"))
