@@ -20,6 +20,7 @@ from core.geometry.soft_arap import SoftArap
 from core.pipelines.body_fit import FittedBody
 from core.pipelines.body_search import Floats, PlacedBody
 from core.pipelines.outline_search import Mask, Picture, disagreement, drawn_by_camera, in_camera
+from core.pipelines.temporal import smooth_displacements
 
 # Weight of the outline beside the cotangent weights of edges, and distance at which a match counts half, in turn.
 LEVELS = ((0.05, 0.1), (0.1, 0.08), (0.3, 0.05), (1.0, 0.03))
@@ -28,6 +29,7 @@ ITERATIONS = 3
 ALIKE = 0.3  # cosine between the directions in which two rims face, at the least, for a match
 STRETCHED = 1.0  # of the disagreement, for each share by which a body's edges had to change
 HELD = 0.02  # weight that keeps all vertices from frame to frame
+TRUST, UNSEEN_TRUST = 0.5, 0.05  # weight of a frame beside smoothness in time: with an outline and without
 
 
 def bend_to_outline(
@@ -58,7 +60,10 @@ def bend_to_outline(
 def follow_outlines(
     body: FittedBody, pictures: Sequence[Picture], check_cancelled: Callable[[], None] = lambda: None
 ) -> Floats:
-    """The body's vertices [T, V, 3] in all frames, from those of frame 0 on; without an outline it stays."""
+    """The body's vertices [T, V, 3] in all frames, from those of frame 0 on.
+
+    Each frame is bent on its own, so that the motion is smoothed afterwards; frames without an outline are filled in.
+    """
     solver = SoftArap(body.vertices, body.faces)
     poses = [body.vertices]
     for picture in pictures[1:]:
@@ -67,7 +72,8 @@ def follow_outlines(
         if picture.mask.any():
             pose = _bent(solver, _shifted(pose, body.faces, picture), body.faces, picture, FOLLOWING, held=HELD)
         poses.append(pose)
-    return np.stack(poses)
+    trust = np.array([TRUST if picture.mask.any() else UNSEEN_TRUST for picture in pictures])
+    return smooth_displacements(np.stack(poses), trust)
 
 
 def _bent(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
 from torch import Tensor
 
@@ -64,6 +65,21 @@ def whittaker_smooth(paths: Float[Tensor, "S T M C"], between: Float[Tensor, "F 
         smooth[anchor] = solveh_banded(system, trust[:, anchor, None] * values[anchor], check_finite=False)
     result = torch.from_numpy(smooth).to(paths).reshape(anchors, frames, seeds, channels)
     return result.permute(2, 1, 0, 3)
+
+
+def smooth_displacements(paths: NDArray[np.float64], trust: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Paths [T, N, 3] that begin where they did, smoothed by the same spline.
+
+    `trust` [T] is the weight of each frame beside that of squared accelerations, which is 1; frames with little trust
+    are filled in from their neighbours.
+    """
+    if len(paths) < 3:
+        return paths
+    bands = _acceleration_bands(len(paths) - 1)
+    bands[-1] += trust[1:]
+    moved = (paths[1:] - paths[0]).reshape(len(paths) - 1, -1)
+    smooth = solveh_banded(bands, trust[1:, None] * moved, check_finite=False)
+    return np.concatenate([paths[:1], paths[0] + smooth.reshape(paths[1:].shape)])
 
 
 def _acceleration_bands(frames: int) -> np.ndarray:

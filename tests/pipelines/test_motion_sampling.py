@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from core.models.warm_start import HandleCondition, fill_tracks
-from core.pipelines.temporal import binomial_smooth, time_between_keys, whittaker_smooth
+from core.pipelines.temporal import binomial_smooth, smooth_displacements, time_between_keys, whittaker_smooth
 
 
 def test_what_changes_slowly_stays_and_jitter_goes() -> None:
@@ -72,3 +73,18 @@ def test_without_handles_or_frames_between_there_is_nothing_to_ease() -> None:
     assert whittaker_smooth(paths, None) is paths
     between = between_keys(handles_of([15]), torch.ones(1, 2, 1))
     assert torch.equal(whittaker_smooth(paths[:, :1], between), paths[:, :1])
+
+
+def test_frames_bent_on_their_own_become_one_smooth_motion():
+    noise = np.random.default_rng(0)
+    truth = np.linspace(0, 1, 17)[:, None, None] * np.ones((1, 5, 3))
+    paths = truth + 0.02 * noise.standard_normal(truth.shape)
+    paths[0] = 0
+    trust = np.full(17, 0.5)
+    paths[8], trust[8] = 3.0, 1e-6  # a frame that shows nothing
+    smooth = smooth_displacements(paths, trust)
+    jitter = lambda x: np.abs(np.diff(x, n=3, axis=0)).mean()  # noqa: E731
+    assert np.array_equal(smooth[0], paths[0]) and smooth.shape == paths.shape
+    assert np.abs(smooth[8] - truth[8]).max() < 0.05
+    assert jitter(smooth) < 0.2 * jitter(np.delete(paths, 8, axis=0))
+    np.testing.assert_allclose(smooth_displacements(truth, np.ones(17)), truth, atol=0.02)
