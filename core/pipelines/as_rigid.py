@@ -24,7 +24,7 @@ from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody, as
 Doubles = NDArray[np.float64]
 
 STEPS = 15
-MARCHING = 6  # steps a frame, each from the frame before
+MARCHING = 4  # steps a frame, each from the frame before; 6 reach the same
 LOOSE = 1e-4  # of the mean degree: hold of the nodes where only handles say where they are
 STAY = 0.03  # the same where one handle moves, lest it drag the body along; less with the square of their number
 MODES = 24  # of bending, the smoothest ones
@@ -87,20 +87,17 @@ def as_rigid(
     )
     targets = moved if hold <= LOOSE else rest.expand_as(moved)
     motions = [surface.converge(moved, targets, wanted, steps)]
-    if paths.shape[2] > 1:
+    if paths.shape[2] > 2:  # in between there are frames to go through
         marched = _march(surface, rest, targets, wanted)
         motions.append(surface.converge(marched, targets, wanted, steps))
     energies = torch.stack([surface.energy(*motion).sum(dim=1) for motion in motions])
     least, sets = energies.argmin(dim=0), torch.arange(len(moved))
     moved, rotations = (torch.stack(both)[least, sets] for both in zip(*motions, strict=True))
-    links = _links_between_parts(body)
-    for _ in range(LOOSENED if structure.loose and links.shape[1] else 0):
-        looser = RigidSurface.of(
-            surface.rest.expand(len(moved), -1, -1), _loosened(surface, links, moved, rotations), hold
-        )
-        looser = looser._replace(together=surface.together).with_handles(
-            surface.handles, torch.from_numpy(places).float()
-        )
+    for _ in range(LOOSENED if structure.loose else 0):
+        weight = _loosened(surface, _links_between_parts(body), moved, rotations)
+        looser = RigidSurface.of(surface.rest.expand(len(moved), -1, -1), weight, hold)
+        looser = looser._replace(together=surface.together)
+        looser = looser.with_handles(surface.handles, torch.from_numpy(places).float())
         moved, rotations = looser.converge(moved, targets, wanted, steps)
     return moved.transpose(1, 2), rotations.transpose(1, 2)
 
