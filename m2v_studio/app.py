@@ -244,8 +244,8 @@ class App:
         figures = self.scene.figures(state)
         self.viewport.skins = skins_in(self.studio.settings)
         self.viewport.show(state, figures, self.region, window)
-        pictures, heading = context.reference.frames, self.studio.heading
-        self.reference_view.show(state, pictures, heading, self.viewport.floor_height, self.viewport)
+        images, heading = context.reference.frames, self.studio.heading
+        self.reference_view.show(state, images, heading, self.viewport.floor_height, self.viewport)
         self.ghost.show(state, context.reference_motion.frames, self.viewport)
         self.scan_view.show(clouds(state, figures), scan_image(state, figures), self.viewport)
         draw_box(context, self.region)

@@ -96,8 +96,8 @@ class Story:
     def state(self) -> State:
         return self.studio.state
 
-    def picture(self, name: str) -> None:
-        self.wrote(self.driver.picture(self.out / f"{name}.png"))
+    def screenshot(self, name: str) -> None:
+        self.wrote(self.driver.screenshot(self.out / f"{name}.png"))
 
     def wrote(self, path: Path) -> None:
         self.files.append(path)
@@ -121,7 +121,7 @@ class Story:
         self.driver.until(lambda: self.state.engine != "loading", PATIENCE)
         self.wait()
         self.driver.settle()
-        self.picture("01-open")
+        self.screenshot("01-open")
 
     def pose(self) -> None:
         """Pin two feet by Shift-click, add a handle on the head and drag it up and forward."""
@@ -135,16 +135,16 @@ class Story:
         for index in range(row):
             self.studio.do("rename handle", commands.rename_handle, index, f"foot {index + 1}")
         self.studio.show(commands.select_handle, row)
-        self.picture("02-handle")
+        self.screenshot("02-handle")
         start = driver.at_knob(row)
         outward = 1.0 if start[0] > self.app.region.center[0] else -1.0
         reach = 0.16 * self.app.region.width
         driver.drag(start, (start[0] + 0.35 * outward * reach, start[1] - 0.75 * reach), steps=8, release=False)
-        self.picture("03-drag")
+        self.screenshot("03-drag")
         driver.release()
         self.wait()
         self.studio.show(commands.set_time, float(self.state.document.frames - 1))
-        self.picture("04-draft")
+        self.screenshot("04-draft")
 
     def generate(self, quality: str) -> None:
         """Press Ctrl+Enter and take an image half-way."""
@@ -154,7 +154,7 @@ class Story:
         driver.key(psim.ImGuiKey_Enter, psim.ImGuiMod_Ctrl)
         self.studio.show(commands.set_time, float(self.state.document.frames - 5))
         driver.until(lambda: self.state.job is None or self._half_way(), PATIENCE)
-        self.picture("05-generating")
+        self.screenshot("05-generating")
         self.wait()
 
     def _half_way(self) -> bool:
@@ -166,14 +166,14 @@ class Story:
         self.studio.show(commands.set_time, float(round(0.75 * (self.state.document.frames - 1))))
         self.studio.show(commands.select_handle, None)
         driver.key(psim.ImGuiKey_1)
-        self.picture("06-result")
+        self.screenshot("06-result")
         driver.key(psim.ImGuiKey_S)
-        self.picture("07-side-by-side")
+        self.screenshot("07-side-by-side")
         driver.key(psim.ImGuiKey_O)
-        self.picture("08-overlay")
+        self.screenshot("08-overlay")
         driver.key(psim.ImGuiKey_1)
         self.studio.show(commands.set_color, "disagreement")
-        self.picture("09-disagreement")
+        self.screenshot("09-disagreement")
         self.studio.show(commands.set_color, "none")
         self.wrote(self._contact_sheet())
 
@@ -186,7 +186,7 @@ class Story:
         name = self.state.document.source.name if self.state.document.source is not None else "motion"
         self.app.export_dialog.place.path = f"{name}-motion.glb"
         driver.tick(4)
-        self.picture("10-export")
+        self.screenshot("10-export")
         driver.key(psim.ImGuiKey_Escape)
         for suffix in EXPORTS:
             target = self.out / "exports" / f"{name}-motion{suffix}"
@@ -207,7 +207,7 @@ class Story:
             shown = notice.message.replace(folder + os.sep, "")
             self.studio.show(commands.notify, type(notice)(notice.title, shown))
             self.driver.tick(4)
-            self.picture("11-error")
+            self.screenshot("11-error")
         self.driver.key(psim.ImGuiKey_Escape)
 
     # ---- helpers ------------------------------------------------------------------------------------------
@@ -252,14 +252,14 @@ class Story:
         with tempfile.TemporaryDirectory() as folder:
             for frame in frames:
                 self.studio.show(commands.set_time, float(frame))
-                path = driver.picture(
+                path = driver.screenshot(
                     Path(folder) / f"{frame}.png", fine=False
                 )  # made smaller below, which smooths edges
-                with Image.open(path) as picture:
-                    scale = picture.width / WINDOW[0]
+                with Image.open(path) as image:
+                    scale = image.width / WINDOW[0]
                     box = [region.x + 8, region.y + 48, region.x + region.width - 8, region.y + region.height - 8]
                     box = [round(side * scale) for side in box]
-                    tiles.append(picture.convert("RGB").crop((box[0], box[1], box[2], box[3])).resize((430, 312)))
+                    tiles.append(image.convert("RGB").crop((box[0], box[1], box[2], box[3])).resize((430, 312)))
         columns = 4
         rows = -(-len(tiles) // columns)
         sheet = Image.new("RGB", (columns * 430, rows * 312), "white")

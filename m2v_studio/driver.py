@@ -190,7 +190,7 @@ class Driver:
         pixel, _ = viewport.projection.project(knob_position(self.app.context, viewport.figures[figure], handle))
         return float(pixel[0]), float(pixel[1])
 
-    def picture(self, path: Path, panels: bool = True, fine: bool = True) -> Path:
+    def screenshot(self, path: Path, panels: bool = True, fine: bool = True) -> Path:
         """A screenshot; `fine` smooths edges by drawing at twice the size."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.app.studio.frozen = True

@@ -94,34 +94,34 @@ def plain_name(stem: str) -> str:
 PREFIXES = ("farm", "simple", "fish", "m2m", "cyber", "space", "platformer", "modular", "procedural")
 
 
-class Asked(NamedTuple):
+class PreparedWish(NamedTuple):
     """A wish prepared for the search: some of its keys, their offsets from rest, and the handles' functionals."""
 
     wish: Wish
     keys: list[Key]
     place: Floats  # [n, 3]
     size: float  # of the farthest
-    told: float  # how much the handles determine the whole body, 0 to 1
+    determined: float  # how much the handles determine the whole body, 0 to 1
     levers: Floats  # [K, P, 3]
 
     @classmethod
-    def of(cls, body: Body, wish: Wish, functional: Floats) -> Asked:
+    def of(cls, body: Body, wish: Wish, functional: Floats) -> PreparedWish:
         """`functional` [P, P, 3] is `position_functional` of the body."""
         keys = _thinned(wish)
         goals = np.array([key[2] for key in keys], np.float32).reshape(-1, 3)
         place: Floats = goals - wish.rest[[key[0] for key in keys]].reshape(-1, 3)
-        size, told = how_far(wish)
-        return cls(wish, keys, place, size, told, _handle_levers(body, wish, functional))
+        size, determined = how_far(wish)
+        return cls(wish, keys, place, size, determined, _handle_levers(body, wish, functional))
 
 
 def how_far(wish: Wish) -> tuple[float, float]:
     """The largest distance of a key from its handle's rest, and how much the handles determine the body, 0 to 1."""
     far = [float(np.linalg.norm(np.subtract(place, wish.rest[handle]))) for handle, _, place in wish.keys]
     moving = {handle for (handle, _, _), distance in zip(wish.keys, far, strict=True) if distance > AWAY}
-    return max(far, default=0.0), body_told(len(moving))
+    return max(far, default=0.0), share_determined(len(moving))
 
 
-def body_told(moving: int) -> float:
+def share_determined(moving: int) -> float:
     """How much this many moving handles determine the whole body: 0 for one, 1 for three and more."""
     return min(max(moving - 1, 0) / 2, 1.0)
 
@@ -140,12 +140,12 @@ class Terms(NamedTuple):
 
 def find_windows(body: Body, matches: Sequence[Match], wish: Wish, functional: Floats, most: int = 96) -> list[Window]:
     """At most `most` windows, the likeliest first. `functional` [P, P, 3] is `position_functional` of the body."""
-    asked = Asked.of(body, wish, functional)
+    prepared = PreparedWish.of(body, wish, functional)
     found: list[Window] = []
     for match in matches:
-        for terms in window_terms(match, asked):
-            toil = effort(terms.motion, asked.size, asked.told)
-            energy = np.where(terms.possible, energy_of(terms, match.cost, asked) + toil, np.inf)
+        for terms in window_terms(match, prepared):
+            by_effort = effort(terms.motion, prepared.size, prepared.determined)
+            energy = np.where(terms.possible, energy_of(terms, match.cost, prepared) + by_effort, np.inf)
             clip, frame = match.entry.clip, match.entry.frame
             found += [
                 Window(
@@ -155,7 +155,7 @@ def find_windows(body: Body, matches: Sequence[Match], wish: Wish, functional: F
                     terms.speed,
                     float(terms.amplitude[row]),
                     float(energy[row]),
-                    float(toil[row]),
+                    float(by_effort[row]),
                 )
                 for row in _best_of_each_clip(energy, clip)
             ]
@@ -163,9 +163,9 @@ def find_windows(body: Body, matches: Sequence[Match], wish: Wish, functional: F
     return found[:most]
 
 
-def energy_of(terms: Terms, cost: float, asked: Asked) -> Floats:
+def energy_of(terms: Terms, cost: float, prepared: PreparedWish) -> Floats:
     """The energies [F] of windows without their effort; `cost` is the dissimilarity of the shapes."""
-    missing = MISSED + MISSED_BY_MANY * np.log(max(len(asked.keys), 1))
+    missing = MISSED + MISSED_BY_MANY * np.log(max(len(prepared.keys), 1))
     result: Floats = (
         missing * terms.missed
         + ASTRAY * np.maximum(terms.missed - FAR, 0)
@@ -210,30 +210,30 @@ def _thinned(wish: Wish) -> list[Key]:
     return result
 
 
-def window_terms(match: Match, asked: Asked) -> Iterator[Terms]:
+def window_terms(match: Match, prepared: PreparedWish) -> Iterator[Terms]:
     """The energy terms of the windows of one entry, for every speed."""
-    entry, turned, wish = match.entry, np.asarray(match.turn), asked.wish
+    entry, turned, wish = match.entry, np.asarray(match.turn), prepared.wish
     shape = entry.shape
     fits = [not wish.behaviour or clip.behaviour == wish.behaviour for clip in shape.clips]
     allowed = np.array(fits) & [shape.clip_key(clip) not in wish.without for clip in shape.clips]
     if not allowed.any():
         return
-    by_part = np.einsum("nj,kna->kja", match.parts, asked.levers @ turned.T, optimize=True)  # [K, J, 3]
+    by_part = np.einsum("nj,kna->kja", match.parts, prepared.levers @ turned.T, optimize=True)  # [K, J, 3]
     resting = by_part.sum(axis=1)
-    wanted = asked.place @ turned.T
+    wanted = prepared.place @ turned.T
     places, mass = entry.places, match.mass
     middle = np.einsum("fja,j->fa", places, mass)
     rotations = entry.rotations.swapaxes(1, 2).reshape(len(middle), 3, -1)  # [F, 3, J 3]: applied to all parts at once
     begun = {
         handle: np.einsum("sjba,jb->sja", entry.rotations, by_part[handle], optimize=True).reshape(len(middle), -1, 1)
-        for handle in {key[0] for key in asked.keys}
+        for handle in {key[0] for key in prepared.keys}
     }
     span = wish.frames - 1 if not wish.loop else wish.frames
     none = np.zeros(len(middle))
     for speed in SPEEDS:
         step = speed * STORED_FPS / wish.fps
         moved, along, squared = [], none.copy(), none + 1e-9
-        for (handle, frame, _), target in zip(asked.keys, wanted, strict=True):
+        for (handle, frame, _), target in zip(prepared.keys, wanted, strict=True):
             then = entry.rows_after(frame * step)
             path = (rotations[then] @ begun[handle])[..., 0] - resting[handle]
             path += middle[then] - middle
@@ -241,13 +241,13 @@ def window_terms(match: Match, asked: Asked) -> Iterator[Terms]:
             along += path @ target
             squared += np.einsum("fa,fa->f", path, path)
         amplitude, missed = none + 1.0, none
-        if asked.size > 0:
+        if prepared.size > 0:
             amplitude = np.clip(along / squared, *AMPLITUDE)
             squares = none.copy()
             for path, target in zip(moved, wanted, strict=True):
                 off = amplitude[:, None] * path - target
                 squares += np.einsum("fa,fa->f", off, off)
-            missed = np.sqrt(squares / len(moved)) / (asked.size + SLACK)
+            missed = np.sqrt(squares / len(moved)) / (prepared.size + SLACK)
         motion = none.copy()
         for part in (1 / 3, 2 / 3, 1.0):
             way = places[entry.rows_after(part * span * step)] - places
@@ -271,13 +271,13 @@ def _best_of_each_clip(energy: NDArray[Any], clip: NDArray[Any]) -> NDArray[np.i
     return result
 
 
-def effort(motion: NDArray[Any], size: float, told: float) -> NDArray[Any]:
+def effort(motion: NDArray[Any], size: float, determined: float) -> NDArray[Any]:
     """The energy of a mean motion relative to the distance that handles should move, or by itself if none moves.
 
-    It is small if the handles determine the body (`told` near 1).
+    It is small if the handles determine the body (`determined` near 1).
     """
     if size > 0:
-        beside: NDArray[Any] = EFFORT * (1 - RELIEF * told) * np.maximum(log_motion(motion, size), STILLEST)
+        beside: NDArray[Any] = EFFORT * (1 - RELIEF * determined) * np.maximum(log_motion(motion, size), STILLEST)
         return beside
     alone: NDArray[Any] = UNUSUAL * np.square((np.log(motion + 0.0005) - USUAL_MOTION) / USUAL_SPREAD)
     return alone

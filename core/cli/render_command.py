@@ -39,17 +39,17 @@ def add_command(command: AddCommand) -> None:
 
 def run_render(options: argparse.Namespace) -> None:
     """`m2v render`."""
-    from core.io.moving_pictures import check_moving_pictures
+    from core.io.films import check_film_path
     from m2v_studio.render.film_process import run_film
     from m2v_studio.render.shot import FilmOptions, moments
 
-    width, height = picture_size(options.size)
+    width, height = image_size(options.size)
     film = FilmOptions(
         width, height, options.fps, options.yaw, options.pitch, options.turntable, options.repeat, options.bounce,
         options.transparent, not options.no_labels and len(options.motions) > 1,
     )  # fmt: skip
     film.validate(options.out.suffix == "")
-    check_moving_pictures(options.out)
+    check_film_path(options.out)
     check_writable(options.out)
     actors = tuple(actor(path, options) for path in options.motions)
     total = len(moments(actors, film))
@@ -59,7 +59,7 @@ def run_render(options: argparse.Namespace) -> None:
     print(options.out)
 
 
-def picture_size(text: str) -> tuple[int, int]:
+def image_size(text: str) -> tuple[int, int]:
     """Width and height of "1280x720"; raises ExportError."""
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip().lower())
     if found is None:

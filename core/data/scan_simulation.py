@@ -182,9 +182,9 @@ def simulate_images(
     fine = 2 * size  # four samples a pixel smooth the edges
     intrinsics = _intrinsics(away / VIEW_SIDE * fine, fine)
     seen = (frames - position[:, None]) @ rotation.transpose(0, 2, 1)
-    pictures = np.stack([_shaded(rasterise(view, corners, intrinsics, fine), view, corners) for view in seen])
-    pictures = pictures.reshape(-1, size, 2, size, 2).mean(axis=(2, 4))
-    images = np.round(255 * pictures).astype(np.uint8)[..., None].repeat(3, axis=-1)
+    fine_images = np.stack([_shaded(rasterise(view, corners, intrinsics, fine), view, corners) for view in seen])
+    grey = fine_images.reshape(-1, size, 2, size, 2).mean(axis=(2, 4))
+    images = np.round(255 * grey).astype(np.uint8)[..., None].repeat(3, axis=-1)
     return _scans([np.zeros((0, 3))] * len(frames), FPS, name="images", modality="images", partial=True, dense=images)
 
 
@@ -213,9 +213,9 @@ def _shaded(raster: Raster, view: NDArray[np.float64], faces: NDArray[np.int64])
     rays = (view[corners] * weights).sum(axis=1)
     normals *= np.where((normals * rays).sum(axis=1) > 0, -1.0, 1.0)[:, None]
     light = np.array(_LIGHT) / np.linalg.norm(_LIGHT)
-    picture = np.zeros(raster.depth.shape)
-    picture[seen] = _AMBIENT + (1 - _AMBIENT) * (normals @ light).clip(0.0)
-    return picture
+    image = np.zeros(raster.depth.shape)
+    image[seen] = _AMBIENT + (1 - _AMBIENT) * (normals @ light).clip(0.0)
+    return image
 
 
 def _cameras(azimuth: NDArray[np.float64], elevation: float, distance: float) -> tuple[NDArray, NDArray]:

@@ -25,7 +25,16 @@ from core.bank.behaviours import behaviour_of
 from core.bank.borrowing import borrow
 from core.bank.grounding import lead_by_feet
 from core.bank.matching import Match
-from core.bank.search import FAR, STILLEST, Asked, Window, energy_of, log_motion, position_functional, window_terms
+from core.bank.search import (
+    FAR,
+    STILLEST,
+    PreparedWish,
+    Window,
+    energy_of,
+    log_motion,
+    position_functional,
+    window_terms,
+)
 from core.data.rig_files import UNSEEN_AUTHORS, clip_author, rig_files
 from core.errors import DataError, M2VError
 from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
@@ -97,11 +106,11 @@ def evidence(
     mask[:, [0, *frames]] = True
     handles = KeyedHandles(body.seats(vertices), clip.vertices[:, vertices].swapaxes(0, 1), mask)
     wish = wish_for(handles, clip.fps)
-    asked = Asked.of(body.body, wish, position_functional(body.body))
+    prepared = PreparedWish.of(body.body, wish, position_functional(body.body))
     rows, places, energies = [], [], []
     for number, match in enumerate(matches):
-        for terms in window_terms(match, asked):
-            log_keys = np.log(max(len(asked.keys), 1))
+        for terms in window_terms(match, prepared):
+            log_keys = np.log(max(len(prepared.keys), 1))
             ones = np.ones(len(terms.missed))
             columns = (
                 terms.missed, log_keys * terms.missed, np.maximum(terms.missed - FAR, 0), np.log(terms.amplitude),
@@ -109,7 +118,7 @@ def evidence(
             )  # fmt: skip
             keep = np.flatnonzero(terms.possible)
             rows.append(np.stack(columns, axis=1)[keep])
-            energies.append(energy_of(terms, match.cost, asked)[keep])
+            energies.append(energy_of(terms, match.cost, prepared)[keep])
             places += [(number, int(row), terms.speed, float(terms.amplitude[row])) for row in keep]
     table, order = np.concatenate(rows), np.argsort(np.concatenate(energies))
     likely = order[: 6 * LIKELY : 6]
@@ -126,7 +135,7 @@ def evidence(
     positions = lead_by_feet(windows, wish, motions.positions)
     effort = (positions - torch.from_numpy(body.nodes)).norm(dim=-1).mean(dim=(1, 2)).numpy()
     table = table[chosen]
-    table[:, NAMES.index("log motion")] = np.maximum(log_motion(effort, asked.size), STILLEST)
+    table[:, NAMES.index("log motion")] = np.maximum(log_motion(effort, prepared.size), STILLEST)
     surface, turned = body.surface(handles.seats, False), as_columns(motions.rotations)
     carried = from_columns(surface.carried(as_columns(positions), turned), *positions.shape[:2])
     goals = as_columns(torch.from_numpy(through_keys(carried.double().numpy(), handles)).float())

@@ -35,12 +35,12 @@ GREY = (0.8, 0.8, 0.8, 1.0)
 class Appearance:
     """The sRGB colours, from 0 to 1, of a SourceMesh: by face, by vertex, or as an image.
 
-    `picture` [H, W, 3] uint8 has its first row at the top; `corner_uv` [3 F, 2] has its origin at the bottom left.
+    `image` [H, W, 3] uint8 has its first row at the top; `corner_uv` [3 F, 2] has its origin at the bottom left.
     """
 
     face_colors: NDArray[np.float32] | None = None  # [F, 3]
     vertex_colors: NDArray[np.float32] | None = None  # [V, 3]
-    picture: NDArray[np.uint8] | None = None
+    image: NDArray[np.uint8] | None = None
     corner_uv: NDArray[np.float32] | None = None
     opacity: NDArray[np.float32] | None = None  # [F]; None: opaque
     finish: Finish = "plain"  # of most of the surface
@@ -62,9 +62,9 @@ def appearance(source: SourceMesh) -> Appearance | None:
 def _colored(
     source: SourceMesh, parts: Sequence[MeshPart], kept: NDArray[np.int64], sheet: _Sheet | None
 ) -> Appearance:
-    if sheet is not None and sheet.has_pictures:
-        picture, corners = sheet.laid_out()
-        return Appearance(picture=picture, corner_uv=corners[kept].reshape(-1, 2))
+    if sheet is not None and sheet.has_images:
+        image, corners = sheet.laid_out()
+        return Appearance(image=image, corner_uv=corners[kept].reshape(-1, 2))
     if source.colors is not None and float(source.colors[:, :3].min()) < 0.999:
         return _vertex_colors(source, parts, kept)
     colors = np.concatenate([np.tile(_base(part, source), (len(part.faces), 1)) for part in parts])
@@ -87,8 +87,8 @@ def _opacity(
             alpha = np.clip(alpha * material.base_color[3], 0.0, 1.0)
             if source.colors is not None and source.colors.shape[1] == 4:
                 alpha = alpha * source.colors[:, 3][part.faces].astype(np.float64).mean(axis=1, keepdims=True)
-            pictured = None if sheet is None else sheet.alpha(row)
-            alpha = alpha if pictured is None else alpha * pictured
+            image_alpha = None if sheet is None else sheet.alpha(row)
+            alpha = alpha if image_alpha is None else alpha * image_alpha
         kind, cutoff = material.alpha_mode, material.alpha_cutoff
         of_parts.append((alpha >= cutoff if kind == "MASK" else alpha).mean(axis=1).astype(np.float32))
     opacity = np.concatenate(of_parts)[kept]
@@ -166,41 +166,41 @@ class _Sheet:
         self._known: dict[object, int] = {}
         self._decoded: dict[bytes, NDArray[np.uint8] | None] = {}
         self._alpha: list[NDArray[np.float64] | None] = []  # of each part, see `alpha`
-        self.has_pictures = False
+        self.has_images = False
         for part in parts:
             self._add(part)
 
     def _add(self, part: MeshPart) -> None:
         texture = None if part.material is None else part.material.base_color_texture
         uv = None if texture is None else self._part_uv(part, texture)
-        picture = None if texture is None or uv is None else self._picture(texture)
+        image = None if texture is None or uv is None else self._decoded_image(texture)
         tint = _base(part, self._source)
-        if texture is None or uv is None or picture is None:
+        if texture is None or uv is None or image is None:
             self._alpha.append(None)
             self._place(np.rint(255 * tint).astype(np.uint8).reshape(1, 1, 3), np.full((len(part.faces), 3, 2), 0.5))
             return
-        self.has_pictures = True
+        self.has_images = True
         for axis in (0, 1):
             if texture.wrap[axis] == "clamp":
                 uv[..., axis] = uv[..., axis].clip(0.0, 1.0)
             else:
                 period = 2.0 if texture.wrap[axis] == "mirror" else 1.0
                 uv[..., axis] -= period * np.floor((uv[..., axis].min(axis=1, keepdims=True) + 1e-6) / period)
-        see_through = part.material is not None and part.material.alpha_mode != "OPAQUE" and picture[..., 3].min() < 255
-        self._alpha.append(_sampled(picture[..., 3], uv, texture.wrap) if see_through else None)
+        see_through = part.material is not None and part.material.alpha_mode != "OPAQUE" and image[..., 3].min() < 255
+        self._alpha.append(_sampled(image[..., 3], uv, texture.wrap) if see_through else None)
         across, down = (int(np.ceil(uv[..., axis].max() - 1e-6)) for axis in (0, 1))
         repeats = (min(max(across, 1), MAX_REPEATS), min(max(down, 1), MAX_REPEATS))
         key = (texture.data, texture.wrap, tint.tobytes(), repeats)
         if key not in self._known:
-            tinted = np.rint(picture[..., :3] * tint).astype(np.uint8)
+            tinted = np.rint(image[..., :3] * tint).astype(np.uint8)
             self._known[key] = len(self._tiles)
             self._tiles.append((_repeated(tinted, texture.wrap, repeats), repeats))
         self._tile.append(self._known[key])
         self._uv.append(uv / np.array(repeats))
 
-    def _place(self, picture: NDArray[np.uint8], uv: NDArray[np.float64]) -> None:
+    def _place(self, image: NDArray[np.uint8], uv: NDArray[np.float64]) -> None:
         self._tile.append(len(self._tiles))
-        self._tiles.append((picture, (1, 1)))
+        self._tiles.append((image, (1, 1)))
         self._uv.append(uv)
 
     def _part_uv(self, part: MeshPart, texture: Texture) -> NDArray[np.float64] | None:
@@ -209,7 +209,7 @@ class _Sheet:
         uv = (self._source.uv, self._source.uv1)[texture.uv_set]
         return None if uv is None else uv[part.faces].astype(np.float64)
 
-    def _picture(self, texture: Texture) -> NDArray[np.uint8] | None:
+    def _decoded_image(self, texture: Texture) -> NDArray[np.uint8] | None:
         """[H, W, 4]; None where it cannot be read here (KTX2, a damaged file)."""
         if texture.data not in self._decoded:
             from PIL import Image
@@ -231,18 +231,18 @@ class _Sheet:
     def laid_out(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """The image of all parts, and texture coordinates [F, 3, 2] on it."""
         for side in SIDES:
-            pictures = [_reduced(picture, side) for picture, _ in self._tiles]
-            places, (height, width) = _shelves([picture.shape[:2] for picture in pictures])
+            images = [_reduced(image, side) for image, _ in self._tiles]
+            places, (height, width) = _shelves([image.shape[:2] for image in images])
             if height <= LARGEST:
                 break
         sheet = np.zeros((height, width, 3), dtype=np.uint8)
-        for picture, (top, left) in zip(pictures, places, strict=True):
-            framed = np.pad(picture, ((EDGE, EDGE), (EDGE, EDGE), (0, 0)), mode="edge")
+        for image, (top, left) in zip(images, places, strict=True):
+            framed = np.pad(image, ((EDGE, EDGE), (EDGE, EDGE), (0, 0)), mode="edge")
             rows, columns = min(framed.shape[0], height - top), min(framed.shape[1], width - left)
             sheet[top : top + rows, left : left + columns] = framed[:rows, :columns]
         corners = []
         for uv, tile in zip(self._uv, self._tile, strict=True):
-            (rows, columns), (top, left) = pictures[tile].shape[:2], places[tile]
+            (rows, columns), (top, left) = images[tile].shape[:2], places[tile]
             across = (left + EDGE + uv[..., 0] * columns) / width
             down = (top + EDGE + (1 - uv[..., 1]) * rows) / height
             corners.append(np.stack([across, 1 - down], axis=-1))
@@ -266,24 +266,24 @@ def _sampled(channel: NDArray[np.uint8], uv: NDArray[np.float64], wrap: tuple[st
     return channel[row, column] / 255
 
 
-def _repeated(picture: NDArray[np.uint8], wrap: tuple[str, str], repeats: tuple[int, int]) -> NDArray[np.uint8]:
+def _repeated(image: NDArray[np.uint8], wrap: tuple[str, str], repeats: tuple[int, int]) -> NDArray[np.uint8]:
     """The image repeated to the right and upwards; every second copy is mirrored if `wrap` says so."""
     for axis, kind, count in ((1, wrap[0], repeats[0]), (0, wrap[1], repeats[1])):
         if count > 1:
-            turned = np.flip(picture, axis=axis)
-            row = [turned if kind == "mirror" and number % 2 else picture for number in range(count)]
-            picture = np.concatenate(row if axis == 1 else row[::-1], axis=axis)
-    return picture
+            turned = np.flip(image, axis=axis)
+            row = [turned if kind == "mirror" and number % 2 else image for number in range(count)]
+            image = np.concatenate(row if axis == 1 else row[::-1], axis=axis)
+    return image
 
 
-def _reduced(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    if max(picture.shape[:2]) <= side:
-        return picture
+def _reduced(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    if max(image.shape[:2]) <= side:
+        return image
     from PIL import Image
 
-    image = Image.fromarray(picture)
-    image.thumbnail((side, side))
-    return np.asarray(image)
+    small = Image.fromarray(image)
+    small.thumbnail((side, side))
+    return np.asarray(small)
 
 
 def _shelves(sizes: Sequence[tuple[int, ...]]) -> tuple[list[tuple[int, int]], tuple[int, int]]:

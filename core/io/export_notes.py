@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from core.io.export_formats import FORMATS
 from core.io.gltf.extensions import SPECULAR_GLOSSINESS
-from core.io.materials import MTL_CHANNELS, PLAIN_PICTURES
+from core.io.materials import MTL_CHANNELS, PLAIN_IMAGES
 from core.io.usd.usd_material import CHANNELS as USD_CHANNELS
 from core.sequence import Material, SourceMesh, Texture
 
@@ -40,8 +40,8 @@ def _lost(source: SourceMesh, materials: list[Material], suffix: str) -> list[st
         channels = ("base_color_texture",)
     held = {name: [texture for m in materials if (texture := getattr(m, name)) is not None] for name in _WORDS}
     lost = [word for name, word in _WORDS.items() if held[name] and name not in channels]
-    pictures = [texture for name in channels for texture in held[name]]
-    if any(texture.mime not in PLAIN_PICTURES for texture in pictures):
+    textures = [texture for name in channels for texture in held[name]]
+    if any(texture.mime not in PLAIN_IMAGES for texture in textures):
         lost.append("WebP and KTX2 images")
     if some(lambda m: m.unlit):
         lost.append("unlit materials")
@@ -51,7 +51,7 @@ def _lost(source: SourceMesh, materials: list[Material], suffix: str) -> list[st
         lost.append("glTF material extensions")
     if suffix.startswith(".usd"):
         return lost
-    if any(not _mtl_wrap(texture, suffix) for texture in pictures):
+    if any(not _mtl_wrap(texture, suffix) for texture in textures):
         lost.append("clamped or mirrored images")
     if some(lambda m: m.alpha_mode == "MASK"):
         lost.append("alpha cutoffs")

@@ -12,23 +12,23 @@ from core.sequence import Material, Texture
 _TEXTURES = tuple(field.name for field in dataclasses.fields(Material) if field.name.endswith("_texture"))
 
 
-def material_record(material: Material, pictures: list[bytes]) -> dict[str, Any]:
-    """A material as plain values. Its images are appended to `pictures`, once each, and referred to by index."""
+def material_record(material: Material, images: list[bytes]) -> dict[str, Any]:
+    """A material as plain values. Its images are appended to `images`, once each, and referred to by index."""
 
     def place(texture: Texture | None) -> dict[str, Any] | None:
         if texture is None:
             return None
-        if texture.data not in pictures:
-            pictures.append(texture.data)
+        if texture.data not in images:
+            images.append(texture.data)
         about = {"mime": texture.mime, "wrap": list(texture.wrap), "nearest": texture.nearest, "uv_set": texture.uv_set}
-        return {"picture": pictures.index(texture.data), **about}
+        return {"picture": images.index(texture.data), **about}
 
     record = {field.name: getattr(material, field.name) for field in dataclasses.fields(Material)}
     record |= {name: place(record[name]) for name in _TEXTURES}
     return record | {"extension_textures": [place(texture) for texture in material.extension_textures]}
 
 
-def material_from_record(record: Mapping[str, Any], pictures: Sequence[bytes]) -> Material:
+def material_from_record(record: Mapping[str, Any], images: Sequence[bytes]) -> Material:
     """Inverse of `material_record`; ignores fields of other versions. Raises ValueError when damaged."""
     try:
         values: dict[str, Any] = {}
@@ -37,9 +37,9 @@ def material_from_record(record: Mapping[str, Any], pictures: Sequence[bytes]) -
                 continue
             value = record[field.name]
             if field.name in _TEXTURES:
-                value = None if value is None else _texture(value, pictures)
+                value = None if value is None else _texture(value, images)
             elif field.name == "extension_textures":
-                value = tuple(_texture(item, pictures) for item in value)
+                value = tuple(_texture(item, images) for item in value)
             elif isinstance(field.default, tuple):
                 value = tuple(float(number) for number in value)
                 if len(value) != len(field.default) or not all(0 <= number <= 1 for number in value):
@@ -61,9 +61,9 @@ def material_from_record(record: Mapping[str, Any], pictures: Sequence[bytes]) -
     return material
 
 
-def _texture(record: Mapping[str, Any], pictures: Sequence[bytes]) -> Texture:
+def _texture(record: Mapping[str, Any], images: Sequence[bytes]) -> Texture:
     s, t = record["wrap"]
     uv_set, place = int(record["uv_set"]), int(record["picture"])
     if {s, t} - {"repeat", "clamp", "mirror"} or uv_set not in (0, 1) or place < 0:
         raise ValueError("a texture lies on the surface with an unknown mapping")
-    return Texture(pictures[place], str(record["mime"]), (s, t), bool(record["nearest"]), uv_set)
+    return Texture(images[place], str(record["mime"]), (s, t), bool(record["nearest"]), uv_set)

@@ -9,7 +9,7 @@ from core.io.export_clip import ExportClip
 from core.sequence import Texture
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/ktx2": "ktx2"}
-PLAIN_PICTURES = ("image/png", "image/jpeg")
+PLAIN_IMAGES = ("image/png", "image/jpeg")
 # The channels that a format supports, with its names for them.
 MTL_CHANNELS = {"base_color_texture": "map_Kd", "emissive_texture": "map_Ke", "normal_texture": "norm"}
 
@@ -43,7 +43,7 @@ def write_mtl(clip: ExportClip, folder: Path, prefix: str) -> str | None:
     """
     if not clip.materials:
         return None
-    textures = write_textures(clip, folder, prefix, tuple(MTL_CHANNELS), PLAIN_PICTURES)
+    textures = write_textures(clip, folder, prefix, tuple(MTL_CHANNELS), PLAIN_IMAGES)
     lines: list[str] = []
     for name, material, files in zip(clip.material_names(), clip.materials, textures, strict=True):
         red, green, blue, alpha = material.base_color

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.errors import DataError
 from core.io.arrays import SkippedError
-from core.io.scans.images import IMAGE_SUFFIXES, open_picture
+from core.io.scans.images import IMAGE_SUFFIXES, open_image
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".gif")
 SIDE = 448  # pixels of the longer side
@@ -74,15 +74,15 @@ def _folder(path: Path) -> NDArray[np.uint8]:
     frames: list[NDArray[np.uint8]] = []
     for file in files[:MOST_FRAMES]:
         try:
-            picture = open_picture(file)
+            image = open_image(file)
         except SkippedError as error:
             raise DataError(f"{file.name} {error}; remove it from the folder.") from error
-        picture = picture.convert("RGB")
-        picture.thumbnail((SIDE, SIDE))
+        image = image.convert("RGB")
+        image.thumbnail((SIDE, SIDE))
         if frames:  # one texture for all
             height, width = frames[0].shape[:2]
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        frames.append(np.asarray(picture, dtype=np.uint8))
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        frames.append(np.asarray(image, dtype=np.uint8))
     if not frames:
         kinds = ", ".join(IMAGE_SUFFIXES)
         raise DataError(f"There are no images ({kinds}) in {path}; choose another folder.")

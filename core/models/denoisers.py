@@ -211,7 +211,7 @@ class MotionDenoiser(nn.Module):
         config: DenoiserConfig,
         channels: int,
         shape_channels: int,
-        guided: bool,
+        with_prior_features: bool,
         scan_channels: int = 0,
         sigma_data: float = 1.0,
     ) -> None:
@@ -225,7 +225,7 @@ class MotionDenoiser(nn.Module):
         self.from_shape = nn.Linear(shape_channels, width)
         self.anchor_embedding = PointEmbedding(width) if config.anchor_embedding else None
         self.from_time = nn.Linear(width, width) if config.time_embedding == "sinusoidal" else None
-        self.from_prior_features = nn.Linear(patch * PRIOR_FEATURES, width) if guided else None
+        self.from_prior_features = nn.Linear(patch * PRIOR_FEATURES, width) if with_prior_features else None
         self.from_scan = zero_linear(patch * scan_channels, width, bias=False) if scan_channels else None
         self.blocks = nn.ModuleList(MotionBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(width)
@@ -297,7 +297,7 @@ class MotionDenoiser(nn.Module):
         )
 
     def with_borrowed(self, prepared: Prepared, borrowed: Float[Tensor, "B T M 8"]) -> Prepared:
-        """The condition with a motion of the bank as a further guess, see `MotionDiffusion.borrowed_guide`."""
+        """The condition with a motion of the bank as a further guess, see `MotionDiffusion.borrowed_features`."""
         if self.from_borrowed is None or prepared.directions is None:
             return prepared
         return prepared._replace(

@@ -164,7 +164,7 @@ class MotionDiffusion(nn.Module):
         guesses = [bounded.flatten(-2), whitened.flatten(-2)]
         return torch.cat([warm.mean * 10.0, warm.scale.log() + 3.0, *guesses], dim=-1)
 
-    def borrowed_guide(
+    def borrowed_features(
         self, warm: WarmStart, borrowed: Float[Tensor, "B T M 3"], missed: Float[Tensor, " B"], present: Tensor
     ) -> Float[Tensor, "B T M 8"]:
         """A borrowed motion as the denoiser uses it: displacements of the anchors, how far its handles were from their
@@ -178,8 +178,8 @@ class MotionDiffusion(nn.Module):
         whitened = whitened * (FARTHEST / whitened.norm(dim=-1, keepdim=True).clamp_min(FARTHEST))
         whitened = whitened / self.latent_std[:3]
         miss = ((missed + 0.01).log() + 3.0)[:, None, None, None].expand(*direction.shape[:3], 1)
-        guide = torch.cat([bounded, whitened, miss, torch.ones_like(miss)], dim=-1)
-        return guide * present[:, None, None, None]
+        features = torch.cat([bounded, whitened, miss, torch.ones_like(miss)], dim=-1)
+        return features * present[:, None, None, None]
 
     def whiten(self, latents: Float[Tensor, "B T M Cd"], warm: WarmStart | None) -> Tensor:
         if warm is not None:

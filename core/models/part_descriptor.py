@@ -22,7 +22,7 @@ OCTAVES = 3  # of the position embedding; finer ones would tell shapes apart, no
 AROUND = 8  # headings tried for a surface
 
 
-class Sight(NamedTuple):
+class DescribedParts(NamedTuple):
     """The network's output for surfaces turned to face +Z."""
 
     descriptor: Tensor  # [B, N, D] unit vectors
@@ -77,7 +77,9 @@ class PartDescriptor(nn.Module):
         return self.log_scale.exp() * descriptor @ nn.functional.normalize(self.prototypes, dim=-1).T
 
 
-def look_around(network: PartDescriptor, points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]) -> Sight:
+def describe_parts(
+    network: PartDescriptor, points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]
+) -> DescribedParts:
     """Try several headings and keep the one in which the network is most certain of the parts; then turn each surface
     to face +Z, where parts are told apart best, and evaluate again.
     """
@@ -94,7 +96,7 @@ def look_around(network: PartDescriptor, points: Float[Tensor, "B N 3"], normals
     heading = torch.pi - (torch.pi - heading) % (2 * torch.pi)
     back = about_y(heading)
     faced = network(boxed(points @ back), normals @ back)
-    return Sight(faced.descriptor, heading)
+    return DescribedParts(faced.descriptor, heading)
 
 
 def about_y(angle: Float[Tensor, " B"]) -> Float[Tensor, "B 3 3"]:

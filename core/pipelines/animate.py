@@ -42,7 +42,7 @@ from core.pipelines.moving_body import Describe, MovingBody, unnamed_parts
 from core.pipelines.part_descriptions import PartDescriptions
 from core.pipelines.prepared_mesh import PreparedMesh, PreparedMeshes
 from core.pipelines.progress import Reporter
-from core.pipelines.proposals import borrowed_guide, proposed_motion
+from core.pipelines.proposals import borrowed_features, proposed_motion
 from core.pipelines.request import OnStep, Sample, SampleSet, SamplingOptions
 from core.pipelines.turned_handles import hold_regions
 from core.sequence import HandleTracks, MeshSequence, SourceMesh
@@ -236,8 +236,8 @@ class Animator:
         if borrowed is not None and condition.warm is not None and self.motion_diffusion.denoiser.config.borrowed:
             led, missed = request.settled(borrowed, contacts=False)
             proposed = proposed_motion(request.body, led, surface)
-            guide = borrowed_guide(self.motion_diffusion, condition.warm, proposed, missed)
-            condition = replace(condition, borrowed=guide)
+            features = borrowed_features(self.motion_diffusion, condition.warm, proposed, missed)
+            condition = replace(condition, borrowed=features)
         latents = sample_motion(
             self.motion_diffusion,
             self.config,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.bank.borrowing import Borrowed
-from core.bank.search import body_told
+from core.bank.search import share_determined
 from core.geometry.rigid import polar_rotation
 from core.geometry.surroundings import TOUCHED
 from core.models.warm_start import STIFFNESS, TIME_SCALE
@@ -139,7 +139,7 @@ def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.fl
     the estimate counts more. Where enough of them move to compare borrowed motion with as-rigid deformation, the better
     of these two is as good as the estimate wherever the handles determine the body, so that there it counts less.
     """
-    most = body_told(moving) * moving / (moving + EVEN)
+    most = share_determined(moving) * moving / (moving + EVEN)
     share = np.float32(most) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
     return share * (1 - np.float32(COMPARED) * certainty) if moving >= ENOUGH_HANDLES else share
 

@@ -33,7 +33,7 @@ class ClipCondition:
     warm: WarmStart | None  # batch 1
     prepared: Prepared
     between: Tensor | None = None  # [T, M] how far from a key in time, see `core.pipelines.temporal`
-    borrowed: Tensor | None = None  # [S, T, M, 8] a proposal of the bank for every seed, see `borrowed_guide`
+    borrowed: Tensor | None = None  # [S, T, M, 8] a proposal of the bank for every seed, see `borrowed_features`
 
 
 def prepare_motion(

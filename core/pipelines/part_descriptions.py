@@ -14,7 +14,7 @@ from torch import Tensor
 from core.bank.matching import yaw
 from core.bank.shape import BankShape
 from core.checkpoint import PART_DESCRIPTOR
-from core.models.part_descriptor import AROUND, PartDescriptor, boxed, look_around
+from core.models.part_descriptor import AROUND, PartDescriptor, boxed, describe_parts
 from core.pipelines.devices import choose_device
 from core.pipelines.model_files import load_modules
 
@@ -42,9 +42,9 @@ class PartDescriptions:
 
     @torch.inference_mode()
     def __call__(self, points: Floats, normals: Floats) -> tuple[Floats, float]:
-        """Descriptors of the surface turned to face +Z, see `look_around`."""
-        sight = look_around(self.network, *self._batch(points, normals))
-        return sight.descriptor[0].cpu().numpy(), float(sight.heading[0])
+        """Descriptors of the surface turned to face +Z, see `describe_parts`."""
+        described = describe_parts(self.network, *self._batch(points, normals))
+        return described.descriptor[0].cpu().numpy(), float(described.heading[0])
 
     @torch.inference_mode()
     def chances(self, points: Floats, normals: Floats) -> tuple[Floats, float]:

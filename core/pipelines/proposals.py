@@ -25,7 +25,7 @@ def proposed_motion(body: MovingBody, motions: Borrowed, surface: SurfaceNodes) 
     return (moved - places)[:, 1:]
 
 
-def borrowed_guide(
+def borrowed_features(
     diffusion: MotionDiffusion, warm: WarmStart, proposed: Float[Tensor, "S T M 3"], missed: NDArray[np.floating]
 ) -> Float[Tensor, "S F M 8"]:
     """One guide for every seed over the F frames of the warm start, which may go on beyond the last one asked for.
@@ -37,4 +37,4 @@ def borrowed_guide(
     held = torch.cat([proposed, proposed[:, -1:].expand(-1, beyond, -1, -1)], dim=1).to(device)
     every = WarmStart(*(part.expand(count, *part.shape[1:]) for part in warm))
     far = torch.from_numpy(np.asarray(missed, np.float32)).to(device)
-    return diffusion.borrowed_guide(every, held, far, torch.ones(count, dtype=torch.bool, device=device))
+    return diffusion.borrowed_features(every, held, far, torch.ones(count, dtype=torch.bool, device=device))

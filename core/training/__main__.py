@@ -16,9 +16,9 @@ from core.atomic import folder_lock
 from core.checkpoint import EVERY_STAGE, STAGES
 from core.config import load_config
 from core.errors import M2VError
+from core.training.contact_sheets import ContactSheets
 from core.training.interrupts import stopped_like_interrupted
 from core.training.loop import Budget, Report
-from core.training.pictures import SamplePictures
 from core.training.stages import train
 
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.minutes,
             arguments.seed,
             bar,
-            on_check=SamplePictures(folder),
+            on_check=ContactSheets(folder),
             minutes_between_checks=arguments.check_minutes,
             weights=arguments.weights,
         )

@@ -12,7 +12,7 @@ from torch import Tensor
 from core.bank.library import MotionLibrary
 from core.bank.matching import NEAREST, NORMAL, PLACE, SHARPNESS
 from core.bank.search import ALIKE
-from core.models.part_descriptor import PartDescriptor, about_y, look_around
+from core.models.part_descriptor import PartDescriptor, about_y, describe_parts
 
 COARSE = 48  # nodes of either shape used to find similar shapes
 RESEMBLANCE = 2 * ALIKE  # weight of similarity when shapes are drawn
@@ -86,12 +86,12 @@ def match_bodies(
     tables: BankTables, nodes: Tensor, normals: Tensor, weight: Tensor, barred: Tensor, generator: torch.Generator
 ) -> Matches:
     """Similar shapes for every body, as in `core.bank.matching`, but drawn at random instead of the best ones."""
-    sight = look_around(tables.network, nodes, normals)
-    facing = about_y(sight.heading)
+    described = describe_parts(tables.network, nodes, normals)
+    facing = about_y(described.heading)
     upright, outward = nodes @ facing, normals @ facing
     low, high = upright.amin(dim=1, keepdim=True), upright.amax(dim=1, keepdim=True)
     box = (upright - low) / (high - low).clamp_min(1e-3) - 0.5
-    mine = _features(sight.descriptor, box, outward)
+    mine = _features(described.descriptor, box, outward)
     theirs = _features(tables.descriptors, tables.box, tables.normals)
     rough = _costs(mine[:, None, :COARSE], theirs[None, :, :COARSE])  # [B, E, c, c]
     cost = rough.amin(dim=3).mean(dim=2) + rough.amin(dim=2).mean(dim=2)

@@ -148,7 +148,7 @@ def draw_candidates(
     keyed = mask.gather(1, wide[..., 0]).float()  # [B, F, K]
     away = handles.displacements.norm(dim=-1) * mask  # [B, T, K]
     size = away.flatten(1).amax(dim=1)
-    told = ((away > AWAY).any(dim=1).sum(dim=1) - 1).clamp(0, 2) / 2  # as `body_told`
+    determined = ((away > AWAY).any(dim=1).sum(dim=1) - 1).clamp(0, 2) / 2  # as `share_determined`
 
     entries = matches.entry.shape[1]
     u = uniform(generator, (batch, entries * STARTS))
@@ -196,7 +196,7 @@ def draw_candidates(
             place = tables.places[tables.rows_after(base_row, part * span * step[:, mine])]
             far = (place - tables.places[base_row]).norm(dim=-1)
             motion = motion + torch.einsum("bcj,bj->bc", far, light) / 3
-        one = one + _effort(scale * motion, size[:, None], told[:, None])
+        one = one + _effort(scale * motion, size[:, None], determined[:, None])
         energy.append(one)
         amplitude.append(scale)
     return Candidates(shape, row, step, torch.cat(amplitude, dim=1), torch.cat(energy, dim=1))
@@ -216,9 +216,9 @@ def _levers(nodes: Tensor, weight: Tensor, places: Tensor, shares: Tensor) -> Te
     return 0.5 * (own + others) + offsets
 
 
-def _effort(motion: Tensor, size: Tensor, told: Tensor) -> Tensor:
+def _effort(motion: Tensor, size: Tensor, determined: Tensor) -> Tensor:
     beside = ((motion + 0.01 * size.clamp_min(0.05)) / size.clamp_min(1e-6)).log().clamp_min(STILLEST)
-    beside = EFFORT * (1 - RELIEF * told) * beside
+    beside = EFFORT * (1 - RELIEF * determined) * beside
     alone = UNUSUAL * (((motion + 0.0005).log() - USUAL_MOTION) / USUAL_SPREAD).square()
     return torch.where(size > 0, beside, alone)
 

@@ -196,13 +196,13 @@ class MotionDiffusionObjective(Objective):
         prepared = condition.prepared.repeat(PROPOSALS)
         if borrowed is None:
             return MotionCondition(prepared, warm)
-        guide = self.trained.borrowed_guide(
+        features = self.trained.borrowed_features(
             warm,
             borrowed.displacements.transpose(0, 1).flatten(0, 1),
             borrowed.missed.t().flatten(),
             lent.repeat(PROPOSALS),
         )
-        return MotionCondition(self.trained.denoiser.with_borrowed(prepared, guide), warm)
+        return MotionCondition(self.trained.denoiser.with_borrowed(prepared, features), warm)
 
     @torch.no_grad()
     def check(self, clips: ClipBatch, generator: torch.Generator) -> Figures:

@@ -128,7 +128,7 @@ def _arrays(archive: zipfile.ZipFile, name: str) -> dict[str, NDArray]:
 
 def _document_json(state: State) -> dict[str, Any]:
     document, source = state.document, state.document.source
-    pictures: list[bytes] = []
+    images: list[bytes] = []
     if source is None:
         return {"format": FORMAT, "version": SCANS_VERSION, **scans_json(state)}
     return {
@@ -142,7 +142,7 @@ def _document_json(state: State) -> dict[str, Any]:
             "parts": [
                 {
                     "name": part.name,
-                    "material": None if part.material is None else material_record(part.material, pictures),
+                    "material": None if part.material is None else material_record(part.material, images),
                 }
                 for part in source.parts
             ],
@@ -193,14 +193,14 @@ def _source_arrays(source: SourceMesh) -> dict[str, NDArray]:
     if source.uv is not None:
         arrays["uv"] = source.uv
     arrays |= {name: values for name, values in (("uv1", source.uv1), ("colors", source.colors)) if values is not None}
-    pictures: list[bytes] = []  # in the order of the document's records
+    images: list[bytes] = []  # in the order of the document's records
     for index, part in enumerate(source.parts):
         arrays[f"part{index}"] = part.faces
         if part.corner_uv is not None:
             arrays[f"corner_uv{index}"] = part.corner_uv
         if part.material is not None:
-            material_record(part.material, pictures)
-    return arrays | {f"picture{number}": np.frombuffer(data, np.uint8) for number, data in enumerate(pictures)}
+            material_record(part.material, images)
+    return arrays | {f"picture{number}": np.frombuffer(data, np.uint8) for number, data in enumerate(images)}
 
 
 def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
@@ -212,7 +212,7 @@ def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
     if any(index.size and not 0 <= index.min() <= index.max() < len(vertices) for index in (faces, mapping)):
         raise ValueError("the mesh refers to vertices that do not exist")
     count = sum(name.startswith("picture") for name in arrays)
-    pictures = [arrays[f"picture{number}"].astype(np.uint8).tobytes() for number in range(count)]
+    images = [arrays[f"picture{number}"].astype(np.uint8).tobytes() for number in range(count)]
     parts = []
     for index, part in enumerate(raw["parts"]):
         members = frozen_array(arrays[f"part{index}"], np.int32, (None, 3), "part")
@@ -220,7 +220,7 @@ def _source(raw: dict[str, Any], arrays: dict[str, NDArray]) -> SourceMesh:
             raise ValueError("a part refers to vertices that do not exist")
         material = None
         if part["material"] is not None:
-            material = material_from_record(part["material"], pictures)
+            material = material_from_record(part["material"], images)
             old = arrays.get(f"texture{index}")  # a project from before images were kept by channel
             if old is not None:
                 material = replace(material, base_color_texture=Texture(old.astype(np.uint8).tobytes()))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.io.moving_pictures import check_moving_pictures, moving_pictures
+from core.io.films import check_film_path, film_writer
 from m2v_studio.render.framing import frame_motion
 from m2v_studio.render.shot import Actor, FilmOptions, OnImage, moments, rate_of
 
@@ -21,7 +21,7 @@ def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_ima
     Opens Polyscope off-screen, so it has to run in its own process; see `film_process`. Raises ExportError.
     """
     options.validate(out.suffix == "")
-    check_moving_pictures(out)
+    check_film_path(out)
     plan = moments(actors, options)
     from m2v_studio.render.stage import FilmedFigure, Scene, Stage, turned
 
@@ -35,12 +35,12 @@ def make_film(actors: tuple[Actor, ...], out: Path, options: FilmOptions, on_ima
     stage.look(eye)
     figures = [FilmedFigure(*each, stage, eye) for each in zip(actors, scenes, strict=True)]
     names = [name_tag(actor.label, (width, height)) if options.labels and actor.label else None for actor in actors]
-    with moving_pictures(out, (width * columns, height * rows), rate_of(actors, options)) as add:
+    with film_writer(out, (width * columns, height * rows), rate_of(actors, options)) as add:
         for number, moment in enumerate(plan):
             tiles = []
             for figure, track, name in zip(figures, seen, names, strict=True):
-                picture = figure.draw(turned(track[min(moment.frame, len(track) - 1)], moment.turn))
-                tile = picture.alone() if options.transparent else picture.over_backdrop()
+                image = figure.draw(turned(track[min(moment.frame, len(track) - 1)], moment.turn))
+                tile = image.alone() if options.transparent else image.over_backdrop()
                 tiles.append(tile if name is None else named(tile, name))
             add(joined(tiles, columns, rows))
             if on_image is not None:

@@ -105,13 +105,13 @@ class RenderedFigure:
         fade = np.linspace(0.0, 1.0, height, dtype=np.float32)[:, None, None]
         room = np.array(BACKDROP_TOP, np.float32) * (1 - fade) + np.array(BACKDROP_BOTTOM, np.float32) * fade
         floor = displayed(linear(FLOOR) * self.light).astype(np.float32)
-        picture: NDArray[np.float32] = room * (1 - self.ground) + floor * self.ground
+        image: NDArray[np.float32] = room * (1 - self.ground) + floor * self.ground
         alpha = self.body[..., 3]
-        picture[alpha == 1] = self.body[alpha == 1][:, :3]
+        image[alpha == 1] = self.body[alpha == 1][:, :3]
         part = (alpha > 0) & (alpha < 1)
         share, body = alpha[part][:, None], self.body[part][:, :3]
-        picture[part] = (picture[part] ** GAMMA * (1 - share) + body**GAMMA * share) ** np.float32(1 / GAMMA)
-        return picture
+        image[part] = (image[part] ** GAMMA * (1 - share) + body**GAMMA * share) ** np.float32(1 / GAMMA)
+        return image
 
     def alone(self) -> NDArray[np.float32]:
         """[H, W, 4] the figure with its shadow and nothing else; colours not multiplied by alpha."""
@@ -160,9 +160,9 @@ class FilmedFigure:
     def _paint(self, mesh: ps.SurfaceMesh) -> None:
         looks = self._looks
         assert looks is not None
-        if looks.picture is not None and looks.corner_uv is not None:
+        if looks.image is not None and looks.corner_uv is not None:
             mesh.add_parameterization_quantity("uv", looks.corner_uv, defined_on="corners")
-            colors = looks.picture / np.float32(255)
+            colors = looks.image / np.float32(255)
             mesh.add_color_quantity("looks", colors, defined_on="texture", param_name="uv", enabled=True)
         elif looks.face_colors is not None:
             mesh.add_color_quantity("looks", looks.face_colors, defined_on="faces", enabled=True)

@@ -20,7 +20,7 @@ def show_looks(mesh: ps.SurfaceMesh, looks: Appearance) -> None:
     if looks.opacity is not None:
         mesh.add_scalar_quantity("opacity", looks.opacity, defined_on="faces")
         mesh.set_transparency_quantity("opacity")
-    if looks.picture is not None and looks.corner_uv is not None:
+    if looks.image is not None and looks.corner_uv is not None:
         mesh.add_parameterization_quantity("uv", looks.corner_uv, defined_on="corners")
         mesh.add_color_quantity("looks", _colors(looks), defined_on="texture", param_name="uv", enabled=True)
     elif looks.vertex_colors is not None:
@@ -41,7 +41,7 @@ def _colors(looks: Appearance) -> NDArray[np.float32]:
     """The texture [H, W, 3] from 0 to 1, at most SHEET pixels along a side."""
     from PIL import Image
 
-    assert looks.picture is not None
-    picture = Image.fromarray(looks.picture)
-    picture.thumbnail((SHEET, SHEET))
-    return np.asarray(picture, dtype=np.float32) / np.float32(255)
+    assert looks.image is not None
+    sheet = Image.fromarray(looks.image)
+    sheet.thumbnail((SHEET, SHEET))
+    return np.asarray(sheet, dtype=np.float32) / np.float32(255)

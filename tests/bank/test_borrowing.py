@@ -12,7 +12,7 @@ from core.bank.choosing import choose_windows
 from core.bank.library import MotionLibrary, Proposals
 from core.bank.matching import Body
 from core.bank.search import (
-    Asked,
+    PreparedWish,
     Window,
     Wish,
     effort,
@@ -154,7 +154,7 @@ def test_a_window_that_misses_the_key_costs_more_and_stillness_earns_only_so_muc
     body = rod_body(library.shapes[0])
     tip = int(body.nodes[:, 0].argmax())
     shape = library.shapes[0]
-    asked = Asked.of(body, tip_wish(body, shape.posed(shape.clips[0], [8])[0][tip]), position_functional(body))
+    asked = PreparedWish.of(body, tip_wish(body, shape.posed(shape.clips[0], [8])[0][tip]), position_functional(body))
     match = next(found for found in library.match(body) if found.entry.shape.name == "rod")
     terms = next(found for found in window_terms(match, asked) if found.speed == 1.0)
     energy = energy_of(terms, match.cost, asked)

@@ -9,7 +9,7 @@ import pytest
 
 from core.assets import asset_path
 from core.cli import main
-from core.cli.render_command import picture_size, read_moving
+from core.cli.render_command import image_size, read_moving
 from core.errors import ExportError
 from core.io.export import export_sequence
 from core.io.mesh.mesh_reader import read_mesh
@@ -49,8 +49,8 @@ def test_what_cannot_be_filmed_is_said_in_a_sentence(
     with pytest.raises(ExportError, match="the mesh that it was made from"):
         read_moving(moving / "slide.npz", asset_path("meshes", "hound.glb"), 0)
     with pytest.raises(ExportError, match="1280x720"):
-        picture_size("large")
-    assert picture_size("640x360") == (640, 360)
+        image_size("large")
+    assert image_size("640x360") == (640, 360)
     assert main(["render", str(moving / "slide.npz"), str(tmp_path / "film.avi")]) == 2
     assert main(["render", str(moving / "missing.npz"), str(tmp_path / "film.gif")]) == 2
     assert "does not exist" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from core.config import load_config
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.rigid import RigidSurface, polar_rotation
 from core.models.diffusion_models import build_motion_diffusion
-from core.models.part_descriptor import build_part_descriptor, look_around
+from core.models.part_descriptor import build_part_descriptor, describe_parts
 from core.models.warm_start import HandleCondition, graph_weights, warm_start
 from core.training.bank_tables import BankTables, match_bodies
 from core.training.borrowed import Candidates, handle_shares, led_through, play
@@ -109,8 +109,8 @@ def test_the_denoiser_of_the_preset() -> None:
     def answer(model, nodes, latents, noise, guess, level, condition):
         prepared, warm = model.prepare(latents, nodes, condition)
         everywhere = torch.ones(3, dtype=torch.bool, device=nodes.device)
-        guide = model.borrowed_guide(warm, guess, torch.full((3,), 0.02, device=nodes.device), everywhere)
-        return model.denoiser(noise, level, model.denoiser.with_borrowed(prepared, guide))
+        features = model.borrowed_features(warm, guess, torch.full((3,), 0.02, device=nodes.device), everywhere)
+        return model.denoiser(noise, level, model.denoiser.with_borrowed(prepared, features))
 
     here = (nodes, latents, noise, guess, level, handles(nodes))
     first = answer(model, *here)
@@ -145,8 +145,8 @@ def test_borrowed_motion() -> None:
         rotation, path = play(tables, matches, windows, 16)
         return led_through(RigidSurface.of(points, weight), rotation, path, mine, handle_shares(points, mine))
 
-    sight = look_around(network, nodes, normals)
-    close(sight.descriptor, look_around(network.to(GPU), nodes.to(GPU), normals.to(GPU)).descriptor, 5e-3)
+    described = describe_parts(network, nodes, normals)
+    close(described.descriptor, describe_parts(network.to(GPU), nodes.to(GPU), normals.to(GPU)).descriptor, 5e-3)
     cpu, gpu = found(torch.device("cpu")), found(GPU)
     close(cpu.displacements, gpu.displacements, 5e-3)
     close(cpu.missed, gpu.missed, 5e-3)

@@ -75,7 +75,7 @@ def test_an_animation_runs_behind_the_creature(driver: Driver, moving: Path, tmp
         from m2v_studio.view.ghost import COLOR, PALE
 
         wanted = np.array(theme.mix(COLOR, theme.BACKGROUND, PALE)) * 255
-        with Image.open(driver.picture(tmp_path / name, fine=False)) as picture:
+        with Image.open(driver.screenshot(tmp_path / name, fine=False)) as picture:
             pixels = np.asarray(picture.convert("RGB"), dtype=float)
         return float((np.abs(pixels - wanted).max(axis=2) < 14).mean())
 

@@ -52,7 +52,7 @@ def pictured() -> SourceMesh:
 
 def seen(driver: Driver, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Mean colour of the upper and of the lower half of the figure."""
-    with Image.open(driver.picture(folder / "view.png", panels=False, fine=False)) as picture:
+    with Image.open(driver.screenshot(folder / "view.png", panels=False, fine=False)) as picture:
         pixels = np.asarray(picture.convert("RGB"), float)
     places = driver.app.viewport
     assert places.projection is not None

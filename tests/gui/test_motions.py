@@ -90,5 +90,5 @@ def test_the_window_can_be_drawn_in_both_themes(driver: Driver, tmp_path: Path, 
     driver.app.studio.change_settings(theme=theme)
     opened(driver)
     driver.click(box_at(driver, "dinosaurs"))
-    picture = driver.picture(tmp_path / f"{theme}.png")
+    picture = driver.screenshot(tmp_path / f"{theme}.png")
     assert picture.stat().st_size > 10_000

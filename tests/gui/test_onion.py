@@ -20,7 +20,7 @@ from .hands import generate
 
 def view(driver: Driver, folder: Path) -> np.ndarray:
     region = driver.app.region
-    with Image.open(driver.picture(folder / "view.png", panels=False, fine=False)) as picture:
+    with Image.open(driver.screenshot(folder / "view.png", panels=False, fine=False)) as picture:
         pixels = np.asarray(picture.convert("RGB"), float)
     left, top = round(region.x), round(region.y)
     return pixels[top : top + round(region.height), left : left + round(region.width)]

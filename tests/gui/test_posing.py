@@ -29,7 +29,7 @@ def pixels(driver: Driver, path: Path) -> np.ndarray:
     from PIL import Image
 
     region = driver.app.region
-    with Image.open(driver.picture(path, fine=False)) as picture:
+    with Image.open(driver.screenshot(path, fine=False)) as picture:
         box = [round(side) for side in (region.x, region.y, region.x + region.width, region.y + region.height)]
         return np.asarray(picture.convert("RGB").crop((box[0], box[1], box[2], box[3])), dtype=int)
 

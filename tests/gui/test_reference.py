@@ -8,7 +8,7 @@ import numpy as np
 import polyscope.imgui as psim
 import pytest
 
-from core.io.moving_pictures import moving_pictures
+from core.io.films import film_writer
 from m2v_studio.document import commands
 from m2v_studio.document.project import load_project, save_project
 from m2v_studio.document.reference import Reference
@@ -19,7 +19,7 @@ RED, GREEN = (200, 30, 30), (30, 200, 30)
 
 def film(path: Path, fps: float = 24.0) -> Path:
     """Eight red pictures, then eight green ones."""
-    with moving_pictures(path, (64, 48), fps) as add:
+    with film_writer(path, (64, 48), fps) as add:
         for number in range(16):
             add(np.full((48, 64, 3), RED if number < 8 else GREEN, dtype=np.uint8))
     return path
@@ -30,7 +30,7 @@ def share_of(driver: Driver, path: Path, color: tuple[int, int, int]) -> float:
     from PIL import Image
 
     region = driver.app.region
-    with Image.open(driver.picture(path, fine=False)) as picture:
+    with Image.open(driver.screenshot(path, fine=False)) as picture:
         box = [round(side) for side in (region.x, region.y, region.x + region.width, region.y + region.height)]
         pixels = np.asarray(picture.convert("RGB").crop((box[0], box[1], box[2], box[3])), dtype=int)
     return float((np.abs(pixels - color).max(axis=2) < 40).mean())

@@ -14,7 +14,7 @@ from m2v_studio.view import theme
 
 
 def pixels(driver: Driver, folder: Path) -> np.ndarray:
-    with Image.open(driver.picture(folder / "window.png", fine=False)) as picture:
+    with Image.open(driver.screenshot(folder / "window.png", fine=False)) as picture:
         return np.asarray(picture.convert("RGB"), float) / 255
 
 

@@ -114,7 +114,7 @@ def test_a_picture_shows_the_creature_in_its_colour(driver: Driver, tmp_path: Pa
     driver.app.studio.show(commands.set_time, 8.0)
     driver.settle()
     middle = driver.at_vertex(front_vertex(driver, 8))
-    path = driver.picture(tmp_path / "window.png", fine=False)
+    path = driver.screenshot(tmp_path / "window.png", fine=False)
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB"), dtype=int)
     x, y = (round(side) for side in middle)

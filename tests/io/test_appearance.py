@@ -72,10 +72,10 @@ def test_colours_of_vertices_are_multiplied_by_the_material_and_sharp_where_the_
 def test_a_picture_lies_on_the_surface_the_right_way_up() -> None:
     parts = [MeshPart("a", LEFT, textured()), MeshPart("b", RIGHT, textured())]
     looks = appearance(build_source_mesh(SQUARE, parts=parts, uv=UV, path="a.glb"))
-    assert looks is not None and looks.picture is not None and looks.corner_uv is not None
-    bottom_left, bottom_right, top_right = (at(looks.picture, uv) for uv in inner(looks.corner_uv[:3]))
+    assert looks is not None and looks.image is not None and looks.corner_uv is not None
+    bottom_left, bottom_right, top_right = (at(looks.image, uv) for uv in inner(looks.corner_uv[:3]))
     assert bottom_left == (0, 255, 0) and bottom_right == (255, 255, 255) and top_right == (0, 0, 255)
-    assert at(looks.picture, inner(looks.corner_uv[3:])[2]) == (255, 0, 0)
+    assert at(looks.image, inner(looks.corner_uv[3:])[2]) == (255, 0, 0)
 
 
 @pytest.mark.parametrize("wrap, expected", [("repeat", (0, 255, 0)), ("mirror", (0, 0, 255))])
@@ -83,20 +83,20 @@ def test_a_picture_repeats_and_mirrors(wrap: str, expected: tuple[int, ...]) -> 
     material = textured(wrap=(wrap, wrap))
     parts = [MeshPart("a", np.concatenate([LEFT, RIGHT]), material)]
     looks = appearance(build_source_mesh(SQUARE, parts=parts, uv=2 * UV + [0.0, 0.0], path="a.glb"))
-    assert looks is not None and looks.picture is not None and looks.corner_uv is not None
+    assert looks is not None and looks.image is not None and looks.corner_uv is not None
     corners = looks.corner_uv.reshape(2, 3, 2)[0]
     middle = (corners[0] + corners[2]) / 2  # texture coordinate 1, 1 of the file
     step = 0.1 * (corners[2] - corners[0])
-    assert at(looks.picture, middle + step) == expected
+    assert at(looks.image, middle + step) == expected
 
 
 def test_seams_keep_both_their_coordinates_and_plain_parts_their_colour() -> None:
     seam = np.array([[[0.6, 0.1], [0.9, 0.1], [0.9, 0.4]]], np.float32)
     parts = [MeshPart("a", LEFT, textured(), seam), MeshPart("b", RIGHT, Material(base_color=(0, 0, 0, 1)))]
     looks = appearance(build_source_mesh(SQUARE, parts=parts, uv=UV, path="a.obj"))
-    assert looks is not None and looks.picture is not None and looks.corner_uv is not None
-    assert {at(looks.picture, uv) for uv in looks.corner_uv[:3]} == {(255, 255, 255)}
-    assert {at(looks.picture, uv) for uv in looks.corner_uv[3:]} == {(0, 0, 0)}
+    assert looks is not None and looks.image is not None and looks.corner_uv is not None
+    assert {at(looks.image, uv) for uv in looks.corner_uv[:3]} == {(255, 255, 255)}
+    assert {at(looks.image, uv) for uv in looks.corner_uv[3:]} == {(0, 0, 0)}
 
 
 def test_a_damaged_picture_leaves_the_material_s_colour() -> None:
@@ -148,7 +148,7 @@ def test_the_transparency_of_a_picture_counts_with_its_material(
     faces = np.arange(6, dtype=np.int32).reshape(2, 3)
     mesh = build_source_mesh(vertices, parts=[MeshPart("a", faces, material)], uv=vertices[:, :2])
     looks = appearance(mesh)
-    assert looks is not None and looks.picture is not None and looks.picture.shape[-1] == 3
+    assert looks is not None and looks.image is not None and looks.image.shape[-1] == 3
     if expected is None:
         assert looks.opacity is None
     else:

@@ -53,7 +53,7 @@ def permutation_error(time_embedding: str) -> float:
         ],
     )
     torch.manual_seed(0)
-    network = MotionDenoiser(config.motion_denoiser, 6, 4, guided=False).eval()
+    network = MotionDenoiser(config.motion_denoiser, 6, 4, with_prior_features=False).eval()
     torch.nn.init.normal_(network.output.weight)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)

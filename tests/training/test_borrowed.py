@@ -19,7 +19,7 @@ from core.config import Config, load_config
 from core.geometry.rigid import RigidSurface
 from core.models.denoisers import BORROWED_CHANNELS
 from core.models.diffusion_models import build_motion_diffusion
-from core.models.part_descriptor import build_part_descriptor, look_around
+from core.models.part_descriptor import build_part_descriptor, describe_parts
 from core.models.warm_start import HandleCondition, graph_weights
 from core.training import bank_tables
 from core.training.bank_tables import BankTables, match_bodies
@@ -73,9 +73,9 @@ def open_to(tables: BankTables, batch: int) -> Tensor:
 def test_a_window_moves_a_body_as_for_one_request(library: MotionLibrary, tables: BankTables) -> None:
     nodes, normals, weight = nodes_of(library.shapes[2], 1)
     matches = match_bodies(tables, nodes, normals, weight, open_to(tables, 1), torch.Generator().manual_seed(0))
-    sight = look_around(tables.network, nodes, normals)
+    described = describe_parts(tables.network, nodes, normals)
     body = Body(
-        nodes[0].numpy(), normals[0].numpy(), sight.descriptor[0].detach().numpy(), float(sight.heading[0]),
+        nodes[0].numpy(), normals[0].numpy(), described.descriptor[0].detach().numpy(), float(described.heading[0]),
         weight[0].numpy(),
     )  # fmt: skip
     there = int(matches.entry[0, 0])
@@ -206,9 +206,10 @@ def test_a_fresh_denoiser_answers_as_if_nothing_were_borrowed() -> None:
     prepared, warm = model.prepare(torch.randn(2, 128, 16), nodes, handles)
     assert warm is not None
     x, level = torch.randn(2, FRAMES, 64, 3), torch.zeros(2)
-    guide = model.borrowed_guide(warm, torch.randn(2, FRAMES, 64, 3), torch.rand(2), torch.tensor([True, False]))
-    assert guide.shape[-1] == BORROWED_CHANNELS and not guide[1].any() and guide[0].any()
+    features = model.borrowed_features(warm, torch.randn(2, FRAMES, 64, 3), torch.rand(2), torch.tensor([True, False]))
+    assert features.shape[-1] == BORROWED_CHANNELS and not features[1].any() and features[0].any()
     with torch.no_grad():
         torch.testing.assert_close(
-            model.denoiser(x, level, model.denoiser.with_borrowed(prepared, guide)), model.denoiser(x, level, prepared)
+            model.denoiser(x, level, model.denoiser.with_borrowed(prepared, features)),
+            model.denoiser(x, level, prepared),
         )

@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from core.checkpoint import STAGES, load_checkpoint
 from core.config import ConfigError, load_config
 from core.data.clips import ClipSource
+from core.training.contact_sheets import ContactSheets, draw_points, write_png
 from core.training.interrupts import interrupts_wait
 from core.training.loop import Budget, Report, learning_rate
 from core.training.objectives import Objective
-from core.training.pictures import SamplePictures, draw_points, write_png
 from core.training.stages import train
 from tests.test_atomic import dead_mark
 from tests.training.fixed import tiny
@@ -245,7 +245,7 @@ def test_points_are_drawn_where_they_are() -> None:
 
 
 def test_sample_pictures_of_the_motion_stages(tmp_path: Path) -> None:
-    train(STAGES, tiny(), tmp_path, steps=1, on_check=SamplePictures(tmp_path))
+    train(STAGES, tiny(), tmp_path, steps=1, on_check=ContactSheets(tmp_path))
     names = sorted(path.name for path in tmp_path.glob("*.png"))
     assert names == ["motion-autoencoder-0000001.png", "motion-diffusion-0000001.png"]
     for name in names:

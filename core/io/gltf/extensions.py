@@ -17,10 +17,10 @@ INSTANCING, TRANSFORM, UNLIT = "EXT_mesh_gpu_instancing", "KHR_texture_transform
 LIGHTS, VARIANTS = "KHR_lights_punctual", "KHR_materials_variants"
 SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 # Images of other kinds than PNG and JPEG, kept as they are: the extension by the image's kind.
-PICTURE_EXTENSIONS = {"image/webp": "EXT_texture_webp", "image/ktx2": "KHR_texture_basisu"}
+IMAGE_EXTENSIONS = {"image/webp": "EXT_texture_webp", "image/ktx2": "KHR_texture_basisu"}
 MAX_INSTANCES = 100_000
 MAX_UNPACKED = 1 << 28  # bytes of all compressed buffers of a file, unpacked
-_READ = {DRACO, *MESHOPT, INSTANCING, TRANSFORM, "KHR_mesh_quantization", *PICTURE_EXTENSIONS.values()}
+_READ = {DRACO, *MESHOPT, INSTANCING, TRANSFORM, "KHR_mesh_quantization", *IMAGE_EXTENSIONS.values()}
 # They do not concern the surface or its materials.
 _NEUTRAL = {LIGHTS, "KHR_xmp", "KHR_xmp_json_ld", "EXT_structural_metadata", "EXT_mesh_features"}
 

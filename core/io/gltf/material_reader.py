@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import MeshError
-from core.io.gltf.extensions import PICTURE_EXTENSIONS, SPECULAR_GLOSSINESS, TRANSFORM, UNLIT
+from core.io.gltf.extensions import IMAGE_EXTENSIONS, SPECULAR_GLOSSINESS, TRANSFORM, UNLIT
 from core.io.gltf.file import DAMAGE, GltfFile, Json
 from core.quaternions import Floats
 from core.sequence import Material, Texture
@@ -83,7 +83,7 @@ class _LookReader:
         mode: Any = info.get("alphaMode") or "OPAQUE"
         if mode not in ("OPAQUE", "MASK", "BLEND"):
             raise file.damaged(f"alphaMode is {str(mode)[:40]!r}")
-        kept, pictures = self.extensions(extensions)
+        kept, textures = self.extensions(extensions)
         material = Material(
             name=str(info.get("name") or "")[:200],
             base_color=(color[0], color[1], color[2], color[3]),
@@ -103,7 +103,7 @@ class _LookReader:
             alpha_cutoff=self.number(info.get("alphaCutoff"), 0.5, most=1e6),
             unlit=UNLIT in extensions,
             extensions=kept,
-            extension_textures=pictures,
+            extension_textures=textures,
         )
         if self.outside:
             notes.append(f"Factors of material {material.name[:40]!r} are outside their bounds and were clamped.")
@@ -120,7 +120,7 @@ class _LookReader:
             return None
         try:
             texture = self.file.item("textures", info["index"])
-            data, mime = self.picture(texture)
+            data, mime = self.image_of(texture)
             sampler = self.file.item("samplers", texture["sampler"]) if texture.get("sampler") is not None else {}
             wrap = (WRAPS[sampler.get("wrapS") or 10497], WRAPS[sampler.get("wrapT") or 10497])
             lie = self.lie(info)
@@ -135,12 +135,12 @@ class _LookReader:
             self.dropped[channel] = "damaged"
         return None
 
-    def picture(self, texture: Json) -> tuple[bytes, str]:
+    def image_of(self, texture: Json) -> tuple[bytes, str]:
         """The unchanged bytes and MIME type of the texture's first image of a supported kind. Raises MeshError."""
         extensions = texture.get("extensions") or {}
         sources = [
             texture.get("source"),
-            *((extensions.get(n) or {}).get("source") for n in PICTURE_EXTENSIONS.values()),
+            *((extensions.get(n) or {}).get("source") for n in IMAGE_EXTENSIONS.values()),
         ]
         why: MeshError | None = None
         for source in sources:
@@ -176,7 +176,7 @@ class _LookReader:
 
     def extensions(self, found: Json) -> tuple[str, tuple[Texture, ...]]:
         """The material extensions (but unlit) as JSON text with renumbered images, and these images."""
-        pictures: list[Texture] = []
+        textures: list[Texture] = []
 
         def kept(value: Any, name: str, depth: int) -> Any:
             if depth > _MAX_DEPTH:
@@ -186,9 +186,9 @@ class _LookReader:
                     texture = self.texture(value, name)
                     if texture is None:
                         return None
-                    pictures.append(texture)
+                    textures.append(texture)
                     rest = {k: v for k, v in value.items() if k in ("scale", "strength")}
-                    return {"index": len(pictures) - 1, **rest}
+                    return {"index": len(textures) - 1, **rest}
                 pairs = ((str(k), kept(v, str(k), depth + 1)) for k, v in value.items() if k not in ("extras",))
                 return {k: v for k, v in pairs if v is not None}
             if isinstance(value, list):
@@ -201,7 +201,7 @@ class _LookReader:
         text = json.dumps(kept(chosen, "", 0), allow_nan=False)
         if len(text) > _MAX_EXTENSION:
             raise self.file.damaged("its material extensions are too long")
-        return text, tuple(pictures)
+        return text, tuple(textures)
 
     def number(self, value: Any, usual: float, most: float = 1.0, least: float = 0.0) -> float:
         """A factor, clamped to its bounds. Raises MeshError for anything but a number."""

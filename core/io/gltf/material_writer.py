@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.io.export_clip import ExportClip
-from core.io.gltf.extensions import PICTURE_EXTENSIONS, UNLIT
+from core.io.gltf.extensions import IMAGE_EXTENSIONS, UNLIT
 from core.sequence import Material, Texture
 
 _WRAPS = {"repeat": 10497, "clamp": 33071, "mirror": 33648}
@@ -82,7 +82,7 @@ class MaterialWriter:
         if pair not in self.textures:
             self.textures[pair] = len(self.textures)
             entry: dict[str, Any] = {"sampler": pair[1]}
-            if (extension := PICTURE_EXTENSIONS.get(texture.mime)) is None:
+            if (extension := IMAGE_EXTENSIONS.get(texture.mime)) is None:
                 entry["source"] = image
             else:
                 entry["extensions"] = {extension: {"source": image}}

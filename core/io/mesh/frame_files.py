@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.io.export_clip import ExportClip, unique_names
-from core.io.materials import PLAIN_PICTURES, write_mtl, write_textures
+from core.io.materials import PLAIN_IMAGES, write_mtl, write_textures
 
 # Names of the files of an earlier export.
 FRAME_FILES = r"frame_\d{4,}\.(obj|ply)|materials\.mtl|materials_texture\d+\.\w+"
@@ -42,8 +42,8 @@ def write_ply_sequence(clip: ExportClip, folder: Path) -> None:
     doubles.
     """
     folder.mkdir()
-    pictures = write_textures(clip, folder, "materials", ("base_color_texture",), PLAIN_PICTURES)
-    picture = next((files["base_color_texture"] for files in pictures if files), None)
+    images = write_textures(clip, folder, "materials", ("base_color_texture",), PLAIN_IMAGES)
+    image = next((files["base_color_texture"] for files in images if files), None)
     by_corner = clip.corner_uv()
     kinds: list[tuple] = [("count", "u1"), ("corners", "<i4", 3)]
     if by_corner is not None:
@@ -69,7 +69,7 @@ def write_ply_sequence(clip: ExportClip, folder: Path) -> None:
         [
             "ply",
             "format binary_little_endian 1.0",
-            *([f"comment TextureFile {picture}"] if picture else []),
+            *([f"comment TextureFile {image}"] if image else []),
             f"element vertex {len(clip.weld)}",
             *(f"property {word} {name}" for name, word, _ in columns),
             f"element face {len(faces)}",

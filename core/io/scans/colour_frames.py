@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.errors import DataError
 from core.io.arrays import SkippedError, read_arrays
-from core.io.scans.images import IMAGE_SUFFIXES, SAME_ASPECT, is_picture, open_picture
+from core.io.scans.images import IMAGE_SUFFIXES, SAME_ASPECT, is_colour_image, open_image
 from core.io.scans.scan_files import none_usable, skipped_notes
 from core.io.scans.scan_kind import MAX_FRAMES, ReadingOptions, ScanKind, ScanLayout
 from core.sequence import ScanSequence, frozen_array
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_SIDE = 512  # pixels to which larger images are reduced
 
 
-def read_picture_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
+def read_image_scans(path: Path, layout: ScanLayout, asked: ReadingOptions) -> ScanSequence:
     """All images, scaled to one size, without points. Raises DataError if none can be used."""
     stack, names, skipped, notes = read_image_frames(layout.files)
     stack = stack[:MAX_FRAMES]
@@ -52,18 +52,18 @@ def read_image_frames(files: list[Path]) -> tuple[NDArray[np.uint8], list[str], 
     frames, names, skipped, scaled = [], [], [], 0
     for path in files:
         try:
-            picture = open_picture(path)
+            image = open_image(path)
             if size is None:
-                first = picture.size
+                first = image.size
                 factor = min(1.0, MAX_SIDE / max(first))
                 size = max(1, round(first[0] * factor)), max(1, round(first[1] * factor))
-            if abs(picture.size[0] * first[1] / (picture.size[1] * first[0]) - 1) > SAME_ASPECT:
+            if abs(image.size[0] * first[1] / (image.size[1] * first[0]) - 1) > SAME_ASPECT:
                 raise SkippedError(
-                    f"has {picture.size[0]} x {picture.size[1]} pixels, another aspect ratio than the first image's "
+                    f"has {image.size[0]} x {image.size[1]} pixels, another aspect ratio than the first image's "
                     f"{first[0]} x {first[1]}"
                 )
-            scaled += int(picture.size != first)
-            frames.append(np.asarray(_colours(picture).resize(size, Images.Resampling.BILINEAR), dtype=np.uint8))
+            scaled += int(image.size != first)
+            frames.append(np.asarray(_colours(image).resize(size, Images.Resampling.BILINEAR), dtype=np.uint8))
             names.append(path.name)
         except SkippedError as error:
             skipped.append((path.name, str(error)))
@@ -92,23 +92,23 @@ def _image_array(path: Path) -> tuple[NDArray[np.uint8], list[str], list[tuple[s
     return images[:, ::step, ::step], [f"frame {frame}" for frame in range(len(images))], [], notes
 
 
-def _colours(picture: Image) -> Image:
+def _colours(image: Image) -> Image:
     """The image as RGB, with white where it is transparent, as cut-out subjects are usually shown."""
     from PIL import Image as Images
 
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        cut_out = picture.convert("RGBA")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        cut_out = image.convert("RGBA")
         return Images.alpha_composite(Images.new("RGBA", cut_out.size, (255, 255, 255, 255)), cut_out).convert("RGB")
-    return picture.convert("RGB")
+    return image.convert("RGB")
 
 
 IMAGES = ScanKind(
     "images",
     "images",
     "images",
-    read_picture_scans,
+    read_image_scans,
     suffixes=IMAGE_SUFFIXES,
-    recognised=is_picture,
+    recognised=is_colour_image,
     array="images",
     fitting=lambda shape, number: np.dtype(number) == np.uint8 and len(shape) == 4 and shape[-1] == 3,
     whole_arrays=True,

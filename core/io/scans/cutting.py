@@ -42,8 +42,8 @@ class Cut:
         if self.mask is None:
             return
         if self.mask.is_dir():
-            pictures = (path for path in self.mask.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-            found = sorted(pictures, key=natural_key)
+            images = (path for path in self.mask.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(images, key=natural_key)
         else:
             found = [self.mask] if self.mask.is_file() else []
         if not found:

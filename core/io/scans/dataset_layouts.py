@@ -45,7 +45,7 @@ def find_depth_layout(folder: Path) -> DepthLayout | None:
     return None
 
 
-def pictures_folder(folder: Path) -> Path | None:
+def images_folder(folder: Path) -> Path | None:
     """Where a data set keeps its colour images."""
     return next((folder / name for name in ("color", "rgb") if (folder / name).is_dir()), None)
 

@@ -85,8 +85,8 @@ def read_depth_frames(
         poses_source = inside.get("poses")
     else:
         total = len(files)
-        scale = _picture_scale(files, scale, layout, said)
-        maps = _pictures(files, scale, skipped)
+        scale = _depth_scale_of(files, scale, layout, said)
+        maps = _depth_images(files, scale, skipped)
     if intrinsics is None and layout is not None:
         intrinsics = layout.intrinsics
     if intrinsics is None:
@@ -178,7 +178,7 @@ def background_limit(depth: NDArray[np.float64]) -> float | None:
     return None
 
 
-def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout | None, said: list[str]) -> float:
+def _depth_scale_of(files: list[Path], scale: float | None, layout: DepthLayout | None, said: list[str]) -> float:
     """Units per metre: as requested, by the data set's convention, or guessed; `said` gets a note on that."""
     if scale is not None:
         return scale
@@ -203,7 +203,7 @@ def _picture_scale(files: list[Path], scale: float | None, layout: DepthLayout |
     return MILLIMETRES
 
 
-def _pictures(files: list[Path], scale: float, skipped: list[tuple[str, str]]) -> Iterator[DepthMap]:
+def _depth_images(files: list[Path], scale: float, skipped: list[tuple[str, str]]) -> Iterator[DepthMap]:
     """One depth map in metres after the other, so that long sequences need not fit into memory."""
     for frame, path in enumerate(files):
         try:
@@ -213,8 +213,8 @@ def _pictures(files: list[Path], scale: float, skipped: list[tuple[str, str]]) -
             skipped.append((path.name, str(error)))
 
 
-def _border(picture: NDArray) -> NDArray:
-    return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
+def _border(image: NDArray) -> NDArray:
+    return np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
 
 
 def _arrays(path: Path, scale: float | None) -> tuple[int, NDArray[np.float64], dict[str, NDArray]]:

@@ -11,7 +11,7 @@ from core.io.arrays import SkippedError, array_shapes, read_bytes
 from core.io.beside import utf8
 from core.io.scans.camera_files import INTRINSICS_STEMS, POSES_STEMS
 from core.io.scans.colour_frames import IMAGES
-from core.io.scans.dataset_layouts import find_depth_layout, pictures_folder
+from core.io.scans.dataset_layouts import find_depth_layout, images_folder
 from core.io.scans.depth import DEPTH
 from core.io.scans.points import ARRAY_SUFFIXES, POINTS
 from core.io.scans.scan_files import check_path, natural_key, some_names
@@ -61,8 +61,8 @@ def find_scans(path: Path, modality: str | None) -> ScanLayout:
         )
     known = find_depth_layout(path)
     if known is not None and known.files:
-        if asked is IMAGES and (pictures := pictures_folder(known.files[0].parent.parent)) is not None:
-            return find_scans(pictures, modality)
+        if asked is IMAGES and (images := images_folder(known.files[0].parent.parent)) is not None:
+            return find_scans(images, modality)
         if asked not in (None, DEPTH):
             raise DataError(f"{path} holds depth maps of {known.name}, not {modality}; leave the modality out.")
         said = f"The folder has the layout of {known.name}; its {len(known.files):,} depth maps are read."

@@ -54,10 +54,10 @@ def _unpacked(out: Path, path: Path) -> SourceMesh:
         about = json.loads(str(arrays["about"]))
     except (SkippedError, KeyError, ValueError) as error:
         raise MeshError(f"{path.name} is too large to be read; reduce (decimate) it first.") from error
-    pictures = [arrays[f"picture{number}"].tobytes() for number in range(about["pictures"])]
+    images = [arrays[f"picture{number}"].tobytes() for number in range(about["pictures"])]
     parts = []
     for number, (name, record) in enumerate(about["parts"]):
-        material = None if record is None else material_from_record(record, pictures)
+        material = None if record is None else material_from_record(record, images)
         faces = frozen_array(arrays[f"part{number}"], np.int32, (None, 3), "faces")
         parts.append(MeshPart(name, faces, material, arrays.get(f"corner_uv{number}")))
     x, y, z = about["origin"]
@@ -70,16 +70,16 @@ def _unpacked(out: Path, path: Path) -> SourceMesh:
 
 def _pack(mesh: SourceMesh, out: Path) -> None:
     arrays: dict[str, Any] = {name: value for name in _ARRAYS if (value := getattr(mesh, name)) is not None}
-    pictures: list[bytes] = []
+    images: list[bytes] = []
     parts = []
     for number, part in enumerate(mesh.parts):
         arrays[f"part{number}"] = part.faces
         if part.corner_uv is not None:
             arrays[f"corner_uv{number}"] = part.corner_uv
-        parts.append((part.name, None if part.material is None else material_record(part.material, pictures)))
-    arrays |= {f"picture{number}": np.frombuffer(data, np.uint8) for number, data in enumerate(pictures)}
+        parts.append((part.name, None if part.material is None else material_record(part.material, images)))
+    arrays |= {f"picture{number}": np.frombuffer(data, np.uint8) for number, data in enumerate(images)}
     about = {"name": mesh.name, "up_axis": mesh.up_axis, "notes": mesh.notes, "origin": mesh.origin}
-    arrays["about"] = np.array(json.dumps({**about, "parts": parts, "pictures": len(pictures)}))
+    arrays["about"] = np.array(json.dumps({**about, "parts": parts, "pictures": len(images)}))
     np.savez(out, **arrays)
 
 

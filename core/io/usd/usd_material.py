@@ -102,8 +102,8 @@ def _image(stage: Any, path: Any, channel: str, material: Material, file: str) -
     return image
 
 
-def read_usd_material(bound: Any, picture: Callable[[Any], bytes], notes: list[str]) -> Material:
-    """Read the preview surface of a bound UsdShade.Material; `picture` reads an asset. Notes name what is dropped."""
+def read_usd_material(bound: Any, read_image: Callable[[Any], bytes], notes: list[str]) -> Material:
+    """Read the preview surface of a bound UsdShade.Material; `read_image` reads an asset. Notes name what is lost."""
     name = bound.GetPrim().GetName()
     shader = bound.ComputeSurfaceSource("")[0]
     if not shader or shader.GetShaderId() != "UsdPreviewSurface":
@@ -117,7 +117,7 @@ def read_usd_material(bound: Any, picture: Callable[[Any], bytes], notes: list[s
         if source is None:
             continue
         try:
-            textures[channel], scales[channel] = _texture(source, picture)
+            textures[channel], scales[channel] = _texture(source, read_image)
         except OutsideError as error:
             dropped.append(f"{inputs[0][0]} ({error})")
     if dropped:
@@ -154,12 +154,12 @@ def _connected(shader: Any, name: str) -> Any | None:
     return source if source and source.GetShaderId() == "UsdUVTexture" else None
 
 
-def _texture(image: Any, picture: Callable[[Any], bytes]) -> tuple[Texture, tuple[float, ...]]:
+def _texture(image: Any, read_image: Callable[[Any], bytes]) -> tuple[Texture, tuple[float, ...]]:
     """The image and its scale [4], from 0 to 1. Raises OutsideError if it cannot be kept."""
     asset = image.GetInput("file").Get() if image.GetInput("file") else None
     if asset is None or not asset.path:
         raise OutsideError("names no file")
-    data = picture(asset)
+    data = read_image(asset)
     mime = next((mime for signature, mime in _SIGNATURES.items() if data.startswith(signature)), None)
     if mime is None:
         raise OutsideError("neither PNG nor JPEG")

@@ -198,10 +198,10 @@ class _StageReader:
             return None
         key = str(bound.GetPath())
         if key not in self.materials:
-            self.materials[key] = read_usd_material(bound, self._picture, self.notes)
+            self.materials[key] = read_usd_material(bound, self._read_image, self.notes)
         return self.materials[key]
 
-    def _picture(self, asset: Any) -> bytes:
+    def _read_image(self, asset: Any) -> bytes:
         """The bytes of an asset in the package or in the stage's folder. Raises OutsideError."""
         from pxr import Ar
 

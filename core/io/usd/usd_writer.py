@@ -18,7 +18,7 @@ import numpy as np
 from core.errors import ExportError
 from core.geometry.skeleton import Rig
 from core.io.export_clip import ExportClip
-from core.io.materials import PLAIN_PICTURES, write_textures
+from core.io.materials import PLAIN_IMAGES, write_textures
 from core.io.shading import clip_normals
 from core.io.usd.usd_material import CHANNELS, write_usd_material
 from core.io.usd.usd_names import prim_names
@@ -73,7 +73,7 @@ def _as_text(binary: Path, path: Path) -> None:
 def _write_stage(clip: ExportClip, path: Path, prefix: str, rig: Rig | None) -> None:
     from pxr import Gf, Usd, UsdGeom, UsdSkel, Vt
 
-    textures = write_textures(clip, path.parent, prefix, tuple(CHANNELS), PLAIN_PICTURES)
+    textures = write_textures(clip, path.parent, prefix, tuple(CHANNELS), PLAIN_IMAGES)
     stage = Usd.Stage.CreateNew(str(path))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y if clip.up_axis == "y" else UsdGeom.Tokens.z)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)

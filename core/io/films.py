@@ -16,32 +16,32 @@ from core.errors import ExportError
 from core.io import staging
 
 FILES = (".mp4", ".gif")
-PICTURES = r"frame_\d{4,}\.png"
+IMAGES = r"frame_\d{4,}\.png"
 GIF_COLORS = 255
 SHORTEST_GIF = 2  # hundredths of a second; viewers play anything shorter far slower
 DITHER = 5.0  # of 255, amplitude of the pattern that hides steps in smooth shades
 
-AddPicture = Callable[[NDArray[np.uint8]], None]
+AddImage = Callable[[NDArray[np.uint8]], None]
 
 
-def check_moving_pictures(out: Path) -> None:
+def check_film_path(out: Path) -> None:
     """Raise ExportError unless `out` names a .mp4 or .gif file, or a folder of images that may be replaced."""
     suffix = out.suffix.lower()
     if suffix not in (*FILES, ""):
         raise ExportError(f"{out}: its name must end in .mp4 or .gif, or be that of a folder for PNG images.")
-    staging.check_target(out, suffix == "", re.compile(PICTURES))
+    staging.check_target(out, suffix == "", re.compile(IMAGES))
     if suffix == ".mp4":
         _ffmpeg()
 
 
 @contextlib.contextmanager
-def moving_pictures(out: Path, size: tuple[int, int], fps: float) -> Iterator[AddPicture]:
+def film_writer(out: Path, size: tuple[int, int], fps: float) -> Iterator[AddImage]:
     """Yield a function that adds one image [H, W, 3] (for a folder also [H, W, 4]) of `size` (width, height).
 
     The file appears when the block ends, and not after an exception. Width and height must be even for .mp4. Raises
     ExportError.
     """
-    check_moving_pictures(out)
+    check_film_path(out)
     suffix = out.suffix.lower()
     writers = {".mp4": _mp4, ".gif": _gif, "": _folder}
     with staging.staged(out) as folder:
@@ -55,7 +55,7 @@ def moving_pictures(out: Path, size: tuple[int, int], fps: float) -> Iterator[Ad
 
 
 @contextlib.contextmanager
-def _mp4(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddPicture]:
+def _mp4(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddImage]:
     sharp = ["-crf", "17", "-preset", "medium", "-movflags", "+faststart"]
     film: Any = _ffmpeg().write_frames(
         str(path), size, fps=fps, codec="libx264", pix_fmt_in="rgb24", quality=None,
@@ -63,7 +63,7 @@ def _mp4(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddPicture]:
     )  # fmt: skip
     film.send(None)
     try:
-        yield lambda picture: film.send(np.ascontiguousarray(picture[..., :3]))
+        yield lambda image: film.send(np.ascontiguousarray(image[..., :3]))
     finally:
         film.close()
 
@@ -79,26 +79,26 @@ def _ffmpeg() -> Any:
 
 
 @contextlib.contextmanager
-def _folder(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddPicture]:
+def _folder(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddImage]:
     from PIL import Image
 
     path.mkdir()
     count = 0
 
-    def add(picture: NDArray[np.uint8]) -> None:
+    def add(image: NDArray[np.uint8]) -> None:
         nonlocal count
-        Image.fromarray(picture).save(path / f"frame_{count:04d}.png", compress_level=6)
+        Image.fromarray(image).save(path / f"frame_{count:04d}.png", compress_level=6)
         count += 1
 
     yield add
 
 
 @contextlib.contextmanager
-def _gif(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddPicture]:
+def _gif(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddImage]:
     """One palette for all images, so that still areas compress to nothing."""
     from PIL import Image
 
-    kept = path.parent / "pictures"
+    kept = path.parent / "images"
     with _folder(kept, size, fps) as add:
         yield add
     files = sorted(kept.iterdir())
@@ -106,8 +106,8 @@ def _gif(path: Path, size: tuple[int, int], fps: float) -> Iterator[AddPicture]:
     palette = _palette(files, size)
 
     def reduced(file: Path) -> Image.Image:
-        with Image.open(file) as picture:
-            spread = np.asarray(picture.convert("RGB"), dtype=np.float32) + pattern
+        with Image.open(file) as image:
+            spread = np.asarray(image.convert("RGB"), dtype=np.float32) + pattern
         return Image.fromarray(spread.clip(0, 255).astype(np.uint8)).quantize(palette=palette, dither=Image.Dither.NONE)
 
     first, *others = files
@@ -124,8 +124,8 @@ def _palette(files: Sequence[Path], size: tuple[int, int]) -> Any:
     across, down = max(size[0] // 2, 1), max(size[1] // 2, 1)
     sheet = Image.new("RGB", (across, down * len(chosen)))
     for row, file in enumerate(chosen):
-        with Image.open(file) as picture:
-            sheet.paste(picture.convert("RGB").resize((across, down), Image.Resampling.NEAREST), (0, row * down))
+        with Image.open(file) as image:
+            sheet.paste(image.convert("RGB").resize((across, down), Image.Resampling.NEAREST), (0, row * down))
     return sheet.quantize(GIF_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 
 

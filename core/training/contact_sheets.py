@@ -29,7 +29,7 @@ YAW, PITCH = 0.6, 0.25  # of the view, in radians
 Image = NDArray[np.uint8]
 
 
-class SamplePictures:
+class ContactSheets:
     """An `on_check` callback of `train` that writes `<stage>-<step>.png`; stages without motion write none."""
 
     def __init__(self, folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from core.errors import Cancelled, ExportError
-from core.io.moving_pictures import check_moving_pictures, gif_durations, moving_pictures
+from core.io.films import check_film_path, film_writer, gif_durations
 
 SIZE = (64, 48)
 COLORS = ((200, 40, 30), (30, 160, 60), (40, 60, 190))
@@ -20,7 +20,7 @@ def pictures() -> list[np.ndarray]:
 
 
 def write(out: Path) -> None:
-    with moving_pictures(out, SIZE, 24.0) as add:
+    with film_writer(out, SIZE, 24.0) as add:
         for picture in pictures():
             add(picture)
 
@@ -54,7 +54,7 @@ def test_a_folder_keeps_transparency_and_is_replaced_whole(tmp_path: Path) -> No
     out = tmp_path / "film"
     write(out)
     clear = np.zeros((SIZE[1], SIZE[0], 4), np.uint8)
-    with moving_pictures(out, SIZE, 24.0) as add:
+    with film_writer(out, SIZE, 24.0) as add:
         add(clear)
     assert [path.name for path in out.iterdir()] == ["frame_0000.png"]
     with Image.open(out / "frame_0000.png") as picture:
@@ -63,7 +63,7 @@ def test_a_folder_keeps_transparency_and_is_replaced_whole(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif", "film"])
 def test_what_is_cancelled_leaves_nothing(tmp_path: Path, name: str) -> None:
-    with pytest.raises(Cancelled), moving_pictures(tmp_path / name, SIZE, 24.0) as add:
+    with pytest.raises(Cancelled), film_writer(tmp_path / name, SIZE, 24.0) as add:
         add(pictures()[0])
         raise Cancelled
     assert list(tmp_path.iterdir()) == []
@@ -71,8 +71,8 @@ def test_what_is_cancelled_leaves_nothing(tmp_path: Path, name: str) -> None:
 
 def test_other_names_and_folders_of_other_things_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"\.mp4 or \.gif"):
-        check_moving_pictures(tmp_path / "film.avi")
+        check_film_path(tmp_path / "film.avi")
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "letter.txt").write_text("dear")
     with pytest.raises(ExportError, match=r"letter\.txt"):
-        check_moving_pictures(tmp_path / "own")
+        check_film_path(tmp_path / "own")
