@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,6 +76,13 @@ def turned_by(vectors: Floats) -> Floats:
     angle = np.linalg.norm(vectors, axis=-1, keepdims=True)
     half = np.where(angle > 1e-9, np.sin(angle / 2) / np.maximum(angle, 1e-9), 0.5)
     return rotation_matrices(unit_quaternions(np.concatenate([vectors * half, np.cos(angle / 2)], -1)))
+
+
+def kabsch_rotations(covariance: NDArray[Any]) -> NDArray[Any]:
+    """The proper rotations [..., 3, 3] that maximise tr(R^T covariance), by singular values (Kabsch 1976)."""
+    u, _, v = np.linalg.svd(covariance)
+    u[..., 2] *= np.where(np.linalg.det(u @ v) < 0, -1.0, 1.0)[..., None]
+    return u @ v
 
 
 def nearest_rotations(matrix: Floats) -> Floats:

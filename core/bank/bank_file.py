@@ -21,6 +21,7 @@ from core.atomic import write_atomically
 from core.bank.shape import BankClip, BankShape, Floats
 from core.errors import DataError
 from core.geometry.sampling import vertex_normals
+from core.quaternions import continuous
 
 FORMAT = "m2v-bank"
 VERSION = 1
@@ -186,7 +187,7 @@ def _shapes(headers: list[dict[str, Any]], tensors: dict[str, NDArray[Any]]) -> 
                 BankClip(
                     str(name),
                     str(behaviour),
-                    same_sign(quaternions),
+                    continuous(quaternions).astype(np.float32),
                     places[3 * span.start : 3 * span.stop].reshape(frames, parts, 3),
                     float(period),
                 )
@@ -229,14 +230,6 @@ def _one_tree(parents: NDArray[Any], parts: int) -> bool:
     for _ in range(parts):
         reached = np.where(reached < 0, -1, parents[reached])
     return bool((reached < 0).all())
-
-
-def same_sign(quaternions: NDArray[Any]) -> NDArray[np.float32]:
-    """Quaternions [F, J, 4] with continuous signs from frame to frame."""
-    result = np.array(quaternions, dtype=np.float32)
-    flips = np.where((result[1:] * result[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
-    result[1:] *= np.cumprod(flips, axis=0)[..., None]
-    return result
 
 
 def _least_integers(values: NDArray[Any]) -> NDArray[Any]:

@@ -17,11 +17,11 @@ from core.bank.bank_file import read_bank
 from core.bank.shape import BankClip, BankShape
 from core.errors import DataError
 
-POSES = 11  # of a body, at most
-COARSE = 96  # vertices by which poses are compared
+POSES = 11  # most poses of a body
+COARSE = 96  # vertices that poses are compared by
 LEAST_CHANGE = 0.01  # of the size: closer poses are merged
 STEP = 2  # stride in frames over a clip's poses
-LOOKED_AT = 600  # poses of a shape
+LOOKED_AT = 600  # most poses of a shape that are compared
 
 
 def shipped_bodies() -> list[BankShape]:

@@ -1,4 +1,4 @@
-"""Carries windows of the bank over to another body: rotations per node, then positions by one Poisson solve."""
+"""Transfers windows of the bank to another body: rotations of its nodes, then positions by one Poisson solve."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from core.bank.search import Window, Wish
 from core.bank.shape import Floats
 from core.geometry.rigid import RigidSurface, polar_rotation
 
-SHORTEST_PASSAGE, LONGEST_PASSAGE = 0.25, 1.0  # seconds in which one clip passes into the next
+SHORTEST_PASSAGE, LONGEST_PASSAGE = 0.25, 1.0  # seconds of the transition from one clip to the next
 TURNING = 2.5  # radians per second (root mean square) at which a difference of poses fades out
 FINAL = ("die",)  # no clip follows these
-_CHUNK = 1 << 17  # rotations that are made at a time: each takes a third of a kilobyte of work
+_CHUNK = 1 << 17  # rotations computed at a time; each takes a third of a kilobyte
 
 
 class Borrowed(NamedTuple):
@@ -33,7 +33,7 @@ class Borrowed(NamedTuple):
 
 
 def borrow(body: Body, windows: Sequence[Window], wish: Wish) -> Borrowed:
-    """The motions that windows give a body, without regard to the handles."""
+    """The motions that windows give a body, whatever its handles are."""
     shape = len(windows), wish.frames, len(body.nodes), 3
     result = Borrowed(torch.empty(shape), torch.empty(*shape, 3))
     step = max(1, _CHUNK // (shape[1] * shape[2]))
@@ -73,7 +73,7 @@ def positions_from(body: Body, rotation: Tensor, path: Tensor) -> Tensor:
 
 
 def play(window: Window, wish: Wish) -> tuple[Floats, Floats]:
-    """Rotations [T, J, 3, 3] and places [T, J, 3] of the parts over the frames of a request.
+    """Rotations [T, J, 3, 3] and places [T, J, 3] of the shape's parts in the frames of a request.
 
     A clip that ends before the request does is continued by another of its shape, from a frame with a similar pose.
     In a loop, the last third blends into the frames before its first one, so that it ends with the pose and speed of

@@ -1,4 +1,4 @@
-"""Reads many files into shapes of the bank, in parallel; reports and skips broken files, ignores duplicates."""
+"""Reads many files into shapes of the bank, in parallel; broken files and duplicates are skipped and reported."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def build_shapes(
     """Shapes of files, described, in the files' order.
 
     A file whose hash is in `known`, or equals an earlier file's, is skipped, and so is one that cannot be read.
-    `credit` takes a file's stem; the table of `core.bank.credits` where it is left out. Anything raised in
+    `credit` maps a file's stem to its credit, by default with the table of `core.bank.credits`. Anything raised in
     `on_progress` stops the work.
     """
     built, seen, wanted = Built(), set(known), []

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-TEMPERATURE = 2.0  # of the energies, fitted at 1; at 2 the best of eight seeds is better, and seeds differ more
+TEMPERATURE = 2.0  # of the energies, which were fitted at 1; at 2 the best of eight seeds is better, seeds differ more
 UNSERVED = 1.3  # initial distance of each motion from the chosen ones, in units of a usual motion
-ROUND = 48  # seeds that share one draw of the candidates' order
+ROUND = 48  # seeds that share one order of the candidates
 
 
 def choose_windows(energies: NDArray[Any], distances: NDArray[Any], usual: float, seeds: Sequence[int]) -> list[int]:

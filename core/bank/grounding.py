@@ -1,4 +1,4 @@
-"""Moves a body along a borrowed motion by its feet: their height and where they stand follow the window.
+"""Moves a body along a borrowed motion by its feet: their heights and steps follow those of the window.
 
 The path of the bank's shape is right only for its own legs. With other legs the same rotations of joints reach less far
 or farther, so a body that follows the path of the shape's middle sinks, floats and slides.
@@ -18,7 +18,7 @@ from core.bank.shape import Floats
 
 AFLOAT = ("swim", "fly")  # behaviours that do not stand
 LOWEST = 5  # the mean height of this many lowest nodes is the height of a body
-NEAR = 0.04  # of the size: a node no higher than this above the ground may stand on it
+NEAR = 0.04  # of the size: a node no higher above the ground may stand on it
 SLOW = 0.25  # of the size per second: a faster node does not stand
 STANDS = 0.3  # share of a node's parts that must stand for it to lead
 ENOUGH = 0.01  # share of the nodes: if fewer stand, they count for less

@@ -1,4 +1,4 @@
-"""Finds the parent and the place of each joint of a rig, as a model for the skeleton of another body.
+"""Finds parent and position of each joint of a rig, as a model for the skeleton of another body.
 
 A rig's own hierarchy need not be its anatomy: feet driven by inverse kinematics are children of the root. Such a joint
 moves relative to its parent as the clips play, so it is attached to the part that it stays with.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.bank.parts import part_of
 from core.bank.shape import BankClip, BankShape, Floats, quaternion_matrices
+from core.geometry.skeleton import ancestry
 
 FRAMES = 300  # of all clips, evenly chosen, in which joints are compared
 LOOSE = 0.012  # of the size: a joint that slips more on its parent (root mean square) may get another one
@@ -24,7 +25,9 @@ BLURRED = 0.02  # of the size: how far around the closest nodes of two parts the
 HOLD, HOLD_TURNING = 3e-4, 0.01  # pull a joint to the border, alone and in units of how much the parts turn
 
 
-def hung(shape: BankShape, parents: NDArray[np.integer], joints: NDArray[Any]) -> tuple[NDArray[np.int16], Floats]:
+def attached_joints(
+    shape: BankShape, parents: NDArray[np.integer], joints: NDArray[Any]
+) -> tuple[NDArray[np.int16], Floats]:
     """Parents [J] (-1: none) and joints [J, 3] of a shape's parts; parts that slip get the parent that they stay with.
 
     Other parts keep their entry of `parents`. The result is one tree.
@@ -62,7 +65,7 @@ def _hang(
     """Set the best parent and joint of a part, in place; nothing changes if all slip by more than `most`."""
     best = (np.inf, -1, places[part])
     for other in range(len(above)):
-        if not may[part, other] or part in line_of(above, other):
+        if not may[part, other] or part in ancestry(above, other):
             continue
         gap, border = _border(weights[:, part], weights[:, other], nodes, far)
         turning, apart = rotations[:, part] - rotations[:, other], shifts[:, part] - shifts[:, other]
@@ -117,13 +120,5 @@ def _heaviest(roots: NDArray[np.int64], above: NDArray[np.int64], weights: NDArr
     """The root that carries most of the nodes."""
     mass = {int(root): 0.0 for root in roots}
     for part, own in enumerate(weights.sum(axis=0)):
-        mass[line_of(above, part)[-1]] += float(own)
+        mass[ancestry(above, part)[-1]] += float(own)
     return max(mass, key=lambda root: mass[root])
-
-
-def line_of(parents: Sequence[int] | NDArray[np.integer], part: int) -> list[int]:
-    """A part, its parent, and so on to the root."""
-    line = [int(part)]
-    while parents[line[-1]] >= 0:
-        line.append(int(parents[line[-1]]))
-    return line

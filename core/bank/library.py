@@ -1,4 +1,4 @@
-"""All available motions, shipped and user's own, ready to be searched."""
+"""All available motions, shipped and the user's own, ready to be searched."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from core.bank.search import Window, Wish, effort, find_windows, how_far, positi
 from core.bank.shape import BankShape
 from core.errors import DataError
 
-CANDIDATES = 96  # windows that are carried over in full, for the seeds to choose from
-_CHUNK = 1 << 18  # their nodes times frames that are carried over at a time
+CANDIDATES = 96  # windows that are transferred in full, for the seeds to choose from
+_CHUNK = 1 << 18  # nodes times frames of windows transferred at a time
 
 
 class MotionLibrary:

@@ -24,7 +24,7 @@ MOST_SHAPES = 28  # shapes in which windows are searched, the most similar ones
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A surface that motions are carried over to, in normalised space, Y up."""
+    """A surface that motions are transferred to, in normalised space, Y up."""
 
     nodes: Floats  # [P, 3]
     normals: Floats  # [P, 3]

@@ -12,17 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from core.bank.bank_file import STORED_FPS, same_sign
+from core.bank.bank_file import STORED_FPS
 from core.bank.behaviours import behaviour_of
 from core.bank.credits import Credit, credit_of
-from core.bank.joints import hung
+from core.bank.joints import attached_joints
 from core.bank.shape import BankClip, BankShape, Floats, part_centres
 from core.bank.unnamed_joints import joint_name
 from core.errors import DataError
 from core.geometry.closed_surface import closed_surface
-from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface, vertex_normals
+from core.geometry.sampling import face_normals, orientation, sample_surface, vertex_normals
 from core.geometry.soft_arap import closest
 from core.io.gltf.scene import GltfScene, source_mesh
+from core.quaternions import continuous, kabsch_rotations
 from core.sequence import Normalization
 
 NODES = 128
@@ -45,8 +46,7 @@ def read_rig(path: str | Path, credit: Credit | None = None, category: str = "",
     random = np.random.default_rng(zlib.crc32(path.stem.encode()))
     rest = box.apply(mesh.vertices)
     samples = sample_surface(rest, mesh.faces, CANDIDATES, random)
-    chosen = farthest(samples.at(rest), count)
-    samples = SurfaceSamples(samples.face[chosen], samples.barycentric[chosen], samples.corners[chosen])
+    samples = samples.of(farthest(samples.at(rest), count))
     normals = (face_normals(rest, mesh.faces) * orientation(rest, mesh.faces))[samples.face]
     corner_weights = _vertex_weights(scene, len(mesh.vertices), mesh.file_to_vertex)
     weights = np.einsum("nc,ncj->nj", samples.barycentric, corner_weights[samples.corners])
@@ -122,7 +122,7 @@ def _moving_shape(
         credit.pack,
         source=file_hash(path),
     )
-    parents, joints = hung(shape, *_skeleton(scene, used, box))
+    parents, joints = attached_joints(shape, *_skeleton(scene, used, box))
     return replace(shape, parents=parents, joints=joints)
 
 
@@ -201,12 +201,9 @@ def _part_names(scene: GltfScene, used: NDArray[np.int64]) -> tuple[str, ...]:
 
 def rotation_quaternions(linear: NDArray[np.float64]) -> NDArray[np.float32]:
     """Rotations nearest to linear maps [F, J, 3, 3], as quaternions without jumps of sign over time."""
-    u, _, v = np.linalg.svd(linear)
-    sign = np.sign(np.linalg.det(u @ v))
-    u[..., :, 2] *= np.where(sign == 0, 1.0, sign)[..., None]
-    turned = Rotation.from_matrix((u @ v).reshape(-1, 3, 3)).as_quat(scalar_first=True)
+    turned = Rotation.from_matrix(kabsch_rotations(linear).reshape(-1, 3, 3)).as_quat(scalar_first=True)
     turned = turned.reshape(*linear.shape[:2], 4)
-    return same_sign(turned)
+    return continuous(turned).astype(np.float32)
 
 
 def clip_period(quaternions: NDArray[Any], places: NDArray[Any]) -> float:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from core.bank.bank_file import STORED_FPS, same_sign
+from core.bank.bank_file import STORED_FPS
 from core.bank.behaviours import behaviour_of
 from core.bank.credits import Credit
 from core.bank.read_rig import (
@@ -33,8 +33,9 @@ from core.bank.read_rig import (
 from core.bank.shape import BankClip, BankShape, part_centres
 from core.errors import DataError
 from core.geometry.closed_surface import closed_surface
-from core.geometry.sampling import SurfaceSamples, face_normals, orientation, sample_surface, vertex_normals
+from core.geometry.sampling import face_normals, orientation, sample_surface, vertex_normals
 from core.geometry.soft_arap import closest
+from core.quaternions import kabsch_rotations
 from core.sequence import Normalization
 
 APART = 0.015  # of the size: nodes of one part keep their distance within this
@@ -69,8 +70,7 @@ def shape_of_motions(
     box = Normalization.of(np.asarray(rest, np.float32))
     placed = box.apply(rest)
     samples = sample_surface(placed, faces, CANDIDATES, np.random.default_rng(zlib.crc32(name.encode())))
-    chosen = farthest(samples.at(placed), NODES)
-    samples = SurfaceSamples(samples.face[chosen], samples.barycentric[chosen], samples.corners[chosen])
+    samples = samples.of(farthest(samples.at(placed), NODES))
     nodes = samples.at(placed)
     normals = (face_normals(placed, faces) * orientation(placed, faces))[samples.face]
     moving = []
@@ -119,7 +119,7 @@ def _shape_of_paths(
     clips = []
     for clip, paths in moving:
         rotations, places = _part_motion(nodes, parts, paths, centres)
-        quaternions = same_sign(rotation_quaternions(rotations))
+        quaternions = rotation_quaternions(rotations)
         period = clip_period(quaternions, places)
         clips.append(BankClip(clip, behaviour_of(clip), quaternions, places.astype(np.float32), period))
     return BankShape(
@@ -171,10 +171,8 @@ def _part_motion(
         mine = parts == part
         middle, moved = nodes[mine].mean(axis=0), paths[:, mine].mean(axis=1)
         covariance = np.einsum("fna,nb->fab", paths[:, mine] - moved[:, None], nodes[mine] - middle)
-        u, _, v = np.linalg.svd(covariance)
-        u[..., 2] *= np.sign(np.linalg.det(u @ v))[:, None]
-        rotations.append(u @ v)
-        places.append(moved + (u @ v) @ (centres[part] - middle))
+        rotations.append(kabsch_rotations(covariance))
+        places.append(moved + rotations[-1] @ (centres[part] - middle))
     return np.stack(rotations, axis=1), np.stack(places, axis=1)
 
 

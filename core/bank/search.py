@@ -23,15 +23,15 @@ AMPLITUDE = (0.5, 1.3)  # how far a window's motion may be scaled to meet the ha
 # Weights of the energy's terms: minus the log-likelihood of the true motions of 531 requests on 120 rigs, each with its
 # pack left out of the bank, under a mixture of what the windows make (`core.experiments.fit_choice`).
 MISSED = 10.5  # root mean square of the handles' distances from their keys, over the distance they should move
-MISSED_BY_MANY = 6.2  # the same, times the logarithm of the number of keys
-ASTRAY, FAR = 5.4, 0.6  # weight of the distance beyond FAR, which is counted in addition
+MISSED_BY_MANY = 6.2  # weight of the same, times the logarithm of the number of keys
+ASTRAY, FAR = 5.4, 0.6  # additional weight of what exceeds FAR
 SLACK = 0.04  # of the size, added to the distance that handles should move
 LARGER = -2.3  # logarithm of the amplitude
 POSE = 9.9  # how much worse than the shape's best the first pose agrees with the body's own
-ALIKE = 4.0  # fitted 2.3; likelier to look right at 4, and no worse on any measure
+ALIKE = 4.0  # dissimilarity of the shapes; fitted 2.3, but 4 looks right more often and is worse on no measure
 EFFORT = 2.75  # logarithm of the mean motion over the farthest handle's
 RELIEF = 0.9  # this share of it is dropped if handles determine the whole body; chosen on unseen identities
-AWAY = 1e-4  # of the size: a handle that is nearer to its place is a pin
+AWAY = 1e-4  # of the size: a handle whose keys are nearer to its rest position is a pin
 STILLEST = -2.8  # lower bound of these logarithms: less motion is not more likely
 SPEEDS = {0.7: -3.1, 1.0: 0.0, 1.4: -0.4}  # and their energies
 # If no handle moves: logarithm of a usual mean motion, its deviation, and the weight of both.
@@ -95,12 +95,12 @@ PREFIXES = ("farm", "simple", "fish", "m2m", "cyber", "space", "platformer", "mo
 
 
 class PreparedWish(NamedTuple):
-    """A wish prepared for the search: some of its keys, their offsets from rest, and the handles' functionals."""
+    """A wish as the search uses it: some of its keys, their offsets from rest, and the handles' functionals."""
 
     wish: Wish
     keys: list[Key]
     place: Floats  # [n, 3]
-    size: float  # of the farthest
+    size: float  # distance of the farthest key from rest
     determined: float  # how much the handles determine the whole body, 0 to 1
     levers: Floats  # [K, P, 3]
 
@@ -133,7 +133,7 @@ class Terms(NamedTuple):
     amplitude: Floats  # factor on the window's motion
     missed: Floats  # root mean square of the handles' distances from their keys, over the distance to move
     pose: Floats  # how much worse than the entry's best the first pose agrees with the body's own
-    motion: Floats  # mean of the whole body
+    motion: Floats  # mean motion of the whole body
     gap: Floats  # between the poses at either end of a loop
     possible: NDArray[np.bool_]
 

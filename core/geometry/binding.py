@@ -16,9 +16,9 @@ from scipy.spatial import KDTree
 from core.sequence import Normalization
 
 NEAREST = 6  # nodes that a vertex rides on
-_CHUNK = 1 << 18  # vertices times frames a block, small enough for the cache
+_CHUNK = 1 << 18  # vertices times frames per block, small enough for the cache
 _BOUND = 20_000  # vertices bound at a time
-TOUCHING, SEEN = 8, 24  # vertices of a loose part: to choose its node, and the part it hangs on
+TOUCHING, SEEN = 8, 24  # vertices of a loose part that choose its node, and that choose the part it hangs on
 FOREIGN = 10.0  # added to the distance of other parts' nodes; a mesh's size is 1
 OWN_NODES = 4  # a loose part with fewer nodes than this moves as one piece
 
@@ -30,10 +30,10 @@ def bind_vertices(
     components: NDArray[np.integer],
     node_component: NDArray[np.integer],
 ) -> sparse.csr_matrix:
-    """Weights [V, P] that sum to 1 over a vertex's nodes.
+    """Weights [V, P] of the nodes for each vertex; rows sum to 1.
 
-    `distance` [P, V] runs along the surface; without it, straight lines count. `components` [V] and
-    `node_component` [P] say which connected part of the mesh a vertex or a node lies on.
+    `distance` [P, V] is measured along the surface; without it, straight distances are used. `components` [V] and
+    `node_component` [P] are the connected parts of the mesh on which vertices and nodes lie.
     """
     count = min(NEAREST + 1, len(nodes))
     index = np.empty((len(vertices), count), dtype=np.int32)
@@ -46,7 +46,7 @@ def bind_vertices(
             apart, near = (np.asarray(x).reshape(-1, count) for x in tree.query(vertices[some], count))
         else:
             own = node_component[None] == components[some, None]
-            # Nodes of other parts count only where a part has too few.
+            # Nodes of other parts are used only where a part has too few of its own.
             table = distance[:, some].T + np.where(own | ~enough[components[some], None], 0.0, FOREIGN)
             near = np.argpartition(table, count - 1, axis=1)[:, :count]
             apart = np.take_along_axis(table, near, axis=1)
@@ -63,8 +63,8 @@ def _falling_off(
     """Nodes [V, n] in order of their distance, and weights that fall off with it and sum to 1."""
     order = np.argsort(apart, axis=1)
     near, apart = np.take_along_axis(near, order, 1), np.take_along_axis(apart, order, 1)
-    # The farthest node only sets where weights reach zero, which keeps them continuous over the surface. It is one of
-    # the part's own: as far as another part's, all of the part would move by one mean of its nodes.
+    # The farthest node only sets where weights reach zero, which keeps them continuous over the surface. Nodes of other
+    # parts do not count here: with a reach as long as FOREIGN, all vertices of the part would get the same weights.
     reach = np.where(apart < FOREIGN, apart, 0.0).max(axis=1, keepdims=True).clip(1e-9)
     share = (1.0 - apart / reach).clip(0) ** 2 * np.exp(-2.0 * (apart / reach) ** 2)
     share[:, 0] += 1e-9
@@ -77,9 +77,10 @@ def _whole_parts(
     components: NDArray[np.integer],
     node_component: NDArray[np.integer],
 ) -> sparse.csr_matrix:
-    """Bind each loose part with few nodes to that of its own which carries most of it, or most of what it touches.
+    """Bind each loose part with few nodes to a single node.
 
-    Several nodes would blend several rotations, and a blend of rotations shrinks.
+    That is the one of its own nodes that carries most of it, or for a part without nodes, the one that carries most of
+    what it touches. Several nodes would blend several rotations, and a blend of rotations shrinks.
     """
     nodes_of = np.bincount(node_component, minlength=components.max() + 1)
     small = np.flatnonzero(nodes_of[: components.max() + 1] < OWN_NODES)
@@ -112,11 +113,10 @@ def _whole_parts(
 
 
 def _hosts(parts: list[NDArray[np.floating]], gaps: list[float]) -> list[tuple[int, int]]:
-    """(part, the part it hangs on or -1 for the body), hosts first: a finger hangs on its palm even where the thigh is
-    near.
+    """Pairs (part, the part it hangs on, or -1 for the body), hosts before the parts that hang on them.
 
     `gaps` are the parts' distances from the body. Hosts follow from the minimum spanning tree over a few points of each
-    part.
+    part, so that a finger hangs on its palm even where the thigh is near.
     """
     some = [points[np.linspace(0, len(points) - 1, min(SEEN, len(points))).astype(int)] for points in parts]
     owner = np.repeat(np.arange(len(some)), [len(points) for points in some])

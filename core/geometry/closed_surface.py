@@ -1,5 +1,6 @@
-"""A closed surface with few vertices around any mesh: whatever the winding number calls inside, plus thickened open
-sheets.
+"""A closed surface with few vertices around any mesh.
+
+It encloses whatever the winding number calls inside, and open sheets, which get a thickness.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from core.geometry.occupancy import winding_number
 from core.geometry.sampling import orientation, sample_surface
 from core.geometry.soft_arap import compacted
 
-CELLS, COARSE = 192, 48  # along a side, at the end and at first
-SHEET = 0.004  # half the thickness given to open sheets, of the size
+CELLS, COARSE = 192, 48  # per side of the final and of the first grid
+SHEET = 0.004  # of the size: half the thickness that open sheets get
 NEAR = 0.02  # of a sheet: farther places are not tested against it
-SMALLEST = 0.01  # of the largest part's volume: smaller parts are dropped
+SMALLEST = 0.01  # of the largest part's volume; smaller parts are dropped
 
 
 def closed_surface(vertices: ArrayLike, faces: ArrayLike, count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

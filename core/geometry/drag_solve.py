@@ -1,4 +1,4 @@
-"""A mesh that follows the hand: an as-rigid-as-possible solve on a few nodes, in milliseconds.
+"""Poses a mesh while a handle is dragged: an as-rigid-as-possible solve on a few nodes, in milliseconds.
 
 The deformation of `rigid.py` (Sorkine and Alexa 2007) for one pose, in NumPy alone, fast enough for every mouse event.
 `DragSystem` holds what depends on the mesh only; a `Grip`, made when handles are grabbed, what depends on the pose at
@@ -20,8 +20,8 @@ from core.geometry.surroundings import TOUCHED, carrying_nodes, surrounding_node
 from core.quaternions import nearest_rotations
 
 NODES = 160
-NEIGHBOURS = 8  # that each node is tied to, at least
-HOLD = 0.002  # of the mean degree: pull of every node to its old place, so that a drag does not move the whole body
+NEIGHBOURS = 8  # nodes that each node is tied to, at least
+HOLD = 0.002  # of the mean degree: pull of every node to its place, so that a drag does not move the whole body
 PLANTED = 2.0  # of the mean degree: the same for feet on the ground
 GROUND = 0.035  # of the size: vertices this close to the lowest stand on the ground
 DEPENDENT = 0.3  # as in `rigid.py`, which needs torch and so stays out of the window's process
@@ -30,7 +30,7 @@ STEPS = 6  # local and global steps per event; the next event continues from the
 
 @dataclass(frozen=True, eq=False)
 class DragSystem:
-    """All that solving on one mesh needs, in any units: P of its vertices as nodes, and the others' weights on them."""
+    """What solving on one mesh needs: P of its vertices as nodes, their graph, and all vertices' weights on them."""
 
     nodes: NDArray[np.int64]  # [P] vertices
     weight: NDArray[np.float64]  # [P, P] symmetric edge weights, zero on the diagonal

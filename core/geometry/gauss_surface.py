@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 NEIGHBOURS = 7
-WIDTH = 1.0  # of the distance to a point's neighbours: within it the point's field is that of a ball
+WIDTH = 1.0  # mean distances to a point's neighbours; within it the point's field is that of a ball
 LEAST_WIDTH, MOST_WIDTH = 0.0015, 0.04  # of the size
 DAMPING = 1.07  # factor on the diagonal of the system; more is smoother, 1 interpolates noise
 CHUNK = 8192
@@ -23,7 +23,7 @@ class GaussField:
     """The field of points [N, 3] of a whole surface, in normalised space; positive inside."""
 
     def __init__(self, points: NDArray[np.floating], width: NDArray[np.floating] | None = None) -> None:
-        """`width` [N] overrides how wide each point's field is."""
+        """`width` [N] replaces the widths that `point_widths` finds."""
         places = np.asarray(points, dtype=np.float64)
         self.width = point_widths(places) if width is None else np.asarray(width, dtype=np.float64)
         apart = places[:, None] - places[None]

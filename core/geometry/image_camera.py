@@ -1,4 +1,4 @@
-"""The camera assumed for images: the middle of the cameras seen in training."""
+"""The camera that is assumed for images: the middle of those in training."""
 
 from __future__ import annotations
 

@@ -13,15 +13,16 @@ from core.sequence import Handle, MeshSequence, SourceMesh, frozen_array
 
 TOLERANCE = 0.01  # of the shape's size, between a handle's path and the straight lines between its keys
 MAX_KEYS = 8  # of one handle
-EVERY = 2  # frames: an imported motion may have a key this often, where the others miss it
-HANDLES, OF_CLIPS = 8, 12  # at least this many handles, where the mesh has room; for an imported motion
+EVERY = 2  # frames: a handle of an imported motion gets at most one key in so many
+HANDLES, OF_CLIPS = 8, 12  # handles for a generated and for an imported motion, fewer on a small mesh
 PROBES = 2000
 STILL = 0.01  # of the shape's size: handles that move less are pinned
 
 
 def fitted_frames(path: NDArray[np.float64], tolerance: float, most: int = MAX_KEYS) -> list[int]:
-    """At most `most` frames of a path [T, 3] whose straight joins, from frame 0 on, stay within `tolerance` of it. The
-    frame that is farthest off is added until none is.
+    """At most `most` frames after frame 0; straight lines between them stay within `tolerance` of the path [T, 3].
+
+    The frame with the largest error is added until none is above the tolerance (Douglas and Peucker 1973).
     """
     frames = np.arange(len(path))
     chosen = [0, len(path) - 1]
@@ -55,7 +56,7 @@ def telling_vertices(source: SourceMesh, track: NDArray, taken: list[int], count
 
 
 class FittedKeys(NamedTuple):
-    """Handles that follow a motion, and the largest distance of any from its vertex, as a fraction of the size."""
+    """Handles that follow a motion, and the largest distance of one from its vertex, as a fraction of the size."""
 
     handles: tuple[Handle, ...]
     worst: float
@@ -68,8 +69,10 @@ class FittedKeys(NamedTuple):
 def keys_that_follow(
     source: SourceMesh, track: NDArray, given: Sequence[Handle] = (), most: int = MAX_KEYS, count: int = HANDLES
 ) -> FittedKeys:
-    """Handles that follow the vertex positions `track` [T, V, 3], which start in the pose and units of `source`: those
-    `given` and more at spread-out places, `count` in all, each with at most `most` keys. Still ones are pinned.
+    """Handles that follow a motion: those in `given`, and more at spread-out places, `count` in all.
+
+    `track` [T, V, 3] are positions of the vertices, the first those of `source`. Each handle gets at most `most` keys;
+    handles that hardly move are pinned.
     """
     known = {handle.vertex: handle for handle in given}
     handles: list[Handle] = []
@@ -88,7 +91,7 @@ def keys_that_follow(
 
 
 def keys_of_clip(source: SourceMesh, track: NDArray) -> FittedKeys:
-    """Handles that follow an imported motion: more of them and with more keys, as nothing else holds it."""
+    """Handles that follow an imported motion: more of them, with more keys, since nothing else determines it."""
     return keys_that_follow(source, track, most=max(MAX_KEYS, len(track) // EVERY), count=OF_CLIPS)
 
 

@@ -13,9 +13,9 @@ STIFFNESS = 30.0  # factor on edges within a piece
 def loose_pieces(
     rest: NDArray[np.floating], components: NDArray[np.integer], node_component: NDArray[np.integer]
 ) -> NDArray[np.int64]:
-    """[P] the piece each node belongs to, -1 for what bends.
+    """[P] the piece that each node belongs to, -1 for nodes that bend, which are all in a mesh of one or two parts.
 
-    Vertices [V, 3], of a mesh whose size is 1, lie on `components` [V], nodes on `node_component` [P].
+    Vertices [V, 3] of a mesh whose size is 1 lie on connected parts `components` [V], nodes on `node_component` [P].
     """
     result = np.full(len(node_component), -1)
     if components.max() < 2:

@@ -6,6 +6,7 @@ import igl
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from core.geometry.sampling import orientation
 from core.sequence import BOX_SIDE
 
 _CHUNK = 1 << 18
@@ -35,11 +36,7 @@ def is_inside(vertices: ArrayLike, faces: ArrayLike, queries: ArrayLike) -> NDAr
 
     Inside-out meshes are recognised by the sign of the signed volume. Overlapping parts are inside too.
     """
-    points, corners = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)
-    centred = points - points.mean(axis=0)
-    a, b, c = (centred[corners[:, corner]] for corner in range(3))
-    turned = -1.0 if float(np.einsum("fi,fi->", a, np.cross(b, c))) < 0 else 1.0
-    return turned * winding_number(points, corners, queries) > 0.5
+    return orientation(vertices, faces) * winding_number(vertices, faces, queries) > 0.5
 
 
 def uniform_box_points(count: int, rng: np.random.Generator) -> NDArray[np.float64]:

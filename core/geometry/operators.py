@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from core.geometry.coarse_basis import coarse_basis
 
-# Above this many vertices a factorisation takes seconds; fields are then found at so many of them.
+# Above this many vertices a factorisation takes seconds; fields are then solved for at the second number of them.
 DIRECT_VERTICES = 30_000
 _COARSE_VERTICES = 6_000
 # Components closer than this (fraction of size) are tied vertex by vertex, as a shirt is to a body.

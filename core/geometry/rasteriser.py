@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NEAR = 0.02  # faces with a corner nearer than this, in sizes of the shape, are left out
+NEAR = 0.02  # of the size: faces with a corner nearer to the camera are left out
 _CANDIDATES = 1 << 20  # pixels tested at a time, so that memory stays bounded
 
 

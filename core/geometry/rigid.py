@@ -1,9 +1,9 @@
-"""Motion on a surface that does not stretch: rotation fields on a graph of nodes, and the positions they imply.
+"""Motion of a surface that does not stretch: rotations at the nodes of a graph, and the positions they imply.
 
 As-rigid-as-possible deformation (Sorkine and Alexa 2007) in two halves that can be used apart: the local step finds
-each node's rotation from positions, the global step, a Poisson solve, finds positions from rotations. Given rotations,
-for instance those of another animal, the global step alone carries a motion over. Handles are met exactly, by the
-constrained minimiser rather than a penalty; soft targets hold the other nodes near where they are expected.
+each node's rotation from positions, the global step, a Poisson solve, finds positions from rotations. With rotations
+of another animal, the global step alone transfers a motion. Handles are met exactly, as constraints and not by a
+penalty; soft targets hold the other nodes near where they are expected.
 
 Everything is batched: `B` shapes, each with `P` nodes; the columns `T` are frames, or samples times frames.
 """
@@ -21,12 +21,12 @@ from core.precision import distances
 from core.shapes import Float
 
 NEWTON_STEPS = 9
-TOWARDS_IDENTITY = 1e-5  # added to a neighbourhood's normalised covariance: decides where it leaves a rotation open
+TOWARDS_IDENTITY = 1e-5  # added to a normalised covariance: picks the identity where it does not fix a rotation
 SOFT = 0.01  # weight of soft targets, in units of the graph's mean degree
-PULL = 0.2  # of given rotations on those that the positions imply
+PULL = 0.2  # share of the `given` rotations in each step
 STEPS = 8
-REMEMBERED = 6  # steps that Anderson acceleration extrapolates from
-DEPENDENT = 0.3  # singular value of handles' shares of the nodes, as unit vectors, below which they are not told apart
+REMEMBERED = 6  # earlier steps that Anderson acceleration extrapolates from
+DEPENDENT = 0.3  # least singular value of the handles' shares, as unit vectors, at which they are separate constraints
 
 
 class RigidSurface(NamedTuple):
@@ -177,9 +177,9 @@ class RigidSurface(NamedTuple):
         handle_targets: Float[Tensor, "B K T 3"],
         steps: int,
     ) -> tuple[Float[Tensor, "B P T 3"], Float[Tensor, "B P T 3 3"]]:
-        """As `settle`, of free rotations, but every step is extrapolated from those before (Anderson acceleration).
+        """Like `settle` without given rotations, but each step is extrapolated from earlier ones (Anderson 1965).
 
-        Large turns need hundreds of plain steps and tens of these (Peng et al. 2018).
+        Large turns need hundreds of plain steps, but only tens of these (Peng et al. 2018).
         """
         results: list[Tensor] = []
         misfits: list[Tensor] = []
@@ -195,7 +195,7 @@ class RigidSurface(NamedTuple):
         return found, rotation
 
     def energy(self, moved: Float[Tensor, "B P T 3"], rotation: Float[Tensor, "B P T 3 3"]) -> Float[Tensor, "B T"]:
-        """As-rigid energy: weighted squared distance of every edge from itself at rest, turned by its nodes."""
+        """As-rigid energy: weighted squared differences of the edges from those at rest, turned by their nodes."""
         turned = (rotation * self.covariances(moved)).sum(dim=(-1, -2)).double().sum(dim=1)
         weight, degree = self.weight.double(), self.degree.double()[..., None]
         squares = []
@@ -236,8 +236,8 @@ def _extrapolated(results: list[Tensor], misfits: list[Tensor]) -> Tensor:
 def dependence(shares: Float[Tensor, "B K P"]) -> Float[Tensor, "B K K"]:
     """What to add to the system of handles, in units of its diagonal, where several ride on the same few nodes.
 
-    Such handles cannot all be met: to tell them apart by a small difference of their shares, nodes would have to fly
-    far off. What is left over is shared among them; handles on nodes of their own are met as exactly as before.
+    Such handles cannot all be met: their shares of the nodes hardly differ, so nodes would have to move far away. What
+    remains is shared among them; handles on nodes of their own are still met exactly.
     """
     unit = shares / shares.norm(dim=-1, keepdim=True).clamp_min(1e-9)
     squared, directions = torch.linalg.eigh(unit @ unit.transpose(1, 2))

@@ -29,6 +29,10 @@ class SurfaceSamples:
             result += positions[..., self.corners[:, corner], :] * weights[:, corner, None]
         return result
 
+    def of(self, rows: NDArray[np.integer]) -> SurfaceSamples:
+        """Only these samples."""
+        return SurfaceSamples(self.face[rows], self.barycentric[rows], self.corners[rows])
+
 
 def sample_surface(vertices: ArrayLike, faces: ArrayLike, count: int, rng: np.random.Generator) -> SurfaceSamples:
     """Draw `count` points uniformly by area on vertices [V, 3], faces [F, 3]; deterministic for a given `rng` state.

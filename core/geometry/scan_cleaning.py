@@ -17,12 +17,12 @@ TRIALS = 300
 LEAST_FLOOR = 0.2  # of the points
 MOST_BELOW = 0.03  # of the points, as noise
 LEAST_SHAPE = 0.1  # of the points above the floor
-BEYOND = 0.08  # of the size: a floor goes on beside what stands on it
-BESIDE = 0.35  # of its points do
+BEYOND = 0.08  # of the size: points of a floor this far from the shape on it lie beside the shape
+BESIDE = 0.35  # of a floor's points that must lie beside the shape
 
 
 def stray_points(points: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """[N] true for points in tiny clusters; all false if that would be most of them."""
+    """[N] true for points in tiny clusters; all false if that were most of the points."""
     places = np.asarray(points, dtype=np.float64)
     if len(places) < FEWEST:
         return np.zeros(len(places), dtype=bool)

@@ -1,11 +1,11 @@
 """Guesses centre, scale and up axis of the whole shape from scans that show only part of it.
 
-A starting point, to be corrected by hand. Measured on 40 rigged models at rest, distances in longest sides, in
-brackets the box of the visible points as it is:
+It is a starting point, to be corrected by hand. Measured on 40 rigged models at rest, in units of the longest side; in
+brackets, for the box of the visible points:
 
 - depth scans with 3,000 points, cameras 17 degrees below to 46 above the horizon, 80 scans: the centre is off by 0.014
   in the median and 0.050 at the 90th percentile (0.017, 0.058), the scale by 2% on average (2%); three random points
-  several sizes away change none of it (1.1, 1.8; a factor of 4);
+  several sizes away change nothing (1.1, 1.8; a factor of 4);
 - half bodies, 30 to 65% of the surface cut away below, 512 points: the centre is off by 0.10 on average (0.18), the
   scale by 13% (20%). How much is missing below cannot be known from what is left;
 - whole shapes, 512 points: the centre by 0.01 on average, the scale by 2%.
@@ -24,7 +24,7 @@ from core.errors import DataError
 from core.sequence import Normalization, ScanSequence
 
 _ROUND = 0.4  # thickness as a part of what a round section as wide as the silhouette has; best on the rigs of 0 to 0.6
-_MIRRORED = 0.85  # distance behind the silhouette's rim as a part of that before it; exact for a ball at 1
+_MIRRORED = 0.85  # distance behind the silhouette's rim as a part of that in front of it; 1 is exact for a ball
 _RIM_NEIGHBOURS = 8
 _HIDDEN_BELOW = 0.8  # of the visible height, best on the rigs from 0 to 1.1
 _SMALLEST_CLUSTER = 0.005  # of the points: what stands apart with fewer is noise
@@ -110,7 +110,7 @@ def hidden_side(points: NDArray[np.float64], viewpoint: NDArray[np.float64]) -> 
     depth = points @ away
     rim = cells <= 1.5
     nearest = np.asarray(cKDTree(flat[rim]).query(flat, k=min(_RIM_NEIGHBOURS, int(rim.sum())))[1])
-    # The upper quartile: cells at the rim still lie before it.
+    # The upper quartile, since cells at the rim still lie in front of it.
     before = np.quantile(depth[rim][nearest.reshape(len(points), -1)], 0.75, axis=1) - depth
     thickness = np.maximum(_ROUND * width, 2 * _MIRRORED * np.clip(before, 0, width / 2))
     return points + thickness[:, None] * away

@@ -1,4 +1,4 @@
-"""Points of a shape from images: the outline is seen, the thickness behind it guessed.
+"""Points of a shape from images: the outline is seen, the thickness behind it estimated.
 
 One image shows no depth, but limbs and bodies are about as thick as they are wide: the outline is filled with a
 surface whose squared height solves a Poisson equation, which makes a half cylinder of a strip and a half ellipsoid of a
@@ -25,8 +25,8 @@ SMALLEST = 20  # pixels of a part
 def lifted_points(images: NDArray[np.uint8]) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]] | None:
     """Points [N_t, 3] of the surface in each of images [T, H, W, 3], the near side first, and the camera's place [3].
 
-    The camera is that of `image_camera`; the middle square shows VIEW_SIDE around the origin. None where frame 0 shows
-    no shape before an even background.
+    The camera is that of `image_camera`; the middle square shows VIEW_SIDE around the origin. None if frame 0 shows no
+    shape in front of an even background.
     """
     axes = picture_axes()
     frames = []

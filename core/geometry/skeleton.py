@@ -108,6 +108,14 @@ class Rig:
         return replace(self, places=scale * self.places @ turn.T, actions=actions)
 
 
+def ancestry(parents: Sequence[int] | NDArray[np.integer], joint: int) -> list[int]:
+    """A joint, its parent, and so on to the root, which has the parent -1."""
+    line = [int(joint)]
+    while parents[line[-1]] >= 0:
+        line.append(int(parents[line[-1]]))
+    return line
+
+
 def bone_maps(
     parents: Sequence[int] | NDArray[np.int64], places: Floats, rotations: Floats, translations: Floats
 ) -> tuple[Floats, Floats]:

@@ -35,7 +35,7 @@ class SoftArap:
     def __init__(self, vertices: NDArray, faces: NDArray) -> None:
         self.rest = np.asarray(vertices, dtype=np.float64)
         off = sparse.triu(-surface_operator(self.rest, faces).laplacian, k=1).tocoo()
-        # Obtuse triangles have negative cotangents, which the energy cannot have; slivers huge ones, which freeze it.
+        # Obtuse triangles have negative cotangents, which the energy must not have; slivers huge ones, which freeze it.
         weight = np.clip(off.data, 1e-3, _MOST_WEIGHT)
         self.start, self.end = np.r_[off.row, off.col], np.r_[off.col, off.row]
         self.weight = np.r_[weight, weight]
@@ -66,12 +66,12 @@ class SoftArap:
     def fit(self, start: NDArray, attached: Attached, targets: NDArray, iterations: int) -> NDArray[np.float64]:
         """Positions [V, 3] after `iterations` from `start`, pulled towards targets [N, 3]."""
         positions = start
-        drawn = attached.pull @ targets
+        pulled = attached.pull @ targets
         turning = self._turning
         for _ in range(iterations):
             # libigl wants all first rows, then all second, then all third; it gives rotations side by side.
             turns = igl.fit_rotations(turning @ positions).reshape(3, -1, 3).transpose(2, 1, 0)
-            positions = attached.factor.solve(0.5 * (turning.T @ turns.reshape(-1, 3)) + drawn)
+            positions = attached.factor.solve(0.5 * (turning.T @ turns.reshape(-1, 3)) + pulled)
         return positions
 
     def _turned(self) -> sparse.csr_matrix:

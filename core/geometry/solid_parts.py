@@ -10,9 +10,9 @@ from scipy.spatial import KDTree
 from core.sequence import BOX_SIDE
 
 SMALLEST = 0.08  # of the largest part's cells; less is noise, unless points lie on it
-SUPPORT, REACH = 4, 0.02  # this many points this near make a part seen
+SUPPORT, REACH = 4, 0.02  # a part is seen if at least so many points lie this near to it
 SMALLEST_SEEN = 0.0015  # of the largest part's cells, at least, in a seen part
-FARTHEST = 0.2  # longest bridged gap; seen parts beyond it stay apart
+FARTHEST = 0.2  # longest gap that is bridged; seen parts beyond it stay apart
 THINNEST, THICKEST = 1.2, 0.03  # radius of a bridge: in cells, and of the size
 STEEPNESS = 100.0  # of a bridge's values, per unit of length
 

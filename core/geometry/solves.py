@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from core.geometry.operators import ScreenedSolver, edge_graph, surface_operator, unit_points
+from core.quaternions import kabsch_rotations
 
 # Screening of the biharmonic solve (squared, units of 1 / size^2): keeps it regular, far below any shape's own scale.
 _BIHARMONIC_KAPPA = 1e-3
@@ -73,7 +74,7 @@ class ResidualSolver:
         columns = self._solver.columns(free_constant=False)
         self.table = self._solver.at_handles(columns)  # [K, K] of each handle's column at all handles
         size = np.abs(self.table).max()
-        # The pseudo-inverse bears handles so close together that their columns are equal to rounding.
+        # A pseudo-inverse, since columns of very close handles are equal but for rounding.
         self._weights = columns @ (np.linalg.pinv(self.table / size, rcond=1e-13) / size)
 
     def solve(self, residuals: ArrayLike) -> NDArray[np.float64]:
@@ -156,9 +157,7 @@ def _follow(points: NDArray, size: float, low: NDArray, settled: NDArray[np.bool
         spread = np.einsum("fni,fnj->fij", target - middle, source - center)
         # A line or a point of neighbours fixes no rotation; the small identity then decides for none.
         spread += (1e-6 * np.einsum("fni,fni->f", source - center, source - center) + 1e-30)[:, None, None] * np.eye(3)
-        left, _, right = np.linalg.svd(spread)
-        left[..., 2] *= np.sign(np.linalg.det(left @ right))[:, None]
-        moved = np.einsum("fij,fj->fi", left @ right, points[followers] - center[:, 0]) + middle[:, 0]
+        moved = np.einsum("fij,fj->fi", kabsch_rotations(spread), points[followers] - center[:, 0]) + middle[:, 0]
         result[frame, followers] = moved * size + low
 
 

@@ -15,8 +15,8 @@ from core.geometry.sampling import SurfaceSamples
 from core.geometry.weld import weld
 
 REACH = 0.3  # of the shape's size: paths are followed this far
-MOST_VERTICES = 40_000  # beyond, the paths of one handle set would take seconds
-LONGER = 1.5  # only where the path is this much longer is the line tested for running inside
+MOST_VERTICES = 40_000  # in larger meshes, the paths of one set of handles would take seconds
+LONGER = 1.5  # a straight line is tested for running inside only where the path is this much longer
 ALONG = (0.2, 0.5, 0.8)  # tested places on the line
 _WELD = 1e-5
 _KEPT_BYTES = 1 << 25  # of cached distances: other handles on the same mesh share most nodes
@@ -26,8 +26,8 @@ _SOURCES = 32  # whose paths are searched at a time
 class SurfaceGraph:
     """Shortest paths over a mesh of size about 1: along edges, straight across two adjacent faces, to points on faces.
 
-    Its points are the mesh's vertices [V], followed by the samples [N]. Between components and beyond `REACH` distances
-    are straight; beyond it the reach is added, so that near points stay nearer.
+    Its points are the mesh's vertices [V], followed by the samples [N]. Distances between components and beyond `REACH`
+    are straight; beyond it, `REACH` is added, so that near points stay nearer.
     """
 
     def __init__(self, vertices: ArrayLike, faces: ArrayLike, samples: SurfaceSamples) -> None:
@@ -52,7 +52,7 @@ class SurfaceGraph:
         self._kept: OrderedDict[int, NDArray[np.float32]] = OrderedDict()  # by source, the last used at the end
 
     def distances(self, sources: NDArray[np.int64], targets: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """From some of the graph's points [S] to `targets` [G], left out to all, in units of the vertices [S, G]."""
+        """Distances [S, G] from some of the graph's points [S] to `targets` [G], by default all, in mesh units."""
         columns = self._row if targets is None else self._row[targets]
         result = np.empty((len(sources), len(columns)), np.float32)
         unknown = []
@@ -73,7 +73,7 @@ class SurfaceGraph:
         return result
 
     def _search(self, starts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """From places of the graph [S] to all of them."""
+        """Distances [S, places] from some of the graph's places [S] to all of them."""
         straight = cdist(self._places[starts], self._places)
         paths = dijkstra(self._graph, directed=False, indices=starts, limit=REACH)
         apart = self._component[starts][:, None] != self._component[None]

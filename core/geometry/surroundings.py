@@ -10,10 +10,10 @@ from scipy import sparse
 
 from core.quaternions import nearest_rotations
 
-REACH = 0.1  # of the shape's size: nodes within it turn along, where they are tied to those that carry the handle
+REACH = 0.1  # of the size: nodes within it turn along if they are tied to those that carry the handle
 TOUCHED = 0.05  # least share in a handle of a node that carries it
-FEWEST = 7  # nodes that turn along where that many are tied, even beyond the reach on a coarse mesh
-CARRIED = 0.12  # least share in any vertex of a region for a node to belong to it
+FEWEST = 7  # nodes that turn along if so many are tied, on a coarse mesh even beyond the reach
+CARRIED = 0.12  # least share in some vertex of a region for a node to belong to it
 TIED = 1e-3  # of the largest weight of the graph
 
 Indices = NDArray[np.int64]

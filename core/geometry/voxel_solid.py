@@ -22,7 +22,7 @@ class VoxelSolid:
         self._centre, self._side, self._cells = np.asarray(centre, dtype=np.float64), side, len(grid)
 
     def __call__(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
-        """[Q] at places [Q, 3] in the grid's space: positive inside, at the most one half."""
+        """The field [Q] at places [Q, 3] in the grid's space: positive inside, at most one half."""
         index = ((np.asarray(places) - self._centre) / self._side + 0.5) * self._cells - 0.5 + 2
         values: NDArray[np.float64] = map_coordinates(self._values, index.T, order=1, mode="nearest")
         return values - LEVEL

@@ -11,7 +11,7 @@ def weld(points: NDArray[np.float64], tolerance: float) -> tuple[NDArray[np.int6
 
     Groups are numbered in the order of their first points.
     """
-    # Here, as banks of motions are read where only torch, numpy and safetensors are.
+    # Imported here, since banks of motions are also read on machines with only torch, numpy and safetensors.
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree

@@ -33,7 +33,7 @@ class LocalMaps(NamedTuple):
 
 
 class AffineHead(nn.Module):
-    """Maps from the trunk's tokens [B, T, M, width], and weights from their means over time."""
+    """Local maps from the trunk's tokens [B, T, M, width], and blend weights from the tokens' means over time."""
 
     def __init__(self, width: int, neighbours: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class AffineHead(nn.Module):
         self.hidden = nn.Linear(half, half)
         self.pooled = nn.Linear(half, half)
         self.score = nn.Linear(half, 1)
-        for layer in (self.to_correction, self.score):  # untrained, the head is the classical one
+        for layer in (self.to_correction, self.score):  # so that the untrained head is the classical one
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.log_agree = nn.Parameter(torch.tensor(math.log(AGREE)))
@@ -57,7 +57,7 @@ class AffineHead(nn.Module):
     def fit_gradient(
         self, displacement: Float[Tensor, "B T M 3"], anchors: Float[Tensor, "B M 3"]
     ) -> Float[Tensor, "B T M 3 3"]:
-        """The displacement's gradient around each anchor, fitted to the neighbours that keep their distance."""
+        """The displacement's gradient at each anchor, fitted to the neighbours that keep their distance."""
         frames, count = displacement.shape[1:3]
         distance, index = distances(anchors, anchors).topk(min(self.neighbours + 1, count), dim=-1, largest=False)
         flat, shape = index.flatten(1), index.shape[1:]
@@ -66,7 +66,7 @@ class AffineHead(nn.Module):
         edges = gather_rows(moved, flat).unflatten(1, shape) - moved[:, :, None]
         edges = edges.unflatten(-1, (frames, 3))
         stretch = ((edges.norm(dim=-1) - distance[..., None]) / size[..., None]).square().mean(dim=-1)  # [B, M, k]
-        # Motions during sampling stretch everything: what counts is stretching more than the others.
+        # Motions during sampling stretch everything, so only stretching more than the others counts.
         least = stretch[..., 1:].amin(dim=-1, keepdim=True) if shape[1] > 1 else 0.0
         weight = torch.exp(-2.0 * (distance / size).square() - stretch / (TIGHT**2 + least)).detach()
         offset = gather_rows(anchors, flat).unflatten(1, shape) - anchors[:, :, None]
@@ -81,7 +81,7 @@ class AffineHead(nn.Module):
         fit: Float[Tensor, "B T M 3 3"],
         anchors: Float[Tensor, "B M 3"],
     ) -> LocalMaps:
-        """The anchors' fitted maps with the learned correction."""
+        """The anchors' fitted maps, corrected by the network."""
         correction = self.to_correction(self.norm(tokens))
         gradient = fit + correction[..., 3:].unflatten(-1, (3, 3))
         moved = anchors[:, None] + displacement + 0.1 * correction[..., :3]
@@ -99,7 +99,7 @@ class AffineHead(nn.Module):
     ) -> Float[Tensor, "B T Q 3"]:
         """Positions of the points in every frame.
 
-        `tokens` are means over time; `distance` runs along the surface if known, else it is straight.
+        `tokens` are means over time; `distance` is measured along the surface, by default straight.
         """
         frames, count = maps.constant.shape[1:3]
         weights = self.blend_weights(maps, tokens, anchors, points, distance)
@@ -117,7 +117,7 @@ class AffineHead(nn.Module):
         points: Float[Tensor, "B Q 3"],
         distance: Float[Tensor, "B Q M"] | None = None,
     ) -> Float[Tensor, "B Q M"]:
-        """Convex weights on the nearest anchors, shared by all frames, so that smooth motions stay smooth."""
+        """Convex weights of the nearest anchors, shared by all frames, so that smooth motions stay smooth."""
         near = min(self.neighbours, anchors.shape[1])
         every = distances(points, anchors) if distance is None else distance
         distance, index = every.topk(near, dim=-1, largest=False)
@@ -156,7 +156,7 @@ class AffineHead(nn.Module):
 
 
 def differentiable_rotation(covariance: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """`polar_rotation` with its exact derivative, which differentiating the iteration would lose precision on.
+    """`polar_rotation` with its exact derivative; differentiating its iterations would lose precision.
 
     R + dR = R (I + [w]) with (tr(S) I - S) w = the axial vector of R^T dC, where S = R^T C is symmetric.
     """

@@ -24,9 +24,9 @@ class ConditionTokens(NamedTuple):
 class HandleConditioner(nn.Module):
     """Handle tracks as corresponding points (paper Eq. 4): where each handle is in frame 0 and where it must be.
 
-    A track is filled linearly in time; whether a frame is really given, and how far the given frames before and
-    after it are, goes in beside the position, so that the network can tell a key from an in-between. One token per
-    handle and time token; a learned token that is always visible stands for "no observation".
+    Tracks are filled linearly in time. The keyframe mask, and the distances to the keyframes before and after, are
+    further inputs, so that the network can tell a keyframe from an in-between. There is one token per handle and time
+    token; a learned token that is always visible stands for "no observation".
     """
 
     def __init__(self, width: int, frames_per_token: int, expansion: int, estimated: bool = False) -> None:
@@ -38,7 +38,7 @@ class HandleConditioner(nn.Module):
         self.encoder = CrossAttentionLayer(width, expansion)
         self.nothing = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.nothing, std=0.02)
-        # Marks handles that were estimated from a scan, not given by a person.
+        # Marks handles that were estimated from a scan rather than set by a person.
         self.estimated = nn.Parameter(torch.zeros(width)) if estimated else None
 
     def forward(self, handles: HandleCondition, tracks: FilledTracks | None = None) -> ConditionTokens:
@@ -85,7 +85,7 @@ class PointConditioner(nn.Module):
         nn.init.normal_(self.nothing, std=0.02)
 
     def forward(self, points: Tensor, present: Tensor | None = None) -> ConditionTokens:
-        """Points [B, L, 3] -> tokens [B, 1, 1 + L, C]; those that are not `present` [B, L] are hidden."""
+        """Points [B, L, 3] -> tokens [B, 1, 1 + L, C]; points that are not `present` [B, L] are hidden."""
         batch, count, _ = points.shape
         tokens = self.embedding(points)
         tokens = torch.cat([self.nothing.expand(batch, 1, -1).to(tokens.dtype), tokens], dim=1)

@@ -1,7 +1,7 @@
 """Classical deformations from handles, as additional inputs of the motion denoiser.
 
-Each is [B, T, M, 3], a displacement per anchor and moving frame from the handles' filled tracks. None is right
-everywhere, but learning which to trust where is easier than learning the motion itself.
+Each is a displacement [B, T, M, 3] per anchor and moving frame, from the handles' filled tracks. None is right
+everywhere, but learning which one to trust where is easier than learning the motion itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.geometry.rigid import polar_rotation
 from core.shapes import Bool, Float
 
 ITERATIONS = 16
-MOMENTUM = 0.7  # on unseen motions ten iterations with 0.8 do nearly as well as twenty with 0.5
+MOMENTUM = 0.7  # of the iterations; on unseen motions, ten with 0.8 are nearly as good as twenty with 0.5
 HOLD = 100.0  # weight of a handle's target, in units of the mean degree of the graph
 
 
@@ -39,9 +39,9 @@ def as_rigid_as_possible(
     known: Float[Tensor, "B T K 3"],
     present: Bool[Tensor, "B K"],
 ) -> Float[Tensor, "B T P 3"]:
-    """Local-global iterations on the neighbourhood graph (Sorkine and Alexa 2007), the handles being the last K points.
+    """Local-global iterations on the neighbourhood graph (Sorkine and Alexa 2007); the last K points are the handles.
 
-    `start` is the displacement to begin with. Returns the displacement of all points.
+    They begin with the displacement `start`. Returns the displacement of all points.
     """
     if not present.shape[1]:
         return start
@@ -96,7 +96,7 @@ class RigidSystem(NamedTuple):
         return rigid_step(self, moved, targets)
 
     def as_written(self, moved: Tensor, targets: Tensor) -> Tensor:
-        """The step itself, which `rigid_step` may have compiled."""
+        """The step itself, uncompiled; `rigid_step` may be a compiled version of it."""
         rest, degree = self.rest, self.degree[:, :, None, None]
         rotation = self.rotations(moved)
         turn = lambda x: torch.einsum("bptij,bpj->bpti", rotation, x[:, :, 0])  # noqa: E731
@@ -111,7 +111,7 @@ class RigidSystem(NamedTuple):
 
 
 class RigidStep(nn.Module):
-    """A step as a module, which a long training can compile in place: hundreds of products become a few loops."""
+    """A step as a module, so that training can compile it in place: hundreds of products become a few loops."""
 
     def forward(self, system: RigidSystem, moved: Tensor, targets: Tensor) -> Tensor:
         return system.as_written(moved, targets)

@@ -1,7 +1,7 @@
 """Denoisers of latent sets (paper 3.2): the shape denoiser and the motion denoiser of interleaved attention blocks.
 
-A denoiser here is only the network F of the EDM parametrisation; `diffusion.edm` wraps it. `prepare` computes once what
-all noise levels share (keys and values of shape latents and condition tokens, fixed features), and every call gets it.
+A denoiser here is only the network F of the EDM parametrisation; `diffusion.edm` wraps it. `prepare` computes what all
+noise levels share (keys and values of shape latents and condition tokens, fixed features); every call takes its result.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ GUESSES = 4  # the warm start's mean, and classical solutions as differences fro
 # Network inputs per anchor and frame: the mean displacement, the logarithm of its scale, each guess as a bounded
 # direction, and then the guesses in whitened units, 3 per guess.
 PRIOR_FEATURES = 4 + 3 * GUESSES
-# Of a borrowed motion: a bounded direction from the mean, the same in whitened units, its error at the handles, and a
-# flag for its presence.
+# Of a borrowed motion: its difference from the mean as a bounded direction and in whitened units, its error at the
+# handles, and a flag for its presence.
 BORROWED_CHANNELS = 8
 POSITION_SCALE = 0.3  # from whitened positions to about the size of the shape
 FAINT = 0.02  # lower bound of affinities
@@ -47,7 +47,7 @@ class Prepared(NamedTuple):
     visible: Tensor  # [B * T, L]
     space_affinity: Tensor | None = None  # [B, M, M] logarithm, for attention over the set
     condition_affinity: Tensor | None = None  # [B, M, L] logarithm, for the condition's attention
-    directions: Tensor | None = None  # [B, T, M, guesses, 3] whitened; in frames, not time tokens
+    directions: Tensor | None = None  # [B, T, M, guesses, 3] whitened; T counts frames, not time tokens
     borrowed: Tensor | None = None  # [B, M, 1] bool: shape latents that sit on a body of the bank
 
     def repeat(self, seeds: int) -> Prepared:
@@ -87,7 +87,7 @@ class ShapeBlock(nn.Module):
 class ShapeDenoiser(nn.Module):
     """Denoises the shape latents of frame 0 (paper 3.2.1).
 
-    `anchored`: the first three channels are positions, which also get a point embedding.
+    If `anchored`, the first three channels are positions, which also get a point embedding.
     """
 
     def __init__(self, config: DenoiserConfig, channels: int, anchored: bool = False) -> None:
@@ -99,7 +99,7 @@ class ShapeDenoiser(nn.Module):
         self.blocks = nn.ModuleList(ShapeBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
         self.output = zero_linear(config.width, channels)
-        # What differs from a body is another thing than what differs from the mean.
+        # Differences from a body are distributed unlike those from the mean, so they get a layer of their own.
         self.borrowed_output = zero_linear(config.width, channels) if config.borrowed else None
 
     def _blocks(self) -> list[ShapeBlock]:
@@ -111,8 +111,10 @@ class ShapeDenoiser(nn.Module):
         fixed: Float[Tensor, "B M C"] | None = None,
         borrowed: Bool[Tensor, "B M 1"] | None = None,
     ) -> Prepared:
-        """`condition` describes frame 0 only: its tokens are [B, 1, L, C]. `fixed` is added to the embedded latents,
-        of which `borrowed` ones sit on a body.
+        """Computes everything independent of the noise.
+
+        `condition` describes frame 0 only: its tokens are [B, 1, L, C]. `fixed` is added to the embedded latents;
+        `borrowed` marks those that sit on a body.
         """
         tokens = condition.tokens[:, 0]
         return Prepared(
@@ -232,7 +234,7 @@ class MotionDenoiser(nn.Module):
         self.output = zero_linear(width, patch * channels)
         self.to_scales = nn.Linear(width, patch * GUESSES) if config.output_directions else None
         if self.to_scales is not None:
-            # Initialised to the first guess besides the mean, the best of them.
+            # Initialised to the first guess after the mean, which is the best.
             nn.init.zeros_(self.to_scales.weight)
             start = torch.zeros(patch, GUESSES)
             start[:, 1] = 1.0
@@ -256,7 +258,7 @@ class MotionDenoiser(nn.Module):
     ) -> Prepared:
         """Computes everything independent of the noise. The first M shape latents belong to the M motion anchors.
 
-        `prior_features` and `affinity` come from the warm start (see `MotionDiffusion`), `scan` are features of scans.
+        `prior_features` and `affinity` come from the warm start (see `MotionDiffusion`), `scan` from scan features.
         """
         time_tokens = observed.tokens.shape[1]
         shape_tokens = self.from_shape(shape_latents)
@@ -297,7 +299,7 @@ class MotionDenoiser(nn.Module):
         )
 
     def with_borrowed(self, prepared: Prepared, borrowed: Float[Tensor, "B T M 8"]) -> Prepared:
-        """The condition with a motion of the bank as a further guess, see `MotionDiffusion.borrowed_features`."""
+        """The condition with a borrowed motion as a further guess, see `MotionDiffusion.borrowed_features`."""
         if self.from_borrowed is None or prepared.directions is None:
             return prepared
         return prepared._replace(

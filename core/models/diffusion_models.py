@@ -32,12 +32,12 @@ from core.models.warm_start import (
 )
 from core.shapes import Float
 
-NOTHING_AFFINITY = 0.3
-FARTHEST = 10.0  # scales: guesses farther from the mean are clipped
+NOTHING_AFFINITY = 0.3  # of each anchor with tokens that are not handles
+FARTHEST = 10.0  # scales from the mean; guesses farther away are clipped
 
 
 class MotionCondition(NamedTuple):
-    """A prepared condition with the frame of reference in which its latents are whitened."""
+    """A prepared condition, with the warm start that its latents are whitened by."""
 
     prepared: Prepared
     warm: WarmStart | None
@@ -46,8 +46,8 @@ class MotionCondition(NamedTuple):
 class MotionDiffusion(nn.Module):
     """Motion denoiser with its handle conditioner and the latents' statistics.
 
-    With a warm start, displacement channels are whitened by its mean and scale; other channels, and all without one, by
-    constants fitted once per training.
+    With a warm start, displacement channels are whitened by its mean and scale. Other channels, or without one all, are
+    whitened by constants that are fitted once per training.
     """
 
     latent_mean: Tensor
@@ -94,11 +94,11 @@ class MotionDiffusion(nn.Module):
         warm: WarmStart | None = None,
         tracks: FilledTracks | None = None,
     ) -> MotionCondition:
-        """Encode the condition once.
+        """Encode the condition once for all denoiser calls.
 
         `nodes` are farthest points of the surface; the first M are the motion's anchors. `distance` are surface
-        distances of nodes and handles, see `warm_start`. `warm` (from `geometry`) and `tracks` (filled handle tracks)
-        can be passed if known.
+        distances between nodes and handles, see `warm_start`. `warm` (from `geometry`) and `tracks` (the filled handle
+        tracks) are computed unless they are passed.
         """
         tracks = fill_tracks(handles) if tracks is None else tracks
         anchors = nodes[:, : self.latents]
@@ -167,10 +167,10 @@ class MotionDiffusion(nn.Module):
     def borrowed_features(
         self, warm: WarmStart, borrowed: Float[Tensor, "B T M 3"], missed: Float[Tensor, " B"], present: Tensor
     ) -> Float[Tensor, "B T M 8"]:
-        """A borrowed motion as the denoiser uses it: displacements of the anchors, how far its handles were from their
-        tracks before they were met; all zero where `present` [B] is False.
+        """Borrowed displacements of the anchors as denoiser features; zero where `present` [B] is False.
 
-        Displacements enter twice, as guesses do in `prior_features`.
+        Displacements enter twice, as guesses do in `prior_features`. `missed` is how far the handles were from their
+        tracks before the motion was corrected to meet them.
         """
         direction = borrowed - warm.mean
         bounded = direction * (direction.square().sum(dim=-1, keepdim=True) + warm.scale.square()).rsqrt()

@@ -11,10 +11,10 @@ from core.shapes import Float
 
 
 class LocalAttention(nn.Module):
-    """Features at query points from their k nearest source points: attention that knows relative positions only.
+    """Features [B, Q, C] at query points from their k nearest source points, by relative positions only.
 
-    Nearer sources win unless the network says otherwise; the distance of the last neighbour sets the scale, and its
-    own weight is all but zero, so that features stay continuous where the neighbours change.
+    Nearer sources count more unless the network learns otherwise. The distance of the last neighbour sets the scale and
+    gives it a weight near zero, so that features stay continuous where the neighbours change.
     """
 
     def __init__(self, neighbours: int, width: int, token_width: int = 0) -> None:

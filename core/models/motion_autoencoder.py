@@ -3,7 +3,7 @@
     source, target points [B, N, 3], [B, T, N, 3] --embed and concatenate--> one cross-attention from the anchors
     -> latents [B, T, M, C_d] -> self-attention layers per frame -> context -> position of any query point
 
-What differs from the published network (paper 3.1.2), each by a config field:
+Differences from the published network (paper 3.1.2), each by a config field:
 
 `explicit_displacement`: the first three channels are the displacement of the anchor itself, which the shared
     farthest-point indices give exactly; the encoder learns only the remaining channels (none if there are three).
@@ -108,7 +108,7 @@ class MotionAutoencoder(nn.Module):
     ) -> Float[Tensor, "B T Q 3"]:
         """Positions of frame-0 points in every frame.
 
-        `distance` from the anchors runs along the surface if known (used by `flow_head: affine` only).
+        `distance` from the anchors is measured along the surface, by default straight (`flow_head: affine` only).
         """
         if self.config.flow_head == "affine":
             assert context.maps is not None and context.blend_tokens is not None

@@ -52,7 +52,7 @@ class ScanCondition(NamedTuple):
 
 
 class ScanFeatures(nn.Module):
-    """Local scan features at given places: attention to the nearest scan points by relative position."""
+    """Local scan features at places: attention to the nearest scan points by relative position."""
 
     def __init__(self, channels: int, neighbours: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class ScanFeatures(nn.Module):
         points: Float[Tensor, "B *rest L 3"],
         present: Bool[Tensor, "B *rest L"],
     ) -> Float[Tensor, "B *rest M C"]:
-        """Features that vanish where no scan point is near."""
+        """Features [B, ..., M, C] that vanish where no scan point is near."""
         visible = torch.where(present[..., None], points, FAR).flatten(0, -3)
         flat = places.flatten(0, -3)
         nearest = distances(flat, visible).amin(dim=-1, keepdim=True)
@@ -73,7 +73,7 @@ class ScanFeatures(nn.Module):
 
 
 class VoxelConditioner(nn.Module):
-    """Surface occupancy 32^3 through 3D convolutions to 8^3 = 512 tokens; the frames of one token are its channels."""
+    """Surface occupancy 32^3 through 3D convolutions to 8^3 = 512 tokens; the frames of a time token are channels."""
 
     def __init__(self, width: int, frames: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ def with_tokens(tokens: ConditionTokens, more: Float[Tensor, "B T L C"]) -> Cond
 
 
 def by_time_token(frames: Float[Tensor, "B T *rest"], patch: int) -> Float[Tensor, "BT F *rest"]:
-    """The rest frame and `patch` moving frames for each time token, folded into the batch."""
+    """The rest frame and `patch` moving frames of each time token, folded into the batch."""
     rest, moving = frames[:, :1], frames[:, 1:]
     tokens = moving.shape[1] // patch
     groups = moving.unflatten(1, (tokens, patch))

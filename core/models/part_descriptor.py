@@ -1,8 +1,8 @@
 """Part descriptor: a small network that gives corresponding surface points of different bodies similar descriptors.
 
 Self-attention over the points of one shape gives each a unit vector (`descriptor`) in which the left fore hoof of a
-horse lies near that of a dog, whatever their poses and proportions, and, once for the shape, where it faces and which
-way is up. It learns from joint names and skin weights of rigs (see `core.training.parts_objective`).
+horse lies near that of a dog, whatever their poses and proportions; the shape as a whole gets its heading and its up
+axis. It learns from joint names and skin weights of rigs (see `core.training.parts_objective`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class DescribedParts(NamedTuple):
     """The network's output for surfaces turned to face +Z."""
 
     descriptor: Tensor  # [B, N, D] unit vectors
-    heading: Tensor  # [B] angle about Y from +Z to where each faces, in (-pi, pi]
+    heading: Tensor  # [B] angle about Y from +Z to where each surface faces, in (-pi, pi]
 
 
 class Parts(NamedTuple):
@@ -80,8 +80,10 @@ class PartDescriptor(nn.Module):
 def describe_parts(
     network: PartDescriptor, points: Float[Tensor, "B N 3"], normals: Float[Tensor, "B N 3"]
 ) -> DescribedParts:
-    """Try several headings and keep the one in which the network is most certain of the parts; then turn each surface
-    to face +Z, where parts are told apart best, and evaluate again.
+    """Describe surfaces of unknown heading.
+
+    Several headings are tried, and the one kept in which the network is most certain of the parts. Each surface is then
+    turned to face +Z, where parts are distinguished best, and described again.
     """
     batch, device = len(points), points.device
     angles = torch.arange(AROUND, device=device) * (2 * torch.pi / AROUND)
@@ -100,7 +102,7 @@ def describe_parts(
 
 
 def about_y(angle: Float[Tensor, " B"]) -> Float[Tensor, "B 3 3"]:
-    """Rotations that take +Z to where `angle` points; points times one are turned back to face +Z."""
+    """Rotations about Y that take +Z to the heading `angle`; `points @ rotation` turns points back to face +Z."""
     sine, cosine, zero, one = angle.sin(), angle.cos(), torch.zeros_like(angle), torch.ones_like(angle)
     rows = [(cosine, zero, sine), (zero, one, zero), (-sine, zero, cosine)]
     return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
@@ -118,7 +120,7 @@ def build_part_descriptor(config: Config) -> PartDescriptor:
 
 
 def body_frame(up: Float[Tensor, "B 3"], forward: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 3"]:
-    """The rotation with columns left, up and forward; up is kept where the two are not orthogonal."""
+    """The rotation with columns left, up and forward; forward is made orthogonal to up."""
     up = nn.functional.normalize(up, dim=-1, eps=1e-6)
     forward = forward - (forward * up).sum(dim=-1, keepdim=True) * up
     forward = nn.functional.normalize(forward, dim=-1, eps=1e-6)

@@ -1,4 +1,4 @@
-"""Outward normals of a bare point set: local planes, oriented by where the shape lies."""
+"""Outward normals of a point set: local planes, oriented by the side on which the shape lies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.precision import distances
 from core.shapes import Bool, Float
 
 PLANE_NEIGHBOURS = 8
-SIDE_NEIGHBOURS = 12  # neighbours whose centre lies inside the shape, seen from a surface point
+SIDE_NEIGHBOURS = 12  # neighbours of a surface point; their centre lies on the inner side of it
 VOTES = 6  # rounds in which neighbours on the same sheet agree on a side
 FAR = 50.0  # where absent points are put
 

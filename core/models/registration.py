@@ -19,11 +19,11 @@ from core.shapes import Bool, Float
 NODES = 128  # nodes that are tracked
 ITERATIONS = 4
 HOLD = 0.3  # weight of a matched node's target, in units of the mean degree of the graph
-LOOSE = 1e-3  # weight that ties every node to its predicted position
+LOOSE = 1e-3  # weight of every node's predicted position, in the same units
 REACH = (0.10, 0.05)  # distance at which a match's weight is e^-1, in the first and in the last iteration
 HANDLES = 32  # nodes that become handles
-CONFIDENT = 0.35
-DEVIATION = 0.02  # of a registered node's displacement component from the truth, as measured on visible nodes
+CONFIDENT = 0.35  # from this confidence on, a node counts as observed
+DEVIATION = 0.02  # standard deviation of a displacement component from the truth, measured on visible nodes
 VELOCITY = 0.7  # share of the last frame's displacement that the next one starts with
 
 
@@ -53,7 +53,7 @@ def register_scans(
 
 
 def smoothed(displacements: Float[Tensor, "B T P 3"]) -> Float[Tensor, "B T P 3"]:
-    """Removes the matches' frame-to-frame noise by a binomial mean over five frames; frame 0 is at rest."""
+    """Displacements averaged over five frames by binomial weights, which removes matching noise; 0 in frame 0."""
     whole = torch.cat([torch.zeros_like(displacements[:, :1]), displacements], dim=1)
     frames = whole.shape[1]
     if frames < 3:
@@ -81,10 +81,10 @@ def handles_of(
     often: float = 0.3,
     deviation: float = DEVIATION,
 ) -> HandleCondition:
-    """At most `count` handles at nodes observed in at least the given share of the frames.
+    """At most `handles` handles at nodes that are observed in more than the share `often` of the frames.
 
-    Nodes are taken in order (farthest points first). Where a frame does not show one it moves with its neighbours,
-    since a handle that comes and goes would shake the whole shape.
+    Nodes are taken in order (farthest points first). A frame that does not show a node still keys its handle, where its
+    neighbours carried it: a handle that comes and goes would shake the whole shape.
     """
     seen = (found.confidence > CONFIDENT).float().mean(dim=1) > often
     count = min(handles, nodes.shape[1])
@@ -104,7 +104,7 @@ def confidence_of(
     scans: Float[Tensor, "B T L 3"],
     present: Bool[Tensor, "B T L"],
 ) -> Float[Tensor, "B T P"]:
-    """In 0..1: how well each node's neighbourhood is observed in each frame under this motion."""
+    """How well each node's neighbourhood is observed in each frame under this motion, in 0..1."""
     frames = range(scans.shape[1])
     near = [match(nodes + displacements[:, t], scans[:, t], present[:, t], REACH[1])[1] for t in frames]
     return torch.stack(near, dim=1)
@@ -130,10 +130,10 @@ def _follow(
 
 
 def match(nodes: Tensor, scan: Tensor, present: Tensor, reach: float) -> tuple[Tensor, Tensor]:
-    """Where each node should go [B, P, 3] and how surely [B, P].
+    """Targets [B, P, 3] of the nodes and their confidence [B, P].
 
-    A scan point pulls the node nearest to it, so that nodes of the hidden side, which are never the nearest ones, are
-    not pulled through the shape.
+    A scan point pulls only the node nearest to it, so that nodes of the hidden side, which are never nearest, are not
+    pulled through the shape.
     """
     batch, count, _ = nodes.shape
     distance = distances(scan, nodes)  # [B, L, P]

@@ -40,7 +40,7 @@ class HandleCondition(NamedTuple):
     """Handles of a batch, padded to K; frames are the moving frames 1..T-1 (frame 0 is rest by definition)."""
 
     positions: Tensor  # [B, K, 3] in frame 0
-    displacements: Tensor  # [B, T, K, 3], only meaningful where given
+    displacements: Tensor  # [B, T, K, 3], only meaningful where `keyframe_mask` is true
     keyframe_mask: Tensor  # [B, T, K] bool
     present: Tensor  # [B, K] bool: False for padding
     variance: Tensor | None = None  # [B, K] of a displacement component where it was estimated; None: exact
@@ -51,18 +51,18 @@ class WarmStart(NamedTuple):
     scale: Tensor  # [B, T, M, 1]
     noise_cholesky: Tensor  # [B, M, M]
     affinity: Tensor  # [B, M, M] prior correlation of the parts' motion at two anchors
-    handle_affinity: Tensor  # [B, M, K] likewise of an anchor and a handle, 0 for padding
+    handle_affinity: Tensor  # [B, M, K] the same for an anchor and a handle, 0 for padding
     guesses: Tensor  # [B, T, M, G, 3] solutions of other classical methods, see `core.models.deformation_priors`
 
 
 class FilledTracks(NamedTuple):
-    displacements: Tensor  # [B, T, K, 3], linear in time between given frames, constant after the last
-    before: Tensor  # [B, T, K] frames since the last given frame (frame 0 counts)
-    after: Tensor  # [B, T, K] frames until the next given frame; T when there is none
+    displacements: Tensor  # [B, T, K, 3], linear in time between keyframes, constant after the last
+    before: Tensor  # [B, T, K] frames since the last keyframe (frame 0 is one)
+    after: Tensor  # [B, T, K] frames until the next keyframe; T if there is none
 
 
 def fill_tracks(handles: HandleCondition) -> FilledTracks:
-    """Interpolate every track in time; frame 0 is given with zero displacement."""
+    """Interpolate every track in time; frame 0 is a keyframe with zero displacement."""
     batch, frames, count = handles.keyframe_mask.shape
     device = handles.keyframe_mask.device
     first = torch.ones(batch, 1, count, dtype=torch.bool, device=device)
@@ -84,7 +84,7 @@ def fill_tracks(handles: HandleCondition) -> FilledTracks:
 
 
 def track_uncertainty(tracks: FilledTracks) -> Float[Tensor, "B T K"]:
-    """Uncertainty of a handle's own place: 0 at its keys, a bridge between them, growing to 1 after the last."""
+    """Uncertainty of a handle's own position: 0 at its keyframes, a bridge between them, rising to 1 after the last."""
     frames = tracks.before.shape[1]
     bridge = torch.where(
         tracks.after >= frames,
@@ -105,7 +105,7 @@ def graph_weights(
 ) -> Float[Tensor, "B P P"]:
     """Symmetric edge weights between near points; invalid points have none.
 
-    `distance` runs along the surface if known; else it is straight.
+    `distance` is measured along the surface, by default straight.
     """
     count = points.shape[1]
     if distance is None:
@@ -125,7 +125,7 @@ def graph_weights(
 def graph_prior(
     points: Float[Tensor, "B P 3"], valid: Bool[Tensor, "B P"], distance: Float[Tensor, "B P P"] | None = None
 ) -> Prior:
-    """The prior described above, in double precision; `distance` as for `graph_weights`."""
+    """The prior described above, in double precision; `distance` is as for `graph_weights`."""
     count = points.shape[1]
     # In double precision: the kernel inverts a nearly singular Laplacian, and the matrix is small.
     points = points.double()
@@ -156,8 +156,8 @@ def warm_start(
     """Condition the prior on the handles (see above). Without handles the mean is zero.
 
     `nodes` are the graph's surface points, the more the better; the first `count` are the motion's anchors (M).
-    `distance` [B, P + K, P + K] are surface distances of nodes and then handles, if known; padding handles may be left
-    out.
+    `distance` [B, P + K, P + K] are surface distances between nodes and handles, in this order, if known; padding
+    handles may be left out.
     """
     tracks = fill_tracks(handles) if tracks is None else tracks
     frames = handles.keyframe_mask.shape[1]
@@ -217,7 +217,7 @@ def warm_start(
 
 
 def correlation_root(covariance: Float[Tensor, "B M M"]) -> Float[Tensor, "B M M"]:
-    """Lower Cholesky factor of the correlation matrix, with a little independent noise for a safe inverse."""
+    """Lower Cholesky factor of the correlation matrix, with a little independent noise so that it is definite."""
     deviation = covariance.diagonal(dim1=-2, dim2=-1).clamp_min(1e-10).sqrt()
     correlation = covariance / (deviation[:, :, None] * deviation[:, None, :])
     eye = torch.eye(covariance.shape[-1], device=covariance.device, dtype=covariance.dtype)

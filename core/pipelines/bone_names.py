@@ -18,7 +18,8 @@ from scipy.spatial import KDTree
 
 from core.bank.matching import yaw
 from core.bank.parts import CLASSES, bare_name, part_of
-from core.pipelines.wings_and_fins import FISH, ancestry, fins, flier, wings
+from core.geometry.skeleton import ancestry
+from core.pipelines.wings_and_fins import FISH, fins, flier, wings
 
 Floats = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Makes rigs with the bank: the skeleton of the most similar shape, and motions that bend every joint."""
+"""Makes rigs with the bank: the skeleton of the most similar shape, and borrowed motions that bend its joints."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from core.pipelines.make_rig import USUAL, RigOptions, RigResult, make_rig
 from core.pipelines.moving_body import MovingBody, wish_for
 from core.pipelines.part_descriptions import PartDescriptions
 from core.pipelines.request import OnStep, Windows, phase_reporter
+from core.quaternions import kabsch_rotations
 from core.rigging.guide import Guide
 from core.sequence import MeshSequence, Normalization, SourceMesh
 
@@ -174,10 +175,9 @@ def _carried(body: MovingBody, match: Match, joint: int) -> Floats:
     spread = (weight[:, None] * their_own).T @ their_own
     # Rotated and scaled as the nodes around are, and a little as the whole shapes are.
     covariance = (weight[:, None] * own).T @ their_own + 0.1 * np.trace(spread) * match.turn.T
-    u, _, v = np.linalg.svd(covariance)
-    u[:, 2] *= np.sign(np.linalg.det(u @ v))
+    rotation = kabsch_rotations(covariance)
     scale = np.sqrt(float(weight @ np.square(own).sum(axis=1)) / max(float(np.trace(spread)), 1e-9))
-    found = my_middle + np.clip(scale, 0.5, 2.0) * (u @ v) @ (place - their_middle)
+    found = my_middle + np.clip(scale, 0.5, 2.0) * rotation @ (place - their_middle)
     # If the shapes differ much, the joint would be carried far out of the body; it must stay near.
     away = mine - found
     apart = np.linalg.norm(away, axis=1)

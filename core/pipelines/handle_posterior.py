@@ -1,9 +1,9 @@
-"""Borrowed motions conditioned on the handles: what several handles miss together, the body misses too.
+"""Borrowed motions conditioned on several handles: an error that handles share is an error of the body.
 
-A motion's error is taken to be Gaussian: it moves like the poses of the other windows that fit the request, like a
-smooth field on the surface, and as one rigid body. How much of each is what makes the handles' own errors likeliest
-(type II maximum likelihood), so that a swimming fish is not turned by its tail, and a falling one is. Frames are
-independent: the handles' errors are continued between keys beforehand.
+A motion's error is modelled as Gaussian with three parts: differences of the poses of other windows that fit the
+request, smooth fields on the surface, and rigid motion of the whole body. Their scales are those that make the handles'
+errors likeliest (type II maximum likelihood), so that a handle on its tail does not turn a swimming fish, but a falling
+one. Frames are independent; the handles' errors are continued between keys beforehand.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody
 
 Doubles = NDArray[np.float64]
 
-MOST_HANDLES = 16  # more say nothing new about a body of 128 nodes
-SMOOTH = 0.1  # variance of smooth fields beside that of the poses
-NOISE = 0.15  # deviation of of what one handle alone does, over how far the handles are to move
-POSED = (0.1, 0.3, 1.0, 3.0)  # scales of the poses' deviation that compete
-RIGID = (0.0, 0.1, 0.3, 1.0)  # of the rigid motion's: shifts over how far the handles are to move
+MOST_HANDLES = 16  # more say hardly anything new about a body of 128 nodes
+SMOOTH = 0.1  # variance of smooth fields, in units of that of the poses
+NOISE = 0.15  # deviation of each handle's independent error, in units of how far the handles are to move
+POSED = (0.1, 0.3, 1.0, 3.0)  # scales of the poses' deviation that are compared
+RIGID = (0.0, 0.1, 0.3, 1.0)  # the same for shifts of the body, in units of how far the handles are to move
 TURN = 0.5  # radians that a rigid motion of scale 1 turns by
-ROUNDS = 2  # in which the rigid part is linearised again
+ROUNDS = 2  # of linearising the rigid motion again
 WEIGHED = 8  # frames in which the scales are compared
-BELIEF = 0.5  # share of the borrowed rotations beside those of the conditioned positions
+BELIEF = 0.5  # share of the borrowed rotations; the rest are those of the conditioned positions
 
 
 class _Spread(NamedTuple):
@@ -46,16 +46,16 @@ class _Spread(NamedTuple):
 def follow_handles(
     body: MovingBody, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles
 ) -> Borrowed:
-    """The motions [S, T, P, ...] that are likeliest given the keys.
+    """The likeliest motions [S, T, P, ...] under the keys.
 
-    `poses` [N, P, 3] are displacements of the nodes in windows that fit the request. One moving handle says too little
-    about the rest of a body: then motions stay as they are. Handles are met nearly, not exactly.
+    `poses` [N, P, 3] are displacements of the nodes in windows that fit the request. Motions with one moving handle are
+    returned unchanged, since it says too little about the rest of the body. Handles are met nearly, not exactly.
     """
     if handles.moving < 2:
         return borrowed
     if handles.loop:
         borrowed = closed_loop(borrowed)
-    handles = handles.of(_telling(handles.seats))
+    handles = handles.of(_representative(handles.seats))
     seats = handles.seats
     rest = body.nodes.astype(np.float64)
     moved = borrowed.positions.double().numpy()
@@ -90,8 +90,8 @@ def follow_handles(
     return Borrowed(positions, _rotations(body, positions, torch.from_numpy(turned).float(), borrowed.rotations))
 
 
-def _telling(seats: HandleSeats) -> NDArray[np.int64]:
-    """Which handles are asked: all, or of many an even choice over the body."""
+def _representative(seats: HandleSeats) -> NDArray[np.int64]:
+    """Rows of the handles to condition on: all, or an even choice over the body if there are many."""
     if len(seats.places) <= MOST_HANDLES:
         return np.arange(len(seats.places))
     chosen = farthest_point_indices(torch.from_numpy(seats.places)[None], MOST_HANDLES)[0].numpy()
@@ -111,7 +111,7 @@ def _spread(body: MovingBody, poses: NDArray[np.floating], shares: NDArray[np.fl
 
 
 def _rigid_lever(arms: Doubles, far: float) -> Doubles:
-    """How handles [S, T, K, 3] about the middle move with a rigid motion of scale 1 [S, T, 3K, 6]: shift, then turn."""
+    """How handles, at `arms` [S, T, K, 3] from the centre, move [S, T, 3K, 6] with shifts and turns of scale 1."""
     x, y, z = np.moveaxis(arms, -1, 0)
     none = np.zeros_like(x)
     turning = np.stack([np.stack([none, z, -y], -1), np.stack([-z, none, x], -1), np.stack([y, -x, none], -1)], axis=-2)
@@ -133,7 +133,7 @@ def _likeliest_scales(missing: Doubles, among: Doubles, lever: Doubles, noise: D
 
 
 def _rigid_motion(scale: float, far: float, lever: Doubles, told_by: Doubles) -> tuple[Doubles, Doubles]:
-    """The shift [S, T, 3] and the rotation [S, T, 3, 3] that the handles call for; none in frame 0."""
+    """The body's likeliest shift [S, T, 3] and rotation [S, T, 3, 3]; none in frame 0."""
     amount = scale * (lever.swapaxes(-1, -2) @ told_by[..., None])[..., 0]
     amount[:, 0] = 0
     turn = Rotation.from_rotvec(TURN * amount[..., 3:].reshape(-1, 3)).as_matrix()
@@ -141,14 +141,14 @@ def _rigid_motion(scale: float, far: float, lever: Doubles, told_by: Doubles) ->
 
 
 def _turned(points: Doubles, turn: Doubles, centres: Doubles, shift: Doubles) -> Doubles:
-    """Points [S, T, N, 3] turned about the middle [S, T, 3] and shifted."""
+    """Points [S, T, N, 3] turned about `centres` [S, T, 3] and shifted."""
     middle = centres[:, :, None]
     result: Doubles = np.einsum("stab,stnb->stna", turn, points - middle) + middle + shift[:, :, None]
     return result
 
 
 def _rotations(body: MovingBody, positions: torch.Tensor, turned: torch.Tensor, borrowed: torch.Tensor) -> torch.Tensor:
-    """Rotations of the nodes between those of the positions and the borrowed ones."""
+    """Rotations of the nodes, a mean of those of the positions and the borrowed ones, `turned` with the body."""
     own = body.rotations(positions)
     result = polar_rotation(own + BELIEF * (turned[:, :, None] @ borrowed - own))
     result[:, 0] = torch.eye(3)

@@ -1,7 +1,7 @@
-"""Compares an image with renderings by the features of a DINOv2 model, where a person has put one.
+"""Compares an image with renderings by the features of a DINOv2 model, if one is installed.
 
-Outlines do not tell a dog from a cow that stands alike; features of a network that has seen many photographs do. The
-model is a folder as `transformers` saves it, `dinov2` in the program's configuration folder; nothing is downloaded.
+Outlines do not distinguish a dog from a cow in the same pose; features of a network trained on many photographs do. The
+model is the folder `dinov2` in the program's configuration folder, as `transformers` saves it; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from core.assets import config_folder
 from core.errors import DataError
 
-SIDE = 16  # patches along a side of what the model sees
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the colours of the photographs it learned from
+SIDE = 16  # patches along a side of the model's input
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the colours of its training images
 BATCH = 16
 
 
 def features_folder() -> Path:
-    """Where a person may put a DINOv2 model."""
+    """The folder in which a DINOv2 model may be installed."""
     return config_folder() / "dinov2"
 
 
 def installed_features() -> ImageFeatures | None:
-    """The model that is there; None without it or without `transformers`. Raises DataError for a damaged one."""
+    """The installed model; None without one or without `transformers`. Raises DataError if it is damaged."""
     folder = features_folder()
     if not (folder / "config.json").is_file() or find_spec("transformers") is None:
         return None
@@ -57,9 +57,9 @@ class ImageFeatures:
 
     @torch.inference_mode()
     def unlike(self, image: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
-        """How unlike an image [S, S] others [N, S, S] are, 0 to 2 [N]; all of grey in 0..1, black where nothing is.
+        """How unlike an image [S, S] others [N, S, S] are [N], 0 to 2; all grey in 0..1, with a black background.
 
-        The mean over the patches that either shows of 1 less the cosine of their features.
+        It is 1 minus the cosine of the features, averaged over the patches in which either image shows something.
         """
         own, shown = self._tokens(image[None])
         found = []

@@ -1,4 +1,4 @@
-"""What leads the motion of every seed: a window of the bank, or where no body of it is alike, random bending."""
+"""Finds the motion that leads each seed: a window of the bank, or random bending if no body in the bank is similar."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOT_SHOWN = "No motion shows the behaviour {!r} on a shape like this; choose ano
 
 
 class Lead(NamedTuple):
-    """The motion that leads each seed, and what a person calls it; empty for random bending."""
+    """The motion that leads each seed, and its name to be shown; empty for random bending."""
 
     motions: Borrowed
     sources: list[str]
@@ -32,7 +32,7 @@ class Lead(NamedTuple):
 
 
 def find_lead(library: MotionLibrary, prepared: PreparedMesh, request: Request, seeds: Sequence[int]) -> Lead:
-    """The lead of every seed. Raises M2VError where no window of a similar body shows the behaviour asked for."""
+    """The lead of each seed. Raises M2VError if no window of a similar body shows the requested behaviour."""
     handles, wish = request.handles, request.wish
     matches = prepared.matches(library, request.body, wish.without)
     proposals = None

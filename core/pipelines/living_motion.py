@@ -22,13 +22,13 @@ STANDING_HEIGHT = 0.02  # of the size: a foot this far above its rest height is 
 STANDING_SPEED = 0.25  # of the size a second: a faster foot is not standing
 RELEASE = 0.12  # seconds of blending from a foot's stand to its free path
 CUSP_ROUNDS = 2
-FEW = 3  # moving handles; the more there are beyond, the more they know better than the ground where feet are
+FEW = 3  # moving handles; the more there are beyond, the more handles override the planting of feet
 PLANTING_STEPS = 5  # as-rigid steps with planted feet
-STILL = 0.15  # information of a still handle relative to a moving one
+STILL = 0.15  # weight of a still handle's information, relative to a moving one
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank, like the next
-EVEN = 2  # moving handles with which the estimate counts half
-ENOUGH_HANDLES = 5  # moving ones, for leaving one out to say something of them all
-COMPARED = 0.7  # how much less the estimate counts where handles have compared what leads it
+EVEN = 2  # moving handles with which the estimate gets at most half of the weight
+ENOUGH_HANDLES = 5  # moving handles from which on leaving one out tells how well the others predict it
+COMPARED = 0.7  # share by which the estimate counts less where handles have compared the motions that lead it
 
 
 def settle(
@@ -41,9 +41,8 @@ def settle(
 ) -> tuple[Borrowed, NDArray[np.float64]]:
     """Node motions [S, T, P, ...] on the rigid surface that follow the borrowed ones, meet the keys and stand.
 
-    A handle follows its own borrowed path, corrected smoothly so as to be where its keys say, and takes its
-    surroundings along as `turning` asks. Also returns each motion's mean distance of handles from their keys beforehand
-    [S].
+    A handle follows its own borrowed path, corrected smoothly to pass through its keys, and turns its surroundings
+    as in `turning`. Also returns how far the handles of each motion were from their keys before, on average [S].
     """
     seats, loop = handles.seats, handles.loop
     missed = np.zeros(len(borrowed.positions))
@@ -91,9 +90,9 @@ def settle(
 def handle_certainty(body: MovingBody, handles: KeyedHandles) -> NDArray[np.float32]:
     """How much of each node's motion [T, P] the handles alone determine, 0 to 1.
 
-    The share of the prior variance that `handle_regression` loses to the handles; between keys a handle itself becomes
-    uncertain, like a bridge. A handle that hardly moves, such as a pin, says little about the rest: the body may do
-    anything with that foot on the ground.
+    It is the share of the prior variance that the handles explain (`handle_regression`), less between keys, where the
+    handles themselves are uncertain. A handle that hardly moves, such as a pin, counts little, since it says little
+    about the rest of the body.
     """
     if not len(handles.targets):
         return np.zeros((handles.targets.shape[1], len(body.nodes)), np.float32)
@@ -135,9 +134,9 @@ def biharmonic_kernel(body: MovingBody) -> NDArray[np.float64]:
 def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.float32]:
     """Weight of the denoiser's estimate against the borrowed motion, from how much the handles determine.
 
-    One dragged point says so little that pure borrowed motion is closer to true ones and slides less; with more handles
-    the estimate counts more. Where enough of them move to compare borrowed motion with as-rigid deformation, the better
-    of these two is as good as the estimate wherever the handles determine the body, so that there it counts less.
+    One dragged point says so little that pure borrowed motion is closer to true motions and slides less; with more
+    handles the estimate counts more. With enough moving handles to compare borrowed motion and as-rigid deformation,
+    the better of the two is as good as the estimate where handles determine the body, so there it counts less.
     """
     most = share_determined(moving) * moving / (moving + EVEN)
     share = np.float32(most) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
@@ -173,7 +172,7 @@ def blend(borrowed: Borrowed, estimated: Borrowed, share: NDArray[np.float32]) -
 
 
 def through_keys(paths: NDArray[np.float64], handles: KeyedHandles) -> NDArray[np.float64]:
-    """Paths [S, T, K, 3] corrected to pass through the keys; in a loop the correction is gone when it starts again."""
+    """Paths [S, T, K, 3] corrected to pass through the keys; in a loop the correction is 0 again at its start."""
     goal, mask = handles.targets.swapaxes(0, 1), handles.keyframe_mask.T.copy()  # [T, K, 3], [T, K]
     mask[0] = True
     result = paths.copy()
@@ -185,7 +184,7 @@ def through_keys(paths: NDArray[np.float64], handles: KeyedHandles) -> NDArray[n
 
 
 def plant_feet(body: MovingBody, moved: Tensor, seats: HandleSeats, fps: float, loop: bool = False) -> Tensor:
-    """Nodes [S, T, P, 3] with those of standing feet kept in place and none below the ground."""
+    """Nodes [S, T, P, 3] with those of standing feet kept in place, and feet not below the ground."""
     feet = body.feet
     if len(seats.places):
         feet = feet[seats.shares[:, feet].max(axis=0) < TOUCHED]

@@ -157,8 +157,8 @@ def _fitted(
 ) -> SkinFit:
     """The fit with the fewest bones that follow the motions, which have `frames` frames each.
 
-    `regions` makes so many regions at most from a borrowed skeleton, if there is one. Errors should stay below `aim`,
-    and must stay below `bound` if possible.
+    `regions` makes at most so many regions from a borrowed skeleton, if there is one. Errors should be below `aim`, and
+    if possible below `bound`.
     """
     enough = FIT_SHARE * (aim if regions is None else bound)  # a borrowed skeleton is divided only if necessary
     few = None if regions is not None or options.exactly else _rigid_parts(moving, options.bones, frames)

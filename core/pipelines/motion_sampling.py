@@ -32,7 +32,7 @@ class ClipCondition:
     windows: Windows
     warm: WarmStart | None  # batch 1
     prepared: Prepared
-    between: Tensor | None = None  # [T, M] how far from a key in time, see `core.pipelines.temporal`
+    between: Tensor | None = None  # [T, M] uncertainty between keys, see `core.pipelines.temporal`
     borrowed: Tensor | None = None  # [S, T, M, 8] a proposal of the bank for every seed, see `borrowed_features`
 
 
@@ -47,7 +47,7 @@ def prepare_motion(
 ) -> ClipCondition:
     """Encode shape, handles and scans once. They cover the moving frames; free frames are added to fill the windows.
 
-    `distance` [1, P + K, P + K] is that of the nodes and handles along the surface, if known.
+    `distance` [1, P + K, P + K] is measured along the surface, between nodes and handles, if known.
     """
     windows = Windows.cover(handles.keyframe_mask.shape[1], config)
     free = windows.frames - handles.keyframe_mask.shape[1]
@@ -136,7 +136,7 @@ def denoiser_calls(options: SamplingOptions, config: Config) -> int:
 def run_sampler(
     denoise: Denoiser, noise: Tensor, options: SamplingOptions, config: Config, on_step: StepCallback
 ) -> Tensor:
-    """normal: second-order multistep; best: Heun."""
+    """A sample from `noise` by the quality's sampler: second-order multistep for normal, Heun for best."""
     levels = noise_schedule(sampler_steps(options, config), config.diffusion)
     sampler = heun if options.quality == "best" else multistep
     return sampler(denoise, noise, levels, on_step)

@@ -1,4 +1,4 @@
-"""A mesh as a body for the bank's motions: nodes on its surface, vertex weights on them, its parts."""
+"""A mesh as a body for the bank's motions: nodes on its surface, vertex weights on them, and its parts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class KeyedHandles(NamedTuple):
 
 
 class MovingBody:
-    """All that depends on the mesh only. Normalised space."""
+    """A mesh's nodes, their graph, and what follows from them: all that depends on the mesh only. Normalised space."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class MovingBody:
         return HandleSeats(self.rest[vertices], self.binding[vertices].toarray().astype(np.float32))
 
     def without_handles(self, frames: int, loop: bool = False) -> KeyedHandles:
-        """A request of no handle at all."""
+        """A request without handles."""
         nobody = self.seats(np.zeros(0, np.int64))
         return KeyedHandles(nobody, np.zeros((0, frames, 3)), np.zeros((0, frames), bool), loop)
 
@@ -179,13 +179,13 @@ def as_columns(motions: Tensor) -> Tensor:
 
 
 def from_columns(columns: Tensor, seeds: int, frames: int) -> Tensor:
-    """Motions [S, T, P, ...] out of columns [1, P, S T, ...]."""
+    """The inverse of `as_columns`: motions [S, T, P, ...] from columns [1, P, S T, ...]."""
     rows: Tensor = columns[0].unflatten(1, (seeds, frames))
     return rows.movedim(0, 2)
 
 
 def wish_for(handles: KeyedHandles, fps: float, behaviour: str = "", without: Collection[str] = ()) -> Wish:
-    """The request to the bank."""
+    """The request to the bank that corresponds to these handles."""
     seats, frame_count = handles.seats, handles.targets.shape[1]
     count = min(NEAREST, seats.shares.shape[1])
     nodes = np.argsort(-seats.shares, axis=1)[:, :count]

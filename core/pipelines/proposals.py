@@ -28,9 +28,9 @@ def proposed_motion(body: MovingBody, motions: Borrowed, surface: SurfaceNodes) 
 def borrowed_features(
     diffusion: MotionDiffusion, warm: WarmStart, proposed: Float[Tensor, "S T M 3"], missed: NDArray[np.floating]
 ) -> Float[Tensor, "S F M 8"]:
-    """One guide for every seed over the F frames of the warm start, which may go on beyond the last one asked for.
+    """Borrowed features for every seed over the F frames of the warm start, which may exceed the requested ones.
 
-    `missed` [S] is how far the handles were from their keys before they were met, at the mean.
+    `missed` [S] is the mean distance of the handles from their keys before the motion was corrected to meet them.
     """
     count, device = len(proposed), warm.mean.device
     beyond = warm.mean.shape[1] - proposed.shape[1]

@@ -21,6 +21,7 @@ from core.geometry.gauss_surface import GaussField, point_widths
 from core.geometry.isosurface import extract_isosurface
 from core.geometry.occupancy import BOX_SIDE
 from core.geometry.point_graph import PointGraph
+from core.geometry.soft_arap import compacted
 
 MOST_POINTS = 1024  # that the Gauss field is solved for
 MODEL_SHARE = 0.2  # of the model's occupancy beside the Gauss field of ENOUGH points or more
@@ -180,6 +181,5 @@ def _kept(
     vertices: NDArray[np.float32], faces: NDArray[np.int32], wanted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """The parts of a mesh whose vertices are `wanted` [V]."""
-    kept = faces[wanted[faces[:, 0]]]
-    used, renumbered = np.unique(kept, return_inverse=True)
-    return vertices[used], renumbered.reshape(kept.shape).astype(np.int32)
+    kept, corners = compacted(vertices, faces[wanted[faces[:, 0]]])
+    return kept, corners.astype(np.int32)

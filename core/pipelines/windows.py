@@ -113,7 +113,7 @@ def windowed_network(
     check_cancelled: Callable[[], None] = lambda: None,
     borrowed: Float[Tensor, "S T M 8"] | None = None,
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The network F(x [S, T, M, C], noise level [S]) over whole clips of several seeds from one over windows.
+    """The network F(x [S, T, M, C], noise level [S]) over whole clips of several seeds, from the one over windows.
 
     Blending F is blending the denoised estimates, because all windows share x. `check_cancelled` is called between
     parts of one call. `borrowed` is a further guess for every seed, see `with_borrowed`.
@@ -147,7 +147,7 @@ def windowed_network(
 
 
 def select_clips(prepared: Prepared, chosen: slice, count: int) -> Prepared:
-    """The condition of some of `count` clips; tokens per frame are folded into the batch, `rows` clips-first."""
+    """The condition of some of `count` clips; tensors per frame are folded into the batch, clip after clip."""
 
     def rows(x: Tensor) -> Tensor:
         per_clip = x.shape[0] // count

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from core.geometry.skeleton import ancestry
+
 Floats = NDArray[np.float64]
 
 FISH = {"body", "head", "tail", "fin", "mouth", "neck"}  # what a swimmer is made of
@@ -93,11 +95,3 @@ def fins(
         elif height:
             found[bone] = word, height
     return found
-
-
-def ancestry(parents: NDArray[np.int64], bone: int) -> list[int]:
-    """A bone, its parent, and so on to the root."""
-    line = [bone]
-    while parents[line[-1]] >= 0:
-        line.append(int(parents[line[-1]]))
-    return line

@@ -1,7 +1,7 @@
 """Joins bones into a tree: each one's parent, and the joint between them.
 
-Two bones that share a border could be joined where they move least against each other. The tree uses the joints that
-slip least over the longest borders; its root is the bone with equal surface on both sides.
+A joint of two bones that share a border lies where they move least against each other. The tree uses the joints that
+slip least and the longest borders; its root is the bone with equally much surface on all sides.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from scipy.spatial.distance import cdist
 
 Floats = NDArray[np.float64]
 HOLD = 3e-3  # pulls a joint to the middle of the border if the motion does not determine it
-HOLD_TURNING = 0.05  # the same, relative to the bones' relative rotation
+HOLD_TURNING = 0.05  # the same, in units of how much the bones turn against each other
 TOLERATED = 0.004  # slip, in units of the size, below which the length of the border decides
-FARTHEST = 0.05  # that a joint may lie from the middle of the border
-FEW = 0.01  # share of a bone that counts as the border at least
-KNOWN = 0.02  # of the cost, where a guide says that two bones hang together
+FARTHEST = 0.05  # largest distance of a joint from the middle of the border
+FEW = 0.01  # of a bone: least length that a border counts for
+KNOWN = 0.02  # factor on the cost of joining bones that are joined in the guide
 
 
 class Known(NamedTuple):
-    """What a guide says of B bones: the region of each [B], and the tree of the regions with their joints."""
+    """What a guide says about B bones: the region of each [B], and the tree of the regions with their joints."""
 
     region: NDArray[np.int64]
     parents: NDArray[np.int64]
     places: Floats
 
     def link(self, one: int, other: int) -> int:
-        """The lower of two bones' regions if they hang together, -1 if they do not, -2 within one region."""
+        """The child of two bones' regions if one is the other's parent, -1 if not, -2 within one region."""
         a, b = self.region[one], self.region[other]
         if a == b:
             return -2
@@ -46,10 +46,10 @@ def bone_tree(
     neighbours: sparse.csr_matrix,
     known: Known | None = None,
 ) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
-    """Parents [B] (root first, parents before children, -1 for the root), joints [B, 3], and the bone that each is [B].
+    """Parents [B] (parents before children, -1 for the root, which is first), joints [B, 3], and each row's bone [B].
 
-    `known` is what a guide says, which decides where it can.
-    Of samples at rest [S, 3] on bones by weights [S, B], which move by R [T, B, 3, 3], t [T, B, 3]; size about 1.
+    Samples at rest [S, 3], of a shape of size about 1, follow B bones with weights [S, B]; bones move by R [T, B, 3, 3]
+    and t [T, B, 3]. `neighbours` [S, S] says which samples adjoin; `known` is what a guide says, which comes first.
     """
     count = weights.shape[1]
     mean = sparse.diags(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
@@ -73,7 +73,7 @@ def bone_tree(
             joint, slip = _joint(middle, turning, apart)
             joints[a, b] = joints[b, a] = joint
             cost[a, b] = (slip + TOLERATED) * min(mass[a], mass[b]) / max(border, FEW * min(mass[a], mass[b]))
-            cost[a, b] *= {-1: 1.0, -2: KNOWN**2}.get(link, KNOWN)  # the pieces of a region hang together first
+            cost[a, b] *= {-1: 1.0, -2: KNOWN**2}.get(link, KNOWN)  # pieces of one region are joined first
     _bridge(cost, joints, rest, weights)
     tree = minimum_spanning_tree(sparse.csr_matrix(cost))
     links = ((tree + tree.T) > 0).astype(float)
@@ -92,7 +92,7 @@ def bone_tree(
 
 
 def _between(one: Floats, other: Floats) -> Floats:
-    """The middle of the gap between two sets of points, where it is narrowest; the others' middle if one is empty."""
+    """The middle of the gap between two sets of points where it is narrowest; the other set's mean if one is empty."""
     if not len(one) or not len(other):
         return np.concatenate([one, other]).mean(axis=0)
     near = np.unravel_index(cdist(one, other).argmin(), (len(one), len(other)))
@@ -101,7 +101,7 @@ def _between(one: Floats, other: Floats) -> Floats:
 
 
 def _joint(middle: Floats, turning: Floats, apart: Floats) -> tuple[Floats, float]:
-    """The point that two bones move alike, near the middle of their border, and the remaining slip.
+    """The point near the middle of their border that two bones move alike, and the remaining slip.
 
     The bones' maps differ by `turning` [T, 3, 3] and `apart` [T, 3].
     """

@@ -28,7 +28,7 @@ class CoarseSurface(NamedTuple):
 
 
 def coarse_surface(rest: Floats, faces: NDArray[np.integer], count: int) -> CoarseSurface:
-    """At most `count` samples of vertices [V, 3], farthest points of each other, and which vertex belongs to which."""
+    """At most `count` samples of vertices [V, 3] by farthest points, and the vertices that belong to each."""
     vertices = len(rest)
     graph = adjacency(faces, vertices)
     rows, columns = graph.nonzero()
@@ -64,7 +64,7 @@ def _spread(rest: Floats, count: int) -> NDArray[np.int64]:
     while len(picked) < count:
         np.minimum(nearest, np.square(points - points[:, picked[-1], None]).sum(axis=0), out=nearest)
         farthest = int(nearest.argmax())
-        if nearest[farthest] <= 0:  # the rest lies where others do
+        if nearest[farthest] <= 0:  # the others coincide with chosen ones
             break
         picked.append(farthest)
     return chosen[np.array(picked)]

@@ -1,4 +1,4 @@
-"""A known skeleton that a new one is modelled on: what hangs on what, where it turns, which samples belong to what."""
+"""A known skeleton as a model for a new one: its hierarchy, its joints, and the samples that belong to each."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from core.geometry.skeleton import ancestry
+
 Floats = NDArray[np.float64]
-LEAST = 6  # samples that a part must have to become a bone
-ABSORBED = 8 * LEAST  # samples of a joint that a smaller one above it takes in
-APART = 20  # samples of an island that is a limb of its own
-SMOOTH = 2  # rounds of the mean over neighbours before each sample takes its part
+LEAST = 6  # samples of a bone
+ABSORBED = 8 * LEAST  # samples below which a joint is merged into its smaller parent
+APART = 20  # samples from which on an island is a limb of its own
+SMOOTH = 2  # rounds of averaging weights over neighbours before each sample gets its part
 
 
 @dataclass(frozen=True, eq=False)
 class Guide:
-    """A skeleton of J joints on a mesh. Normalised space.
+    """A skeleton of J joints on a mesh, in normalised space.
 
-    `parents` [J] has -1 for the one root; a vertex belongs to joints by `binding` [V, P] times `shares` [P, J];
-    `named` says what each is and on which side, ("wing", "left") or ("tail", ""), empty where that is not known.
+    `parents` [J] is -1 for the one root, and `places` [J, 3] are the joints. Vertices follow joints with the weights
+    `binding` [V, P] times `shares` [P, J]. `named` gives each joint's part and side, such as ("wing", "left") or
+    ("tail", ""); empty if unknown.
     """
 
-    name: str  # of what it comes from, as a person reads it
+    name: str  # of the model it comes from, to be shown
     parents: NDArray[np.int64]
     places: Floats
     binding: sparse.csr_matrix
@@ -34,22 +37,22 @@ class Guide:
     heading: float  # angle about Y from +Z to where the body faces
 
     def weights(self, vertices: NDArray[np.int64]) -> Floats:
-        """Weights [S, J] of some vertices, rows sum to 1."""
+        """Weights [S, J] of these vertices; rows sum to 1."""
         dense = np.asarray(self.binding[vertices] @ self.shares, np.float64)
         return dense / dense.sum(axis=1, keepdims=True).clip(1e-9)
 
 
 class Regions(NamedTuple):
-    """The samples of a surface divided among B joints of a guide, those without samples left out."""
+    """The samples of a surface, divided among the B joints of a guide that have samples."""
 
     label: NDArray[np.int64]  # [S]
     parents: NDArray[np.int64]  # [B]
-    places: Floats  # [B, 3] where each turns, not a number where the guide does not know
+    places: Floats  # [B, 3] joints; not a number where the guide has none
     named: tuple[tuple[str, str], ...]  # [B]
 
 
 def guided_regions(guide: Guide, vertices: NDArray[np.int64], neighbours: sparse.csr_matrix, most: int) -> Regions:
-    """Regions of samples, given as vertices [S], at most so many: the smallest joints go with what they hang on."""
+    """Divide samples, which are `vertices` [S], into at most `most` regions; the smallest joints join their parents."""
     weights = guide.weights(vertices)
     mean = sparse.diags(1 / np.asarray(neighbours.sum(axis=1)).ravel()) @ neighbours
     for _ in range(SMOOTH):
@@ -73,10 +76,10 @@ def guided_regions(guide: Guide, vertices: NDArray[np.int64], neighbours: sparse
             smallest = int(np.where(leaf, size, len(label) + 1).argmin())
         below = np.flatnonzero(left & (parents == smallest))
         middle = [joint for joint in below if not guide.named[joint][1]]
-        if parents[smallest] < 0:  # the root takes in what it carries, rather of its own kind and of the middle
+        if parents[smallest] < 0:  # the root absorbs a child, if possible of its own kind, else on the midline
             own = [joint for joint in middle if guide.named[joint] == guide.named[smallest]]
             join(int(max(own or middle or below, key=lambda joint: size[joint])), smallest)
-        elif len(below) and size[below].min() < ABSORBED:  # a hand its fingers
+        elif len(below) and size[below].min() < ABSORBED:  # as a hand absorbs its fingers
             join(int(below[size[below].argmin()]), smallest)
         else:
             join(smallest, int(parents[smallest]))
@@ -88,9 +91,9 @@ def guided_regions(guide: Guide, vertices: NDArray[np.int64], neighbours: sparse
 
 
 def _limbs_apart(regions: Regions, neighbours: sparse.csr_matrix, most: int) -> Regions:
-    """Two limbs that were taken for one of the known skeleton, a spider's neighbouring legs, become two.
+    """Separate limbs that share one limb of the guide, such as two neighbouring legs of a spider.
 
-    An island of a region that adjoins another one is a region of its own, below what it adjoins nearest to the root.
+    An island of a region becomes a region of its own if it adjoins a region nearer to the root, which is its parent.
     """
     label, parents, named = regions.label, list(regions.parents), list(regions.named)
     rows, columns = neighbours.nonzero()
@@ -100,14 +103,14 @@ def _limbs_apart(regions: Regions, neighbours: sparse.csr_matrix, most: int) -> 
     size = np.bincount(island)
     home = np.zeros(len(size), np.int64)
     home[island] = label
-    depth = np.array([len(_line(regions.parents, region)) for region in range(len(parents))])
+    depth = np.array([len(ancestry(regions.parents, region)) for region in range(len(parents))])
     largest = {int(max(np.flatnonzero(home == region), key=lambda one: size[one])) for region in np.unique(home)}
     region_of = home.copy()
     for one in sorted(range(len(size)), key=lambda one: (depth[home[one]], -size[one])):
         around = np.unique(island[columns[(island[rows] == one) & ~same]])
         if one in largest or size[one] < APART or not len(around) or len(parents) >= most:
             continue
-        if not named[home[one]][1]:  # of the middle of a body there is one
+        if not named[home[one]][1]:  # there is only one of each part on the midline
             continue
         upper = min(around, key=lambda other: (depth[home[other]], -size[other]))
         if depth[home[upper]] >= depth[home[one]]:
@@ -119,16 +122,8 @@ def _limbs_apart(regions: Regions, neighbours: sparse.csr_matrix, most: int) -> 
     return Regions(region_of[island], np.array(parents, np.int64), places, tuple(named))
 
 
-def _line(parents: NDArray[np.int64], region: int) -> list[int]:
-    """A region, what it hangs on, and so on to the root."""
-    line = [region]
-    while parents[line[-1]] >= 0:
-        line.append(int(parents[line[-1]]))
-    return line
-
-
 def _without_specks(label: NDArray[np.int64], neighbours: sparse.csr_matrix) -> NDArray[np.int64]:
-    """Islands of fewer than `LEAST` samples inside another region take its label."""
+    """Labels [S] in which islands of fewer than `LEAST` samples have the label of the region around them."""
     label = label.copy()
     rows, columns = neighbours.nonzero()
     for _ in range(3):

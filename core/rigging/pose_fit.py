@@ -1,8 +1,8 @@
 """The pose of a skeleton in every frame from where its skin goes: Gauss-Newton on all joints at once.
 
-A skinned sample is linear in the bones' maps, with factors that no frame changes: its weights times (x, y, z, 1). All
-that the equations of a frame need of the samples is the Gram matrix of these factors and their products with the places
-to be reached, both found once; a step then costs the same for any number of samples.
+A skinned sample is linear in the bones' maps, with factors that are the same in all frames: its weights times
+(x, y, z, 1). The equations of a frame need only the Gram matrix of these factors and their products with the target
+positions. Both are computed once; a step then costs the same for any number of samples.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from core.geometry.skeleton import bone_maps
 from core.quaternions import turned_by
 
 Floats = NDArray[np.float64]
-DAMPING = 1e-4  # of each unknown, in units of the mean
-FRAMES = 16  # solved together: bounds the memory
+DAMPING = 1e-4  # of each unknown, in units of the mean diagonal entry
+FRAMES = 16  # solved together, which limits the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Pose:
 
     @classmethod
     def of(cls, parents: NDArray[np.int64], places: Floats, rotation: Floats, translation: Floats) -> Pose:
-        """From maps of each bone alone, R [T, B, 3, 3] and t [T, B, 3]: their rotations, and the root's place."""
+        """From independent maps of the bones, R [T, B, 3, 3] and t [T, B, 3]: their rotations, and the root's shift."""
         local = rotation.copy()
         for joint, parent in enumerate(parents):
             if parent >= 0:
@@ -48,10 +48,10 @@ class Pose:
 
 
 class _Moments(NamedTuple):
-    """What the samples are to the bones: each has factors w_b (x, y, z, 1) [4 B] and goes to a place in each frame."""
+    """Sums over the samples, each with factors w_b (x, y, z, 1) [4 B] and a target position in each frame."""
 
     gram: Floats  # [4 B, 4 B] sum of the factors' products
-    reached: Floats  # [T, 4 B, 3] sum of the factors times the places
+    reached: Floats  # [T, 4 B, 3] sum of the factors times the targets
     samples: int
 
 
@@ -82,7 +82,7 @@ def _step(pose: Pose, moments: _Moments, below: Floats, shifting: NDArray[np.boo
     rotation, translation = pose.maps()
     frames, bones, size = len(rotation), len(pose.parents), 3 * len(pose.parents)
     maps = np.concatenate([rotation, translation[..., None]], axis=-1)  # [T, B, 3, 4]
-    # A joint's arm to a sample, what of it the joint moves, counted from the joint: linear in the factors too.
+    # A joint's lever arm to the part of a sample that it moves: linear in the factors too.
     arms = np.repeat(maps[:, None], bones, axis=1)  # [T, J, B, 3, 4]
     arms[..., 3] -= (np.einsum("tbij,bj->tbi", rotation, pose.places) + translation)[:, :, None]
     arms *= below[None, :, :, None, None]

@@ -1,7 +1,7 @@
-"""Clusters a surface into rigidly moving parts, the start of the decomposition into bones.
+"""Clusters a surface into rigidly moving parts, with which the decomposition into bones begins.
 
-Regions grow along the surface only, so that two ears that move alike stay two bones. Starting from one region, the one
-with the worst rigid fit is split at its worst point, and all borders settle.
+Regions grow along the surface only, so that two ears that move alike stay two bones. Starting with one region, the one
+with the worst rigid fit is split at its worst point, and all borders move until they settle.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from core.quaternions import kabsch_rotations
+
 Floats = NDArray[np.float64]
 LEAST = 6  # samples of a region
-COMPACT = 3e-5  # weight of the squared distance from a region's middle in its error
-SETTLE, SETTLE_LAST = 3, 8  # rounds of moving borders after each split, and at the end
+COMPACT = 3e-5  # weight of a sample's squared distance from the region's middle in its error
+SETTLE, SETTLE_LAST = 3, 8  # rounds of moving the borders, after each split and at the end
 
 
 def rigid_clusters(
@@ -26,13 +28,13 @@ def rigid_clusters(
 ) -> NDArray[np.int64]:
     """The region of each sample [S], 0 to fewer than `most`, from rest [S, 3] and moved [T, S, 3] places.
 
-    Stops once the mean distance from rigid motion is below `enough`. Where regions
-    `begin` [S] are given, they are divided and nothing crosses the borders between them.
+    Stops once the mean distance from rigid motion is below `enough`. Regions `begin` [S], if there are any, are divided
+    further; samples never change from one to another.
     """
     samples, frames = len(rest), len(moved)
     home = np.zeros(samples, np.int64) if begin is None else begin
     label = home.copy()
-    whole = np.zeros(samples, bool)  # of regions that fell together again when they were divided last
+    whole = np.zeros(samples, bool)  # samples of regions whose last division did not last
     count, error = _settled(label, rest, moved, neighbours, home, 1)
     for _ in range(2 * most):
         own = error[np.arange(samples), label]
@@ -56,9 +58,9 @@ def _settled(
     home: NDArray[np.int64],
     rounds: int,
 ) -> tuple[int, Floats]:
-    """Move the borders (in place), drop regions that became tiny; their number and squared errors [S, regions].
+    """Move the borders in place, and drop tiny regions; returns the number of regions and squared errors [S, regions].
 
-    A sample only changes to a region of its own `home` [S].
+    Samples stay within their own `home` [S].
     """
     for last in [*([False] * (rounds - 1)), True]:
         member = np.eye(label.max() + 1)[label]
@@ -81,7 +83,7 @@ def _settled(
 
 
 def _homes(member: Floats, home: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The home of each region [B], from which samples [S, B] are in it; -1 of an empty one."""
+    """The home of each region [B], by its member samples [S, B]; -1 for an empty one."""
     return np.where(member.any(axis=0), home[member.argmax(axis=0)], -1)
 
 
@@ -102,9 +104,7 @@ def rigid_motion(rest: Floats, moved: Floats, weights: Floats) -> tuple[Floats, 
     spread = (weights[:, :, None] * rest[:, None, :]).reshape(len(rest), -1)
     products = (moved.transpose(0, 2, 1) @ spread).reshape(len(moved), 3, -1, 3).transpose(0, 2, 1, 3)
     covariance = products - mass[:, None, None] * gone[..., :, None] * middle[:, None, :]
-    u, _, v = np.linalg.svd(covariance + 1e-9 * np.eye(3))
-    u[..., 2] *= np.sign(np.linalg.det(u @ v))[..., None]
-    rotation = u @ v
+    rotation = kabsch_rotations(covariance + 1e-9 * np.eye(3))
     return rotation, gone - np.einsum("tbij,bj->tbi", rotation, middle)
 
 

@@ -1,6 +1,6 @@
-"""Bones, weights and poses that follow a moving surface: poses of a tree and weights, alternating.
+"""Fits bones, weights and poses to a moving surface, poses of a tree and weights alternating.
 
-Bones and weights come from a few frames that differ much; poses in all frames are found once, for those that are kept.
+Bones and weights are found from a few very different frames. Poses in all frames are found once, at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.rigging.skinning_decomposition import region_weights
 from core.rigging.weight_fit import carried_weights, dense_weights, fit_weights
 
 Floats = NDArray[np.float64]
-FRAMES_READ = 32  # frames, as different as possible, that bones and weights are found from; poses are of all
+FRAMES_READ = 32  # frames, as different as possible, that bones and weights are found from
 RIGID_ENOUGH = 2e-4  # of the size: regions this rigid are not divided
 TURNS = 2  # of weights and poses, alternating
 BLUR, BLUR_AGAIN = 6, 2  # rounds over the mesh's edges
@@ -31,10 +31,10 @@ SHIFT_PRICE = 1e-3  # of a squared shift, see `fit_pose`
 
 @dataclass(frozen=True, eq=False)
 class Moving:
-    """A surface in motion, as bones are fitted to it: points at rest [V, 3] and moved [T, V, 3], size about 1.
+    """A surface in motion: points at rest [V, 3] and moved [T, V, 3], size about 1.
 
-    Bones are found from `chosen` frames, few that differ much, and poses only of the first `shown`; `usual` is how much
-    smaller an error is likely to be at the mean of all frames than in the chosen ones.
+    Bones are found from the `chosen` frames, poses only for the first `shown` frames. `usual` is the factor from an
+    error in the chosen frames to the likely one over all frames.
     """
 
     rest: Floats
@@ -58,14 +58,14 @@ class Moving:
 
 @dataclass(frozen=True, eq=False)
 class SkinFit:
-    """Bones, weights of all vertices and a pose in every frame, or only in the chosen ones."""
+    """Bones, weights of all vertices, and a pose in every frame or only in the chosen ones."""
 
     pose: Pose
     bones: NDArray[np.int64]
     weights: Floats
     sample_weights: Floats  # [S, B]
-    named: tuple[tuple[str, str], ...]  # what each bone is and on which side, as its guide says; empty if it does not
-    error: float  # mean distance from the motion, over all frames, or what it is likely to be there
+    named: tuple[tuple[str, str], ...]  # each bone's part and side by its guide; empty if unknown
+    error: float  # mean distance from the motion over all frames, or the likely one
 
 
 def fit_bones(
@@ -73,8 +73,8 @@ def fit_bones(
 ) -> SkinFit:
     """Up to `count` bones with weights of the samples, and poses in the chosen frames.
 
-    With `regions` of the samples they are what the bones are modelled on: those as they are, or with `divide` pieces of
-    them where the motion asks for more, and where it does not `exactly` so many.
+    `regions` of the samples become one bone each, or with `divide` several where they do not move rigidly enough.
+    Without regions, the samples are divided. With `exactly`, they are divided until there are `count` bones.
     """
     surface, samples, neighbours = moving.surface, moving.surface.samples, moving.surface.neighbours
     at, there = moving.rest[samples], moving.moved[np.ix_(moving.chosen, samples)]
@@ -113,7 +113,7 @@ def on_vertices(fit: SkinFit, moving: Moving) -> SkinFit:
 
 
 def with_shifts(fit: SkinFit, moving: Moving) -> SkinFit:
-    """With small shifts of every joint, for motions that stretch the surface; in the chosen frames."""
+    """The fit in the chosen frames with small shifts of every joint, for motions that stretch the surface."""
     pose, weights, count = fit.pose, fit.sample_weights, len(fit.pose.parents)
     surface, rest, gone = moving.surface, moving.rest, moving.moved[moving.chosen]
     samples, all_joints = surface.samples, np.ones(count, bool)
@@ -140,7 +140,7 @@ def in_all_frames(fit: SkinFit, moving: Moving) -> SkinFit:
         there.reshape(len(there), -1),
         moving.moved[np.ix_(moving.chosen, samples)].reshape(len(fit.pose.shifts), -1),
     )
-    nearest = cdist(flat, known).argmin(axis=1)  # each frame begins as the chosen one most like it
+    nearest = cdist(flat, known).argmin(axis=1)  # each frame starts with the most similar chosen one
     pose = replace(fit.pose, rotations=fit.pose.rotations[nearest], shifts=fit.pose.shifts[nearest])
     shifting &= fit.pose.parents >= 0
     pose = fit_pose(pose, at, there, weights, 3, shifting, SHIFT_PRICE)
@@ -150,7 +150,7 @@ def in_all_frames(fit: SkinFit, moving: Moving) -> SkinFit:
 
 
 def _known(regions: Regions, label: NDArray[np.int64]) -> Known:
-    """Of each piece, the region that most of its samples were in."""
+    """What the guide says about the pieces `label` [S]; each belongs to the region of most of its samples."""
     votes = np.zeros((label.max() + 1, len(regions.parents)))
     np.add.at(votes, (label, regions.label), 1)
     return Known(votes.argmax(axis=1), regions.parents, regions.places)
@@ -159,14 +159,14 @@ def _known(regions: Regions, label: NDArray[np.int64]) -> Known:
 def _error(
     rest: Floats, moved: Floats, bones: NDArray[np.int64], weights: Floats, pose: Pose, counts: Floats | None = None
 ) -> float:
-    """Mean distance from the motion; each point counts as many times as `counts` [V] says."""
+    """Mean distance from the motion, weighted by `counts` [V]."""
     made = skinned(rest, bones, weights, *pose.maps())
     apart = np.mean([np.linalg.norm(a - b, axis=-1) for a, b in zip(made, moved, strict=True)], axis=0)
     return float(np.average(apart, weights=counts))
 
 
 def _different_frames(moved: Floats, most: int) -> NDArray[np.int64]:
-    """Up to so many frames of moved [T, S, 3], each as far as possible from those before."""
+    """Up to `most` frames of moved [T, S, 3], each as different as possible from those chosen before, in order."""
     flat = moved.reshape(len(moved), -1)
     if len(flat) <= most:
         return np.arange(len(flat))

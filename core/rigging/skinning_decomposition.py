@@ -1,7 +1,7 @@
 """Smooth weights for regions of a surface: Dem Bones (Le and Deng 2012, 2014) where it is installed.
 
-Dem Bones finds weights and rigid maps that explain the motion. It starts from given regions, as its own initialisation
-is random and slow. Without it, the regions' borders are blurred, and the following fits do more of the work.
+Dem Bones finds weights and rigid maps that explain the motion. It starts from our regions, since its own initialisation
+is random and slow. Without it, the regions' borders are blurred, and later fits do more of the work.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from core.geometry.skeleton import INFLUENCES
 
 Floats = NDArray[np.float64]
 ITERATIONS = 6
-BLUR = 4  # rounds, where there is no Dem Bones
+BLUR = 4  # rounds of averaging over neighbours, without Dem Bones
 
 
 def region_weights(

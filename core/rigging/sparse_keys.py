@@ -1,4 +1,4 @@
-"""Reduces keys: keeps only those that interpolation between their neighbours would miss."""
+"""Reduces keys to those that interpolation between the others would miss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def sparse_keys(values: Floats, tolerance: float) -> Keys:
     """Keys of rotations [T, 4] (quaternions) or shifts [T, 3], whose interpolation stays within `tolerance`.
 
     A rotation's tolerance is an angle in radians. Keys are added at the largest errors (Douglas and Peucker 1973); the
-    first frame always has one, the last if anything moves.
+    first frame always has a key, the last one if anything moves.
     """
     if values.shape[1] == 4:
         values = continuous(values)

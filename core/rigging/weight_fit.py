@@ -1,4 +1,4 @@
-"""Fits vertex weights for given bone motions: few per vertex, non-negative, summing to 1, smooth over the surface."""
+"""Fits vertex weights to the motions of bones: few per vertex, non-negative, summing to 1, smooth over the surface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOLD = 3e-5  # on the distance from the smooth weights, in units of the squared 
 
 
 def carried_weights(weights: Floats, owner: NDArray[np.integer], near: sparse.csr_matrix, rounds: int) -> Floats:
-    """Weights [V, B] of all vertices from their samples' [S, B], with blurred borders."""
+    """Weights [V, B] of all vertices from those of their samples [S, B], averaged over neighbours in `rounds`."""
     full = weights[owner]
     for _ in range(rounds):
         full = near @ full
@@ -60,7 +60,7 @@ def fit_weights(
 
 
 def dense_weights(bones: NDArray[np.integer], weights: Floats, count: int) -> Floats:
-    """[V, B] from the few of each vertex."""
+    """Weights [V, B] from the few per vertex [V, K], for `count` bones."""
     dense = np.zeros((len(bones), count))
     np.add.at(dense, (np.arange(len(bones))[:, None], bones), weights)
     return dense
@@ -75,8 +75,8 @@ def _solve(
 ) -> Floats:
     """Least squares on the simplex, all vertices together: accelerated projected gradient (Beck and Teboulle 2009).
 
-    The products of the candidates' misses, summed over frames, are quadratic in the vertex at rest with coefficients
-    that depend on the two bones alone.
+    For two candidate bones, the product of their errors, summed over frames, is quadratic in the vertex at rest, with
+    coefficients that depend on the two bones only.
     """
     frames, count = rotation.shape[:2]
     maps = np.concatenate([rotation, translation[..., None]], axis=-1)  # [T, B, 3, 4]

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FOLDER|PRESET",
-        help="weights to begin with (given more than once: their mean), where the folder to write to has no state yet",
+        help="weights to begin with (if repeated, their mean), unless the folder to write to has a state already",
     )
     result.add_argument("--minutes", type=float, help="time budget of this run, divided among the stages")
     result.add_argument("--steps", type=int, help="number of optimiser steps per stage, earlier runs counted")

@@ -1,8 +1,8 @@
 """Borrows motions of the bank for batches of training clips, on the training device, as a guess for the denoiser.
 
 `core.bank.search` searches all windows for one request; here a few random ones are scored for every clip by the same
-energy, so that windows are about as good as those that a seed gets. Clips never borrow from their own rig, and half of
-them not from its pack.
+energy, so that they are about as good as those that a seed gets. Clips never borrow from their own rig, and half of
+them not from its pack either.
 """
 
 from __future__ import annotations

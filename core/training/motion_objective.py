@@ -50,7 +50,7 @@ class MotionExample(NamedTuple):
 
 
 class MotionDiffusionObjective(Objective):
-    """EDM loss on whitened motion latents of all frames given shape latents and handles (paper Eq. 6)."""
+    """EDM loss on whitened motion latents of all frames, conditioned on shape latents and handles (paper Eq. 6)."""
 
     trained: MotionDiffusion
 

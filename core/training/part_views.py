@@ -25,6 +25,7 @@ from core.bank.shape import BankShape, quaternion_matrices
 from core.data.clips import ClipBatch, ClipRequest, ClipSource
 from core.data.rig_files import UNSEEN_AUTHORS, UNSEEN_IDENTITIES, clip_author, rig_files
 from core.errors import DataError, M2VError
+from core.quaternions import kabsch_rotations
 
 POOL = 512  # nodes per rig; a view takes some of them
 NODES = 128
@@ -169,9 +170,7 @@ def _posed(rig: _Rig, index: NDArray, random: np.random.Generator) -> tuple[NDAr
     blended = np.einsum("nj,jab->nab", weights, rotations)
     points = np.einsum("nab,nb->na", blended, shape.nodes[index]) + weights @ places
     normals = np.einsum("nab,nb->na", blended, shape.normals[index])
-    u, _, v = np.linalg.svd(blended.mean(axis=0))
-    u[:, 2] *= np.sign(np.linalg.det(u @ v))
-    return points, normals, u @ v
+    return points, normals, kabsch_rotations(blended.mean(axis=0))
 
 
 def _turn(random: np.random.Generator) -> NDArray:

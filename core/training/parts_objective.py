@@ -1,4 +1,4 @@
-"""The part descriptor's objective: names of parts, equal descriptors in different poses, front and up."""
+"""The part descriptor's objective: names of parts, the same descriptors in all poses, and the heading."""
 
 from __future__ import annotations
 

@@ -6,26 +6,27 @@ import numpy as np
 import pytest
 
 from core.bank.bank_file import read_bank, write_bank
-from core.bank.joints import hung, line_of
+from core.bank.joints import attached_joints
 from core.bank.parts import part_of
 from core.bank.shape import mirrored
 from core.bank.unnamed_joints import joint_name
 from core.bank.user_bank import shipped_bank
 from core.errors import DataError
+from core.geometry.skeleton import ancestry
 from tests.bank.creatures import swinging_rod
 
 MIDDLE = np.zeros((2, 3))
 
 
 def test_a_joint_that_stays_on_its_parent_hangs_on_it() -> None:
-    parents, joints = hung(swinging_rod(), np.array([-1, 0]), MIDDLE)
+    parents, joints = attached_joints(swinging_rod(), np.array([-1, 0]), MIDDLE)
     np.testing.assert_array_equal(parents, [-1, 0])
     np.testing.assert_array_equal(joints, MIDDLE)
 
 
 def test_two_loose_parts_become_one_tree_with_a_joint_where_they_turn() -> None:
     far = np.array([[-0.5, 0, 0], [0.5, 0, 0]])
-    parents, joints = hung(swinging_rod(), np.array([-1, -1]), far)
+    parents, joints = attached_joints(swinging_rod(), np.array([-1, -1]), far)
     assert sorted(parents) in ([-1, 0], [-1, 1])
     assert np.linalg.norm(joints[parents.argmax()]) < 0.03
 
@@ -43,7 +44,7 @@ def test_a_foot_that_is_led_from_afar_is_hung_on_its_leg() -> None:
     moved = rod.posed(clip)
     places = np.stack([moved[:, shape.part_index[:, 0] == part].mean(axis=1) for part in range(3)], axis=1)
     shape = replace(shape, clips=(replace(clip, quaternions=turns, places=places),))
-    parents, joints = hung(shape, np.array([-1, 0, 0]), np.array([[-0.5, 0, 0], [0, 0, 0], centres[2]]))
+    parents, joints = attached_joints(shape, np.array([-1, 0, 0]), np.array([[-0.5, 0, 0], [0, 0, 0], centres[2]]))
     np.testing.assert_array_equal(parents, [-1, 0, 1])
     assert 0.2 < joints[2][0] < 0.3
 
@@ -57,7 +58,7 @@ def test_nothing_hangs_on_the_other_side() -> None:
     turns = np.concatenate([clip.quaternions, clip.quaternions[:, 1:]], axis=1)
     places = np.concatenate([clip.places, clip.places[:, 1:] + [0.1, 0, 0]], axis=1)
     shape = replace(rod, part_names=names, part_index=index, clips=(replace(clip, quaternions=turns, places=places),))
-    parents, _ = hung(shape, np.array([-1, -1, -1]), np.zeros((3, 3)))
+    parents, _ = attached_joints(shape, np.array([-1, -1, -1]), np.zeros((3, 3)))
     assert parents[1] != 2 and parents[2] != 1
 
 
@@ -85,7 +86,7 @@ def test_every_shipped_rig_has_a_skeleton_with_names() -> None:
         if shape.pack == "procedural":
             continue  # came as a sequence: its parts have neither names nor joints
         assert len(shape.parents) == len(shape.joints) == shape.parts
-        assert all(len(line_of(shape.parents, part)) <= shape.parts for part in range(shape.parts))
+        assert all(len(ancestry(shape.parents, part)) <= shape.parts for part in range(shape.parts))
         if shape.category == "animals":
             assert sum(part_of(name) is None for name in shape.part_names) <= 1, shape.name
     shapes = {shape.name: shape for shape in read_bank(shipped_bank())}
