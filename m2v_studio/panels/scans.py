@@ -44,7 +44,7 @@ class ScansPanel:
             return
         heading("Scans")
         self._about(scans)
-        if scans.sequence.modality == "depth":
+        if scan_kind(scans.sequence.modality).scaled:
             self._depth_units(context, scans)
         gap(2)
         heading("Box of the whole shape")
@@ -82,12 +82,12 @@ class ScansPanel:
 
     def _cutting(self, context: EditorContext, scans: OpenedScans, half: float) -> None:
         """Settings that cut away everything but the shape."""
-        points = scans.sequence.modality in ("points", "depth")
-        why = "" if points else "Only points and depth maps can be cut."
+        kind = scan_kind(scans.sequence.modality)
+        why = "" if kind.boxes else "Only points and depth maps can be cut."
         if button("Cut by the box", CUT, why, width=half, active=scans.reading.box is not None):
             context.cut_by_box()
         psim.SameLine()
-        why = "" if scans.sequence.modality == "depth" else "Only depth maps can have masks."
+        why = "" if kind.masks else "Only depth maps can have masks."
         if button("Masks…", MASKS, why, width=half, active=bool(scans.reading.mask)):
             context.ask_masks()
         cut = scans.reading.box is not None or bool(scans.reading.mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.io.scans.layouts import scan_kind
 from m2v_studio.context import EditorContext
 from m2v_studio.document import block_edits, result_commands, selection
 from m2v_studio.document.state import State, frame_shown, is_open, why_not_results
@@ -98,14 +99,14 @@ def no_scans(state: State) -> str:
 
 def no_points(state: State) -> str:
     scans = state.document.scans
-    points = scans is not None and scans.sequence.modality in ("points", "depth")
-    return no_scans(state) or ("" if points else "Only points and depth maps can be cut.")
+    boxes = scans is not None and scan_kind(scans.sequence.modality).boxes
+    return no_scans(state) or ("" if boxes else "Only points and depth maps can be cut.")
 
 
 def no_depth(state: State) -> str:
     scans = state.document.scans
-    depth = scans is not None and scans.sequence.modality == "depth"
-    return no_scans(state) or ("" if depth else "Only depth maps can have masks.")
+    masks = scans is not None and scan_kind(scans.sequence.modality).masks
+    return no_scans(state) or ("" if masks else "Only depth maps can have masks.")
 
 
 def not_cut(state: State) -> str:

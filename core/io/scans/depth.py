@@ -255,5 +255,7 @@ DEPTH = ScanKind(
     recognised=png_is_depth,
     array="depth",
     whole_arrays=True,
+    boxes=True,
     masks=True,
+    scaled=True,
 )

@@ -163,4 +163,5 @@ POINTS = ScanKind(
     array="points",
     fitting=lambda shape, number: np.dtype(number).kind in "biuf" and is_points(shape),
     stands_for=("depth",),  # another program may have back-projected a depth scan
+    boxes=True,
 )

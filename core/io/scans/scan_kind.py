@@ -31,7 +31,9 @@ class ScanKind:
     fitting: Callable[[tuple[int, ...], DTypeLike], bool] = lambda shape, number: False  # for arrays of other names
     whole_arrays: bool = False  # one array file holds all frames
     stands_for: tuple[str, ...] = ()  # other kinds that the same files may be, if the caller says so
+    boxes: bool = False  # its frames can be cut by a box
     masks: bool = False  # its frames can be cut by masks
+    scaled: bool = False  # its numbers have a scale, in units per metre
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ def _read(path: Path, asked: ReadingOptions, fps: float | None) -> ScanSequence:
     if len(layout.files) > MAX_FRAMES:
         layout.notes.append(f"Only the first {MAX_FRAMES:,} of {len(layout.files):,} frames are used.")
         layout = replace(layout, files=layout.files[:MAX_FRAMES])
+    if asked.cut.box is not None and not layout.kind.boxes:
+        raise DataError(f"{path} contains {layout.kind.title}, which a box cannot cut; leave the box out.")
     if asked.cut.masks and not layout.kind.masks:
         raise DataError(f"{path} contains no depth maps to mask; give a box instead.")
     scans = layout.kind.read(path, layout, asked.with_settings(layout.settings))

@@ -87,3 +87,6 @@ def test_masks_need_depth_maps_and_a_box_needs_points(tmp_path: Path) -> None:
         read_scans(folder, cut=Cut(mask=picture))
     with pytest.raises(DataError, match="fewer than 3 points"):
         read_scans(folder, cut=Cut((8, 8, 8, 9, 9, 9)))
+    np.savez(tmp_path / "grids.npz", voxels=np.ones((2, 8, 8, 8), bool))
+    with pytest.raises(DataError, match="contains voxel grids, which a box cannot cut"):
+        read_scans(tmp_path / "grids.npz", cut=Cut((8, 8, 8, 9, 9, 9)))
