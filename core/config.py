@@ -64,24 +64,24 @@ class MotionConfig:
     points: int = 2048  # tracked surface points the encoder sees
     latents: int = fixed(512)  # size of the set; the first anchors of the shape's farthest points
     channels: int = fixed(32)  # channels of one latent (C_d), the explicit displacement included
-    width: int = 512
+    width: int = 512  # this and the next three as in ShapeConfig
     head_dim: int = fixed(64)
     layers: int = 24
     expansion: int = 4
     explicit_displacement: bool = fixed(False)  # the first three channels are the anchor's displacement
     flow_head: Literal["absolute", "affine"] = fixed("absolute")  # what the decoder predicts, see motion_autoencoder
     neighbours: int = fixed(8)  # neighbours of an anchor's map fit, and of a point's blend (flow_head: affine)
-    kl_weight: float = 1e-6
+    kl_weight: float = 1e-6  # weight of the KL divergence, mean per element
 
 
 @dataclass(frozen=True)
 class DenoiserConfig:
     """A denoiser of latent sets (paper 3.2); `blocks` of attention and feed-forward with adaptive layer norm."""
 
-    width: int = 512
+    width: int = 512  # channels inside the network
     blocks: int = 12
-    head_dim: int = fixed(64)
-    expansion: int = 4
+    head_dim: int = fixed(64)  # channels of one attention head
+    expansion: int = 4  # hidden size of a feed-forward layer over its width
     noise_width: int = 256  # sinusoidal embedding of the noise level
     frames_per_token: int = fixed(1)  # consecutive frames folded into one token (motion only); 1 as published
     time_embedding: Literal["none", "sinusoidal"] = fixed("none")  # none: equivariant to frame order, as published
@@ -93,8 +93,8 @@ class DenoiserConfig:
     output_directions: bool = fixed(
         False
     )  # the output may scale classical solutions, which are rotation-equivariant (with warm_start)
-    # The bank's motion is one more guess (motion; needs output_directions), or a body of it that was bent to what is
-    # seen is where unseen latents start from (shape; needs conditions.observed_anchors and shape.normals).
+    # Motion: a borrowed motion is a further guess; needs output_directions. Shape: unseen latents start from a body of
+    # the bank that was bent to the scan; needs conditions.observed_anchors and shape.normals.
     borrowed: bool = False
 
 
@@ -102,9 +102,9 @@ class DenoiserConfig:
 class PartsConfig:
     """The network that recognises body parts of surface points (core.models.part_descriptor), and headings."""
 
-    width: int = 96
+    width: int = 96  # channels inside the network
     blocks: int = 4  # of self-attention over the points
-    head_dim: int = fixed(24)
+    head_dim: int = fixed(24)  # channels of one attention head
     channels: int = 32  # of a point's descriptor
     classes: int = 90  # named parts, each on the left, on the right or in the middle (core.bank.parts)
 
@@ -123,20 +123,20 @@ class ConditionConfig:
 class DiffusionConfig:
     """EDM (Karras et al. 2022): preconditioning, training noise levels and samplers."""
 
-    sigma_data: float = fixed(1.0)
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    rho: float = 7.0
+    sigma_data: float = fixed(1.0)  # standard deviation of the whitened latents
+    sigma_min: float = 0.002  # smallest noise level of the samplers
+    sigma_max: float = 80.0  # largest, also that of examples of pure noise
+    rho: float = 7.0  # larger: more of the samplers' steps at small noise levels
     log_sigma_mean: float = -1.2  # training noise levels are log-normal
-    log_sigma_std: float = 1.2
+    log_sigma_std: float = 1.2  # of the same distribution
     posterior_mean_fraction: float = 0.0  # share of examples of pure noise, which teach the posterior mean
     noise: Literal["white", "smooth"] = fixed("white")  # smooth: correlated over neighbouring anchors and frames
     warm_start: bool = fixed(False)  # diffuse the difference from the handles' geometric interpolation
     warm_start_nodes: int = 192  # surface points of its and of registration's graph, the motion's anchors first
     outlier_variance: float = 0.0  # clips of whitened variance v weigh 1 / (1 + v / this) in the loss; 0: all alike
     decoded_weight: float = 0.0  # of the decoded occupancy of the denoised shape, beside the latents' loss (shape only)
-    steps_normal: int = 18
-    steps_best: int = 18
+    steps_normal: int = 18  # noise levels of the multistep sampler
+    steps_best: int = 18  # noise levels of Heun's sampler
 
 
 @dataclass(frozen=True)
@@ -149,38 +149,38 @@ class TaskConfig:
     mixed: float = 0.0  # each handle known in its own random frames, some pinned
     farthest: float = 0.0  # share of the keyed tasks whose first handle is the point that moves farthest
     nothing: float = 0.0  # no handle at all: the unconditional prior
-    most_handles: int = 10
+    most_handles: int = 10  # handles of a clip, drawn log-uniformly
     fewest_handles: int = 10
     handles: float = 1.0  # all of the above
     tracked: float = 0.0  # many noisy tracked points, one at each anchor, often of half a body only
     scans: float = 0.0  # points without correspondence: sparse, one-sided or cut
-    voxels: float = 0.0
+    voxels: float = 0.0  # 32^3 voxel grids
     scan_points: int = 256  # observed points per frame in motion training
     shape_tracked: float = 1.0  # what the shape stage sees of frame 0: sparse points of the whole
     shape_scans: float = 0.0
     shape_voxels: float = 0.0
-    shape_points: int = 300  # observed points in shape training, or fewer
-    fewest_points: int = 300
+    shape_points: int = 300  # most observed points in shape training
+    fewest_points: int = 300  # and fewest
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """One loop for all stages; the shares say how `m2v train all` divides its time."""
 
-    frames: int = 17
-    batch: int = 24
+    frames: int = 17  # of a clip, frame 0 included
+    batch: int = 24  # clips of one process in one accumulation step
     accumulate: int = 1  # batches per optimiser step
     reuse: int = 1  # steps per prepared batch of the motion stage, each with fresh noise
     learning_rate: float = 1e-4
-    warmup_steps: int = 200
-    weight_decay: float = 0.01
-    gradient_clip: float = 1.0
-    ema_decay: float = 0.999
-    occupancy_queries: int = 2048
+    warmup_steps: int = 200  # in which the learning rate rises; it falls to a tenth over the last third
+    weight_decay: float = 0.01  # of AdamW
+    gradient_clip: float = 1.0  # largest norm of the gradient
+    ema_decay: float = 0.999  # of the averaged weights, which are the ones saved
+    occupancy_queries: int = 2048  # points per shape whose occupancy the losses look at
     motion_queries: int = 1024  # tracked points the motion autoencoder's loss looks at
     fresh_only: bool = False  # train only the parts that the weights of --from lack, the rest stays as it is
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device supports it natively
-    compile: bool = False
+    compile: bool = False  # torch.compile: takes minutes at the start, then saves about a seventh of each step
     shares: tuple[float, float, float, float] = (0.15, 0.1, 0.1, 0.65)  # of the time, per stage in order
 
 
@@ -190,11 +190,11 @@ class DataConfig:
 
     procedural: float = 1.0  # relative share of procedural clips
     rigs: str = ""  # a folder of rigged GLB files, or a bank prepared from one; empty: none
-    rigs_share: float = 1.0  # relative share of rig clips when `rigs` is given
+    rigs_share: float = 1.0  # relative share of rig clips, with `rigs`
     shards: str = ""  # a folder of shards that `m2v prepare` made, or a folder of such folders; empty: none
-    shards_share: float = 1.0  # relative share of their clips when `shards` is given
+    shards_share: float = 1.0  # relative share of their clips, with `shards`
     fitted: str = ""  # a folder of scans with fitted bodies (core.experiments.fitted_bodies), for shape-diffusion
-    fitted_share: float = 1.0  # relative share of these when `fitted` is given
+    fitted_share: float = 1.0  # relative share of these, with `fitted`
     shards_splits: Literal["own", "train", "test"] = "own"  # train, test: all, to train on one and test on another
     mirror: bool = True  # reflect half of the clips left to right
     bank: str = ""  # motions to borrow from while training: a bank file, or `bundled`; empty: none

@@ -18,7 +18,7 @@ from core.training.part_views import PartViews, PartViewSource
 TEMPERATURE = 0.07  # of the contrastive similarities
 NEAR = 0.04  # of the size: nodes this close count as the same
 NAMED = 0.3  # least share of named parts in the weights of a point that counts
-AGAIN = 0.5  # weight of the contrastive loss
+CONTRAST = 0.5  # weight of the contrastive loss
 WITHIN = 0.866  # cosine of 30 degrees
 
 
@@ -42,9 +42,9 @@ class PartsObjective(Objective):
 
     def forward(self, views: PartViews, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         found = self.trained(views.points, views.normals)
-        names, again, frame = name_loss(found, views), contrast(found, views), frame_loss(found, views)
-        figures = {"names": names.detach(), "contrast": again.detach(), "frame": frame.detach()}
-        return names + AGAIN * again + frame, figures
+        names, contrasted, frame = name_loss(found, views), contrast(found, views), frame_loss(found, views)
+        figures = {"names": names.detach(), "contrast": contrasted.detach(), "frame": frame.detach()}
+        return names + CONTRAST * contrasted + frame, figures
 
     @torch.no_grad()
     def check(self, views: PartViews, generator: torch.Generator) -> Figures:  # type: ignore[override]
