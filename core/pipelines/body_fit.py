@@ -1,7 +1,7 @@
-"""Bends a body of the bank to a partial scan, judges how likely it is, and gives what was not seen.
+"""Bends a body of the bank to a partial scan, judges how likely it is, and completes what was not seen.
 
-As-rigid fits from stiff to soft draw the surface to the seen points; vertices where the camera saw empty space go to
-where they may be. What was seen stays the model's; away from the points the body's inside takes over.
+As-rigid fits, from stiff to soft, pull the surface to the seen points, and vertices out of space that the camera saw to
+be empty. Near the points the shape model determines the surface, away from them the body.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from core.pipelines.seen_side import Extent, SeenSide
 from core.sequence import BOX_SIDE
 
 POINTS = 500  # seen points that pull
-# Weight of the points beside the cotangent weights of edges, and distance at which a match counts half, in turn.
+# Per level: weight of the points, relative to cotangent weights of edges, and distance at which a match counts half.
 LEVELS = ((0.05, 0.1), (0.1, 0.08), (0.3, 0.06), (1.0, 0.04), (3.0, 0.03), (8.0, 0.02))
 ROUNDS = 3  # of matching at each level
-# Levels after which only so many bodies go on, those that agree best. A fit that is soft from the start on makes any
-# body agree: finishing more chose worse ones on validation scans.
+# (levels done, number of bodies that continue, those that agree best). Soft fits make any body agree: when more were
+# finished, worse ones were chosen on validation scans.
 CHOSEN = ((1, 16), (2, 4))
 ITERATIONS = 4
 MISPLACED = 0.005  # of the size inside the empty space
 FEWEST_FACING = 10
 EDGE = 0.51  # half the side of frame 0's box, with a margin
 NEAR, FAR = 0.02, 0.07  # distances from the seen points between which the body takes over
-TRUST = 0.5  # in a body that was chosen; the rest is the shape model's, which is wrong in other places
-FILLING = 0.5  # share of the body's inside also where points are near
+TRUST = 0.5  # weight of a chosen body; the rest is the shape model's, which is wrong in other places
+FILLING = 0.5  # weight of the body's inside near the points
 SURE = 6.0  # logits beyond which a place is inside or outside for certain
 STEEPNESS = 100.0  # of the body's field outside, per unit of length
 STEEPNESS_INSIDE = 300.0  # so that thin wings and legs count as much as a trunk
-COMPANY_CELLS = 44  # along a side of the grid on which what several bodies say is known
-LEAST_SHARE = 0.03  # of a body that counts among them
-COMPANY_SHARE = 0.65  # of the field that all likely bodies have together, beside the chosen one's
-STRETCHED = 0.05  # of the misfit, for each share by which a body's edges had to change
+COMPANY_CELLS = 44  # per side of the grid that holds the field of all likely bodies
+LEAST_SHARE = 0.03  # least probability of a body that counts among them
+COMPANY_SHARE = 0.65  # weight of the field of all likely bodies; the rest is the chosen one's
+STRETCHED = 0.05  # misfit per relative change of the lengths of a body's edges
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +56,10 @@ class FittedBody:
     faces: NDArray[np.int64]  # [F, 3]
     misfit: float  # as a share of the size: distance of the points, contradictions and stretch
     seen: KDTree | None = None  # the points it was bent to
-    company: Field | None = None  # that of all likely bodies
+    company: Field | None = None  # the field of all likely bodies
 
     def field(self, places: Floats) -> Floats:
-        """Logits [Q] at places [Q, 3] in this body alone: positive inside, SURE at the most."""
+        """Logits [Q] at places [Q, 3] of this body alone: positive inside, at most SURE."""
         own = np.full(len(places), -SURE)
         reach = SURE / STEEPNESS  # beyond it the box alone says what the field is
         low, high = self.vertices.min(axis=0) - reach, self.vertices.max(axis=0) + reach
@@ -77,14 +77,14 @@ class FittedBody:
         return samples.at(self.vertices), face_normals(self.vertices, self.faces)[samples.face]
 
     def with_company(self, places: Floats) -> Floats:
-        """The same with what all likely bodies have in common."""
+        """The field at places [Q, 3], blended with that of all likely bodies."""
         own = self.field(places)
         return own if self.company is None else own + COMPANY_SHARE * (self.company(places) - own)
 
     def blended(self, logits: NDArray[np.floating], places: Floats, trust: float = TRUST) -> Floats:
-        """Occupancy logits [Q] at places [Q, 3]: given ones near the seen points, away from them also the body's own.
+        """Occupancy logits [Q] at places [Q, 3], blended with the body's own, which count away from the seen points.
 
-        There the body's have the share `trust`.
+        Far from them, the body's own have the weight `trust`.
         """
         assert self.seen is not None, "only a body that was bent to points can be blended with what they say"
         result = np.clip(np.asarray(logits, dtype=np.float64), -SURE, SURE)
@@ -92,14 +92,14 @@ class FittedBody:
         share = ((np.asarray(self.seen.query(every)[0]) - NEAR) / (FAR - NEAR)).clip(0, 1)
         share = trust * share * share * (3 - 2 * share)
         own = self.with_company(every)
-        # Behind what was seen the body fills what the model tears.
+        # Behind seen points, the body fills what the model leaves open.
         part = np.maximum(share, np.where(own > 0, min(FILLING, trust), 0.0))
         result += part * (own - result)
         return result
 
 
 def in_company(bodies: Sequence[FittedBody], likelihood: float) -> list[FittedBody]:
-    """The same bodies, each with the field of all, in which one is less likely by e for so much more misfit."""
+    """The bodies, each with the field of all; a misfit larger by `likelihood` is less likely by a factor of e."""
     if len(bodies) < 2:
         return list(bodies)
     axis = (np.arange(COMPANY_CELLS + 1) / COMPANY_CELLS - 0.5) * BOX_SIDE
@@ -124,8 +124,8 @@ def fit_bodies(
 ) -> list[FittedBody]:
     """Bodies bent to the seen points [N, 3] of frame 0, the most likely first; `extent` is as in `find_bodies`.
 
-    All are bent stiffly, and of them fewer and fewer, the likeliest, ever more softly (CHOSEN). `on_better` is called
-    with each of the last that is likelier than those before it.
+    All are bent stiffly, and fewer and fewer of them, the likeliest, more and more softly (CHOSEN). `on_better` is
+    called with each of the last ones that is likelier than those before it.
     """
     if not placed:
         return []
@@ -136,7 +136,7 @@ def fit_bodies(
     bent, done = [_Bending(body, cloud, free, around) for body in placed], 0
 
     def look() -> None:
-        """Tell each where all was seen."""
+        """Give each body the half space in which everything was seen."""
         if free is None:
             sides = around.of_each([bending.pose for bending in bent], extent)
             for bending, side in zip(bent, sides, strict=True):
@@ -158,23 +158,23 @@ def fit_bodies(
 
 
 class _Bending:
-    """A body on its way from where it was placed to the points [N, 3]."""
+    """A body that is being bent from where it was placed to the points [N, 3]."""
 
     def __init__(self, body: PlacedBody, cloud: Floats, free: FreeSpace | None, around: SeenSide) -> None:
         self.name, self.faces = body.name, body.faces.astype(np.int64)
         self._cloud, self._free, self._around = np.ascontiguousarray(cloud), free, around
         self._solver = SoftArap(body.vertices, self.faces)
         self.pose = self._solver.rest
-        self.side: SeenSide | None = None  # where all was seen
+        self.side: SeenSide | None = None  # where everything was seen
 
     def go_through(self, levels: Sequence[tuple[float, float]], check_cancelled: Callable[[], None]) -> None:
-        """Draw the surface to the points with these weights and reaches, in turn."""
+        """Pull the surface to the points with these weights and reaches, in order."""
         for weight, reach in np.repeat(levels, ROUNDS, axis=0):
             check_cancelled()
             self._draw(weight, reach)
 
     def misfit(self) -> float:
-        """Distance of the points, contradictions, and by what share edges changed their length."""
+        """Distance of the points, contradictions of the scan, and relative change of edge lengths."""
         vertices = np.ascontiguousarray(self.pose)
         apart = np.sqrt(igl.point_mesh_squared_distance(self._cloud, vertices, self.faces)[0])
         wrong = float(contradictions(vertices[None], self._free)[0])
@@ -198,7 +198,7 @@ class _Bending:
         rows, targets = [attachment], [cloud]
         moves = [(moved, where, np.full(len(moved), 0.5 * weight)) for moved, where in _to_move(pose, self._free)]
         if self.side is not None:
-            # Else a part that no point is nearest to stays where it is.
+            # Otherwise a part that no point is nearest to would stay where it is.
             lost, where, away = self.side.strays(pose)
             moves.append((lost, where, point * len(cloud) / len(pose) / (1 + (away / (2 * reach)) ** 2)))
         for moved, where, pull in moves:
@@ -211,7 +211,7 @@ class _Bending:
 
 
 def _facing(pose: Floats, faces: NDArray[np.int64], free: FreeSpace | None) -> NDArray[np.int64]:
-    """Faces that the camera may see; all, where its place is not known."""
+    """Faces that the camera may see; all if its position is unknown."""
     if free is None:
         return faces
     towards = free.viewpoint - pose[faces].mean(axis=1)
@@ -220,7 +220,7 @@ def _facing(pose: Floats, faces: NDArray[np.int64], free: FreeSpace | None) -> N
 
 
 def _to_move(pose: Floats, free: FreeSpace | None) -> list[tuple[NDArray[np.int64], Floats]]:
-    """Vertices that stand where nothing can be, and where they could go."""
+    """Vertices in space that must be empty, and the nearest positions that need not be."""
     beyond = np.flatnonzero((np.abs(pose) > EDGE).any(axis=1))
     result = [(beyond, pose[beyond].clip(-EDGE, EDGE))]
     if free is not None:

@@ -1,9 +1,9 @@
-"""Which bodies of the bank, in which pose and where, a partial scan may show: many are tried coarsely, few are kept.
+"""Finds the bodies of the bank, their poses and places that a partial scan may show: many are tried, few are kept.
 
-Every pose under every heading is laid into frame 0's box and compared with the seen points; where a whole shape fits
-none upright, under all turns that lay main axes onto each other. The best are then moved, turned and sized until the
-points lie on them, and judged by that and by what contradicts the scan: a surface where the camera looked through,
-outside the shape's box, or on the seen side of a half body where nothing was seen.
+Every pose with every heading is fitted into frame 0's box and compared with the seen points; if none fits a whole shape
+upright, also with all rotations that align their main axes. The best are then moved, turned and scaled until the points
+lie on them, and judged by what is left and by what contradicts the scan: surface where the camera saw through, outside
+the shape's box, or on the seen side of a half body where nothing was seen.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from core.pipelines.free_space import FreeSpace
 from core.pipelines.seen_side import Extent, SeenSide
 
 Floats = NDArray[np.float64]
-COARSE, FINE = 64, 200  # vertices that stand for a body at first, and then
-COARSE_POINTS, FINE_POINTS = 48, 100  # seen points at first, and then
+COARSE, FINE = 64, 200  # vertices of a body that are compared, at first and then
+COARSE_POINTS, FINE_POINTS = 48, 100  # seen points that are compared, at first and then
 HEADINGS = 16
 CHUNK = 1024  # poses compared at once
 FITTED = 300  # poses that are moved to the points
-OF_ONE = 24  # of them, of one body
+OF_ONE = 24  # most of them from one body
 ROUNDS = 6
 REACH = 0.06  # distance at which a seen point counts half
-SLIDE = 0.3  # share of a point's offset along the surface that pulls
-SIZE_STEP = 0.03  # that a body may grow or shrink in a round
+SLIDE = 0.3  # weight of a point's offset along the surface, relative to that across it
+SIZE_STEP = 0.03  # share by which a body may grow or shrink in a round
 INSIDE = 0.52  # half the side of frame 0's box, with a margin
 FREE_VERTICES = 100
 FREE_MARGIN, MOST_FREE = 0.01, 0.2
 KEPT_OF_ONE = 3
-UPRIGHT = 0.05  # misfit beyond which no body fits upright, so that a whole shape may lie or hang
+UPRIGHT = 0.05  # best misfit from which on a whole shape is taken to lie or hang
 
 
 @dataclass(frozen=True, eq=False)
 class PlacedBody:
-    """A body of the bank in one pose, laid into normalised space."""
+    """A body of the bank in one pose, placed in normalised space."""
 
     name: str
     vertices: Floats  # [V, 3]
@@ -82,7 +82,7 @@ class BodyPoses:
 
     @classmethod
     def shipped(cls) -> BodyPoses:
-        """Of the bank that comes with the program. Raises DataError where it cannot be read."""
+        """The poses of the bank that comes with the program. Raises DataError if it cannot be read."""
         return _shipped()
 
     def without(self, names: Collection[str]) -> BodyPoses:
@@ -107,7 +107,7 @@ class BodyPoses:
         return np.flatnonzero(self._usable)
 
     def name(self, number: int) -> str:
-        """The name of the body that a pose is of."""
+        """The name of a pose's body."""
         return str(self._bodies[self._of[number]].name)
 
     def mesh(self, number: int) -> tuple[Floats, NDArray[np.int32]]:
@@ -146,7 +146,7 @@ def find_bodies(
 
 
 def _onto_axes(poses: BodyPoses, cloud: Floats) -> Floats:
-    """The 24 rotations [P, 24, 3, 3] that lay the main axes of each usable pose onto those of points [N, 3]."""
+    """The 24 rotations [P, 24, 3, 3] that align the main axes of each usable pose with those of points [N, 3]."""
     signed = (
         np.eye(3)[list(order)] * signs for order in permutations(range(3)) for signs in product((1, -1), repeat=3)
     )
@@ -173,7 +173,7 @@ def _found(
     check_cancelled: Callable[[], None],
     extent: Extent,
 ) -> list[PlacedBody]:
-    """The best bodies under the given turns [P, H, 3, 3] of each usable pose, or [1, H, 3, 3] of all."""
+    """The best bodies with `turns` [P, H, 3, 3] of each usable pose, or [1, H, 3, 3] of all."""
     rows, turned = _coarsely(poses, turns, cloud[:COARSE_POINTS], check_cancelled)
     matrix, offset, surfaces, residual = _moved(poses, rows, turned, cloud, check_cancelled)
     misfit = residual + contradictions(surfaces, free)
@@ -195,7 +195,7 @@ def _found(
 def _coarsely(
     poses: BodyPoses, turns: Floats, points: Floats, check_cancelled: Callable[[], None]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Poses, and the turn of each [C, 3, 3], near which the points [n, 3] lie when it fills frame 0's box."""
+    """Poses and their turns [C, 3, 3] with the points [n, 3] nearest to them when they fill frame 0's box."""
     usable = poses.usable
     cloud = torch.from_numpy(points.astype(np.float32))
     every = torch.from_numpy(turns.astype(np.float32)).expand(len(usable), -1, -1, -1)
@@ -239,9 +239,9 @@ def _moved(
     cloud: Floats,
     check_cancelled: Callable[[], None],
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Where poses come to lie when the points pull, from `turns` [C, 3, 3] on.
+    """Poses, first turned by `turns` [C, 3, 3], fitted to the points by similarities.
 
-    Matrices [C, 3, 3], offsets [C, 3], surfaces [C, V, 3] and how far the points are from each [C].
+    Returns matrices [C, 3, 3], offsets [C, 3], surfaces [C, V, 3], and the points' distances from each [C].
     """
     seen = torch.from_numpy(cloud[:FINE_POINTS].astype(np.float32))
     turned = torch.from_numpy(turns.astype(np.float32))
@@ -287,7 +287,7 @@ def _about_y(angles: Floats) -> Floats:
 
 
 def boxed(surfaces: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Surfaces [C, V, 3] laid into frame 0's box, the factor [C, 1, 1] and the old middle [C, 1, 3]."""
+    """Surfaces [C, V, 3] fitted into frame 0's box, their factors [C, 1, 1] and old centres [C, 1, 3]."""
     low, high = surfaces.amin(dim=1, keepdim=True), surfaces.amax(dim=1, keepdim=True)
     size, middle = 1 / (high - low).amax(dim=2, keepdim=True).clamp_min(1e-9), (low + high) / 2
     return (surfaces - middle) * size, size, middle

@@ -1,4 +1,4 @@
-"""Free space seen by a depth camera: in front of the points it measured, and beside their outline."""
+"""Space that a depth camera saw to be empty: in front of the points it measured, and beside their outline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 
 MARGIN = 0.025  # of the shape's size in front of a measured point that may still be inside: noise, grazing surfaces
 BESIDE = 3.0  # typical angles between neighbouring points, beyond which a ray is taken to have passed the shape
-RAYS = 3  # measured neighbours of a ray that all must be farther away
+RAYS = 3  # measured neighbours of a ray, which must all be farther away
 STEEPNESS = 100.0  # logits per unit of length
 SURE = 4.0  # logits below which a place is outside whatever the camera saw
 
@@ -21,7 +21,7 @@ class FreeSpace:
         self.viewpoint = np.asarray(viewpoint, dtype=np.float64)
         rays, self.length = self._rays(points)
         self.tree = KDTree(rays)
-        # A few rays doubled by rounding would make a mean, or the smallest, say nothing.
+        # The median, since a few rays that coincide by rounding would spoil the mean or the smallest.
         self.gap = float(np.median(np.asarray(self.tree.query(rays, k=2)[0])[:, 1]))
 
     def clearance(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -30,7 +30,7 @@ class FreeSpace:
         angle, near = (np.asarray(found) for found in self.tree.query(rays, k=RAYS))
         beside = (angle[:, 0] - BESIDE * self.gap) * length
         before = self.length[near].min(axis=1) - MARGIN - length
-        # Beside the outline neighbours' depths say nothing, but neither do they contradict.
+        # Beside the outline the neighbours' depths mean nothing, but do no harm either.
         result: NDArray[np.float64] = np.maximum(beside, before)
         return result
 
@@ -47,7 +47,7 @@ class FreeSpace:
     def carved(self, logits: NDArray[np.floating], places: NDArray[np.floating]) -> NDArray[np.float64]:
         """Occupancy logits [Q] at places [Q, 3], lowered to outside where it is empty; smooth across its border."""
         result = np.array(logits, dtype=np.float64)
-        # What is far outside already needs no search.
+        # Places that are far outside anyway need no search.
         near = np.flatnonzero(result > -SURE)
         if len(near):
             result[near] = np.minimum(result[near], -STEEPNESS * self.clearance(np.asarray(places)[near]))

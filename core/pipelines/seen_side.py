@@ -1,8 +1,8 @@
 """The part of space in which all of a shape was seen: everywhere, or above the plane where half a body is cut.
 
-Nothing of the shape is there but what points lie on. Nobody says where the plane is; bodies that roughly fit do: all
-points are above it, and of these bodies as much as possible of what no point lies on is below. Each body has its own
-plane, between its best one and the best for all.
+There, the shape is only where points lie. The plane is not known, but found from bodies that roughly fit: all points
+are above it, and as much as possible of the bodies' surface that no point lies on is below. Each body has its own
+plane, between its best one and the best one for all.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from scipy.spatial import KDTree
 Floats = NDArray[np.float64]
 
 DIRECTIONS = 600  # of planes that are tried
-COVERED = 2.0  # distances between points: farther from all of them nothing was seen
-DRAWN, DRAWN_ABOVE = 1.0, 2.0  # the same beyond which a vertex is drawn to them, of a whole shape and above a plane
-NEARBY = 0.08  # of the size, in which a point shows a surface
+COVERED = 2.0  # spacings of the points; nothing was seen farther from all of them
+DRAWN, DRAWN_ABOVE = 1.0, 2.0  # spacings beyond which a vertex is pulled to them: of a whole shape, above a plane
+NEARBY = 0.08  # of the size: a surface this near to a point was seen
 FEWEST_UNSEEN = 5
 LOWEST = 0.01  # share of the points that may be below the plane
 MARGIN = 0.02  # of the size above the plane that may hold what was not seen
-AS_GOOD = 0.0005  # of the size: planes so near the best are averaged
-OWN = 0.75  # of what a body says about its own plane; the rest is what all say
+AS_GOOD = 0.0005  # of the size: planes whose cost is so little above the best are averaged
+OWN = 0.75  # weight of a body's own cost of a plane; the rest is the mean over all bodies
 
 
 class Extent(Enum):
-    """What points show of a shape."""
+    """How much of a shape the points show."""
 
     WHOLE = "all of it"
     CUT = "all that is above some plane"
@@ -47,19 +47,19 @@ class SeenSide:
 
     @classmethod
     def of(cls, points: Floats) -> SeenSide:
-        """All of space."""
+        """All of space as the seen side of points [N, 3]."""
         tree = KDTree(points)
         return cls(tree, float(np.median(np.asarray(tree.query(points, k=2)[0])[:, 1])))
 
     def of_each(self, surfaces: Sequence[Floats], extent: Extent) -> list[SeenSide | None]:
-        """The half space for each of surfaces [V, 3] of bodies; None where nobody knows what else was seen."""
+        """The half space for each of the bodies' surfaces [V, 3]; None if it is unknown what else was seen."""
         if extent is not Extent.CUT:
             return [self if extent is Extent.WHOLE else None] * len(surfaces)
         normals, every = self._above(surfaces)
         return [self._below(normals, cost) for cost in OWN * every + (1 - OWN) * every.mean(axis=0)]
 
     def contradictions(self, surfaces: Floats, extent: Extent, likely: NDArray[np.int64]) -> Floats:
-        """How much [C] of surfaces [C, V, 3] stands where something would have been seen.
+        """How far [C] surfaces [C, V, 3] reach to where they would have been seen.
 
         Of a cut shape the plane is between the best one for each surface and the best for the `likely` ones [L].
         """
@@ -73,7 +73,7 @@ class SeenSide:
         return result
 
     def beyond(self, surface: Floats) -> float:
-        """How far what was not seen of a surface [V, 3] reaches to the side where most was seen."""
+        """How far the unseen part of a surface [V, 3] reaches towards the side where most was seen."""
         unseen = surface[~np.isfinite(np.asarray(self.tree.query(surface, distance_upper_bound=NEARBY)[0]))]
         if len(unseen) < FEWEST_UNSEEN:
             return 0.0

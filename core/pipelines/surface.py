@@ -24,7 +24,7 @@ from core.pipelines.tracked_surface import tracked_surface
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray[Any]]
 MODEL_CELLS = 64  # along a side; the model's occupancy is smooth, but slow to evaluate
-MODEL_BESIDE, BODY_BESIDE = 0.3, 0.3  # weights of the model's and of a body's occupancy beside that of voxels
+MODEL_BESIDE, BODY_BESIDE = 0.3, 0.3  # weights of the model's and of a body's occupancy, relative to voxels
 
 
 def latents_to_mesh(

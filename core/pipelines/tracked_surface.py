@@ -1,8 +1,7 @@
-"""Frame 0's surface from tracked points of a whole shape: what the points say, what the model adds, nothing torn.
+"""Frame 0's surface from tracked points of a whole shape, in one piece.
 
-The model's occupancy knows what bodies are like, the points' own Gauss field knows where these points are: their sum is
-better than each. Where a limb is too thin for both, edges of the points' own graph say that it goes on: a rod runs
-along each that the sum would break.
+The model's occupancy knows what bodies look like, the points' Gauss field knows where the points are; their sum is
+better than either. Where a limb is too thin for both, rods along the edges of the points' graph hold it together.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from core.geometry.point_graph import PointGraph
 from core.geometry.soft_arap import compacted
 
 MOST_POINTS = 1024  # that the Gauss field is solved for
-MODEL_SHARE = 0.2  # of the model's occupancy beside the Gauss field of ENOUGH points or more
-BESIDE_BODY = 0.5  # of it where there is a body
-LEAST_BODY_SHARE = 1.2  # of both then: a body that was bent to the points knows how thick what is thin is
-TORN = 0.03  # share of points beside broken edges from which on a body is asked for
-ENOUGH = 512  # with fewer, the model counts for as much more
-MODEL_CELLS = 64  # along a side: the model's occupancy is smooth, and asking it is what takes time
-MODEL_REACH = 0.08  # from the points within which it is asked so finely; elsewhere at half of that
-BROKEN = 0.1  # depth below the surface's level at which the sum is taken to break an edge
-ALONG = (0.25, 0.5, 0.75)  # where on an edge that is looked at
-ROD = 0.3  # radius of a rod as a share of the distance between points there
-THINNEST = 1.0  # cells: what is thinner falls to pieces on the grid
+MODEL_SHARE = 0.2  # weight of the model's occupancy, relative to the Gauss field of ENOUGH points or more
+BESIDE_BODY = 0.5  # factor on the model's occupancy if there is a body, whose own has 1
+LEAST_BODY_SHARE = 1.2  # least weight of both then, since a body that was bent to the points knows how thick limbs are
+TORN = 0.03  # share of points at broken edges from which on a body is used
+ENOUGH = 512  # with fewer points, the model's weight is larger in proportion
+MODEL_CELLS = 64  # per side: the model's occupancy is smooth, but slow to evaluate
+MODEL_REACH = 0.08  # distance from the points within which it is sampled so finely, elsewhere half as finely
+BROKEN = 0.1  # depth below the surface's level at which the sum breaks an edge
+ALONG = (0.25, 0.5, 0.75)  # places on an edge at which that is tested
+ROD = 0.3  # radius of a rod, in units of the distance between points there
+THINNEST = 1.0  # cells: thinner rods would fall to pieces on the grid
 THICKEST = 0.012  # of the size: thicker limbs hold together by themselves
 SLENDER = 0.5  # width of a point's field on a broken edge, in distances to its neighbours
 STEEPNESS = 10.0  # of a rod's field, per unit of length
-ROUNDS = 3  # of joining what the surface leaves apart
+ROUNDS = 3  # of adding rods between parts that are still separate
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -52,8 +51,8 @@ def tracked_surface(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Vertices [V, 3] and faces [F, 3] of frame 0, from tracks [T, N, 3] in normalised space; closed.
 
-    `model` maps points [Q, 3] to occupancy logits [Q], and so does a `body` that fits, which says more than the model.
-    What the points' graph joins hangs together, what no point lies on is left out. Raises MeshError where nothing is
+    `model` maps points [Q, 3] to occupancy logits [Q], and so does a `body` that fits, which knows more than the model.
+    Parts that the points' graph joins are connected, parts without points are left out. Raises MeshError if nothing is
     inside.
     """
     points = np.asarray(tracks[0], dtype=np.float64)
@@ -96,7 +95,7 @@ def tracked_surface(
 
 
 def too_thin(tracks: NDArray[np.floating]) -> bool:
-    """Whether points [T, N, 3] are too few for the thin parts they show: their own field tears those."""
+    """Whether points [T, N, 3] are too few for the thin parts that they show, so that their own field breaks them."""
     points = np.asarray(tracks[0], dtype=np.float64)
     some = np.sort(np.random.default_rng(0).permutation(len(points))[:MOST_POINTS])
     graph = PointGraph.of(tracks)
@@ -106,7 +105,7 @@ def too_thin(tracks: NDArray[np.floating]) -> bool:
 
 
 def _sampled(model: Occupancy, points: NDArray[np.float64], check_cancelled: Callable[[], None]) -> Occupancy:
-    """The model's occupancy less one half, from a grid that is finer near the points."""
+    """The model's occupancy minus one half, interpolated from a grid that is finer near the points."""
     corners = np.arange(MODEL_CELLS + 1)
     index = np.stack(np.meshgrid(corners, corners, corners, indexing="ij"), axis=-1)
     places = (index / MODEL_CELLS - 0.5) * BOX_SIDE
@@ -172,7 +171,7 @@ def _with_rods(solid: Occupancy, edges: NDArray[np.float64], radius: NDArray[np.
 def _without_hollows(
     vertices: NDArray[np.float32], faces: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Without the closed surfaces of bubbles inside, which are turned inwards."""
+    """The mesh without closed surfaces around bubbles, which are turned inwards."""
     component = mesh_components(faces, len(vertices))
     return _kept(vertices, faces, (component_volumes(vertices, faces, component) > 0)[component])
 

@@ -1,4 +1,4 @@
-"""Wings and fins: the thin sheets of a body, which geometry alone tells from legs."""
+"""Finds wings and fins: the thin sheets of a body, which geometry alone distinguishes from legs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from core.geometry.skeleton import ancestry
 
 Floats = NDArray[np.float64]
 
-FISH = {"body", "head", "tail", "fin", "mouth", "neck"}  # what a swimmer is made of
-# A fin is a sheet no thicker than this, of at most this share of the surface, and lies over, under or beside the middle
-# by so much, in units of the size.
+FISH = {"body", "head", "tail", "fin", "mouth", "neck"}  # all words of a swimmer
+# A fin is a sheet with at least this share of its normals along one axis, covers at most this share of the surface, and
+# lies at least so far above, below or beside the trunk, in units of the size.
 FIN_SHEET, FIN_MOST, FIN_AWAY = 0.72, 0.2, 0.04
 # A wing is a sheet at one side: how much of its normals is along one axis (a leg has half), where its middle lies and
 # how far it reaches out, in units of the size, and the share of it that is on that side.
@@ -23,7 +23,7 @@ LEG_BELOW, LEG_APART = 0.04, 0.02
 
 
 def wings(parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: Floats) -> dict[int, str]:
-    """The bones of two sheets that stick out at either side, each with its side; none where there are no two."""
+    """The bones of two sheets that stick out on either side, each with its side; empty if there are not two."""
     count = len(parents)
     within = np.array([[bone in ancestry(parents, other) for other in range(count)] for bone in range(count)])
     mass = weights.sum(axis=0).clip(1e-9)
@@ -49,7 +49,7 @@ def wings(parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: 
 
 
 def flier(facing: Floats, weights: Floats, winged: Mapping[int, str]) -> list[str]:
-    """The words of all bones of a body with wings, of which nothing else is known; it looks ahead, to +Z.
+    """The words of all bones of a body with wings about which nothing else is known; it faces +Z.
 
     The foremost bone between the wings is the head, the rearmost the tail; legs are those that hang out below.
     """
@@ -62,7 +62,7 @@ def flier(facing: Floats, weights: Floats, winged: Mapping[int, str]) -> list[st
     for bone, word in zip(ends, ("head", "tail"), strict=True):
         words[bone] = word if bone else "body"
     floor = np.sort([places[:, 1].min() for bone, places in own.items() if bone not in ends])
-    legs = int(np.diff(floor[:5]).argmax()) + 1 if len(floor) > 2 else 0  # the widest gap lies over them
+    legs = int(np.diff(floor[:5]).argmax()) + 1 if len(floor) > 2 else 0  # they are below the widest gap
     if 0 < legs <= 4 and floor[legs] - floor[legs - 1] > LEG_BELOW:
         for bone, places in own.items():
             low = places[places[:, 1] < floor[legs]]
@@ -74,7 +74,7 @@ def flier(facing: Floats, weights: Floats, winged: Mapping[int, str]) -> list[st
 def fins(
     parents: NDArray[np.int64], facing: Floats, weights: Floats, normals: Floats, words: Sequence[str]
 ) -> dict[int, tuple[str, str]]:
-    """The bones of a fish that are sheets at the end of the tree, and where: ("fin", "top") or ("tail fin", "")."""
+    """The bones of a fish that are sheets at the ends of the tree, with word and place, such as ("fin", "top")."""
     mass = weights.sum(axis=0).clip(1e-9)
     middles = weights.T @ facing / mass[:, None]
     spread = np.einsum("sb,si,sj->bij", weights, normals, normals) / mass[:, None, None]
