@@ -30,10 +30,11 @@ from m2v_studio.document.scan_project import (
     mark_from,
     reconstruction_arrays,
     reconstruction_results,
+    run_json,
     scans_document,
     scans_json,
 )
-from m2v_studio.document.state import Document, Results, State, edit_key, is_open, is_stale, sampling, tracks
+from m2v_studio.document.state import Document, Results, State, edit_key, is_open, sampling, tracks
 
 FORMAT = "m2v-project"
 VERSION = 1
@@ -259,11 +260,7 @@ def _results_json(state: State) -> dict[str, Any]:
     assert results is not None and isinstance(results.samples, SampleSet)
     samples = results.samples
     return {
-        "stale": is_stale(state),
-        "quality": results.quality,
-        "seconds": samples.seconds,
-        "preset": samples.preset,
-        "device": samples.device,
+        **run_json(state, results),
         "fps": samples.samples[0].sequence.fps if samples.samples else state.document.fps,
         "samples": [
             {

@@ -139,16 +139,24 @@ def mark_from(entry: dict[str, Any]) -> Mark:
     return Mark(star, str(entry.get("name", ""))[:MAX_NAME], older)
 
 
-def _results_json(state: State, results: Results) -> dict[str, Any]:
+def run_json(state: State, results: Results) -> dict[str, Any]:
+    """How results were made, and whether the document has changed since."""
     samples = results.samples
-    assert isinstance(samples, ReconstructionSet)
-    first = samples.samples[0].sequence
     return {
         "stale": is_stale(state),
         "quality": results.quality,
         "seconds": samples.seconds,
         "preset": samples.preset,
         "device": samples.device,
+    }
+
+
+def _results_json(state: State, results: Results) -> dict[str, Any]:
+    samples = results.samples
+    assert isinstance(samples, ReconstructionSet)
+    first = samples.samples[0].sequence
+    return {
+        **run_json(state, results),
         "fps": first.fps,
         "name": first.name,
         "normalization": _place_json(samples.normalization),
