@@ -15,7 +15,10 @@ from core.pipelines.prepared_mesh import PreparedMesh
 
 MOST_UNLIKE = 1.6  # matching cost beyond which no shape of the bank is similar
 NOTHING_ALIKE = "The bank holds no body like this shape, so it bends at random, as rigidly as the handles allow."
-NOTHING_LEFT = "No motion switched on is of a body like this, so it bends at random, as rigidly as the handles allow."
+NOTHING_LEFT = (
+    "None of the motions that are switched on is of a body like this, so it bends at random, as rigidly as the handles "
+    "allow."
+)
 NOT_SHOWN = "No motion shows the behaviour {!r} on a shape like this; choose another, or switch more motions on."
 
 

@@ -31,7 +31,7 @@ class PartsObjective(Objective):
         super().__init__(config)
         if config.parts.classes != len(CLASSES):
             raise ConfigError(
-                f"parts.classes is {config.parts.classes}, but {len(CLASSES)} parts have names; use that."
+                f"parts.classes is {config.parts.classes}, but {len(CLASSES)} parts have names; use that number."
             )
         self.trained = build_part_descriptor(config)
 
