@@ -31,7 +31,7 @@ from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.reporting import machine, page, rows_table, write_report
 from core.experiments.fit_choice import node_tracks
 from core.geometry.rigid import RigidSurface, polar_rotation
-from core.models.warm_start import WarmStart, graph_weights
+from core.models.warm_start import graph_weights
 from core.pipelines import animate, motion_sampling
 from core.pipelines.animate import Animator
 from core.pipelines.moving_body import MovingBody, as_columns, from_columns
@@ -69,7 +69,7 @@ def projected_estimates(animator: Animator) -> Iterator[None]:
 
         def project(x: Tensor, sigma: Tensor) -> Tensor:
             estimate = denoise(x, sigma)
-            warm = WarmStart(*(part.expand(len(estimate), *part.shape[1:]) for part in known["warm"]))
+            warm = known["warm"].expand(len(estimate))
             places = diffusion.unwhiten(estimate, warm) + known["anchors"][:, None]
             columns = as_columns(places)
             moved = from_columns(known["surface"].settle(columns, columns, steps=STEPS)[0], *places.shape[:2])

@@ -54,6 +54,14 @@ class WarmStart(NamedTuple):
     handle_affinity: Tensor  # [B, M, K] the same for an anchor and a handle, 0 for padding
     guesses: Tensor  # [B, T, M, G, 3] solutions of other classical methods, see `core.models.deformation_priors`
 
+    def expand(self, seeds: int) -> WarmStart:
+        """The warm start of one clip for several seeds, without copies."""
+        return WarmStart(*(part.expand(seeds, *part.shape[1:]) for part in self))
+
+    def repeat(self, times: int) -> WarmStart:
+        """The whole batch several times in a row."""
+        return WarmStart(*(part.repeat(times, *(1,) * (part.dim() - 1)) for part in self))
+
 
 class FilledTracks(NamedTuple):
     displacements: Tensor  # [B, T, K, 3], linear in time between keyframes, constant after the last

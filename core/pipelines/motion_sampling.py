@@ -89,13 +89,13 @@ def sample_motion(
     warm = condition.warm
 
     def noise(white: Tensor) -> Tensor:
-        every = None if warm is None else WarmStart(*(part.expand(len(white), *part.shape[1:]) for part in warm))
+        every = None if warm is None else warm.expand(len(white))
         return diffusion.noise(white.to(condition.prepared.fixed.device), every)
 
     def on_step(done: int, total: int, estimate: Tensor) -> None:
         on_call(diffusion.unwhiten(estimate[:1], warm), done == total)
 
-    every = None if warm is None else WarmStart(*(part.expand(len(seeds), *part.shape[1:]) for part in warm))
+    every = None if warm is None else warm.expand(len(seeds))
     sampled = options.quality != "draft" or diffusion.denoiser.config.borrowed
     sample = run_sampler(denoise, noise(seeded_noise(seeds, shape)), options, config, on_step) if sampled else None
     if keyed and warm is not None and sample is not None:

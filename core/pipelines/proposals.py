@@ -35,6 +35,6 @@ def borrowed_features(
     count, device = len(proposed), warm.mean.device
     beyond = warm.mean.shape[1] - proposed.shape[1]
     held = torch.cat([proposed, proposed[:, -1:].expand(-1, beyond, -1, -1)], dim=1).to(device)
-    every = WarmStart(*(part.expand(count, *part.shape[1:]) for part in warm))
+    every = warm.expand(count)
     far = torch.from_numpy(np.asarray(missed, np.float32)).to(device)
     return diffusion.borrowed_features(every, held, far, torch.ones(count, dtype=torch.bool, device=device))

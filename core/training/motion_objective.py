@@ -192,7 +192,7 @@ class MotionDiffusionObjective(Objective):
     def _lend(self, condition: MotionCondition, borrowed: BorrowedGuess | None, lent: Tensor) -> MotionCondition:
         """The conditions of a batch, repeated for every proposal."""
         assert condition.warm is not None
-        warm = WarmStart(*(part.repeat(PROPOSALS, *(1,) * (part.dim() - 1)) for part in condition.warm))
+        warm = condition.warm.repeat(PROPOSALS)
         prepared = condition.prepared.repeat(PROPOSALS)
         if borrowed is None:
             return MotionCondition(prepared, warm)
