@@ -16,7 +16,7 @@ from core.bank.bank_file import STORED_FPS
 from core.bank.behaviours import behaviour_of
 from core.bank.credits import Credit, credit_of
 from core.bank.joints import attached_joints
-from core.bank.shape import BankClip, BankShape, Floats, part_centres
+from core.bank.shape import BankClip, BankShape, Floats, dense_weights, part_centres
 from core.bank.unnamed_joints import joint_name
 from core.errors import DataError
 from core.geometry.closed_surface import closed_surface
@@ -86,9 +86,7 @@ def _moving_shape(
     path = scene.path
     used = np.flatnonzero(weights.max(axis=0) > 0.02)
     index, weight = strongest(weights[:, used], 4)
-    dense = np.zeros((len(nodes), len(used)))
-    np.add.at(dense, (np.arange(len(nodes))[:, None], index), weight)
-    centres = part_centres(nodes, dense)
+    centres = part_centres(nodes, dense_weights(index, weight, len(used)))
     names = _part_names(scene, used)
     rest_bones = scene.bones()[0][used]
     clips = []

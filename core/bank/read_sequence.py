@@ -30,7 +30,7 @@ from core.bank.read_rig import (
     rotation_quaternions,
     strongest,
 )
-from core.bank.shape import BankClip, BankShape, part_centres
+from core.bank.shape import BankClip, BankShape, dense_weights, part_centres
 from core.errors import DataError
 from core.geometry.closed_surface import closed_surface
 from core.geometry.sampling import face_normals, orientation, sample_surface, vertex_normals
@@ -113,9 +113,7 @@ def _shape_of_paths(
     every = every[np.linspace(0, len(every) - 1, min(len(every), SAMPLED)).round().astype(int)]
     parts = rigid_parts(every)
     index, weight = _shares(nodes, parts, every)
-    dense = np.zeros((len(nodes), parts.max() + 1))
-    np.add.at(dense, (np.arange(len(nodes))[:, None], index), weight)
-    centres = part_centres(nodes, dense)
+    centres = part_centres(nodes, dense_weights(index, weight, parts.max() + 1))
     clips = []
     for clip, paths in moving:
         rotations, places = _part_motion(nodes, parts, paths, centres)

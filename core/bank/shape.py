@@ -72,9 +72,7 @@ class BankShape:
 
     def weights(self) -> Floats:
         """Dense weights [N, J] of the parts at every node."""
-        dense = np.zeros((len(self.nodes), self.parts), np.float32)
-        np.add.at(dense, (np.arange(len(self.nodes))[:, None], self.part_index), self.part_weight)
-        return dense
+        return dense_weights(self.part_index, self.part_weight, self.parts)
 
     def centres(self) -> Floats:
         """Centres [J, 3] of the parts in the default pose."""
@@ -91,6 +89,13 @@ class BankShape:
         blend = np.einsum("nj,fjab->fnab", weights, rotations, optimize=True)
         result: Floats = np.einsum("fnab,nb->fna", blend, self.nodes[nodes]) + weights @ places
         return result
+
+
+def dense_weights(index: NDArray[np.integer], weight: Floats, parts: int) -> Floats:
+    """Weights [N, J] of all parts, from the few of each node: `index` and `weight` [N, K]."""
+    dense = np.zeros((len(index), parts), weight.dtype)
+    np.add.at(dense, (np.arange(len(index))[:, None], index), weight)
+    return dense
 
 
 def part_centres(nodes: NDArray[Any], weights: NDArray[Any]) -> Floats:

@@ -1,4 +1,4 @@
-"""Moving pictures come back from the file as they went in, at their rate, or the file is not there."""
+"""Films come back from the file as they went in, at their rate, or the file is not there."""
 
 from __future__ import annotations
 
