@@ -170,7 +170,7 @@ class TrainingConfig:
     frames: int = 17  # of a clip, frame 0 included
     batch: int = 24  # clips of one process in one accumulation step
     accumulate: int = 1  # batches per optimiser step
-    reuse: int = 1  # steps per prepared batch of the motion stage, each with fresh noise
+    reuse: int = 1  # steps per prepared batch of the denoisers' stages, each with fresh noise
     learning_rate: float = 1e-4
     warmup_steps: int = 200  # in which the learning rate rises; it falls to a tenth over the last third
     weight_decay: float = 0.01  # of AdamW

@@ -2,11 +2,11 @@
 
     python -m core.experiments.gpu_session --rigs FILE --out FOLDER --minutes 8
 
-It needs only torch, numpy, scipy, pyyaml, safetensors and accelerate. It trains the motion denoiser in bf16 from the
-shipped weights, with all motion data on the device, and copies the newest weights and the log to the folder again and
-again, so that nothing is lost when time runs out. If their packages are installed, it then runs the tests marked `cuda`
-and `m2v bench`, for `small` and for `paper` with random weights. `--rigs` is a rig bank of `m2v prepare rigs`, also
-packed with xz. The log has throughput and MFU.
+It needs only torch, numpy, scipy, pyyaml, safetensors and accelerate. It trains a stage, the motion denoiser unless
+another is named, in bf16 from the shipped weights or afresh, with all data on the device, and copies the newest weights
+and the log to the folder again and again, so that nothing is lost when time runs out. If their packages are installed,
+it then runs the tests marked `cuda` and `m2v bench`, for `small` and for `paper` with random weights. `--rigs` is a rig
+bank of `m2v prepare rigs`, also packed with xz. The log has throughput and MFU.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from pathlib import Path
 
 import torch
 
+from core.checkpoint import STAGES
 from core.errors import DataError
+from core.training.start import bring_other_stages
 
-STAGE = "motion-diffusion"
 MOST_BYTES = 16 << 20  # of a copied file
 KEPT_EVERY = 10.0  # seconds between two checks for newer weights
 BENCH_NEEDS = ("skimage", "igl", "rich")  # for the mesh, ARAP and the progress bar
@@ -44,7 +45,11 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--out", type=Path, required=True, help="folder for weights, log and report")
     result.add_argument("--minutes", type=float, default=8.0, help="of training")
+    result.add_argument("--stage", choices=STAGES, default=STAGES[-1])
     result.add_argument("--from", dest="weights", default="small", help="preset or folder to begin with")
+    result.add_argument("--fresh", action="store_true", help="begin the stage with random weights; others are kept")
+    result.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE")
+    result.add_argument("--only-train", action="store_true", help="without the tests and benchmarks")
     result.add_argument("--batch", type=int, default=512)
     result.add_argument("--reuse", type=int, default=2, help="steps that use a prepared batch")
     result.add_argument("--rate", type=float, default=1e-3, help="learning rate")
@@ -74,23 +79,33 @@ def _session(options: argparse.Namespace) -> int:
             f"training.reuse={options.reuse}",
             f"training.learning_rate={options.rate}",
             "training.precision=bf16",
+            *options.overrides,
         ]
-        begin = ["--from", options.weights, "--seed", str(options.seed)]
-        code = _train(work / "smoke", [*begin, "--steps", str(SMOKE_STEPS)], settings)
+        begin = ["--seed", str(options.seed)]
+        smoke, folder = work / "smoke", work / "run"
+        if options.fresh:
+            for run in (smoke, folder):
+                run.mkdir()
+                bring_other_stages([options.stage], run, options.weights)
+        else:
+            begin += ["--from", options.weights]
+        code = _train(options.stage, smoke, [*begin, "--steps", str(SMOKE_STEPS)], settings)
         if code:
             return code
-        folder = work / "run"
         done = threading.Event()
-        keeper = threading.Thread(target=_keep, args=(folder, options.out, done))
+        keeper = threading.Thread(target=_keep, args=(options.stage, folder, options.out, done))
         keeper.start()
         started = time.monotonic()
-        code = _train(folder, [*begin, "--minutes", str(options.minutes), "--check-minutes", "2"], settings)
+        limits = ["--minutes", str(options.minutes), "--check-minutes", "2"]
+        code = _train(options.stage, folder, [*begin, *limits], settings)
         done.set()
         keeper.join()
         report["seconds"] = round(time.monotonic() - started, 1)
-        report["last"] = _last_lines(folder / f"{STAGE}.log.jsonl")
+        report["last"] = _last_lines(folder / f"{options.stage}.log.jsonl")
         print(json.dumps(report, indent=1), flush=True)
         (options.out / "session.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        if options.only_train:
+            return code
         return code or _tests() or benchmarks(options.out)
 
 
@@ -110,19 +125,19 @@ def _unpacked(rigs: Path, work: Path) -> Path:
     return target
 
 
-def _train(folder: Path, arguments: Sequence[str], settings: Sequence[str]) -> int:
-    command = [sys.executable, "-m", "core.training", STAGE, "--out", str(folder), *arguments]
+def _train(stage: str, folder: Path, arguments: Sequence[str], settings: Sequence[str]) -> int:
+    command = [sys.executable, "-m", "core.training", stage, "--out", str(folder), *arguments]
     for setting in settings:
         command += ["--set", setting]
     return subprocess.run(command, check=False).returncode
 
 
-def _keep(folder: Path, out: Path, done: threading.Event) -> None:
+def _keep(stage: str, folder: Path, out: Path, done: threading.Event) -> None:
     """Copy newer weights and the log into `out` atomically, until `done` and once more after it."""
     seen: dict[str, float] = {}
     while True:
         last = done.wait(KEPT_EVERY)
-        for name in (f"{STAGE}.safetensors", f"{STAGE}.log.jsonl"):
+        for name in (f"{stage}.safetensors", f"{stage}.log.jsonl"):
             source = folder / name
             if not source.is_file() or source.stat().st_size > MOST_BYTES or source.stat().st_mtime == seen.get(name):
                 continue

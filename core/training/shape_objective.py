@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
@@ -29,6 +32,14 @@ NORMAL_COST = 0.0015  # of a squared difference of unit normals, in squared leng
 LARGEST_LOGIT = 12.0  # of a decoded occupancy: more certain values teach nothing
 
 
+class ShapeExample(NamedTuple):
+    """Clips as one kind of observation shows them, and the latents [B, M, Cs] of their whole shapes."""
+
+    clips: ClipBatch
+    observed: ShapeObservation
+    latents: Tensor
+
+
 class ShapeDiffusionObjective(Objective):
     """EDM loss on whitened shape latents given an observation of frame 0 (paper Eq. 4)."""
 
@@ -44,9 +55,25 @@ class ShapeDiffusionObjective(Objective):
     def points(self) -> int:
         return self.config.shape.points + self.config.tasks.shape_points
 
+    @property
+    def reuse(self) -> int:
+        return self.config.training.reuse
+
     def draw(self, source: ClipSource, batch: int, generator: torch.Generator, split: str) -> ClipBatch:
         queries = self.config.training.occupancy_queries if self.config.diffusion.decoded_weight > 0 else 0
         return source.sample(batch, 1, self.points, generator, split, queries)
+
+    def example(self, clips: ClipBatch, generator: torch.Generator) -> ShapeExample:
+        """The clips, stretched at random, as a kind of observation drawn by the configured shares shows them."""
+        if clips.scan is not None:
+            return self.example_of(clips.scan.kind, clips, generator)
+        kind = draw_kind(self.config.tasks, generator, "shape_")
+        return self.example_of(kind, stretched(clips, generator), generator)
+
+    @torch.no_grad()
+    def example_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> ShapeExample:
+        """The clips as one kind of observation shows them."""
+        return ShapeExample(clips, *self._observe(kind, clips, generator))
 
     @torch.no_grad()
     def fit_statistics(self, clips: ClipBatch, generator: torch.Generator) -> None:
@@ -57,15 +84,12 @@ class ShapeDiffusionObjective(Objective):
             missed = (latents - observed.guess)[observed.seen]
             self.trained.guess_std.copy_(missed.square().mean(dim=0).sqrt().clamp_min(1e-4))
 
-    def forward(self, clips: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        kind = clips.scan.kind if clips.scan is not None else draw_kind(self.config.tasks, generator, "shape_")
-        loss = self.loss_of(kind, clips, generator)
-        return loss + untouched(self.trained), {}
+    def forward(self, example: ShapeExample, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.loss_of(example, generator) + untouched(self.trained), {}
 
-    def loss_of(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> Tensor:
-        """The loss given one kind of observation."""
-        with torch.no_grad():
-            observed, latents = self._observe(kind, clips, generator)
+    def loss_of(self, example: ShapeExample, generator: torch.Generator) -> Tensor:
+        """The loss of an example, with fresh noise."""
+        clips, observed, latents = example
         batch, device = len(latents), latents.device
         prepared = self.trained.prepare(observed)
         clean = prepared.whiten(latents)
@@ -117,13 +141,13 @@ class ShapeDiffusionObjective(Objective):
         else:
             kinds = [kind for kind in LEARNED if getattr(self.config.tasks, f"shape_{kind}") > 0]
             cases = {kind: (kind, clips) for kind in kinds}
-        losses = {f"loss_{name}": float(self.loss_of(*case, generator)) for name, case in cases.items()}
+        examples = {name: self.example_of(*case, generator) for name, case in cases.items()}
+        losses = {f"loss_{name}": float(self.loss_of(example, generator)) for name, example in examples.items()}
         figures = losses | {"loss": sum(losses.values()) / len(losses)}
         if clips.occupancy is None:
             return figures
         inside = clips.occupancy > 0.5
-        for name, (kind, clips) in cases.items():
-            observed, latents = self._observe(kind, clips, generator)
+        for name, (_, observed, latents) in examples.items():
             prepared = self.trained.prepare(observed)
             noise = torch.randn(latents.shape, device=latents.device, generator=generator)
             network = lambda x, level: self.trained.denoiser(x, level, prepared.network)  # noqa: B023, E731
@@ -164,24 +188,41 @@ class ShapeDiffusionObjective(Objective):
         return observed, self._frozen[0].encode(points, anchors, clips.normals)[0]
 
 
+def stretched(clips: ClipBatch, generator: torch.Generator) -> ClipBatch:
+    """Clips of one frame stretched along each axis by up to a quarter, in the unit box again (paper 4)."""
+    factors = 0.75 + 0.5 * torch.rand(len(clips.points), 1, 3, device=clips.points.device, generator=generator)
+    points = clips.points[:, 0] * factors
+    low, high = points.amin(dim=1, keepdim=True), points.amax(dim=1, keepdim=True)
+    middle, size = (low + high) / 2, (high - low).amax(dim=-1, keepdim=True).clamp_min(1e-6)
+    queries = clips.occupancy_points
+    return dataclasses.replace(
+        clips,
+        points=((points - middle) / size)[:, None],
+        normals=nn.functional.normalize(clips.normals / factors, dim=-1),
+        occupancy_points=None if queries is None else (queries * factors - middle) / size,
+    )
+
+
 def paired_with(observed: ShapeObservation, free: Tensor, normals: Tensor) -> Tensor:
     """True positions of unseen latents [B, M, 3]: the first of `free` [B, M, 3], assigned near their paired places.
 
     Minimises the total squared distance: sets have no order, and this assignment is the easiest to learn. On a body
-    also that of `normals` [B, M, 3]: both sides of a thin limb are near.
+    also that of `normals` [B, M, 3]: both sides of a thin limb are near. Clips are solved in torch's number of threads.
     """
-    anchors = free.clone()
+    cost = distances(observed.anchors, free).square()
     borrowed = observed.borrowed
-    for clip, seen in enumerate(observed.seen):
-        rows = (~seen).nonzero()[:, 0]
-        if seen.any() and len(rows):
-            candidates = free[clip, : len(rows)]
-            cost = distances(observed.anchors[clip, rows], candidates).square()
-            if borrowed[clip].any() and observed.guess is not None:
-                turned = distances(observed.guess[clip, rows, 3:6], normals[clip, : len(rows)]).square()
-                cost = cost + NORMAL_COST * turned
-            _, column = linear_sum_assignment(cost.cpu().numpy())
-            anchors[clip, rows] = candidates[torch.from_numpy(column).to(rows.device)]
-        elif len(rows):
-            anchors[clip, rows] = free[clip, : len(rows)]
-    return anchors
+    if observed.guess is not None and bool(borrowed.any()):
+        turned = distances(observed.guess[..., 3:6], normals).square()
+        cost = torch.where(borrowed[..., None], cost + NORMAL_COST * turned, cost)
+    costs, unseen = cost.cpu().numpy(), (~observed.seen).cpu().numpy()
+    chosen = np.zeros(unseen.shape, dtype=np.int64)
+
+    def assign(clip: int) -> None:
+        rows = np.flatnonzero(unseen[clip])
+        chosen[clip, rows] = np.arange(len(rows))
+        if 0 < len(rows) < len(unseen[clip]):  # where nothing is seen, no place is paired with anything
+            chosen[clip, rows] = linear_sum_assignment(costs[clip][rows, : len(rows)])[1]
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # SciPy lets other threads run
+        list(pool.map(assign, range(len(unseen))))
+    return gather_rows(free, torch.from_numpy(chosen).to(free.device))

@@ -177,7 +177,8 @@ def test_every_weight_of_every_preset_gets_a_gradient(tmp_path: Path, preset: st
         for kind in kinds:
             _loss_of(objective, kind, clips, generator).backward()
         if stage == "shape-diffusion" and config.shape_denoiser.borrowed:
-            objective(objective.draw(FixedFits(), 2, generator, "train"), generator)[0].backward()
+            fitted = objective.draw(FixedFits(), 2, generator, "train")
+            objective(objective.example(fitted, generator), generator)[0].backward()
     else:
         objective(objective.example(clips, generator), generator)[0].backward()
     assert [name for name, weight in objective.trained.named_parameters() if weight.grad is None] == []
@@ -190,5 +191,5 @@ def _loss_of(
     generator: torch.Generator,
 ) -> torch.Tensor:
     if isinstance(objective, ShapeDiffusionObjective):
-        return objective.loss_of(kind, clips, generator)
+        return objective.loss_of(objective.example_of(kind, clips, generator), generator)
     return objective.loss_of(objective.example_of(kind, clips, generator), generator)[0]
