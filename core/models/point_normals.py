@@ -12,6 +12,7 @@ from core.shapes import Bool, Float
 PLANE_NEIGHBOURS = 8
 SIDE_NEIGHBOURS = 12  # neighbours of a surface point; their centre lies on the inner side of it
 VOTES = 6  # rounds in which neighbours on the same sheet agree on a side
+AT_ONCE = 1 << 15  # matrices
 FAR = 50.0  # where absent points are put
 
 
@@ -32,7 +33,10 @@ def estimate_normals(points: Float[Tensor, "B L 3"], present: Bool[Tensor, "B L"
         centred = offset - (weight * offset).sum(dim=2, keepdim=True) / weight.sum(dim=2, keepdim=True).clamp_min(1e-6)
         scatter = (weight * centred).transpose(-1, -2) @ centred
         # The scale does not matter for the planes, only for the solver's precision.
-        normals = torch.linalg.eigh(scatter / scale[..., None].square())[1][..., 0]
+        every = (scatter / scale[..., None].square()).flatten(0, 1)
+        # On a GPU the solver's workspace is a quarter of a megabyte for each matrix.
+        vectors = torch.cat([torch.linalg.eigh(some)[1] for some in every.split(AT_ONCE)])
+        normals = vectors[..., 0].view(points.shape)
         side = -(offset.sum(dim=2) * normals).sum(dim=-1) / (distance.mean(dim=-1) * wide).clamp_min(1e-9)
         height = (offset * normals[:, :, None]).sum(dim=-1).abs() / distance.clamp_min(1e-6)
         same_sheet = weight[..., 0] * (1 - height).clamp_min(0.0).square()

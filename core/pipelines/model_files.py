@@ -42,7 +42,9 @@ def load_modules(
     config = files[-1].config
     modules = []
     for stage, file in zip(stages, files, strict=True):
-        _check_fit(file, files[-1], SECTIONS[stage])
+        # What only one of the two networks reads may differ.
+        shared = [section for section in SECTIONS[stage] if section in SECTIONS[stages[-1]]]
+        _check_fit(file, files[-1], shared)
         module = BUILDERS[stage](file.config)
         file.load_into(module)
         modules.append(module)
