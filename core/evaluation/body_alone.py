@@ -24,8 +24,8 @@ from core.pipelines.tracked_surface import ENOUGH
 from core.sequence import MeshSequence, ScanSequence
 
 
-def uses_bodies(scans: ScanSequence) -> bool:
-    """Whether a reconstruction of these scans uses bodies of the bank: they show only a part, or are coarse."""
+def bodies_may_help(scans: ScanSequence) -> bool:
+    """Whether a body of the bank could tell more than these scans: they show only a part, or are coarse."""
     return scans.partial or scans.voxels is not None or (scans.tracked and len(scans.points[0]) < ENOUGH)
 
 

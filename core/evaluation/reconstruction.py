@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from core.errors import DataError, MeshError
 from core.evaluation import metrics
-from core.evaluation.body_alone import reconstruct_by_body, uses_bodies
+from core.evaluation.body_alone import reconstruct_by_body, bodies_may_help
 from core.evaluation.evaluation_clips import ClipName, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.reconstruction_metrics import (
@@ -180,7 +180,7 @@ class _Run:
         """{name: how its figures are computed} of the methods compared on these scans."""
         settings, ours = self.settings, self.models.ours
         methods: dict[Method, Compute] = {"ours": bound(sampled_figures, ours, settings, settings.quality)}
-        if uses_bodies(scans) and getattr(ours, "bodies", None) is not None:
+        if bodies_may_help(scans) and getattr(ours, "bodies", None) is not None:
             methods["without_bodies"] = bound(_without_bodies, ours, settings)
             methods["body_alone"] = bound(_body_alone, ours, settings)
         else:

@@ -91,11 +91,9 @@ class ScanInput:
 
     @cached_property
     def sparse(self) -> bool:
-        """Whether the whole shape was seen, but so roughly that a body that fits says more of it."""
+        """Whether the whole shape was tracked, but by so few points that a body that fits says more of it."""
         tracks = self.whole_tracks()
-        if tracks is not None:
-            return tracks.shape[1] < ENOUGH or too_thin(tracks)
-        return self.scans.voxels is not None
+        return tracks is not None and (tracks.shape[1] < ENOUGH or too_thin(tracks))
 
     @property
     def extent(self) -> Extent:

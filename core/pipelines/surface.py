@@ -24,7 +24,7 @@ from core.pipelines.tracked_surface import tracked_surface
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray[Any]]
 MODEL_CELLS = 64  # along a side; the model's occupancy is smooth, but slow to evaluate
-MODEL_BESIDE, BODY_BESIDE = 0.3, 0.3  # weights of the model's and of a body's occupancy, relative to voxels
+MODEL_BESIDE = 0.3  # weight of the model's occupancy, relative to voxels; with bodies too it was no better
 
 
 def latents_to_mesh(
@@ -60,8 +60,7 @@ def latents_to_mesh(
         check_cancelled()
         logits = model(points)
         if solid is not None:
-            own = 0.0 if body is None else BODY_BESIDE * _centred_probability(body.with_company(points))
-            return solid(points) + MODEL_BESIDE * _centred_probability(logits) + own
+            return solid(points) + MODEL_BESIDE * _centred_probability(logits)
         if body is not None and tracks is None:
             logits = body.blended(logits, points)
         return logits if free is None else free.carved(logits, points)
