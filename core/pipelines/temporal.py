@@ -86,7 +86,7 @@ def smooth_displacements(paths: NDArray[np.float64], trust: NDArray[np.float64])
     return np.concatenate([paths[:1], paths[0] + smooth.reshape(paths[1:].shape)])
 
 
-def steadied(tracks: NDArray[np.floating]) -> NDArray[np.floating]:
+def steadied(tracks: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vertices [T, V, 3] in normalised space that followed points without correspondence, smoothed the more, the less
     they accelerate: what stands still then trembles less, and what is fast stays as it is.
     """
@@ -94,7 +94,7 @@ def steadied(tracks: NDArray[np.floating]) -> NDArray[np.floating]:
         return tracks
     acceleration = float(np.linalg.norm(np.diff(tracks, n=2, axis=0), axis=-1).mean())
     trust = LEAST_TRUST * max(1.0, (acceleration / FEIGNED) ** 2)
-    return smooth_displacements(tracks, np.full(len(tracks), trust)).astype(tracks.dtype)
+    return smooth_displacements(tracks.astype(np.float64), np.full(len(tracks), trust)).astype(np.float32)
 
 
 def _acceleration_bands(frames: int) -> np.ndarray:
