@@ -54,7 +54,7 @@ def test_its_middle_is_where_bodies_have_theirs() -> None:
 def test_bodies_count_as_much_as_they_agree_with_the_image() -> None:
     found = outline(0.0)
     assert np.isclose(found.beside(nothing, GOOD)(deep(0.0))[0], -1.0, atol=1e-3)
-    shares = [found.beside(nothing, misfit)(deep(0.0))[0] for misfit in (GOOD, 0.45, 0.5, 0.55, BAD)]
+    shares = [found.beside(nothing, misfit)(deep(0.0))[0] for misfit in (GOOD, 0.55, 0.6, 0.65, BAD)]
     assert shares == sorted(shares)
     assert np.isclose(shares[-1], (1 - MOST_SHARE) * -1.0 + MOST_SHARE * 6.0, atol=1e-3)
 
