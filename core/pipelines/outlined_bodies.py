@@ -1,7 +1,8 @@
 """Shapes for images: bodies of the bank whose outline is the one that is seen, followed through all frames.
 
-Several bodies may have the same outline, so that one comes first which overlaps most with all likely ones. What it
-becomes is used like tracked points of a whole shape.
+Several bodies may have the same outline, so that one comes first which overlaps most with all likely ones. The worse
+they agree with the image, the more of the thickness comes from the outline itself (`core.pipelines.inflated_outline`).
+What it becomes is used like tracked points of a whole shape.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from core.errors import MeshError
 from core.geometry.closed_surface import large_parts
 from core.geometry.isosurface import extract_isosurface
 from core.geometry.occupancy import is_inside, uniform_box_points
+from core.geometry.sampled_field import Field
 from core.geometry.sampling import sample_surface
 from core.geometry.silhouettes import SMALLEST, middle_square, silhouette
 from core.geometry.soft_arap import closest
@@ -23,9 +25,10 @@ from core.geometry.solid_parts import one_solid
 from core.pipelines.body_fit import FittedBody, in_company
 from core.pipelines.body_search import BodyPoses
 from core.pipelines.image_features import installed_features
+from core.pipelines.inflated_outline import InflatedOutline
 from core.pipelines.outline_fit import bend_to_outline, follow_outlines
 from core.pipelines.outline_search import Picture, find_outlined
-from core.pipelines.scan_bodies import expected_overlap
+from core.pipelines.scan_bodies import expected_overlap, likelihoods
 
 TRIED = 16  # bodies that are bent to the outline
 PROBES = 6000  # places at which insides are compared
@@ -70,16 +73,26 @@ def outlined_shapes(
         return []
     places = uniform_box_points(PROBES, np.random.default_rng(0))
     inside = np.stack([is_inside(body.vertices, body.faces, places) for body in fits])
-    overlap = expected_overlap(inside, None, np.array([body.misfit for body in fits]), LIKELIHOOD)
+    misfit = np.array([body.misfit for body in fits])
+    overlap = expected_overlap(inside, None, misfit, LIKELIHOOD)
     likely = in_company([fits[row] for row in np.argsort(-overlap, kind="stable")], LIKELIHOOD)
-    return [_followed(body, pictures, resolution, check_cancelled) for body in likely[:count]]
+    outline = InflatedOutline.of(pictures[0].mask, places, likelihoods(misfit, LIKELIHOOD) @ inside)
+    return [
+        _followed(body, outline.beside(body.with_company, misfit.min()), pictures, resolution, check_cancelled)
+        for body in likely[:count]
+    ]
 
 
 def _followed(
-    body: FittedBody, pictures: Sequence[Picture], resolution: int, check_cancelled: Callable[[], None]
+    body: FittedBody,
+    field: Field,
+    pictures: Sequence[Picture],
+    resolution: int,
+    check_cancelled: Callable[[], None],
 ) -> OutlinedShape:
+    """The surface of a field around a body, which the outlines move as they do the body."""
     try:
-        surface = extract_isosurface(body.with_company, resolution, level=0.0, chunk=16_384, mend=one_solid)
+        surface = extract_isosurface(field, resolution, level=0.0, chunk=16_384, mend=one_solid)
         vertices, faces = large_parts(*surface)
     except MeshError:  # bodies that agree in nothing
         vertices, faces = body.vertices, body.faces

@@ -52,6 +52,7 @@ from core.pipelines.scan_input import ScanInput
 from core.pipelines.scan_registration import SurfaceRegistration
 from core.pipelines.shape_sampling import sample_shapes
 from core.pipelines.surface import latents_to_mesh, model_occupancy, within_budget
+from core.pipelines.temporal import steadied
 from core.pipelines.unseen_motion import BankMotions, move_unseen
 from core.sequence import MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
 from core.shapes import Float
@@ -309,6 +310,8 @@ class Reconstructor:
         if observed.one_sided and self.motions is not None and options.sampling.quality != "draft":
             points, fps, without = observed.points, observed.scans.fps, options.sampling.without
             vertices = move_unseen(self.motions, mesh, vertices, points, fps, seed, without)
+        if not observed.tracked:
+            vertices = steadied(vertices)
         report.step("Moving the surface")
         return vertices
 

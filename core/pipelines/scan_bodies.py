@@ -71,9 +71,14 @@ def expected_overlap(
     likelihood: float = LIKELIHOOD,
 ) -> NDArray[np.float64]:
     """[K] about the IoU of each of K insides [K, Q] with the truth, which is one of them or the model's [Q]."""
-    likely = np.exp(-(misfit - misfit.min()) / likelihood)
-    belief = likely / likely.sum() @ inside
+    belief = likelihoods(misfit, likelihood) @ inside
     if model is not None:
         belief = (1 - MODEL_SHARE) * belief + MODEL_SHARE * model
     common = inside @ belief
     return np.asarray(common / (belief.sum() + inside.sum(axis=1) - common).clip(1e-9))
+
+
+def likelihoods(misfit: NDArray[np.float64], likelihood: float = LIKELIHOOD) -> NDArray[np.float64]:
+    """[K] how likely each of K fits is, one of them being right."""
+    likely = np.exp(-(misfit - misfit.min()) / likelihood)
+    return np.asarray(likely / likely.sum())

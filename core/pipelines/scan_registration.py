@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.geometry.fairing import faired
 from core.geometry.sampling import face_normals, orientation
 from core.geometry.soft_arap import SoftArap, closest, simplified
 from core.models.registration import VELOCITY, smoothed
@@ -54,6 +55,7 @@ class SurfaceRegistration:
         self.vertices = np.asarray(vertices, dtype=np.float64)
         self.faces = np.asarray(faces, dtype=np.int64)
         self._clouds = [_thinned(cloud) for cloud in clouds]
+        self._first = np.asarray(clouds[0], dtype=np.float64).reshape(-1, 3)
         self._tracked = tracked
         self._viewpoints, self._check_cancelled = viewpoints, check_cancelled
         self._coarse, self._corners = simplified(self.vertices, self.faces, MOST_FACES)
@@ -63,9 +65,15 @@ class SurfaceRegistration:
         self._body = SoftArap(self._coarse, self._corners)
 
     def snap(self) -> NDArray[np.float64]:
-        """Draw the surface onto frame 0's points, and keep it there; returns its vertices [V, 3]."""
+        """Draw the surface onto frame 0's points, and keep it there; returns its vertices [V, 3].
+
+        A camera's points are dense: with them the surface also loses its bumps.
+        """
         drawn = self._drawn(self._coarse, 0, SNAP_TRACKED if self._tracked else SNAP)
         self.vertices = self.vertices + self._fine_of_coarse @ (drawn - self._coarse)
+        if self._viewpoints is not None and not self._tracked and len(self._first):
+            self.vertices = faired(self.vertices, self.faces, self._first, self._viewpoints[0])
+            drawn = self._coarse_of_fine @ self.vertices
         self._coarse, self._body = drawn, SoftArap(drawn, self._corners)
         return self.vertices
 

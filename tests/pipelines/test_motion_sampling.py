@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from core.models.warm_start import HandleCondition, fill_tracks
-from core.pipelines.temporal import binomial_smooth, smooth_displacements, time_between_keys, whittaker_smooth
+from core.pipelines.temporal import binomial_smooth, smooth_displacements, steadied, time_between_keys, whittaker_smooth
 
 
 def test_what_changes_slowly_stays_and_jitter_goes() -> None:
@@ -88,3 +88,15 @@ def test_frames_bent_on_their_own_become_one_smooth_motion():
     assert np.abs(smooth[8] - truth[8]).max() < 0.05
     assert jitter(smooth) < 0.2 * jitter(np.delete(paths, 8, axis=0))
     np.testing.assert_allclose(smooth_displacements(truth, np.ones(17)), truth, atol=0.02)
+
+
+def test_what_is_slow_trembles_less_and_what_is_fast_stays():
+    noise = 0.001 * np.random.default_rng(0).standard_normal((17, 50, 3))
+    noise[0] = 0
+    jitter = lambda x: np.abs(np.diff(x, n=3, axis=0)).mean()  # noqa: E731
+    slow = noise + 0.002 * np.arange(17)[:, None, None]
+    assert jitter(steadied(slow)) < 0.4 * jitter(slow)
+    assert np.abs(steadied(slow) - slow).mean() < 0.001
+    fast = noise + 0.1 * np.sin(np.arange(17))[:, None, None]
+    assert np.abs(steadied(fast) - fast).max() < 0.01
+    assert np.array_equal(steadied(slow[:2]), slow[:2])
