@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from core.errors import DataError, MeshError
 from core.evaluation import metrics
-from core.evaluation.body_alone import reconstruct_by_body, bodies_may_help
+from core.evaluation.body_alone import bodies_may_help, reconstruct_by_body
 from core.evaluation.evaluation_clips import ClipName, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.reconstruction_metrics import (
