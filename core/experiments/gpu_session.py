@@ -27,8 +27,8 @@ from pathlib import Path
 import torch
 
 from core.checkpoint import STAGES
-from core.errors import DataError
-from core.training.start import bring_other_stages
+from core.errors import DataError, M2VError
+from core.training.start import bring_other_stages, check_weights_exist
 
 MOST_BYTES = 16 << 20  # of a copied file
 KEPT_EVERY = 10.0  # seconds between two checks for newer weights
@@ -62,12 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return _session(options)
-    except DataError as error:
+    except M2VError as error:
         print(error, file=sys.stderr)
         return 2
 
 
 def _session(options: argparse.Namespace) -> int:
+    needed = STAGES[: STAGES.index(options.stage)] if options.fresh else (options.stage,)
+    if needed:
+        check_weights_exist(needed, [options.weights])
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)

@@ -22,6 +22,17 @@ def test_a_packed_rig_bank_that_cannot_be_unpacked_is_named(
     assert "cannot be unpacked" in said and said.count("\n") == 1
 
 
+@pytest.mark.parametrize("begin", [[], ["--fresh"]])
+def test_weights_that_are_not_there_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], begin: list[str]
+) -> None:
+    places = ["--rigs", str(tmp_path / "bank"), "--out", str(tmp_path / "out"), "--from", str(tmp_path / "nothing")]
+    assert main([*places, "--stage", "shape-diffusion", *begin]) == 2
+    said = capsys.readouterr().err
+    assert str(tmp_path / "nothing") in said and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_benchmarks_are_those_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []
 
