@@ -17,7 +17,7 @@ from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.outline_fit import bend_to_outline, follow_outlines
 from core.pipelines.outline_search import find_outlined
 from core.pipelines.outlined_bodies import TRIED as OUTLINED
-from core.pipelines.outlined_bodies import pictures_of
+from core.pipelines.outlined_bodies import outlines_of
 from core.pipelines.scan_bodies import TRIED
 from core.pipelines.seen_side import Extent
 from core.pipelines.tracked_surface import ENOUGH
@@ -32,10 +32,10 @@ def bodies_may_help(scans: ScanSequence) -> bool:
 def reconstruct_by_body(poses: BodyPoses, scans: ScanSequence, settings: BaselineSettings) -> MeshSequence:
     """The best-fitting body through all frames of scans in normalised space. Raises MeshError where none fits."""
     if scans.images is not None:
-        pictures = pictures_of(scans.images)
-        bent = bend_to_outline(find_outlined(poses, pictures[0], OUTLINED), pictures[0])
+        outlines = outlines_of(scans.images)
+        bent = bend_to_outline(find_outlined(poses, outlines[0], OUTLINED), outlines[0])
         if bent:
-            return _sequence(follow_outlines(bent[0], pictures), bent[0].faces, scans)
+            return _sequence(follow_outlines(bent[0], outlines), bent[0].faces, scans)
     else:
         seen = kind_of(scans).prepare(scans)
         clouds = [np.asarray(points, dtype=np.float64) for points in seen.points]

@@ -11,7 +11,7 @@ FRONT = (0.6, 0.25, 2.2)  # azimuth, elevation and distance: the front quarter, 
 VIEW_SIDE = 1.5  # of the square an image covers at the distance of the origin
 
 
-def picture_axes() -> NDArray[np.float64]:
+def camera_axes() -> NDArray[np.float64]:
     """[3, 3] rows right, down, forward of the camera at FRONT, which looks at the origin from FRONT[2] away."""
     azimuth, elevation, _ = FRONT
     level = math.cos(elevation)

@@ -14,7 +14,7 @@ from scipy import sparse
 from scipy.ndimage import label, zoom
 from scipy.sparse.linalg import splu
 
-from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
+from core.geometry.image_camera import FRONT, VIEW_SIDE, camera_axes
 
 SIDE = 96  # pixels a side of the lifted square
 LEAST_CONTRAST = 0.08  # of the grey range, between shape and background
@@ -28,7 +28,7 @@ def lifted_points(images: NDArray[np.uint8]) -> tuple[list[NDArray[np.float64]],
     The camera is that of `image_camera`; the middle square shows VIEW_SIDE around the origin. None if frame 0 shows no
     shape in front of an even background.
     """
-    axes = picture_axes()
+    axes = camera_axes()
     frames = []
     for image in images:
         mask = silhouette(image)

@@ -49,7 +49,7 @@ def as_rigid_as_possible(
     held = torch.cat([torch.zeros_like(points[:, : count - present.shape[1], 0]), present.to(points.dtype)], dim=1)
     average = weight.sum(dim=-1).sum(dim=-1, keepdim=True) / count
     # The last term holds points without neighbours at their start.
-    system = RigidSystem.of(points, weight, HOLD * average * held + 1e-4 * average)
+    system = ArapSystem.of(points, weight, HOLD * average * held + 1e-4 * average)
     targets = torch.cat([start[:, :, : count - present.shape[1]], known], dim=2).transpose(1, 2)
     rest = points[:, :, None]
     moved = ahead = rest + start.transpose(1, 2)
@@ -59,7 +59,7 @@ def as_rigid_as_possible(
     return (moved - rest).transpose(1, 2)
 
 
-class RigidSystem(NamedTuple):
+class ArapSystem(NamedTuple):
     """The factored linear system of as-rigid-as-possible steps on a graph; frames are columns, [B, P, T, 3].
 
     Products with the graph are then few and large.
@@ -75,7 +75,7 @@ class RigidSystem(NamedTuple):
     @classmethod
     def of(
         cls, points: Float[Tensor, "B P 3"], weight: Float[Tensor, "B P P"], hold: Float[Tensor, "B P"]
-    ) -> RigidSystem:
+    ) -> ArapSystem:
         degree = weight.sum(dim=-1)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(torch.diag_embed(degree + hold) - weight))
         return cls(points[:, :, None], (weight @ points)[:, :, None], weight, degree, hold, inverse)
@@ -113,7 +113,7 @@ class RigidSystem(NamedTuple):
 class RigidStep(nn.Module):
     """A step as a module, so that training can compile it in place: hundreds of products become a few loops."""
 
-    def forward(self, system: RigidSystem, moved: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, system: ArapSystem, moved: Tensor, targets: Tensor) -> Tensor:
         return system.as_written(moved, targets)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from core.models.deformation_priors import RigidSystem
+from core.models.deformation_priors import ArapSystem
 from core.models.warm_start import HandleCondition, graph_weights
 from core.precision import distances
 from core.shapes import Bool, Float
@@ -116,7 +116,7 @@ def _follow(
     """Positions [B, P, 3] of the nodes in one frame, and the confidence [B, P] of each."""
     target, confidence = match(start, scan, present, REACH[0])
     pull, loose = HOLD * confidence, LOOSE
-    system = RigidSystem.of(rest, weight, (pull + loose) * degree)
+    system = ArapSystem.of(rest, weight, (pull + loose) * degree)
     current = start[:, :, None]
     for step in range(ITERATIONS):
         if step:

@@ -1,7 +1,7 @@
-"""Motion without a model: the body as rigid as its handles allow, with slow bending of its own.
+"""As-rigid-as-possible motion from handles, with random slow bending; no model and no bank.
 
-It is what a shape gets that nothing in the bank is like. Where many handles tell nearly everything, it is also a second
-opinion beside the borrowed motion: each handle is left out once, and what predicts it better counts more.
+Shapes unlike anything in the bank move this way. With many handles it is also a second opinion beside the borrowed
+motion: each handle is left out once, and the motion that predicts it better gets more weight.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody, as
 Doubles = NDArray[np.float64]
 
 STEPS = 15
-MARCHING = 4  # steps a frame, each from the frame before; 6 reach the same
-LOOSE = 1e-4  # of the mean degree: hold of the nodes where only handles say where they are
-STAY = 0.03  # the same where one handle moves, lest it drag the body along; less with the square of their number
-MODES = 24  # of bending, the smoothest ones
-SWAY = 0.5  # seconds in which the bending changes
-BEND = 1.5  # radians, root mean square over the body, for a handle that moves by the body's size
+MARCHING = 4  # steps per frame, each frame starting from the one before; 6 do no better
+LOOSE = 1e-4  # weight that holds nodes at their targets, of the mean degree, where handles alone decide
+STAY = 0.03  # the same with one moving handle, which would drag the whole body along; falls with their number squared
+MODES = 24  # smoothest modes of bending
+SWAY = 0.5  # correlation time of the bending, seconds
+BEND = 1.5  # root mean square bending, radians, for a handle that moves by the size of the body
 LEAST_BEND, MOST_BEND = 0.03, 0.5
-LEFT_OUT = 8  # handles that are left out in turn
-ASKED_FRAMES = 6  # in which the left out handle is predicted
-TRIAL_STEPS = 8  # 15 make no difference to what is chosen
-ALIKE = 0.07  # difference of two nodes' turning, of the mean over the body, within which they turn as one
-HARDLY = 1e-3  # squared radians between nodes, in the mean
-# As-rigid deformation loses more with the handle that is left out than borrowed motion does.
+LEFT_OUT = 8  # at most this many handles are left out, one at a time
+ASKED_FRAMES = 6  # frames in which a handle that is left out is predicted
+TRIAL_STEPS = 8  # iterations when comparing motions; 15 choose the same
+ALIKE = 0.07  # two nodes turn as one if their rotations differ by less than this share of the mean difference
+HARDLY = 1e-3  # mean squared difference of rotations below which poses say nothing, radians squared
+# Error of borrowed motion is multiplied by this: leaving a handle out costs as-rigid deformation more.
 FAVOUR = 1.3
-STRAINED = 0.6  # of its length: misfit of a link between loose parts at which three quarters of it give way
-LOOSENED = 2  # times
-LEAST_KEPT, SHORT = 1e-3, 0.03  # of a link's weight; length below which a link's misfit is measured against this
-SHARPNESS = 8.0  # power of the errors that decides between two motions
+STRAINED = 0.6  # misfit over length at which a link between loose parts keeps a quarter of its weight
+LOOSENED = 2  # rounds of reweighting
+LEAST_KEPT, SHORT = 1e-3, 0.03  # least share of a link's weight; shorter links count as this long
+SHARPNESS = 8.0  # weights of two motions are their errors to minus this power
 
 
 class Structure(NamedTuple):
     """What is assumed of a body that deforms as rigidly as possible."""
 
-    alike: torch.Tensor | None = None  # [1, P, P] how much pairs of nodes turn as one
-    loose: bool = False  # links between loose parts give way where they are strained
+    alike: torch.Tensor | None = None  # [1, P, P] how much each pair of nodes turns as one
+    loose: bool = False  # strained links between loose parts lose weight
 
 
 def as_rigid(
@@ -62,10 +62,10 @@ def as_rigid(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As-rigid-as-possible positions [B, T, P, 3] of the nodes and their rotations, handles exact in every frame.
 
-    B sets of handles: `shares` [B, K, P] of the nodes, `places` [B, K, 3], `paths` [B, K, T, 3]. The nodes are held at
-    rest by `hold`, or where next to nothing holds them, at a smooth guess. A limb that swings far can end up in a wrong
-    minimum, bent backwards: the steps start from the smooth guess and from the frame before, and the motion with less
-    energy is kept.
+    B sets of handles: `shares` [B, K, P] of the nodes, `places` [B, K, 3], `paths` [B, K, T, 3]. `hold` holds the nodes
+    at rest; a `hold` of at most LOOSE, at a smooth interpolation of the handles. A limb that swings far can end up in a
+    wrong minimum, bent backwards, so the iterations run twice, from that interpolation and from the frame before, and
+    the motion with less energy is kept.
     """
     surface = body.held_by(hold)
     if structure.alike is not None:
@@ -87,7 +87,7 @@ def as_rigid(
     )
     targets = moved if hold <= LOOSE else rest.expand_as(moved)
     motions = [surface.converge(moved, targets, wanted, steps)]
-    if paths.shape[2] > 2:  # in between there are frames to go through
+    if paths.shape[2] > 2:
         marched = _march(surface, rest, targets, wanted)
         motions.append(surface.converge(marched, targets, wanted, steps))
     energies = torch.stack([surface.energy(*motion).sum(dim=1) for motion in motions])
@@ -103,13 +103,13 @@ def as_rigid(
 
 
 def _links_between_parts(body: MovingBody) -> torch.Tensor:
-    """[2, L] the nodes at both ends of each link of the graph between parts of the mesh that are not connected."""
+    """The links [2, L] of the graph that join unconnected parts of the mesh, as pairs of nodes."""
     parts = body.node_component
     return torch.from_numpy(np.stack(np.nonzero((parts[:, None] != parts[None]) & (body.body.weight > 0))))
 
 
 def _loosened(surface: RigidSurface, links: torch.Tensor, moved: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
-    """Weights [B, P, P] of the graph, less where a motion [B, P, T, ...] strains links (Geman and McClure 1987)."""
+    """The graph's weights [B, P, P], less for links that a motion [B, P, T, ...] strains (Geman and McClure 1987)."""
     first, second = links
     rest = surface.rest[:, first] - surface.rest[:, second]
     expected = 0.5 * (turn(rotations[:, first], rest) + turn(rotations[:, second], rest))
@@ -121,7 +121,7 @@ def _loosened(surface: RigidSurface, links: torch.Tensor, moved: torch.Tensor, r
 
 
 def _march(surface: RigidSurface, moved: torch.Tensor, targets: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """As-rigid positions [B, P, T, 3], a few steps a frame, each frame from the one before it."""
+    """As-rigid positions [B, P, T, 3], found frame by frame, each starting from the one before."""
     frames = []
     for target, want in zip(targets.split(1, dim=2), wanted.split(1, dim=2), strict=True):
         moved = surface.converge(moved, target, want, MARCHING)[0]
@@ -130,7 +130,7 @@ def _march(surface: RigidSurface, moved: torch.Tensor, targets: torch.Tensor, wa
 
 
 def _rigid_fit(places: NDArray[np.floating], paths: Doubles) -> tuple[Doubles, Doubles]:
-    """Rotations [T, 3, 3] and shifts [T, 3] that bring `places` [K, 3] nearest to `paths` [K, T, 3]; none for two."""
+    """Rotations [T, 3, 3] and shifts [T, 3] that best fit `places` [K, 3] to `paths` [K, T, 3]; identity for K < 3."""
     frames = paths.shape[1]
     if len(places) < 3:
         return np.tile(np.eye(3), (frames, 1, 1)), np.zeros((frames, 3))
@@ -149,10 +149,10 @@ def handle_paths(handles: KeyedHandles) -> Doubles:
 
 
 def bending_motions(body: MovingBody, handles: KeyedHandles, fps: float, seeds: Sequence[int]) -> Borrowed:
-    """A motion for every seed [S, T, P, ...]: as rigid as possible, bent at random where the body bends most easily.
+    """A motion [S, T, P, ...] for every seed: as rigid as possible, bent at random where the body bends most easily.
 
-    The bending begins at rest, is slow and smooth, and grows with how far the handles are to move. Same seed, same
-    bending.
+    The bending starts from rest, is slow and smooth, and grows with how far the handles move. A seed always bends
+    the same way.
     """
     seats, frames, rest = handles.seats, handles.targets.shape[1], torch.from_numpy(body.nodes)
     paths = handle_paths(handles)
@@ -169,7 +169,7 @@ def bending_motions(body: MovingBody, handles: KeyedHandles, fps: float, seeds: 
         turned.append(Rotation.from_rotvec(field.reshape(-1, 3)).as_matrix().reshape(*field.shape, 3))
     bent = torch.from_numpy(np.stack(turned)).float() @ rotations
     surface = body.held_by(hold)
-    if surface.together is not None:  # what turns as one is bent as one
+    if surface.together is not None:  # rigid parts also bend as one
         mixed = (surface.together @ bent.movedim(2, 0).flatten(1)[None])[0]
         bent = polar_rotation(mixed.unflatten(1, (len(seeds), frames, 3, 3)).movedim(0, 2).contiguous())
     surface = surface.with_handles(torch.from_numpy(seats.shares)[None], torch.from_numpy(seats.places)[None])
@@ -182,10 +182,10 @@ def bending_motions(body: MovingBody, handles: KeyedHandles, fps: float, seeds: 
 
 
 def _bending_modes(body: MovingBody) -> Doubles:
-    """[M, P] smooth fields on the nodes, larger where they bend the body less; their mean square over nodes is 1."""
+    """Smooth fields [M, P] on the nodes, larger the less they bend the body; their squares add up to 1 in the mean."""
     weight = body.body.weight.astype(np.float64)
     values, vectors = np.linalg.eigh(np.diag(weight.sum(axis=1)) - weight)
-    usable = values > 1e-6 * values[-1]  # pieces on their own turn as the handles say
+    usable = values > 1e-6 * values[-1]  # constant fields would turn whole pieces, which handles decide
     values, vectors = values[usable][:MODES], vectors[:, usable][:, :MODES]
     modes: Doubles = (vectors / values).T
     modes /= np.sqrt(np.square(modes).sum(axis=0).mean().clip(1e-12))
@@ -193,7 +193,7 @@ def _bending_modes(body: MovingBody) -> Doubles:
 
 
 def _sway(frames: int, fps: float) -> Doubles:
-    """[T - 1, T - 1] that makes white noise slow, starting from nothing in frame 0."""
+    """[T - 1, T - 1] matrix that turns white noise into slow noise that starts from zero in frame 0."""
     time = np.arange(frames) / (SWAY * fps)
     correlation = np.exp(-0.5 * np.square(time[:, None] - time[None]))
     from_rest = correlation[1:, 1:] - np.outer(correlation[1:, 0], correlation[0, 1:])
@@ -204,9 +204,9 @@ def _sway(frames: int, fps: float) -> Doubles:
 def with_second_opinion(
     body: MovingBody, led: Borrowed, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles
 ) -> Borrowed:
-    """`led` motions [S, T, P, ...], blended with the as-rigid one as far as that predicts handles better.
+    """The motions `led` [S, T, P, ...] blended with the as-rigid one, by how well each predicts handles left out.
 
-    `borrowed` and `poses` as they were before `follow_handles`, which is tried on all handles but one.
+    `borrowed` and `poses` are those given to `follow_handles`, which is tried again on all handles but one.
     """
     if handles.moving < ENOUGH_HANDLES:
         return led
@@ -222,9 +222,9 @@ def with_second_opinion(
 def as_rigid_share(
     body: MovingBody, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles
 ) -> tuple[float, Structure]:
-    """0 to 1: how much better the other handles predict each by as-rigid deformation than by borrowed motion.
+    """The weight (0 to 1) of as-rigid against borrowed motion, from how well each predicts handles that are left out.
 
-    Also the structure of the body with which as-rigid deformation predicts handles best.
+    Also the structure of the body with which as-rigid deformation predicts them best.
     """
     seats, keyframe_mask = handles.seats, handles.keyframe_mask
     rows = np.flatnonzero(handles.distances.max(axis=1) > 1e-4)
@@ -262,10 +262,10 @@ def as_rigid_share(
 
 
 def turning_alike(body: MovingBody, poses: NDArray[np.floating]) -> torch.Tensor:
-    """[1, P, P] between 0 and 1: how much pairs of nodes turn as one in `poses` [N, P, 3], displacements."""
+    """How much each pair of nodes turns as one in `poses` [N, P, 3] (displacements): [1, P, P] in 0..1."""
     moved = torch.from_numpy(poses).float() + torch.from_numpy(body.nodes)
     turned = body.surface(body.seats(np.zeros(0, np.int64)), False).rotations(moved.transpose(0, 1)[None])[0]
     apart = (3 - torch.einsum("pnij,qnij->pq", turned, turned) / len(poses)).clamp_min(0)
-    told = apart.mean() / (apart.mean() + HARDLY)  # poses that hardly turn anything do not tell what turns as one
+    told = apart.mean() / (apart.mean() + HARDLY)  # poses that turn next to nothing say little
     alike = told * torch.exp(-apart / (ALIKE * apart.mean()).clamp_min(1e-9))
     return alike.fill_diagonal_(1.0)[None]

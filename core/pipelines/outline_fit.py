@@ -14,12 +14,12 @@ from scipy import sparse
 from scipy.ndimage import binary_erosion, gaussian_filter
 from scipy.spatial import KDTree
 
-from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
+from core.geometry.image_camera import FRONT, VIEW_SIDE, camera_axes
 from core.geometry.rasteriser import Raster
 from core.geometry.soft_arap import SoftArap
 from core.pipelines.body_fit import FittedBody
 from core.pipelines.body_search import Floats, PlacedBody
-from core.pipelines.outline_search import Mask, Picture, disagreement, drawn_by_camera, in_camera
+from core.pipelines.outline_search import ImageOutline, Mask, disagreement, drawn_by_camera, in_camera
 from core.pipelines.temporal import smooth_displacements
 
 # Weight of the outline beside the cotangent weights of edges, and distance at which a match counts half, in turn.
@@ -34,7 +34,7 @@ TRUST, UNSEEN_TRUST = 0.5, 0.05  # weight of a frame beside smoothness in time: 
 
 def bend_to_outline(
     placed: Sequence[PlacedBody],
-    picture: Picture,
+    outline: ImageOutline,
     check_cancelled: Callable[[], None] = lambda: None,
     on_better: Callable[[FittedBody], None] = lambda body: None,
 ) -> list[FittedBody]:
@@ -47,10 +47,10 @@ def bend_to_outline(
         check_cancelled()
         faces = body.faces.astype(np.int64)
         solver = SoftArap(body.vertices, faces)
-        pose = _bent(solver, solver.rest, faces, picture, LEVELS)
+        pose = _bent(solver, solver.rest, faces, outline, LEVELS)
         length = np.linalg.norm(pose[solver.start] - pose[solver.end], axis=1)
         stretch = float(np.abs(length / np.linalg.norm(solver.edges, axis=1).clip(1e-9) - 1).mean())
-        misfit = disagreement(pose, faces, picture) + STRETCHED * stretch
+        misfit = disagreement(pose, faces, outline) + STRETCHED * stretch
         bent.append(FittedBody(body.name, np.ascontiguousarray(pose), faces, misfit))
         if misfit == min(one.misfit for one in bent):
             on_better(bent[-1])
@@ -58,7 +58,7 @@ def bend_to_outline(
 
 
 def follow_outlines(
-    body: FittedBody, pictures: Sequence[Picture], check_cancelled: Callable[[], None] = lambda: None
+    body: FittedBody, outlines: Sequence[ImageOutline], check_cancelled: Callable[[], None] = lambda: None
 ) -> Floats:
     """The body's vertices [T, V, 3] in all frames, from those of frame 0 on.
 
@@ -66,13 +66,13 @@ def follow_outlines(
     """
     solver = SoftArap(body.vertices, body.faces)
     poses = [body.vertices]
-    for picture in pictures[1:]:
+    for outline in outlines[1:]:
         check_cancelled()
         pose = poses[-1]
-        if picture.mask.any():
-            pose = _bent(solver, _shifted(pose, body.faces, picture), body.faces, picture, FOLLOWING, held=HELD)
+        if outline.mask.any():
+            pose = _bent(solver, _shifted(pose, body.faces, outline), body.faces, outline, FOLLOWING, held=HELD)
         poses.append(pose)
-    trust = np.array([TRUST if picture.mask.any() else UNSEEN_TRUST for picture in pictures])
+    trust = np.array([TRUST if outline.mask.any() else UNSEEN_TRUST for outline in outlines])
     return smooth_displacements(np.stack(poses), trust)
 
 
@@ -80,23 +80,23 @@ def _bent(
     solver: SoftArap,
     pose: Floats,
     faces: NDArray[np.int64],
-    picture: Picture,
+    outline: ImageOutline,
     levels: Sequence[tuple[float, float]],
     held: float = 0.0,
 ) -> Floats:
-    outline, outward = _rim_of_mask(picture.mask)
-    tree = KDTree(outline)
-    axes = picture_axes()
+    border, outward = _rim_of_mask(outline.mask)
+    tree = KDTree(border)
+    axes = camera_axes()
     for weight, reach in levels:
-        drawn = drawn_by_camera(pose, faces, len(picture.mask))
+        drawn = drawn_by_camera(pose, faces, len(outline.mask))
         rim, facing, attachment = _rim_of_surface(drawn, faces, len(pose))
         if not len(rim):
             return pose
-        rows, offsets = _matches(rim, facing, outline, outward, tree)
+        rows, offsets = _matches(rim, facing, border, outward, tree)
         here = attachment[rows]
         places = here @ pose
         depth = in_camera(places)[:, 2]
-        pixel = VIEW_SIDE / len(picture.mask) * depth / FRONT[2]  # what a pixel is at this depth
+        pixel = VIEW_SIDE / len(outline.mask) * depth / FRONT[2]  # what a pixel is at this depth
         moved = (offsets * pixel[:, None]) @ axes[:2]
         apart = np.linalg.norm(moved, axis=1)
         share = weight * len(pose) / max(len(rows), 1) * 0.3 / (1 + (apart / reach) ** 2)
@@ -111,15 +111,15 @@ def _bent(
 
 
 def _matches(
-    rim: Floats, facing: Floats, outline: Floats, outward: Floats, tree: KDTree
+    rim: Floats, facing: Floats, border: Floats, outward: Floats, tree: KDTree
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Rows of the rim and the way each has to go, in pixels: to the outline, and from the outline to the rim."""
+    """Rows of the rim and the way each has to go, in pixels: to the border, and from the border to the rim."""
     near = np.asarray(tree.query(rim)[1])
     agree = np.einsum("ni,ni->n", facing, outward[near]) > ALIKE
-    back = np.asarray(KDTree(rim).query(outline)[1])
+    back = np.asarray(KDTree(rim).query(border)[1])
     also = np.einsum("ni,ni->n", facing[back], outward) > ALIKE
     rows = np.concatenate([np.flatnonzero(agree), back[also]])
-    offsets = np.concatenate([outline[near[agree]] - rim[agree], outline[also] - rim[back[also]]])
+    offsets = np.concatenate([border[near[agree]] - rim[agree], border[also] - rim[back[also]]])
     return rows, offsets
 
 
@@ -142,11 +142,11 @@ def _rim_of_surface(drawn: Raster, faces: NDArray[np.int64], count: int) -> tupl
     return rim, facing, sparse.csr_matrix((share.ravel(), (index, corners.ravel())), (len(rim), count))
 
 
-def _shifted(pose: Floats, faces: NDArray[np.int64], picture: Picture) -> Floats:
+def _shifted(pose: Floats, faces: NDArray[np.int64], outline: ImageOutline) -> Floats:
     """The pose moved in the plane of the image so that the middles of both outlines agree."""
-    mask = drawn_by_camera(pose, faces, len(picture.mask)).face >= 0
+    mask = drawn_by_camera(pose, faces, len(outline.mask)).face >= 0
     if not mask.any():
         return pose
-    away = [np.mean(np.nonzero(one), axis=1)[::-1] for one in (picture.mask, mask)]
-    result: Floats = pose + ((away[0] - away[1]) * picture.pixel) @ picture_axes()[:2]
+    away = [np.mean(np.nonzero(one), axis=1)[::-1] for one in (outline.mask, mask)]
+    result: Floats = pose + ((away[0] - away[1]) * outline.pixel) @ camera_axes()[:2]
     return result

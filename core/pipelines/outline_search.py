@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
+from core.geometry.image_camera import FRONT, VIEW_SIDE, camera_axes
 from core.geometry.rasteriser import Raster, rasterise
 from core.geometry.sampling import vertex_normals
 from core.pipelines.body_search import BodyPoses, Floats, PlacedBody, best_poses, boxed
@@ -33,7 +33,7 @@ KEPT_OF_ONE = 3
 LIGHT = np.array([0.35, -0.70, -0.62])  # where light usually comes from, in camera axes: from above, behind the camera
 SHADING = 0.3  # weight of a perfect agreement of shadings beside that of outlines
 BOXED = 1.2  # weight of what a body leaves of frame 0's box, or what of it lies outside
-AMBIENT = 0.25  # brightness of what no light falls on, in drawn pictures
+AMBIENT = 0.25  # brightness of what no light falls on, in drawings
 # Drawn poses that are compared by features, and the weight of these beside the outlines; not tuned on any model.
 COMPARED, FEATURES = 64, 1.0
 MASK_CELLS = 64  # a side of the images that are drawn
@@ -42,7 +42,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class ImageOutline:
     """An image at work: the outline and the grey inside it, in a square of VIEW_SIDE around the origin."""
 
     mask: Mask  # [S, S]
@@ -55,7 +55,7 @@ class Picture:
 
 def find_outlined(
     poses: BodyPoses,
-    picture: Picture,
+    outline: ImageOutline,
     count: int,
     check_cancelled: Callable[[], None] = lambda: None,
     features: ImageFeatures | None = None,
@@ -65,10 +65,10 @@ def find_outlined(
     With `features`, renderings of the best are also compared with what the image shows inside the outline.
     """
     usable = poses.usable
-    if not len(usable) or not picture.mask.any():
+    if not len(usable) or not outline.mask.any():
         return []
-    rows, headings = _coarsely(poses, picture.mask, check_cancelled)
-    small = reduced(picture, MASK_CELLS)
+    rows, headings = _coarsely(poses, outline.mask, check_cancelled)
+    small = reduced(outline, MASK_CELLS)
     tried = []
     for row, heading in zip(rows, headings, strict=True):
         check_cancelled()
@@ -85,7 +85,7 @@ def find_outlined(
                 best = other[0]
                 tried.append((*other, row, heading))
     if features is not None:
-        tried = _compared(features, poses, tried, picture, check_cancelled)
+        tried = _compared(features, poses, tried, outline, check_cancelled)
     found: list[PlacedBody] = []
     taken: dict[str, int] = {}
     seen: set[tuple[int, float]] = set()
@@ -104,7 +104,7 @@ def _compared(
     features: ImageFeatures,
     poses: BodyPoses,
     tried: list[tuple[float, Floats, int, float]],
-    picture: Picture,
+    outline: ImageOutline,
     check_cancelled: Callable[[], None],
 ) -> list[tuple[float, Floats, int, float]]:
     """The best of those tried (misfit, vertices, pose and heading), with how unlike the image they look added."""
@@ -112,18 +112,18 @@ def _compared(
     drawn = []
     for _, place, row, _ in best:
         check_cancelled()
-        drawn.append(shaded(place, poses.mesh(row)[1], len(picture.mask)))
-    unlike = features.unlike(picture.grey * picture.mask, np.stack(drawn))
+        drawn.append(shaded(place, poses.mesh(row)[1], len(outline.mask)))
+    unlike = features.unlike(outline.grey * outline.mask, np.stack(drawn))
     return [(misfit + FEATURES * float(apart), *rest) for (misfit, *rest), apart in zip(best, unlike, strict=True)]  # type: ignore[misc]
 
 
-def disagreement(vertices: Floats, faces: NDArray[np.integer], picture: Picture) -> float:
+def disagreement(vertices: Floats, faces: NDArray[np.integer], outline: ImageOutline) -> float:
     """How badly a surface agrees with an image: 1 less the overlap of outlines, and a little for its shading."""
-    drawn = drawn_by_camera(vertices, faces, len(picture.mask))
+    drawn = drawn_by_camera(vertices, faces, len(outline.mask))
     mask = drawn.face >= 0
-    both = mask & picture.mask
-    overlap = both.sum() / max(int((mask | picture.mask).sum()), 1)
-    shading = _shading(vertices, faces, drawn, both, picture.grey)
+    both = mask & outline.mask
+    overlap = both.sum() / max(int((mask | outline.mask).sum()), 1)
+    shading = _shading(vertices, faces, drawn, both, outline.grey)
     return float(1 - overlap + SHADING * (1 - shading) + BOXED * misplaced(vertices))
 
 
@@ -136,14 +136,14 @@ def drawn_by_camera(vertices: Floats, faces: NDArray[np.integer], cells: int) ->
 
 def in_camera(vertices: Floats) -> Floats:
     """Places [..., 3] of normalised space in the axes of the images' camera: right, down, forward from it."""
-    result: Floats = vertices @ picture_axes().T + np.array([0.0, 0.0, FRONT[2]])
+    result: Floats = vertices @ camera_axes().T + np.array([0.0, 0.0, FRONT[2]])
     return result
 
 
-def reduced(picture: Picture, cells: int) -> Picture:
+def reduced(outline: ImageOutline, cells: int) -> ImageOutline:
     """A smaller copy."""
-    rows = ((np.arange(cells) + 0.5) / cells * len(picture.mask)).astype(np.int64)
-    return Picture(picture.mask[np.ix_(rows, rows)], picture.grey[np.ix_(rows, rows)])
+    rows = ((np.arange(cells) + 0.5) / cells * len(outline.mask)).astype(np.int64)
+    return ImageOutline(outline.mask[np.ix_(rows, rows)], outline.grey[np.ix_(rows, rows)])
 
 
 def _coarsely(
@@ -152,7 +152,7 @@ def _coarsely(
     """Poses, and the heading of each, whose splatted outline is like the mask when it fills frame 0's box."""
     wanted = torch.from_numpy(_coarse_mask(mask)).reshape(-1)
     angles = 2 * np.pi * np.arange(HEADINGS) / HEADINGS
-    axes = picture_axes()[:2]
+    axes = camera_axes()[:2]
     turns = torch.from_numpy(np.stack([_about_y(angle) for angle in angles]).astype(np.float32))
     across = torch.from_numpy(axes.astype(np.float32))
     scores = []
@@ -191,27 +191,27 @@ def _coarse_mask(mask: Mask) -> NDArray[np.float32]:
 
 
 def _placed(
-    vertices: Floats, faces: NDArray[np.integer], picture: Picture, heading: float, tilt: float
+    vertices: Floats, faces: NDArray[np.integer], outline: ImageOutline, heading: float, tilt: float
 ) -> tuple[float, Floats]:
     """How badly a body fits under a heading and a tilt, and its vertices, moved and sized to the outline."""
     place = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     place = place @ _about_y(heading).T
-    right, down, _ = axes = picture_axes()
+    right, down, _ = axes = camera_axes()
     if tilt:
         cosine, sine = np.cos(tilt), np.sin(tilt)
         roll = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
         place = place @ (axes.T @ roll @ axes).T
     place = place / np.ptp(place, axis=0).max()
-    target = _moments(picture.mask)
+    target = _moments(outline.mask)
     for _ in range(3):
-        mask = drawn_by_camera(place, faces, len(picture.mask)).face >= 0
+        mask = drawn_by_camera(place, faces, len(outline.mask)).face >= 0
         if not mask.any():
             return 2.0, place
         area, middle = _moments(mask)
         size = np.sqrt(target[0] / area)
-        shift = (target[1] - middle * size - (1 - size) * (len(mask) - 1) / 2) * picture.pixel
+        shift = (target[1] - middle * size - (1 - size) * (len(mask) - 1) / 2) * outline.pixel
         place = place * size + shift[0] * right + shift[1] * down
-    return disagreement(place, faces, picture), place
+    return disagreement(place, faces, outline), place
 
 
 def misplaced(vertices: Floats) -> float:
@@ -239,7 +239,7 @@ def _shading(vertices: Floats, faces: NDArray[np.integer], drawn: Raster, both: 
 def _brightness(vertices: Floats, faces: NDArray[np.integer], drawn: Raster, where: Mask) -> Floats:
     """How bright a drawn surface is [n] at the pixels of a mask that it covers."""
     corners, share = faces[drawn.face[where]], drawn.barycentric[where][..., None]
-    normals = (vertex_normals(vertices, faces)[corners] * share).sum(axis=1) @ picture_axes().T
+    normals = (vertex_normals(vertices, faces)[corners] * share).sum(axis=1) @ camera_axes().T
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-9)
     normals = np.where(normals[:, 2:] > 0, -normals, normals)
     result: Floats = (normals @ (LIGHT / np.linalg.norm(LIGHT))).clip(0)
@@ -247,11 +247,11 @@ def _brightness(vertices: Floats, faces: NDArray[np.integer], drawn: Raster, whe
 
 
 def shaded(vertices: Floats, faces: NDArray[np.integer], cells: int) -> Floats:
-    """A picture [cells, cells] of a surface as the images' camera sees it, grey in 0..1 on black."""
+    """A drawing [cells, cells] of a surface as the images' camera sees it, grey in 0..1 on black."""
     drawn = drawn_by_camera(vertices, faces, cells)
-    picture, seen = np.zeros((cells, cells)), drawn.face >= 0
-    picture[seen] = AMBIENT + (1 - AMBIENT) * _brightness(vertices, faces, drawn, seen)
-    return picture
+    drawing, seen = np.zeros((cells, cells)), drawn.face >= 0
+    drawing[seen] = AMBIENT + (1 - AMBIENT) * _brightness(vertices, faces, drawn, seen)
+    return drawing
 
 
 def _about_y(angle: float) -> Floats:

@@ -27,7 +27,7 @@ from core.pipelines.body_search import BodyPoses
 from core.pipelines.image_features import installed_features
 from core.pipelines.inflated_outline import InflatedOutline
 from core.pipelines.outline_fit import bend_to_outline, follow_outlines
-from core.pipelines.outline_search import Picture, find_outlined
+from core.pipelines.outline_search import ImageOutline, find_outlined
 from core.pipelines.scan_bodies import expected_overlap, likelihoods
 
 TRIED = 16  # bodies that are bent to the outline
@@ -47,14 +47,14 @@ class OutlinedShape:
     tracks: NDArray[np.float32]  # [T, N, 3] of points all over it
 
 
-def pictures_of(images: NDArray[np.uint8]) -> list[Picture]:
+def outlines_of(images: NDArray[np.uint8]) -> list[ImageOutline]:
     """The outline and the grey of each of images [T, H, W, 3]."""
-    return [Picture(silhouette(image), middle_square(image)) for image in images]
+    return [ImageOutline(silhouette(image), middle_square(image)) for image in images]
 
 
 def outlined_shapes(
     poses: BodyPoses,
-    pictures: Sequence[Picture],
+    outlines: Sequence[ImageOutline],
     count: int,
     resolution: int,
     check_cancelled: Callable[[], None] = lambda: None,
@@ -64,10 +64,10 @@ def outlined_shapes(
 
     `on_better` is as in `bend_to_outline`.
     """
-    if pictures[0].mask.sum() < SMALLEST:
+    if outlines[0].mask.sum() < SMALLEST:
         return []
-    found = find_outlined(poses, pictures[0], TRIED, check_cancelled, installed_features())
-    fits = bend_to_outline(found, pictures[0], check_cancelled, on_better)
+    found = find_outlined(poses, outlines[0], TRIED, check_cancelled, installed_features())
+    fits = bend_to_outline(found, outlines[0], check_cancelled, on_better)
     fits = [body for body in fits if body.misfit <= MOST_MISFIT]
     if not fits:
         return []
@@ -76,9 +76,9 @@ def outlined_shapes(
     misfit = np.array([body.misfit for body in fits])
     overlap = expected_overlap(inside, None, misfit, LIKELIHOOD)
     likely = in_company([fits[row] for row in np.argsort(-overlap, kind="stable")], LIKELIHOOD)
-    outline = InflatedOutline.of(pictures[0].mask, places, likelihoods(misfit, LIKELIHOOD) @ inside)
+    inflated = InflatedOutline.of(outlines[0].mask, places, likelihoods(misfit, LIKELIHOOD) @ inside)
     return [
-        _followed(body, outline.beside(body.with_company, misfit.min()), pictures, resolution, check_cancelled)
+        _followed(body, inflated.beside(body.with_company, misfit.min()), outlines, resolution, check_cancelled)
         for body in likely[:count]
     ]
 
@@ -86,7 +86,7 @@ def outlined_shapes(
 def _followed(
     body: FittedBody,
     field: Field,
-    pictures: Sequence[Picture],
+    outlines: Sequence[ImageOutline],
     resolution: int,
     check_cancelled: Callable[[], None],
 ) -> OutlinedShape:
@@ -97,7 +97,7 @@ def _followed(
     except MeshError:  # bodies that agree in nothing
         vertices, faces = body.vertices, body.faces
     check_cancelled()
-    poses = follow_outlines(body, pictures, check_cancelled)
+    poses = follow_outlines(body, outlines, check_cancelled)
     points = sample_surface(vertices, faces, TRACKED, np.random.default_rng(0)).at(vertices)
     attachment, _ = closest(body.vertices, body.faces, points)
     tracks = np.stack([points + attachment @ (pose - poses[0]) for pose in poses])

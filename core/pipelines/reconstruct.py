@@ -41,7 +41,7 @@ from core.pipelines.motion_sampling import (
     prepare_motion,
     sample_motion,
 )
-from core.pipelines.outlined_bodies import outlined_shapes, pictures_of
+from core.pipelines.outlined_bodies import outlined_shapes, outlines_of
 from core.pipelines.prepared_mesh import PreparedMesh
 from core.pipelines.progress import Reporter
 from core.pipelines.request import OnStep, Reconstruction, ReconstructionOptions, ReconstructionSet, SamplingOptions
@@ -203,8 +203,8 @@ class Reconstructor:
         count = 1 if options.sampling.quality == "draft" else count
         cancelled = report.check_cancelled
         bodies = self.bodies.without(options.sampling.without)
-        show, pictures = report.fitting(observed.normalization), pictures_of(images)
-        found = outlined_shapes(bodies, pictures, count, options.resolution, cancelled, show)
+        show, outlines = report.fitting(observed.normalization), outlines_of(images)
+        found = outlined_shapes(bodies, outlines, count, options.resolution, cancelled, show)
         surfaces = []
         for shape in found:
             vertices, faces = within_budget(shape.vertices, shape.faces, options.faces)

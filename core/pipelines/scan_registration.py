@@ -83,7 +83,7 @@ class SurfaceRegistration:
         for frame in range(1, len(self._clouds)):
             velocity = poses[-1] - poses[-2] if frame > 1 else np.zeros_like(poses[0])
             poses.append(self._drawn(poses[-1] + VELOCITY * velocity, frame, FOLLOW))
-        return _calmed(np.stack(poses))
+        return _without_jitter(np.stack(poses))
 
     def at(self, tracks: NDArray[np.floating], places: NDArray[np.floating]) -> NDArray[np.float64]:
         """Displacements [T, P, 3] from frame 0 of surface points `places` [P, 3] that go with the tracks [T, v, 3]."""
@@ -101,7 +101,7 @@ class SurfaceRegistration:
         for frame in range(1, len(coarse)):
             body = self._body.at_rest_in(coarse[frame])
             correction[frame] = self._drawn(coarse[frame], frame, SETTLE, body) - coarse[frame]
-        return _calmed(correction)
+        return _without_jitter(correction)
 
     def _towards_tracks(self, coarse: NDArray[np.float64]) -> NDArray[np.float64]:
         """Correction [T, v, 3] that moves the surface under each tracked point about as the point moves."""
@@ -146,7 +146,7 @@ def _thinned(cloud: NDArray[np.floating]) -> NDArray[np.float64]:
     return points[:: max(1, -(-len(points) // MOST_MATCHED))]
 
 
-def _calmed(tracks: NDArray[np.float64]) -> NDArray[np.float64]:
+def _without_jitter(tracks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Tracks [T, v, 3] without the noise between neighbouring frames."""
     moved = torch.from_numpy(tracks[1:] - tracks[0])[None]
     return np.concatenate([tracks[:1], tracks[0] + smoothed(moved)[0].numpy()])

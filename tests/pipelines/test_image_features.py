@@ -9,7 +9,7 @@ import torch
 from core.errors import DataError
 from core.pipelines.body_search import BodyPoses
 from core.pipelines.image_features import features_folder, installed_features
-from core.pipelines.outline_search import Picture, find_outlined, shaded
+from core.pipelines.outline_search import ImageOutline, find_outlined, shaded
 
 from ..geometry.bodies import capsule
 from .test_scan_bodies import bent, poses, turn  # noqa: F401  a fixture
@@ -25,7 +25,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Likes:
-    """Finds pictures the more unlike, the more of a picture is at its left, whatever the image is."""
+    """Finds drawings the more unlike, the more of one is at its left, whatever the image is."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -38,8 +38,8 @@ class Likes:
 
 def test_features_decide_between_outlines(poses: BodyPoses) -> None:  # noqa: F811
     grey = shaded(SEEN, capsule()[1], CELLS)
-    picture, likes = Picture(grey > 0, grey), Likes()
-    plain, chosen = find_outlined(poses, picture, 1)[0], find_outlined(poses, picture, 1, features=likes)[0]  # type: ignore[arg-type]
+    outline, likes = ImageOutline(grey > 0, grey), Likes()
+    plain, chosen = find_outlined(poses, outline, 1)[0], find_outlined(poses, outline, 1, features=likes)[0]  # type: ignore[arg-type]
     left = [
         drawn[:, : CELLS // 2].sum() / drawn.sum()
         for drawn in (shaded(body.vertices, body.faces, CELLS) for body in (plain, chosen))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.geometry.image_camera import FRONT, VIEW_SIDE, picture_axes
+from core.geometry.image_camera import FRONT, VIEW_SIDE, camera_axes
 from core.pipelines.inflated_outline import MOST_SHARE, STEEPNESS, InflatedOutline
 
 CELLS = 96
@@ -20,7 +20,7 @@ def disc() -> np.ndarray:
 
 def deep(away: float, across: float = 0.0) -> np.ndarray:
     """A place [1, 3] on the ray through the image, `across` from the middle at the origin's depth."""
-    right, _, forward = picture_axes()
+    right, _, forward = camera_axes()
     return (forward * away + right * across * (1 + away / FRONT[2]))[None]
 
 

@@ -44,9 +44,9 @@ for objective in (plain, traced):
 assert torch.allclose(*losses, rtol=1e-5), losses
 for (name, ours), theirs in zip(traced.trained.named_parameters(), plain.trained.parameters(), strict=True):
     assert torch.allclose(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5), name
-from core.models.deformation_priors import RigidSystem
+from core.models.deformation_priors import ArapSystem
 for count in (12, 20):  # numbers of points change with the task
-    system = RigidSystem.of(torch.randn(2, count, 3), torch.ones(2, count, count), torch.ones(2, count))
+    system = ArapSystem.of(torch.randn(2, count, 3), torch.ones(2, count, count), torch.ones(2, count))
     moved, targets = torch.randn(2, count, 4, 3), torch.randn(2, count, 4, 3)
     assert torch.allclose(system.step(moved, targets), system.as_written(moved, targets), atol=1e-5)
 """
