@@ -50,6 +50,7 @@ from core.pipelines.scan_fit import measure
 from core.pipelines.scan_handles import scan_handles
 from core.pipelines.scan_input import ScanInput
 from core.pipelines.scan_registration import SurfaceRegistration
+from core.pipelines.seen_side import Extent
 from core.pipelines.shape_sampling import sample_shapes
 from core.pipelines.surface import latents_to_mesh, model_occupancy, within_budget
 from core.pipelines.temporal import steadied
@@ -258,7 +259,14 @@ class Reconstructor:
     ) -> _Surface:
         """Frame 0's surface prepared for the motion stage: pulled onto the points."""
         registration = SurfaceRegistration(
-            vertices, faces, observed.points, observed.viewpoints, observed.tracked, report.check_cancelled
+            vertices,
+            faces,
+            observed.points,
+            observed.viewpoints,
+            observed.tracked,
+            report.check_cancelled,
+            observed.normals(),
+            observed.extent is Extent.WHOLE and not observed.tracked,
         )
         if observed.kind.on_surface:
             vertices = registration.snap().astype(np.float32)
@@ -305,8 +313,7 @@ class Reconstructor:
         vertices = decode_vertices(self.motion_autoencoder, mesh, surface, latents)
         if not np.isfinite(vertices).all():
             raise M2VError("The result for these scans is not finite; check their centre and size.")
-        if observed.kind.on_surface:
-            vertices = found.registration.settle(vertices).astype(np.float32)
+        vertices = found.registration.settle(vertices).astype(np.float32)
         if observed.one_sided and self.motions is not None and options.sampling.quality != "draft":
             points, fps, without = observed.points, observed.scans.fps, options.sampling.without
             vertices = move_unseen(self.motions, mesh, vertices, points, fps, seed, without)

@@ -19,9 +19,9 @@ from core.geometry.fairing import faired
 from core.geometry.sampling import face_normals, orientation
 from core.geometry.soft_arap import SoftArap, closest, simplified
 from core.models.registration import VELOCITY, smoothed
+from core.pipelines.scan_matching import Cloud, matched
 
 MOST_FACES = 1000  # of the coarse copy
-MOST_MATCHED = 700  # points of a frame that are used, evenly over their order
 DENSE = 500  # points that weigh as much as any number of more
 ITERATIONS = 3  # of the rigid fit between two searches for matches
 FEWEST_FACING = 10
@@ -46,16 +46,20 @@ class SurfaceRegistration:
         viewpoints: NDArray[np.floating] | None = None,
         tracked: bool = False,
         check_cancelled: Callable[[], None] = lambda: None,
+        normals: Sequence[NDArray[np.floating]] | None = None,
+        whole: bool = False,
     ) -> None:
         """Surface of frame 0 (vertices [V, 3], faces [F, 3]) and the points [N_t, 3] of all frames, frame 0 first.
 
         `viewpoints` [T, 3] are the camera's places. `tracked`: row i is the same surface point in every frame, with
-        little noise left. `check_cancelled` is called often.
+        little noise left. `check_cancelled` is called often. `normals` [N_t, 3] of untracked points: see `Cloud`.
+        `whole`: untracked points are all around the shape.
         """
         self.vertices = np.asarray(vertices, dtype=np.float64)
         self.faces = np.asarray(faces, dtype=np.int64)
-        self._clouds = [_thinned(cloud) for cloud in clouds]
-        self._first = np.asarray(clouds[0], dtype=np.float64).reshape(-1, 3)
+        every = [np.asarray(cloud, dtype=np.float64).reshape(-1, 3) for cloud in clouds]
+        facing = [None] * len(every) if normals is None else [np.asarray(some, dtype=np.float64) for some in normals]
+        self._clouds = [Cloud(points, turned, whole) for points, turned in zip(every, facing, strict=True)]
         self._tracked = tracked
         self._viewpoints, self._check_cancelled = viewpoints, check_cancelled
         self._coarse, self._corners = simplified(self.vertices, self.faces, MOST_FACES)
@@ -71,8 +75,8 @@ class SurfaceRegistration:
         """
         drawn = self._drawn(self._coarse, 0, SNAP_TRACKED if self._tracked else SNAP)
         self.vertices = self.vertices + self._fine_of_coarse @ (drawn - self._coarse)
-        if self._viewpoints is not None and not self._tracked and len(self._first):
-            self.vertices = faired(self.vertices, self.faces, self._first, self._viewpoints[0])
+        if self._viewpoints is not None and not self._tracked and len(self._clouds[0]):
+            self.vertices = faired(self.vertices, self.faces, self._clouds[0].points, self._viewpoints[0])
             drawn = self._coarse_of_fine @ self.vertices
         self._coarse, self._body = drawn, SoftArap(drawn, self._corners)
         return self.vertices
@@ -106,15 +110,16 @@ class SurfaceRegistration:
     def _towards_tracks(self, coarse: NDArray[np.float64]) -> NDArray[np.float64]:
         """Correction [T, v, 3] that moves the surface under each tracked point about as the point moves."""
         correction = np.zeros_like(coarse)
-        attachment, distance = closest(self._coarse, self._corners, self._clouds[0])
-        count = len(self._clouds[0])
+        tracks = [cloud.thinned.points for cloud in self._clouds]
+        attachment, distance = closest(self._coarse, self._corners, tracks[0])
+        count = len(tracks[0])
         share = ATTACHED * min(1.0, DENSE / count) / (1 + (distance / NEAR) ** 2)
         attached = self._body.attached(attachment, share)
         start = attachment @ coarse[0]
         for frame in range(1, len(coarse)):
             self._check_cancelled()
             body = self._body.at_rest_in(coarse[frame])
-            moved = body.fit(coarse[frame], attached, start + self._clouds[frame] - self._clouds[0], ITERATIONS)
+            moved = body.fit(coarse[frame], attached, start + tracks[frame] - tracks[0], ITERATIONS)
             correction[frame] = moved - coarse[frame]
         return correction
 
@@ -127,9 +132,11 @@ class SurfaceRegistration:
             return start
         for weight, reach in levels:
             self._check_cancelled()
-            attachment, distance = closest(pose, self._matchable(pose, frame), cloud)
-            share = weight * min(1.0, DENSE / len(cloud)) / (1 + (distance / reach) ** 2)
-            pose = body.fit(pose, body.attached(attachment, share), cloud, ITERATIONS)
+            found = matched(pose, self._matchable(pose, frame), self._outward, cloud)
+            share = (
+                weight * min(1.0, DENSE / len(cloud.thinned)) * found.importance / (1 + (found.distance / reach) ** 2)
+            )
+            pose = body.fit(pose, body.attached(found.attachment, share), found.targets, ITERATIONS)
         return pose
 
     def _matchable(self, pose: NDArray[np.float64], frame: int) -> NDArray[np.int64]:
@@ -139,11 +146,6 @@ class SurfaceRegistration:
         towards = self._viewpoints[frame] - pose[self._corners].mean(axis=1)
         facing = self._outward * np.einsum("fi,fi->f", face_normals(pose, self._corners), towards) > 0
         return self._corners[facing] if facing.sum() >= FEWEST_FACING else self._corners
-
-
-def _thinned(cloud: NDArray[np.floating]) -> NDArray[np.float64]:
-    points = np.asarray(cloud, dtype=np.float64).reshape(-1, 3)
-    return points[:: max(1, -(-len(points) // MOST_MATCHED))]
 
 
 def _without_jitter(tracks: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -27,3 +27,22 @@ def test_the_surface_lies_about_where_the_cells_end() -> None:
     radii = np.linspace(0.5, 0.9, 200)
     along = field(CENTRE + radii[:, None] * np.array([1.0, 0.0, 0.0]))
     assert radii[np.argmax(along < 0)] == pytest.approx(0.7, abs=0.6 * SIDE / 32)
+
+
+@pytest.mark.parametrize("grid", [ball(), ball() & ~binary_erosion(ball())])
+def test_normals_point_outwards_where_one_side_is_near(grid: np.ndarray) -> None:
+    field = VoxelSolid(grid, CENTRE, SIDE)
+    cells = np.argwhere(grid & ~binary_erosion(grid))
+    places = ((cells + 0.5) / 32 - 0.5) * SIDE
+    normals = field.normals(places + CENTRE)
+    outward = places / np.linalg.norm(places, axis=1, keepdims=True)
+    assert np.einsum("ni,ni->n", normals, outward).min() > 0.8
+    assert np.linalg.norm(normals, axis=1).max() < 1 + 1e-9
+
+
+def test_both_sides_of_a_sheet_leave_its_normals_open() -> None:
+    sheet = np.zeros((32, 32, 32), dtype=bool)
+    sheet[8:24, 8:24, 16] = True
+    middle = np.argwhere(sheet).mean(axis=0)
+    normals = VoxelSolid(sheet, CENTRE, SIDE).normals(((middle + 0.5) / 32 - 0.5)[None] * SIDE + CENTRE)
+    assert np.linalg.norm(normals) < 0.1
