@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, map_coordinates
+from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, gaussian_filter, map_coordinates
 
-SHELL = 0.7  # of a surface cell counts as inside: a little over half, for thin parts
-BLUR = 0.7  # standard deviation in cells: removes the stairs, keeps thin parts
-LEVEL = 0.5
+THICK = 0.43  # of a cell that the surface passes through counts as inside, on a part with cells that are all inside
+BLUR = 0.6  # standard deviation in cells: removes the stairs
+LEVEL, THINNEST = 0.5, 0.502
 NORMAL_STEP = 1.0  # cells from a place to where the field is compared
 SURE = 0.3  # difference of the field over both steps from which on a normal is certain
 
@@ -17,10 +17,15 @@ class VoxelSolid:
     """The field of one grid [R, R, R] of booleans, solid or a shell, in the box of that side around its centre."""
 
     def __init__(self, grid: NDArray[np.bool_], centre: NDArray[np.floating], side: float) -> None:
-        shell = np.pad(grid, 2)
-        # What cells enclose, and cells among cells.
-        inside = (binary_fill_holes(shell) & ~shell) | binary_erosion(shell, np.ones((3, 3, 3)))
-        self._values = gaussian_filter(np.maximum(inside, SHELL * shell), BLUR)
+        cells = np.pad(grid, 2)
+        enclosed, deep = binary_fill_holes(cells) & ~cells, binary_erosion(cells, np.ones((3, 3, 3)))
+        # Grids of solids hold cells whose middle is inside; others, cells that the surface passes through.
+        filled = deep.sum() > enclosed.sum()
+        inside = cells if filled else enclosed | deep
+        # On thinner parts a cell's middle is about on the surface, however few its neighbours: limbs do not vanish.
+        kept = gaussian_filter((inside | cells).astype(np.float64), BLUR).clip(0.05)
+        share = np.where(binary_dilation(inside), THICK, THINNEST / kept)
+        self._values = gaussian_filter(np.maximum(inside, share * cells), BLUR)
         self._centre, self._side, self._cells = np.asarray(centre, dtype=np.float64), side, len(grid)
 
     def normals(self, places: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Cloud:
+class ScanCloud:
     """The points of one frame, in normalised space."""
 
     points: Floats  # [N, 3]
@@ -37,10 +37,10 @@ class Cloud:
         return len(self.points)
 
     @cached_property
-    def thinned(self) -> Cloud:
+    def thinned(self) -> ScanCloud:
         """At most MOST_MATCHED of the points."""
         step = max(1, -(-len(self) // MOST_MATCHED))
-        return Cloud(self.points[::step], None if self.normals is None else self.normals[::step], self.whole)
+        return ScanCloud(self.points[::step], None if self.normals is None else self.normals[::step], self.whole)
 
     @cached_property
     def features(self) -> Floats:
@@ -58,7 +58,7 @@ class Cloud:
 
 
 @dataclass(frozen=True, eq=False)
-class Matches:
+class SurfaceMatches:
     """Places of a surface and the points that they should move to."""
 
     attachment: sparse.csr_matrix  # [M, V] the places as weights of the surface's vertices
@@ -67,7 +67,7 @@ class Matches:
     importance: Floats  # [M] relative to the others; those of the points add up to their number
 
 
-def matched(pose: Floats, corners: NDArray[np.int64], outward: float, cloud: Cloud) -> Matches:
+def matched(pose: Floats, corners: NDArray[np.int64], outward: float, cloud: ScanCloud) -> SurfaceMatches:
     """Matches of a surface (vertices [V, 3], faces [F, 3] that can be seen) with a cloud, both ways where it is whole.
 
     `outward` is 1 for a surface whose faces' normals point outwards, else -1.
@@ -86,11 +86,11 @@ def matched(pose: Floats, corners: NDArray[np.int64], outward: float, cloud: Clo
         attachment = spots[row]
     importance = np.ones(len(some))
     if not cloud.whole:
-        return Matches(attachment, some.points, distance, importance)
+        return SurfaceMatches(attachment, some.points, distance, importance)
     back, row = map(np.asarray, cloud.tree.query(pose if cloud.normals is None else _features(pose, facing)))
     back = np.sqrt((np.square(back) - np.broadcast_to(cloud.unsure, len(cloud))[row]).clip(0))
     share = np.full(len(pose), BACK * len(some) / len(pose))
-    return Matches(
+    return SurfaceMatches(
         sparse.vstack([attachment, sparse.identity(len(pose))]).tocsr(),
         np.concatenate([some.points, cloud.points[row]]),
         np.concatenate([distance, back]),

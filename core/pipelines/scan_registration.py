@@ -19,7 +19,7 @@ from core.geometry.fairing import faired
 from core.geometry.sampling import face_normals, orientation
 from core.geometry.soft_arap import SoftArap, closest, simplified
 from core.models.registration import VELOCITY, smoothed
-from core.pipelines.scan_matching import Cloud, matched
+from core.pipelines.scan_matching import ScanCloud, matched
 
 MOST_FACES = 1000  # of the coarse copy
 DENSE = 500  # points that weigh as much as any number of more
@@ -52,14 +52,14 @@ class SurfaceRegistration:
         """Surface of frame 0 (vertices [V, 3], faces [F, 3]) and the points [N_t, 3] of all frames, frame 0 first.
 
         `viewpoints` [T, 3] are the camera's places. `tracked`: row i is the same surface point in every frame, with
-        little noise left. `check_cancelled` is called often. `normals` [N_t, 3] of untracked points: see `Cloud`.
+        little noise left. `check_cancelled` is called often. `normals` [N_t, 3] of untracked points: see `ScanCloud`.
         `whole`: untracked points are all around the shape.
         """
         self.vertices = np.asarray(vertices, dtype=np.float64)
         self.faces = np.asarray(faces, dtype=np.int64)
         every = [np.asarray(cloud, dtype=np.float64).reshape(-1, 3) for cloud in clouds]
         facing = [None] * len(every) if normals is None else [np.asarray(some, dtype=np.float64) for some in normals]
-        self._clouds = [Cloud(points, turned, whole) for points, turned in zip(every, facing, strict=True)]
+        self._clouds = [ScanCloud(points, turned, whole) for points, turned in zip(every, facing, strict=True)]
         self._tracked = tracked
         self._viewpoints, self._check_cancelled = viewpoints, check_cancelled
         self._coarse, self._corners = simplified(self.vertices, self.faces, MOST_FACES)

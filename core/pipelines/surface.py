@@ -24,7 +24,7 @@ from core.pipelines.tracked_surface import tracked_surface
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray[Any]]
 MODEL_CELLS = 64  # along a side; the model's occupancy is smooth, but slow to evaluate
-MODEL_BESIDE = 0.3  # weight of the model's occupancy, relative to voxels; with bodies too it was no better
+MODEL_BESIDE = 0.05  # weight of the model's occupancy, relative to voxels; with bodies too it was no better
 
 
 def latents_to_mesh(
