@@ -18,8 +18,8 @@ from torch import Tensor
 
 from core.config import Config
 from core.data.clips import FittedScan
-from core.data.observations import GRID_SIDE, Observation, above_plane, noise_levels, quantised, scan_of, tracked_points
-from core.data.point_surface import surface_voxels
+from core.data.observations import Observation, above_plane, noise_levels, quantised, scan_of, tracked_points
+from core.data.point_surface import GRID_SIDE, surface_voxels
 from core.errors import DataError
 from core.geometry.farthest_points import farthest_present_indices
 from core.geometry.silhouettes import lifted_points
@@ -101,6 +101,7 @@ class ObservationKind:
     tracked: bool = False  # row i is the same surface point in every frame, and one of the clip's own
     measured: bool = True  # points are measured, not guessed
     on_surface: bool = True  # points are closer to the surface than the models' estimate
+    aligned: bool = False  # to the axes, so that a stored scan does not fit a clip that was turned or stretched since
 
 
 def kind_of(scans: ScanSequence) -> ObservationKind:
@@ -310,14 +311,14 @@ DEPTH = ObservationKind(
 )  # fmt: skip
 VOXELS = ObservationKind(
     "voxels", VOXEL_FILES, surface_cells, evaluate_voxels, encode=voxel_grids, learned_as="voxels",
-    simulate_shape=gridded_shape, simulate_motion=gridded_motion, on_surface=False,
+    simulate_shape=gridded_shape, simulate_motion=gridded_motion, on_surface=False, aligned=True,
     protocols=(ScanProtocol("voxels", "complete meshes from 32^3 voxel grids",
         (ScanTask("voxels", "Voxel grids of 32^3", "voxels"),)),),
 )  # fmt: skip
 IMAGES = ObservationKind(
     "images", IMAGE_FILES, lifted_outlines, evaluate_images, measured=False,
     protocols=(ScanProtocol("images", "complete meshes from shaded images",
-        (ScanTask("images", "Shaded pictures", "images"),)),),
+        (ScanTask("images", "Shaded images", "images"),)),),
 )  # fmt: skip
 KINDS = (TRACKED, POINTS, DEPTH, VOXELS, IMAGES)
 LEARNED = {kind.learned_as: kind for kind in KINDS if kind.learned_as}

@@ -226,8 +226,8 @@ class HandleTracks:
         """Check against rest vertices [V, 3] (source units); raises HandleError with the first fault."""
         if not MIN_FRAMES <= self.frames <= MAX_FRAMES:
             raise HandleError(
-                f"The animation has {self.frames} frame(s), but {MIN_FRAMES} to {MAX_FRAMES} are supported; "
-                "change the number of frames, or make it in parts."
+                f"The number of frames, {self.frames}, is out of range; give {MIN_FRAMES} to {MAX_FRAMES}, "
+                "or make the animation in parts."
             )
         if not (np.isfinite(self.fps) and self.fps > 0):
             raise HandleError(f"{self.fps} frames per second is out of range; give a positive number.")

@@ -14,7 +14,6 @@ import polyscope.imgui as psim
 
 from m2v_studio.app import App
 from m2v_studio.view.figure import Figure
-from m2v_studio.view.keymap import KEYS, Chord
 
 Point = tuple[float, float]
 Corners = tuple[Point, Point]
@@ -116,24 +115,6 @@ class Driver:
         psim.GetIO().AddInputCharactersUTF8(text)
         self.tick()
 
-    def press_keys(self, chord: str) -> None:
-        """Press keys written as in "Ctrl+Shift+Z"."""
-        keys = Chord.parse(chord)
-        self.key(KEYS[keys.key], *(self.modifier(name) for name in sorted(keys.modifiers)))
-
-    def type_into(self, at: Point, text: str, enter: bool = True) -> None:
-        """Ctrl+click a number field, or click a text field, and type over what is in it."""
-        self.move(at)
-        self.hold(self.modifier("Ctrl"), True)
-        self.press()
-        self.release()
-        self.key(KEYS["A"])
-        self.hold(self.modifier("Ctrl"), False)
-        self.type(text)
-        if enter:
-            self.key(KEYS["Enter"])
-            self.tick()
-
     # ---- looking ------------------------------------------------------------------------------------------
 
     def controls(self) -> dict[tuple[str, str], Corners]:
@@ -165,12 +146,6 @@ class Driver:
             if drawn == kind and (name == label or (not label.startswith("##") and name.split("##")[0] == label)):
                 return (left + right) / 2, (top + bottom) / 2
         return None
-
-    def at_key(self, row: int, frame: float) -> Point:
-        """Where a frame of a handle's row is in the timeline."""
-        strip = self.app.timeline.strip
-        assert strip is not None
-        return strip.x_of(frame), strip.middle_of(row)
 
     def at_vertex(self, vertex: int, figure: int = 0) -> Point:
         """Where a vertex is on the screen."""

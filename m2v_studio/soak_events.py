@@ -15,11 +15,10 @@ from m2v_studio.document.mesh_files import MESH_SUFFIXES, bundled_meshes, first_
 from m2v_studio.document.state import is_open
 from m2v_studio.driver import Driver, Point
 from m2v_studio.view.actions import ACTIONS
-from m2v_studio.view.keymap import KEYS, Chord
+from m2v_studio.view.keymap import KEYS, MODIFIERS, Chord
 
 Event = Callable[[], None]
 TEXTS = ("12", "0.5", "-3", "1e9", "nan", "walk", "   ", "ä€", "9" * 40, "../../etc", "x.glb")
-MODIFIERS = ("Ctrl", "Shift", "Alt")
 MAX_RANDOM_BYTES = 4000
 
 

@@ -110,7 +110,7 @@ def test_a_full_disk_ends_a_training_with_one_sentence_and_its_last_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The system itself refuses, in the middle of the file."""
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="limits of a POSIX system")
     out = tmp_path / "run"
     train = ["train", "motion-autoencoder", "--config", "tiny", "--out", str(out), "--steps"]
     assert main([*train, "1"]) == 0

@@ -47,6 +47,11 @@ class ClipBatch:
     scan: FittedScan | None = None
 
 
+def uniform(generator: torch.Generator, device: torch.device, *shape: int) -> Tensor:
+    """Numbers between 0 and 1 on a device; they are drawn on the generator's, so that every device gets the same."""
+    return torch.rand(shape, generator=generator, device=generator.device).to(device)
+
+
 def turn_and_fit(points: Tensor, normals: Tensor, yaw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Turn clips [B, T, N, 3] and their normals [B, N, 3] about Y by `yaw` [B] radians, and normalise them.
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.atomic import write_atomically
-from core.data.clips import ClipBatch, ClipRequest, ClipSource, FittedScan
+from core.data.clips import ClipBatch, ClipRequest, ClipSource, FittedScan, uniform
 from core.errors import DataError
 
 FILE = "fitted-scans"  # the files' names begin with it, and the split follows
@@ -95,11 +95,11 @@ class FittedSource(ClipSource):
         rows = rows[self._below(len(rows), generator, batch)]
         surface, seen, places = (stored[name][rows].float() for name in ("surface", "seen", "places"))
         present = torch.arange(SCAN_POINTS, device=self.device) < stored["count"][rows, None]
-        of_body = (self._uniform(generator, batch) * stored["misfit"][rows].isfinite().sum(dim=1)).long()
+        of_body = (uniform(generator, self.device, batch) * stored["misfit"][rows].isfinite().sum(dim=1)).long()
         body, misfit = stored["bodies"][rows, of_body].float(), stored["misfit"][rows, of_body].float()
         fits = torch.ones_like(misfit, dtype=torch.bool)
         if request.split == "train":
-            chance = self._uniform(generator, batch)
+            chance = uniform(generator, self.device, batch)
             wrong = chance < WRONG_BODY
             body = torch.where(wrong[:, None, None], body.roll(1, 0), body)
             misfit = torch.where(wrong, WRONG_MISFIT * torch.maximum(misfit, misfit.roll(1)), misfit)
@@ -116,7 +116,7 @@ class FittedSource(ClipSource):
                 for x in (surface, body)
             )
             seen, places = (_laid(x, change, middle, size) for x in (seen, places))
-        some = self._uniform(generator, batch, CLOUD).topk(request.points, dim=1).indices
+        some = uniform(generator, self.device, batch, CLOUD).topk(request.points, dim=1).indices
         surface = surface.gather(1, some[..., None].expand(-1, -1, 6))
         result = ClipBatch(
             surface[:, None, :, :3],
@@ -134,15 +134,12 @@ class FittedSource(ClipSource):
 
     def _change(self, generator: torch.Generator, batch: int) -> Tensor:
         """A turn about Y after a stretch along the axes [B, 3, 3]."""
-        angle = 2 * torch.pi * self._uniform(generator, batch)
+        angle = 2 * torch.pi * uniform(generator, self.device, batch)
         turn = torch.zeros(batch, 3, 3, device=self.device)
         turn[:, 0, 0], turn[:, 2, 2], turn[:, 1, 1] = angle.cos(), angle.cos(), 1.0
         turn[:, 0, 2], turn[:, 2, 0] = angle.sin(), -angle.sin()
-        stretch = STRETCH[0] + (STRETCH[1] - STRETCH[0]) * self._uniform(generator, batch, 1, 3)
+        stretch = STRETCH[0] + (STRETCH[1] - STRETCH[0]) * uniform(generator, self.device, batch, 1, 3)
         return turn * stretch
-
-    def _uniform(self, generator: torch.Generator, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, device=generator.device).to(self.device)
 
     def _below(self, limit: int, generator: torch.Generator, count: int) -> Tensor:
         return torch.randint(limit, (count,), generator=generator, device=generator.device).to(self.device)

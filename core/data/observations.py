@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.data.cameras import Cameras, random_cameras
-from core.data.point_surface import tracked_normals
+from core.data.point_surface import GRID_SIDE, tracked_normals
 from core.sequence import BOX_SIDE
 
 CELL = 1.0 / 28  # side of a z-buffer cell at the shape's distance; a few points of a 512-point cloud share one
@@ -24,7 +24,6 @@ MOST_TILT = math.radians(25.0)  # of a half body's cut plane
 ANY_PLANE_SHARE = 0.15  # fraction of half bodies cut by a plane of any direction
 NOISE = (0.0005, 0.01)  # standard deviation of a measured point, log-uniform
 SCANS = (0.55, 0.3, 0.15)  # shares of one-sided scans, half bodies, and whole ones
-GRID_SIDE = 32  # cells a side of a voxel grid
 
 
 class Observation(NamedTuple):

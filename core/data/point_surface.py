@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from core.precision import distances
+from core.sequence import BOX_SIDE
 
 NEIGHBOURS = 6
+GRID_SIDE = 32  # cells a side of a voxel grid
 CANDIDATES = 512  # neighbours are sought among the first of the points, in random order, since the search is quadratic
 
 
@@ -74,7 +76,7 @@ def surface_voxels(points: Tensor, normals0: Tensor | None = None) -> Tensor:
     return voxel_grid(torch.cat([points, between.reshape(batch, frames, -1, 3)], dim=2))
 
 
-def voxel_grid(points: Tensor, resolution: int = 32, side: float = 1.1) -> Tensor:
+def voxel_grid(points: Tensor, resolution: int = GRID_SIDE, side: float = BOX_SIDE) -> Tensor:
     """Cells [B, T, R, R, R] (bool, index order x, y, z) of the origin-centred box that hold a point of [B, T, N, 3].
 
     Sparse points leave holes in the surface's shell; `surface_voxels` closes them.

@@ -13,12 +13,12 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from core.data.clips import ClipBatch, ClipRequest, ClipSource
+from core.data.clips import ClipBatch, ClipRequest, ClipSource, uniform
 from core.data.creatures import appliances, biped, legged, rig_surface, swimmers
 from core.data.creatures.rig import CreaturePose, CreatureRig, skinning_transforms
 from core.data.creatures.seeds import SeededDraw, uniforms
 from core.errors import DataError
-from core.sequence import MeshSequence
+from core.sequence import BOX_SIDE, MeshSequence
 
 Maker = Callable[[SeededDraw, SeededDraw, int], tuple[CreatureRig, CreaturePose]]
 
@@ -99,24 +99,21 @@ class ProceduralSource(ClipSource):
         """The clips of given seeds [B]; the generator only chooses which surface points and queries are drawn."""
         posed = self._pose(identity, motion, frames, kind)
         batch = len(identity)
-
-        def random(*shape: int) -> Tensor:
-            return torch.rand(*shape, generator=generator, device=generator.device).to(self.device)
-
-        found = rig_surface.sample_surface(posed.rig, posed.table, points, random(9, batch, max(2 * points + 64, 1024)))
+        draws = uniform(generator, self.device, 9, batch, max(2 * points + 64, 1024))
+        found = rig_surface.sample_surface(posed.rig, posed.table, points, draws)
         centre, scale = (found.lower + found.upper) / 2, 1 / (found.upper - found.lower).amax(-1)
         transforms = (found.weights @ posed.skinning().flatten(2)).unflatten(-1, (frames, 3, 4))
         moved = (transforms[..., :3] @ found.points[:, :, None, :, None])[..., 0] + transforms[..., 3]
         moved = (moved.transpose(1, 2) - centre[:, None, None]) * scale[:, None, None, None]
         clips = ClipBatch(moved, found.normals, posed.fps, posed.category)
         if occupancy_queries:
-            uniform = (random(batch, occupancy_queries // 2, 3) - 0.5) * 1.1
-            rest = occupancy_queries - uniform.shape[1]
-            row = (random(batch, rest) * points).long().clamp(max=points - 1)
+            anywhere = (uniform(generator, self.device, batch, occupancy_queries // 2, 3) - 0.5) * BOX_SIDE
+            rest = occupancy_queries - anywhere.shape[1]
+            row = (uniform(generator, self.device, batch, rest) * points).long().clamp(max=points - 1)
             near = moved[:, 0].gather(1, row[..., None].expand(-1, -1, 3))
-            sigma = torch.where(random(batch, rest, 1) < 0.5, 0.01, 0.04)
+            sigma = torch.where(uniform(generator, self.device, batch, rest, 1) < 0.5, 0.01, 0.04)
             noise = torch.randn(batch, rest, 3, generator=generator, device=generator.device).to(self.device)
-            queries = torch.cat([uniform, near + sigma * noise], 1)
+            queries = torch.cat([anywhere, near + sigma * noise], 1)
             raw = queries / scale[:, None, None] + centre[:, None]
             clips.occupancy_points = queries
             clips.occupancy = (_union(posed, raw) < 0).float()
@@ -218,6 +215,3 @@ def _union(posed: _Posed, points: Tensor) -> Tensor:
             rig_surface.union_distance(points[rows].movedim(-1, 0), table, posed.rig.smooth[rows, None, None])
         )
     return torch.cat(values)
-
-
-__all__ = ["HELD_OUT", "KINDS", "ProceduralSource"]

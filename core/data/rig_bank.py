@@ -10,13 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from core.data.clips import ClipBatch, ClipRequest, ClipSource, turn_and_fit, with_occupancy
-from core.data.rig_prepare import prepare_rigs, prepared_bank
-from core.data.rig_tables import CATEGORY_NUMBERS, CATEGORY_WEIGHTS, RigTables
+from core.data.clips import ClipBatch, ClipRequest, ClipSource, turn_and_fit, uniform, with_occupancy
+from core.data.rig_tables import RigTables
 from core.errors import DataError
 from core.sequence import BOX_SIDE
-
-__all__ = ["CATEGORY_NUMBERS", "CATEGORY_WEIGHTS", "RigSource", "prepare_rigs", "prepared_bank"]
 
 SPEEDS = (0.5, 2.0)  # playback speeds, drawn log-uniformly
 AS_STORED = 0.5  # share of training clips that keep their file's heading: most models face along an axis
@@ -49,14 +46,14 @@ class RigSource(ClipSource):
         choices = (self.tables.references if queries else self.tables.clips)[split]
         if not len(choices.items):
             raise DataError(f"{self.path.name} has no clips of the split {split!r}; prepare it from more rigs.")
-        draw = self._uniform(generator, 6, batch)
+        draw = uniform(generator, self.device, 6, batch)
         which = torch.searchsorted(choices.cumulative, draw[0], right=True).clamp_max(len(choices.cumulative) - 1)
         offset = torch.minimum((draw[1] * choices.count[which]).long(), choices.count[which] - 1)
         item = choices.items[choices.first[which] + offset]
         clip = self.tables.reference_clip[item] if queries else item
         stride = SPEEDS[0] * (SPEEDS[1] / SPEEDS[0]) ** draw[2]
         when, stride = self._window(clip, frames, stride, draw[3], item if queries else None)
-        chosen = self._uniform(generator, batch, self.pool).topk(points, dim=1, sorted=False).indices
+        chosen = uniform(generator, self.device, batch, self.pool).topk(points, dim=1, sorted=False).indices
         position, normal = self.tables.skin(clip, when, chosen)
         turned = (draw[5] >= AS_STORED) & (split == "train")
         position, normal, *placed = turn_and_fit(position, normal, draw[4] * 2 * torch.pi * turned)
@@ -72,9 +69,6 @@ class RigSource(ClipSource):
         return result
 
     # ------------------------------------------------------------------ drawing
-
-    def _uniform(self, generator: torch.Generator, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, device=generator.device).to(self.device)
 
     def _window(
         self, clip: Tensor, frames: int, stride: Tensor, u: Tensor, reference: Tensor | None
@@ -102,7 +96,7 @@ class RigSource(ClipSource):
     ) -> None:
         batch, stored = len(reference), self.tables.meta["queries"][0]
         half = queries - queries // 2
-        fresh = (self._uniform(generator, batch, half, 3) - 0.5) * BOX_SIDE
+        fresh = (uniform(generator, self.device, batch, half, 3) - 0.5) * BOX_SIDE
         picks = [self._pick(generator, batch, 0, stored, half)]
         if queries - half:
             picks.append(self._pick(generator, batch, stored, self.tables.queries.shape[1], queries - half))
@@ -116,5 +110,5 @@ class RigSource(ClipSource):
 
     def _pick(self, generator: torch.Generator, batch: int, first: int, last: int, count: int) -> Tensor:
         """Numbers [B, count] of random stored queries from `first` to `last`, all different if there are enough."""
-        order = self._uniform(generator, batch, last - first).argsort(1)
+        order = uniform(generator, self.device, batch, last - first).argsort(1)
         return first + order[:, torch.arange(count, device=self.device) % (last - first)]

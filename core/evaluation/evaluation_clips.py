@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from core.sequence import MeshPart, Normalization, SourceMesh, frozen_array
 if TYPE_CHECKING:
     from core.data.procedural import ProceduralSource
 
+T = TypeVar("T")
 SMALLEST_MOTION = 0.01  # of the size: windows that move less on average are left out
 _ROUGH = 32  # grid cells of the first mesh, from which the resolution for a number of vertices is derived
 _CANDIDATES = 40  # seeds tried for one procedural clip of a kind
@@ -104,6 +105,11 @@ def procedural_clips(count: int, split: str = "unseen_identity", kinds: Sequence
     return result
 
 
+def evenly(values: Sequence[T], count: int) -> list[T]:
+    """`count` of the values, evenly spaced; some twice where there are fewer, none of none."""
+    return [values[int((i + 0.5) * len(values) / count)] for i in range(count)] if values else []
+
+
 def rig_clips(
     directory: str | Path, split: str, per_rig: int = 1, limit: int | None = None, frames: int = 17
 ) -> list[ClipName]:
@@ -121,13 +127,13 @@ def rig_clips(
             for number, clip in enumerate(clips)
             if clip_split(path.stem, number, len(clips)) == split and clip_frames(clip) >= frames
         ]
-        picks = [usable[int((i + 0.5) * len(usable) / per_rig)] for i in range(per_rig)] if usable else []
+        picks = evenly(usable, per_rig)
         result += [
             ClipName(f"rigs/{split}/{path.stem}-{n}", "rigs", split, path.parent.name, str(path), n)
             for n in dict.fromkeys(picks)
         ]
     if limit is not None and len(result) > limit:
-        result = [result[int((i + 0.5) * len(result) / limit)] for i in range(limit)]
+        result = evenly(result, limit)
     return result
 
 
@@ -139,7 +145,7 @@ def moving_rig_clips(directory: str | Path, split: str, limit: int, frames: int 
         if name.path not in chosen and load(name, frames) is not None:
             chosen[name.path] = name
     names = [chosen[path] for path in sorted(chosen)]
-    return names if len(names) <= limit else [names[int((i + 0.5) * len(names) / limit)] for i in range(limit)]
+    return names if len(names) <= limit else evenly(names, limit)
 
 
 def load(name: ClipName, frames: int = 17, vertices: int = 1500) -> EvaluationClip | None:

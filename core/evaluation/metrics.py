@@ -33,19 +33,6 @@ def jitter(tracks: ArrayLike) -> float:
     return float(np.linalg.norm(np.diff(tracks, n=3, axis=0), axis=-1).mean())
 
 
-def handle_error(predicted: ArrayLike, vertices: ArrayLike, targets: ArrayLike, keyframe_mask: ArrayLike) -> float:
-    """Mean distance of vertices [K] in predicted [T, V, 3] from their targets [K, T, 3] in keyframes [K, T].
-
-    Frame 0 is not counted; without any moving keyframe it is 0.
-    """
-    mask = np.asarray(keyframe_mask, dtype=bool)[:, 1:]
-    if not mask.any():
-        return 0.0
-    reached = _tracks(predicted)[:, np.asarray(vertices, dtype=np.int64)].transpose(1, 0, 2)
-    distance = np.linalg.norm(reached - np.asarray(targets, dtype=np.float64), axis=-1)[:, 1:]
-    return float(distance[mask].mean())
-
-
 def mean_pairwise_distance(samples: ArrayLike) -> float:
     """Diversity of seeds [S, T, V, 3]: mean vertex distance over pairs of seeds and moving frames; 0 for one seed."""
     seeds = _samples(samples)[:, 1:]

@@ -16,7 +16,7 @@ from core.bank.library import MotionLibrary
 from core.data.rig_files import clip_author, rig_files
 from core.errors import DataError
 from core.evaluation.baselines import classical_motions
-from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
+from core.evaluation.evaluation_clips import ClipName, EvaluationClip, evenly, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.handles import handle_vertices
 from core.evaluation.reporting import OnProgress, PartialResults, machine, page, rows_table, write_report
@@ -89,7 +89,7 @@ def prior_clips(directory: str | Path, authors: Sequence[str], per_rig: int) -> 
             continue
         clips = GltfScene(path).clips
         usable = [number for number, clip in enumerate(clips) if clip_frames(clip) >= FRAMES]
-        picks = [usable[int((i + 0.5) * len(usable) / per_rig)] for i in range(per_rig)] if usable else []
+        picks = evenly(usable, per_rig)
         result += [
             ClipName(
                 f"{path.stem}/{clips[n].name}", "rigs", behaviour_of(clips[n].name), path.parent.name, str(path), n
@@ -179,7 +179,7 @@ def _some_of_each_rig(clips: Sequence[ClipName], count: int | None) -> set[str]:
     result: set[str] = set()
     for keys in by_rig.values():
         few = len(keys) if count is None else min(count, len(keys))
-        result |= {keys[int((i + 0.5) * len(keys) / few)] for i in range(few)}
+        result |= set(evenly(keys, few))
     return result
 
 

@@ -37,7 +37,7 @@ from core.bank.search import (
 )
 from core.data.rig_files import UNSEEN_AUTHORS, clip_author, rig_files
 from core.errors import DataError, M2VError
-from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
+from core.evaluation.evaluation_clips import ClipName, EvaluationClip, evenly, load
 from core.evaluation.fair_bank import without_own_pack
 from core.evaluation.handles import handle_vertices
 from core.io.gltf.clip_reader import clip_frames
@@ -159,7 +159,7 @@ def gather(animator: Animator, rigs: Path, clips: int) -> list[Evidence]:
             continue
         found = GltfScene(path).clips
         usable = [number for number, clip in enumerate(found) if clip_frames(clip) >= 17]
-        for number in dict.fromkeys(usable[int((i + 0.5) * len(usable) / clips)] for i in range(clips) if usable):
+        for number in dict.fromkeys(evenly(usable, clips)):
             name = ClipName(f"{path.stem}/{number}", "rigs", behaviour_of(found[number].name), "", str(path), number)
             clip = load(name)
             if clip is None:

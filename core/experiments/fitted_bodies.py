@@ -22,8 +22,9 @@ from core.data.clips import ClipBatch
 from core.data.fitted_scans import BODY_POINTS, CLOUD, FILE, SCAN_POINTS, StoredKind, write_scans
 from core.data.observations import depth_scan, half_body, noise_levels, quantised, tracked_points
 from core.data.procedural import ProceduralSource
-from core.data.rig_bank import RigSource, prepared_bank
+from core.data.rig_bank import RigSource
 from core.data.rig_files import UNSEEN_AUTHORS, UNSEEN_IDENTITIES
+from core.data.rig_prepare import prepared_bank
 from core.errors import M2VError
 from core.pipelines.body_fit import fit_bodies
 from core.pipelines.body_search import BodyPoses, find_bodies

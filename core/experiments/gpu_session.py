@@ -3,8 +3,8 @@
     python -m core.experiments.gpu_session --rigs FILE --out FOLDER --minutes 8
 
 It needs only torch, numpy, scipy, pyyaml, safetensors and accelerate. It trains a stage, the motion denoiser unless
-another is named, in bf16 from the shipped weights or afresh, with all data on the device, and copies the newest weights
-and the log to the folder again and again, so that nothing is lost when time runs out. If their packages are installed,
+another is named, in bf16 from the shipped weights or afresh, with all data on the device, and keeps copying the
+newest weights and the log to the folder, so that nothing is lost when time runs out. If their packages are installed,
 it then runs the tests marked `cuda` and `m2v bench`, for `small` and for `paper` with random weights. `--rigs` is a rig
 bank of `m2v prepare rigs`, also packed with xz. The log has throughput and MFU.
 """

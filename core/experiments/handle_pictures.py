@@ -19,12 +19,12 @@ from core.evaluation.evaluation_clips import ClipName, EvaluationClip, load
 from core.evaluation.handles import ALL_TASKS, Animates, HandleSettings, HandleTask, task_tracks
 from core.evaluation.handles_report import BASELINES, task_title
 from core.evaluation.reporting import OnProgress, page, rows_table, write_text
+from core.geometry.image_camera import VIEW_SIDE
 from core.pipelines.request import SamplingOptions
 
 SHOWN = 10  # best and worst clips each
 TILE, COLUMNS = 150, 5  # pixels of a square, frames
 AZIMUTH, ELEVATION, DISTANCE = 0.6, 0.25, 2.6
-VIEW_SIDE = 1.5  # of the square around the origin that an image shows, as `simulate_images` does
 TINTS = {"true": (0.62, 0.72, 0.88), "ours": (0.95, 0.68, 0.42), "arap": (0.70, 0.80, 0.62)}
 HANDLE, PAPER = (200, 20, 60), (250, 250, 252)
 
@@ -93,7 +93,7 @@ def write_pictures(
             blocks += [_caption(shown), f"![{shown.clip}]({path.name})"]
             done += 1
             if on_progress is not None:
-                on_progress(done, len(best) + len(worst), f"picture of {shown.clip}")
+                on_progress(done, len(best) + len(worst), f"image of {shown.clip}")
     index = folder / "index.md"
     write_text(index, page("Handle editing: the best and the worst", *blocks))
     return index
@@ -138,12 +138,12 @@ def strip(
     coloured = 255 * grey * np.array(tint)
     # The background is black, and edges blend into it.
     share = np.clip(grey / 0.25, 0, 1)
-    pictures = (coloured + (1 - share) * np.array(PAPER)).clip(0, 255).astype(np.uint8)
-    for picture, places in zip(pictures, marks, strict=True):
+    images = (coloured + (1 - share) * np.array(PAPER)).clip(0, 255).astype(np.uint8)
+    for image, places in zip(images, marks, strict=True):
         for column, row in _pixels(places):
-            picture[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = HANDLE
-        picture[-1:] = picture[:, -1:] = 228
-    return np.concatenate(list(pictures), axis=1)
+            image[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = HANDLE
+        image[-1:] = image[:, -1:] = 228
+    return np.concatenate(list(images), axis=1)
 
 
 def _pixels(places: NDArray) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from core.pipelines.animate import Animator
 
 VERTICES = 7000
-LARGE = 200_000  # about so many vertices has the large mesh of the drag timings
+LARGE = 200_000  # vertices, about, of the large mesh on which drags are timed
 TASK = HandleTask(5, "last")  # five dragged handles, as in the editor
 # Limits on two cores without a GPU.
 LIMITS = {

@@ -28,6 +28,7 @@ from core.errors import M2VError
 from core.evaluation import prior
 from core.evaluation.evaluation_clips import EvaluationClip, load
 from core.evaluation.fair_bank import without_own_pack
+from core.evaluation.models import describe
 from core.evaluation.reporting import machine, page, rows_table, write_report
 from core.experiments.fit_choice import node_tracks
 from core.geometry.rigid import RigidSurface, polar_rotation
@@ -138,8 +139,8 @@ def run_trials(animator: Animator, rigs: Path, out: Path, every: int, seeds: int
         summary.append({"task": task_name, "row": row, "clips": len(mine), **prior.summarise(mine)})
     means = np.exp(np.log(np.maximum(decoded, 1e-6)).mean(axis=0))
     report = {
-        "protocol": "rigid-trials", "settings": {"seeds": seeds, "frames": prior.FRAMES}, "model": {"preset": "small"},
-        "machine": machine(), "summary": summary,
+        "protocol": "rigid-trials", "settings": {"seeds": seeds, "frames": prior.FRAMES},
+        "model": describe(animator, animator.preset), "machine": machine(), "summary": summary,
         "decoding": {"clips": len(decoded), "found": float(means[0]), "true": float(means[1])},
     }  # fmt: skip
     write_report(out, report, page("Trials of the rigid surface", ABOUT, *trial_tables(report)))

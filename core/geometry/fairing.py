@@ -1,4 +1,4 @@
-"""Fair surfaces: thin plates that are held where measured points say, and smooth away what nothing measured."""
+"""Fairs a surface as a thin plate, which is held near measured points and loses the bumps that were not measured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scipy.spatial import KDTree
 from core.geometry.sampling import vertex_normals
 
 Floats = NDArray[np.float64]
-NEAREST = 6  # points that say how far a vertex is from the surface that was measured
+NEAREST = 6  # points from which a vertex's distance from the measured surface is estimated
 ACROSS = 0.005  # softens their weights, which fall with the squared distance across the normal
-BESIDE, REACH = 0.012, 0.02  # beyond, across and along the normal, no point was measured of a vertex's surface
+BESIDE, REACH = 0.012, 0.02  # distances across and along the normal beyond which no point belongs to a vertex
 # Weights of bending (squared umbrella Laplacians) and of the old place where nothing was measured; that of measured
 # places is 1. More bending, or less weight, gained more on six development scans (IoU of frame 0 0.673 without, 0.698
 # with these, 0.712 at the most), but drew thin legs that the camera does not see into threads.
@@ -21,10 +21,10 @@ BENDING, UNMEASURED = 5.0, 0.05
 
 
 def faired(vertices: Floats, faces: NDArray[np.int64], points: Floats, viewpoint: Floats) -> Floats:
-    """Vertices [V, 3] of a surface near dense points [N, 3] that a camera at `viewpoint` [3] measured of it.
+    """Fair vertices [V, 3] of a surface, given dense points [N, 3] that a camera at `viewpoint` [3] measured of it.
 
-    What faces the camera beside points goes to where they are on average; the rest keeps its place but its bumps. All
-    in normalised space.
+    Vertices that face the camera and have points beside them move to the mean surface of these points; the others stay
+    where they are, except for their bumps. All in normalised space.
     """
     normals = vertex_normals(vertices, faces)
     apart = points[KDTree(points).query(vertices, k=min(NEAREST, len(points)))[1].reshape(len(vertices), -1)]
@@ -46,7 +46,7 @@ def faired(vertices: Floats, faces: NDArray[np.int64], points: Floats, viewpoint
 
 
 def _umbrella(faces: NDArray[np.int64], count: int) -> sparse.csr_matrix:
-    """Each vertex less the mean of its neighbours, as a matrix [V, V]."""
+    """A matrix [V, V]: each vertex minus the mean of its neighbours."""
     start, end = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).T
     ones = np.ones(2 * len(start))
     linked = sparse.csr_matrix((ones, (np.r_[start, end], np.r_[end, start])), (count, count))

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from core.geometry.rigid_edges import edge_covariances, turned_edges
+from core.geometry.rigid_edges import turn as turn
 from core.precision import distances
 from core.shapes import Float
 
@@ -102,13 +104,7 @@ class RigidSurface(NamedTuple):
 
     def covariances(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
         """Weighted covariances of each node's edges, moved against rest."""
-        rest, degree = self.rest[:, :, None], self.degree[:, :, None, None]
-        pairs = (moved[..., :, None] * rest[..., None, :]).flatten(-2)
-        return (
-            (degree * pairs + self._spread(pairs)).unflatten(-1, (3, 3))
-            - moved[..., :, None] * self.near_rest[:, :, None, None, :]
-            - self._spread(moved)[..., :, None] * rest[..., None, :]
-        )
+        return edge_covariances(moved, self.rest, self.near_rest, self.weight, self.degree)
 
     def positions(
         self,
@@ -117,11 +113,7 @@ class RigidSurface(NamedTuple):
         handle_targets: Float[Tensor, "B K T 3"] | None = None,
     ) -> Float[Tensor, "B P T 3"]:
         """Global step: the positions whose edges best follow the given rotations, near `targets`, handles exact."""
-        degree = self.degree[:, :, None, None]
-        turned = turn(rotation, self.rest)
-        mixed = self._spread(rotation.flatten(-2)).unflatten(-1, (3, 3))
-        theirs = turn(mixed, self.rest) - self._spread(turned)
-        right = 0.5 * (degree * turned - turn(rotation, self.near_rest) + theirs)
+        right = turned_edges(rotation, self.rest, self.near_rest, self.weight, self.degree)
         right = right + self.hold[:, :, None, None] * targets
         moved = (self.inverse @ right.flatten(2)).unflatten(2, right.shape[2:])
         return moved if handle_targets is None else self.meet(moved, rotation, handle_targets)
@@ -213,9 +205,6 @@ class RigidSurface(NamedTuple):
         share = self.weight / self.degree[..., None].clamp_min(1e-12)
         return (change * share[:, None]).sum(dim=-1).transpose(1, 2)
 
-    def _spread(self, x: Tensor) -> Tensor:
-        return (self.weight @ x.flatten(2)).unflatten(2, (x.shape[2], -1))
-
 
 def _extrapolated(results: list[Tensor], misfits: list[Tensor]) -> Tensor:
     """The combination of results [B, P, T, 3] whose misfits, combined likewise, are least; every frame on its own."""
@@ -243,11 +232,6 @@ def dependence(shares: Float[Tensor, "B K P"]) -> Float[Tensor, "B K K"]:
     squared, directions = torch.linalg.eigh(unit @ unit.transpose(1, 2))
     damping = (DEPENDENT**2 / squared.clamp_min(1e-9) - 1).clamp_min(0) + 1e-7
     return (directions * damping[:, None]) @ directions.transpose(1, 2)
-
-
-def turn(rotation: Float[Tensor, "B P T 3 3"], vectors: Float[Tensor, "B P 3"]) -> Float[Tensor, "B P T 3"]:
-    """Each node's vector turned in every frame."""
-    return (rotation * vectors[:, :, None, None, :]).sum(dim=-1)
 
 
 def polar_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:

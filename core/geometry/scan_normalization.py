@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from core.errors import DataError
-from core.sequence import Normalization, ScanSequence
+from core.sequence import BOX_SIDE, Normalization, ScanSequence
 
 _ROUND = 0.4  # thickness as a part of what a round section as wide as the silhouette has; best on the rigs of 0 to 0.6
 _MIRRORED = 0.85  # distance behind the silhouette's rim as a part of that in front of it; 1 is exact for a ball
@@ -29,7 +29,6 @@ _RIM_NEIGHBOURS = 8
 _HIDDEN_BELOW = 0.8  # of the visible height, best on the rigs from 0 to 1.1
 _SMALLEST_CLUSTER = 0.005  # of the points: what stands apart with fewer is noise
 _REACH = 0.1  # of the size: points closer than this belong together
-_GRID_MARGIN = 1.1  # a voxel grid's side over the longest side of the shape it was made for
 
 
 def guess_normalization(scans: ScanSequence) -> Normalization:
@@ -134,7 +133,7 @@ def _voxel_box(scans: ScanSequence, points: NDArray[np.float64]) -> Normalizatio
     grid = scans.voxels
     cell = scans.voxel_side / (grid.shape[1] if grid is not None else 32)
     low, high = points.min(axis=0) - cell / 2, points.max(axis=0) + cell / 2
-    center, size = np.asarray(scans.voxel_center, dtype=np.float64), scans.voxel_side / _GRID_MARGIN
+    center, size = np.asarray(scans.voxel_center, dtype=np.float64), scans.voxel_side / BOX_SIDE
     fits = np.abs((low + high) / 2 - center).max() <= 2 * cell and abs((high - low).max() - size) <= 2 * cell
     return Normalization(center, size, scans.up_axis) if fits else _of_box(low, high, scans)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 MAX_FILE_BYTES = 1 << 29  # of a mesh file
 MAX_BESIDE_BYTES = 1 << 28  # of one image, material file or buffer
 MAX_TOTAL_BYTES = 1 << 29  # of all files that one mesh names
+IMAGE_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
@@ -79,3 +80,8 @@ def is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def image_mime(data: bytes) -> str | None:
+    """The kind of a PNG or JPEG image, which every format can hold; None for anything else."""
+    return next((mime for signature, mime in IMAGE_SIGNATURES.items() if data.startswith(signature)), None)

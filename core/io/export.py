@@ -13,8 +13,6 @@ from core.io.export_formats import FOLDERS, FORMATS
 from core.io.mesh.frame_files import FRAME_FILES
 from core.sequence import MeshSequence, SourceMesh
 
-__all__ = ["FOLDERS", "FORMATS", "export_sequence"]
-
 
 def export_sequence(
     sequence: MeshSequence, out: Path | str, source: SourceMesh | None = None, *, options: ExportOptions | None = None

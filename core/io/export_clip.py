@@ -154,12 +154,16 @@ def prepare(sequence: MeshSequence, source: SourceMesh | None, options: ExportOp
 
 def unique_names(names: Iterable[str]) -> list[str]:
     """Different names, in which all but letters, digits, `.`, `-` and `_` is replaced; equal ones get numbers."""
+    return numbered(re.sub(r"[^\w.-]+", "_", name).strip("_") or "unnamed" for name in names)
+
+
+def numbered(names: Iterable[str], mark: str = "_", first: int = 1) -> list[str]:
+    """The names; those that are there already get `mark` and a number, from `first` on."""
     result: list[str] = []
     for name in names:
-        stem = re.sub(r"[^\w.-]+", "_", name).strip("_") or "unnamed"
-        unique, number = stem, 1
+        unique, number = name, first
         while unique in result:
-            unique, number = f"{stem}_{number}", number + 1
+            unique, number = f"{name}{mark}{number}", number + 1
         result.append(unique)
     return result
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from core.errors import ExportError
 from core.geometry.skeleton import Rig
 from core.io import staging
-from core.io.export_clip import ExportClip, ExportOptions, placement, prepare, sequence_rows, unique_names
+from core.io.export_clip import ExportClip, ExportOptions, numbered, placement, prepare, sequence_rows, unique_names
 from core.io.export_formats import RIG_FORMATS
 from core.io.gltf.skin_writer import write_skinned_glb
 from core.io.usd.usd_writer import write_usd
@@ -45,7 +44,7 @@ def export_rig(
     clip = prepare(still, source, replace(options, start=0, end=0), unique_names([out.stem])[0])
     rows = sequence_rows(rest, source)
     turned = rig.moved(*placement(options.up_axis, source, options.scale))
-    names = _different(action.name for action in rig.actions)
+    names = numbered((action.name for action in rig.actions), " ", 2)
     fps = options.fps
     actions = tuple(
         replace(action, name=name, fps=action.fps if fps is None else fps)
@@ -57,17 +56,6 @@ def export_rig(
         _write(clip, bound, path, f"{clip.name}_{out.suffix[1:].lower()}")
         path.replace(folder / out.name)
         return staging.commit(folder, out)
-
-
-def _different(names: Iterable[str]) -> list[str]:
-    """The names; equal ones get numbers."""
-    result: list[str] = []
-    for name in names:
-        unique, number = name, 2
-        while unique in result:
-            unique, number = f"{name} {number}", number + 1
-        result.append(unique)
-    return result
 
 
 def _write(clip: ExportClip, rig: Rig, path: Path, tag: str) -> None:

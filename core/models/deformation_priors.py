@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.geometry.rigid import polar_rotation
+from core.geometry.rigid_edges import edge_covariances, turned_edges
 from core.shapes import Bool, Float
 
 ITERATIONS = 16
@@ -65,8 +66,8 @@ class ArapSystem(NamedTuple):
     Products with the graph are then few and large.
     """
 
-    rest: Tensor  # [B, P, 1, 3]
-    near_rest: Tensor  # [B, P, 1, 3] weighted sum of each point's neighbours
+    rest: Tensor  # [B, P, 3]
+    near_rest: Tensor  # [B, P, 3] weighted sum of each point's neighbours
     weight: Tensor  # [B, P, P]
     degree: Tensor  # [B, P]
     hold: Tensor  # [B, P] weight of each point's target
@@ -78,18 +79,7 @@ class ArapSystem(NamedTuple):
     ) -> ArapSystem:
         degree = weight.sum(dim=-1)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(torch.diag_embed(degree + hold) - weight))
-        return cls(points[:, :, None], (weight @ points)[:, :, None], weight, degree, hold, inverse)
-
-    def rotations(self, moved: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3 3"]:
-        """The rotation of each point's neighbourhood (the local step)."""
-        rest, degree = self.rest, self.degree[:, :, None, None]
-        pairs = (moved[..., :, None] * rest[..., None, :]).flatten(-2)
-        covariance = (
-            (degree * pairs + self._spread(pairs)).unflatten(-1, (3, 3))
-            - moved[..., :, None] * self.near_rest[..., None, :]
-            - self._spread(moved)[..., :, None] * rest[..., None, :]
-        )
-        return polar_rotation(covariance)
+        return cls(points, weight @ points, weight, degree, hold, inverse)
 
     def step(self, moved: Float[Tensor, "B P T 3"], targets: Float[Tensor, "B P T 3"]) -> Float[Tensor, "B P T 3"]:
         """One local step (rotations from `moved`) and one global step."""
@@ -97,17 +87,10 @@ class ArapSystem(NamedTuple):
 
     def as_written(self, moved: Tensor, targets: Tensor) -> Tensor:
         """The step itself, uncompiled; `rigid_step` may be a compiled version of it."""
-        rest, degree = self.rest, self.degree[:, :, None, None]
-        rotation = self.rotations(moved)
-        turn = lambda x: torch.einsum("bptij,bpj->bpti", rotation, x[:, :, 0])  # noqa: E731
-        turned = turn(rest)  # R_i x_i
-        mixed = self._spread(rotation.flatten(-2)).unflatten(-1, (3, 3))
-        theirs = torch.einsum("bptij,bpj->bpti", mixed, rest[:, :, 0]) - self._spread(turned)
-        right = 0.5 * (degree * turned - turn(self.near_rest) + theirs) + self.hold[:, :, None, None] * targets
+        graph = self.rest, self.near_rest, self.weight, self.degree
+        rotation = polar_rotation(edge_covariances(moved, *graph))
+        right = turned_edges(rotation, *graph) + self.hold[:, :, None, None] * targets
         return (self.inverse @ right.flatten(2)).unflatten(2, (moved.shape[2], 3))
-
-    def _spread(self, x: Tensor) -> Tensor:
-        return (self.weight @ x.flatten(2)).unflatten(2, (x.shape[2], -1))
 
 
 class RigidStep(nn.Module):

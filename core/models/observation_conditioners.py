@@ -24,7 +24,6 @@ from core.sequence import BOX_SIDE
 from core.shapes import Bool, Float
 
 SEEN_WITHIN = 0.15  # distance to the nearest scan point at which features fall to e^-1
-VOXELS = 32
 NOTHING_DENSE: Mapping[str, Tensor] = MappingProxyType({})
 
 

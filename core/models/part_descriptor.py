@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from core.config import Config, PartsConfig
-from core.models.layers import Attention, FeedForward
+from core.models.layers import SelfAttentionLayer
 from core.shapes import Float
 
 OCTAVES = 3  # of the position embedding; finer ones would tell shapes apart, not parts
-
-
+EXPANSION = 2  # hidden size of a feed-forward layer over its width
 AROUND = 8  # headings tried for a surface
 
 
@@ -35,18 +34,6 @@ class Parts(NamedTuple):
     frame: Tensor  # [B, 3, 3] rotation whose columns are the body's left, up and forward
 
 
-class PartBlock(nn.Module):
-    def __init__(self, width: int, head_dim: int) -> None:
-        super().__init__()
-        self.norm_attention, self.norm_feed_forward = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, head_dim)
-        self.feed_forward = FeedForward(width, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm_attention(x))
-        return x + self.feed_forward(self.norm_feed_forward(x))
-
-
 class PartDescriptor(nn.Module):
     """Points and outward normals of a surface in normalised space to `Parts`."""
 
@@ -54,7 +41,7 @@ class PartDescriptor(nn.Module):
         super().__init__()
         width, channels = config.width, config.channels
         self.input = nn.Linear(6 + 6 * OCTAVES, width)
-        self.blocks = nn.ModuleList(PartBlock(width, config.head_dim) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(SelfAttentionLayer(width, config.head_dim, EXPANSION) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(width)
         self.to_descriptor = nn.Linear(width, channels)
         self.prototypes = nn.Parameter(torch.randn(config.classes, channels) / channels**0.5)

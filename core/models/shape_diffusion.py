@@ -4,7 +4,7 @@ With `conditions.observed_anchors`, latents sit on the observed points. They sta
 these points with estimated normals, and the denoiser models the difference. Each latent of the unseen part is paired
 with a seen one and modelled as a displacement from it. Where a body of the bank was bent to the observation
 (`shape_denoiser.borrowed`), the unseen latents sit on its surface instead and start from its encoding; the denoiser
-models what the shape has different, and knows how well the body fits.
+models how the shape differs from it, and is told how well the body fits.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ShapeObservation(NamedTuple):
 
     @torch.no_grad()
     def completed(self, body: ShapeBody) -> ShapeObservation:
-        """With unseen latents on `body`, at points of its surface far from the seen ones and from each other."""
+        """The observation with its unseen latents on `body`, at points far from the seen ones and from each other."""
         told = self._replace(body=body)
         given = torch.where(self.seen[..., None], self.anchors, self.anchors[:, :1])
         chosen = farthest_point_indices(body.points, self.seen.shape[1], given=given)

@@ -1,7 +1,7 @@
-"""What an outline says of a shape's thickness, where no body of the bank agrees well with an image.
+"""Estimates a shape's thickness from its outline, where no body of the bank agrees well with an image.
 
 Limbs and bodies are about as thick as they are wide: the outline is inflated as in `core.geometry.silhouettes`, here
-around the middle of what likely bodies have at each pixel. Beyond the outline there is nothing.
+around the middle of the likely bodies at each pixel. Outside the outline there is nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from core.pipelines.outline_search import Mask, in_camera
 # beyond the outline, but it is not inflated, they are 0.433 and 0.461, 0.0532 and 0.0273. Half the share already at a
 # disagreement of 0.5 gives more IoU (0.440 and 0.473), but loses thin legs of bodies that fit (CD 0.0301, procedural).
 MOST_SHARE = 0.6  # of the inflated outline, beside bodies that agree badly
-ASWELL, SLOPE = 0.6, 0.03  # disagreement of the best body at which it has half of that, and how fast that changes
+HALFWAY, SLOPE = 0.6, 0.03  # disagreement of the best body at which it has half of that, and how fast that changes
 STEEPNESS = 100.0  # of the field, per unit of length
 BLUR = 10.0  # pixels over which the bodies' middle is averaged
 FEW = 1e-3  # belief, per pixel, below which the middle is that of the box
@@ -39,7 +39,7 @@ class InflatedOutline:
 
     @classmethod
     def of(cls, mask: Mask, places: Floats, belief: Floats) -> InflatedOutline:
-        """Of a mask [S, S], around the middle of what is inside with a probability `belief` [Q] at places [Q, 3]."""
+        """From a mask [S, S], around the middle of a shape that holds places [Q, 3] with probability `belief` [Q]."""
         pixel = VIEW_SIDE / len(mask)
         height = np.zeros(mask.shape)
         height[mask] = inflated(mask) * pixel
@@ -52,8 +52,8 @@ class InflatedOutline:
         return cls(height, beyond, gaussian_filter(total, BLUR) / (gaussian_filter(weight, BLUR) + FEW))
 
     def beside(self, bodies: Field, misfit: float) -> Field:
-        """The field of `bodies`, of which the best has this misfit, with as much of this one's as that calls for."""
-        share = MOST_SHARE / (1 + np.exp((ASWELL - misfit) / SLOPE))
+        """The field of `bodies`, blended with this one: the larger the misfit of the best body, the more."""
+        share = MOST_SHARE / (1 + np.exp((HALFWAY - misfit) / SLOPE))
 
         def field(places: Floats) -> Floats:
             beyond, own = self._logits(places)
@@ -75,7 +75,7 @@ class InflatedOutline:
 
 
 def _seen_at(places: Floats, cells: int) -> tuple[Floats, Floats]:
-    """Row and column [2, Q] at which an image of so many cells a side shows places, and their depth [Q]."""
+    """Row and column [2, Q] at which an image with this many cells a side shows places, and their depth [Q]."""
     seen = in_camera(places)
     at = seen[:, 1::-1] * (FRONT[2] / seen[:, 2:] / VIEW_SIDE * cells) + (cells - 1) / 2
     return at.T, seen[:, 2] - FRONT[2]

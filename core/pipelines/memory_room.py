@@ -16,10 +16,12 @@ def check_room(vertices: int, frames: int, seeds: int) -> None:
     needed = BYTES_A_POSITION * vertices * frames * seeds
     free = free_memory()
     if free is not None and needed > free:
-        several = "fewer seeds or frames" if seeds > 1 else "fewer frames"
+        motions, several = "A motion", "fewer frames"
+        if seeds > 1:
+            motions, several = f"{seeds} motions", "fewer seeds or frames"
         raise M2VError(
-            f"{seeds} motion(s) of {vertices:,} vertices in {frames:,} frames take {needed / 1e9:.1f} GB, but "
-            f"{free / 1e9:.1f} GB of memory are free; ask for {several}, or take a coarser mesh."
+            f"{motions} of {vertices:,} vertices in {frames:,} frames would take {needed / 1e9:.1f} GB, but only "
+            f"{free / 1e9:.1f} GB of memory is free; ask for {several}, or take a coarser mesh."
         )
 
 

@@ -74,11 +74,6 @@ class PreparedMesh:
         self._nodes: OrderedDict[bytes, SurfaceNodes] = OrderedDict()
         self._solvers: OrderedDict[bytes, ResidualSolver] = OrderedDict()
 
-    @property
-    def surface_points(self) -> Tensor:
-        """Random surface points [1, N, 3] in normalised space."""
-        return self._points
-
     def moving_body(self, describe: Describe) -> MovingBody:
         """The mesh as a body for the bank's motions; cached."""
         if self._body is None:

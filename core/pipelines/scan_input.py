@@ -24,8 +24,8 @@ from core.pipelines.tracks import denoised_tracks
 from core.sequence import MAX_FRAMES, Normalization, ScanSequence
 
 _THINNING_SEED = 31
-FEWEST_WHOLE = 32  # so many tracked points define a surface by themselves
-MOST_TRACKED = 2048  # points; more say little that is new, and take as much longer
+FEWEST_WHOLE = 32  # tracked points, at least, that define a surface by themselves
+MOST_TRACKED = 2048  # points; more take longer and add little
 
 
 class ScanInput:
@@ -48,7 +48,7 @@ class ScanInput:
         measured: tuple[NDArray[np.float32], ...] = tuple(frame.astype(np.float32) for frame in normalised)
         self.tracked = scans.tracked and len({len(frame) for frame in measured}) == 1 and len(measured[0]) > 0
         self._measured = measured
-        # Of tracked points, frames and neighbours say what is noise; all that follows starts from the rest.
+        # Noise of tracked points is told from motion by frames and neighbours, and removed before anything else.
         self.points = (
             tuple(denoised_tracks(_thinned(np.stack(measured)), check_cancelled).astype(np.float32))
             if self.tracked
@@ -70,7 +70,7 @@ class ScanInput:
 
     @property
     def viewpoints(self) -> NDArray[np.float64] | None:
-        """Where the camera was in each frame [T, 3]; None where that is not known, or points are from all sides."""
+        """The camera's position in each frame [T, 3]; None if it is unknown, or for points from all sides."""
         if not self.kind.measured:
             return None
         places = self.scans.viewpoints
@@ -84,26 +84,26 @@ class ScanInput:
         return self.scans.partial and self.kind.measured
 
     def whole_tracks(self) -> NDArray[np.float32] | None:
-        """Tracks [T, N, 3] where they show the shape from all sides, and enough of them to tell what is near what."""
+        """Tracks [T, N, 3] if they show the shape from all sides and are enough to tell which are neighbours."""
         if not self.tracked or self.scans.partial or len(self.points[0]) < FEWEST_WHOLE:
             return None
         return np.stack(self.points)
 
     @cached_property
     def sparse(self) -> bool:
-        """Whether the whole shape was tracked, but by so few points that a body that fits says more of it."""
+        """Whether the whole shape was tracked, but by so few points that a body that fits says more about it."""
         tracks = self.whole_tracks()
         return tracks is not None and (tracks.shape[1] < ENOUGH or too_thin(tracks))
 
     @property
     def extent(self) -> Extent:
-        """What the points of frame 0 show. Markers are on all that is above somewhere; a camera sees one side."""
+        """How much of the shape the points of frame 0 show: tracked ones all above some plane, a camera's one side."""
         if not self.one_sided:
             return Extent.WHOLE
         return Extent.CUT if self.tracked else Extent.SIDE
 
     def solid(self) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
-        """A field of places [Q, 3] in normalised space, positive inside frame 0's voxels; None of other scans."""
+        """A field of places [Q, 3] in normalised space, positive inside frame 0's voxels; None for other scans."""
         grids = self.scans.voxels
         if grids is None:
             return None
@@ -120,13 +120,13 @@ class ScanInput:
         return [VoxelSolid(grid, centre, side).normals(frame) for grid, frame in zip(grids, places, strict=True)]
 
     def followed(self, tracks: NDArray[np.floating], check_cancelled: Callable[[], None] = lambda: None) -> ScanInput:
-        """The same scans as tracks [T, N, 3], in normalised space, of a whole shape that was found for them."""
+        """The same scans as tracks [T, N, 3], in normalised space, of the whole shape that was found for them."""
         points = tuple(frame.astype(np.float32) for frame in self.normalization.invert(tracks))
         scans = ScanSequence(points, self.scans.fps, True, self.scans.name, up_axis=self.scans.up_axis)
         return ScanInput(scans, self.normalization, self.config, self.device, check_cancelled)
 
     def free_space(self) -> FreeSpace | None:
-        """What frame 0's camera saw to be empty; None of scans from all sides, or where its place is not known."""
+        """The space that frame 0's camera saw to be empty; None for scans from all sides or by an unknown camera."""
         near, camera = self._seen.near, self._seen.camera
         if near is None or camera is None:
             return None
@@ -148,7 +148,7 @@ class ScanInput:
         return ShapeObservation.of(observed, here, latents, chosen, dense)
 
     def motion(self) -> ScanCondition | None:
-        """All moving frames for the motion stage; None where tracked points say it all."""
+        """All moving frames for the motion stage; None for tracked points, which become handles."""
         if self.tracked:
             return None
         points, present = self._padded(list(self.points[1:]), self.config.tasks.scan_points)

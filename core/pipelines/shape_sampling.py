@@ -32,7 +32,7 @@ def sample_shapes(
 ) -> Float[Tensor, "S M C"]:
     """Latents of frame 0, a row per seed, in one batch, from an observation of one clip; `on_call` after each call.
 
-    A `body` is only asked where the model has learned what to make of one.
+    A `body` is used only by models that were trained with bodies.
     """
     if body is not None and model.borrows:
         observed = observed.completed(shape_body(body, observed.points.device))

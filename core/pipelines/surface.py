@@ -20,10 +20,9 @@ from core.geometry.solid_parts import one_solid
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_fit import FittedBody
 from core.pipelines.free_space import FreeSpace
-from core.pipelines.tracked_surface import tracked_surface
+from core.pipelines.tracked_surface import MODEL_CELLS, tracked_surface
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray[Any]]
-MODEL_CELLS = 64  # along a side; the model's occupancy is smooth, but slow to evaluate
 MODEL_BESIDE = 0.05  # weight of the model's occupancy, relative to voxels; with bodies too it was no better
 
 

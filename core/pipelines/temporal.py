@@ -22,10 +22,10 @@ from core.shapes import Float
 SMOOTHNESS = 16.0
 LEAST_TRUST = 0.5
 MOST_TRUST = 1e4
-# Mean acceleration (of the size, per squared frame) that points without correspondence feign on a slow surface. On 14
-# development scans of a depth camera, smoothing by it left IoU and Corr as they were (0.598, 0.0406), and jitter over
-# the true motion's went from 1.34 to 0.68 in the mean.
-FEIGNED = 0.003
+# Mean acceleration (of the size, per squared frame) of a slow surface that follows points without correspondence. It is
+# noise, not motion. On 14 development scans of a depth camera, smoothing by it left IoU and Corr as they were (0.598,
+# 0.0406), and jitter over the true motion's went from 1.34 to 0.68 in the mean.
+NOISE_ACCELERATION = 0.003
 
 
 def binomial_smooth(paths: Float[Tensor, "S T M C"], resting: bool = True) -> Float[Tensor, "S T M C"]:
@@ -87,13 +87,14 @@ def smooth_displacements(paths: NDArray[np.float64], trust: NDArray[np.float64])
 
 
 def steadied(tracks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vertices [T, V, 3] in normalised space that followed points without correspondence, smoothed the more, the less
-    they accelerate: what stands still then trembles less, and what is fast stays as it is.
+    """Smooth vertices [T, V, 3], in normalised space, that followed points without correspondence.
+
+    The less they accelerate, the more they are smoothed: a resting shape trembles less, and fast motion is kept.
     """
     if len(tracks) < 3:
         return tracks
     acceleration = float(np.linalg.norm(np.diff(tracks, n=2, axis=0), axis=-1).mean())
-    trust = LEAST_TRUST * max(1.0, (acceleration / FEIGNED) ** 2)
+    trust = LEAST_TRUST * max(1.0, (acceleration / NOISE_ACCELERATION) ** 2)
     return smooth_displacements(tracks.astype(np.float64), np.full(len(tracks), trust)).astype(np.float32)
 
 

@@ -18,9 +18,9 @@ from core.geometry.binding import mesh_components
 from core.geometry.closed_surface import component_volumes
 from core.geometry.gauss_surface import GaussField, point_widths
 from core.geometry.isosurface import extract_isosurface
-from core.geometry.occupancy import BOX_SIDE
 from core.geometry.point_graph import PointGraph
 from core.geometry.soft_arap import compacted
+from core.sequence import BOX_SIDE
 
 MOST_POINTS = 1024  # that the Gauss field is solved for
 MODEL_SHARE = 0.2  # weight of the model's occupancy, relative to the Gauss field of ENOUGH points or more

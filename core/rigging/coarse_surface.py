@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
 from core.geometry.coarse_basis import contracted_faces
+from core.geometry.operators import edge_graph
 
 Floats = NDArray[np.float64]
 CANDIDATES = 20_000  # vertices among which the samples are chosen
@@ -49,8 +50,7 @@ def coarse_surface(rest: Floats, faces: NDArray[np.integer], count: int) -> Coar
 
 def adjacency(faces: NDArray[np.integer], count: int) -> sparse.csr_matrix:
     """[count, count] ones where two vertices share an edge, and on the diagonal."""
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
-    once = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count)).tocsr()
+    once = edge_graph(faces, count)
     return ((once + once.T + sparse.eye(count)) > 0).astype(np.float64).tocsr()
 
 

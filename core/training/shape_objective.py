@@ -20,7 +20,7 @@ from core.models.diffusion_models import ShapeDiffusion, build_shape_diffusion
 from core.models.layers import gather_rows
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.models.shape_diffusion import ShapeBody, ShapeObservation
-from core.observation_kinds import LEARNED, VOXELS, ClipView, stored_shape
+from core.observation_kinds import LEARNED, ClipView, stored_shape
 from core.precision import distances
 from core.training.objectives import Figures, Objective, untouched
 from core.training.tasks import draw_kind
@@ -115,7 +115,7 @@ class ShapeDiffusionObjective(Objective):
         logits = self._logits(latents, clips)
         if clips.scan is None:
             return nn.functional.binary_cross_entropy_with_logits(logits, clips.occupancy)
-        # A surface that begins at a body is sure of itself: cross-entropy would first blur it wherever it is wrong.
+        # A surface that starts from a body has large logits: cross-entropy would first blur it wherever it is wrong.
         # Queries near the surface are far denser than the others, and would make it thick.
         chance, inside, share = logits.sigmoid(), clips.occupancy, torch.ones_like(logits)
         share[:, share.shape[1] // 2 :] = NEAR_SHARE
@@ -162,12 +162,11 @@ class ShapeDiffusionObjective(Objective):
     def _observe(self, kind: str, clips: ClipBatch, generator: torch.Generator) -> tuple[ShapeObservation, Tensor]:
         """An observation, and the latents [B, M, Cs] of the whole shape: seen ones at their place, then the others."""
         points, count = clips.points[:, 0], self.config.shape.latents
-        simulate = LEARNED[kind].simulate_shape
-        assert simulate is not None, "what is learned can be simulated"
-        view, scan = ClipView(clips.points, clips.normals), clips.scan
-        # A grid is as it is however the shape lies in it, and made again; other observations belong to their body.
-        if scan is None or kind == VOXELS.learned_as:
-            observed = simulate(view, self.config, generator)
+        simulated = LEARNED[kind]
+        assert simulated.simulate_shape is not None, "what is learned can be simulated"
+        scan = clips.scan
+        if scan is None or simulated.aligned:
+            observed = simulated.simulate_shape(ClipView(clips.points, clips.normals), self.config, generator)
         else:
             observed = stored_shape(scan, self.config, generator)
         if scan is not None and self.trained.borrows:

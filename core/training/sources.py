@@ -22,7 +22,8 @@ class MixedSource(ClipSource):
         if config.procedural > 0 or not (config.rigs or config.shards):
             self.sources.append((max(config.procedural, 1e-9), ProceduralSource(device=str(device))))
         if config.rigs:
-            from core.data.rig_bank import RigSource, prepared_bank
+            from core.data.rig_bank import RigSource
+            from core.data.rig_prepare import prepared_bank
 
             self.sources.append((config.rigs_share, RigSource(prepared_bank(Path(config.rigs)), device=str(device))))
         if config.shards:

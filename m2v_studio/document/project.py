@@ -27,6 +27,7 @@ from core.sequence import HandleTracks, MeshPart, MeshSequence, SourceMesh, Text
 from m2v_studio.document.reference import motion_from, motion_record, reference_from, reference_record
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.scan_project import (
+    STALE,
     mark_from,
     reconstruction_arrays,
     reconstruction_results,
@@ -43,7 +44,6 @@ MAX_JSON_BYTES = 64 << 20
 MAX_BYTES = 8 << 30  # of all arrays; beyond 256 MB, 100 times the size of the archive at most
 SETTINGS = ("frames", "fps", "seeds", "seed", "quality", "behaviour", "loop", "contacts", "without")
 RESULTS = "results.npz"
-_STALE = ("an older edit",)
 
 
 def save_project(state: State, path: Path) -> None:
@@ -319,5 +319,5 @@ def _results(description: dict[str, Any], arrays: dict[str, NDArray], document: 
     )
     if not samples or raw["quality"] not in QUALITIES:
         raise ValueError("the results are incomplete")
-    key = _STALE if raw["stale"] else edit_key(document)
+    key = STALE if raw["stale"] else edit_key(document)
     return Results(sample_set, key, cast(Quality, raw["quality"]), marks=tuple(marks))

@@ -30,7 +30,7 @@ from m2v_studio.document.state import (
 
 SETTINGS = ("fps", "seeds", "seed", "quality", "resolution", "one_shape", "other_bodies")
 _PER_SAMPLE = ("fit", "scan_distance", "disagreement")
-_STALE = ("an older edit",)
+STALE = ("an older edit",)
 
 
 def scans_json(state: State) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def reconstruction_results(
     )
     given = raw.get("marks", ())
     marks = tuple(mark_from(entry) for entry in given) if len(given) == len(samples) else ()
-    key = _STALE if raw["stale"] else edit_key(document)
+    key = STALE if raw["stale"] else edit_key(document)
     return Results(made, key, cast(Quality, raw["quality"]), marks=marks)
 
 

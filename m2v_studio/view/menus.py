@@ -92,11 +92,3 @@ def draw_command(context: EditorContext, name: str) -> None:
     if psim.MenuItem(title, context.keys_text(name, "  "), action.on(context), not why):
         action.run(context)
     tooltip(action.about, why)
-
-
-def names_in(entries: tuple[Entry, ...]) -> set[str]:
-    """All commands of a menu and of the menus in it."""
-    found: set[str] = set()
-    for entry in entries:
-        found |= names_in(entry.entries) if isinstance(entry, Submenu) else {entry} if entry else set()
-    return found

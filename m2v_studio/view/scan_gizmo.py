@@ -14,13 +14,13 @@ from m2v_studio.document import commands, scan_commands
 from m2v_studio.document.scan_document import Shares, unit_corners
 from m2v_studio.document.state import State
 from m2v_studio.view.camera import Projection, Region
+from m2v_studio.view.screen import Pixel
 from m2v_studio.view.widgets import scale
 
 HIT_PIXELS = 12.0
 ARROW = 0.68  # length of the axes' arrows, in half sides of the box
 SMALLEST = 0.02  # of the size at the start of a gesture: a corner that is pulled through the middle stays this far
 FIRST_CORNER, FIRST_SIDE = 4, 12  # of the knobs
-Pixel = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)

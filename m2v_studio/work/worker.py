@@ -50,15 +50,10 @@ class GenerationWorker:
         self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
         self._generation = 0  # of the process: reports of an ended one are ignored
         self._request = 0
-        self._active: int | None = None
+        self._active: int | None = None  # the request that is running or queued
         self._mesh = 0  # the number of the mesh that was last prepared for drags
         self._subject: Subject | None = None  # the mesh or scans that the other process has
         self._closing = False
-
-    @property
-    def active(self) -> int | None:
-        """The request that is running or queued, if any."""
-        return self._active
 
     def start(self) -> None:
         """Begin loading the model in the background; returns at once."""

@@ -126,8 +126,8 @@ def test_a_bad_mesh_is_one_sentence(place, weights, capsys, name):
         ("handles: [{vertex: 3, keys: {2: [0, 1e12, 0]}}]", "100 times"),
         ("handles: [{vertex: 3, pinned: true}, {vertex: 3, pinned: true}]", "already has a handle"),
         ("handels: []", "'handels' is unknown; did you mean 'handles'"),
-        ("frames: 0\nhandles: []", "0 frame"),
-        ("frames: 1\nhandles: []", "1 frame"),
+        ("frames: 0\nhandles: []", "frames, 0, is out of range"),
+        ("frames: 1\nhandles: []", "frames, 1, is out of range"),
         ("", "is empty"),
     ],
 )
@@ -140,7 +140,7 @@ def test_bad_handles_are_one_sentence(place, weights, capsys, handles, sentence)
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--frames", "1"], "1 frame"),
+        (["--frames", "1"], "frames, 1, is out of range"),
         (["--frames", "1001"], "2 to 1000"),
         (["--frames", "3"], "key is at frame 4"),
         (["--seeds", "0"], "0 seeds is out of range"),

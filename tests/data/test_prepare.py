@@ -258,8 +258,9 @@ def test_several_jobs_give_the_same(tmp_path: Path) -> None:
 
 
 def test_a_dask_cluster_gives_the_same(tmp_path: Path) -> None:
-    distributed = pytest.importorskip("dask.distributed")
-    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+    from dask.distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
         address = cluster.scheduler_address
         options = PrepareOptions(**{**vars(QUICK), "backend": "dask", "scheduler": address})
         alone, together = several_at_once(tmp_path, options)

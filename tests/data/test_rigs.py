@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from core.data.clips import SPLITS
-from core.data.rig_bank import CATEGORY_NUMBERS, RigSource, prepare_rigs, prepared_bank
+from core.data.rig_bank import RigSource
 from core.data.rig_files import clip_split, rig_files
+from core.data.rig_prepare import prepare_rigs, prepared_bank
+from core.data.rig_tables import CATEGORY_NUMBERS
 from core.errors import DataError
 from core.io.gltf.clip_reader import read_clip
 from core.io.gltf.scene import GltfScene, read_gltf_mesh
@@ -195,7 +197,7 @@ def test_a_folder_is_prepared_once_into_the_cache(
 
 def test_a_bank_needs_torch_numpy_and_safetensors_only() -> None:
     root = Path(__file__).resolve().parents[2]
-    seen, queue, outside = set(), ["core.data.rig_bank"], set()
+    seen, queue, outside = set(), ["core.data.rig_bank", "core.data.rig_prepare"], set()
     while queue:
         module = queue.pop()
         path = root / (module.replace(".", "/") + ".py")

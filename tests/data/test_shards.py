@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from core.config import DataConfig
 from core.data.clips import SPLITS, ClipSource
 from core.data.prepare import PrepareOptions, prepare
-from core.data.rig_bank import RigSource, prepare_rigs
+from core.data.rig_bank import RigSource
+from core.data.rig_prepare import prepare_rigs
 from core.data.shard_format import open_shard, pack_normals, pack_tracks, unpack_normals, unpack_tracks
 from core.data.shards import FIRST_CATEGORY, ShardSource
 from core.errors import DataError

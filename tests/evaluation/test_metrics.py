@@ -61,18 +61,6 @@ def test_every_seed_has_its_own_error() -> None:
     assert metrics.seed_errors(seeds, true).min() == pytest.approx(0.1)
 
 
-def test_handle_error_counts_only_given_moving_frames() -> None:
-    predicted = still(4, 3)
-    targets = predicted[:, [0, 2]].transpose(1, 0, 2).copy()
-    targets[0, 0] += 9.0
-    targets[0, 1] += [0.0, 0.2, 0.0]
-    targets[1, 2] += 5.0
-    keyframe_mask = np.zeros((2, 4), bool)
-    keyframe_mask[:, 0] = keyframe_mask[0, 1] = keyframe_mask[1, 3] = True
-    assert metrics.handle_error(predicted, [0, 2], targets, keyframe_mask) == pytest.approx(0.1)
-    assert metrics.handle_error(predicted, [0, 2], targets, np.zeros((2, 4), bool)) == 0.0
-
-
 def test_volume_change_of_scaling_is_cubic() -> None:
     tracks = np.stack([CUBE, CUBE * 1.1, CUBE @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]]) + 7.0])
     assert metrics.volume_change(tracks, CUBE_FACES) == pytest.approx((1.1**3 - 1) / 2)

@@ -36,9 +36,9 @@ def _window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     patch = pytest.MonkeyPatch()
     patch.setenv("M2V_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
     from m2v_studio.app import App
-    from m2v_studio.driver import Driver
     from m2v_studio.studio import Studio
 
+    from .hands import Hands
     from .unseen import fill_only_what_is_read
 
     animator = FakeAnimator()
@@ -49,7 +49,7 @@ def _window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
         skip_without_drawing()
         raise
     fill_only_what_is_read(patch)
-    driver = Driver(app)
+    driver = Hands(app)
     driver.animator = animator  # type: ignore[attr-defined]
     studio.worker.start()
     driver.until(lambda: studio.state.engine == "ready")

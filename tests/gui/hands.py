@@ -7,10 +7,39 @@ import polyscope.imgui as psim
 
 from m2v_studio.document import commands
 from m2v_studio.document.state import State
-from m2v_studio.driver import Driver
+from m2v_studio.driver import Driver, Point
 from m2v_studio.panels.generate import GENERATE_HEIGHT
+from m2v_studio.view.keymap import KEYS, Chord
 
 CTRL, SHIFT = psim.ImGuiMod_Ctrl, psim.ImGuiMod_Shift
+
+
+class Hands(Driver):
+    """A driver that also types: chords, and texts into fields."""
+
+    def press_keys(self, chord: str) -> None:
+        """Press keys written as in "Ctrl+Shift+Z"."""
+        keys = Chord.parse(chord)
+        self.key(KEYS[keys.key], *(self.modifier(name) for name in sorted(keys.modifiers)))
+
+    def type_into(self, at: Point, text: str, enter: bool = True) -> None:
+        """Ctrl+click a number field, or click a text field, and type over what is in it."""
+        self.move(at)
+        self.hold(self.modifier("Ctrl"), True)
+        self.press()
+        self.release()
+        self.key(KEYS["A"])
+        self.hold(self.modifier("Ctrl"), False)
+        self.type(text)
+        if enter:
+            self.key(KEYS["Enter"])
+            self.tick()
+
+    def at_key(self, row: int, frame: float) -> Point:
+        """Where a frame of a handle's row is in the timeline."""
+        strip = self.app.timeline.strip
+        assert strip is not None
+        return strip.x_of(frame), strip.middle_of(row)
 
 
 def front_vertex(driver: Driver, rank: int = 0) -> int:

@@ -14,6 +14,7 @@ from m2v_studio.driver import Driver
 from m2v_studio.soak import Soak
 
 from .habits.every_habit import Habits
+from .hands import Hands
 
 MINUTES = 10.0
 
@@ -22,7 +23,7 @@ MINUTES = 10.0
 def test_ten_minutes_of_an_animators_habits_end_without_a_fault(driver: Driver, tmp_path: Path) -> None:
     app, frame, size = driver.app, driver.app.frame, driver.app._window()
     try:
-        quick = Driver(app, pace=1)
+        quick = Hands(app, pace=1)
         habits = Habits(quick, tmp_path, random.Random(19))
         report = Soak(quick, habits, 19, by_cpu=True).run(lambda report: report.clock < 60.0 * MINUTES)
     finally:

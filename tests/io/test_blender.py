@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.io.export import FORMATS, export_sequence
+from core.io.export import export_sequence
 from core.io.export_clip import ExportOptions
+from core.io.export_formats import FORMATS
 from tests.io.blender import blender_python
 
 PYTHON = blender_python()

@@ -13,8 +13,9 @@ import pytest
 
 from core.errors import ExportError
 from core.io import staging
-from core.io.export import FORMATS, export_sequence
+from core.io.export import export_sequence
 from core.io.export_clip import ExportOptions, prepare
+from core.io.export_formats import FORMATS
 from core.io.gltf import buffer
 from core.io.mesh.source_mesh import build_source_mesh
 from core.io.sequence_file import read_sequence

@@ -298,7 +298,7 @@ def test_usd_through_a_process_of_its_own_is_the_same(tmp_path: Path) -> None:
     assert apart.parts[0].material == here.parts[0].material and apart.path == str(path)
 
 
-def test_an_obj_of_a_hundred_thousand_quads_is_read_in_two_seconds(tmp_path: Path) -> None:
+def test_an_obj_of_a_hundred_thousand_quads_is_read_in_seconds(tmp_path: Path) -> None:
     side = 317
     u, v = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
     corner = (u[:-1, :-1] * side + v[:-1, :-1]).ravel() + 1

@@ -58,7 +58,8 @@ def test_without_a_model_there_are_no_features(settings: Path) -> None:
 
 
 def test_a_model_says_that_an_image_is_like_itself(settings: Path) -> None:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     with torch.random.fork_rng():
         torch.manual_seed(3)
         config = transformers.Dinov2Config(
@@ -73,7 +74,6 @@ def test_a_model_says_that_an_image_is_like_itself(settings: Path) -> None:
 
 
 def test_a_damaged_model_is_named(settings: Path) -> None:
-    pytest.importorskip("transformers")
     settings.mkdir()
     (settings / "config.json").write_text('{"model_type": "dinov2"}')
     with pytest.raises(DataError, match="no DINOv2 model"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from m2v_studio.work.display import display_scale, dots_per_inch
@@ -12,7 +14,7 @@ def test_dots_per_inch_are_read_from_the_displays_resources() -> None:
     assert dots_per_inch("") == 96.0
 
 
-@pytest.mark.skipif("sys.platform != 'linux'")
+@pytest.mark.skipif(sys.platform != "linux", reason="only a Linux desktop sets a scale this way")
 def test_the_desktops_own_variable_counts_and_stays_within_what_the_menu_offers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -25,7 +27,7 @@ def test_the_desktops_own_variable_counts_and_stays_within_what_the_menu_offers(
     assert display_scale() == 1.0
 
 
-@pytest.mark.skipif("sys.platform != 'linux'")
+@pytest.mark.skipif(sys.platform != "linux", reason="only a Linux desktop sets a scale this way")
 def test_dense_displays_and_the_desktops_variables_are_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Xft.dpi, GDK_SCALE and GDK_DPI_SCALE multiply, as in GTK; 2, 2 and a half are still 2."""
     monkeypatch.setattr("m2v_studio.work.display._x_resources", lambda: "Xft.dpi:\t192\n")
@@ -38,7 +40,7 @@ def test_dense_displays_and_the_desktops_variables_are_taken_together(monkeypatc
     assert display_scale() == 2.0
 
 
-@pytest.mark.skipif("sys.platform != 'linux'")
+@pytest.mark.skipif(sys.platform != "linux", reason="only a Linux desktop sets a scale this way")
 def test_without_a_display_nothing_is_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("DISPLAY", "GDK_SCALE", "GDK_DPI_SCALE"):
         monkeypatch.delenv(variable, raising=False)

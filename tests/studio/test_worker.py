@@ -74,7 +74,7 @@ def test_a_request_reports_progress_with_previews_and_ends_with_results() -> Non
     assert steps[-1].progress.preview is not None and steps[-1].progress.preview.shape == (17, len(MESH.vertices), 3)
     last = events[-1]
     assert isinstance(last, Finished) and last.request == request and len(last.samples.samples) == 2
-    assert worker.active is None
+    assert worker._active is None
     worker.close()
 
 

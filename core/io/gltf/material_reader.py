@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import MeshError
+from core.io.beside import image_mime
 from core.io.gltf.extensions import IMAGE_EXTENSIONS, SPECULAR_GLOSSINESS, TRANSFORM, UNLIT
 from core.io.gltf.file import DAMAGE, GltfFile, Json
 from core.quaternions import Floats
@@ -17,8 +18,8 @@ from core.sequence import Material, Texture
 WRAPS = {33071: "clamp", 33648: "mirror", 10497: "repeat"}
 NEAREST = 9728
 UV_SETS = 2  # image placements per material
-_SIGNATURES = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"\xabKTX 20\xbb", "image/ktx2"))
 HIDDEN = "image/ktx2"
+_KTX2 = b"\xabKTX 20\xbb"
 KTX2_NOTE = "Its KTX2 images are kept for .glb files, but not shown here; convert them to PNG or JPEG to see them."
 _MAX_DEPTH, _MAX_EXTENSION = 6, 4096
 
@@ -151,10 +152,11 @@ class _LookReader:
             except MeshError as error:
                 why = error
                 continue
-            for signature, mime in _SIGNATURES:
-                if content.startswith(signature):
-                    self.hidden = self.hidden or mime == HIDDEN
-                    return content, mime
+            if mime := image_mime(content):
+                return content, mime
+            if content.startswith(_KTX2):
+                self.hidden = True
+                return content, HIDDEN
             if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
                 return content, "image/webp"
             why = MeshError("neither PNG, JPEG, WebP nor KTX2")

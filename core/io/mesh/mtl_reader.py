@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.io.beside import FilesBeside, OutsideError, is_number, read_beside, utf8
+from core.io.beside import FilesBeside, OutsideError, image_mime, is_number, read_beside, utf8
 from core.sequence import Material, Texture
 
 MAX_MTL_BYTES = 16 << 20
 MAX_MATERIALS = 10_000
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _OPTIONS = {  # options of a texture line, and how many words may follow each
     "-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2, "-o": 3,
     "-s": 3, "-t": 3, "-texres": 1, "-type": 1,
@@ -127,9 +126,8 @@ def _texture(rest: str, beside: FilesBeside, notes: list[str], material: str) ->
         except OutsideError as error:
             why = why if str(error) == "was not found" else str(error)
             continue
-        for signature, mime in _SIGNATURES.items():
-            if data.startswith(signature):
-                return Texture(data, mime, ("clamp", "clamp") if clamp else ("repeat", "repeat"))
+        if mime := image_mime(data):
+            return Texture(data, mime, ("clamp", "clamp") if clamp else ("repeat", "repeat"))
         notes.append(f"The image {name[:80]} is neither PNG nor JPEG, so it is left out.")
         return None
     notes.append(f"The image {rest[:80]} {why}, so the material {material[:40]} is plain.")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import MeshError
 from core.geometry.polygons import triangulate
-from core.io.beside import OutsideError, read_beside, utf8
+from core.io.beside import OutsideError, image_mime, read_beside, utf8
 from core.io.mesh.ply_tables import DamagedError, Table, read_tables
 from core.io.mesh.source_mesh import build_source_mesh
 from core.sequence import Material, MeshPart, SourceMesh, Texture, frozen_array
@@ -24,7 +24,6 @@ _READ = {
     "face": {*_CORNER_NAMES, *_COMMON, "texcoord", "texnumber"},
     "tristrips": {*_CORNER_NAMES},
 }
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def read_ply(path: Path) -> SourceMesh:
@@ -133,7 +132,7 @@ def _material(path: Path, comments: list[str], notes: list[str]) -> Material | N
     except OutsideError as error:
         notes.append(f"The image {names[0][:80]} {error}, so the mesh is plain.")
         return None
-    mime = next((mime for signature, mime in _SIGNATURES.items() if data.startswith(signature)), None)
+    mime = image_mime(data)
     if mime is None:
         notes.append(f"The image {names[0][:80]} is neither PNG nor JPEG, so it is left out.")
         return None

@@ -13,11 +13,10 @@ from core.errors import DataError
 from core.io.arrays import SkippedError, read_arrays, read_bytes
 from core.io.scans.scan_files import Skipped, none_usable, skipped_notes
 from core.io.scans.scan_kind import MAX_FRAMES, ReadingOptions, ScanKind, ScanLayout
-from core.sequence import ScanSequence, frozen_array
+from core.sequence import BOX_SIDE, ScanSequence, frozen_array
 
 MAX_SIDE = 256
 MAX_GRID_BYTES = 1 << 29
-DEFAULT_SIDE = 1.1  # of the box of the method's own grids, around a shape of size 1 at the origin
 _GRID_NAMES = ("voxels", "occupancy", "occupancies", "grid", "array")
 _INSIDE = 0.5  # numbers above it are inside
 
@@ -28,7 +27,7 @@ class VoxelFile:
 
     grids: NDArray[np.bool_]
     center: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    side: float = DEFAULT_SIDE
+    side: float = BOX_SIDE
 
 
 def is_grid(shape: tuple[int, ...]) -> bool:
@@ -48,7 +47,7 @@ def read_voxels(path: Path) -> VoxelFile:
     grids = fitting[name]
     _check_sides(grids.shape[-3:])
     grids = grids > _INSIDE if grids.dtype.kind == "f" else grids.astype(bool)
-    center, side = np.zeros(3), float(DEFAULT_SIDE)
+    center, side = np.zeros(3), BOX_SIDE
     if "center" in arrays and arrays["center"].size == 3:
         center = arrays["center"].reshape(3).astype(np.float64)
     if "side" in arrays and arrays["side"].size == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from core.io.beside import OutsideError
+from core.io.beside import OutsideError, image_mime
 from core.sequence import Material, Texture
 
 # Field of Material -> input of the surface, output of the image, its type. Roughness and metal share one image.
@@ -18,7 +18,6 @@ CHANNELS = {
 }
 COLORED = ("base_color_texture", "emissive_texture")
 _WRAPS = {"repeat": "repeat", "clamp": "clamp", "mirror": "mirror"}
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 def write_usd_material(stage: Any, path: Any, material: Material, files: dict[str, str]) -> Any:
@@ -160,7 +159,7 @@ def _texture(image: Any, read_image: Callable[[Any], bytes]) -> tuple[Texture, t
     if asset is None or not asset.path:
         raise OutsideError("names no file")
     data = read_image(asset)
-    mime = next((mime for signature, mime in _SIGNATURES.items() if data.startswith(signature)), None)
+    mime = image_mime(data)
     if mime is None:
         raise OutsideError("neither PNG nor JPEG")
     wraps = [str(image.GetInput(name).Get() or "") if image.GetInput(name) else "" for name in ("wrapS", "wrapT")]

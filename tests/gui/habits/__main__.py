@@ -24,17 +24,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="m2v-habits-") as folder:
         os.environ["M2V_CONFIG_DIR"] = str(Path(folder) / "config")
         from m2v_studio.app import App
-        from m2v_studio.driver import Driver
         from m2v_studio.studio import Studio
         from m2v_studio.work.worker import load_animator
 
+        from ..hands import Hands
         from .every_habit import Habits
 
         studio = Studio(partial(load_animator, "small", "auto"))
         app = App(studio, "openGL3_egl", WINDOW)
         try:
             studio.worker.start()
-            driver = Driver(app)
+            driver = Hands(app)
             soak = Soak(driver, Habits(driver, Path(folder), random.Random(options.seed)), options.seed)
             report = soak.run(lambda report: report.clock < 60.0 * options.minutes)
         finally:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from m2v_studio.document.state import Document, State
-from m2v_studio.driver import Driver, Point
+from m2v_studio.driver import Point
 from m2v_studio.soak_events import Events
 from m2v_studio.view.widgets import scale
+
+from ..hands import Hands
 
 ROWS, SPEED = 3, 80.0  # of the timeline that are surely in sight, and how far above its edge they end
 MANY_UNDO = 199  # steps; with more, the first are forgotten
@@ -21,7 +23,7 @@ MANY_UNDO = 199  # steps; with more, the first are forgotten
 class AnimatorsHands:
     """Works one window like a person who looks; raises AssertionError when what should come of it did not."""
 
-    def __init__(self, driver: Driver, folder: Path, chance: random.Random) -> None:
+    def __init__(self, driver: Hands, folder: Path, chance: random.Random) -> None:
         self.driver, self.folder, self.random = driver, folder, chance
         self.events = Events(driver, folder, chance)
 

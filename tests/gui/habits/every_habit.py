@@ -12,11 +12,11 @@ from pathlib import Path
 from m2v_studio.document.mesh_files import bundled_meshes
 from m2v_studio.document.result_commands import mark_of
 from m2v_studio.document.selection import chosen_rows
-from m2v_studio.driver import Driver
 from m2v_studio.soak_events import Event
 from m2v_studio.view.widgets import scale
 from m2v_studio.work.autosave import autosave_path
 
+from ..hands import Hands
 from .key_habits import KeyHabits
 
 THINK = (2, 10.0)  # frames and seconds of each, between two habits
@@ -27,7 +27,7 @@ COLORS = ("seed colour", "stretch", "disagreement", "handle error")
 class Habits(KeyHabits):
     """Every habit once in an order of chance, then again in another."""
 
-    def __init__(self, driver: Driver, folder: Path, chance: random.Random) -> None:
+    def __init__(self, driver: Hands, folder: Path, chance: random.Random) -> None:
         super().__init__(driver, folder, chance)
         self.habits: dict[str, Event] = {
             "many handles": self.many_handles, "drag": self._drag, "scrub": self._scrub,
