@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from core.bank.bank_file import STORED_FPS
 from core.bank.search import Window, Wish
-from core.bank.shape import Floats
+from core.bank.shape import BankShape, Floats
 
 AFLOAT = ("swim", "fly")  # behaviours that do not stand
+ON_FOOT = ("walk", "run")  # behaviours that tell a creature that can stand from one that only swims
 LOWEST = 5  # the mean height of this many lowest nodes is the height of a body
 NEAR = 0.04  # of the size: a node no higher above the ground may stand on it
 SLOW = 0.25  # of the size per second: a faster node does not stand
@@ -37,6 +39,24 @@ def lead_by_feet(windows: Sequence[Window], wish: Wish, positions: Tensor) -> Te
         if window.match.entry.shape.clips[window.clip].behaviour not in AFLOAT:
             shift[number] = _shift(window, wish, moved[number])[:, None]
     return positions + torch.from_numpy(shift)
+
+
+def may_stand(windows: Sequence[Window], similar: BankShape) -> NDArray[np.bool_]:
+    """Whether a body that moves as each of these windows [S] may put its feet down; `similar` is the shape most like it.
+
+    Two things must agree before it may not: that shape swims or flies in some clip, and the window is of swimming or
+    flying, or of a shape that swims and never walks, which floats even when it bites or rests.
+    """
+    if not any(clip.behaviour in AFLOAT for clip in similar.clips):
+        return np.ones(len(windows), bool)
+    return np.array([not _floats(window) for window in windows], bool)
+
+
+def _floats(window: Window) -> bool:
+    shape = window.match.entry.shape
+    shown = {clip.behaviour for clip in shape.clips}
+    swimmer = "swim" in shown and shown.isdisjoint(ON_FOOT)
+    return swimmer or shape.clips[window.clip].behaviour in AFLOAT
 
 
 def _shift(window: Window, wish: Wish, moved: Floats) -> Floats:

@@ -151,9 +151,10 @@ class Animator:
         request = request_on(prepared, self._describe, tracks, options)
         report.start("Searching the motions")
         lead = None if self.library is None else find_lead(self.library, prepared, request, seeds)
+        contacts = options.contacts & (np.ones(len(seeds), bool) if lead is None else lead.standing)
         show = None
         if lead is not None and options.quality != "draft" and len(mesh.vertices) * tracks.frames <= PREVIEW_LIMIT:
-            show = lambda: self._preview(prepared, request, lead.motions, options.contacts)  # noqa: E731
+            show = lambda: self._preview(prepared, request, lead.motions, contacts)  # noqa: E731
         report.step("Searching the motions", show)
         share = (
             np.ones_like(request.certainty) if lead is None else self.share(request.certainty, request.handles.moving)
@@ -173,7 +174,7 @@ class Animator:
                 led = blend(lead.motions, led, share)
         else:
             led = lead.motions
-        settled, missed = request.settled(led, options.contacts)
+        settled, missed = request.settled(led, contacts)
         if len(mesh.vertices) * tracks.frames > PREVIEW_LIMIT:
             return_freed_memory()  # from search and denoiser, before allocating all frames' vertices
         motions, errors, stretches = [], [], []
@@ -206,10 +207,10 @@ class Animator:
         return float(self.body_of(mesh).body.heading) if matches and matches[0].cost <= FACE_KNOWN else None
 
     def _preview(
-        self, prepared: PreparedMesh, request: Request, borrowed: Borrowed, contacts: bool
+        self, prepared: PreparedMesh, request: Request, borrowed: Borrowed, contacts: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """The first seed's borrowed motion [T, V, 3], in source units, as an early preview."""
-        moved, _ = request.settled(borrowed.of(slice(0, 1)), contacts)
+        moved, _ = request.settled(borrowed.of(slice(0, 1)), contacts[:1])
         return request.body.carry(moved.positions[0], moved.rotations[0], prepared.normalization)
 
     def _estimate(
@@ -234,7 +235,7 @@ class Animator:
             distance=surface.distance,
         )
         if borrowed is not None and condition.warm is not None and self.motion_diffusion.denoiser.config.borrowed:
-            led, missed = request.settled(borrowed, contacts=False)
+            led, missed = request.settled(borrowed, contacts=np.zeros(len(seeds), bool))
             proposed = proposed_motion(request.body, led, surface)
             features = borrowed_features(self.motion_diffusion, condition.warm, proposed, missed)
             condition = replace(condition, borrowed=features)

@@ -31,7 +31,7 @@ class Request(NamedTuple):
     certainty: NDArray[np.float32]  # [T, P] how much the handles determine
     turning: TurnedHandles
 
-    def settled(self, motions: Borrowed, contacts: bool) -> tuple[Borrowed, NDArray[np.float64]]:
+    def settled(self, motions: Borrowed, contacts: NDArray[np.bool_]) -> tuple[Borrowed, NDArray[np.float64]]:
         """Node motions that meet the request's keys, see `core.pipelines.living_motion.settle`."""
         return settle(self.body, motions, self.handles, self.wish.fps, contacts, self.turning)
 

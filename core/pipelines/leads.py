@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.bank.borrowing import Borrowed
+from core.bank.grounding import may_stand
 from core.bank.library import MotionLibrary, Proposals
 from core.errors import M2VError
 from core.pipelines.as_rigid import bending_motions, with_second_opinion
@@ -23,10 +27,11 @@ NOT_SHOWN = "No motion shows the behaviour {!r} on a shape like this; choose ano
 
 
 class Lead(NamedTuple):
-    """The motion that leads each seed, and its name to be shown; empty for random bending."""
+    """The motion that leads each seed."""
 
     motions: Borrowed
-    sources: list[str]
+    sources: list[str]  # names to be shown; empty for random bending
+    standing: NDArray[np.bool_]  # whether the body may put its feet down
 
     @property
     def borrowed(self) -> bool:
@@ -45,8 +50,9 @@ def find_lead(library: MotionLibrary, prepared: PreparedMesh, request: Request, 
         windows, before = proposals.of(seeds)
         motions = follow_handles(request.body, before, proposals.poses, handles)
         motions = with_second_opinion(request.body, motions, before, proposals.poses, handles)
-        return Lead(motions, [window.name for window in windows])
+        standing = may_stand(windows, matches[0].entry.shape)
+        return Lead(motions, [window.name for window in windows], standing)
     if proposals is not None and wish.behaviour:
         raise M2VError(NOT_SHOWN.format(wish.behaviour))
     bent = bending_motions(request.body, handles, wish.fps, seeds)
-    return Lead(bent, [""] * len(seeds))
+    return Lead(bent, [""] * len(seeds), np.ones(len(seeds), bool))

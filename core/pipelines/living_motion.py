@@ -36,13 +36,13 @@ def settle(
     borrowed: Borrowed,
     handles: KeyedHandles,
     fps: float,
-    contacts: bool = True,
+    contacts: bool | NDArray[np.bool_] = True,
     turning: TurnedHandles | None = None,
 ) -> tuple[Borrowed, NDArray[np.float64]]:
     """Node motions [S, T, P, ...] on the rigid surface that follow the borrowed ones, meet the keys and stand.
 
     A handle follows its own borrowed path, corrected smoothly to pass through its keys, and turns its surroundings
-    as in `turning`. Also returns how far the handles of each motion were from their keys before, on average [S].
+    as in `turning`. `contacts`, for all or of each motion [S], is whether feet that stand stay where they are. Also returns how far the handles of each motion were from their keys before, on average [S].
     """
     seats, loop = handles.seats, handles.loop
     missed = np.zeros(len(borrowed.positions))
@@ -70,17 +70,27 @@ def settle(
             turned = torch.from_numpy(turning.every_node), as_columns(fixed)
         paths = as_columns(torch.from_numpy(through).float())
     moved, rotated = surface.settle(positions, positions, paths, rotations, turned=turned)
-    if contacts and len(body.feet) > 0:
+    moved, rotated = (from_columns(x, seeds, frames).contiguous() for x in (moved, rotated))
+    standing = torch.from_numpy(np.flatnonzero(np.broadcast_to(contacts, seeds)))
+    if len(standing) and len(body.feet):
         # Feet in the air keep the free solution, so that planting affects standing feet only.
-        free = from_columns(moved, seeds, frames)
+        free = moved[standing]
         planted = plant_feet(body, free, held, fps, loop)
         overruled = max(handles.moving - FEW, 0) / FEW
         if overruled > 0:
             sure = torch.from_numpy(handle_certainty(body, handles)).sqrt()[None, :, :, None]
             planted = planted + min(overruled, 1.0) * sure * (free - planted)
+        of_standing = lambda columns: as_columns(from_columns(columns, seeds, frames)[standing])  # noqa: E731
         firm = body.surface(held, True)
-        moved, rotated = firm.settle(moved, as_columns(planted), paths, rotations, steps=PLANTING_STEPS, turned=turned)
-    moved, rotated = (from_columns(x, seeds, frames).contiguous() for x in (moved, rotated))
+        found = firm.settle(
+            as_columns(free),
+            as_columns(planted),
+            None if paths is None else of_standing(paths),
+            of_standing(rotations),
+            steps=PLANTING_STEPS,
+            turned=None if turned is None else (turned[0], of_standing(turned[1])),
+        )
+        moved[standing], rotated[standing] = (from_columns(x, len(standing), frames) for x in found)
     moved[:, 0] = torch.from_numpy(body.nodes)
     rotated[:, 0] = torch.eye(3)
     settled = Borrowed(moved, rotated)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from core.bank.grounding import lead_by_feet
+from core.bank.grounding import lead_by_feet, may_stand
 from core.bank.library import MotionLibrary
 from core.bank.search import Window
 from tests.bank.creatures import swinging_rod
@@ -40,3 +40,33 @@ def test_what_swims_and_what_goes_round_is_left_alone():
     assert torch.equal(lead_by_feet(windows, wish(), moved), moved)
     windows, _, moved = sliding()
     assert torch.equal(lead_by_feet(windows, wish(loop=True), moved), moved)
+
+
+def seen(*behaviours: str) -> list[Window]:
+    """A window of each clip of a shape that shows these behaviours."""
+    shape = swinging_rod()
+    shape = replace(shape, clips=tuple(replace(shape.clips[0], behaviour=behaviour) for behaviour in behaviours))
+    library = MotionLibrary([shape])
+    match = library.match(rod_body(shape))[0]
+    return [Window(match, number, 0.0, 1.0, 1.0, 0.0) for number in range(len(behaviours))]
+
+
+def stand(windows: list[Window], similar: list[Window]) -> list[bool]:
+    return may_stand(windows, similar[0].match.entry.shape).tolist()
+
+
+def test_a_swimmer_never_puts_its_belly_down():
+    fish = seen("swim", "attack")
+    assert stand(fish, fish) == [False, False]
+
+
+def test_a_bird_stands_but_where_it_flies():
+    bird = seen("fly", "walk", "idle")
+    assert stand(bird, bird) == [False, True, True]
+
+
+def test_a_walker_keeps_its_feet_down_whatever_it_borrows():
+    fish, dog, swimming_dog = seen("swim", "attack"), seen("walk", "idle"), seen("swim", "walk")
+    assert stand(fish, dog) == [True, True]
+    assert stand(dog, fish) == [True, True]
+    assert stand(swimming_dog, swimming_dog) == [False, True]

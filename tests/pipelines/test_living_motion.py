@@ -82,6 +82,19 @@ def test_a_foot_that_slides_slowly_is_planted_and_one_that_steps_is_not(body):
     assert float((stepping[0, -1, feet, 0] - led[0, -1, feet, 0]).abs().max()) < 1e-4
 
 
+def test_feet_are_planted_in_the_motions_that_stand_only(body):
+    led = still(body, 24, 3)
+    led.positions[..., 0] += torch.linspace(0, 0.05, 24)[:, None]
+    nobody = body.without_handles(24)
+    feet = torch.from_numpy(body.feet)
+    moved = settle(body, led, nobody, 24.0, contacts=np.array([True, False, True]))[0]
+    slid = (moved.positions[:, -1, feet, 0] - moved.positions[:, 0, feet, 0]).abs().amax(dim=1)
+    assert slid[0] < 0.01 and slid[1] > 0.045 and slid[2] < 0.01
+    every, none = (settle(body, led, nobody, 24.0, contacts=contacts)[0] for contacts in (True, False))
+    np.testing.assert_allclose(moved.positions[::2].numpy(), every.positions[::2].numpy(), atol=1e-6)
+    np.testing.assert_allclose(moved.positions[1].numpy(), none.positions[1].numpy(), atol=1e-6)
+
+
 def test_feet_do_not_sink_into_the_ground(body):
     led = still(body, 8, 1).positions
     led[0, 3, :, 1] -= 0.1
