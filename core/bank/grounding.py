@@ -42,7 +42,7 @@ def lead_by_feet(windows: Sequence[Window], wish: Wish, positions: Tensor) -> Te
 
 
 def may_stand(windows: Sequence[Window], similar: BankShape) -> NDArray[np.bool_]:
-    """Whether a body that moves as each of these windows [S] may put its feet down; `similar` is the shape most like it.
+    """Whether a body led by each of these windows [S] may put its feet down; `similar` is the shape most like it.
 
     Two things must agree before it may not: that shape swims or flies in some clip, and the window is of swimming or
     flying, or of a shape that swims and never walks, which floats even when it bites or rests.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from core.bank.borrowing import Borrowed
+from core.bank.search import AWAY
 from core.geometry.farthest_points import farthest_point_indices
 from core.geometry.rigid import RigidSurface, polar_rotation, turn
 from core.pipelines.handle_posterior import follow_handles
@@ -36,12 +37,11 @@ ASKED_FRAMES = 6  # frames in which a handle that is left out is predicted
 TRIAL_STEPS = 8  # iterations when comparing motions; 15 choose the same
 ALIKE = 0.07  # two nodes turn as one if their rotations differ by less than this share of the mean difference
 HARDLY = 1e-3  # mean squared difference of rotations below which poses say nothing, radians squared
-# Error of borrowed motion is multiplied by this: leaving a handle out costs as-rigid deformation more.
-FAVOUR = 1.3
+LEAST_ERROR = 1e-3  # of the size: smaller errors at a handle left out do not tell motions apart
 STRAINED = 0.6  # misfit over length at which a link between loose parts keeps a quarter of its weight
 LOOSENED = 2  # rounds of reweighting
 LEAST_KEPT, SHORT = 1e-3, 0.03  # least share of a link's weight; shorter links count as this long
-SHARPNESS = 8.0  # weights of two motions are their errors to minus this power
+SHARPNESS = 8.0  # weights of two motions are their typical errors to minus this power
 
 
 class Structure(NamedTuple):
@@ -210,24 +210,42 @@ def with_second_opinion(
     """
     if handles.moving < ENOUGH_HANDLES:
         return led
-    share, structure = as_rigid_share(body, borrowed, poses, handles)
+    structures = [Structure(alike, loose) for loose in (False, True) for alike in (None, turning_alike(body, poses))]
+    if not _links_between_parts(body).shape[1]:
+        structures = structures[:2]
+    best, share = as_rigid_share(left_out_errors(body, borrowed, poses, handles, structures))
     seats, paths = handles.seats, handle_paths(handles)
-    moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None], structure=structure)
+    moved, rotations = as_rigid(body, seats.shares[None], seats.places[None], paths[None], structure=structures[best])
     positions = led.positions + share * (moved - led.positions)
     turned = polar_rotation(led.rotations + share * (rotations - led.rotations))
     positions[:, 0], turned[:, 0] = torch.from_numpy(body.nodes), torch.eye(3)
     return Borrowed(positions, turned)
 
 
-def as_rigid_share(
-    body: MovingBody, borrowed: Borrowed, poses: NDArray[np.floating], handles: KeyedHandles
-) -> tuple[float, Structure]:
-    """The weight (0 to 1) of as-rigid against borrowed motion, from how well each predicts handles that are left out.
+def as_rigid_share(errors: Doubles) -> tuple[int, float]:
+    """The best as-rigid motion and its weight (0 to 1), from errors [M, K] at handles left out; the last is borrowed.
 
-    Also the structure of the body with which as-rigid deformation predicts them best.
+    Handles count alike, by the geometric mean: an end of a limb that swings far, of which the others say next to
+    nothing, has an error many times that of the rest, and would decide alone in a sum.
+    """
+    typical = np.exp(np.log(errors.clip(LEAST_ERROR)).mean(axis=1))
+    best = int(typical[:-1].argmin())
+    return best, float(1 / (1 + (typical[best] / typical[-1]) ** SHARPNESS))
+
+
+def left_out_errors(
+    body: MovingBody,
+    borrowed: Borrowed,
+    poses: NDArray[np.floating],
+    handles: KeyedHandles,
+    structures: Sequence[Structure],
+) -> Doubles:
+    """How far handles left out one at a time [K] are from where the others put them, in units of the size.
+
+    One row for as-rigid motion with each structure, the last one for borrowed motion.
     """
     seats, keyframe_mask = handles.seats, handles.keyframe_mask
-    rows = np.flatnonzero(handles.distances.max(axis=1) > 1e-4)
+    rows = np.flatnonzero(handles.distances.max(axis=1) > AWAY)
     if len(rows) > LEFT_OUT:
         rows = np.sort(rows[farthest_point_indices(torch.from_numpy(seats.places[rows])[None], LEFT_OUT)[0].numpy()])
     keyed = np.flatnonzero(keyframe_mask[:, 1:].any(axis=0)) + 1
@@ -237,16 +255,13 @@ def as_rigid_share(
     mask[:, 0] = True
     others = np.array([np.delete(np.arange(len(seats.places)), row) for row in rows])
     without = seats.shares[others], seats.places[others], paths[others]
-    structures = [Structure(alike, loose) for loose in (False, True) for alike in (None, turning_alike(body, poses))]
-    if not _links_between_parts(body).shape[1]:
-        structures = structures[:2]
     tried = [as_rigid(body, *without, steps=TRIAL_STEPS, structure=one)[0].numpy() for one in structures]
     mean = Borrowed(
         borrowed.positions[:, frames].mean(dim=0, keepdim=True),
         polar_rotation(borrowed.rotations[:, frames].mean(dim=0, keepdim=True)),
     )
     shares = seats.shares / seats.shares.sum(axis=1, keepdims=True).clip(1e-9)
-    errors = np.zeros(len(structures) + 1)  # the last one of borrowed motion
+    errors = np.zeros((len(structures) + 1, len(rows)))
     for number, (row, kept) in enumerate(zip(rows, others, strict=True)):
         some = KeyedHandles(seats.of(kept), paths[kept], np.ones_like(mask[kept]))
         ours = follow_handles(body, mean, poses, some).positions[0].numpy()
@@ -255,10 +270,8 @@ def as_rigid_share(
         for which, moved in enumerate((*(moved[number] for moved in tried), ours)):
             found = np.einsum("p,tpa->ta", shares[row], moved - body.nodes) + seats.places[row]
             if asked.any():
-                errors[which] += np.linalg.norm(found - paths[row], axis=-1)[asked].mean()
-    best = int(errors[:-1].argmin())
-    of_rigid, of_ours = (np.array([errors[best], errors[-1] * FAVOUR]).clip(1e-9)) ** SHARPNESS
-    return float(of_ours / (of_rigid + of_ours)), structures[best]
+                errors[which, number] = np.linalg.norm(found - paths[row], axis=-1)[asked].mean()
+    return errors
 
 
 def turning_alike(body: MovingBody, poses: NDArray[np.floating]) -> torch.Tensor:

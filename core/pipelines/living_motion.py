@@ -28,7 +28,8 @@ STILL = 0.15  # weight of a still handle's information, relative to a moving one
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank, like the next
 EVEN = 2  # moving handles with which the estimate gets at most half of the weight
 ENOUGH_HANDLES = 5  # moving handles from which on leaving one out tells how well the others predict it
-COMPARED = 0.7  # share by which the estimate counts less where handles have compared the motions that lead it
+# The estimate's weight where handles have compared the motions that lead it, and how much less where they are certain.
+COMPARED, CERTAIN = 0.5, 0.35
 
 
 def settle(
@@ -42,7 +43,8 @@ def settle(
     """Node motions [S, T, P, ...] on the rigid surface that follow the borrowed ones, meet the keys and stand.
 
     A handle follows its own borrowed path, corrected smoothly to pass through its keys, and turns its surroundings
-    as in `turning`. `contacts`, for all or of each motion [S], is whether feet that stand stay where they are. Also returns how far the handles of each motion were from their keys before, on average [S].
+    as in `turning`. `contacts`, one for all motions or each [S], keeps standing feet where they are. Also returns how
+    far the handles of each motion were from their keys before, on average [S].
     """
     seats, loop = handles.seats, handles.loop
     missed = np.zeros(len(borrowed.positions))
@@ -80,21 +82,25 @@ def settle(
         if overruled > 0:
             sure = torch.from_numpy(handle_certainty(body, handles)).sqrt()[None, :, :, None]
             planted = planted + min(overruled, 1.0) * sure * (free - planted)
-        of_standing = lambda columns: as_columns(from_columns(columns, seeds, frames)[standing])  # noqa: E731
         firm = body.surface(held, True)
         found = firm.settle(
             as_columns(free),
             as_columns(planted),
-            None if paths is None else of_standing(paths),
-            of_standing(rotations),
+            None if paths is None else _columns_of(standing, paths, frames),
+            _columns_of(standing, rotations, frames),
             steps=PLANTING_STEPS,
-            turned=None if turned is None else (turned[0], of_standing(turned[1])),
+            turned=None if turned is None else (turned[0], _columns_of(standing, turned[1], frames)),
         )
         moved[standing], rotated[standing] = (from_columns(x, len(standing), frames) for x in found)
     moved[:, 0] = torch.from_numpy(body.nodes)
     rotated[:, 0] = torch.eye(3)
     settled = Borrowed(moved, rotated)
     return smooth_seam(settled) if loop else settled, missed
+
+
+def _columns_of(motions: Tensor, columns: Tensor, frames: int) -> Tensor:
+    """The columns of some `motions` [s] out of those of all [1, P, S T, ...]."""
+    return as_columns(from_columns(columns, columns.shape[2] // frames, frames)[motions])
 
 
 def handle_certainty(body: MovingBody, handles: KeyedHandles) -> NDArray[np.float32]:
@@ -146,11 +152,11 @@ def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.fl
 
     One dragged point says so little that pure borrowed motion is closer to true motions and slides less; with more
     handles the estimate counts more. With enough moving handles to compare borrowed motion and as-rigid deformation,
-    the better of the two is as good as the estimate where handles determine the body, so there it counts less.
+    the better of the two is nearer to true motions than the estimate, which counts less, least where handles are sure.
     """
     most = share_determined(moving) * moving / (moving + EVEN)
     share = np.float32(most) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
-    return share * (1 - np.float32(COMPARED) * certainty) if moving >= ENOUGH_HANDLES else share
+    return share * np.float32(COMPARED - CERTAIN * certainty) if moving >= ENOUGH_HANDLES else share
 
 
 def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:

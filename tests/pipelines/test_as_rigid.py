@@ -13,6 +13,7 @@ from core.pipelines.as_rigid import (
     as_rigid,
     as_rigid_share,
     bending_motions,
+    left_out_errors,
     turning_alike,
     with_second_opinion,
 )
@@ -84,7 +85,10 @@ def test_without_handles_the_body_sways_where_it_is(body):  # noqa: F811
 
 def test_where_handles_predict_each_other_as_on_a_rigid_body_it_is_believed(body):  # noqa: F811
     handles, truth = curled(body)
-    assert as_rigid_share(body, still(body), no_poses(body), handles)[0] > 0.9
+    errors = left_out_errors(body, still(body), no_poses(body), handles, [Structure()])
+    assert errors.shape == (2, 7), "the end that stays is not asked for"
+    assert errors[0].mean() < 0.7 * errors[1].mean()
+    assert as_rigid_share(errors)[1] > 0.9
     told = follow_handles(body, still(body), no_poses(body), handles)
     checked = with_second_opinion(body, told, still(body), no_poses(body), handles)
     before, after = (np.linalg.norm(x.positions[0, -1].numpy() - truth[-1], axis=-1).mean() for x in (told, checked))
@@ -136,7 +140,28 @@ def test_motion_that_predicts_the_handles_is_kept(body):  # noqa: F811
     carried = np.einsum("kp,tpa->kta", seats.shares / seats.shares.sum(1, keepdims=True), positions[0].numpy())
     targets = carried - carried[:, :1] + seats.places[:, None]
     mask = np.ones((8, 9), bool)
-    assert as_rigid_share(body, exact, no_poses(body), KeyedHandles(seats, targets.astype(float), mask))[0] < 0.1
+    handles = KeyedHandles(seats, targets.astype(float), mask)
+    assert as_rigid_share(left_out_errors(body, exact, no_poses(body), handles, [Structure()]))[1] < 0.1
+    led = exact._replace(positions=exact.positions.clone())
+    kept = with_second_opinion(body, led, exact, no_poses(body), handles)
+    assert float((kept.positions - positions).norm(dim=-1).max()) < 0.05
+
+
+def test_one_handle_that_nothing_predicts_does_not_decide_alone():
+    rigid, borrowed = np.full(8, 0.01), np.full(8, 0.02)
+    rigid[0], borrowed[0] = 0.5, 0.25
+    assert rigid.sum() > borrowed.sum()
+    assert as_rigid_share(np.stack([rigid, borrowed]))[1] > 0.9
+
+
+def test_the_structure_that_predicts_most_handles_is_chosen():
+    errors = np.array([[0.02, 0.02, 0.3], [0.01, 0.01, 0.4], [0.05, 0.05, 0.05]])
+    best, share = as_rigid_share(errors)
+    assert best == 1 and share > 0.5
+
+
+def test_errors_too_small_to_matter_tell_nothing():
+    assert as_rigid_share(np.array([[1e-5, 0.0], [1e-9, 1e-4]])) == (0, 0.5)
 
 
 def test_nodes_that_turned_alike_in_poses_are_found_and_still_ones_tell_nothing(body):  # noqa: F811
