@@ -164,6 +164,9 @@ class Normalization:
         return (np.asarray(points, dtype=np.float64) * self.scale) @ self.rotation + self.center
 
 
+IDENTITY = Normalization(center=np.zeros(3), scale=1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Handle:
     """One surface vertex with its target positions, in the source mesh's units.

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from core.geometry.rigid_edges import edge_covariances, turned_edges
-from core.geometry.rigid_edges import turn as turn
 from core.precision import distances
 from core.shapes import Float
 

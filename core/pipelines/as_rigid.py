@@ -17,7 +17,8 @@ from scipy.spatial.transform import Rotation
 from core.bank.borrowing import Borrowed
 from core.bank.search import AWAY
 from core.geometry.farthest_points import farthest_point_indices
-from core.geometry.rigid import RigidSurface, polar_rotation, turn
+from core.geometry.rigid import RigidSurface, polar_rotation
+from core.geometry.rigid_edges import turn
 from core.pipelines.handle_posterior import follow_handles
 from core.pipelines.living_motion import ENOUGH_HANDLES, handle_regression, through_keys
 from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody, as_columns, from_columns

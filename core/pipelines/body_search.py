@@ -137,7 +137,7 @@ def find_bodies(
         return []
     cloud = np.asarray(points, dtype=np.float64)
     cloud = cloud[np.random.default_rng(0).permutation(len(cloud))]
-    upright = _about_y(2 * np.pi * np.arange(HEADINGS) / HEADINGS)[None]
+    upright = turns_about_y(2 * np.pi * np.arange(HEADINGS) / HEADINGS)[None]
     found = _found(poses, upright, cloud, free, count, check_cancelled, extent)
     if extent is Extent.WHOLE and (not found or found[0].misfit > UPRIGHT):
         found += _found(poses, _onto_axes(poses, cloud), cloud, free, count, check_cancelled, extent)
@@ -278,8 +278,8 @@ def contradictions(surfaces: Floats, free: FreeSpace | None) -> Floats:
     return result
 
 
-def _about_y(angles: Floats) -> Floats:
-    """Rotations [n, 3, 3] about the vertical axis."""
+def turns_about_y(angles: Floats) -> Floats:
+    """Rotations [N, 3, 3] about the vertical axis by angles [N]."""
     cosine, sine, zero, one = np.cos(angles), np.sin(angles), 0 * angles, 0 * angles + 1
     rows = [cosine, zero, sine, zero, one, zero, -sine, zero, cosine]
     result: Floats = np.stack(rows, axis=-1).reshape(-1, 3, 3)

@@ -18,7 +18,7 @@ from torch import Tensor
 from core.geometry.image_camera import FRONT, VIEW_SIDE, camera_axes
 from core.geometry.rasteriser import Raster, rasterise
 from core.geometry.sampling import vertex_normals
-from core.pipelines.body_search import BodyPoses, Floats, PlacedBody, best_poses, boxed
+from core.pipelines.body_search import BodyPoses, Floats, PlacedBody, best_poses, boxed, turns_about_y
 from core.pipelines.image_features import ImageFeatures
 
 HEADINGS = 16
@@ -153,7 +153,7 @@ def _coarsely(
     wanted = torch.from_numpy(_coarse_mask(mask)).reshape(-1)
     angles = 2 * np.pi * np.arange(HEADINGS) / HEADINGS
     axes = camera_axes()[:2]
-    turns = torch.from_numpy(np.stack([_about_y(angle) for angle in angles]).astype(np.float32))
+    turns = torch.from_numpy(turns_about_y(np.asarray(angles, dtype=np.float64)).astype(np.float32))
     across = torch.from_numpy(axes.astype(np.float32))
     scores = []
     usable = poses.usable
@@ -195,7 +195,7 @@ def _placed(
 ) -> tuple[float, Floats]:
     """How badly a body fits under a heading and a tilt, and its vertices, moved and sized to the outline."""
     place = vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-    place = place @ _about_y(heading).T
+    place = place @ turns_about_y(np.array([heading]))[0].T
     right, down, _ = axes = camera_axes()
     if tilt:
         cosine, sine = np.cos(tilt), np.sin(tilt)
@@ -252,8 +252,3 @@ def shaded(vertices: Floats, faces: NDArray[np.integer], cells: int) -> Floats:
     drawing, seen = np.zeros((cells, cells)), drawn.face >= 0
     drawing[seen] = AMBIENT + (1 - AMBIENT) * _brightness(vertices, faces, drawn, seen)
     return drawing
-
-
-def _about_y(angle: float) -> Floats:
-    cosine, sine = np.cos(angle), np.sin(angle)
-    return np.array([[cosine, 0.0, sine], [0.0, 1.0, 0.0], [-sine, 0.0, cosine]])

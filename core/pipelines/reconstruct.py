@@ -55,10 +55,8 @@ from core.pipelines.shape_sampling import sample_shapes
 from core.pipelines.surface import latents_to_mesh, model_occupancy, within_budget
 from core.pipelines.temporal import steadied
 from core.pipelines.unseen_motion import BankMotions, move_unseen
-from core.sequence import MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
+from core.sequence import IDENTITY, MeshPart, MeshSequence, Normalization, ScanSequence, SourceMesh
 from core.shapes import Float
-
-IDENTITY = Normalization(center=np.zeros(3), scale=1.0)
 
 
 @dataclass(frozen=True, eq=False)

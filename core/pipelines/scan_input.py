@@ -21,7 +21,7 @@ from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.seen_side import Extent
 from core.pipelines.tracked_surface import ENOUGH, too_thin
 from core.pipelines.tracks import denoised_tracks
-from core.sequence import MAX_FRAMES, Normalization, ScanSequence
+from core.sequence import IDENTITY, MAX_FRAMES, Normalization, ScanSequence
 
 _THINNING_SEED = 31
 FEWEST_WHOLE = 32  # tracked points, at least, that define a surface by themselves
@@ -121,9 +121,8 @@ class ScanInput:
 
     def followed(self, tracks: NDArray[np.floating], check_cancelled: Callable[[], None] = lambda: None) -> ScanInput:
         """The same scans as tracks [T, N, 3], in normalised space, of the whole shape that was found for them."""
-        points = tuple(frame.astype(np.float32) for frame in self.normalization.invert(tracks))
-        scans = ScanSequence(points, self.scans.fps, True, self.scans.name, up_axis=self.scans.up_axis)
-        return ScanInput(scans, self.normalization, self.config, self.device, check_cancelled)
+        scans = ScanSequence(tuple(tracks.astype(np.float32)), self.scans.fps, True, self.scans.name)
+        return ScanInput(scans, IDENTITY, self.config, self.device, check_cancelled)
 
     def free_space(self) -> FreeSpace | None:
         """The space that frame 0's camera saw to be empty; None for scans from all sides or by an unknown camera."""
