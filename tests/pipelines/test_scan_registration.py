@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from core.errors import Cancelled
-from core.geometry.sampling import sample_surface
+from core.geometry.sampling import sample_surface, vertex_normals
 from core.geometry.soft_arap import closest
 from core.pipelines.scan_registration import SurfaceRegistration
 from tests.geometry.bodies import capsule
@@ -40,6 +40,27 @@ def test_a_bending_body_is_followed(one_sided: bool) -> None:
     off = [closest(pose, faces, truth[-1])[1].mean() for pose in (truth[0] + displacements[-1], truth[0])]
     assert off[0] < 0.35 * off[1], "the hidden side goes along"
     assert np.abs(displacements[0]).max() == 0
+
+
+def test_a_body_that_moves_lengthwise_takes_its_surface_along() -> None:
+    body, faces = motion()[0][0], motion()[1]
+    truth = body + np.linspace(0.0, 0.6, len(BENDS))[:, None, None] * [1.0, 0.0, 0.0]
+    clouds = []
+    for frame, vertices in enumerate(truth):
+        samples = sample_surface(vertices, faces, 3000, np.random.default_rng(frame))
+        points, normals = samples.at(vertices), samples.at(vertex_normals(vertices, faces))
+        clouds.append(points[np.einsum("ni,ni->n", normals, EYE[0] - points) > 0])
+    found = SurfaceRegistration(truth[0], faces, clouds, EYE)
+    moved = found.at(found.follow(), body)
+    missed = np.linalg.norm(body + moved[-1] - truth[-1], axis=1).mean()
+    assert missed < 0.25 * 0.6, "by place alone it slides through its surface, and 0.39 of the way is missed"
+
+
+def test_frames_without_points_keep_the_pose_of_the_frame_before() -> None:
+    truth, faces = motion()
+    nothing = np.zeros((0, 3))
+    found = SurfaceRegistration(truth[0], faces, [scans(truth, faces, True)[0], *[nothing] * 6], EYE)
+    assert np.array_equal(found.follow()[-1], found.follow()[0])
 
 
 def test_the_far_side_of_a_thin_body_is_not_taken_for_the_near_one() -> None:
