@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from core.models.deformation_priors import ArapSystem
+from core.models.time_smoothing import binomial_smooth
 from core.models.warm_start import HandleCondition, graph_weights
 from core.precision import distances
 from core.shapes import Bool, Float
@@ -54,16 +55,7 @@ def register_scans(
 
 def smoothed(displacements: Float[Tensor, "B T P 3"]) -> Float[Tensor, "B T P 3"]:
     """Displacements averaged over five frames by binomial weights, which removes matching noise; 0 in frame 0."""
-    whole = torch.cat([torch.zeros_like(displacements[:, :1]), displacements], dim=1)
-    frames = whole.shape[1]
-    if frames < 3:
-        return displacements
-    # Reflected at the ends, so that steady motion is unchanged.
-    before = 2 * whole[:, :1] - whole[:, 1:3].flip(1)
-    after = 2 * whole[:, -1:] - whole[:, -3:-1].flip(1)
-    padded = torch.cat([before, whole, after], dim=1)
-    shifted = [weight / 16 * padded[:, start : start + frames] for start, weight in enumerate((1, 4, 6, 4, 1))]
-    return torch.stack(shifted).sum(dim=0)[:, 1:]
+    return binomial_smooth(binomial_smooth(displacements))
 
 
 def registered_handles(

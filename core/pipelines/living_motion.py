@@ -11,11 +11,11 @@ from core.bank.borrowing import Borrowed
 from core.bank.search import share_determined
 from core.geometry.rigid import polar_rotation
 from core.geometry.surroundings import TOUCHED
+from core.models.time_smoothing import binomial_smooth
 from core.models.warm_start import STIFFNESS, TIME_SCALE
 from core.pipelines.exact_handles import continue_residuals
 from core.pipelines.looping import closed_loop, smooth_seam
 from core.pipelines.moving_body import HandleSeats, KeyedHandles, MovingBody, as_columns, from_columns
-from core.pipelines.temporal import binomial_smooth
 from core.pipelines.turned_handles import TurnedHandles
 
 STANDING_HEIGHT = 0.02  # of the size: a foot this far above its rest height is in the air

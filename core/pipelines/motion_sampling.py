@@ -14,9 +14,10 @@ from core.diffusion.samplers import StepCallback, heun, multistep, posterior_mea
 from core.models.denoisers import Prepared
 from core.models.diffusion_models import MotionDiffusion
 from core.models.observation_conditioners import ScanCondition
+from core.models.time_smoothing import binomial_smooth
 from core.models.warm_start import HandleCondition, WarmStart, fill_tracks
 from core.pipelines.request import SamplingOptions
-from core.pipelines.temporal import binomial_smooth, time_between_keys, whittaker_smooth
+from core.pipelines.temporal import time_between_keys, whittaker_smooth
 from core.pipelines.windows import Windows, prepare_windows, windowed_network
 from core.shapes import Float
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from core.models.time_smoothing import binomial_smooth
 from core.models.warm_start import HandleCondition, fill_tracks
-from core.pipelines.temporal import binomial_smooth, smooth_displacements, steadied, time_between_keys, whittaker_smooth
+from core.pipelines.temporal import smooth_displacements, steadied, time_between_keys, whittaker_smooth
 
 
 def test_what_changes_slowly_stays_and_jitter_goes() -> None:
