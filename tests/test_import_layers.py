@@ -28,6 +28,7 @@ COMMON = {
     "core.precision",
     "core.scalings",
     "core.atomic",
+    "core.usable_cores",
     "core.safe_yaml",
 }
 

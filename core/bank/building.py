@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from core.bank.read_motion import SUFFIXES, read_motion
 from core.bank.read_rig import file_hash
 from core.bank.shape import BankShape
 from core.errors import DataError, M2VError
+from core.usable_cores import usable_cores
 
 Described = Callable[[BankShape], BankShape]  # fills heading and descriptors
 OnProgress = Callable[[int, int, str], None]  # files done, files in all, the file's name
@@ -69,7 +69,7 @@ def build_shapes(
         seen.add(content)
         wanted.append(path)
     credits_ = [None if credit is None else credit(path.stem) for path in wanted]
-    count = min(processes or _cores(), len(wanted))
+    count = min(processes or usable_cores(), len(wanted))
     for done, (path, result) in enumerate(zip(wanted, _read_all(wanted, credits_, count), strict=True), start=1):
         if isinstance(result, str):
             built.skipped.append((path, result))
@@ -78,10 +78,6 @@ def build_shapes(
         if on_progress is not None:
             on_progress(done, len(wanted), path.name)
     return built
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_all(paths: Sequence[Path], credits_: Sequence[Credit | None], processes: int) -> Iterable[BankShape | str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -12,6 +11,7 @@ from typing import Any
 
 from core.atomic import write_atomically
 from core.errors import DataError
+from core.usable_cores import usable_cores
 
 OnProgress = Callable[[int, int, str], None]  # steps done, steps in all, what was done; raising stops cleanly
 Report = Mapping[str, Any]
@@ -83,7 +83,7 @@ def machine() -> dict[str, Any]:
     info: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -32,6 +32,7 @@ from core.training.loop import Budget, chosen_precision, make_accelerator, train
 from core.training.objectives import Objective
 from core.training.sources import MixedSource
 from core.training.stages import build_objective
+from core.usable_cores import usable_cores
 
 WARM_UP = 3  # steps not counted: allocation, and compilation if enabled
 STARTUP_SECONDS = 900  # extra seconds for a child's imports and compilation
@@ -52,11 +53,6 @@ class Timing(NamedTuple):
     cpu_seconds_per_clip: float  # of all processes and threads together
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def benchmark_training(
     preset: str = "small",
     stage: str = STAGES[3],
@@ -75,7 +71,7 @@ def benchmark_training(
         raise ConfigError(f"There is no stage {stage!r}; choose one of {', '.join(STAGES)}.")
     if not seconds > 0 or rounds < 1:
         raise ConfigError(f"{rounds} rounds of {seconds} seconds is out of range; ask for 1 or more, above 0.")
-    several = cores()
+    several = usable_cores()
     processes = 1 if torch.cuda.is_available() else several
     loops = [Loop("plain", 1, several)] + ([Loop("plain", 1, 1)] if several > 1 else [])
     loops.append(Loop("ours", processes, max(1, several // processes)))

@@ -6,15 +6,10 @@ import os
 import time
 from pathlib import Path
 
+from core.usable_cores import usable_cores
+
 _STAT = Path("/proc/stat")
 _IDLE = (3, 4)  # columns of its first line: idle, and idle while it waits for a disk
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class CoreWatch:

@@ -29,7 +29,7 @@ def test_the_report_compares_medians_with_the_faster_plain_loop(
         return training_benchmark.Timing(next(speeds[loop.kind, loop.threads]), 0.25)
 
     monkeypatch.setattr(training_benchmark, "_child", child)
-    monkeypatch.setattr(training_benchmark, "cores", lambda: 2)
+    monkeypatch.setattr(training_benchmark, "usable_cores", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("os.getloadavg", lambda: (3.0, 3.0, 3.0), raising=False)
     out = tmp_path / "bench.json"

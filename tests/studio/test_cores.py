@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from core.usable_cores import usable_cores
 from m2v_studio.work import cores
-from m2v_studio.work.cores import CoreWatch, usable_cores
+from m2v_studio.work.cores import CoreWatch
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
