@@ -1,8 +1,8 @@
-"""Shapes for images: bodies of the bank whose outline is the one that is seen, followed through all frames.
+"""Shapes from images: bodies of the bank are bent to the outline in frame 0 and follow it through all frames.
 
-Several bodies may have the same outline, so that one comes first which overlaps most with all likely ones. The worse
-they agree with the image, the more of the thickness comes from the outline itself (`core.pipelines.inflated_outline`).
-What it becomes is used like tracked points of a whole shape.
+Several bodies may have the same outline. The first result is the one with the largest expected overlap with all likely
+bodies. The worse they fit the image, the more the outline itself decides the thickness
+(`core.pipelines.inflated_outline`). Points on the moving body are then used like tracked points of a whole shape.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The bodies that complete a partial scan, one a seed: those most likely, and most like all that is likely.
+"""Chooses the bodies that complete a partial scan, one for each seed.
 
-Several bodies may fit what was seen, and each counts for what all have in common. That one comes first whose inside
-has the largest expected overlap (IoU) with the truth, where the truth may be any of the fits, each as likely as it
-fits, or what the shape model says.
+Several bodies may fit what was seen. They are ranked by the overlap (IoU) that each is expected to have with the true
+shape, which may be any of the fitted bodies, with a probability that falls with its misfit, or the shape model's.
 """
 
 from __future__ import annotations

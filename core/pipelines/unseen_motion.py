@@ -1,7 +1,7 @@
-"""Moves what scans did not show of a surface as a window of the bank moves the whole of such a body.
+"""Borrows motion from the bank for the parts of a surface that scans did not show.
 
-Places on the surface that were seen are handles with a key in every frame that showed them. The bank is searched for
-windows in which these move so; each seed takes its own, conditioned on the handles. What was seen keeps its motion.
+Seen places become handles, with a key in every frame that shows them, and the bank is searched for windows that move
+them the same way. Each seed takes another window, conditioned on the handles. Seen parts keep the scan's motion.
 """
 
 from __future__ import annotations
