@@ -194,7 +194,7 @@ class Reconstructor:
     def _outlined(
         self, observed: ScanInput, count: int, options: ReconstructionOptions, report: Reporter
     ) -> list[_Surface]:
-        """Surfaces of bodies that match the outline in images; none where no body does, or where the scans are no images."""
+        """Surfaces of bodies that match the outline in images; none where no body does, or for other scans."""
         images = observed.scans.images
         if images is None or self.bodies is None:
             return []
