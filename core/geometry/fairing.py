@@ -1,4 +1,4 @@
-"""Fairs a surface as a thin plate, which is held near measured points and loses the bumps that were not measured."""
+"""Fairs surfaces near measured points, as a thin plate that loses what was not measured, and takes a grid's stairs away."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ BESIDE, REACH = 0.012, 0.02  # distances across and along the normal beyond whic
 # places is 1. More bending, or less weight, gained more on six development scans (IoU of frame 0 0.673 without, 0.698
 # with these, 0.712 at the most), but drew thin legs that the camera does not see into threads.
 BENDING, UNMEASURED = 5.0, 0.05
+# Rounds of shrinking and growing, and their steps. IoU of frame 0 on ten development scans of voxels: 0.797 without,
+# 0.800 for 20 to 40 rounds, 0.798 for 80.
+ROUNDS, SHRINK, GROW = 30, 0.5, 0.53
 
 
 def faired(vertices: Floats, faces: NDArray[np.int64], points: Floats, viewpoint: Floats) -> Floats:
@@ -43,6 +46,15 @@ def faired(vertices: Floats, faces: NDArray[np.int64], points: Floats, viewpoint
         held[:, None] * target
     )
     return result
+
+
+def without_stairs(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
+    """Vertices [V, 3] without the steps of a grid, and with the volume they had (Taubin 1995)."""
+    laplacian, smooth = _umbrella(faces, len(vertices)), vertices
+    for _ in range(ROUNDS):
+        smooth = smooth - SHRINK * (laplacian @ smooth)
+        smooth = smooth + GROW * (laplacian @ smooth)
+    return smooth
 
 
 def _umbrella(faces: NDArray[np.int64], count: int) -> sparse.csr_matrix:

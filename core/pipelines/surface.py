@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.errors import MeshError
 from core.geometry.closed_surface import large_parts
+from core.geometry.fairing import without_stairs
 from core.geometry.isosurface import extract_isosurface, refined_grid
 from core.geometry.sampled_field import sampled_field
 from core.geometry.solid_parts import one_solid
@@ -74,6 +75,8 @@ def latents_to_mesh(
                 occupancy, resolution, level=0.0, chunk=16_384, mend=partial(one_solid, points=observed)
             )
             whole, corners = large_parts(vertices, triangles)
+            if solid is not None:
+                whole = without_stairs(np.asarray(whole, np.float64), np.asarray(corners, np.int64))
             vertices, triangles = whole.astype(np.float32), corners.astype(np.int32)
     except MeshError as error:
         raise MeshError(

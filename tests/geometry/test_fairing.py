@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from core.geometry.fairing import REACH, faired
+from core.geometry.fairing import REACH, faired, without_stairs
 
 RADIUS = 0.4
 CAMERA = np.array([0.0, 0.0, 3.0])
@@ -53,3 +53,14 @@ def test_points_that_are_far_away_draw_nothing(bumpy: tuple[np.ndarray, np.ndarr
     vertices, faces = bumpy
     smooth = faired(vertices, faces, measured(RADIUS + 3 * REACH, 0.0), CAMERA)
     assert error(smooth, np.ones(len(vertices), dtype=bool)) < 0.01
+
+
+def test_stairs_go_and_the_volume_stays() -> None:
+    axis = np.arange(-20, 21)
+    inside = np.linalg.norm(np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1), axis=-1) < 15.3
+    mesh = trimesh.voxel.ops.matrix_to_marching_cubes(inside)
+    middle = mesh.vertices.mean(axis=0)
+    smooth = without_stairs(mesh.vertices - middle, np.asarray(mesh.faces, dtype=np.int64))
+    before, after = (np.linalg.norm(vertices, axis=1).std() for vertices in (mesh.vertices - middle, smooth))
+    assert after < 0.6 * before
+    assert trimesh.Trimesh(smooth, mesh.faces).volume == pytest.approx(mesh.volume, rel=0.01)
