@@ -1,4 +1,4 @@
-"""Fairs surfaces near measured points, as a thin plate that loses what was not measured, and takes a grid's stairs away."""
+"""Fairs surfaces: near measured points as a thin plate that loses what was not measured; and those of grids."""
 
 from __future__ import annotations
 
