@@ -28,8 +28,7 @@ STILL = 0.15  # weight of a still handle's information, relative to a moving one
 SHARE_POWER = 0.7  # chosen on unseen identities whose packs were left out of the bank, like the next
 EVEN = 2  # moving handles with which the estimate gets at most half of the weight
 ENOUGH_HANDLES = 5  # moving handles from which on leaving one out tells how well the others predict it
-# The estimate's weight where handles have compared the motions that lead it, and how much less where they are certain.
-COMPARED, CERTAIN = 0.5, 0.35
+COMPARED = 0.7  # share by which the estimate counts less where handles have compared the motions that lead it
 
 
 def settle(
@@ -152,11 +151,11 @@ def estimate_share(certainty: NDArray[np.float32], moving: int) -> NDArray[np.fl
 
     One dragged point says so little that pure borrowed motion is closer to true motions and slides less; with more
     handles the estimate counts more. With enough moving handles to compare borrowed motion and as-rigid deformation,
-    the better of the two is nearer to true motions than the estimate, which counts less, least where handles are sure.
+    the better of the two is as good as the estimate where handles determine the body, so there it counts less.
     """
     most = share_determined(moving) * moving / (moving + EVEN)
     share = np.float32(most) * certainty ** np.float32(SHARE_POWER / max(moving, 1) ** 2)
-    return share * np.float32(COMPARED - CERTAIN * certainty) if moving >= ENOUGH_HANDLES else share
+    return share * (1 - np.float32(COMPARED) * certainty) if moving >= ENOUGH_HANDLES else share
 
 
 def certainty_in_time(keyframe_mask: NDArray[np.bool_]) -> NDArray[np.float64]:
