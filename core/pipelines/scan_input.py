@@ -111,13 +111,14 @@ class ScanInput:
         return lambda places: field(self.normalization.invert(places))
 
     def normals(self) -> list[NDArray[np.float64]] | None:
-        """Outward normals [N_t, 3] of the points of every frame, as `VoxelSolid` gives them; None of other scans."""
+        """Outward normals [N_t, 3] in normalised space of every frame's points; None for scans other than voxels."""
         grids = self.scans.voxels
         if grids is None:
             return None
         centre, side = np.asarray(self.scans.voxel_center), self.scans.voxel_side
         places = [self.normalization.invert(frame) for frame in self.points]
-        return [VoxelSolid(grid, centre, side).normals(frame) for grid, frame in zip(grids, places, strict=True)]
+        upright = self.normalization.rotation.T
+        return [VoxelSolid(grid, centre, side).normals(of) @ upright for grid, of in zip(grids, places, strict=True)]
 
     def followed(self, tracks: NDArray[np.floating], check_cancelled: Callable[[], None] = lambda: None) -> ScanInput:
         """The same scans as tracks [T, N, 3], in normalised space, of the whole shape that was found for them."""

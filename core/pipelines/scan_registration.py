@@ -132,12 +132,10 @@ class SurfaceRegistration:
         return np.stack([pose + self._fine_of_coarse @ change for pose, change in zip(motion, correction, strict=True)])
 
     def _towards_points(self, coarse: NDArray[np.float64]) -> NDArray[np.float64]:
-        correction = np.zeros_like(coarse)
+        correction, levels = np.zeros_like(coarse), SETTLE_FACING if self._facing else SETTLE
         for frame in range(1, len(coarse)):
             body = self._body.at_rest_in(coarse[frame])
-            correction[frame] = (
-                self._drawn(coarse[frame], frame, SETTLE_FACING if self._facing else SETTLE, body) - coarse[frame]
-            )
+            correction[frame] = self._drawn(coarse[frame], frame, levels, body) - coarse[frame]
         return _without_jitter(correction)
 
     def _towards_tracks(self, coarse: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -91,6 +91,22 @@ def test_many_tracked_points_are_thinned_and_all_are_measured() -> None:
     assert np.allclose(given.points[2] - given.points[0], 0.02, atol=1e-6)
 
 
+@pytest.mark.parametrize("up_axis", ["x", "y", "z"])
+def test_normals_of_voxels_point_outwards_whatever_axis_is_up(up_axis: str) -> None:
+    axis = (np.arange(32) + 0.5) / 32 - 0.5
+    away = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1) * [1.0, 1.2, 1.6]  # no axis is like another
+    grids = np.stack([np.linalg.norm(away, axis=-1) < 0.4] * 2 + [np.zeros((32, 32, 32), bool)])
+    empty = (np.zeros((0, 3)),) * 3
+    solid = scans(points=empty, tracked=False, modality="voxels", dense=grids, voxel_side=1.0, up_axis=up_axis)
+    given = ScanInput(solid, Normalization(np.zeros(3), 0.8, up_axis), load_config("tiny"), torch.device("cpu"))
+    normals = given.normals()
+    assert normals is not None and [len(some) for some in normals] == [len(some) for some in given.points]
+    assert len(given.points[2]) == 0, "an empty frame has none"
+    outer = np.linalg.norm(given.points[0], axis=1) > 0.4  # the ends of the longest axis
+    outward = given.points[0] / np.linalg.norm(given.points[0], axis=1, keepdims=True)
+    assert np.einsum("ni,ni->n", normals[0], outward)[outer].min() > 0.5
+
+
 def test_untracked_points_carry_it_too(reconstructor: Reconstructor) -> None:
     frames = tuple(blob(seed=number)[number] for number in range(FRAMES))
     vertices = (
