@@ -18,11 +18,25 @@ _MOST_WEIGHT = 10.0  # cotangent weight of an edge; that of a good triangulation
 
 
 @dataclass(frozen=True, eq=False)
+class Sliding:
+    """Lets points [N] move along a surface, as if only their distances across it counted (Chen and Medioni 1992)."""
+
+    normals: NDArray[np.float64]  # [N, 3] of length 1
+    along: float  # weight of offsets along the surface, relative to those across it
+
+    def shortened(self, offsets: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Offsets [N, 3] with the part along the surface made shorter."""
+        across = np.einsum("ni,ni->n", offsets, self.normals)[:, None] * self.normals
+        return across + self.along * (offsets - across)
+
+
+@dataclass(frozen=True, eq=False)
 class Attached:
     """A factorised system with the attachments it was made for."""
 
     factor: Any
     pull: sparse.csr_matrix  # [V, N]: weighted transpose of the attachments
+    attachment: sparse.csr_matrix  # [N, V]
 
 
 class SoftArap:
@@ -61,18 +75,28 @@ class SoftArap:
         held = (pull @ attachment).tocoo()
         rows, columns = np.r_[self._corner[0], held.row], np.r_[self._corner[1], held.col]
         system = sparse.csc_matrix((np.r_[self._laplacian, held.data], (rows, columns)), (count, count))
-        return Attached(_factorised(system), pull)
+        return Attached(_factorised(system), pull, attachment)
 
-    def fit(self, start: NDArray, attached: Attached, targets: NDArray, iterations: int) -> NDArray[np.float64]:
+    def fit(
+        self, start: NDArray, attached: Attached, targets: NDArray, iterations: int, sliding: Sliding | None = None
+    ) -> NDArray[np.float64]:
         """Positions [V, 3] after `iterations` from `start`, pulled towards targets [N, 3]."""
         positions = start
         pulled = attached.pull @ targets
         turning = self._turning
         for _ in range(iterations):
+            if sliding is not None:
+                here = attached.attachment @ positions
+                pulled = attached.pull @ (here + sliding.shortened(targets - here))
             # libigl wants all first rows, then all second, then all third; it gives rotations side by side.
             turns = igl.fit_rotations(turning @ positions).reshape(3, -1, 3).transpose(2, 1, 0)
             positions = attached.factor.solve(0.5 * (turning.T @ turns.reshape(-1, 3)) + pulled)
         return positions
+
+    def stretch(self, pose: NDArray[np.float64]) -> float:
+        """Mean relative change of the edges' lengths in positions [V, 3]."""
+        length = np.linalg.norm(pose[self.start] - pose[self.end], axis=1)
+        return float(np.abs(length / np.linalg.norm(self.edges, axis=1).clip(1e-9) - 1).mean())
 
     def _turned(self) -> sparse.csr_matrix:
         """[3V, V] that gives the covariances of all vertices' edges, at rest and now, from positions [V, 3].
