@@ -24,6 +24,12 @@ class FreeSpace:
         # The median, since a few rays that coincide by rounding would spoil the mean or the smallest.
         self.gap = float(np.median(np.asarray(self.tree.query(rays, k=2)[0])[:, 1]))
 
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """The measured points [N, 3]."""
+        result: NDArray[np.float64] = self.viewpoint + np.asarray(self.tree.data) * self.length[:, None]
+        return result
+
     def clearance(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
         """How far inside the empty space each place [Q, 3] is; negative where it may be filled."""
         rays, length = self._rays(places)

@@ -21,6 +21,7 @@ from core.geometry.solid_parts import one_solid
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_fit import FittedBody
 from core.pipelines.free_space import FreeSpace
+from core.pipelines.measured_shell import MeasuredShell
 from core.pipelines.tracked_surface import MODEL_CELLS, tracked_surface
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray[Any]]
@@ -42,8 +43,9 @@ def latents_to_mesh(
     """The closed surface of latents [1, M, Cs]: vertices [V, 3] in normalised space and faces [F, 3].
 
     Small floating parts are removed, or joined to the rest if `observed` points [N, 3] lie on them, as on a leg beyond
-    a gap. `free` space stays empty. In unseen places a `body` contributes to the occupancy. `tracks` [T, N, 3] of
-    points all over the shape, or the `solid` of voxels, determine most of the surface.
+    a gap. `free` space stays empty, and what bounds it is there, however thin. In unseen places a `body` contributes to
+    the occupancy. `tracks` [T, N, 3] of points all over the shape, or the `solid` of voxels, determine most of the
+    surface.
 
     `check_cancelled` is called between parts of the work. Raises MeshError if the surface is empty.
     """
@@ -55,6 +57,7 @@ def latents_to_mesh(
 
     # `tracked_surface` samples the model itself.
     model = known if tracks is not None else _sampled(known, resolution)
+    shell = None if free is None else MeasuredShell(free.points, free.viewpoint)
 
     def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
         check_cancelled()
@@ -63,7 +66,7 @@ def latents_to_mesh(
             return solid(points) + MODEL_BESIDE * _centred_probability(logits)
         if body is not None and tracks is None:
             logits = body.blended(logits, points)
-        return logits if free is None else free.carved(logits, points)
+        return logits if free is None or shell is None else free.carved(shell.filled(logits, points), points)
 
     try:
         if tracks is not None:

