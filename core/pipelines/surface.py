@@ -57,15 +57,18 @@ def latents_to_mesh(
 
     # `tracked_surface` samples the model itself.
     model = known if tracks is not None else _sampled(known, resolution)
-    shell = None if free is None else MeasuredShell(free.points, free.viewpoint)
 
-    def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
+    def filled(points: NDArray[np.float64]) -> NDArray[Any]:
         check_cancelled()
         logits = model(points)
         if solid is not None:
             return solid(points) + MODEL_BESIDE * _centred_probability(logits)
-        if body is not None and tracks is None:
-            logits = body.blended(logits, points)
+        return logits if body is None or tracks is not None else body.blended(logits, points)
+
+    shell = None if free is None else MeasuredShell(free.points, free.viewpoint, filled)
+
+    def occupancy(points: NDArray[np.float64]) -> NDArray[Any]:
+        logits = filled(points)
         return logits if free is None or shell is None else free.carved(shell.filled(logits, points), points)
 
     try:
