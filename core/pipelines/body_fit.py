@@ -21,7 +21,6 @@ from core.geometry.sampling import face_normals, sample_surface
 from core.geometry.soft_arap import SoftArap, closest
 from core.pipelines.body_search import Floats, PlacedBody, contradictions
 from core.pipelines.free_space import FreeSpace
-from core.pipelines.seen_box import SeenBox
 from core.pipelines.seen_side import Extent, SeenSide
 from core.sequence import BOX_SIDE
 
@@ -134,8 +133,7 @@ def fit_bodies(
     cloud = every[np.random.default_rng(0).permutation(len(every))[:POINTS]]
     tree = KDTree(every)
     around = SeenSide.of(cloud)
-    box = None if free is None else SeenBox.of(every)
-    bent, done = [_Bending(body, cloud, free, around, box) for body in placed], 0
+    bent, done = [_Bending(body, cloud, free, around) for body in placed], 0
 
     def look() -> None:
         """Give each body the half space in which everything was seen."""
@@ -162,11 +160,9 @@ def fit_bodies(
 class _Bending:
     """A body that is being bent from where it was placed to the points [N, 3]."""
 
-    def __init__(
-        self, body: PlacedBody, cloud: Floats, free: FreeSpace | None, around: SeenSide, box: SeenBox | None
-    ) -> None:
+    def __init__(self, body: PlacedBody, cloud: Floats, free: FreeSpace | None, around: SeenSide) -> None:
         self.name, self.faces = body.name, body.faces.astype(np.int64)
-        self._cloud, self._free, self._around, self._box = np.ascontiguousarray(cloud), free, around, box
+        self._cloud, self._free, self._around = np.ascontiguousarray(cloud), free, around
         self._solver = SoftArap(body.vertices, self.faces)
         self.pose = self._solver.rest
         self.side: SeenSide | None = None  # where everything was seen
@@ -182,8 +178,6 @@ class _Bending:
         vertices = np.ascontiguousarray(self.pose)
         apart = np.sqrt(igl.point_mesh_squared_distance(self._cloud, vertices, self.faces)[0])
         wrong = float(contradictions(vertices[None], self._free)[0])
-        if self._box is not None:
-            wrong += float(self._box.misfit(vertices[None])[0])
         if self.side is not None:
             wrong += float(self.side.contradicted(vertices).mean())
         elif self._free is None:

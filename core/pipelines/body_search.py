@@ -3,8 +3,7 @@
 Every pose with every heading is fitted into frame 0's box and compared with the seen points; if none fits a whole shape
 upright, also with all rotations that align their main axes. The best are then moved, turned and scaled until the points
 lie on them, and judged by what is left and by what contradicts the scan: surface where the camera saw through, outside
-the shape's box, or on the seen side of a half body where nothing was seen. Where a camera saw one side of that box, a
-body has to reach the other one, and is stretched if it does not.
+the shape's box, or on the seen side of a half body where nothing was seen.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from core.bank.search import plain_name
 from core.bank.shape import BankShape, mirrored
 from core.geometry.sampling import vertex_normals
 from core.pipelines.free_space import FreeSpace
-from core.pipelines.seen_box import SeenBox
 from core.pipelines.seen_side import Extent, SeenSide
 
 Floats = NDArray[np.float64]
@@ -179,10 +177,7 @@ def _found(
     rows, turned = _coarsely(poses, turns, cloud[:COARSE_POINTS], check_cancelled)
     matrix, offset, surfaces, residual = _moved(poses, rows, turned, cloud, check_cancelled)
     misfit = residual + contradictions(surfaces, free)
-    box = None if free is None else SeenBox.of(cloud)
-    if box is not None:
-        misfit += box.misfit(surfaces)
-    else:
+    if free is None:
         misfit += SeenSide.of(cloud).contradictions(surfaces, extent, np.argsort(misfit)[:count])
     found: list[PlacedBody] = []
     taken: dict[str, int] = {}
@@ -193,9 +188,7 @@ def _found(
         if taken.get(name, 0) < KEPT_OF_ONE:
             taken[name] = taken.get(name, 0) + 1
             vertices, faces = poses.mesh(rows[place])
-            vertices = vertices @ matrix[place].T + offset[place]
-            vertices = vertices if box is None else box.filled(vertices)
-            found.append(PlacedBody(name, vertices, faces, float(misfit[place])))
+            found.append(PlacedBody(name, vertices @ matrix[place].T + offset[place], faces, float(misfit[place])))
     return found
 
 
