@@ -13,6 +13,7 @@ from core.evaluation.scan_baseline import BaselineSettings, track
 from core.observation_kinds import kind_of
 from core.pipelines.body_fit import fit_bodies
 from core.pipelines.body_search import BodyPoses, find_bodies
+from core.pipelines.frame_box import FrameBox
 from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.outline_fit import bend_to_outline, follow_outlines
 from core.pipelines.outline_search import find_outlined
@@ -42,7 +43,9 @@ def reconstruct_by_body(poses: BodyPoses, scans: ScanSequence, settings: Baselin
         sided = seen.near is not None and seen.camera is not None and len(seen.near) > RAYS
         free = FreeSpace(seen.near, seen.camera) if sided else None  # type: ignore[arg-type]
         extent = (Extent.CUT if scans.tracked else Extent.SIDE) if scans.partial else Extent.WHOLE
-        fits = fit_bodies(find_bodies(poses, clouds[0], free, TRIED, extent=extent), clouds[0], free, extent=extent)
+        box = FrameBox.of_cut(clouds[0]) if extent is Extent.CUT else FrameBox.unknown()
+        found = find_bodies(poses, clouds[0], free, TRIED, extent=extent, box=box)
+        fits = fit_bodies(found, clouds[0], free, extent=extent, box=box)
         if fits:
             vertices, faces = fits[0].vertices, fits[0].faces
             return _sequence(track(vertices, faces, clouds, scans.tracked, settings), faces, scans)

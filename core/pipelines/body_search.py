@@ -23,6 +23,7 @@ from core.bank.bodies import shipped_bodies
 from core.bank.search import plain_name
 from core.bank.shape import BankShape, mirrored
 from core.geometry.sampling import vertex_normals
+from core.pipelines.frame_box import FrameBox
 from core.pipelines.free_space import FreeSpace
 from core.pipelines.seen_side import Extent, SeenSide
 
@@ -37,10 +38,11 @@ ROUNDS = 6
 REACH = 0.06  # distance at which a seen point counts half
 SLIDE = 0.3  # weight of a point's offset along the surface, relative to that across it
 SIZE_STEP = 0.03  # share by which a body may grow or shrink in a round
-INSIDE = 0.52  # half the side of frame 0's box, with a margin
+INSIDE = 0.02  # how far a body may leave frame 0's box
 FREE_VERTICES = 100
 FREE_MARGIN, MOST_FREE = 0.01, 0.2
 KEPT_OF_ONE = 3
+ANY_BOX = FrameBox.unknown()
 UPRIGHT = 0.05  # best misfit from which on a whole shape is taken to lie or hang
 
 
@@ -128,19 +130,21 @@ def find_bodies(
     count: int,
     check_cancelled: Callable[[], None] = lambda: None,
     extent: Extent = Extent.SIDE,
+    box: FrameBox = ANY_BOX,
 ) -> list[PlacedBody]:
     """The `count` bodies that agree best with the seen points [N, 3] of frame 0, in normalised space, best first.
 
-    `free` is the space that the camera saw to be empty; without it `extent` says what the points show.
+    `free` is the space that the camera saw to be empty; without it `extent` says what the points show. `box` is that of
+    the whole shape.
     """
     if not len(poses.usable) or len(points) < 4:
         return []
     cloud = np.asarray(points, dtype=np.float64)
     cloud = cloud[np.random.default_rng(0).permutation(len(cloud))]
     upright = turns_about_y(2 * np.pi * np.arange(HEADINGS) / HEADINGS)[None]
-    found = _found(poses, upright, cloud, free, count, check_cancelled, extent)
+    found = _found(poses, upright, cloud, free, count, check_cancelled, extent, box)
     if extent is Extent.WHOLE and (not found or found[0].misfit > UPRIGHT):
-        found += _found(poses, _onto_axes(poses, cloud), cloud, free, count, check_cancelled, extent)
+        found += _found(poses, _onto_axes(poses, cloud), cloud, free, count, check_cancelled, extent, box)
         found.sort(key=lambda body: body.misfit)
     return found[:count]
 
@@ -172,11 +176,12 @@ def _found(
     count: int,
     check_cancelled: Callable[[], None],
     extent: Extent,
+    box: FrameBox,
 ) -> list[PlacedBody]:
     """The best bodies with `turns` [P, H, 3, 3] of each usable pose, or [1, H, 3, 3] of all."""
     rows, turned = _coarsely(poses, turns, cloud[:COARSE_POINTS], check_cancelled)
     matrix, offset, surfaces, residual = _moved(poses, rows, turned, cloud, check_cancelled)
-    misfit = residual + contradictions(surfaces, free)
+    misfit = residual + contradictions(surfaces, free, box)
     if free is None:
         misfit += SeenSide.of(cloud).contradictions(surfaces, extent, np.argsort(misfit)[:count])
     found: list[PlacedBody] = []
@@ -268,9 +273,12 @@ def _moved(
     return matrices, offsets, surfaces, residual
 
 
-def contradictions(surfaces: Floats, free: FreeSpace | None) -> Floats:
-    """How much of surfaces [C, V, 3] is outside frame 0's box or in `free` space, [C], as a share of the size."""
-    result: Floats = np.maximum(np.abs(surfaces) - INSIDE, 0).sum(axis=2).mean(axis=1)
+def contradictions(surfaces: Floats, free: FreeSpace | None, box: FrameBox = ANY_BOX) -> Floats:
+    """How much of surfaces [C, V, 3] is outside frame 0's box or in `free` space, [C], as a share of the size.
+
+    And how far they do not fill the box.
+    """
+    result: Floats = box.beyond(surfaces, INSIDE).sum(axis=2).mean(axis=1) + box.misfit(surfaces)
     if free is not None:
         some = surfaces[:, :FREE_VERTICES]
         inside = np.maximum(free.clearance(some.reshape(-1, 3)) - FREE_MARGIN, 0).clip(0, MOST_FREE)

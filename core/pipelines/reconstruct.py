@@ -185,6 +185,7 @@ class Reconstructor:
                 observed.whole_tracks(),
                 body,
                 observed.solid(),
+                observed.box,
             )
             found = self._surface(vertices, faces, observed, report)
             surfaces.append(found if body is None else replace(found, body=plain_name(body.name)))
@@ -248,6 +249,7 @@ class Reconstructor:
                 report.check_cancelled,
                 observed.extent,
                 report.fitting(observed.normalization),
+                observed.box,
             )
         report.step("Finding a body that fits")
         return found

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from core.geometry.occupancy import uniform_box_points
 from core.pipelines.body_fit import FittedBody, fit_bodies, in_company
-from core.pipelines.body_search import BodyPoses, Floats, find_bodies
+from core.pipelines.body_search import ANY_BOX, BodyPoses, Floats, find_bodies
+from core.pipelines.frame_box import FrameBox
 from core.pipelines.free_space import FreeSpace
 from core.pipelines.seen_side import Extent
 
@@ -35,14 +36,15 @@ def likely_bodies(
     check_cancelled: Callable[[], None] = lambda: None,
     extent: Extent = Extent.SIDE,
     on_better: Callable[[FittedBody], None] = lambda body: None,
+    box: FrameBox = ANY_BOX,
 ) -> list[FittedBody]:
     """Bodies bent to frame 0's seen points [N, 3], in normalised space, the best first; none where none fits.
 
-    `model` maps places [Q, 3] to occupancy logits [Q]. `free` and `extent` are as in `find_bodies`, `on_better` as in
-    `fit_bodies`.
+    `model` maps places [Q, 3] to occupancy logits [Q]. `free`, `extent` and `box` are as in `find_bodies`, `on_better`
+    as in `fit_bodies`.
     """
-    found = find_bodies(poses, points, free, TRIED, check_cancelled, extent)
-    fits = fit_bodies(found, points, free, check_cancelled, extent, on_better)
+    found = find_bodies(poses, points, free, TRIED, check_cancelled, extent, box)
+    fits = fit_bodies(found, points, free, check_cancelled, extent, on_better, box)
     if not fits:
         return []
     whole = extent is Extent.WHOLE
@@ -52,15 +54,18 @@ def likely_bodies(
     logits = np.asarray(model(places), dtype=np.float64)
     blended = (body.field(places) if whole else body.blended(logits, places, trust=1.0) for body in fits)
     inside = np.stack([field > 0 for field in blended])
-    overlap = expected_overlap(inside, logits > 0, np.array([body.misfit for body in fits]))
+    overlap = expected_overlap(inside, logits > 0, np.array([body.doubt for body in fits]))
     order = np.argsort(-overlap, kind="stable")
     most = MOST_WHOLE if whole else MOST_MISFIT
     if fits[order[0]].misfit > most:
         return []
-    likely = [
-        fits[row] for row in order if fits[row].misfit <= most and overlap[row] > overlap[order[0]] - CLEARLY_WORSE
-    ]
-    return in_company(likely, LIKELIHOOD)
+    possible = [row for row in order if fits[row].misfit <= most]
+    likely = [row for row in possible if overlap[row] > overlap[order[0]] - CLEARLY_WORSE]
+    # Seeds take different bodies before they take the same one otherwise placed.
+    names = [fits[row].name for row in likely]
+    likely = [likely[place] for place in sorted(range(len(likely)), key=lambda at: names[:at].count(names[at]))]
+    others = [row for row in possible if row not in likely] if extent is Extent.CUT else []
+    return in_company([fits[row] for row in likely + others], LIKELIHOOD)[: len(likely)]
 
 
 def expected_overlap(

@@ -13,10 +13,12 @@ from torch import Tensor
 from core.config import Config
 from core.errors import DataError
 from core.geometry.farthest_points import farthest_present_indices
+from core.geometry.scan_normalization import guess_normalization
 from core.geometry.voxel_solid import VoxelSolid
 from core.models.observation_conditioners import ScanCondition
 from core.models.shape_diffusion import ShapeObservation
 from core.observation_kinds import kind_of
+from core.pipelines.frame_box import FrameBox
 from core.pipelines.free_space import RAYS, FreeSpace
 from core.pipelines.seen_side import Extent
 from core.pipelines.tracked_surface import ENOUGH, too_thin
@@ -102,6 +104,13 @@ class ScanInput:
             return Extent.WHOLE
         return Extent.CUT if self.tracked else Extent.SIDE
 
+    @cached_property
+    def box(self) -> FrameBox:
+        """The box of frame 0's whole shape; of a cut shape with its unseen end, unless the box was only guessed."""
+        if self.extent is not Extent.CUT or _alike(self.normalization, guess_normalization(self.scans)):
+            return FrameBox.unknown()
+        return FrameBox.of_cut(self.points[0])
+
     def solid(self) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
         """A field of places [Q, 3] in normalised space, positive inside frame 0's voxels; None for other scans."""
         grids = self.scans.voxels
@@ -175,6 +184,12 @@ def _thinned(tracks: NDArray[np.float32]) -> NDArray[np.float32]:
         return tracks
     chosen = np.random.default_rng(_THINNING_SEED).permutation(tracks.shape[1])[:MOST_TRACKED]
     return tracks[:, np.sort(chosen)]
+
+
+def _alike(one: Normalization, other: Normalization) -> bool:
+    """Whether two boxes are at the same place."""
+    far = float(np.abs(one.center - other.center).max())
+    return max(far, abs(one.scale - other.scale)) < 1e-6 * other.scale
 
 
 def _check(scans: ScanSequence) -> None:

@@ -20,6 +20,8 @@ from core.geometry.sampled_field import sampled_field
 from core.geometry.solid_parts import one_solid
 from core.models.shape_autoencoder import ShapeAutoencoder
 from core.pipelines.body_fit import FittedBody
+from core.pipelines.body_search import ANY_BOX
+from core.pipelines.frame_box import FrameBox
 from core.pipelines.free_space import FreeSpace
 from core.pipelines.tracked_surface import MODEL_CELLS, tracked_surface
 
@@ -38,12 +40,13 @@ def latents_to_mesh(
     tracks: NDArray[np.float32] | None = None,
     body: FittedBody | None = None,
     solid: Occupancy | None = None,
+    box: FrameBox = ANY_BOX,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """The closed surface of latents [1, M, Cs]: vertices [V, 3] in normalised space and faces [F, 3].
 
     Small floating parts are removed, or joined to the rest if `observed` points [N, 3] lie on them, as on a leg beyond
-    a gap. `free` space stays empty. In unseen places a `body` contributes to the occupancy. `tracks` [T, N, 3] of
-    points all over the shape, or the `solid` of voxels, determine most of the surface.
+    a gap. `free` space, and what is outside the `box`, stays empty. In unseen places a `body` contributes to the
+    occupancy. `tracks` [T, N, 3] of points all over the shape, or the `solid` of voxels, determine most of the surface.
 
     `check_cancelled` is called between parts of the work. Raises MeshError if the surface is empty.
     """
@@ -63,6 +66,7 @@ def latents_to_mesh(
             return solid(points) + MODEL_BESIDE * _centred_probability(logits)
         if body is not None and tracks is None:
             logits = body.blended(logits, points)
+        logits = box.carved(logits, points)
         return logits if free is None else free.carved(logits, points)
 
     try:
