@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from core.geometry.sampling import face_normals
+from core.geometry.sampling import face_normals, orientation
 
 BEHIND = 0.7  # cosine to the inward normal within which another face is behind this one
 OPPOSITE = 0.3  # minus the cosine between normals, at least, of faces on opposite sides
@@ -16,11 +16,13 @@ UNKNOWN = 9.0  # where no face is behind
 
 
 def face_thickness(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Distance [F] to the opposite side of a closed, coarse surface (vertices [V, 3], faces [F, 3]), in its units.
+    """About the distance [F] to the opposite side of a closed, coarse surface (vertices [V, 3], faces [F, 3]).
 
-    Open parts, which have no opposite side, get UNKNOWN.
+    In its units, and to the nearest face behind, so that it is rather less than a tube's diameter. Open parts, which
+    have no opposite side, get UNKNOWN.
     """
-    middle, normal = vertices[faces].mean(axis=1), face_normals(vertices, faces)
+    middle = vertices[faces].mean(axis=1)
+    normal = orientation(vertices, faces) * face_normals(vertices, faces)
     apart = middle[None] - middle[:, None]
     distance = np.linalg.norm(apart, axis=-1) + 1e-9
     behind = -np.einsum("fgi,fi->fg", apart, normal) > BEHIND * distance
