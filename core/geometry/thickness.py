@@ -27,7 +27,8 @@ def face_thickness(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -
     distance = np.linalg.norm(apart, axis=-1) + 1e-9
     behind = -np.einsum("fgi,fi->fg", apart, normal) > BEHIND * distance
     away = np.where(behind & (normal @ normal.T < -OPPOSITE), distance, UNKNOWN)
-    own = np.partition(away, OPPOSED, axis=1)[:, :OPPOSED].mean(axis=1)
+    opposite = np.partition(away, OPPOSED, axis=1)[:, :OPPOSED]
+    own = np.where((opposite < UNKNOWN).all(axis=1), opposite.mean(axis=1), UNKNOWN)
     near = np.asarray(KDTree(middle).query(middle, k=np.arange(1, min(NEIGHBOURS, len(faces)) + 1))[1])
     result: NDArray[np.float64] = np.median(own[near], axis=1)
     return result

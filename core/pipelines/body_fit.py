@@ -19,7 +19,7 @@ from core.geometry.occupancy import is_inside
 from core.geometry.sampled_field import Field, sampled_field
 from core.geometry.sampling import face_normals, sample_surface
 from core.geometry.soft_arap import SoftArap, closest
-from core.geometry.thickness import face_thickness
+from core.geometry.thickness import UNKNOWN, face_thickness
 from core.pipelines.body_search import ANY_BOX, Floats, PlacedBody, contradictions
 from core.pipelines.frame_box import FrameBox
 from core.pipelines.free_space import FreeSpace
@@ -51,8 +51,9 @@ COMPANY_CELLS = 44  # per side of the grid that holds the field of all likely bo
 LEAST_SHARE = 0.03  # least probability of a body that counts among them
 COMPANY_SHARE = 0.65  # weight of the field of all likely bodies; the rest is the chosen one's
 # Of a cut body, limbs are the chosen one's: the mean of several has none (28 development scans: distance of true
-# places below the cut from the nearest inside 0.036 without and 0.031 with; IoU of frame 0 0.668 and 0.658).
-SLENDER = 0.08  # of the size: the thickness of limbs, in the middle of a gradual change
+# places below the cut from the nearest inside 0.036 without and 0.033 with; IoU of frame 0 0.668 and 0.664).
+SLENDER, OF_TRUNK = 0.06, 0.5  # the thickness of limbs, in the middle of a gradual change, at most: of size and trunk
+TRUNK = 0.9  # quantile of a body's thickness
 SLENDER_TRUST, SLENDER_COMPANY = 0.8, 0.2  # what TRUST and COMPANY_SHARE are there
 STRETCHED = 0.05  # misfit per relative change of the lengths of a body's edges
 
@@ -260,7 +261,10 @@ class _Bending:
 
 def limbs(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
     """How much of a limb each face [F] of a body is, from 0 to 1, by its thickness."""
-    return ((SLENDER - face_thickness(vertices, faces)) / (0.3 * SLENDER) + 0.5).clip(0, 1)
+    thickness = face_thickness(vertices, faces)
+    known = thickness[thickness < UNKNOWN]
+    limit = min(SLENDER, OF_TRUNK * float(np.quantile(known, TRUNK))) if len(known) else SLENDER
+    return ((limit - thickness) / (0.3 * limit) + 0.5).clip(0, 1)
 
 
 def _varied(bent: Sequence[_Bending], most: int) -> list[_Bending]:
