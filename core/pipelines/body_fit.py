@@ -19,7 +19,6 @@ from core.geometry.occupancy import is_inside
 from core.geometry.sampled_field import Field, sampled_field
 from core.geometry.sampling import face_normals, sample_surface
 from core.geometry.soft_arap import SoftArap, closest
-from core.geometry.thickness import UNKNOWN, face_thickness
 from core.pipelines.body_search import ANY_BOX, Floats, PlacedBody, contradictions
 from core.pipelines.frame_box import FrameBox
 from core.pipelines.free_space import FreeSpace
@@ -34,7 +33,7 @@ ROUNDS = 3  # of matching at each level
 # finished, worse ones were chosen on validation scans.
 CHOSEN = ((1, 16), (2, 4))
 # Of half a body the mean of more and more different bodies says more about the rest, if they are believed by how well
-# they agreed before the soft fits (18 development scans: IoU of frame 0 0.69 with four, 0.72 with eight).
+# they agreed before the soft fits (28 development scans: IoU of frame 0 0.647 with four, 0.662 with eight).
 CHOSEN_OF_CUT = ((1, 16), (2, 8))
 OF_ONE_CUT = 2  # most of these from one body
 ITERATIONS = 4
@@ -50,11 +49,6 @@ STEEPNESS_INSIDE = 300.0  # so that thin wings and legs count as much as a trunk
 COMPANY_CELLS = 44  # per side of the grid that holds the field of all likely bodies
 LEAST_SHARE = 0.03  # least probability of a body that counts among them
 COMPANY_SHARE = 0.65  # weight of the field of all likely bodies; the rest is the chosen one's
-# Of a cut body, limbs are the chosen one's: the mean of several has none (28 development scans: distance of true
-# places below the cut from the nearest inside 0.036 without and 0.033 with; IoU of frame 0 0.668 and 0.664).
-SLENDER, OF_TRUNK = 0.06, 0.5  # the thickness of limbs, in the middle of a gradual change, at most: of size and trunk
-TRUNK = 0.9  # quantile of a body's thickness
-SLENDER_TRUST, SLENDER_COMPANY = 0.8, 0.2  # what TRUST and COMPANY_SHARE are there
 STRETCHED = 0.05  # misfit per relative change of the lengths of a body's edges
 
 
@@ -69,7 +63,6 @@ class FittedBody:
     seen: KDTree | None = None  # the points it was bent to
     company: Field | None = None  # the field of all likely bodies
     before: float | None = None  # misfit before it was bent softly, if that tells better how likely it is
-    slender: Floats | None = None  # [F] how much of a limb each face is, 0 to 1
 
     @property
     def doubt(self) -> float:
@@ -78,22 +71,16 @@ class FittedBody:
 
     def field(self, places: Floats) -> Floats:
         """Logits [Q] at places [Q, 3] of this body alone: positive inside, at most SURE."""
-        return self._field(places)[0]
-
-    def _field(self, places: Floats) -> tuple[Floats, Floats]:
-        """The body's own logits [Q] at places [Q, 3], and how much of a limb it is there [Q]."""
-        own, limb = np.full(len(places), -SURE), np.zeros(len(places))
+        own = np.full(len(places), -SURE)
         reach = SURE / STEEPNESS  # beyond it the box alone says what the field is
         low, high = self.vertices.min(axis=0) - reach, self.vertices.max(axis=0) + reach
         rows = np.flatnonzero(((places > low) & (places < high)).all(axis=1))
         if len(rows):
             near = np.ascontiguousarray(places[rows])
-            squared, face, _ = igl.point_mesh_squared_distance(near, self.vertices, self.faces)
-            apart, inside = np.sqrt(squared), is_inside(self.vertices, self.faces, near)
+            apart = np.sqrt(igl.point_mesh_squared_distance(near, self.vertices, self.faces)[0])
+            inside = is_inside(self.vertices, self.faces, near)
             own[rows] = np.where(inside, STEEPNESS_INSIDE * apart, -STEEPNESS * apart).clip(-SURE, SURE)
-            if self.slender is not None:
-                limb[rows] = self.slender[face]
-        return own, limb
+        return own
 
     def sampled(self, count: int) -> tuple[Floats, Floats]:
         """`count` points of its surface by area [count, 3], always the same, and their normals [count, 3]."""
@@ -102,13 +89,8 @@ class FittedBody:
 
     def with_company(self, places: Floats) -> Floats:
         """The field at places [Q, 3], blended with that of all likely bodies."""
-        return self._with_company(places)[0]
-
-    def _with_company(self, places: Floats) -> tuple[Floats, Floats]:
-        own, limb = self._field(places)
-        if self.company is not None:
-            own = own + (COMPANY_SHARE + limb * (SLENDER_COMPANY - COMPANY_SHARE)) * (self.company(places) - own)
-        return own, limb
+        own = self.field(places)
+        return own if self.company is None else own + COMPANY_SHARE * (self.company(places) - own)
 
     def blended(self, logits: NDArray[np.floating], places: Floats, trust: float = TRUST) -> Floats:
         """Occupancy logits [Q] at places [Q, 3], blended with the body's own, which count away from the seen points.
@@ -119,8 +101,8 @@ class FittedBody:
         result = np.clip(np.asarray(logits, dtype=np.float64), -SURE, SURE)
         every = np.ascontiguousarray(places, dtype=np.float64)
         share = ((np.asarray(self.seen.query(every)[0]) - NEAR) / (FAR - NEAR)).clip(0, 1)
-        own, limb = self._with_company(every)
-        share = (trust + limb * (max(trust, SLENDER_TRUST) - trust)) * share * share * (3 - 2 * share)
+        share = trust * share * share * (3 - 2 * share)
+        own = self.with_company(every)
         # Behind seen points, the body fills what the model leaves open.
         part = np.maximum(share, np.where(own > 0, min(FILLING, trust), 0.0))
         result += part * (own - result)
@@ -186,8 +168,7 @@ def fit_bodies(
     for bending in bent:
         before = bending.misfit()
         bending.go_through(LEVELS[done:], check_cancelled)
-        body = bending.fitted(tree)
-        fitted.append(replace(body, before=before, slender=limbs(body.vertices, body.faces)) if cut else body)
+        fitted.append(replace(bending.fitted(tree), before=before if cut else None))
         if fitted[-1].misfit == min(one.misfit for one in fitted):
             on_better(fitted[-1])
     return sorted(fitted, key=lambda body: body.misfit)
@@ -257,14 +238,6 @@ class _Bending:
             if len(inside):
                 result.append((inside, free.nearest_possible(pose[inside])))
         return [(moved, where) for moved, where in result if len(moved)]
-
-
-def limbs(vertices: Floats, faces: NDArray[np.int64]) -> Floats:
-    """How much of a limb each face [F] of a body is, from 0 to 1, by its thickness."""
-    thickness = face_thickness(vertices, faces)
-    known = thickness[thickness < UNKNOWN]
-    limit = min(SLENDER, OF_TRUNK * float(np.quantile(known, TRUNK))) if len(known) else SLENDER
-    return ((limit - thickness) / (0.3 * limit) + 0.5).clip(0, 1)
 
 
 def _varied(bent: Sequence[_Bending], most: int) -> list[_Bending]:

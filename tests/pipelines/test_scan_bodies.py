@@ -167,17 +167,6 @@ def test_half_a_body_is_compared_with_different_ones_before_they_are_bent_softly
     assert all(body.doubt == body.misfit for body in fit_bodies(placed[:2], half, None))
 
 
-def test_limbs_are_the_chosen_bodys_and_the_trunk_is_everybodys() -> None:
-    trunk, faces = bent(0.0), capsule()[1].astype(np.int64)
-    leg = trunk[:, [1, 0, 2]] * [0.15, 0.6, 0.15] - [0.0, 0.35, 0.0]
-    legged, both = np.concatenate([trunk, leg]), np.concatenate([faces, faces[:, ::-1] + len(trunk)])
-    seen, nobody = KDTree(np.full((1, 3), 9.0)), lambda places: np.full(len(places), -body_fit.SURE)
-    body = FittedBody("body", legged, both, 0.0, seen, nobody, slender=body_fit.limbs(legged, both))
-    inside = body.blended(np.full(2, -1.0), np.array([[0.0, -0.5, 0.0], [0.3, 0.0, 0.0]])) > 0
-    assert inside.tolist() == [True, False]
-    assert body_fit.limbs(trunk * [1, 0.2, 0.2], faces).mean() < 0.25, "of a thin body, only the tips"
-
-
 def test_seeds_take_different_bodies_first(poses: BodyPoses, half: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_bodies, "CLEARLY_WORSE", 1.0)
     names = [body.name for body in likely_bodies(poses, half, None, UNKNOWN)]
