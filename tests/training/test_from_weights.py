@@ -175,7 +175,7 @@ def test_weights_that_mean_something_else_are_refused(
     assert not (tmp_path / f"{AUTOENCODER}.safetensors").exists()
 
 
-@pytest.mark.parametrize(("name", "value", "stages"), [("sigma_data", 0.5, 2), ("noise", "white", 3)])
+@pytest.mark.parametrize(("name", "value", "since"), [("sigma_data", 0.5, 2), ("noise", "white", 3)])
 def test_settings_of_diffusion_matter_to_the_stages_that_read_them(name: str, value: object, since: int) -> None:
     changed, found = tiny(diffusion={name: value}), []
     for stage in STAGES:
