@@ -24,18 +24,20 @@ from core.safe_yaml import MAX_YAML_BYTES, BudgetError, number_in, parse_yaml, r
 T = TypeVar("T")
 
 
-def fixed(default: T) -> T:
+def fixed(default: T, *stages: str) -> T:
     """A field that changes the meaning of weights without changing their shapes: weights fit one value of it only.
 
+    It holds for the weights of these `stages`; if none are given, of those whose networks are built from its section.
     Loss weights, training noise levels, sampler steps, tasks and data may change during training; sizes that must not
     are checked by shape.
     """
-    return field(default=default, metadata={"fixed": True})
+    return field(default=default, metadata={"fixed": stages})
 
 
-def fixed_fields(section: type) -> tuple[str, ...]:
-    """Names of the fields of a configuration's section that are `fixed`."""
-    return tuple(f.name for f in dataclasses.fields(section) if f.metadata.get("fixed"))
+def fixed_fields(section: type, stage: str, built: bool) -> tuple[str, ...]:
+    """Names of a section's fields that are `fixed` for a stage's weights; `built`: its network is built from it."""
+    named = ((f.name, f.metadata.get("fixed")) for f in dataclasses.fields(section))
+    return tuple(name for name, stages in named if stages is not None and (stage in stages if stages else built))
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class ConditionConfig:
 class DiffusionConfig:
     """EDM (Karras et al. 2022): preconditioning, training noise levels and samplers."""
 
-    sigma_data: float = fixed(1.0)  # standard deviation of the whitened latents
+    sigma_data: float = fixed(1.0, "shape-diffusion", "motion-diffusion")  # standard deviation of the whitened latents
     sigma_min: float = 0.002  # smallest noise level of the samplers
     sigma_max: float = 80.0  # largest, also that of examples of pure noise
     rho: float = 7.0  # larger: more of the samplers' steps at small noise levels

@@ -18,6 +18,7 @@ from m2v_studio.view.figure import Figure
 Point = tuple[float, float]
 Corners = tuple[Point, Point]
 FRAME = 1 / 60
+SOON = 1.0  # seconds; what takes longer is looked for less often
 # The controls of Dear ImGui that a user can operate.
 CONTROLS = ("Button", "BeginCombo", "BeginMenu", "Checkbox", "DragFloat", "DragInt", "InputInt", "InputText",
             "InputTextWithHint", "InvisibleButton", "MenuItem", "RadioButton", "Selectable")  # fmt: skip
@@ -43,12 +44,13 @@ class Driver:
 
     def until(self, ready: Callable[[], bool], patience: float = 120.0) -> None:
         """Draw frames until `ready`; raises TimeoutError after `patience` seconds."""
-        limit = time.monotonic() + patience
+        started = time.monotonic()
         while not ready():
-            if time.monotonic() > limit:
+            waited = time.monotonic() - started
+            if waited > patience:
                 raise TimeoutError("The editor did not get there in time.")
             self.app.frame(FRAME)
-            time.sleep(0.02)  # leaves the processor to the awaited work
+            time.sleep(0.02 if waited < SOON else 0.1)  # leaves the processor to the awaited work
 
     def resize(self, size: tuple[int, int]) -> None:
         """Resize the window."""

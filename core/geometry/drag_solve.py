@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
-from core.geometry.surroundings import TOUCHED, carrying_nodes, surrounding_nodes
+from core.geometry.surroundings import DEPENDENT, TOUCHED, carrying_nodes, surrounding_nodes
 from core.quaternions import nearest_rotations
 
 NODES = 160
@@ -24,7 +24,6 @@ NEIGHBOURS = 8  # nodes that each node is tied to, at least
 HOLD = 0.002  # of the mean degree: pull of every node to its place, so that a drag does not move the whole body
 PLANTED = 2.0  # of the mean degree: the same for feet on the ground
 GROUND = 0.035  # of the size: vertices this close to the lowest stand on the ground
-DEPENDENT = 0.3  # as in `rigid.py`, which needs torch and so stays out of the window's process
 STEPS = 6  # local and global steps per event; the next event continues from there
 
 
@@ -190,7 +189,7 @@ class Grip:
 
 
 def _dependence(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[K, K]: see `core.geometry.rigid.dependence`."""
+    """[K, K]: `core.geometry.rigid.dependence` without torch, which stays out of the window's process."""
     unit = shares / np.linalg.norm(shares, axis=1, keepdims=True).clip(1e-9)
     squared, directions = np.linalg.eigh(unit @ unit.T)
     damping = (DEPENDENT**2 / squared.clip(1e-9) - 1).clip(0) + 1e-7

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from core.geometry.rigid_edges import edge_covariances, turned_edges
+from core.geometry.surroundings import DEPENDENT
 from core.precision import distances
 from core.shapes import Float
 
@@ -27,7 +28,6 @@ SOFT = 0.01  # weight of soft targets, in units of the graph's mean degree
 PULL = 0.2  # share of the `given` rotations in each step
 STEPS = 8
 REMEMBERED = 6  # earlier steps that Anderson acceleration extrapolates from
-DEPENDENT = 0.3  # least singular value of the handles' shares, as unit vectors, at which they are separate constraints
 
 
 class RigidSurface(NamedTuple):

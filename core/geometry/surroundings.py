@@ -12,6 +12,7 @@ from core.quaternions import nearest_rotations
 
 REACH = 0.1  # of the size: nodes within it turn along if they are tied to those that carry the handle
 TOUCHED = 0.05  # least share in a handle of a node that carries it
+DEPENDENT = 0.3  # least singular value of the handles' shares, as unit vectors, at which they are separate constraints
 FEWEST = 7  # nodes that turn along if so many are tied, on a coarse mesh even beyond the reach
 CARRIED = 0.12  # least share in some vertex of a region for a node to belong to it
 TIED = 1e-3  # of the largest weight of the graph

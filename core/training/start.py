@@ -174,9 +174,11 @@ def _same_weights(stage: str, one: str, other: str) -> bool:
 
 def check_same_meaning(stage: str, ours: Config, theirs: Config, where: str) -> None:
     """Raise CheckpointError if weights trained with the configuration `theirs` are not valid for `ours`."""
-    for section in SECTIONS[stage]:
+    for section in (field.name for field in dataclasses.fields(Config)):
         mine, other = getattr(ours, section), getattr(theirs, section)
-        for name in fixed_fields(type(mine)):
+        if not dataclasses.is_dataclass(mine):
+            continue
+        for name in fixed_fields(type(mine), stage, section in SECTIONS[stage]):
             if getattr(mine, name) != getattr(other, name):
                 raise CheckpointError(
                     f"{where} was trained with {section}.{name} = {getattr(other, name)}, but this preset has "

@@ -47,6 +47,7 @@ class GenerationWorker:
         self._connection: Connection | None = None
         self._outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._process: Any = None
+        self._thread: threading.Thread | None = None  # in place of a process
         self._events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
         self._generation = 0  # of the process: reports of an ended one are ignored
         self._request = 0
@@ -70,7 +71,10 @@ class GenerationWorker:
             self._process.start()
             theirs.close()
         else:
-            threading.Thread(target=serve, args=(theirs, self._factory), name="m2v-generate", daemon=True).start()
+            self._thread = threading.Thread(
+                target=serve, args=(theirs, self._factory), name="m2v-generate", daemon=True
+            )
+            self._thread.start()
         self._connection = ours
         self._outbox.put(None)  # for the sender of a process that has ended
         self._outbox = queue.SimpleQueue()
@@ -146,6 +150,8 @@ class GenerationWorker:
             if self._process.is_alive():
                 self._process.terminate()
                 self._process.join(timeout=2.0)
+        if self._thread is not None:  # a thread in compiled code at the end of Python would abort the process
+            self._thread.join(timeout=2.0)
 
     def _read(self, connection: Connection, process: Any, generation: int) -> None:
         while True:

@@ -77,5 +77,7 @@ def test_a_key_is_eased_and_its_curve_is_bent(keyed: Driver) -> None:  # noqa: F
     assert studio.session.past[-1].label == "bend easing"
     keyed.key(psim.ImGuiKey_Z, CTRL)
     assert studio.state.document.handles[0].easing[4].bend == 0.6
+    finish(keyed)
+    rest(keyed)
     keyed.click(button_at(keyed, "Free"))
     assert not studio.state.document.handles[0].easing

@@ -35,7 +35,7 @@ sys.exit(0 if report.is_good else 1)
 def test_hundreds_of_events_at_random_end_without_a_fault() -> None:
     """In a process of its own: Polyscope opens one window in a process, and the memory is the window's alone."""
     done = subprocess.run(
-        [sys.executable, "-c", RUN, "240"], cwd=Path(__file__).parents[2], capture_output=True, text=True
+        [sys.executable, "-c", RUN, "160"], cwd=Path(__file__).parents[2], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 

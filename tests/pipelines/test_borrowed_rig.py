@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from core.assets import asset_path
 from core.errors import ExportError
-from core.io.mesh.mesh_reader import read_mesh
-from core.pipelines import animate
+from core.pipelines import animate, borrowed_rig
 from core.pipelines.animate import Animator
 from core.pipelines.borrowed_rig import borrow_rig, rig_with_bank
 from core.pipelines.make_rig import BOUND_MOTION, BOUND_SIZE
 from core.sequence import MeshSequence, SourceMesh
+from tests.pipelines.coarse_mesh import coarse_mesh
 from tests.rigging.bent_tube import bent_tube
 
 
@@ -29,7 +28,7 @@ def shipped() -> Iterator[Animator]:
 
 @pytest.fixture(scope="module")
 def hound() -> SourceMesh:
-    return read_mesh(asset_path("meshes", "hound.glb"))
+    return coarse_mesh("hound")
 
 
 @pytest.fixture(scope="module")
@@ -89,4 +88,5 @@ def test_what_the_bank_does_not_know_is_said_or_done_without(hound, monkeypatch)
         rig_with_bank([], [], hound)
     with pytest.raises(ExportError, match="a mesh or a motion"):
         rig_with_bank([], [])
+    monkeypatch.setattr(borrowed_rig, "MOST_WINDOWS", 2)  # each takes a second
     assert len(rig_with_bank([bent_tube()], ["bend"], windows="actions").rig.actions) >= 1

@@ -10,7 +10,7 @@ from core.training.__main__ import main as train
 
 
 def main(arguments: Sequence[str]) -> int:
-    with patch("core.training.loop.CHECK_CLIPS", 8), patch("core.training.loop.flops_per_clip", lambda *_: 1.0):
+    with patch("core.training.loop.CHECK_CLIPS", 4), patch("core.training.loop.flops_per_clip", lambda *_: 1.0):
         return train(arguments)
 
 

@@ -175,6 +175,18 @@ def test_weights_that_mean_something_else_are_refused(
     assert not (tmp_path / f"{AUTOENCODER}.safetensors").exists()
 
 
+@pytest.mark.parametrize(("name", "value", "since"), [("sigma_data", 0.5, 2), ("noise", "white", 3)])
+def test_settings_of_diffusion_matter_to_the_stages_that_read_them(name: str, value: object, since: int) -> None:
+    changed, found = tiny(diffusion={name: value}), []
+    for stage in STAGES:
+        try:
+            check_same_meaning(stage, changed, tiny(), "here")
+        except CheckpointError as error:
+            assert f"diffusion.{name} = " in str(error)
+            found.append(stage)
+    assert found == list(STAGES[since:])
+
+
 def test_only_what_is_fresh_may_be_trained_also_after_a_resume(tmp_path: Path, landed: Path) -> None:
     stage = STAGES[2]
     config = tiny(training={"batch": 2, "learning_rate": 1e-2, "fresh_only": True}, shape_denoiser={"borrowed": True})

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import jaxtyping
 import pytest
 import torch
 
@@ -32,6 +35,17 @@ def few_check_clips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 FAST = {"ema_decay": 0.95, "learning_rate": 5e-3}
 
 
+@contextmanager
+def unchecked_shapes() -> Iterator[None]:
+    """No run-time checks of array shapes, which take a third of the time; the test of gradients has them."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@unchecked_shapes()
 def learn(
     stage: str, config: Config, folder: Path, steps: int, source: FixedClips | None = None
 ) -> tuple[Figures, Figures]:
