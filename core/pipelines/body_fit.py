@@ -31,10 +31,6 @@ ROUNDS = 3  # of matching at each level
 # (levels done, number of bodies that continue, those that agree best). Soft fits make any body agree: when more were
 # finished, worse ones were chosen on validation scans.
 CHOSEN = ((1, 16), (2, 4))
-# Of half a body the mean of more and more different bodies says more about the rest, if they are believed by how well
-# they agreed before the soft fits (28 development scans: IoU of frame 0 0.647 with four, 0.662 with eight).
-CHOSEN_OF_CUT = ((1, 16), (2, 8))
-OF_ONE_CUT = 2  # most of these from one body
 ITERATIONS = 4
 MISPLACED = 0.005  # of the size inside the empty space
 FEWEST_FACING = 10
@@ -61,12 +57,6 @@ class FittedBody:
     misfit: float  # as a share of the size: distance of the points, contradictions and stretch
     seen: KDTree | None = None  # the points it was bent to
     company: Field | None = None  # the field of all likely bodies
-    before: float | None = None  # misfit before it was bent softly, if that tells better how likely it is
-
-    @property
-    def doubt(self) -> float:
-        """The misfit by which bodies are compared."""
-        return self.misfit if self.before is None else self.before
 
     def field(self, places: Floats) -> Floats:
         """Logits [Q] at places [Q, 3] of this body alone: positive inside, at most SURE."""
@@ -109,13 +99,13 @@ class FittedBody:
 
 
 def in_company(bodies: Sequence[FittedBody], likelihood: float) -> list[FittedBody]:
-    """The bodies, each with the field of all; a doubt larger by `likelihood` is less likely by a factor of e."""
+    """The bodies, each with the field of all; a misfit larger by `likelihood` is less likely by a factor of e."""
     if len(bodies) < 2:
         return list(bodies)
     axis = (np.arange(COMPANY_CELLS + 1) / COMPANY_CELLS - 0.5) * BOX_SIDE
     places = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    doubt = np.array([body.doubt for body in bodies])
-    share = np.exp(-(doubt - doubt.min()) / likelihood)
+    misfit = np.array([body.misfit for body in bodies])
+    share = np.exp(-(misfit - misfit.min()) / likelihood)
     share /= share.sum()
     counted = [(part, body) for part, body in zip(share, bodies, strict=True) if part > LEAST_SHARE]
     total = sum(part for part, _ in counted)
@@ -153,18 +143,15 @@ def fit_bodies(
                 bending.side = side
 
     look()
-    cut = extent is Extent.CUT
-    for level, count in CHOSEN_OF_CUT if cut else CHOSEN:
+    for level, count in CHOSEN:
         for bending in bent:
             bending.go_through(LEVELS[done:level], check_cancelled)
         look()
-        bent, done = sorted(bent, key=lambda bending: bending.misfit()), level
-        bent = (_varied(bent, OF_ONE_CUT) if cut and count < len(bent) // 2 else bent)[:count]
+        bent, done = sorted(bent, key=lambda bending: bending.misfit())[:count], level
     fitted: list[FittedBody] = []
     for bending in bent:
-        before = bending.misfit()
         bending.go_through(LEVELS[done:], check_cancelled)
-        fitted.append(replace(bending.fitted(tree), before=before if cut else None))
+        fitted.append(bending.fitted(tree))
         if fitted[-1].misfit == min(one.misfit for one in fitted):
             on_better(fitted[-1])
     return sorted(fitted, key=lambda body: body.misfit)
@@ -220,10 +207,13 @@ class _Bending:
         self.pose = self._solver.fit(pose, attached, np.concatenate(targets), ITERATIONS)
 
 
-def _varied(bent: Sequence[_Bending], most: int) -> list[_Bending]:
-    """The bodies without those of a name that `most` before them have."""
-    names = [bending.name for bending in bent]
-    return [bending for row, bending in enumerate(bent) if names[:row].count(bending.name) < most]
+def _facing(pose: Floats, faces: NDArray[np.int64], free: FreeSpace | None) -> NDArray[np.int64]:
+    """Faces that the camera may see; all if its position is unknown."""
+    if free is None:
+        return faces
+    towards = free.viewpoint - pose[faces].mean(axis=1)
+    chosen = faces[np.einsum("fi,fi->f", face_normals(pose, faces), towards) > 0]
+    return chosen if len(chosen) >= FEWEST_FACING else faces
 
 
 def _to_move(pose: Floats, free: FreeSpace | None) -> list[tuple[NDArray[np.int64], Floats]]:
@@ -235,12 +225,3 @@ def _to_move(pose: Floats, free: FreeSpace | None) -> list[tuple[NDArray[np.int6
         if len(inside):
             result.append((inside, free.nearest_possible(pose[inside])))
     return [(moved, where) for moved, where in result if len(moved)]
-
-
-def _facing(pose: Floats, faces: NDArray[np.int64], free: FreeSpace | None) -> NDArray[np.int64]:
-    """Faces that the camera may see; all if its position is unknown."""
-    if free is None:
-        return faces
-    towards = free.viewpoint - pose[faces].mean(axis=1)
-    chosen = faces[np.einsum("fi,fi->f", face_normals(pose, faces), towards) > 0]
-    return chosen if len(chosen) >= FEWEST_FACING else faces

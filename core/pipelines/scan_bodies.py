@@ -52,18 +52,15 @@ def likely_bodies(
     logits = np.asarray(model(places), dtype=np.float64)
     blended = (body.field(places) if whole else body.blended(logits, places, trust=1.0) for body in fits)
     inside = np.stack([field > 0 for field in blended])
-    overlap = expected_overlap(inside, logits > 0, np.array([body.doubt for body in fits]))
+    overlap = expected_overlap(inside, logits > 0, np.array([body.misfit for body in fits]))
     order = np.argsort(-overlap, kind="stable")
     most = MOST_WHOLE if whole else MOST_MISFIT
     if fits[order[0]].misfit > most:
         return []
-    possible = [row for row in order if fits[row].misfit <= most]
-    likely = [row for row in possible if overlap[row] > overlap[order[0]] - CLEARLY_WORSE]
-    # Seeds take different bodies before they take the same one otherwise placed.
-    names = [fits[row].name for row in likely]
-    likely = [likely[place] for place in sorted(range(len(likely)), key=lambda at: names[:at].count(names[at]))]
-    others = [row for row in possible if row not in likely] if extent is Extent.CUT else []
-    return in_company([fits[row] for row in likely + others], LIKELIHOOD)[: len(likely)]
+    likely = [
+        fits[row] for row in order if fits[row].misfit <= most and overlap[row] > overlap[order[0]] - CLEARLY_WORSE
+    ]
+    return in_company(likely, LIKELIHOOD)
 
 
 def expected_overlap(

@@ -22,7 +22,7 @@ from core.models.diffusion_models import (
     build_shape_autoencoder,
     build_shape_diffusion,
 )
-from core.pipelines import body_fit, body_search, scan_bodies
+from core.pipelines import body_fit, body_search
 from core.pipelines.body_fit import NEAR, FittedBody, fit_bodies
 from core.pipelines.body_search import BodyPoses, PlacedBody, find_bodies
 from core.pipelines.free_space import FreeSpace
@@ -153,24 +153,6 @@ def test_only_the_likeliest_bodies_are_bent_to_the_end(
     some = fit_bodies(placed[::-1], half, None)
     assert len(every) == 6 and len(some) == 2
     assert some[0].misfit == pytest.approx(every[0].misfit), "the best of all is among them, in whatever order"
-
-
-def test_half_a_body_is_compared_with_different_ones_before_they_are_bent_softly(
-    poses: BodyPoses, half: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    placed = find_bodies(poses, half, None, 6, extent=Extent.CUT)
-    monkeypatch.setattr(body_fit, "CHOSEN_OF_CUT", ((1, 2),))
-    monkeypatch.setattr(body_fit, "OF_ONE_CUT", 1)
-    fits = fit_bodies(placed, half, None, extent=Extent.CUT)
-    assert {body.name for body in fits} == {"sausage", "barrel"}
-    assert all(body.doubt == body.before and body.doubt > body.misfit for body in fits), "soft fits agree with anything"
-    assert all(body.doubt == body.misfit for body in fit_bodies(placed[:2], half, None))
-
-
-def test_seeds_take_different_bodies_first(poses: BodyPoses, half: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_bodies, "CLEARLY_WORSE", 1.0)
-    names = [body.name for body in likely_bodies(poses, half, None, UNKNOWN)]
-    assert len(names) > 2 and names[0] != names[1]
 
 
 def test_an_end_that_no_point_is_nearest_to_is_drawn_along() -> None:
