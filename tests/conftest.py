@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")  # two tests, two cores
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")  # several tests at once
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # the tests load torch before core
 os.environ.setdefault("KMP_BLOCKTIME", "0")
 
