@@ -26,6 +26,7 @@ ROUNDS, SHRINK, GROW = 30, 0.5, 0.53
 # weight, and the distance of a point at which it counts half.
 BETWEEN, HELD, NEAR = 1.2, 0.04, 0.02
 RETURNS = 2  # rounds in which a surface returns to its points
+COINCIDING = 1e-6  # least spacing of sparse points
 
 
 def faired(vertices: Floats, faces: NDArray[np.int64], points: Floats, viewpoint: Floats) -> Floats:
@@ -60,7 +61,7 @@ def without_beads(vertices: Floats, faces: NDArray[np.int64], points: Floats) ->
     so that the surface then moves back to the points.
     """
     apart = np.asarray(KDTree(points).query(points, k=2)[0])[:, 1]
-    spacing = float(np.median(apart))
+    spacing = max(float(np.median(apart)), COINCIDING)
     edge = float(np.linalg.norm(vertices[faces[:, 0]] - vertices[faces[:, 1]], axis=1).mean())
     bending = (BETWEEN * spacing / edge) ** 4
     attachment, distance = closest(vertices, faces, points)

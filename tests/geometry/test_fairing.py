@@ -66,6 +66,13 @@ def test_stairs_go_and_the_volume_stays() -> None:
     assert trimesh.Trimesh(smooth, mesh.faces).volume == pytest.approx(mesh.volume, rel=0.01)
 
 
+def test_points_given_twice_and_on_vertices_leave_a_finite_surface() -> None:
+    ball = trimesh.creation.icosphere(2, 0.4)
+    vertices, faces = np.asarray(ball.vertices), np.asarray(ball.faces, dtype=np.int64)
+    smooth = without_beads(vertices, faces, np.repeat(vertices[::9], 2, axis=0))
+    assert np.isfinite(smooth).all() and np.abs(smooth - vertices).max() < 0.1
+
+
 def test_a_limb_loses_its_beads_but_not_its_thickness() -> None:
     rod = trimesh.creation.capsule(1.0, 0.06, count=[24, 24])
     rod = rod.subdivide_to_size(0.03)
