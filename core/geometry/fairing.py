@@ -1,4 +1,4 @@
-"""Fairs surfaces: near measured points as a thin plate that loses what was not measured; of few points; of grids."""
+"""Fairs surfaces: near measured points as a thin plate that loses what was not measured; and those of grids."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
 from core.geometry.sampling import vertex_normals
-from core.geometry.soft_arap import closest
 
 Floats = NDArray[np.float64]
 NEAREST = 6  # points from which a vertex's distance from the measured surface is estimated
@@ -22,11 +21,6 @@ BENDING, UNMEASURED = 5.0, 0.05
 # Rounds of shrinking and growing, and their steps. IoU of frame 0 on ten development scans of voxels: 0.797 without,
 # 0.800 for 20 to 40 rounds, 0.798 for 80.
 ROUNDS, SHRINK, GROW = 30, 0.5, 0.53
-# Bumps narrower than about this many spacings of sparse points are bent away; the points' share of the bending's
-# weight, and the distance of a point at which it counts half.
-BETWEEN, HELD, NEAR = 1.2, 0.04, 0.02
-RETURNS = 2  # rounds in which a surface returns to its points
-COINCIDING = 1e-6  # least spacing of sparse points
 
 
 def faired(vertices: Floats, faces: NDArray[np.int64], points: Floats, viewpoint: Floats) -> Floats:
@@ -51,31 +45,6 @@ def faired(vertices: Floats, faces: NDArray[np.int64], points: Floats, viewpoint
     result: Floats = splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).solve(
         held[:, None] * target
     )
-    return result
-
-
-def without_beads(vertices: Floats, faces: NDArray[np.int64], points: Floats) -> Floats:
-    """Vertices [V, 3] of a surface without bumps narrower than the spacing of the few points [N, 3] that lie on it.
-
-    The fields that make a surface of sparse points swell at each of them. Bending takes that away, and volume with it,
-    so that the surface then moves back to the points.
-    """
-    apart = np.asarray(KDTree(points).query(points, k=2)[0])[:, 1]
-    spacing = max(float(np.median(apart)), COINCIDING)
-    edge = float(np.linalg.norm(vertices[faces[:, 0]] - vertices[faces[:, 1]], axis=1).mean())
-    bending = (BETWEEN * spacing / edge) ** 4
-    attachment, distance = closest(vertices, faces, points)
-    share = HELD * bending / (1 + (distance / NEAR) ** 2)
-    laplacian = _umbrella(faces, len(vertices))
-    held = sparse.identity(len(vertices)) + attachment.T @ sparse.diags(share) @ attachment
-    system = (bending * laplacian.T @ laplacian + held).tocsc()
-    factor = splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-    result: Floats = factor.solve(vertices + attachment.T @ (share[:, None] * points))
-    for _ in range(RETURNS):
-        missing = points - closest(result, faces, points)[0] @ result
-        away, near = KDTree(points).query(result, k=min(NEAREST, len(points)))
-        weight = 1 / (np.square(away) + (0.5 * spacing) ** 2)
-        result = result + np.einsum("vk,vki->vi", weight / weight.sum(axis=1, keepdims=True), missing[near])
     return result
 
 

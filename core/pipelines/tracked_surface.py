@@ -16,7 +16,6 @@ from scipy.spatial import KDTree
 from core.errors import MeshError
 from core.geometry.binding import mesh_components
 from core.geometry.closed_surface import component_volumes
-from core.geometry.fairing import without_beads
 from core.geometry.gauss_surface import GaussField, point_widths
 from core.geometry.isosurface import extract_isosurface
 from core.geometry.point_graph import PointGraph
@@ -38,9 +37,6 @@ THINNEST = 1.0  # cells: thinner rods would fall to pieces on the grid
 THICKEST = 0.012  # of the size: thicker limbs hold together by themselves
 SLENDER = 0.5  # width of a point's field on a broken edge, in distances to its neighbours
 STEEPNESS = 10.0  # of a rod's field, per unit of length
-# Fewer points leave beads along limbs, which are faired away (16 development scans of 100 points: IoU 0.677
-# without, 0.685 with it).
-BEADED = 200
 ROUNDS = 3  # of adding rods between parts that are still separate
 
 Occupancy = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -95,10 +91,7 @@ def tracked_surface(
         if not (apart & ~rods).any():
             break
         rods |= apart
-    vertices, faces = _kept(vertices, faces, np.isin(component, of_point))
-    if len(points) < BEADED:
-        vertices = without_beads(vertices.astype(np.float64), faces.astype(np.int64), points).astype(np.float32)
-    return vertices, faces
+    return _kept(vertices, faces, np.isin(component, of_point))
 
 
 def too_thin(tracks: NDArray[np.floating]) -> bool:

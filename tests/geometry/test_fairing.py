@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from core.geometry.fairing import REACH, faired, without_beads, without_stairs
+from core.geometry.fairing import REACH, faired, without_stairs
 
 RADIUS = 0.4
 CAMERA = np.array([0.0, 0.0, 3.0])
@@ -64,26 +64,3 @@ def test_stairs_go_and_the_volume_stays() -> None:
     before, after = (np.linalg.norm(vertices, axis=1).std() for vertices in (mesh.vertices - middle, smooth))
     assert after < 0.6 * before
     assert trimesh.Trimesh(smooth, mesh.faces).volume == pytest.approx(mesh.volume, rel=0.01)
-
-
-def test_points_given_twice_and_on_vertices_leave_a_finite_surface() -> None:
-    ball = trimesh.creation.icosphere(2, 0.4)
-    vertices, faces = np.asarray(ball.vertices), np.asarray(ball.faces, dtype=np.int64)
-    smooth = without_beads(vertices, faces, np.repeat(vertices[::9], 2, axis=0))
-    assert np.isfinite(smooth).all() and np.abs(smooth - vertices).max() < 0.1
-
-
-def test_a_limb_loses_its_beads_but_not_its_thickness() -> None:
-    rod = trimesh.creation.capsule(1.0, 0.06, count=[24, 24])
-    rod = rod.subdivide_to_size(0.03)
-    vertices, faces = np.asarray(rod.vertices), np.asarray(rod.faces, dtype=np.int64)
-    beaded = vertices * np.stack([1 + 0.3 * np.sin(60 * vertices[:, 2])] * 2 + [np.ones(len(vertices))], axis=1)
-    places = trimesh.sample.sample_surface(rod, 80, seed=0)[0]
-    smooth = without_beads(beaded, faces, np.asarray(places))
-    middle = np.abs(vertices[:, 2] - 0.5) < 0.4
-
-    def off(of: np.ndarray) -> np.ndarray:
-        return np.linalg.norm(of[middle, :2], axis=1) - 0.06
-
-    assert np.abs(off(smooth)).mean() < 0.5 * np.abs(off(beaded)).mean()
-    assert abs(off(smooth).mean()) < 0.005
